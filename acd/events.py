@@ -1,0 +1,345 @@
+"""Facts: what happened, in the past tense. Each is one row of the diary, and each is fed to the floor.
+
+Every fact has `at`, microseconds UTC, first. A fact about a call has `call`, one about a person has `agent`.
+Facts are immutable and compare by value, so that a test reads like a diary.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias, get_args, get_type_hints
+
+from acd.model import CallId, OfferReason, Party, Release
+
+# --- a call
+
+
+@dataclass(frozen=True, slots=True)
+class CallArrived:
+    """The INVITE reached one of the hotline's numbers. `caller` is empty when the number is withheld."""
+
+    at: int
+    call: CallId
+    number: str
+    caller: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallQueued:
+    """Greeting over: the citizen wants a person."""
+
+    at: int
+    call: CallId
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallDetached:
+    """The session that spoke for this waiting call is gone (the call itself may live on in the dialplan)."""
+
+    at: int
+    call: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class CallReturned:
+    """A waiting call came back to the controller, with the place it had (`queued_at`, microseconds)."""
+
+    at: int
+    call: CallId
+    queue: str
+    queued_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallReleased:
+    """The hotline decided to end the call without an agent."""
+
+    at: int
+    call: CallId
+    reason: Release
+
+
+@dataclass(frozen=True, slots=True)
+class CallOverflowed:
+    """The fallback queue in Asterisk took the call, because no controller did."""
+
+    at: int
+    call: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """The caller's channel is gone. `cause` is the Q.850 cause code, 0 when unknown."""
+
+    at: int
+    call: CallId
+    hung_up_by: Party
+    cause: int = 0
+
+
+# --- an offer of a call to an agent
+
+
+@dataclass(frozen=True, slots=True)
+class OfferMade:
+    """The floor chose this agent for this call; our INVITE leaves now."""
+
+    at: int
+    call: CallId
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRinging:
+    """The agent's phone rings: its 180, not our INVITE (M4). `estimated` when only CEL's INVITE time is known."""
+
+    at: int
+    call: CallId
+    agent: str
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OfferAnswered:
+    """The agent picked up."""
+
+    at: int
+    call: CallId
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfferEnded:
+    """The offer ended without an answer."""
+
+    at: int
+    call: CallId
+    agent: str
+    reason: OfferReason
+
+
+@dataclass(frozen=True, slots=True)
+class TalkEnded:
+    """An answered agent's leg is gone."""
+
+    at: int
+    call: CallId
+    agent: str
+    hung_up_by: Party
+
+
+# --- an agent
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAdded:
+    """A person joined the roster."""
+
+    at: int
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRemoved:
+    """A person left the roster; a talk that goes on is not cut."""
+
+    at: int
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentReady:
+    """The agent asked for calls."""
+
+    at: int
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPaused:
+    """The agent asked for a pause, with its reason."""
+
+    at: int
+    agent: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOut:
+    """The agent signed out."""
+
+    at: int
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneReachable:
+    """The agent's softphone is registered."""
+
+    at: int
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneUnreachable:
+    """The registration of the agent's softphone is gone."""
+
+    at: int
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCallStarted:
+    """The agent's phone placed a call of its own (a feature code, a colleague)."""
+
+    at: int
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCallEnded:
+    """The call of the agent's own is over."""
+
+    at: int
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentNotResponding:
+    """Three rings without an answer: no more offers until the agent says that he is there."""
+
+    at: int
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class WrapUpStarted:
+    """After-call work began; `until` is the moment at which the floor ends it by itself."""
+
+    at: int
+    agent: str
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class WrapUpEnded:
+    """After-call work is over."""
+
+    at: int
+    agent: str
+
+
+# --- the recording of a call
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFinished:
+    """The call's stereo file is in the ledger. `duration` in microseconds, `sha256` in hex."""
+
+    at: int
+    call: CallId
+    duration: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingMissing:
+    """A call that should have a recording has none, or a short one; `why` is in the operator's words."""
+
+    at: int
+    call: CallId
+    why: str
+
+
+# --- the centre itself
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerStarted:
+    """The controller took the floor."""
+
+    at: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerStopped:
+    """The controller left the floor on purpose."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLost:
+    """Asterisk's manager interface is gone: no new offers."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRestored:
+    """Asterisk's manager interface is back, and its state has been read."""
+
+    at: int
+
+
+Fact: TypeAlias = (
+    CallArrived
+    | CallQueued
+    | CallDetached
+    | CallReturned
+    | CallReleased
+    | CallOverflowed
+    | CallEnded
+    | OfferMade
+    | OfferRinging
+    | OfferAnswered
+    | OfferEnded
+    | TalkEnded
+    | AgentAdded
+    | AgentRemoved
+    | AgentReady
+    | AgentPaused
+    | AgentOut
+    | PhoneReachable
+    | PhoneUnreachable
+    | OwnCallStarted
+    | OwnCallEnded
+    | AgentNotResponding
+    | WrapUpStarted
+    | WrapUpEnded
+    | RecordingFinished
+    | RecordingMissing
+    | ControllerStarted
+    | ControllerStopped
+    | LinkLost
+    | LinkRestored
+)
+
+KINDS: dict[str, type[Fact]] = {kind.__name__: kind for kind in get_args(Fact)}
+"""Every kind of fact by its name in the diary."""
+
+_HINTS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in KINDS.values()}
+_FIELDS: dict[type, tuple[str, ...]] = {
+    kind: tuple(field.name for field in fields(kind) if field.name not in {"at", "call", "agent"})
+    for kind in KINDS.values()
+}
+
+
+def details(fact: Fact) -> dict[str, Any]:
+    """The fields beside `at`, `call` and `agent`, ready for JSON."""
+    return {name: getattr(fact, name) for name in _FIELDS[type(fact)]}
+
+
+def restore(kind: str, at: int, call: str, agent: str, more: dict[str, Any]) -> Fact:
+    """Make a fact again from its diary row. Raises `KeyError` for a kind that this version does not know."""
+    cls = KINDS[kind]
+    hints = _HINTS[cls]
+    values: dict[str, Any] = {"at": at}
+    if "call" in hints:
+        values["call"] = call
+    if "agent" in hints:
+        values["agent"] = agent
+    for name, value in more.items():
+        if name in hints:
+            values[name] = hints[name](value)
+    return cls(**values)

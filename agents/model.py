@@ -1,0 +1,44 @@
+"""What an agent is. An agent is always a person; a program is never called one."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+AGENT_NUMBER = re.compile(r"[0-9]{2,8}")
+"""An agent's number (工号, R58): digits only, for it is also his SIP user name and is dialled as it is."""
+
+
+class Intent(StrEnum):
+    """What the agent himself asked for, last."""
+
+    OUT = "out"
+    READY = "ready"
+    PAUSED = "paused"
+
+
+class Presence(StrEnum):
+    """The one state that supervisors see, and that decides whether a call may be offered."""
+
+    OUT = "out"
+    READY = "ready"
+    RINGING = "ringing"
+    TALKING = "talking"
+    WRAP_UP = "wrap-up"
+    PAUSED = "paused"
+    NOT_RESPONDING = "not-responding"
+    UNREACHABLE = "unreachable"
+    ON_OWN_CALL = "own-call"
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """One row of the roster.
+
+    `number` matches `AGENT_NUMBER`; `intent_at` is in microseconds UTC; `pause_reason` is empty unless paused.
+    """
+
+    number: str
+    name: str
+    intent: Intent = Intent.OUT
+    pause_reason: str = ""
+    intent_at: int = 0

@@ -1,0 +1,211 @@
+"""Settings: environment `HOTLINE_*` first, then `hotline.toml`, then the defaults written here.
+
+The defaults are the embedded centre: everything on this machine, all state below `./var`, loopback only.
+"""
+
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. The message names each setting, what is wrong with it and what it may be."""
+
+
+def _parts(value: Any) -> Any:
+    """Read `a, b` from the environment as the tuple that TOML would write as `["a", "b"]`."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _number(value: str) -> str:
+    if not re.fullmatch(r"[0-9]{2,15}", value):
+        raise ValueError(f"{value!r} is not a telephone number: write 2 to 15 digits, such as 12345")
+    return value
+
+
+def _address(value: str) -> str:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError(f"{value!r} is not an address: write one such as 127.0.0.1 or 10.0.0.0/8") from None
+    return value
+
+
+def _private(value: str) -> str:
+    address = ipaddress.ip_address(value)
+    if not (address.is_loopback or address.is_private):
+        raise ValueError(f"{value} is reachable from outside: name a loopback or private address")
+    return value
+
+
+def _node(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9]{0,15}", value):
+        raise ValueError(f"{value!r} is no name for a node: write up to 16 small letters and digits")
+    return value
+
+
+def _rtp_ports(value: Any) -> Any:
+    if isinstance(value, str):
+        found = re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", value)
+        if found is None:
+            raise ValueError(f"{value!r} is not a range of ports: write it as 10000-10999")
+        value = (int(found[1]), int(found[2]))
+    first, last = value
+    if not 1024 <= first < last <= 65535 or last - first < 3:
+        raise ValueError("RTP ports must lie in 1024-65535 and leave room for four ports or more")
+    return first, last
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+PrivateAddress = Annotated[str, AfterValidator(_private)]
+Numbers = Annotated[
+    tuple[Annotated[str, AfterValidator(_number)], ...], NoDecode, BeforeValidator(_parts), Field(min_length=1)
+]
+Addresses = Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], NoDecode, BeforeValidator(_parts)]
+
+
+class Settings(BaseSettings):
+    """Everything an operator may set. Each field is `HOTLINE_<NAME>` in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="HOTLINE_", extra="forbid", frozen=True)
+
+    home: Path = Path("var")
+    """All state: database, recordings, secrets, rendered Asterisk configuration, logs."""
+    node: Annotated[str, AfterValidator(_node)] = "hotline"
+    """This Asterisk's name; every call id begins with it."""
+    numbers: Numbers = ("12345",)
+    """The hotline's own numbers, as the trunk sends them."""
+
+    sip_address: str = "127.0.0.1"
+    sip_port: Port = 5060
+    rtp_ports: Annotated[tuple[int, int], NoDecode, BeforeValidator(_rtp_ports)] = (10000, 10999)
+    trunks: Addresses = ("127.0.0.1",)
+    """Addresses whose calls are citizens."""
+
+    control_address: PrivateAddress = "127.0.0.1"
+    """Where AMI and AGI listen: loopback, or a named private address."""
+    ami_port: Port = 5038
+    agi_port: Port = 4573
+    web_address: str = "127.0.0.1"
+    web_port: Port = 8080
+
+    database_url: str = ""
+    """Empty: SQLite in `home`. Or `postgresql+asyncpg://user:password@host/name`."""
+    redis_url: str = ""
+    """Empty: a private redis-server on a socket in `home`."""
+
+    ring_time: Annotated[float, Field(ge=1, le=120)] = 15.0
+    """Seconds one agent's phone rings: three rings (R3)."""
+    wrap_up_time: Seconds = 5.0
+    """Seconds of after-call work before the next offer."""
+    longest_wait: Annotated[float, Field(ge=1, le=86_400)] = 900.0
+    """Seconds a citizen may wait before the hotline says farewell."""
+    announce_every: Annotated[float, Field(ge=5, le=3600)] = 30.0
+    """Seconds between two announcements of the place in the queue."""
+    answer_pause: Annotated[float, Field(ge=0, le=5)] = 0.2
+    """Seconds of silence between answering and the greeting, so that its first syllable is not lost."""
+    retry_pause: Annotated[float, Field(ge=0.5, le=30)] = 2.0
+    """Seconds between a waiting call's attempts to reach a lost controller."""
+    retries: Annotated[int, Field(ge=1, le=100)] = 5
+    """Attempts after which the fallback queue in Asterisk takes the call."""
+    settle_time: Annotated[float, Field(ge=0, le=30)] = 3.0
+    """Longest time after a start that offers wait for earlier callers to come back."""
+    stop_wait: Seconds = 30.0
+    """Seconds that a stop waits for running talks before it leaves them to Asterisk."""
+    min_free_mb: Annotated[int, Field(ge=0)] = 500
+    """Alarm when the recordings' disk has less free space, in megabytes."""
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment before file; no other sources."""
+        file = Path(os.environ.get("HOTLINE_CONFIG", "hotline.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+    # Paths below `home`. Asterisk, the recorder and the reports all take them from here.
+
+    @property
+    def root(self) -> Path:
+        """`home` as an absolute path."""
+        return self.home.expanduser().absolute()
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets and process ids."""
+        return self.root / "run"
+
+    @property
+    def log_dir(self) -> Path:
+        """Logs, Asterisk's and ours, and CEL (`cel/Master.csv` below it)."""
+        return self.root / "log"
+
+    @property
+    def asterisk_dir(self) -> Path:
+        """The rendered Asterisk configuration."""
+        return self.root / "asterisk"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Recordings that Asterisk is still writing: `<call id>.raw`, interleaved 16-bit stereo at 8 kHz."""
+        return self.root / "recordings" / "spool"
+
+    @property
+    def recordings_dir(self) -> Path:
+        """Finished recordings, one folder a day."""
+        return self.root / "recordings"
+
+    @property
+    def secrets_dir(self) -> Path:
+        """Generated secrets, mode 0600."""
+        return self.root / "secrets"
+
+    @property
+    def cel_file(self) -> Path:
+        """Asterisk's own record of what happened, independent of this program."""
+        return self.log_dir / "asterisk" / "cel-custom" / "hotline.csv"
+
+    @property
+    def database(self) -> str:
+        """The database's URL for SQLAlchemy's asynchronous engine."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.root / 'hotline.db'}"
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings. Raises `SettingsError`, whose message is fit to be shown to the operator."""
+    known = {f"HOTLINE_{name.upper()}" for name in Settings.model_fields}
+    # Not settings of the centre: where set-up keeps Asterisk, and where the settings themselves lie.
+    other = {"HOTLINE_CACHE", "HOTLINE_CONFIG"}
+    unknown = sorted(name for name in os.environ if name.startswith("HOTLINE_") and name not in known | other)
+    problems = [f"{name}: there is no such setting; known are {', '.join(sorted(known))}" for name in unknown]
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        for item in error.errors():
+            where = str(item["loc"][0]).upper() if item["loc"] else "?"
+            problems.append(f"HOTLINE_{where}: {item['msg'].removeprefix('Value error, ')}")
+    except (OSError, ValueError) as error:
+        problems.append(f"hotline.toml cannot be read: {error}")
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings
