@@ -1,0 +1,129 @@
+# `make` lists the targets. Everything is built in .venv; Asterisk is kept in $HOTLINE_CACHE (/var/cache/hotline).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test test-unit test-live lint bench lock clean
+
+# One clock for all steps of a run, also for the scripts that are called.
+export HOTLINE_STARTED := $(shell date +%s)
+say = printf '[%3d s] %s\n' $$(($$(date +%s) - HOTLINE_STARTED))
+bin := .venv/bin
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+setup: ## installs what is needed: Debian packages, Asterisk, .venv (quick when nothing changed)
+	@missing=()
+	command -v redis-server >/dev/null || missing+=(redis-server)
+	command -v sipp >/dev/null || missing+=(sip-tester)
+	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
+
+	# PYTHON=… chooses one; otherwise the newest that the lock files are for.
+	fits() { "$$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
+	python='' bare=''
+	for name in $(or $(PYTHON),python3.13 python3.12 python3.11 python3 /usr/bin/python3); do
+		fits "$$name" || continue
+		if "$$name" -c 'import ensurepip, venv' 2>/dev/null; then python=$$name && break; fi
+		bare=$${bare:-$$name}
+	done
+	if [[ -z $$python && -n $$bare ]]; then
+		missing+=("python$$("$$bare" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv")
+		python=$$bare
+	elif [[ -z $$python ]] && ! command -v python3 >/dev/null; then
+		missing+=(python3 python3-venv)
+		python=python3
+	fi
+	if ((EUID)) && [[ ! -r $${HOTLINE_CACHE:-/var/cache/hotline}/asterisk.json ]] && ((! $${#missing[@]})); then
+		asterisk-conf/get-asterisk # says so before the long steps, should it need root
+	fi
+	(($${#missing[@]} == 0)) || asterisk-conf/apt-install "$${missing[@]}"
+	if [[ -z $$python ]] || ! fits "$$python"; then
+		echo "error: Python 3.11, 3.12 or 3.13 is needed: install one, or name it with 'make setup PYTHON=…'." >&2
+		exit 1
+	fi
+
+	stamp=$$(printf '%s\n' "$$PWD" | cat - pyproject.toml requirements-dev.lock | sha256sum)
+	if [[ ! -x $(bin)/hotline || $$stamp != "$$(cat .venv/stamp 2>/dev/null)" ]] || ! fits $(bin)/python; then
+		fits $(bin)/python && [[ $$(cat .venv/home 2>/dev/null) == "$$PWD" ]] || {
+			$(say) "making .venv with $$("$$python" --version)"
+			rm -rf .venv
+			"$$python" -m venv .venv
+			echo "$$PWD" >.venv/home
+		}
+		rm -f .venv/stamp
+		pip() {
+			local word total rest n=0
+			total=$$(grep -c '^[a-z]' requirements-dev.lock)
+			$(bin)/python -m pip install --disable-pip-version-check --no-input --progress-bar off --retries 2 "$$@" 2>&1 |
+				tee -a .venv/pip.log |
+				while read -r word rest; do
+					case "$$word $$rest" in
+					Collecting*) n=$$((n + 1)); ((n % 20)) || $(say) "  fetched $$n of about $$total" ;;
+					'Installing collected'*) $(say) "  unpacking" ;;
+					esac
+				done && return
+			if grep -qE 'NewConnectionError|ConnectTimeout|ReadTimeout|Connection broken|name resolution|SSLError|ProxyError|from versions: none' .venv/pip.log; then
+				echo "error: pip cannot reach its package index: check the network, or name a mirror with PIP_INDEX_URL." >&2
+			elif grep -q 'DO NOT MATCH THE HASHES' .venv/pip.log; then
+				echo "error: a package is not the one that requirements-dev.lock names: the mirror may be damaged; try another one." >&2
+			elif grep -q 'No space left' .venv/pip.log; then
+				echo "error: the disk is full: make room and run it again." >&2
+			else
+				echo "error: pip failed: $$(grep -E '^ *(ERROR|error):' .venv/pip.log | tail -n 1) (all of it is in .venv/pip.log)" >&2
+			fi
+			exit 1
+		}
+		: >.venv/pip.log
+		$(say) "installing the Python packages of requirements-dev.lock"
+		pip --require-hashes -r requirements-dev.lock
+		$(say) "installing the hotline command"
+		pip --no-deps --no-build-isolation --editable .
+		printf '%s\n' "$$stamp" >.venv/stamp
+	fi
+	asterisk-conf/get-asterisk
+	$(say) "setup is complete: $(bin)/hotline"
+
+demo: setup ## plays a day's calls on a real Asterisk and shows them (KEEP=1 leaves it running)
+	@exec $(bin)/hotline demo $(if $(KEEP),--keep)
+
+test: setup lint ## all checks and all tests, the live ones too
+	@$(say) "tests"
+	$(bin)/python -m pytest -m 'not live' $(ARGS)
+	$(say) "tests with a real Asterisk"
+	$(bin)/python -m pytest -m live $(ARGS)
+	$(say) "all passed"
+
+test-unit: setup ## tests that need no Asterisk (ARGS=… goes to pytest)
+	@exec $(bin)/python -m pytest -m 'not live' $(ARGS)
+
+test-live: setup ## tests with a real Asterisk (ARGS=… goes to pytest)
+	@exec $(bin)/python -m pytest -m live $(ARGS)
+
+lint: setup ## ruff and mypy
+	@$(say) "ruff"
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(say) "mypy"
+	$(bin)/mypy
+
+bench: setup ## the same calls through this program and through app_queue, measured
+	@exec $(bin)/python -m bench
+
+# The index is the one pip uses; neither it nor any other host gets into the files.
+lock: setup ## renews the lock files from pyproject.toml (UPGRADE=1 takes newer versions)
+	@index=$${PIP_INDEX_URL:-$$($(bin)/python -m pip config get global.index-url 2>/dev/null || true)}
+	[[ -z $$index ]] || export UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$index}
+	compile() {
+		$(bin)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+			--no-emit-index-url --no-emit-find-links --annotation-style line $(if $(UPGRADE),--upgrade) pyproject.toml "$$@"
+	}
+	compile -o requirements.lock
+	compile --extra dev --extra demo -c requirements.lock -o requirements-dev.lock
+	! grep -nE '://|index-url|find-links|trusted-host' requirements.lock requirements-dev.lock
+	$(say) "requirements.lock and requirements-dev.lock are written: run 'make test'"
+
+clean: ## removes .venv and what tools left behind (not Asterisk: that is in the cache folder)
+	@rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
