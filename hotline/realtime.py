@@ -1,0 +1,88 @@
+"""What Asterisk reads from the database: views over the table `agent`, valid in SQLite and in PostgreSQL.
+
+An agent who is in the table can sign in at once and one who is not cannot, without any reload: Asterisk looks here when
+a phone registers or is called (`asterisk-conf/sorcery.conf`, `extconfig.conf`). The migration creates these views; a
+later one that changes a view drops it and creates it again from here.
+
+Asterisk takes every value as text and every column as an option of that name: a column that it does not know makes the
+whole row invalid.
+"""
+
+from hotline.db import SIP_REALM
+
+_PHONES = """
+CREATE VIEW ps_endpoints AS
+SELECT
+    number AS id,
+    number AS aors,
+    number AS auth,
+    'agents' AS context,
+    '<' || number || '>' AS callerid,
+    'auth_username,username' AS identify_by,
+    'all' AS disallow,
+    'alaw,ulaw' AS allow,
+    'no' AS direct_media,
+    'yes' AS rtp_symmetric,
+    'yes' AS force_rport,
+    'yes' AS rewrite_contact,
+    'rfc4733' AS dtmf_mode,
+    'zh' AS language,
+    'no' AS trust_id_inbound,
+    'no' AS allow_subscribe,
+    '1' AS device_state_busy_at,
+    '15' AS rtp_keepalive,
+    '120' AS rtp_timeout,
+    '3600' AS rtp_timeout_hold
+FROM agent
+"""
+
+_PASSWORDS = f"""
+CREATE VIEW ps_auths AS
+SELECT
+    number AS id,
+    'md5' AS auth_type,
+    number AS username,
+    md5_cred AS md5_cred,
+    '{SIP_REALM}' AS realm
+FROM agent
+"""
+
+# One phone for each agent, and the last one to sign in wins. A phone that died without a word is asked every 30 seconds
+# and is unreachable 3 seconds later.
+_REGISTRATIONS = """
+CREATE VIEW ps_aors AS
+SELECT
+    number AS id,
+    '1' AS max_contacts,
+    'yes' AS remove_existing,
+    '30' AS qualify_frequency,
+    '3.0' AS qualify_timeout,
+    '30' AS minimum_expiration,
+    '120' AS default_expiration,
+    '600' AS maximum_expiration
+FROM agent
+"""
+
+# While no controller answers, agents who had asked for calls come first and agents in a pause after them; an agent who
+# signed out is left alone.
+_FALLBACK = """
+CREATE VIEW queue_members AS
+SELECT
+    number AS uniqueid,
+    'fallback' AS queue_name,
+    'PJSIP/' || number AS interface,
+    number AS membername,
+    'PJSIP/' || number AS state_interface,
+    CASE intent WHEN 'ready' THEN '0' ELSE '1' END AS penalty,
+    '0' AS paused
+FROM agent
+WHERE intent IN ('ready', 'paused')
+"""
+
+VIEWS: dict[str, str] = {
+    "ps_endpoints": _PHONES.strip(),
+    "ps_auths": _PASSWORDS.strip(),
+    "ps_aors": _REGISTRATIONS.strip(),
+    "queue_members": _FALLBACK.strip(),
+}
+"""Name of the view → its `CREATE VIEW` statement, in the order in which to execute them."""
