@@ -49,7 +49,12 @@ recording = Table(
     "recording",
     metadata,
     Column("call", String(80), primary_key=True),
-    Column("path", Text, nullable=False, doc="relative to the recordings folder; empty when there is none"),
+    Column(
+        "path",
+        Text,
+        nullable=False,
+        doc="relative to the recordings folder; empty when there is none",
+    ),
     Column("state", String(16), nullable=False, doc="finished, short, missing or damaged"),
     Column("duration", BigInteger, nullable=False, doc="microseconds"),
     Column("size", BigInteger, nullable=False, doc="bytes"),

@@ -32,7 +32,9 @@ def _parts(value: Any) -> Any:
 
 def _number(value: str) -> str:
     if not re.fullmatch(r"[0-9]{2,15}", value):
-        raise ValueError(f"{value!r} is not a telephone number: write 2 to 15 digits, such as 12345")
+        raise ValueError(
+            f"{value!r} is not a telephone number: write 2 to 15 digits, such as 12345"
+        )
     return value
 
 
@@ -40,7 +42,9 @@ def _address(value: str) -> str:
     try:
         ipaddress.ip_network(value, strict=False)
     except ValueError:
-        raise ValueError(f"{value!r} is not an address: write one such as 127.0.0.1 or 10.0.0.0/8") from None
+        raise ValueError(
+            f"{value!r} is not an address: write one such as 127.0.0.1 or 10.0.0.0/8"
+        ) from None
     return value
 
 
@@ -53,7 +57,9 @@ def _private(value: str) -> str:
 
 def _node(value: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9]{0,15}", value):
-        raise ValueError(f"{value!r} is no name for a node: write up to 16 small letters and digits")
+        raise ValueError(
+            f"{value!r} is no name for a node: write up to 16 small letters and digits"
+        )
     return value
 
 
@@ -73,9 +79,14 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 PrivateAddress = Annotated[str, AfterValidator(_private)]
 Numbers = Annotated[
-    tuple[Annotated[str, AfterValidator(_number)], ...], NoDecode, BeforeValidator(_parts), Field(min_length=1)
+    tuple[Annotated[str, AfterValidator(_number)], ...],
+    NoDecode,
+    BeforeValidator(_parts),
+    Field(min_length=1),
 ]
-Addresses = Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], NoDecode, BeforeValidator(_parts)]
+Addresses = Annotated[
+    tuple[Annotated[str, AfterValidator(_address)], ...], NoDecode, BeforeValidator(_parts)
+]
 
 
 class Settings(BaseSettings):
@@ -193,19 +204,21 @@ class Settings(BaseSettings):
 
 def load(**overrides: Any) -> Settings:
     """Read the settings. Raises `SettingsError`, whose message is fit to be shown to the operator."""
-    known = {f"HOTLINE_{name.upper()}" for name in Settings.model_fields}
-    # Not settings of the centre: where set-up keeps Asterisk, and where the settings themselves lie.
-    other = {"HOTLINE_CACHE", "HOTLINE_CONFIG"}
-    unknown = sorted(name for name in os.environ if name.startswith("HOTLINE_") and name not in known | other)
-    problems = [f"{name}: there is no such setting; known are {', '.join(sorted(known))}" for name in unknown]
+    problems = []
     try:
-        settings = Settings(**overrides)
+        return Settings(**overrides)
     except ValidationError as error:
         for item in error.errors():
             where = str(item["loc"][0]).upper() if item["loc"] else "?"
             problems.append(f"HOTLINE_{where}: {item['msg'].removeprefix('Value error, ')}")
     except (OSError, ValueError) as error:
         problems.append(f"hotline.toml cannot be read: {error}")
-    if problems:
-        raise SettingsError("\n".join(problems))
-    return settings
+    raise SettingsError("\n".join(problems))
+
+
+def unknown() -> list[str]:
+    """Names in the environment that look like settings and are none: most likely a slip of the pen."""
+    known = {f"HOTLINE_{name.upper()}" for name in Settings.model_fields}
+    # Not settings of the centre: where set-up keeps Asterisk, and where the settings themselves lie.
+    known |= {"HOTLINE_CACHE", "HOTLINE_CONFIG"}
+    return sorted(name for name in os.environ if name.startswith("HOTLINE_") and name not in known)
