@@ -3,9 +3,11 @@
 The defaults are the embedded centre: everything on this machine, all state below `./var`, loopback only.
 """
 
+import hashlib
 import ipaddress
 import os
 import re
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -200,6 +202,20 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's URL for SQLAlchemy's asynchronous engine."""
         return self.database_url or f"sqlite+aiosqlite:///{self.root / 'hotline.db'}"
+
+    @property
+    def redis_socket(self) -> Path:
+        """The private redis-server's socket. The kernel allows 107 characters, so a deep home gets a short one."""
+        path = self.run_dir / "redis.sock"
+        if len(str(path)) > 100:
+            name = hashlib.sha256(str(self.root).encode()).hexdigest()[:16]
+            path = Path(tempfile.gettempdir()) / f"hotline-{name}" / "redis.sock"
+        return path
+
+    @property
+    def redis(self) -> str:
+        """The URL of Redis."""
+        return self.redis_url or f"unix://{self.redis_socket}"
 
 
 def load(**overrides: Any) -> Settings:

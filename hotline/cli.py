@@ -1,0 +1,390 @@
+"""The command `hotline`. Each subcommand reads its arguments, calls one function and says what came of it."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from hotline import __version__, clock, db, migrations
+from hotline import settings as settings_
+from hotline.settings import Settings
+
+app = typer.Typer(
+    help="A call centre on Asterisk for citizen hotlines: inbound first.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+agent_app = typer.Typer(help="The people who answer.", no_args_is_help=True)
+report_app = typer.Typer(help="Figures, folded from the diary.", no_args_is_help=True)
+recordings_app = typer.Typer(help="The recordings of calls.", no_args_is_help=True)
+app.add_typer(agent_app, name="agent")
+app.add_typer(report_app, name="report")
+app.add_typer(recordings_app, name="recordings")
+
+T = TypeVar("T")
+JsonOrText = Annotated[str, typer.Option("--format", help="text or json")]
+Language = Annotated[str, typer.Option("--lang", help="zh or en")]
+
+
+def main() -> None:
+    """Run the command line; an interrupted command ends quietly."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+# --- the programs
+
+
+@app.command()
+def up() -> None:
+    """Run the whole centre on this machine: Asterisk, Redis, controller, recorder, screens."""
+    from hotline import up as up_
+
+    _run(up_.up(_settings()))
+
+
+@app.command()
+def serve() -> None:
+    """Run the controller alone: AMI, AGI and call distribution."""
+    from hotline import service
+
+    _loop(service.serve(_settings(), ready=lambda: print("ready", flush=True)))
+
+
+@app.command()
+def recorder() -> None:
+    """Run the recorder alone: finished calls become stereo files in the ledger."""
+    from hotline import service
+
+    _loop(service.record(_settings()))
+
+
+@app.command()
+def web() -> None:
+    """Run the screens alone."""
+    from hotline import service
+
+    _loop(service.web(_settings()))
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="stay up until Ctrl-C")] = False,
+    lang: Language = "zh",
+) -> None:
+    """Run a centre with simulated citizens and agents over real SIP, and print its SLA report."""
+    from hotline import demo as demo_
+
+    sys.exit(_run(demo_.demo(keep=keep, lang=lang)))
+
+
+@app.command()
+def check() -> None:
+    """Say what is wrong with the settings and with this machine. Status 1 when something is."""
+    from hotline import check as check_
+
+    sys.exit(check_.check())
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+# --- agents
+
+
+@agent_app.command("add")
+def agent_add(
+    number: str,
+    name: Annotated[str, typer.Option("--name", help="shown to supervisors, never to citizens")],
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="read the softphone's password from standard input")
+    ] = False,
+) -> None:
+    """Add an agent; the softphone can sign in at once."""
+    from agents import roster
+
+    if not password_stdin:
+        _fail("pass the password on standard input: printf %s SECRET | hotline agent add … --password-stdin")
+    password = sys.stdin.readline().rstrip("\r\n")
+
+    async def work(engine: AsyncEngine) -> None:
+        await roster.add(engine, number, name, password, clock.now())
+
+    _database(work, roster.RosterError)
+    _tell_controller("agent.added", number=number)
+    print(f"agent {number} added")
+
+
+@agent_app.command("list")
+def agent_list(form: JsonOrText = "text") -> None:
+    """List the agents and what they do now."""
+    from agents import roster
+
+    rows = _database(roster.list_all)
+    live = {one["number"]: one for one in (_live() or {}).get("agents", [])}
+    table = [
+        {
+            "number": row.number,
+            "name": row.name,
+            "presence": live.get(row.number, {}).get("presence"),
+            "pause_reason": row.pause_reason,
+            "call": live.get(row.number, {}).get("call") or None,
+            "intent": row.intent.value,
+        }
+        for row in rows
+    ]
+    if _form(form, "text", "json") == "json":
+        print(json.dumps(table, ensure_ascii=False, indent=1))
+        return
+    if not live:
+        print("the controller is not running: what follows is the roster only", file=sys.stderr)
+    _print_table(table)
+
+
+@agent_app.command("remove")
+def agent_remove(number: str) -> None:
+    """Remove an agent; a talk that goes on is not cut."""
+    from agents import roster
+
+    async def work(engine: AsyncEngine) -> None:
+        await roster.remove(engine, number)
+
+    _database(work, roster.RosterError)
+    _tell_controller("agent.removed", number=number)
+    print(f"agent {number} removed")
+
+
+@agent_app.command("ready")
+def agent_ready(number: str) -> None:
+    """The agent wants calls."""
+    _ask_controller("agent.ready", number=number)
+
+
+@agent_app.command("pause")
+def agent_pause(
+    number: str, reason: Annotated[str, typer.Option("--reason", help="such as 用餐")]
+) -> None:
+    """The agent wants a pause; a talk that goes on is finished first."""
+    _ask_controller("agent.pause", number=number, reason=reason)
+
+
+@agent_app.command("out")
+def agent_out(number: str) -> None:
+    """The agent signs out."""
+    _ask_controller("agent.out", number=number)
+
+
+# --- figures
+
+
+@report_app.command("sla")
+def report_sla(
+    hours: Annotated[float, typer.Option("--hours", help="length of the window")] = 24.0,
+    at: Annotated[str, typer.Option("--at", help="end of the window, ISO 8601, or now")] = "now",
+    form: Annotated[str, typer.Option("--format", help="text, json or csv")] = "text",
+    fail_under: Annotated[float, typer.Option("--fail-under", help="percent for M1")] = 95.0,
+    lang: Language = "zh",
+) -> None:
+    """Print the SLA report. Status 0: holds; 1: falls short; 2: no verdict."""
+    from metrics import reports
+
+    _form(form, "text", "json", "csv")
+    settings = _settings()
+
+    async def work(engine: AsyncEngine) -> reports.SlaReport:
+        return await reports.sla(
+            engine,
+            at=reports.parse_time(at, clock.now()),
+            hours=hours,
+            fail_under=fail_under,
+            journal=settings.run_dir,
+        )
+
+    try:
+        report = _database(work, ValueError, status=2)
+    except OSError as error:
+        _fail(str(error), status=2)
+    if form == "json":
+        print(reports.render_json(report))
+    elif form == "csv":
+        print(reports.render_csv(report), end="")
+    else:
+        print(reports.render_text(report, lang=lang), end="")
+    sys.exit(reports.status(report))
+
+
+@app.command("calls")
+def calls_(
+    hours: Annotated[float, typer.Option("--hours", help="how far back")] = 24.0,
+    limit: Annotated[int, typer.Option("--limit", help="newest first in text, at most this many")] = 10_000,
+    form: JsonOrText = "text",
+) -> None:
+    """List calls with their times and outcomes."""
+    from metrics import calls
+
+    now = clock.now()
+
+    async def work(engine: AsyncEngine) -> list[dict[str, Any]]:
+        return await calls.list_calls(engine, now - round(hours * 3_600_000_000), now, limit)
+
+    rows = _database(work)
+    if _form(form, "text", "json") == "json":
+        print(json.dumps(rows, ensure_ascii=False, indent=1))
+    else:
+        print(calls.render_text(rows), end="")
+
+
+@recordings_app.command("export")
+def recordings_export(
+    call_id: str,
+    out: Annotated[Path, typer.Option("--out", help="the WAV file to write")],
+) -> None:
+    """Write one call as a stereo WAV: citizen left, agent right."""
+    from recorder import ledger
+
+    settings = _settings()
+
+    async def work(engine: AsyncEngine) -> None:
+        await ledger.export(engine, settings, call_id, out)
+
+    _database(work, ledger.LedgerError)
+    print(out)
+
+
+# --- helpers
+
+
+def _settings() -> Settings:
+    try:
+        return settings_.load()
+    except settings_.SettingsError as error:
+        _fail(str(error))
+
+
+def _fail(message: str, status: int = 1) -> NoReturn:
+    print(f"hotline: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _form(value: str, *known: str) -> str:
+    if value not in known:
+        _fail(f"--format {value}: there is {', '.join(known)}", status=2)
+    return value
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    from hotline.programs import ProgramError
+
+    try:
+        return asyncio.run(work)
+    except (ProgramError, migrations.MigrationError, settings_.SettingsError) as error:
+        _fail(str(error))
+
+
+def _loop(work: Coroutine[Any, Any, None]) -> None:
+    """Run a program on uvloop: it halves the CPU of AGI sessions."""
+    import uvloop
+
+    from hotline.programs import ProgramError
+
+    try:
+        uvloop.run(work)
+    except (ProgramError, migrations.MigrationError) as error:
+        _fail(str(error))
+
+
+def _database(
+    work: Callable[[AsyncEngine], Coroutine[Any, Any, T]],
+    *expected: type[Exception],
+    status: int = 1,
+) -> T:
+    """Open the database, bring it up to date, do the work, close it."""
+    settings = _settings()
+
+    async def run() -> T:
+        settings.root.mkdir(parents=True, exist_ok=True)
+        engine = db.engine(settings.database)
+        try:
+            await migrations.upgrade(engine)
+            return await work(engine)
+        finally:
+            await engine.dispose()
+
+    try:
+        return asyncio.run(run())
+    except (migrations.MigrationError, *expected) as error:
+        _fail(str(error), status=status)
+    except (SQLAlchemyError, OSError) as error:
+        _fail(f"the database cannot be used ({settings.root}): {error}", status=status)
+
+
+def _bus_call(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+    from hotline.bus import Bus
+
+    settings = _settings()
+
+    async def run() -> T:
+        bus = Bus(settings.redis, settings.node)
+        try:
+            return await work(bus)
+        finally:
+            await bus.close()
+
+    return asyncio.run(run())
+
+
+def _ask_controller(command: str, **args: str) -> None:
+    from hotline.bus import NoAnswer, Refused
+
+    try:
+        reply = _bus_call(lambda bus: bus.ask(command, **args))
+    except (NoAnswer, Refused) as error:
+        _fail(str(error))
+    print(reply["said"])
+
+
+def _tell_controller(command: str, **args: str) -> None:
+    """Let a running controller know at once; one that starts later reads the roster anyhow."""
+    from hotline.bus import NoAnswer, Refused
+
+    try:
+        _bus_call(lambda bus: bus.ask(command, **args))
+    except NoAnswer:
+        return
+    except Refused as error:
+        _fail(str(error))
+
+
+def _live() -> dict[str, Any] | None:
+    from redis.exceptions import RedisError
+
+    try:
+        live: dict[str, Any] | None = _bus_call(lambda bus: bus.live())
+    except (RedisError, OSError):
+        return None
+    if live is None or clock.now() - live["at"] > 5_000_000:
+        return None
+    return live
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in rows[0] if rows else ():
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    Console().print(table)
