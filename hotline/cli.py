@@ -111,14 +111,17 @@ def agent_add(
     number: str,
     name: Annotated[str, typer.Option("--name", help="shown to supervisors, never to citizens")],
     password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="read the softphone's password from standard input")
+        bool,
+        typer.Option("--password-stdin", help="read the softphone's password from standard input"),
     ] = False,
 ) -> None:
     """Add an agent; the softphone can sign in at once."""
     from agents import roster
 
     if not password_stdin:
-        _fail("pass the password on standard input: printf %s SECRET | hotline agent add … --password-stdin")
+        _fail(
+            "pass the password on standard input: printf %s SECRET | hotline agent add … --password-stdin"
+        )
     password = sys.stdin.readline().rstrip("\r\n")
 
     async def work(engine: AsyncEngine) -> None:
@@ -230,7 +233,9 @@ def report_sla(
 @app.command("calls")
 def calls_(
     hours: Annotated[float, typer.Option("--hours", help="how far back")] = 24.0,
-    limit: Annotated[int, typer.Option("--limit", help="newest first in text, at most this many")] = 10_000,
+    limit: Annotated[
+        int, typer.Option("--limit", help="newest first in text, at most this many")
+    ] = 10_000,
     form: JsonOrText = "text",
 ) -> None:
     """List calls with their times and outcomes."""

@@ -75,7 +75,9 @@ class Story:
 
     def caller(self, call: str, second: float) -> list[Command]:
         at = round(second * SECOND)
-        return self.tell(CallArrived(at, call, "12345", "13800000000"), CallQueued(at, call, "default"))
+        return self.tell(
+            CallArrived(at, call, "12345", "13800000000"), CallQueued(at, call, "default")
+        )
 
     def presence(self, number: str) -> Presence:
         return self.floor.seats[number].presence()
@@ -94,7 +96,9 @@ def test_a_caller_is_offered_to_the_idle_agent(story: Story) -> None:
     story.agent("1001")
     assert story.caller("a", 1) == [Ring("a", "1001", 15.0)]
     assert story.presence("1001") is Presence.RINGING
-    assert story.tell(OfferRinging(SECOND, "a", "1001"), OfferAnswered(2 * SECOND, "a", "1001")) == []
+    assert (
+        story.tell(OfferRinging(SECOND, "a", "1001"), OfferAnswered(2 * SECOND, "a", "1001")) == []
+    )
     assert story.presence("1001") is Presence.TALKING
     assert story.floor.callers["a"].stage is Stage.TALKING
 
@@ -189,7 +193,9 @@ def test_wrap_up_delays_the_next_offer(story: Story) -> None:
 def test_ready_ends_wrap_up_at_once(story: Story) -> None:
     story.agent("1001")
     story.caller("a", 1)
-    story.tell(OfferAnswered(3 * SECOND, "a", "1001"), TalkEnded(10 * SECOND, "a", "1001", Party.AGENT))
+    story.tell(
+        OfferAnswered(3 * SECOND, "a", "1001"), TalkEnded(10 * SECOND, "a", "1001", Party.AGENT)
+    )
     story.caller("b", 11)
     assert story.tell(AgentReady(12 * SECOND, "1001")) == [Ring("b", "1001", 15.0)]
 
@@ -201,7 +207,9 @@ def test_ready_twice_keeps_the_place_among_the_idle(story: Story) -> None:
     assert story.caller("a", 3) == [Ring("a", "1001", 15.0)]
 
 
-@pytest.mark.parametrize("wish", [AgentOut(5 * SECOND, "1001"), AgentPaused(5 * SECOND, "1001", "用餐")])
+@pytest.mark.parametrize(
+    "wish", [AgentOut(5 * SECOND, "1001"), AgentPaused(5 * SECOND, "1001", "用餐")]
+)
 def test_a_wish_while_ringing_withdraws_the_offer(story: Story, wish: Fact) -> None:
     story.agent("1001", 0)
     story.caller("a", 1)

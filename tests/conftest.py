@@ -1,0 +1,68 @@
+"""What every test may use."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+pytest_plugins: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real redis-server of our own, on a socket."""
+    folder = tmp_path_factory.mktemp("redis")
+    socket = folder / "r.sock"
+    with start_redis(socket):
+        yield f"unix://{socket}"
+
+
+def start_redis(socket: Path) -> "RedisServer":
+    """Start a redis-server on `socket`; use it in a `with` block."""
+    return RedisServer(socket)
+
+
+class RedisServer:
+    """A redis-server without a TCP port, stopped at the end of the block."""
+
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
+        self.process = self._start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        process = subprocess.Popen(
+            ["redis-server", "--port", "0", "--unixsocket", str(self.socket), "--save", ""],
+            cwd=self.socket.parent,
+            stdout=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 10
+        while not self.socket.exists():
+            assert process.poll() is None and time.monotonic() < deadline, (
+                "redis-server did not start"
+            )
+            time.sleep(0.01)
+        return process
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.socket.unlink(missing_ok=True)
+
+    def start_again(self) -> None:
+        self.process = self._start()
+
+    def __enter__(self) -> "RedisServer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_logging() -> Iterator[None]:
+    """A test that configures logging leaves nothing behind."""
+    yield
+    structlog.reset_defaults()
