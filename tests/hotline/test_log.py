@@ -148,8 +148,8 @@ def test_an_exception_is_part_of_its_line_and_its_numbers_are_hidden(lines: Read
         _ROUTES["no route for 13812345678"]
     except KeyError as error:
         log.exception("route.failed")
-        caught = error
-    log.error("task.failed", task="a", exc_info=caught)
+        log.error("task.failed", task="a", exc_info=error)
+    assert len(lines()) == 2
     for line in lines():
         assert "Traceback" in line["exception"]
         assert "KeyError: 'no route for 138****5678'" in line["exception"]
