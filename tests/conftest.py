@@ -40,9 +40,8 @@ class RedisServer:
         )
         deadline = time.monotonic() + 10
         while not self.socket.exists():
-            assert process.poll() is None and time.monotonic() < deadline, (
-                "redis-server did not start"
-            )
+            assert process.poll() is None, "redis-server ended at once"
+            assert time.monotonic() < deadline, "redis-server did not start"
             time.sleep(0.01)
         return process
 
