@@ -29,7 +29,7 @@ _TELEPHONE = re.compile(r"(?<![0-9])(?:\+?86)?(?:1[3-9][0-9]{9}|0[0-9]{9,11})(?!
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
-_TALKATIVE = ("panoramisk", "uvicorn.access", "sqlalchemy", "aiosqlite", "asyncio")
+_TALKATIVE = ("panoramisk", "uvicorn.access", "sqlalchemy", "alembic", "aiosqlite", "asyncio")
 """Libraries that write whole messages, addresses or statements below `warning`: those stay out."""
 
 _Event = MutableMapping[str, Any]
