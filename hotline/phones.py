@@ -86,6 +86,8 @@ class Phones:
         self.exchange = exchange
         self.legs: list[Leg] = []
         """Every leg so far, in order."""
+        self.softphones: list[AgentPhone] = []
+        """Every agent's phone so far."""
         self._runtime: Any = None
         self._by_handle: dict[int, Leg] = {}
         self._early: dict[int, list[Any]] = defaultdict(list)
@@ -116,11 +118,12 @@ class Phones:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._closing.set()
-        for leg in self.legs:
-            await leg.hang_up()
+        await asyncio.gather(*(leg.hang_up() for leg in self.legs))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*(leg.until_ended(None) for leg in self.legs)), 3)
+        with contextlib.suppress(baresip.BaresipError):
+            await asyncio.gather(*(phone.sign_out() for phone in self.softphones))
+        self._closing.set()
         await asyncio.to_thread(self._sound.join)
         await self._runtime.close()
 
@@ -151,9 +154,14 @@ class Phones:
         line: Any = await baresip.UserAgent.create(self._runtime, account)
         phone = AgentPhone(self, number, tone or next(self._agents_tones), line, **manners)
         line.on_incoming(phone.incoming)
+        self.softphones.append(phone)
         if sign_in:
             await phone.sign_in()
         return phone
+
+    def move(self, exchange: str) -> None:
+        """Citizens and agents from now on belong to another exchange; calls that are going on stay."""
+        self.exchange = exchange
 
     async def dial(self, line: Any, number: str, tone: int) -> "Leg":
         """Place a call from a line of the SIP stack. For `Citizen` and `AgentPhone`."""

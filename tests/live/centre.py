@@ -1,0 +1,443 @@
+"""A whole centre for tests: `hotline up` in a folder of its own, on ports of its own, and ways to look into it.
+
+with Centre(ring_time=3) as centre:
+    centre.add_agent("1001")
+    ...
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Self
+
+from acd.events import CallArrived, Fact, restore
+from hotline.phones import AgentPhone, Phones
+from hotline.programs import find_asterisk
+
+ROOT = Path(__file__).parents[2]
+PROMPTS = ROOT / "asterisk-conf" / "prompts" / "zh"
+NUMBER = "12345"
+PASSWORD = "a-long-enough-password"
+
+_BLOCK = 500
+_BLOCKS = range(12_000, 32_000, _BLOCK)  # below the ports that the kernel hands out by itself
+_PROGRAM = [sys.executable, "-c", "from hotline.cli import main; main()"]
+
+
+class Centre:
+    """One running centre. `settings` are those of `hotline.settings`, with short times as defaults."""
+
+    def __init__(self, **settings: object) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix="hl-"))
+        self._block = _take_block()
+        first = self._block.first
+        self.sip = f"127.0.0.1:{first}"
+        self.ami_port, self.agi_port, self.web_port = first + 1, first + 2, first + 3
+        chosen: dict[str, object] = {
+            "home": self.home,
+            "numbers": NUMBER,
+            "sip_port": first,
+            "ami_port": self.ami_port,
+            "agi_port": self.agi_port,
+            "web_port": self.web_port,
+            "rtp_ports": f"{first + 10}-{first + _BLOCK - 1}",
+            "ring_time": 3,
+            "wrap_up_time": 0.5,
+            "stop_wait": 1,
+            "min_free_mb": 0,
+            **settings,
+        }
+        self.environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("HOTLINE_")
+        }
+        if "HOTLINE_CACHE" in os.environ:
+            self.environment["HOTLINE_CACHE"] = os.environ["HOTLINE_CACHE"]
+        self.environment |= {
+            f"HOTLINE_{name.upper()}": str(value) for name, value in chosen.items()
+        }
+        self.environment["PYTHONPATH"] = str(ROOT)
+        self.expected: list[str] = []
+        """Parts of log lines of level error that this test brings about on purpose."""
+        self.ready_after = 0.0
+        """Seconds that the last start took."""
+        self._up: subprocess.Popen[bytes] | None = None
+        self._output = self.home / "up.log"
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        try:
+            self.stop()
+        finally:
+            self._end()
+
+    # --- the programs
+
+    def start(self, within: float = 60) -> None:
+        """Run `hotline up` and wait for its line `ready`. Raises `AssertionError` with the logs."""
+        begun = time.monotonic()
+        with self._output.open("ab") as output:
+            self._up = subprocess.Popen(
+                [*_PROGRAM, "up"],
+                cwd=self.home,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        offset = self._output.stat().st_size
+
+        def ready() -> bool:
+            with self._output.open("rb") as text:
+                text.seek(offset)
+                said = text.read()
+            if self._up is not None and self._up.poll() is not None:
+                raise AssertionError(
+                    f"hotline up ended: {said.decode(errors='replace')}{self.logs()}"
+                )
+            return any(line.strip() == b"ready" for line in said.splitlines())
+
+        self.wait(ready, within, "hotline up to say `ready`")
+        self.ready_after = time.monotonic() - begun
+
+    def start_alone(self, program: str) -> subprocess.Popen[bytes]:
+        """Run only one of the centre's programs, such as `serve`."""
+        with self._output.open("ab") as output:
+            return subprocess.Popen(
+                [*_PROGRAM, program],
+                cwd=self.home,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def discard(self) -> None:
+        """Kill what is left, and remove the folder."""
+        self._end()
+
+    def stop(self, within: float = 30) -> None:
+        """SIGTERM to `hotline up`: it must end by itself, with status 0, and leave no process behind."""
+        up, self._up = self._up, None
+        if up is None:
+            return
+        up.terminate()
+        try:
+            status = up.wait(within)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"hotline up did not end on SIGTERM:\n{self.logs()}") from None
+        assert status == 0, f"hotline up ended with status {status}:\n{self.logs()}"
+        self.wait(lambda: not self.processes(), 5, f"no process left of {self.processes()}")
+
+    def processes(self, program: str = "") -> dict[int, str]:
+        """Living processes of this centre: process id → command line, those with `program` in it."""
+        mine = f"HOTLINE_HOME={self.home}".encode()
+        found = {}
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            with contextlib.suppress(OSError):
+                if mine in (folder / "environ").read_bytes().split(b"\0"):
+                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    if command and program in command:
+                        found[int(folder.name)] = command
+        return found
+
+    def pid(self, program: str) -> int:
+        """The one process of this centre with `program` in its command line."""
+        found = self.processes(program)
+        assert len(found) == 1, f"not one process named {program}: {self.processes()}"
+        return next(iter(found))
+
+    def kill_controller(self, *, for_good: bool = False) -> None:
+        """`kill -9` of `hotline serve`. `for_good`: what would start it again is halted; see `revive`."""
+        if for_good and self._up is not None:
+            self._up.send_signal(signal.SIGSTOP)
+        pid = self.pid(" serve")
+        os.kill(pid, signal.SIGKILL)
+        self.wait(lambda: not self._alive(pid), 5, "the controller to be dead")
+
+    def revive(self) -> None:
+        """Let the controller be started again."""
+        if self._up is not None:
+            self._up.send_signal(signal.SIGCONT)
+
+    def asterisk(self, command: str) -> str:
+        """What Asterisk's own command line answers, as `asterisk -rx` would."""
+        binary = find_asterisk()
+        done = subprocess.run(
+            [*binary.command, "-C", str(self.home / "asterisk" / "asterisk.conf"), "-rx", command],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+        return done.stdout
+
+    def cut_link(self) -> None:
+        """Asterisk throws the controller out of its manager interface."""
+        sessions = re.findall(
+            r"^\s*hotline\s+\S+\s+\S+\s+\S+\s+(\d+)",
+            self.asterisk("manager show connected"),
+            re.MULTILINE,
+        )
+        assert sessions, self.asterisk("manager show connected")
+        for descriptor in sessions:
+            self.asterisk(f"manager kick session {descriptor}")
+
+    @staticmethod
+    def _alive(pid: int) -> bool:
+        with contextlib.suppress(OSError):
+            # A zombie, not yet fetched by its parent, is dead too.
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return False
+
+    def _end(self) -> None:
+        self.revive()
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(AssertionError):
+            self.wait(lambda: not self.processes(), 5, "everything killed")
+        self._block.close()
+        if "HOTLINE_KEEP_TEST_HOMES" not in os.environ:
+            shutil.rmtree(self.home, ignore_errors=True)
+
+    # --- what an operator types
+
+    def run(self, *arguments: str, stdin: str = "", status: int | None = 0) -> str:
+        """Run `hotline ARGUMENTS` and return what it printed; `status` None accepts any."""
+        done = subprocess.run(
+            [*_PROGRAM, *arguments],
+            cwd=self.home,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert status is None or done.returncode == status, (
+            f"hotline {' '.join(arguments)}: status {done.returncode}, not {status}\n"
+            f"{done.stdout}{done.stderr}"
+        )
+        return done.stdout
+
+    async def cli(self, *arguments: str, stdin: str = "", status: int | None = 0) -> str:
+        """`run` beside the simulated telephones."""
+        return await asyncio.to_thread(self.run, *arguments, stdin=stdin, status=status)
+
+    def add_agent(self, *numbers: str) -> None:
+        """Add agents with the password `PASSWORD`."""
+        for number in numbers:
+            self.run(
+                "agent",
+                "add",
+                number,
+                "--name",
+                f"坐席{number}",
+                "--password-stdin",
+                stdin=PASSWORD,
+            )
+
+    def change_prompts(self, **changed: bytes | None) -> None:
+        """Give this centre prompts of its own: A-law sound by key, None for a file that is missing."""
+        folder = self.home / "prompts"
+        shutil.copytree(PROMPTS, folder, dirs_exist_ok=True)
+        for key, sound in changed.items():
+            file = folder / f"{key}.alaw"
+            file.unlink(missing_ok=True)
+            if sound is not None:
+                file.write_bytes(sound)
+        link = self.home / "asterisk" / "data" / "sounds" / "zh" / "hotline"
+        link.unlink()
+        link.symlink_to(folder)
+
+    def shorten_greeting(self) -> None:
+        """Greeting and recording notice of half a second each, where a test is about what comes after them."""
+        beginnings = {
+            key: (PROMPTS / f"{key}.alaw").read_bytes()[:4000]
+            for key in ("greeting_12345", "recording_notice")
+        }
+        self.change_prompts(**beginnings)
+
+    async def agent(self, phones: Phones, number: str, **manners: Any) -> AgentPhone:
+        """Sign the agent's phone in and dial *11: ready for calls."""
+        phone = await phones.agent(number, PASSWORD, **manners)
+        await self.press(phone, "*11")
+        return phone
+
+    async def press(self, phone: AgentPhone, code: str) -> None:
+        """Dial a feature code and hear its answer to the end."""
+        leg = await phone.dial(code)
+        await leg.until_hears_something(5)
+        await leg.until_ended(10)
+
+    async def presences(self) -> dict[str, str]:
+        """Every agent's presence by number, as `hotline agent list` shows it."""
+        rows = json.loads(await self.cli("agent", "list", "--format", "json"))
+        return {row["number"]: row["presence"] for row in rows}
+
+    async def calls(self) -> list[dict[str, Any]]:
+        """`hotline calls`."""
+        rows: list[dict[str, Any]] = json.loads(await self.cli("calls", "--format", "json"))
+        return rows
+
+    async def call(self, caller: str, within: float = 15) -> dict[str, Any]:
+        """The ended call of this caller as `hotline calls` shows it."""
+        deadline = time.monotonic() + within
+        while True:
+            found = [row for row in await self.calls() if row["caller"] == caller]
+            if found and found[-1]["ended"] and found[-1]["outcome"]:
+                return found[-1]
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no ended call of {caller} in hotline calls: {found}")
+            await asyncio.sleep(0.2)
+
+    async def call_id(self, caller: str, within: float = 5) -> str:
+        """The id of this caller's newest call."""
+        arrived: CallArrived = await self.fact(CallArrived, within, caller=caller)
+        return arrived.call
+
+    async def report(self, *options: str) -> dict[str, Any]:
+        """`hotline report sla`, whatever its verdict."""
+        report: dict[str, Any] = json.loads(
+            await self.cli("report", "sla", "--format", "json", *options, status=None)
+        )
+        return report
+
+    # --- a look inside
+
+    def facts(self, *kinds: type, call: str = "", agent: str = "") -> list[Fact]:
+        """The diary's rows of these kinds (all by default), in order. SQLite only."""
+        database = sqlite3.connect(f"file:{self.home / 'hotline.db'}?mode=ro", uri=True, timeout=5)
+        try:
+            rows = database.execute(
+                "SELECT kind, at, call, agent, more FROM diary ORDER BY id"
+            ).fetchall()
+        finally:
+            database.close()
+        names = {kind.__name__ for kind in kinds}
+        return [
+            restore(kind, at, of_call, of_agent, json.loads(more))
+            for kind, at, of_call, of_agent, more in rows
+            if (not names or kind in names)
+            and (not call or of_call == call)
+            and (not agent or of_agent == agent)
+        ]
+
+    async def fact(self, kind: type, within: float = 5, count: int = 1, **values: Any) -> Any:
+        """Wait for the `count`-th fact of a kind whose fields have these values."""
+        found: list[Fact] = []
+
+        def there() -> bool:
+            found[:] = [
+                fact
+                for fact in self.facts(kind)
+                if all(getattr(fact, name) == value for name, value in values.items())
+            ]
+            return len(found) >= count
+
+        await self.until(there, within, f"{count} {kind.__name__} with {values}")
+        return found[count - 1]
+
+    def wait(self, true: Callable[[], bool], within: float, what: str) -> None:
+        """Wait for a condition. Raises `AssertionError` with the logs."""
+        deadline = time.monotonic() + within
+        while not true():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited {within} s for {what}\n{self.logs()}")
+            time.sleep(0.05)
+
+    async def until(self, true: Callable[[], bool], within: float, what: str) -> None:
+        """Wait for a condition beside the simulated telephones. Raises `AssertionError`."""
+        deadline = time.monotonic() + within
+        while not true():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited {within} s for {what}")
+            await asyncio.sleep(0.05)
+
+    def log_lines(self) -> Iterator[str]:
+        """All lines of all logs."""
+        for file in [self._output, *sorted((self.home / "log").rglob("*"))]:
+            if file.is_file() and file.suffix != ".csv":
+                with file.open(errors="replace") as text:
+                    for line in text:
+                        yield f"{file.name}: {line.rstrip()[:500]}"
+
+    def logs(self, last: int = 80) -> str:
+        """The end of all logs."""
+        return "\n".join(list(self.log_lines())[-last:])
+
+    def complaints(self) -> list[str]:
+        """Log lines of level error that no test announced in `expected`."""
+        return [
+            line
+            for line in self.log_lines()
+            if ('"level":"error"' in line or "[error" in line or " ERROR[" in line)
+            and not any(part in line for part in self.expected)
+        ]
+
+
+@dataclass
+class _Block:
+    """Ports that are ours while the lock is held."""
+
+    first: int
+    lock: IO[bytes]
+
+    def close(self) -> None:
+        self.lock.close()
+
+
+def _take_block() -> _Block:
+    """Take the next block of ports that no other test holds and no program listens on."""
+    folder = Path(tempfile.gettempdir()) / "hotline-test-ports"
+    folder.mkdir(exist_ok=True)
+    for first in _BLOCKS:
+        lock = (folder / str(first)).open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        if _all_free(first):
+            return _Block(first, lock)
+        lock.close()
+    raise RuntimeError("no free ports for a test centre between 12000 and 32000")
+
+
+def _all_free(first: int) -> bool:
+    try:
+        for port in range(first, first + _BLOCK):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+                udp.bind(("127.0.0.1", port))
+            if port < first + 10:
+                with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:
+                    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    tcp.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,56 @@
+"""Live tests: a whole centre on a real Asterisk, and simulated telephones."""
+
+from collections.abc import AsyncIterator, Generator, Iterator
+
+import pytest
+
+from hotline.phones import Phones
+from tests.live.centre import Centre
+
+AGENTS = ("1001", "1002", "1003")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever lies in this folder is live, and slower than a unit test."""
+    for item in items:
+        if "tests/live/" in item.nodeid:
+            item.add_marker(pytest.mark.live)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(120))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed live test shows the ends of its centre's logs."""
+    report = yield
+    centre = getattr(item, "funcargs", {}).get("centre")
+    if centre is not None and report.failed:
+        report.sections.append(("the centre's logs", centre.logs()))
+    return report
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Centre]:
+    """A centre that the tests of one module share, with three agents. No test may leave it changed."""
+    with Centre() as centre:
+        centre.add_agent(*AGENTS)
+        yield centre
+
+
+@pytest.fixture
+def centre(running: Centre) -> Iterator[Centre]:
+    """The shared centre, which must not complain while a test uses it."""
+    before = len(running.complaints())
+    yield running
+    complaints = running.complaints()[before:]
+    running.expected.clear()
+    assert not complaints, "\n".join(complaints)
+
+
+@pytest.fixture
+async def phones(centre: Centre) -> AsyncIterator[Phones]:
+    """Telephones of the centre's citizens and agents."""
+    async with Phones(centre.sip) as made:
+        yield made

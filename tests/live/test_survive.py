@@ -1,0 +1,223 @@
+"""Killed, stopped and cut off: talks go on, waiting callers keep their places, and the report still adds up."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from acd.events import CallOverflowed, CallQueued, ControllerStarted, LinkLost, LinkRestored
+from hotline.phones import LOUD, Leg, Phones, loudness
+from tests.live.centre import NUMBER, PASSWORD, Centre
+
+GREETING = 18.0
+
+
+@pytest.fixture
+def centre() -> Iterator[Centre]:
+    """A centre of the test's own, for it will be damaged."""
+    with Centre(ring_time=20, retry_pause=1, retries=30) as made:
+        made.add_agent("1001", "1002", "1003")
+        yield made
+        assert not made.complaints(), "\n".join(made.complaints())
+
+
+async def waiting(centre: Centre, phones: Phones, *callers: str) -> list[Leg]:
+    """These citizens call one after the other and wait in the queue."""
+    legs = []
+    for caller in callers:
+        legs.append(await phones.citizen(caller).dial(NUMBER))
+        await legs[-1].until_answered()
+        await asyncio.sleep(0.2)
+    for caller in callers:
+        await centre.fact(CallQueued, GREETING, call=await centre.call_id(caller))
+    return legs
+
+
+def longest_silence(leg: Leg, first: float, last: float) -> float:
+    """The longest time within two moments in which this side heard nothing, to 0.2 s."""
+    longest = since = 0.0
+    at = first
+    while at + 0.2 <= last:
+        since = 0.0 if loudness(leg.heard_between(at, at + 0.2)) > LOUD else since + 0.2
+        longest = max(longest, since)
+        at += 0.2
+    return longest
+
+
+async def test_kill_9_of_the_controller_with_talking_ringing_and_waiting_calls(
+    centre: Centre,
+) -> None:
+    async with Phones(centre.sip) as phones:
+        talkers = [
+            await centre.agent(phones, number, answer_after=0.2) for number in ("1001", "1002")
+        ]
+        talking = [await phones.citizen(f"1390010000{n}").dial(NUMBER) for n in (1, 2)]
+        for leg in talking:
+            await leg.until_hears_something(5)
+        await talking[0].until_answered()
+        for phone in talkers:
+            await phone.until_rings(1, GREETING)
+        slow = await centre.agent(phones, "1003", answer_after=None)
+        (ringing,) = await waiting(centre, phones, "13900100003")
+        await slow.until_rings(1, 3)
+        queue = await waiting(
+            centre, phones, "13900100004", "13900100005", "13900100006", "13900100007"
+        )
+
+        # Each talker hears his citizen: who talks to whom is found out by ear.
+        pairs = [
+            (phone, next(leg for leg in talking if phone.offers[0].hears(leg.tone)))
+            for phone in talkers
+        ]
+        killed = time.monotonic()
+        centre.kill_controller(for_good=True)
+
+        # Talks are untouched, the ringing phone can still be answered, waiting callers hear music.
+        await asyncio.sleep(4)
+        for phone, leg in pairs:
+            assert longest_silence(leg, killed, time.monotonic()) < 0.5
+            assert leg.hears(phone.tone)
+            assert phone.offers[0].hears(leg.tone)
+        for leg in queue:
+            assert leg.talking
+            assert longest_silence(leg, killed, time.monotonic()) < 1.5
+        slow.answer_after = 0
+        await ringing.until_hears(slow.tone, 3)
+
+        # While nobody looks: a talk ends, a waiting citizen gives up, another one calls and gives up.
+        (gone_agent, gone) = pairs[0]
+        await gone.hang_up()
+        await gone_agent.offers[0].until_ended(2)
+        await queue[1].hang_up()
+        passing = await phones.citizen("13900100008").dial(NUMBER)
+        await passing.until_answered()
+        await asyncio.sleep(1)
+        await passing.hang_up()
+        await passing.until_ended()
+
+        centre.revive()
+        await centre.fact(ControllerStarted, 20, count=2)
+        # The agent whose talk ended while nobody looked is idle, and takes the caller who waits longest.
+        await queue[0].until_hears(gone_agent.tone, 15)
+        presences = await centre.presences()
+        assert {presences[number] for number in ("1001", "1002", "1003")} == {"talking"}
+        # The others keep their order.
+        for leg in (queue[0], ringing):
+            await leg.hang_up()
+        for phone in (gone_agent, slow):
+            phone.answer_after = 0.2
+        await queue[2].until_hears_something(1)
+        await centre.until(
+            lambda: any(queue[2].hears(phone.tone) for phone in (gone_agent, slow)),
+            8,
+            "the third caller to be served",
+        )
+        for leg in (*talking, *queue, ringing):
+            await leg.hang_up()
+
+        rows = {f"1390010000{n}": await centre.call(f"1390010000{n}") for n in range(1, 9)}
+        outcomes = {caller[-1]: row["outcome"] for caller, row in rows.items()}
+        assert outcomes.pop("7") in {"human", "abandoned_queue", "abandoned_ringing"}
+        assert outcomes == {
+            "1": "human",
+            "2": "human",
+            "3": "human",
+            "4": "human",
+            "5": "abandoned_queue",
+            "6": "human",
+            "8": "abandoned_greeting",
+        }
+        report = await centre.report()
+        assert sum(report["outcomes"].values()) == 8
+        assert report["M1"]["denominator"] == 8
+
+
+async def test_without_a_controller_callers_reach_a_person_through_the_fallback_queue() -> None:
+    with Centre(ring_time=4, retry_pause=0.5, retries=3) as centre:
+        centre.add_agent("1001", "1002")
+        async with Phones(centre.sip) as phones:
+            agent = await centre.agent(phones, "1001", answer_after=0.3)
+            busy = await phones.citizen("13900200001").dial(NUMBER)
+            await busy.until_hears(agent.tone, GREETING)
+            (leg,) = await waiting(centre, phones, "13900200002")
+            centre.kill_controller(for_good=True)
+            new = await phones.citizen("13900200003").dial(NUMBER)
+            await asyncio.sleep(2)
+            await busy.hang_up()
+            # Whoever arrived earlier comes first here too, and then the one who called with nobody there.
+            await leg.until_hears(agent.tone, 25)
+            await leg.hang_up()
+            await new.until_hears(agent.tone, 25)
+            centre.revive()
+            await centre.fact(ControllerStarted, 20, count=2)
+            await new.hang_up()
+            assert (await centre.call("13900200001"))["outcome"] == "human"
+            for caller in ("13900200002", "13900200003"):
+                row = await centre.call(caller)
+                assert (row["outcome"], row["agents"]) == ("human_overflow", ["1001"])
+            assert len(centre.facts(CallOverflowed)) == 2
+            report = await centre.report()
+            assert report["M1"]["numerator"] == report["M1"]["denominator"] == 3
+            # And the controller knows again who is ready.
+            agent.answer_after = 0.2
+            again = await phones.citizen("13900200004").dial(NUMBER)
+            await again.until_hears(agent.tone, GREETING)
+        assert not centre.complaints(), "\n".join(centre.complaints())
+
+
+async def test_sigterm_in_a_talk_does_not_cut_it() -> None:
+    with Centre(stop_wait=20) as centre:
+        centre.add_agent("1001")
+        async with Phones(centre.sip) as phones:
+            agent = await centre.agent(phones, "1001", answer_after=0.2)
+            leg = await phones.citizen("13900300001").dial(NUMBER)
+            await leg.until_hears(agent.tone, GREETING)
+            stopping = asyncio.create_task(asyncio.to_thread(centre.stop, 40))  # noqa: TID251
+            stopped = time.monotonic()
+            await asyncio.sleep(4)
+            assert leg.hears(agent.tone)
+            assert agent.offers[0].hears(leg.tone)
+            assert longest_silence(leg, stopped, time.monotonic()) < 0.5
+            await leg.hang_up()
+            over = time.monotonic()
+            await stopping
+            assert time.monotonic() - over < 10
+        assert not centre.complaints(), "\n".join(centre.complaints())
+
+
+async def test_asterisks_link_is_lost_and_comes_back(centre: Centre) -> None:
+    async with Phones(centre.sip) as phones:
+        agent = await centre.agent(phones, "1001", answer_after=0.2)
+        leg = await phones.citizen("13900400001").dial(NUMBER)
+        await leg.until_hears(agent.tone, GREETING)
+        centre.expected.append("link")
+        lost = time.monotonic()
+        await asyncio.to_thread(centre.cut_link)
+        await centre.fact(LinkLost, 10)
+        await leg.hang_up()  # nobody sees it
+        second = await phones.citizen("13900400002").dial(NUMBER)
+        await centre.fact(LinkRestored, 20, count=1)
+        await second.until_hears(agent.tone, GREETING)
+        assert longest_silence(leg, lost, leg.ended_at or 0) < 0.5
+        await second.hang_up()
+        for caller in ("13900400001", "13900400002"):
+            assert (await centre.call(caller))["outcome"] == "human"
+
+
+async def test_the_controller_stops_and_starts_while_agents_stay_signed_in(centre: Centre) -> None:
+    async with Phones(centre.sip) as phones:
+        ready = await centre.agent(phones, "1001", answer_after=0.2)
+        await phones.agent("1002", PASSWORD)
+        await centre.press(phones.softphones[-1], "*12")
+        centre.kill_controller()
+        await centre.fact(ControllerStarted, 20, count=2)
+        await centre.until(lambda: bool(centre.processes(" serve")), 5, "the controller to run")
+        leg = await phones.citizen("13900500001").dial(NUMBER)
+        await leg.until_hears(ready.tone, GREETING)
+        presences = await centre.presences()
+        assert (presences["1001"], presences["1002"], presences["1003"]) == (
+            "talking",
+            "paused",
+            "out",
+        )
