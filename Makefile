@@ -71,7 +71,8 @@ setup: ## installs what is needed: Debian packages, Asterisk, .venv (quick when 
 			elif grep -q 'No space left' .venv/pip.log; then
 				echo "error: the disk is full: make room and run it again." >&2
 			else
-				echo "error: pip failed: $$(grep -E '^ *(ERROR|error):' .venv/pip.log | tail -n 1) (all of it is in .venv/pip.log)" >&2
+				reason=$$(grep -iE '^ *error:' .venv/pip.log | grep -vE 'subprocess-exited|metadata-generation|Failed to build' | tail -n 1)
+				echo "error: pip failed:$${reason#*:} (all of it is in .venv/pip.log)" >&2
 			fi
 			exit 1
 		}
