@@ -1,14 +1,12 @@
-"""What Asterisk reads from the database: views over the table `agent`, valid in SQLite and in PostgreSQL.
+"""What Asterisk reads from the database: views over the table `agent`, for SQLite and PostgreSQL.
 
-An agent who is in the table can sign in at once and one who is not cannot, without any reload: Asterisk looks here when
-a phone registers or is called (`asterisk-conf/sorcery.conf`, `extconfig.conf`). The migration creates these views; a
-later one that changes a view drops it and creates it again from here.
+An agent who is in the table can sign in at once and one who is not cannot, without any reload:
+Asterisk looks here when a phone registers or is called (`asterisk-conf/sorcery.conf`). The migration
+creates these views; a later one that changes a view drops it and creates it again from here.
 
-Asterisk takes every value as text and every column as an option of that name: a column that it does not know makes the
-whole row invalid.
+Asterisk takes every value as text and every column as an option of that name: a column that it does
+not know makes the whole row invalid.
 """
-
-from hotline.db import SIP_REALM
 
 _PHONES = """
 CREATE VIEW ps_endpoints AS
@@ -18,7 +16,7 @@ SELECT
     number AS auth,
     'agents' AS context,
     '<' || number || '>' AS callerid,
-    'auth_username,username' AS identify_by,
+    'username' AS identify_by,
     'all' AS disallow,
     'alaw,ulaw' AS allow,
     'no' AS direct_media,
@@ -26,9 +24,11 @@ SELECT
     'yes' AS force_rport,
     'yes' AS rewrite_contact,
     'rfc4733' AS dtmf_mode,
+    'ef' AS tos_audio,
     'zh' AS language,
     'no' AS trust_id_inbound,
     'no' AS allow_subscribe,
+    'no' AS allow_transfer,
     '1' AS device_state_busy_at,
     '15' AS rtp_keepalive,
     '120' AS rtp_timeout,
@@ -36,19 +36,20 @@ SELECT
 FROM agent
 """
 
-_PASSWORDS = f"""
+# The realm is hotline.db.SIP_REALM: the stored hash contains it.
+_PASSWORDS = """
 CREATE VIEW ps_auths AS
 SELECT
     number AS id,
     'md5' AS auth_type,
     number AS username,
     md5_cred AS md5_cred,
-    '{SIP_REALM}' AS realm
+    'hotline' AS realm
 FROM agent
 """
 
-# One phone for each agent, and the last one to sign in wins. A phone that died without a word is asked every 30 seconds
-# and is unreachable 3 seconds later.
+# One phone for each agent, and the last one to sign in wins. A phone that died without a word is
+# asked every 30 seconds and is unreachable 3 seconds later.
 _REGISTRATIONS = """
 CREATE VIEW ps_aors AS
 SELECT
@@ -63,8 +64,8 @@ SELECT
 FROM agent
 """
 
-# While no controller answers, agents who had asked for calls come first and agents in a pause after them; an agent who
-# signed out is left alone.
+# While no controller answers, agents who had asked for calls come first and agents in a pause after
+# them; an agent who signed out is left alone.
 _FALLBACK = """
 CREATE VIEW queue_members AS
 SELECT
@@ -74,7 +75,9 @@ SELECT
     number AS membername,
     'PJSIP/' || number AS state_interface,
     CASE intent WHEN 'ready' THEN '0' ELSE '1' END AS penalty,
-    '0' AS paused
+    '0' AS paused,
+    '' AS reason_paused,
+    'no' AS ringinuse
 FROM agent
 WHERE intent IN ('ready', 'paused')
 """
