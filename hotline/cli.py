@@ -296,7 +296,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
     try:
         return asyncio.run(work)
-    except (ProgramError, migrations.MigrationError, settings_.SettingsError) as error:
+    except (ProgramError, migrations.DatabaseError, settings_.SettingsError) as error:
         _fail(str(error))
 
 
@@ -308,7 +308,7 @@ def _loop(work: Coroutine[Any, Any, None]) -> None:
 
     try:
         uvloop.run(work)
-    except (ProgramError, migrations.MigrationError) as error:
+    except (ProgramError, migrations.DatabaseError) as error:
         _fail(str(error))
 
 
@@ -331,7 +331,7 @@ def _database(
 
     try:
         return asyncio.run(run())
-    except (migrations.MigrationError, *expected) as error:
+    except (migrations.DatabaseError, *expected) as error:
         _fail(str(error), status=status)
     except (SQLAlchemyError, OSError) as error:
         _fail(f"the database cannot be used ({settings.root}): {error}", status=status)

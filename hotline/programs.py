@@ -285,13 +285,15 @@ async def start_asterisk(
 ) -> bool:
     """Start Asterisk and wait until it has booted wholly; call `hotline.render.render` before.
 
-    Returns False when one of this home ran already: it was adopted, and a stop that was waiting for
-    its last call is called off. Raises `ProgramError`.
+    Returns False when one of this home ran already: it is adopted. A stop that was waiting for its
+    last call is called off, and the configuration is read again; ports and the node's name stay as
+    they were until Asterisk ends. Raises `ProgramError`.
     """
     program = asterisk_program(settings, asterisk)
     adopted = running(program) is not None
     if adopted:
         await asterisk_cli(settings, asterisk, "core abort shutdown")
+        await asterisk_cli(settings, asterisk, "core reload")
     else:
         _refuse_taken_ports(settings, "asterisk")
         make_socket_dir(settings)
@@ -430,8 +432,7 @@ OWN = ("serve", "recorder", "web")
 
 def own_program(settings: Settings, name: str) -> Program:
     """`hotline serve`, `hotline recorder` or `hotline web`, with the settings of this process."""
-    main = "from hotline.cli import main; main()"
-    return _program(settings, name, (sys.executable, "-c", main, name))
+    return _program(settings, name, (sys.executable, "-m", "hotline", name))
 
 
 async def answers(address: str, port: int, within: float = 3.0) -> bool:
