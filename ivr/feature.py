@@ -1,0 +1,59 @@
+"""Agents' feature codes: `*11` ready, `*12` pause (`*12N` with a reason), `*13` out, each with a spoken answer.
+
+The dialplan says "that did not work" itself when this program does not set `HL_DONE`, so that an agent hears it too
+when no controller runs.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from agents.model import AGENT_NUMBER
+from agents.pause import reason
+from ivr import script
+from ivr.line import Line
+
+log = structlog.get_logger(__name__)
+
+Feature = Callable[[str, str, str], Awaitable[str]]
+"""`feature(agent, action, reason)` → `"ok"`, or `"unknown"` when nobody of that number is on the roster."""
+
+FEATURE_LIMIT = 5.0
+"""Seconds that carrying out a feature code may take."""
+
+
+async def serve_agent(line: Line, environment: Mapping[str, str], *, feature: Feature) -> None:
+    """Carry out one feature code: `agi_arg_1` is the endpoint, `agi_arg_2` the action, `agi_arg_3` the pause key.
+
+    Raises `GoneError` when the agent has hung up before the answer; what he asked for is done all the same.
+    """
+    agent, action, key = (environment.get(f"agi_arg_{n}", "") for n in (1, 2, 3))
+    answer = await _carry_out(agent, action, key, feature)
+    log.info(
+        "feature.used",
+        agent=agent if AGENT_NUMBER.fullmatch(agent) else "?",
+        action=action[:8],
+        answer=answer,
+    )
+    if answer == "ok":
+        await line.ask("SET VARIABLE", "HL_DONE", "1")
+        await line.play(script.wish(action))
+
+
+async def _carry_out(agent: str, action: str, key: str, feature: Feature) -> str:
+    """What came of it: `ok`, or why not."""
+    if not AGENT_NUMBER.fullmatch(agent):
+        return "not an agent"
+    if action not in script.WISHES:
+        return "no such action"
+    why = reason(key) if action == "pause" else ""
+    if why is None:
+        return "no such reason"
+    try:
+        return await asyncio.wait_for(feature(agent, action, why), FEATURE_LIMIT)
+    except TimeoutError:
+        log.error("feature.late", agent=agent, action=action)
+    except Exception:
+        log.exception("feature.failed", agent=agent, action=action)
+    return "failed"

@@ -1,0 +1,189 @@
+"""One connection from Asterisk: the shell round `ivr.agi` that a session talks through.
+
+An `asyncio.Protocol`, not streams: a reply resolves the future that the session waits for, with no reader task, buffer
+or drain between them (measured: 25 µs of CPU a command against 70).
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import structlog
+
+from ivr.agi import Connection, Environment, Event, Hangup, ProtocolError, Reply
+
+log = structlog.get_logger(__name__)
+
+REPLY_LIMIT = 10.0
+"""Seconds within which Asterisk answers a command that does not play or dial."""
+PLAY_LIMIT = 60.0
+"""Seconds that one prompt can last; the longest has 20."""
+
+
+class GoneError(Exception):
+    """Nobody is at the other end any more. The message says why: `hangup`, `closed`, `stopping`, `late`, `protocol`."""
+
+
+class Line(asyncio.Protocol):
+    """Commands out, answers in, one at a time. Every wait ends: by an answer, by its limit, or by `GoneError`.
+
+    `opened` is called once with the line itself when Asterisk has connected, `closed` once when it is over.
+    """
+
+    def __init__(self, opened: "Callable[[Line], None]", closed: "Callable[[Line], None]") -> None:
+        self._opened = opened
+        self._closed = closed
+        self._agi = Connection()
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[Event | None] | None = None
+        self._interruptible = False
+        self._gone = ""
+        self._environment: Environment | None = None
+
+    # --- what a session calls
+
+    async def environment(self, limit: float) -> Mapping[str, str]:
+        """Wait for the environment. Raises `GoneError` when it is not complete within `limit` seconds."""
+        event = self._environment or await self._wait(limit)
+        return cast(
+            "Environment", event
+        ).values  # nothing else can come first: no command has been sent
+
+    async def ask(self, verb: str, *arguments: str, limit: float | None = REPLY_LIMIT) -> Reply:
+        """Send a command, ending a prompt that still plays, and return its answer.
+
+        `limit` in seconds; None for a `Dial`, which lasts as long as the talk. Raises `GoneError`, and `ValueError` for
+        arguments that cannot be sent.
+        """
+        self._send(verb, *arguments)
+        return cast("Reply", await self._wait(limit))  # only `play` and `idle` can be interrupted
+
+    async def play(self, sound: str) -> Reply | None:
+        """Play one sound. Returns the answer, or None when `interrupt` ended the wait: the next `ask` ends the sound.
+
+        Raises `GoneError`.
+        """
+        self._send("STREAM FILE", sound, "")
+        event = await self._wait(PLAY_LIMIT, interruptible=True)
+        return event if isinstance(event, Reply) else None
+
+    async def idle(self, seconds: float) -> None:
+        """Wait until `interrupt`, or until the time is over. Raises `GoneError`."""
+        if seconds > 0:
+            await self._wait(seconds, interruptible=True, late_is_fine=True)
+
+    def interrupt(self) -> None:
+        """End a `play` or an `idle` that is going on; nothing else is touched."""
+        if self._interruptible and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def close(self, why: str) -> None:
+        """Close the connection, telling a session that still waits `why`. Asterisk goes on with its dialplan."""
+        self._leave(why)
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self, why: str) -> None:
+        """Close the connection without waiting for what is still unsent."""
+        self._leave(why)
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def peer(self) -> str:
+        """The other end's address, for logs."""
+        name = self._transport.get_extra_info("peername") if self._transport is not None else None
+        return f"{name[0]}:{name[1]}" if name else "?"
+
+    # --- what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if (sock := transport.get_extra_info("socket")) is not None:
+            # A half-open connection says nothing during a wait or a talk: have the kernel ask, after 60 s + 4 × 15 s.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _KEEPALIVE:
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        self._opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._gone:
+            return
+        try:
+            events = self._agi.receive(data)
+        except ProtocolError as error:
+            log.warning("agi.protocol_error", peer=self.peer, error=str(error))
+            self.abort("protocol")
+            return
+        for event in events:
+            if isinstance(event, Reply):
+                self._resolve(event)
+            elif isinstance(event, Hangup):
+                self._leave("hangup")
+            else:
+                self._environment = event
+                self._resolve(event)
+
+    def eof_received(self) -> None:
+        self._leave("closed")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave("closed")
+        self._closed(self)
+
+    # --- inside
+
+    def _send(self, verb: str, *arguments: str) -> None:
+        if self._gone or self._transport is None:
+            raise GoneError(self._gone or "closed")
+        self._transport.write(self._agi.send(verb, *arguments))
+
+    async def _wait(
+        self, limit: float | None, *, interruptible: bool = False, late_is_fine: bool = False
+    ) -> Event | None:
+        if self._gone:
+            raise GoneError(self._gone)
+        loop = asyncio.get_running_loop()
+        self._waiter = waiter = loop.create_future()
+        self._interruptible = interruptible
+        timer = None if limit is None else loop.call_later(limit, self._late, waiter, late_is_fine)
+        try:
+            event = await waiter
+        finally:
+            self._interruptible = False
+            if timer is not None:
+                timer.cancel()
+        return event
+
+    def _late(self, waiter: asyncio.Future[Event | None], fine: bool) -> None:
+        if waiter.done():
+            return
+        if fine:
+            waiter.set_result(None)
+            return
+        if self._environment is None:
+            log.warning(
+                "agi.silent", peer=self.peer, hint="connected and did not say which call it is for"
+            )
+        else:
+            call = self._environment.values.get("agi_uniqueid", "")
+            log.warning("agi.no_answer", peer=self.peer, call_id=call, command=self._agi.pending)
+        self.abort("late")
+
+    def _resolve(self, event: Event) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(event)
+
+    def _leave(self, why: str) -> None:
+        if not self._gone:
+            self._gone = why
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_exception(GoneError(why))
+
+
+_KEEPALIVE = [
+    (getattr(socket, name), value)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+    if hasattr(socket, name)
+]

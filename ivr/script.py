@@ -1,0 +1,64 @@
+"""What a caller hears, and in which order. Pure.
+
+Greeting, recording notice, and straight to the queue: no menu, no advertising (GB/T 33358-2016). While he waits: music,
+and now and then his place with a sentence that is true. When the hotline has to end the call: why.
+
+Everything here is a list of sound names for Asterisk, such as `hotline/greeting_12345`; `asterisk-conf/prompts/` has
+the words.
+"""
+
+from acd.model import Release
+from ivr.phrases import SOUNDS, position
+
+GREETINGS = {"8890": "greeting_8890", "12345": "greeting_12345"}
+"""Hotline → the greeting that says its name (R23)."""
+
+ANY_GREETING = "no_response"
+""""您好,请问有什么可以帮您?": a greeting that is true for every number."""
+
+
+WISHES = {"ready": "agent_ready", "pause": "agent_paused", "out": "agent_out"}
+"""What an agent can ask for with a feature code → what he hears when it is done."""
+
+
+def opening(number: str) -> list[str]:
+    """What a caller hears first, who dialled `number`: the greeting of that hotline and the recording notice.
+
+    The number may carry an area code in front or an extension behind: 0248890 and 88901 are 8890.
+    """
+    keys = (key for hotline, key in GREETINGS.items() if _is(hotline, number))
+    return [SOUNDS + next(keys, ANY_GREETING), SOUNDS + "recording_notice"]
+
+
+def announcement(ahead: int, *, staffed: bool) -> list[str]:
+    """What a waiting caller hears between two pieces of music: his place, and what he may expect.
+
+    `ahead` callers will be offered before him. When nobody is signed in he is told just that, and never "we will
+    connect you soon".
+    """
+    if staffed:
+        return position(ahead)
+    return ([position(ahead)[0]] if ahead else []) + [SOUNDS + "agents_away"]
+
+
+def farewell(reason: Release) -> list[str]:
+    """What a caller hears when the hotline itself ends the call."""
+    return [SOUNDS + _FAREWELLS[reason]]
+
+
+def wish(action: str) -> str:
+    """What an agent hears when the `action` of his feature code, one of `WISHES`, was carried out."""
+    return SOUNDS + WISHES[action]
+
+
+_FAREWELLS = {
+    Release.TIMED_OUT: "wait_limit",
+    Release.QUEUE_FULL: "queue_full",
+    Release.CLOSED_HOURS: "closed_hours",
+    Release.BLOCKED: "blocked",
+    Release.SYSTEM_FAILURE: "system_failure",
+}
+
+
+def _is(hotline: str, number: str) -> bool:
+    return number.startswith(hotline) or number.endswith(hotline)

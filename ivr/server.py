@@ -1,0 +1,167 @@
+"""The FastAGI server: Asterisk connects once for each call, and a session lives on that connection.
+
+`agi://ADDRESS:PORT/call` is a citizen (`ivr.session`), `…/agent` a feature code of an agent (`ivr.feature`).
+
+Nothing that one connection does concerns another: silence, half a line, megabytes, garbage or an error in a session end
+that connection alone, with one line in the log. An ended connection without `HL_DONE` brings the caller back to the
+dialplan, which plays music, tries again and at last takes its fallback queue: he reaches a person all the same.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from hotline.tasks import spawn
+from ivr.feature import Feature, serve_agent
+from ivr.line import GoneError, Line
+from ivr.session import CALL_ID, CallSession, Desk, Pace
+
+log = structlog.get_logger(__name__)
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted: a burst of calls while the loop is busy for a moment."""
+
+
+async def serve(
+    address: str,
+    port: int,
+    *,
+    desk: Desk,
+    clock: Callable[[], int],
+    feature: Feature,
+    pace: Pace | None = None,
+    silence_limit: float = 10.0,
+    most_sessions: int = 4000,
+) -> "Server":
+    """Listen for Asterisk. Raises `OSError` when the address cannot be used.
+
+    `clock` gives microseconds UTC. A connection has `silence_limit` seconds to say which call it is for; beyond
+    `most_sessions` connections new ones are closed.
+    """
+    server = Server(desk, clock, feature, pace or Pace(), silence_limit, most_sessions)
+    await server.listen(address, port)
+    return server
+
+
+class Server:
+    """A running server; made by `serve`."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        clock: Callable[[], int],
+        feature: Feature,
+        pace: Pace,
+        silence_limit: float,
+        most_sessions: int,
+    ) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._feature = feature
+        self._pace = pace
+        self._silence_limit = silence_limit
+        self._most_sessions = most_sessions
+        self._listening: asyncio.Server | None = None
+        self._lines: dict[Line, asyncio.Task[None]] = {}
+        self._full = False
+        self._stopping = False
+        self._broken_prompts: set[str] = set()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, also when it was asked for port 0."""
+        assert self._listening is not None  # noqa: S101 for the type checker: `serve` has listened
+        return int(self._listening.sockets[0].getsockname()[1])
+
+    @property
+    def sessions(self) -> int:
+        """How many connections there are."""
+        return len(self._lines)
+
+    async def listen(self, address: str, port: int) -> None:
+        """Begin to take connections."""
+        self._listening = await asyncio.get_running_loop().create_server(
+            lambda: Line(self._opened, self._closed), address, port, backlog=BACKLOG
+        )
+
+    async def close(self, limit: float = 5.0) -> None:
+        """Stop: no new connections, and every session leaves its caller to the dialplan, which tries again.
+
+        Talks go on: `Dial` does not look at the connection. Returns when all sessions have ended, after `limit` seconds
+        at the latest.
+        """
+        self._stopping = True
+        if self._listening is not None:
+            self._listening.close()
+        tasks = list(self._lines.values())
+        for line in list(self._lines):
+            line.close("stopping")
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=limit)
+            for task in late:
+                log.warning("agi.stopped_late", task=task.get_name())
+                task.cancel()
+
+    # --- what a line calls
+
+    def _opened(self, line: Line) -> None:
+        if self._stopping:
+            line.abort("stopping")
+            return
+        if len(self._lines) >= self._most_sessions:
+            if not self._full:
+                self._full = True
+                log.error(
+                    "agi.full",
+                    sessions=len(self._lines),
+                    hint="callers go to the dialplan's fallback queue",
+                )
+            line.abort("full")
+            return
+        self._full = False
+        self._lines[line] = spawn(self._serve(line), f"agi {line.peer}")
+
+    def _closed(self, line: Line) -> None:
+        # A session that has not ended by itself hears of it where it waits.
+        self._lines.pop(line, None)
+
+    # --- one connection
+
+    async def _serve(self, line: Line) -> None:
+        try:
+            environment = await line.environment(self._silence_limit)
+            script = environment.get("agi_network_script", "")
+            if script == "agent":
+                await serve_agent(line, environment, feature=self._feature)
+            elif script == "call" and CALL_ID.fullmatch(environment.get("agi_uniqueid", "")):
+                session = CallSession(
+                    line,
+                    environment,
+                    desk=self._desk,
+                    clock=self._clock,
+                    loop_time=asyncio.get_running_loop().time,
+                    pace=self._pace,
+                    broken_prompt=self._broken_prompt,
+                )
+                await session.run()
+            else:
+                log.warning(
+                    "agi.not_ours",
+                    peer=line.peer,
+                    script=script[:40],
+                    hint="only /call and /agent are served",
+                )
+        except GoneError as gone:
+            log.debug("agi.gone", peer=line.peer, why=str(gone))
+        finally:
+            line.close("done")
+
+    def _broken_prompt(self, sound: str) -> None:
+        if sound not in self._broken_prompts:
+            self._broken_prompts.add(sound)
+            log.error(
+                "prompt.missing",
+                prompt=sound,
+                hint="Asterisk cannot play it: render the prompts again",
+            )

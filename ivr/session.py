@@ -1,0 +1,285 @@
+"""One caller's session: walks `ivr.script` over one AGI connection, and does what the floor decides.
+
+A normal call costs Asterisk and us five commands: two prompts, `MSet`, music, `Dial` (four when an agent is idle).
+
+`Dial` runs on the caller's own channel, so that a talk lives inside Asterisk and outlives this program. Its options:
+`m` music until the agent answers, so that a caller whose offers come to nothing hears one unbroken wait; `i` no
+forwarding by the agent's phone, for the floor decides where a call goes; `I` nothing about the agent reaches the
+citizen's display (R58). Without `g`, a `Dial` returns -1 when a talk is over or the caller is gone: both times there is
+nothing left to do but to close, and the dialplan hangs up. 0 means that nobody answered.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from acd.caller import normalise
+from acd.events import CallArrived, CallDetached, CallQueued, CallReturned, Fact, OfferEnded
+from acd.model import SECOND, CallId, OfferReason, Release
+from agents.model import AGENT_NUMBER
+from ivr import script
+from ivr.line import GoneError, Line
+
+log = structlog.get_logger(__name__)
+
+CALL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,149}")
+"""An id that Asterisk gave to a channel."""
+
+
+class Desk(Protocol):
+    """What a session needs of `acd.desk.Desk`."""
+
+    def post(self, fact: Fact) -> None:
+        """Take a fact; what follows from it is commanded before this returns."""
+
+    def attach(self, call: CallId, session: "CallSession") -> None:
+        """From now on the session carries out what is decided for the call."""
+
+    def detach(self, call: CallId, session: "CallSession") -> None:
+        """The session ends."""
+
+    def ahead(self, call: CallId) -> int:
+        """How many callers will be offered before this one."""
+
+    def staffed(self) -> bool:
+        """Whether anybody is signed in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The settings of a session; seconds, and the queue that callers wait in."""
+
+    answer_pause: float = 0.2
+    announce_every: float = 30.0
+    queue: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ring:
+    agent: str
+    ring_for: float
+
+
+class CallSession:
+    """Speaks for one caller. The desk calls `ring` and `release` at any time; both return at once."""
+
+    def __init__(
+        self,
+        line: Line,
+        environment: Mapping[str, str],
+        *,
+        desk: Desk,
+        clock: Callable[[], int],
+        loop_time: Callable[[], float],
+        pace: Pace,
+        broken_prompt: Callable[[str], None],
+    ) -> None:
+        self.call: CallId = environment.get("agi_uniqueid", "")
+        self._line = line
+        self._desk = desk
+        self._clock = clock
+        self._loop_time = loop_time
+        self._pace = pace
+        self._broken_prompt = broken_prompt
+        self._order: _Ring | Release | None = None
+        self._waiting = False
+        self._over = False
+
+        self._number = _digits(environment.get("agi_arg_1", ""), 15)
+        self._caller = normalise(environment.get("agi_callerid", ""))
+        now = clock()
+        queued_at = _moment(environment.get("agi_arg_3", ""), now)
+        self._queued_at = queued_at
+        self._arrived_at = min(
+            _moment(environment.get("agi_arg_2", ""), now) or queued_at or now, queued_at or now
+        )
+        queue = environment.get("agi_arg_4", "")
+        self._queue = queue if _QUEUE.fullmatch(queue) else pace.queue
+
+    # --- what the desk calls
+
+    def ring(self, agent: str, ring_for: float) -> None:
+        """Ring the agent's phone for at most `ring_for` seconds; a prompt that plays is cut short.
+
+        While an earlier `Dial` has not come back yet, it follows that one. The end is posted as a fact, unless the
+        agent answers.
+        """
+        if self._over or isinstance(self._order, Release):
+            self._desk.post(OfferEnded(self._clock(), self.call, agent, OfferReason.CALLER_GONE))
+        elif not AGENT_NUMBER.fullmatch(agent):
+            log.error("ring.refused", call_id=self.call, hint="an agent's number has 2 to 8 digits")
+            self._desk.post(OfferEnded(self._clock(), self.call, agent, OfferReason.UNREACHABLE))
+        else:
+            self._drop_ring()
+            self._order = _Ring(agent, ring_for)
+            self._line.interrupt()
+
+    def release(self, reason: Release) -> None:
+        """Say the farewell that fits and hang up."""
+        self._drop_ring()
+        self._order = reason
+        self._line.interrupt()
+
+    # --- the session itself
+
+    async def run(self) -> None:
+        """Live through the call. Returns when there is nothing left to do here: then close the line."""
+        began = self._loop_time()
+        try:
+            how = await self._live()
+        except GoneError as gone:
+            how = str(gone)
+        finally:
+            self._leave()
+        log.info(
+            "session.ended", call_id=self.call, how=how, seconds=round(self._loop_time() - began, 3)
+        )
+
+    async def _live(self) -> str:
+        self._desk.post(CallArrived(self._arrived_at, self.call, self._number, self._caller))
+        if self._queued_at:
+            await self._line.ask("EXEC MSet", "HL_TRIES=0")
+            self._join(CallReturned(self._clock(), self.call, self._queue, self._queued_at))
+        else:
+            await self._line.idle(self._pace.answer_pause)
+            await self._say(script.opening(self._number))
+            at = self._clock()
+            # Kept on the channel: a caller who outlives this program gets his old place from the next one.
+            places = (
+                f"HL_ARRIVED={self._arrived_at},HL_QUEUED={at},HL_QUEUE={self._queue},HL_TRIES=0"
+            )
+            await self._line.ask("EXEC MSet", places)
+            self._join(CallQueued(at, self.call, self._queue))
+
+        # A new caller whom nobody is there to answer is told so at once, not after half a minute.
+        tell_at_once = not self._queued_at and not self._desk.staffed()
+        announce_at = self._loop_time() + (0 if tell_at_once else self._pace.announce_every)
+        music = False
+        while True:
+            match self._order:
+                case _Ring() as ring:
+                    self._order = None
+                    if not await self._dial(ring):
+                        return "dialled"
+                    music = False
+                case Release() as reason:
+                    await self._say_farewell(reason)
+                    return "released"
+                case None if self._loop_time() >= announce_at:
+                    await self._say(
+                        script.announcement(
+                            self._desk.ahead(self.call), staffed=self._desk.staffed()
+                        )
+                    )
+                    announce_at = self._loop_time() + self._pace.announce_every
+                    music = False
+                case None if not music:
+                    await self._line.ask("SET MUSIC ON")
+                    music = True
+                case None:
+                    await self._line.idle(announce_at - self._loop_time())
+
+    def _join(self, fact: CallQueued | CallReturned) -> None:
+        # Attached before the fact is posted: an idle agent is offered within that very call.
+        self._waiting = True
+        self._desk.attach(self.call, self)
+        self._desk.post(fact)
+
+    async def _dial(self, ring: _Ring) -> bool:
+        """Ring one agent. Returns whether the caller still waits; False when he talked or is gone."""
+        # A time-out of 0 would mean "for ever".
+        seconds = max(ring.ring_for, 0.1)
+        reply = await self._line.ask(
+            "EXEC Dial", f"PJSIP/{ring.agent},{seconds:.3f},miI", limit=None
+        )
+        if reply.result == "-1":
+            self._waiting = False
+            return False
+        if reply.result != "0":
+            # No such application, or a dead channel: let the dialplan and its fallback queue have the call.
+            log.error(
+                "dial.failed",
+                call_id=self.call,
+                agent=ring.agent,
+                code=reply.code,
+                result=reply.result,
+            )
+            self._desk.post(
+                OfferEnded(self._clock(), self.call, ring.agent, OfferReason.UNREACHABLE)
+            )
+            raise GoneError("dial failed")
+        why = await self._line.ask("GET FULL VARIABLE", "${DIALSTATUS} ${HANGUPCAUSE}")
+        status, _, cause = why.data.partition(" ")
+        if status == "ANSWER":
+            self._waiting = False
+            return False
+        reason = (
+            OfferReason.WITHDRAWN
+            if cause == TAKEN_BACK
+            else _REASONS.get(status, OfferReason.UNREACHABLE)
+        )
+        self._desk.post(OfferEnded(self._clock(), self.call, ring.agent, reason))
+        return True
+
+    async def _say(self, sounds: list[str]) -> None:
+        """Play the sounds one after the other, until an order comes."""
+        for sound in sounds:
+            if self._order is not None:
+                return
+            await self._play(sound)
+
+    async def _say_farewell(self, reason: Release) -> None:
+        # First, so that he does not come back from the dialplan; it also ends a prompt that plays.
+        await self._line.ask("SET VARIABLE", "HL_DONE", "1")
+        self._waiting = False
+        for sound in script.farewell(reason):
+            await self._play(sound)
+
+    async def _play(self, sound: str) -> None:
+        reply = await self._line.play(sound)
+        if reply is not None and reply.result == "-1" and not reply.endpos:
+            # The file is missing, or the caller left at this very moment; then the next command finds nobody.
+            await self._line.ask("NOOP")
+            self._broken_prompt(sound)
+
+    def _leave(self) -> None:
+        self._over = True
+        self._drop_ring()
+        self._desk.detach(self.call, self)
+        if self._waiting:
+            self._desk.post(CallDetached(self._clock(), self.call))
+
+    def _drop_ring(self) -> None:
+        """Give back an agent whose phone was to ring and never did."""
+        ring, self._order = self._order, None
+        if isinstance(ring, _Ring):
+            self._desk.post(
+                OfferEnded(self._clock(), self.call, ring.agent, OfferReason.CALLER_GONE)
+            )
+
+
+TAKEN_BACK = "26"
+"""The cause with which our own side hangs up a phone that still rings: "answered elsewhere" (telephony.switch)."""
+
+_REASONS = {
+    "NOANSWER": OfferReason.NO_ANSWER,
+    "BUSY": OfferReason.REFUSED,
+    "CONGESTION": OfferReason.UNREACHABLE,
+    "CHANUNAVAIL": OfferReason.UNREACHABLE,
+    "CANCEL": OfferReason.CALLER_GONE,
+}
+_QUEUE = re.compile(r"[a-z0-9_-]{1,32}")
+_LONGEST = 86_400 * SECOND
+
+
+def _digits(text: str, most: int) -> str:
+    return text if text.isascii() and text.isdigit() and len(text) <= most else ""
+
+
+def _moment(text: str, now: int) -> int:
+    """A time that the channel has kept for us; 0 when it has none, or none of the last day."""
+    at = int(_digits(text, 20) or 0)
+    return at if now - _LONGEST <= at <= now else 0
