@@ -57,6 +57,13 @@ def tone_share(sound: Sound, tone: float) -> float:
     return float(abs(np.dot(samples, turn)) ** 2 / energy)
 
 
+def seconds_of(sound: Sound, tone: float) -> float:
+    """Say for how long the sound is mostly `tone`, to 0.1 s."""
+    step = RATE // 10
+    windows = (sound[at : at + step] for at in range(0, sound.size - step + 1, step))
+    return 0.1 * sum(loudness(part) > LOUD and tone_share(part, tone) > 0.6 for part in windows)
+
+
 def loudness(sound: Sound) -> float:
     """Root mean square of the samples; 0 for no sound at all."""
     return float(np.sqrt(np.mean(sound.astype(np.float64) ** 2))) if sound.size else 0.0
@@ -280,12 +287,7 @@ class Leg:
 
     def seconds_of(self, tone: int) -> float:
         """Say for how long this side heard `tone` in all, to about 0.1 s."""
-        sound = self.heard()
-        step = RATE // 10
-        windows = (sound[at : at + step] for at in range(0, sound.size - step + 1, step))
-        return sum(
-            0.1 for window in windows if loudness(window) > LOUD and tone_share(window, tone) > 0.6
-        )
+        return seconds_of(self.heard(), tone)
 
     async def press(self, keys: str) -> None:
         """Press telephone keys (RFC 4733 events)."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hotline.phones import RATE, Sound, loudness, tone_share
+from hotline.phones import RATE, Sound
 
 _ASTERISK_CONF = Path(__file__).parents[2] / "asterisk-conf"
 
@@ -28,15 +28,6 @@ def stereo(file: Path) -> tuple[Sound, Sound]:
         assert sound.getframerate() == RATE
         samples = np.frombuffer(sound.readframes(sound.getnframes()), dtype=np.int16)
     return samples[0::2], samples[1::2]
-
-
-def seconds_of(sound: Sound, tone: int) -> float:
-    """For how long a tone is heard in all, to 0.1 s."""
-    step = RATE // 10
-    windows = (sound[at : at + step] for at in range(0, sound.size - step + 1, step))
-    return 0.1 * sum(
-        loudness(window) > 200 and tone_share(window, tone) > 0.6 for window in windows
-    )
 
 
 def _alaw(coded: bytes) -> Sound:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from acd.events import CallQueued, OfferRinging, RecordingFinished
-from hotline.phones import RATE, Phones, likeness, loudness
+from hotline.phones import RATE, Phones, likeness, loudness, seconds_of
 from tests.live import sounds
 from tests.live.centre import NUMBER, PASSWORD, Centre
 
@@ -75,9 +75,9 @@ async def test_a_citizen_dials_and_reaches_a_person(
     await centre.cli("recordings", "export", row["id"], "--out", str(file))
     left, right = sounds.stereo(file)
     assert abs(left.size / RATE - on_line) < 0.5
-    assert abs(sounds.seconds_of(left, leg.tone) - on_line) < 0.7
-    assert abs(sounds.seconds_of(right, agent.tone) - talked) < 0.7
-    assert sounds.seconds_of(left, agent.tone) == sounds.seconds_of(right, leg.tone) == 0
+    assert abs(seconds_of(left, leg.tone) - on_line) < 0.7
+    assert abs(seconds_of(right, agent.tone) - talked) < 0.7
+    assert seconds_of(left, agent.tone) == seconds_of(right, leg.tone) == 0
     assert likeness(right, sounds.prompt("greeting_12345")) > 0.9
 
     # The report counts the call, and only this one.
