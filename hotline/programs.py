@@ -435,18 +435,18 @@ def own_program(settings: Settings, name: str) -> Program:
     return _program(settings, name, (sys.executable, "-m", "hotline", name))
 
 
-async def answers(address: str, port: int, within: float = 3.0) -> bool:
-    """Whether the AGI server at this address answers a request, be it with a refusal.
+async def answers(address: str, port: int, within: float = 2.0) -> bool:
+    """Whether the server at this address closes a connection that we have closed on our side.
 
-    For `keep`: a controller whose loop is stuck still accepts connections (the kernel does), but says
-    nothing, and Asterisk would let a caller wait for it for ever.
+    For `keep`: a controller whose loop is stuck still accepts connections (the kernel does that), and
+    Asterisk, which has no time-out for AGI, would let callers wait for it for ever.
     """
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(within):
             reader, writer = await asyncio.open_connection(address, port)
             try:
-                writer.write(b"agi_network: yes\nagi_network_script: alive\n\n")
-                await reader.read(1)
+                writer.write_eof()
+                await reader.read()
                 return True
             finally:
                 writer.close()

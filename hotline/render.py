@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 from hotline.db import SIP_REALM
 from hotline.programs import AsteriskBinary, ProgramError, explained
 from hotline.settings import Settings
+from telephony.calls import WANTED
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "asterisk-conf"
 """The templates, the prompts (`prompts/zh/KEY.alaw`, played as `hotline/KEY`) and the music."""
@@ -25,25 +26,8 @@ TEMPLATES = Path(__file__).resolve().parent.parent / "asterisk-conf"
 AMI_USER = "hotline"
 """Who the controller is to Asterisk's manager interface; `ami_secret` has the password."""
 
-AMI_EVENTS = (
-    "FullyBooted",
-    "Newchannel",
-    "Newstate",
-    "DialBegin",
-    "DialEnd",
-    "BridgeEnter",
-    "BridgeLeave",
-    "Hold",
-    "Unhold",
-    "AttendedTransfer",
-    "BlindTransfer",
-    "HangupRequest",
-    "SoftHangupRequest",
-    "Hangup",
-    "ContactStatus",
-    "UserEvent",
-)
-"""The events that Asterisk sends to the controller; answers to questions about lists come in any case."""
+AMI_EVENTS = ("FullyBooted", *sorted(WANTED))
+"""The events that Asterisk sends to the controller; answers to its own questions come in any case."""
 
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
@@ -65,7 +49,10 @@ def render(settings: Settings, asterisk: AsteriskBinary) -> None:
     try:
         _make_folders(settings, asterisk)
         for template in sorted(TEMPLATES.glob("*.conf")):
-            _write(settings.asterisk_dir / template.name, _filled(template, values))
+            text = _filled(template, values)
+            if template.name == "modules.conf":
+                _link_modules(settings, asterisk, re.findall(r"^load = (\S+)$", text, re.MULTILINE))
+            _write(settings.asterisk_dir / template.name, text)
     except OSError as error:
         raise ProgramError(
             f"Asterisk's configuration cannot be written: {explained(error)}"
@@ -95,6 +82,7 @@ def _make_folders(settings: Settings, asterisk: AsteriskBinary) -> None:
         settings.run_dir,
         settings.secrets_dir,
         settings.asterisk_dir,
+        _modules(settings),
         _lib(settings) / "agi-bin",
         _lib(settings) / "cache",
         _lib(settings) / "spool",
@@ -110,6 +98,28 @@ def _make_folders(settings: Settings, asterisk: AsteriskBinary) -> None:
     _link(_data(settings) / "documentation", asterisk.data / "documentation")
     _link(_data(settings) / "sounds" / "en", asterisk.data / "sounds" / "en")
     _link(_data(settings) / "sounds" / "zh" / "hotline", TEMPLATES / "prompts" / "zh")
+
+
+def _link_modules(settings: Settings, asterisk: AsteriskBinary, names: list[str]) -> None:
+    """Fill Asterisk's folder of modules with links to those that `modules.conf` loads.
+
+    What is not there cannot be loaded later through the manager interface either: above all nothing that runs programs.
+    """
+    folder = _modules(settings)
+    for name in names:
+        if not (asterisk.modules / name).exists():
+            raise ProgramError(
+                f"Asterisk {asterisk.version} lacks the module {name} in {asterisk.modules}: "
+                "run `make setup`, or install the package that has it"
+            )
+        _link(folder / name, asterisk.modules / name)
+    for link in folder.iterdir():
+        if link.name not in names:
+            link.unlink()
+
+
+def _modules(settings: Settings) -> Path:
+    return settings.asterisk_dir / "modules"
 
 
 def _lib(settings: Settings) -> Path:
@@ -145,7 +155,7 @@ def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
         "LOG": _path("HOTLINE_HOME", settings.log_dir / "asterisk"),
         "CEL_FILE": _path("HOTLINE_HOME", settings.cel_file),
         "SPOOL": _path("HOTLINE_HOME", settings.spool_dir),
-        "MODULES": _path("asterisk.json's modules", asterisk.modules),
+        "MODULES": _path("HOTLINE_HOME", _modules(settings)),
         "MUSIC": _path("the program's own folder", TEMPLATES / "music"),
         "MAX_FILES": str(_max_files()),
         "NUMBERS": "\n".join(_numbers(settings)),
