@@ -1,0 +1,11 @@
+"""The seam to Asterisk. Everything that Asterisk tells comes in here; all but the voice session goes out here.
+
+    link    one AMI connection to one node: messages in order, actions with an answer or a clear error (panoramisk)
+    calls   AMI messages → facts (pure): who arrived, which phone rings, who answered, who hung up first
+    switch  the verbs: hang up, stop ringing, stop a prompt, fetch back, read what exists
+    cel     Asterisk's own record → the facts that nobody heard while the controller or the link was away
+
+`link` gives every message to `Calls.fold`, and the facts go to the desk. After each (re)connection `switch.read_state`
+compares what Asterisk has with what `calls` knows; `cel.complete` adds, with exact times, what happened in between.
+The conversation with a caller (AGI) is no part of this: it is `ivr`.
+"""

@@ -1,0 +1,450 @@
+"""Asterisk's own record of events (CEL) → the facts that nobody heard while the controller or the link was away.
+
+Asterisk writes one line an event, whoever runs or does not run beside it (asterisk-conf/cel_custom.conf has the
+columns). `read_since` finds the lines since a moment, `complete` turns them into facts and leaves out what the diary
+has already. Pure but for the reading: call `read_since` in a thread, the file may be large.
+
+What CEL cannot tell: when a phone began to ring (only when its INVITE left, so such an `OfferRinging` is `estimated`),
+and that a phone never rang at all.
+"""
+
+import csv
+import json
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from acd.caller import normalise
+from acd.events import (
+    CallArrived,
+    CallEnded,
+    CallOverflowed,
+    Fact,
+    OfferAnswered,
+    OfferEnded,
+    OfferMade,
+    OfferRinging,
+    TalkEnded,
+)
+from acd.model import SECOND, CallId, OfferReason, Party
+from agents.model import AGENT_NUMBER
+from telephony.calls import TRUNK, endpoint, microseconds
+
+SAME = 2 * SECOND
+"""Microseconds by which AMI and CEL may differ about one event."""
+
+FALLBACK = "fallback"
+"""The dialplan's own CEL event: the fallback queue takes the call."""
+
+_COLUMNS = 12
+_DISORDER = 5 * SECOND
+_LONGEST_LINE = 65_536
+_REFUSED = {17, 21}
+_NORMAL, _NO_ANSWER, _ELSEWHERE = 16, 19, 26
+_RANG = frozenset({OfferReason.NO_ANSWER, OfferReason.CALLER_GONE, OfferReason.WITHDRAWN})
+
+
+@dataclass(frozen=True, slots=True)
+class CelEvent:
+    """One line, in the order of its columns; `at` in microseconds UTC, `extra` the JSON text of the event."""
+
+    kind: str
+    at: int
+    uniqueid: str
+    linkedid: str
+    channel: str
+    number: str
+    context: str
+    exten: str
+    application: str
+    peer: str
+    name: str
+    extra: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a file said, in the order of time, and how many of its lines made no sense."""
+
+    events: tuple[CelEvent, ...]
+    garbage: int
+
+
+def parse(line: str) -> CelEvent | None:
+    """Read one line; None when it is not one of ours, or not whole."""
+    if not (line.startswith('"') and line.endswith('"')):
+        return None
+    try:
+        rows = list(csv.reader([line], strict=True))
+    except csv.Error:
+        return None
+    if len(rows) != 1 or len(rows[0]) != _COLUMNS:
+        return None
+    kind, time, *rest = rows[0]
+    at = microseconds(time)
+    return CelEvent(kind, at, *rest) if at and kind else None
+
+
+def read_since(path: Path, at: int) -> Reading:
+    """Read the events since `at` (microseconds), older ones of the same few seconds included.
+
+    Seeks by bisection, so the file's size does not matter. Goes on to rotated files (`hotline.csv.1`,
+    `hotline.csv-20251121`; not to compressed ones) while these may hold newer events. No file is no event. A last line
+    that Asterisk is still writing is left for the next time. Raises `OSError` for a file that cannot be read.
+    """
+    since = at - _DISORDER
+    events: list[CelEvent] = []
+    garbage = 0
+    for file in (path, *_rotated(path)):
+        try:
+            opened = file.open("rb")
+        except FileNotFoundError:
+            continue
+        with opened as stream:
+            reached = _seek(stream, since)
+            for event in _events(stream):
+                if event is None:
+                    garbage += 1
+                elif event.at >= since:
+                    events.append(event)
+        if reached:
+            break
+    events.sort(key=lambda event: event.at)
+    return Reading(tuple(events), garbage)
+
+
+def complete(
+    events: Iterable[CelEvent],
+    known: Iterable[Fact],
+    *,
+    numbers: Collection[str],
+    alive: Collection[CallId] | None = None,
+    now: int = 0,
+) -> list[Fact]:
+    """Say what the diary misses, in the order of time.
+
+    `known` are the diary's facts about calls that were open at the moment since which `events` were read, and all facts
+    since then. With what comes back added to `known`, a second time yields nothing. `numbers` are the hotline's own.
+
+    With `alive` (the calls that exist now: `Snapshot.alive`), a known call that neither exists nor has an end in CEL is
+    ended at `now` by the system: Asterisk itself died with it.
+    """
+    diary = _Diary(known)
+    calls = _gather(events, frozenset(numbers))
+    facts: list[Fact] = []
+    for call_id, call in calls.items():
+        if call.arrived is None and call_id not in diary.calls:
+            continue  # it had ended before, or is none of the hotline's
+        facts.extend(_missing(call_id, call, diary))
+    if alive is not None:
+        ended = {fact.call for fact in facts if isinstance(fact, CallEnded)} | diary.ended
+        for call_id in sorted(diary.calls - ended - frozenset(alive)):
+            facts.extend(diary.close(call_id, now, facts))
+    facts.sort(key=lambda fact: fact.at)
+    return facts
+
+
+# --- what the events amount to
+
+
+@dataclass(slots=True)
+class _Leg:
+    agent: str
+    channel: str
+    started_at: int = 0
+    answered_at: int = 0
+    ended_at: int = 0
+    cause: int = 0
+    source: str = ""
+    last_at: int = 0
+
+
+@dataclass(slots=True)
+class _Call:
+    arrived: CallArrived | None = None
+    channel: str = ""
+    overflowed_at: int = 0
+    ended_at: int = 0
+    cause: int = 0
+    source: str = ""
+    legs: dict[str, _Leg] = field(default_factory=dict)
+
+
+def _gather(events: Iterable[CelEvent], numbers: frozenset[str]) -> dict[CallId, _Call]:
+    calls: dict[CallId, _Call] = {}
+    owner: dict[str, _Leg] = {}
+    for event in sorted(events, key=lambda event: event.at):
+        party = endpoint(event.channel)
+        if party == TRUNK and event.uniqueid == event.linkedid:
+            _about_call(event, calls.setdefault(event.uniqueid, _Call()), numbers)
+        elif AGENT_NUMBER.fullmatch(party) and (
+            event.uniqueid != event.linkedid or event.uniqueid in owner
+        ):
+            leg = owner.get(event.uniqueid)
+            if leg is None:
+                leg = owner[event.uniqueid] = _Leg(party, event.channel)
+                calls.setdefault(event.linkedid, _Call()).legs[event.uniqueid] = leg
+            _about_leg(event, leg)
+    return calls
+
+
+def _about_call(event: CelEvent, call: _Call, numbers: frozenset[str]) -> None:
+    call.channel = event.channel
+    match event.kind:
+        case "CHAN_START":
+            if event.exten in numbers:
+                call.arrived = CallArrived(
+                    event.at, event.uniqueid, event.exten, normalise(event.number)
+                )
+        case "USER_DEFINED":
+            if event.name == FALLBACK and not call.overflowed_at:
+                call.overflowed_at = event.at
+        case "HANGUP":
+            call.ended_at = event.at
+            call.cause, call.source = _hangup(event.extra)
+        case "CHAN_END":
+            call.ended_at = call.ended_at or event.at
+
+
+def _about_leg(event: CelEvent, leg: _Leg) -> None:
+    leg.last_at = event.at
+    match event.kind:
+        case "CHAN_START":
+            leg.started_at = event.at
+        case "ANSWER":
+            leg.answered_at = leg.answered_at or event.at
+        case "BRIDGE_ENTER":
+            # Its ANSWER came before the moment since which the file was read.
+            leg.answered_at = leg.answered_at or event.at
+        case "HANGUP":
+            leg.ended_at = event.at
+            leg.cause, leg.source = _hangup(event.extra)
+        case "CHAN_END":
+            leg.ended_at = leg.ended_at or event.at
+
+
+def _hangup(extra: str) -> tuple[int, str]:
+    """Cause and source. The source is the channel whose far end hung up; the dialplan or nothing for the system."""
+    try:
+        told = json.loads(extra)
+        return int(told.get("hangupcause", 0)), str(told.get("hangupsource", ""))
+    except (ValueError, TypeError, AttributeError):
+        return 0, ""
+
+
+def _missing(call_id: CallId, call: _Call, diary: "_Diary") -> Iterator[Fact]:
+    if call.arrived is not None and call_id not in diary.arrived:
+        yield call.arrived
+    if call.overflowed_at and call_id not in diary.overflowed:
+        yield CallOverflowed(call.overflowed_at, call_id)
+    stale_cause = 0
+    last_at = 0
+    for leg in sorted(call.legs.values(), key=lambda leg: leg.started_at or leg.last_at):
+        yield from _missing_leg(call_id, call, leg, diary)
+        stale_cause = leg.cause if not leg.answered_at else 0
+        last_at = max(last_at, leg.ended_at)
+    if call.ended_at and call_id not in diary.ended:
+        cause = 0 if call.cause == stale_cause else call.cause
+        yield CallEnded(max(call.ended_at, last_at), call_id, _ended_by(call, diary), cause)
+
+
+def _missing_leg(call_id: CallId, call: _Call, leg: _Leg, diary: "_Diary") -> Iterator[Fact]:
+    first = leg.started_at - SAME if leg.started_at else 0
+    last = (leg.ended_at or leg.last_at) + SAME if leg.ended_at else 1 << 62
+    # Each known fact stands for one leg only: the same agent may have been rung twice for one call.
+    rang = diary.take(OfferRinging, call_id, leg.agent, first, last)
+    answered = diary.take(OfferAnswered, call_id, leg.agent, first, last)
+    unanswered = diary.take(OfferEnded, call_id, leg.agent, first, last)
+    talked = diary.take(TalkEnded, call_id, leg.agent, first, last)
+    reason = _reason(leg)
+    was_answered = bool(leg.answered_at) or answered
+    if not rang and leg.started_at and (was_answered or (leg.ended_at and reason in _RANG)):
+        yield OfferRinging(leg.started_at, call_id, leg.agent, estimated=True)
+    if leg.answered_at and not answered:
+        yield OfferAnswered(leg.answered_at, call_id, leg.agent)
+    if not leg.ended_at:
+        return
+    if was_answered:
+        if not talked:
+            yield TalkEnded(leg.ended_at, call_id, leg.agent, _talk_ended_by(call, leg))
+    elif not unanswered:
+        yield OfferEnded(leg.ended_at, call_id, leg.agent, reason)
+
+
+def _talk_ended_by(call: _Call, leg: _Leg) -> Party:
+    if leg.source == leg.channel:
+        return Party.AGENT
+    return Party.CALLER if _is_caller(leg.source, call) else Party.SYSTEM
+
+
+def _ended_by(call: _Call, diary: "_Diary") -> Party:
+    if _is_caller(call.source, call):
+        return Party.CALLER
+    talked = {
+        leg.channel for leg in call.legs.values() if leg.answered_at or leg.agent in diary.answerers
+    }
+    return Party.AGENT if call.source in talked else Party.SYSTEM
+
+
+def _is_caller(source: str, call: _Call) -> bool:
+    return bool(source) and (source == call.channel or endpoint(source) == TRUNK)
+
+
+def _reason(leg: _Leg) -> OfferReason:
+    if leg.cause == _ELSEWHERE:
+        return OfferReason.WITHDRAWN
+    if leg.source == leg.channel:
+        if leg.cause in _REFUSED:
+            return OfferReason.REFUSED
+        return OfferReason.NO_ANSWER if leg.cause == _NO_ANSWER else OfferReason.UNREACHABLE
+    return OfferReason.CALLER_GONE if leg.cause == _NORMAL else OfferReason.NO_ANSWER
+
+
+class _Diary:
+    """What is known already, by call and agent."""
+
+    def __init__(self, known: Iterable[Fact]) -> None:
+        self.calls: set[CallId] = set()
+        self.arrived: set[CallId] = set()
+        self.overflowed: set[CallId] = set()
+        self.ended: set[CallId] = set()
+        self.answerers: set[str] = set()
+        self._facts: dict[tuple[type[Fact], CallId, str], list[int]] = {}
+        self._open: dict[CallId, dict[str, bool]] = {}
+        for fact in sorted(known, key=lambda fact: fact.at):
+            call = getattr(fact, "call", "")
+            if call:
+                self.calls.add(call)
+                self._note(fact, call)
+
+    def _note(self, fact: Fact, call: CallId) -> None:
+        legs = self._open.setdefault(call, {})
+        match fact:
+            case CallArrived():
+                self.arrived.add(call)
+            case CallOverflowed():
+                self.overflowed.add(call)
+            case CallEnded():
+                self.ended.add(call)
+            case OfferMade(agent=agent):
+                legs.setdefault(agent, False)
+            case OfferRinging(agent=agent):
+                legs.setdefault(agent, False)
+                self._add(fact, call, agent)
+            case OfferAnswered(agent=agent):
+                legs[agent] = True
+                self.answerers.add(agent)
+                self._add(fact, call, agent)
+            case OfferEnded(agent=agent) | TalkEnded(agent=agent):
+                legs.pop(agent, None)
+                self._add(fact, call, agent)
+
+    def _add(self, fact: Fact, call: CallId, agent: str) -> None:
+        self._facts.setdefault((type(fact), call, agent), []).append(fact.at)
+
+    def take(self, kind: type[Fact], call: CallId, agent: str, first: int, last: int) -> bool:
+        """Use up the last known fact of this kind between two moments; False when there is none."""
+        times = self._facts.get((kind, call, agent), [])
+        found = bisect_right(times, last) - 1
+        if found < 0 or times[found] < first:
+            return False
+        del times[found]
+        return True
+
+    def close(self, call: CallId, now: int, added: Iterable[Fact]) -> Iterator[Fact]:
+        """End a call that vanished without a trace, and whoever it held."""
+        legs = dict(self._open.get(call, {}))
+        for fact in added:
+            match fact:
+                case OfferRinging(call=same, agent=agent) if same == call:
+                    legs.setdefault(agent, False)
+                case OfferAnswered(call=same, agent=agent) if same == call:
+                    legs[agent] = True
+                case OfferEnded(call=same, agent=agent) | TalkEnded(call=same, agent=agent) if (
+                    same == call
+                ):
+                    legs.pop(agent, None)
+        for agent, answered in legs.items():
+            if answered:
+                yield TalkEnded(now, call, agent, Party.SYSTEM)
+            else:
+                yield OfferEnded(now, call, agent, OfferReason.CALLER_GONE)
+        yield CallEnded(now, call, Party.SYSTEM)
+
+
+# --- the file
+
+
+def _rotated(path: Path) -> list[Path]:
+    """Older files, the newest first."""
+    found = [
+        file
+        for file in path.parent.glob(f"{path.name}[.-]*")
+        if not file.name.endswith((".gz", ".xz", ".bz2", ".zst"))
+    ]
+    return sorted(found, key=lambda file: file.stat().st_mtime, reverse=True)
+
+
+def _seek(stream: BinaryIO, since: int) -> bool:
+    """Go to a line before the first event since `since`. True when an older event lies before it: no need for more."""
+    low, high = 0, stream.seek(0, 2)
+    reached = False
+    while high - low > _LONGEST_LINE:
+        middle = (low + high) // 2
+        stream.seek(middle)
+        stream.readline(_LONGEST_LINE)
+        at = _next_time(stream)
+        if at and at < since:
+            low, reached = middle, True
+        else:
+            high = middle
+    stream.seek(low)
+    if low:
+        stream.readline(_LONGEST_LINE)
+        return reached
+    first = _next_time(stream)
+    stream.seek(0)
+    return bool(first) and first < since
+
+
+def _next_time(stream: BinaryIO) -> int:
+    """The time of the next line that is one of ours; 0 at the end, or after too much garbage."""
+    for _ in range(1000):
+        line = stream.readline(_LONGEST_LINE)
+        if not line:
+            return 0
+        event = parse(line.decode("utf-8", "replace").rstrip("\r\n"))
+        if event is not None:
+            return event.at
+    return 0
+
+
+def _events(stream: BinaryIO) -> Iterator[CelEvent | None]:
+    """The lines from here on; None for each that makes no sense. A number may hold a line break, so one event may be
+    spread over several lines."""
+    held = ""
+    for raw in stream:
+        if not raw.endswith(b"\n"):
+            return  # still being written
+        line = raw.decode("utf-8", "replace").rstrip("\r\n")
+        event = parse(line)
+        if event is not None:
+            if held:
+                yield None
+            held = ""
+            yield event
+            continue
+        joined = f"{held}\n{line}" if held else line
+        event = parse(joined)
+        if event is not None:
+            held = ""
+            yield event
+        elif joined.startswith('"') and len(joined) < 4096:
+            held = joined
+        else:
+            held = ""
+            yield None
+    if held:
+        yield None

@@ -1,0 +1,107 @@
+"""The verbs: what the hotline does to a call in Asterisk beside its AGI session. Thin: an action each.
+
+Every verb raises `LinkError` (`LinkDown`, `ActionRefused`, `Unknown`) from `telephony.link`. A channel that is already
+gone is no error: what was wanted has happened.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import structlog
+
+from acd.model import CallId
+from hotline.clock import now as _now
+from telephony.calls import VARIABLES, WITHDRAWN_CAUSE, Calls, Message, Snapshot
+from telephony.link import ActionRefused
+
+log = structlog.get_logger(__name__)
+
+_TOO_LATE = re.compile("channel|playback", re.IGNORECASE)
+"""Asterisk's ways of saying that the channel ended between our look and its own, or that nothing is being played."""
+
+_NORMAL_CLEARING = 16
+_LIST_TIMEOUT = 10.0
+
+
+class Actions(Protocol):
+    """What is needed of a `telephony.link.Link`; tests have a list of what was sent."""
+
+    async def act(self, action: Mapping[str, str], timeout: float = 5.0) -> Message:
+        """Send an action and return its answer."""
+
+    async def gather(
+        self, action: Mapping[str, str], until: str, timeout: float = 5.0
+    ) -> list[Message]:
+        """Send an action and return the entries of its list."""
+
+
+class Switch:
+    """Acts on one node. `calls` knows the channels' names; it is the one that folds this link's messages."""
+
+    def __init__(self, link: Actions, calls: Calls, clock: Callable[[], int] = _now) -> None:
+        self._link = link
+        self._calls = calls
+        self._clock = clock
+
+    async def hang_up(self, call: CallId, agent: str = "", cause: int = _NORMAL_CLEARING) -> None:
+        """End the call, or with `agent` only his talk in it. `cause` is a Q.850 code."""
+        if agent:
+            channel = self._calls.leg_channel(call, agent, answered=True)
+        else:
+            channel = self._calls.caller_channel(call)
+        await self._hang_up(channel, cause)
+
+    async def stop_ringing(self, call: CallId, agent: str) -> None:
+        """Take the offer back: his phone falls silent, the caller keeps his place. `OfferEnded(WITHDRAWN)` follows.
+
+        A phone that was picked up in the meantime is left alone. Between this look and Asterisk's lie a few
+        milliseconds in which a pick-up is cut.
+        """
+        await self._hang_up(self._calls.leg_channel(call, agent, answered=False), WITHDRAWN_CAUSE)
+
+    async def stop_playback(self, call: CallId) -> None:
+        """Stop the prompt that the caller hears; his AGI session goes on as if it had ended."""
+        await self._try(
+            {
+                "Action": "ControlPlayback",
+                "Channel": self._calls.caller_channel(call),
+                "Control": "stop",
+            }
+        )
+
+    async def recall(self, call: CallId) -> None:
+        """Fetch a caller out of Asterisk's fallback queue, back to the controller."""
+        await self._try(
+            {
+                "Action": "Redirect",
+                "Channel": self._calls.caller_channel(call),
+                "Context": "hotline-call",
+                "Exten": "s",
+                "Priority": "controller",
+            }
+        )
+
+    async def read_state(self) -> Snapshot:
+        """Ask what exists in Asterisk, and make `calls` agree with it. Safe at any time, and meant for each `on_up`."""
+        before = self._calls.channels()
+        contacts = await self._link.gather(
+            {"Action": "PJSIPShowContacts"}, "ContactListComplete", _LIST_TIMEOUT
+        )
+        channels = await self._link.gather(
+            {"Action": "Status", "Variables": ",".join(VARIABLES)}, "StatusComplete", _LIST_TIMEOUT
+        )
+        return self._calls.snapshot(channels, contacts, self._clock(), before)
+
+    async def _hang_up(self, channel: str, cause: int) -> None:
+        await self._try({"Action": "Hangup", "Channel": channel, "Cause": str(cause)})
+
+    async def _try(self, action: Mapping[str, str]) -> None:
+        if not action["Channel"]:
+            return
+        try:
+            await self._link.act(action)
+        except ActionRefused as refusal:
+            if not _TOO_LATE.search(str(refusal)):
+                raise
+            log.info("switch.too_late", answer=str(refusal))
