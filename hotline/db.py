@@ -31,6 +31,7 @@ diary = Table(
     Column("more", JSON, nullable=False, doc="the fact's other fields"),
     Index("diary_kind_at", "kind", "at"),
     Index("diary_call", "call"),
+    Index("diary_at", "at"),
 )
 
 agent = Table(

@@ -90,6 +90,7 @@ def upgrade() -> None:
     )
     op.create_index("diary_kind_at", "diary", ["kind", "at"])
     op.create_index("diary_call", "diary", ["call"])
+    op.create_index("diary_at", "diary", ["at"])
     op.create_table(
         "agent",
         sa.Column("number", sa.String(8), primary_key=True),

@@ -1,0 +1,105 @@
+"""`hotline calls`: what became of each call."""
+
+import io
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from acd import diary
+from acd.model import SECOND, CallId
+from hotline.db import recording
+from hotline.log import mask
+from metrics.fold import KINDS, CallRecord, record_of
+from metrics.window import local
+
+
+async def list_calls(
+    engine: AsyncEngine, since: int, until: int, limit: int
+) -> list[dict[str, Any]]:
+    """The newest `limit` calls with `since` < arrived ≤ `until` (microseconds), newest first.
+
+    Each has `id`, `number`, `caller`, `arrived`, `queued`, `answered`, `ended` (ISO 8601 with microseconds and offset,
+    or None), `outcome` (None while pending), `hung_up_by`, `agents` (who answered, in order) and
+    `recording_seconds` (None when there is no recording).
+    """
+    records: list[CallRecord] = []
+    source = diary.read_calls(engine, since, until, kinds=KINDS, newest_first=True)
+    async with aclosing(source) as calls:
+        async for facts in calls:
+            if len(records) >= limit:
+                break
+            record = record_of(facts)
+            if record is not None:
+                records.append(record)
+    lengths = await _recordings(engine, [record.id for record in records])
+    return [_as_json(record, lengths.get(record.id)) for record in records]
+
+
+def render_text(rows: list[dict[str, Any]]) -> str:
+    """The calls of `list_calls` as a table with masked numbers (R54), at most 100 columns wide."""
+    table = Table(box=None, pad_edge=False, header_style="")
+    for name in ("arrived", "number", "caller", "outcome"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("wait", justify="right")
+    table.add_column("talk", justify="right")
+    table.add_column("recorded", justify="right")
+    table.add_column("agents")
+    for row in rows:
+        table.add_row(
+            row["arrived"][:19].replace("T", " "),
+            row["number"],
+            mask(row["caller"]),
+            row["outcome"] or "pending",
+            _between(row["queued"], row["answered"] or row["ended"]),
+            _between(row["answered"], row["ended"]),
+            "" if row["recording_seconds"] is None else f"{row['recording_seconds']:.1f}",
+            " ".join(row["agents"]),
+        )
+    out = io.StringIO()
+    Console(file=out, width=100, highlight=False, markup=False, emoji=False).print(table)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _between(begin: str | None, end: str | None) -> str:
+    if begin is None or end is None:
+        return ""
+    length = datetime.fromisoformat(end) - datetime.fromisoformat(begin)
+    return f"{length.total_seconds():.1f}"
+
+
+async def _recordings(engine: AsyncEngine, calls: list[CallId]) -> dict[CallId, float]:
+    """Seconds of recording by call; a call without a file is not in it."""
+    found: dict[CallId, float] = {}
+    async with engine.connect() as connection:
+        for start in range(0, len(calls), diary.PAGE):
+            question = select(recording.c.call, recording.c.duration).where(
+                recording.c.call.in_(calls[start : start + diary.PAGE]), recording.c.path != ""
+            )
+            for row in await connection.execute(question):
+                found[row.call] = row.duration / SECOND
+    return found
+
+
+def _as_json(record: CallRecord, recorded: float | None) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "number": record.number,
+        "caller": record.caller,
+        "arrived": _iso(record.arrived),
+        "queued": _iso(record.queued),
+        "answered": _iso(record.answered),
+        "ended": _iso(record.ended),
+        "outcome": record.outcome and record.outcome.value,
+        "hung_up_by": record.hung_up_by and record.hung_up_by.value,
+        "agents": list(record.agents),
+        "recording_seconds": recorded,
+    }
+
+
+def _iso(at: int | None) -> str | None:
+    return None if at is None else local(at).isoformat(timespec="microseconds")

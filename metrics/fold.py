@@ -1,0 +1,373 @@
+"""Facts of calls → one record a call, with exactly one outcome once it has ended. Pure.
+
+A record depends on which facts are known, not on the order in which they came: late facts, doubles and facts that
+never come are all ordinary here, for some are told by AMI, some by the caller's session and some, later, by CEL.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from acd.events import (
+    CallArrived,
+    CallEnded,
+    CallOverflowed,
+    CallQueued,
+    CallReleased,
+    CallReturned,
+    Fact,
+    OfferAnswered,
+    OfferEnded,
+    OfferMade,
+    OfferRinging,
+    TalkEnded,
+)
+from acd.model import SECOND, CallId, OfferReason, Outcome, Party, Release
+
+RING = 5 * SECOND
+"""One ring: 1 s of tone and 4 s of silence (GB/T 3380-1982), so three rings last 15.000 s (M4)."""
+
+_CROSSING = SECOND
+"""An answer this soon after the end of its offer crossed that end on the wire: the agent did pick up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One agent's phone rung for one call. Times in microseconds, None when not known.
+
+    `estimated`: the moment of ringing is that of our INVITE, because the phone's 180 is not known.
+    """
+
+    agent: str
+    made: int | None
+    ringing: int | None
+    answered: int | None
+    ended: int | None
+    reason: OfferReason | None
+    talk: int
+    estimated: bool
+
+    @property
+    def ring(self) -> int | None:
+        """M4: in which ring the agent answered, from 1; exactly 15.000 s is the fourth. None: no answer, no start."""
+        began = self.ringing if self.ringing is not None else self.made
+        if self.answered is None or began is None:
+            return None
+        return max(1, (self.answered - began) // RING + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """What is known of one call. Times in microseconds UTC, None when it did not happen or is not known.
+
+    `outcome` is None while the call has not ended: *pending*. `answered` is the first answer that led to a talk
+    longer than 0 s, `agents` are those who answered, in order, `talk` is in microseconds, `ring` is the ring index
+    of that first answer (M4). `returned`: the controller was lost while the call waited. `overflowed`: the fallback
+    queue in Asterisk took it. `estimated`: `ring` rests on the time of our INVITE.
+    """
+
+    id: CallId
+    number: str
+    caller: str
+    arrived: int
+    queued: int | None
+    answered: int | None
+    ended: int | None
+    outcome: Outcome | None
+    hung_up_by: Party | None
+    agents: tuple[str, ...]
+    offers: tuple[Offer, ...]
+    talk: int
+    ring: int | None
+    returned: bool
+    overflowed: bool
+    estimated: bool
+
+    @property
+    def reached_queue(self) -> bool:
+        """Whether the caller waited for a person: he was queued, or at least offered to one (M2, M5, M8)."""
+        return self.queued is not None or bool(self.offers)
+
+    @property
+    def ringing(self) -> bool:
+        """Whether an agent's phone rings for this call now."""
+        return self.ended is None and any(
+            offer.ringing is not None and offer.answered is None and offer.ended is None
+            for offer in self.offers
+        )
+
+    @property
+    def talking(self) -> bool:
+        """Whether an agent talks to the caller now."""
+        return self.ended is None and any(_talking(offer) for offer in self.offers)
+
+
+class History:
+    """The facts of one call that are known so far. Adding one twice changes nothing.
+
+    `ended`: the call's end is among them. `last`: the latest time of any (microseconds).
+    """
+
+    __slots__ = ("_facts", "_record", "_stale", "ended", "last")
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.last = 0
+        self._facts: set[Fact] = set()
+        self._record: CallRecord | None = None
+        self._stale = False
+
+    def add(self, fact: Fact) -> None:
+        """Take one fact, in any order."""
+        self._facts.add(fact)
+        self._stale = True
+        self.ended = self.ended or type(fact) is CallEnded
+        self.last = max(self.last, fact.at)
+
+    def record(self) -> CallRecord | None:
+        """What the facts say, or None as long as the call's arrival is not among them."""
+        if self._stale:
+            self._record = record_of(self._facts)
+            self._stale = False
+        return self._record
+
+
+def fold(calls: dict[CallId, History], fact: Fact) -> History | None:
+    """Add a fact to its call in `calls` and return that call's history; None for one that no record depends on."""
+    if type(fact) not in _ORDER:
+        return None
+    call: CallId = fact.call  # type: ignore[union-attr]  # every kind in _ORDER has it
+    history = calls.get(call)
+    if history is None:
+        history = calls[call] = History()
+    history.add(fact)
+    return history
+
+
+def record_of(facts: Iterable[Fact]) -> CallRecord | None:
+    """Fold the facts of one call, given in any order. None when its arrival is not among them."""
+    ordered = sorted({fact for fact in facts if type(fact) in _ORDER}, key=_order)
+    arrival = next((fact for fact in ordered if isinstance(fact, CallArrived)), None)
+    if arrival is None:
+        return None
+    queued: int | None = None
+    overflowed: int | None = None
+    released: Release | None = None
+    end: CallEnded | None = None
+    returned = False
+    offers = _Offers()
+    for fact in ordered:
+        if isinstance(fact, CallQueued):
+            queued = fact.at if queued is None else min(queued, fact.at)
+        elif isinstance(fact, OfferMade):
+            offers.made(fact)
+        elif isinstance(fact, OfferRinging):
+            offers.ringing(fact)
+        elif isinstance(fact, OfferAnswered):
+            offers.answered(fact)
+        elif isinstance(fact, OfferEnded):
+            offers.ended(fact)
+        elif isinstance(fact, TalkEnded):
+            offers.talk_ended(fact)
+        elif isinstance(fact, CallEnded):
+            end = end or fact
+        elif isinstance(fact, CallReleased):
+            released = released or fact.reason
+        elif isinstance(fact, CallReturned):
+            queued = fact.queued_at if queued is None else min(queued, fact.queued_at)
+            returned = True
+            offers.dial_is_over(fact.at)
+        elif isinstance(fact, CallOverflowed):
+            overflowed = fact.at if overflowed is None else overflowed
+            offers.dial_is_over(fact.at)
+    if queued is None:
+        queued = overflowed
+    ended = end.at if end is not None else None
+    if queued is not None and ended is not None and queued > ended:
+        queued = None  # he hung up while the session still thought that the greeting was over
+    made = tuple(offer.freeze(ended) for offer in offers.all)
+    talks = [offer for offer in made if offer.talk or (ended is None and _talking(offer))]
+    first = talks[0] if talks else None
+    outcome = None
+    if end is not None:
+        if first is not None:
+            outcome = Outcome.HUMAN
+        elif released is not None:
+            outcome = _RELEASED[released]
+        elif end.hung_up_by is not Party.CALLER:
+            outcome = Outcome.SYSTEM_FAILURE
+        elif any(_rang_to_the_end(offer, end.at) for offer in made):
+            outcome = Outcome.ABANDONED_RINGING
+        elif queued is not None or made:
+            outcome = Outcome.ABANDONED_QUEUE
+        else:
+            outcome = Outcome.ABANDONED_GREETING
+    return CallRecord(
+        id=arrival.call,
+        number=arrival.number,
+        caller=arrival.caller,
+        arrived=arrival.at,
+        queued=queued,
+        answered=first.answered if first is not None else None,
+        ended=ended,
+        outcome=outcome,
+        hung_up_by=end.hung_up_by if end is not None else None,
+        agents=tuple(dict.fromkeys(offer.agent for offer in talks)),
+        offers=made,
+        talk=sum(offer.talk for offer in talks),
+        ring=first.ring if first is not None else None,
+        returned=returned,
+        overflowed=overflowed is not None,
+        estimated=first is not None and first.estimated,
+    )
+
+
+_RELEASED = {
+    Release.TIMED_OUT: Outcome.TIMED_OUT,
+    Release.QUEUE_FULL: Outcome.QUEUE_FULL,
+    Release.CLOSED_HOURS: Outcome.CLOSED_HOURS,
+    Release.BLOCKED: Outcome.BLOCKED,
+    Release.SYSTEM_FAILURE: Outcome.SYSTEM_FAILURE,
+}
+
+
+def _talking(offer: Offer) -> bool:
+    return offer.answered is not None and offer.ended is None
+
+
+def _rang_to_the_end(offer: Offer, ended: int) -> bool:
+    """Whether this phone was ringing when the caller hung up at `ended`.
+
+    An offer that was made but did not ring yet is none: that caller left the queue. Asterisk takes the agent's leg
+    down before it reports that the caller's channel is gone, so an offer that ended *because* the caller went counts.
+    """
+    if offer.ringing is None or offer.ringing > ended:
+        return False
+    return offer.ended is None or offer.ended >= ended or offer.reason is OfferReason.CALLER_GONE
+
+
+class _Offers:
+    """The offers of one call, built from its facts in the order of their times."""
+
+    def __init__(self) -> None:
+        self.all: list[_Offer] = []
+        self._last: dict[str, _Offer] = {}
+
+    def made(self, fact: OfferMade) -> None:
+        offer = self._last.get(fact.agent)
+        if offer is not None and offer.made is None and offer.ended is None:
+            offer.made = fact.at  # another clock: the phone rang before we say that we rang it
+            return
+        # The floor makes one offer at a time, so the end of the one before was lost, and is no later than this.
+        self.dial_is_over(fact.at)
+        if offer is not None and offer.ended is None:
+            offer.ended = fact.at
+        self._open(fact.agent).made = fact.at
+
+    def ringing(self, fact: OfferRinging) -> None:
+        offer = self._last.get(fact.agent)
+        if offer is None or offer.ended is not None:
+            offer = self._open(fact.agent)
+        if offer.ringing is None or (offer.estimated and not fact.estimated):
+            offer.ringing, offer.estimated = fact.at, fact.estimated
+
+    def answered(self, fact: OfferAnswered) -> None:
+        offer = self._last.get(fact.agent)
+        if offer is None or (offer.ended is not None and not self._crossed(offer, fact.at)):
+            offer = self._open(fact.agent)
+        if offer.answered is None:
+            offer.answered, offer.ended, offer.reason = fact.at, None, None
+
+    def ended(self, fact: OfferEnded) -> None:
+        offer = self._last.get(fact.agent)
+        if offer is None:
+            offer = self._open(fact.agent)
+        if offer.answered is not None:
+            return
+        if offer.ended is None or offer.reason is None:
+            offer.ended, offer.reason = fact.at, fact.reason
+        elif fact.reason is OfferReason.CALLER_GONE and fact.at - offer.ended <= _CROSSING:
+            offer.reason = fact.reason  # of two witnesses, this one knew why
+
+    def talk_ended(self, fact: TalkEnded) -> None:
+        offer = self._last.get(fact.agent)
+        if offer is not None and offer.answered is not None and offer.ended is None:
+            offer.ended = fact.at
+
+    def dial_is_over(self, at: int) -> None:
+        """Whatever rang has stopped, even if nobody has said so."""
+        for offer in self._last.values():
+            if offer.answered is None and offer.ended is None:
+                offer.ended = at
+
+    @staticmethod
+    def _crossed(offer: "_Offer", at: int) -> bool:
+        if offer.answered is not None or offer.ended is None:
+            return False
+        return offer.reason is None or at - offer.ended <= _CROSSING
+
+    def _open(self, agent: str) -> "_Offer":
+        offer = self._last[agent] = _Offer(agent)
+        self.all.append(offer)
+        return offer
+
+
+@dataclass(slots=True)
+class _Offer:
+    """An offer while its facts are being read."""
+
+    agent: str
+    made: int | None = None
+    ringing: int | None = None
+    answered: int | None = None
+    ended: int | None = None
+    reason: OfferReason | None = None
+    estimated: bool = False
+
+    def freeze(self, call_ended: int | None) -> Offer:
+        """Settle how long the talk was: it is over at the latest when the caller's channel is gone."""
+        talk = 0
+        ends = [at for at in (self.ended, call_ended) if at is not None]
+        if self.answered is not None and ends:
+            talk = max(0, min(ends) - self.answered)
+        return Offer(
+            agent=self.agent,
+            made=self.made,
+            ringing=self.ringing,
+            answered=self.answered,
+            ended=self.ended,
+            reason=self.reason,
+            talk=talk,
+            estimated=self.estimated or self.ringing is None,
+        )
+
+
+_ORDER: dict[type, tuple[int, Callable[[Any], Any]]] = {
+    kind: (rank, attrgetter(*names))
+    for rank, (kind, names) in enumerate(
+        {
+            CallArrived: ("number", "caller"),
+            CallQueued: ("queue",),
+            CallReturned: ("queued_at", "queue"),
+            CallOverflowed: ("call",),
+            OfferMade: ("agent",),
+            OfferRinging: ("agent", "estimated"),
+            OfferAnswered: ("agent",),
+            OfferEnded: ("agent", "reason"),
+            TalkEnded: ("agent", "hung_up_by"),
+            CallReleased: ("reason",),
+            CallEnded: ("hung_up_by", "cause"),
+        }.items()
+    )
+}
+"""The kinds of fact that a record is made from. Within one microsecond: in this order, then by these fields."""
+
+
+KINDS = frozenset(kind.__name__ for kind in _ORDER)
+"""Their names in the diary."""
+
+
+def _order(fact: Fact) -> tuple[int, int, Any]:
+    rank, fields = _ORDER[type(fact)]
+    return fact.at, rank, fields(fact)

@@ -1,0 +1,494 @@
+"""`hotline report sla`: the figures of one window of time, and whether the standard was met (R1, R2)."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from acd import diary
+from acd.events import ControllerStarted, ControllerStopped, LinkLost, LinkRestored
+from acd.model import Outcome
+from hotline import db
+from metrics.fold import KINDS, CallRecord, record_of
+from metrics.window import (
+    CHINA,
+    DAY,
+    MINUTE,
+    SHARES,
+    SMALLEST_SAMPLE,
+    Lowest,
+    Metric,
+    Rolling,
+    Tally,
+    local,
+    microseconds,
+)
+
+MOST_HOURS = 24 * 366
+"""The longest window of a report."""
+
+LONGEST_CALL = 4 * 60 * MINUTE
+"""A call that has not ended after so many microseconds lacks facts: nobody talks that long."""
+
+
+class Verdict(IntEnum):
+    """Whether the standard was met; the value is the command's exit status."""
+
+    HOLDS = 0
+    FALLS_SHORT = 1
+    NONE = 2
+
+
+class Words(NamedTuple):
+    """One sentence for the operator, in both languages."""
+
+    zh: str
+    en: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlaReport:
+    """The figures of (since, until]. `metrics` by their ID; `missing`: why the data are not complete.
+
+    `fail_under` is the percentage that M1 has to reach. `lowest`: the lowest M1r of the window's minutes, None when
+    every sample was too small. `returned`: calls that lost the controller while they waited; `estimated`: answers
+    whose ring rests on the time of our INVITE. All times in microseconds UTC.
+    """
+
+    since: int
+    until: int
+    hours: float
+    fail_under: float
+    outcomes: dict[Outcome, int]
+    pending: int
+    metrics: dict[str, Metric]
+    lowest: Lowest | None
+    returned: int
+    estimated: int
+    missing: tuple[Words, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """From M1, compared exactly; none for fewer than 20 calls, or when data are missing."""
+        m1 = self.metrics["M1"]
+        if self.missing or m1.denominator < SMALLEST_SAMPLE:
+            return Verdict.NONE
+        needed = Fraction(str(self.fail_under)) * m1.denominator / 100
+        return Verdict.HOLDS if m1.numerator >= needed else Verdict.FALLS_SHORT
+
+
+async def sla(
+    engine: AsyncEngine,
+    at: int,
+    hours: float,
+    fail_under: float,
+    *,
+    journal: Path | None = None,
+    missing: Sequence[Words] = (),
+) -> SlaReport:
+    """Fold the calls that arrived in the `hours` before `at` (microseconds).
+
+    `journal`: the folder in which the diary's journals lie while the database is away. `missing`: reasons, known to
+    the one who asks, why the diary is not complete. Raises `ValueError` with a message for the operator.
+    """
+    if not 0 < hours <= MOST_HOURS:
+        raise ValueError(f"--hours {hours:g}: give more than 0 and at most {MOST_HOURS}")
+    if not 0 <= fail_under <= 100:
+        raise ValueError(f"--fail-under {fail_under:g}: give a percentage from 0 to 100")
+    since = at - round(hours * 60 * MINUTE)
+    tally, rolling = Tally(), Rolling(origin=at)
+    stale = 0
+    # A day more than asked for: the rolling figure at the window's beginning looks back 24 hours.
+    async for facts in diary.read_calls(engine, since - DAY, at, kinds=KINDS):
+        record = record_of(facts)
+        if record is None:
+            continue
+        rolling.add(record)
+        if record.arrived > since:
+            tally.add(record)
+            stale += _lacks_its_end(record, at)
+    reasons = [*missing, *await _gaps(engine, at)]
+    if stale:
+        reasons.append(
+            Words(
+                f"{stale} 通来电没有结束记录",
+                f"{stale} calls have no end: what ended them is not in the diary",
+            )
+        )
+    if journal is not None and (lines := diary.unwritten(journal)):
+        reasons.append(
+            Words(
+                f"{lines} 条事实尚未写入数据库，暂存于 {journal}",
+                f"{lines} facts wait in {journal}, because the database was away",
+            )
+        )
+    return SlaReport(
+        since=since,
+        until=at,
+        hours=hours,
+        fail_under=fail_under,
+        outcomes=tally.outcomes,
+        pending=tally.pending,
+        metrics=_in_order({**tally.metrics(), "M1r": rolling.metric(at)}),
+        lowest=rolling.lowest(since, at),
+        returned=tally.returned,
+        estimated=tally.estimated,
+        missing=tuple(reasons),
+    )
+
+
+def status(report: SlaReport) -> int:
+    """The command's exit status: 0 holds, 1 falls short, 2 no verdict."""
+    return int(report.verdict)
+
+
+def parse_time(text: str, now: int) -> int:
+    """Read `now` or ISO 8601 as microseconds UTC; without an offset it is time in China. Raises `ValueError`."""
+    if text.strip().lower() == "now":
+        return now
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=CHINA)
+        at = microseconds(moment)
+    except (ValueError, OverflowError):
+        at = -1
+    if not DAY < at < 2**53:
+        raise ValueError(
+            f"--at {text!r}: write now, or a time such as 2025-11-21T18:00 (in China) "
+            "or 2025-11-21T10:00:00Z"
+        )
+    return at
+
+
+async def _gaps(engine: AsyncEngine, at: int) -> list[Words]:
+    """Whether the controller was without Asterisk's facts before `at`, and has not caught up to this day.
+
+    It posts LinkRestored when it has read Asterisk's state, and CEL, again. A link that is lost while the whole
+    centre stops is no gap.
+    """
+    fact = db.diary.c
+    restored = select(func.max(fact.at)).where(fact.kind == LinkRestored.__name__)
+    kinds = [kind.__name__ for kind in (ControllerStarted, ControllerStopped, LinkLost)]
+    question = (
+        select(fact.at, fact.kind)
+        .where(fact.kind.in_(kinds), fact.at > func.coalesce(restored.scalar_subquery(), 0))
+        .where(fact.at <= at)
+        .order_by(fact.at, fact.id)
+    )
+    since: int | None = None
+    async with engine.connect() as connection:
+        for row in await connection.execute(question):
+            if row.kind != ControllerStopped.__name__:
+                since = row.at if since is None else since
+            elif since is not None and row.at - since <= _STOPPING:
+                since = None
+    if since is None:
+        return []
+    when = _minute(since)
+    return [
+        Words(
+            f"自 {when} 起的通话尚未从 Asterisk 补齐",
+            f"what happened in Asterisk since {when} has not been read",
+        )
+    ]
+
+
+_STOPPING = MINUTE
+"""A link lost so short a time before the controller's own stop was lost by that stop."""
+
+
+def _lacks_its_end(record: CallRecord, at: int) -> bool:
+    return record.outcome is None and record.arrived < at - LONGEST_CALL
+
+
+def _in_order(metrics: dict[str, Metric]) -> dict[str, Metric]:
+    first = ("M1", "M1r", "M2")
+    return {name: metrics[name] for name in (*first, *(m for m in metrics if m not in first))}
+
+
+# --- as text, JSON and CSV
+
+
+def render_json(report: SlaReport) -> str:
+    """One object: `window`, `verdict`, `outcomes`, `pending` and each metric by its ID (R1)."""
+    m1r = report.metrics["M1r"]
+    metrics: dict[str, Any] = {name: metric.as_json() for name, metric in report.metrics.items()}
+    metrics["M1r"]["enough"] = m1r.denominator >= SMALLEST_SAMPLE
+    metrics["M1r"]["lowest"] = report.lowest and {
+        "at": _iso(report.lowest.at),
+        **report.lowest.metric.as_json(),
+    }
+    return json.dumps(
+        {
+            "window": {
+                "from": _iso(report.since),
+                "to": _iso(report.until),
+                "hours": report.hours,
+            },
+            "verdict": report.verdict.name.lower(),
+            "fail_under": report.fail_under,
+            "missing": [words.en for words in report.missing],
+            "outcomes": {outcome.value: count for outcome, count in report.outcomes.items()},
+            "pending": report.pending,
+            "returned": report.returned,
+            "estimated": report.estimated,
+            **metrics,
+        },
+        ensure_ascii=False,
+        indent=1,
+    )
+
+
+def render_csv(report: SlaReport) -> str:
+    """One row a figure: `section,name,numerator,denominator,value`; an empty value has nothing to divide by."""
+    out = io.StringIO()
+    write = csv.writer(out, lineterminator="\n").writerow
+    ended = sum(report.outcomes.values())
+    write(("section", "name", "numerator", "denominator", "value"))
+    write(("window", "from", "", "", _iso(report.since)))
+    write(("window", "to", "", "", _iso(report.until)))
+    write(("verdict", report.verdict.name.lower(), "", "", ""))
+    for words in report.missing:
+        write(("missing", words.en, "", "", ""))
+    for outcome, count in report.outcomes.items():
+        write(("outcome", outcome.value, count, ended, Metric(count, ended).value))
+    write(("outcome", "pending", report.pending, "", ""))
+    for name, metric in report.metrics.items():
+        write(("metric", name, metric.numerator, metric.denominator, metric.value))
+        for share, count in zip(SHARES, metric.shares or (), strict=False):
+            value = Metric(count, metric.denominator).value
+            write(("share", f"{name} {share}", count, metric.denominator, value))
+    if report.lowest is not None:
+        lowest = report.lowest.metric
+        write(
+            ("metric", "M1r lowest", lowest.numerator, lowest.denominator, lowest.value),
+        )
+    return out.getvalue()
+
+
+def render_text(report: SlaReport, lang: str = "zh") -> str:
+    """The report for people, at most 80 columns wide. `lang`: zh or en. Raises `ValueError` for another."""
+    if lang not in _TEXT:
+        raise ValueError(f"--lang {lang}: there is {', '.join(_TEXT)}")
+    say = _TEXT[lang]
+    out = io.StringIO()
+    console = Console(file=out, width=80, highlight=False, markup=False, emoji=False)
+    console.print(say["title"])
+    console.print(
+        say["window"].format(
+            since=_second(report.since), until=_second(report.until), hours=f"{report.hours:g}"
+        )
+    )
+    console.print(_verdict(report, say))
+    for words in report.missing:
+        console.print(say["missing"].format(words.zh if lang == "zh" else words.en))
+    console.print()
+    console.print(_outcomes(report, say))
+    console.print()
+    console.print(_metrics(report, say))
+    console.print()
+    console.print(_rings(report.metrics["M4"], say))
+    console.print(_lowest(report.lowest, say))
+    console.print(say["m5"])
+    if report.returned:
+        console.print(say["returned"].format(report.returned))
+    if report.estimated:
+        console.print(say["estimated"].format(report.estimated))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _verdict(report: SlaReport, say: dict[str, str]) -> str:
+    m1 = report.metrics["M1"]
+    if report.verdict is Verdict.NONE:
+        key = "incomplete" if report.missing else "too_few"
+    else:
+        key = "holds" if report.verdict is Verdict.HOLDS else "falls_short"
+    return say[key].format(
+        value=_percent(m1),
+        part=f"{m1.numerator:g}/{m1.denominator}",
+        needed=f"{report.fail_under:g}%",
+        least=SMALLEST_SAMPLE,
+        count=m1.denominator,
+    )
+
+
+def _outcomes(report: SlaReport, say: dict[str, str]) -> Table:
+    """Two columns of outcomes; those that never happened are shown too, so that one sees that they add up."""
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    for justify in ("left", "right", "left", "right"):
+        table.add_column(justify="right" if justify == "right" else "left", min_width=6)
+    cells = [(say[outcome.value], str(count)) for outcome, count in report.outcomes.items()]
+    cells.append((say["total"], str(sum(report.outcomes.values()))))
+    cells.append((say["pending"], str(report.pending)))
+    half = (len(cells) + 1) // 2
+    for left, right in zip(cells[:half], cells[half:], strict=True):
+        table.add_row(*left, *right)
+    return table
+
+
+def _metrics(report: SlaReport, say: dict[str, str]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    table.add_column("ID")
+    table.add_column(say["metric"])
+    table.add_column(say["value"], justify="right")
+    table.add_column(say["parts"], justify="right")
+    for name, metric in report.metrics.items():
+        in_seconds = name.startswith("M7")
+        value = metric.value
+        if value is None:
+            shown = "–"
+        elif in_seconds:
+            shown = say["seconds"].format(f"{value:.1f}")
+        else:
+            shown = _percent(metric)
+        numerator = f"{metric.numerator:.1f}" if in_seconds else f"{metric.numerator:g}"
+        table.add_row(name, say[name], shown, f"{numerator}/{metric.denominator}")
+    return table
+
+
+def _rings(m4: Metric, say: dict[str, str]) -> str:
+    parts = [
+        say["ring"].format(name=name.replace(">=", "≥ "), count=count)
+        + f" {_percent(Metric(count, m4.denominator))}"
+        for name, count in zip(SHARES, m4.shares or (), strict=True)
+    ]
+    return say["rings"] + " · ".join(parts)
+
+
+def _lowest(lowest: Lowest | None, say: dict[str, str]) -> str:
+    if lowest is None:
+        return say["no_lowest"].format(least=SMALLEST_SAMPLE)
+    part = f"{lowest.metric.numerator:g}/{lowest.metric.denominator}"
+    return say["lowest"].format(value=_percent(lowest.metric), part=part, at=_minute(lowest.at))
+
+
+def _percent(metric: Metric) -> str:
+    """Rounded down, so that 94.999 % never reads as 95.00 %."""
+    if not metric.denominator:
+        return "–"
+    hundredths = int(metric.numerator) * 10_000 // metric.denominator
+    return f"{hundredths // 100}.{hundredths % 100:02}%"
+
+
+def _iso(at: int) -> str:
+    return local(at).isoformat(timespec="microseconds")
+
+
+def _second(at: int) -> str:
+    return f"{local(at):%Y-%m-%d %H:%M:%S}"
+
+
+def _minute(at: int) -> str:
+    return f"{local(at):%Y-%m-%d %H:%M}"
+
+
+_TEXT = {
+    "zh": {
+        "title": "热线服务水平报告",
+        "window": "时段：{since} 至 {until}（{hours} 小时，北京时间）",
+        "holds": "结论：达标，呼叫接通率 {value}（{part}），要求不低于 {needed}",
+        "falls_short": "结论：未达标，呼叫接通率 {value}（{part}），要求不低于 {needed}",
+        "too_few": "结论：样本不足，仅 {count} 通来电，少于 {least} 通不作评定",
+        "incomplete": "结论：数据不完整，不作评定（现有数据：{value}，{part}）",
+        "missing": "数据不完整：{}",
+        "total": "合计",
+        "pending": "未结束（不计入）",
+        "metric": "指标",
+        "value": "数值",
+        "parts": "分子/分母",
+        "seconds": "{} 秒",
+        "rings": "应答铃声：",
+        "ring": "第 {name} 声 {count} 通",
+        "lowest": "滚动 24 小时接通率最低：{value}（{part}），{at}",
+        "no_lowest": "滚动 24 小时接通率：样本不足 {least} 通，无最低值",
+        "m5": "M5 与 M5a 之别：M5 以全部排队来电为分母，M5a 只以已接听的来电为分母。",
+        "returned": "{} 通来电在等待中与调度程序失去联系后恢复排队。",
+        "estimated": "{} 通来电的振铃时刻按发出呼叫的时刻估算。",
+        "M1": "呼叫接通率",
+        "M1r": "滚动 24 小时接通率",
+        "M2": "人工接通率",
+        "M4": "三声内应答率",
+        "M5": "排队后 15 秒内应答率",
+        "M5_20": "排队后 20 秒内应答率",
+        "M5a": "应答及时率（15 秒）",
+        "M7": "平均应答时间（自排队）",
+        "M7_arrived": "平均应答时间（自来电）",
+        "M8": "放弃率",
+        "M8_greeting": "欢迎语中放弃率",
+        "M21": "服务对象先挂机率",
+        "human": "人工接听",
+        "human_overflow": "溢出人工接听",
+        "abandoned_greeting": "欢迎语中放弃",
+        "abandoned_queue": "排队中放弃",
+        "abandoned_ringing": "振铃中放弃",
+        "self_served": "自助办结",
+        "voicemail": "语音留言",
+        "timed_out": "等待超时",
+        "queue_full": "队列已满",
+        "no_capacity": "线路不足",
+        "closed_hours": "非服务时间",
+        "blocked": "黑名单",
+        "system_failure": "系统故障",
+        "test": "测试",
+    },
+    "en": {
+        "title": "Hotline service level report",
+        "window": "Window: {since} to {until} ({hours} hours, Beijing time)",
+        "holds": "Verdict: holds, connection rate {value} ({part}), required {needed}",
+        "falls_short": "Verdict: falls short, connection rate {value} ({part}), required {needed}",
+        "too_few": "Verdict: sample too small, {count} calls where {least} are needed",
+        "incomplete": "Verdict: none, the data are not complete (so far {value}, {part})",
+        "missing": "Not complete: {}",
+        "total": "total",
+        "pending": "pending (not counted)",
+        "metric": "metric",
+        "value": "value",
+        "parts": "of",
+        "seconds": "{} s",
+        "rings": "Answered in ring ",
+        "ring": "{name}: {count},",
+        "lowest": "Lowest rolling 24 h rate: {value} ({part}) at {at}",
+        "no_lowest": "Rolling 24 h rate: never {least} calls, so there is no lowest",
+        "m5": "M5 is of all queued calls; M5a only of the answered ones, so it flatters.",
+        "returned": "{} calls lost the controller while they waited, and came back to their places.",
+        "estimated": "{} answers: the ring is estimated from our INVITE.",
+        "M1": "connection rate",
+        "M1r": "connection rate, rolling 24 h",
+        "M2": "connection rate of queued calls",
+        "M4": "answered within three rings",
+        "M5": "answered within 15 s of queueing",
+        "M5_20": "answered within 20 s of queueing",
+        "M5a": "within 15 s, of answered calls",
+        "M7": "mean time to answer, from queueing",
+        "M7_arrived": "mean time to answer, from arrival",
+        "M8": "abandoned after queueing",
+        "M8_greeting": "abandoned in the greeting",
+        "M21": "caller hung up first",
+        "human": "answered by an agent",
+        "human_overflow": "answered by overflow",
+        "abandoned_greeting": "abandoned in greeting",
+        "abandoned_queue": "abandoned in queue",
+        "abandoned_ringing": "abandoned while ringing",
+        "self_served": "self-served",
+        "voicemail": "voicemail",
+        "timed_out": "timed out",
+        "queue_full": "queue full",
+        "no_capacity": "no capacity",
+        "closed_hours": "closed hours",
+        "blocked": "blocked",
+        "system_failure": "system failure",
+        "test": "test",
+    },
+}
