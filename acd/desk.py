@@ -6,7 +6,7 @@ Such a fact waits in line until the floor has finished with the one before, so t
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import structlog
@@ -64,6 +64,12 @@ class Desk:
                 self._handle(self._facts.popleft())
         finally:
             self._working = False
+        self._set_timer()
+
+    def seed(self, facts: Iterable[Fact]) -> None:
+        """Tell the floor what the diary knows already: nothing is recorded, nothing commanded."""
+        for fact in facts:
+            self.floor.handle(fact, self._clock())
         self._set_timer()
 
     def attach(self, call: CallId, session: Session) -> None:

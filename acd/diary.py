@@ -384,6 +384,15 @@ async def read(engine: AsyncEngine, since: int, until: int) -> AsyncGenerator[Fa
         after = _beyond(rows[-1])
 
 
+async def last_heard(engine: AsyncEngine) -> int | None:
+    """The time of the newest fact that the controller wrote (microseconds), or None for an empty diary."""
+    recorder = (RecordingFinished.__name__, RecordingMissing.__name__)
+    question = select(diary.c.at).where(diary.c.kind.not_in(recorder)).order_by(diary.c.id.desc())
+    async with engine.connect() as connection:
+        at: int | None = (await connection.execute(question.limit(1))).scalar()
+    return at
+
+
 async def read_calls(
     engine: AsyncEngine,
     arrived_after: int,

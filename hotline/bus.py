@@ -148,7 +148,9 @@ class Bus:
         until = clock.now() + round(wait * 1_000_000)
         request = {"id": request_id, "command": command, "args": args, "until": until}
         try:
-            async with asyncio.timeout(wait + 0.5):  # Redis itself ends the wait; this is for a Redis that hangs
+            async with asyncio.timeout(
+                wait + 0.5
+            ):  # Redis itself ends the wait; this is for a Redis that hangs
                 await self._redis.rpush(self._commands, orjson.dumps(request))
                 got = await self._redis.blpop([self._answer + request_id], timeout=wait)
         except (RedisError, OSError, TimeoutError) as error:

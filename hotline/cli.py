@@ -331,7 +331,9 @@ def _database(
 
     try:
         return asyncio.run(run())
-    except (migrations.DatabaseError, *expected) as error:
+    except expected as error:
+        _fail(str(error), status=status)
+    except migrations.DatabaseError as error:
         _fail(str(error), status=status)
     except (SQLAlchemyError, OSError) as error:
         _fail(f"the database cannot be used ({settings.root}): {error}", status=status)

@@ -65,7 +65,9 @@ async def start(
         await programs.start_redis(settings)
         keepers.append(spawn(programs.keep(programs.redis_program(settings)), "keep redis"))
     await programs.start_asterisk(settings, asterisk)
-    keepers.append(spawn(programs.keep(programs.asterisk_program(settings, asterisk)), "keep asterisk"))
+    keepers.append(
+        spawn(programs.keep(programs.asterisk_program(settings, asterisk)), "keep asterisk")
+    )
 
     async def controller_answers() -> bool:
         return await programs.answers(settings.control_address, settings.agi_port)

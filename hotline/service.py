@@ -1,0 +1,392 @@
+"""The controller: read this first. It puts the parts together and shows how facts and commands flow between them.
+
+    Asterisk ── AMI ──> telephony.link ─> telephony.calls ─┐                       ┌─> acd.diary  (database)
+    Asterisk <─ AGI ──> ivr.server ────────────────────────┼─ facts ─> acd.desk ───┼─> metrics.live
+    softphones, CLI, screens ── wishes ────────────────────┘        (acd.floor)    └─> hotline.bus (Redis)
+                                                                        │
+    ivr.server / telephony.switch <──────────── commands ───────────────┘
+
+After every start, and after every loss of the AMI link, `_catch_up` brings the floor to what exists in Asterisk before
+the first offer is made: the diary says what was known, CEL what happened meanwhile, AMI what is there now.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from acd import diary as diary_
+from acd.desk import Desk
+from acd.diary import Diary
+from acd.events import (
+    AgentAdded,
+    AgentOut,
+    AgentPaused,
+    AgentReady,
+    AgentRemoved,
+    ControllerStarted,
+    ControllerStopped,
+    Fact,
+    LinkLost,
+    LinkRestored,
+    details,
+)
+from acd.floor import Floor, Rules
+from acd.model import SECOND
+from agents import roster
+from agents.model import Agent, Intent
+from hotline import __version__, clock, db, log, migrations, render
+from hotline.bus import Bus, Refused
+from hotline.settings import Settings
+from hotline.tasks import spawn
+from hotline.up import stop_event
+from ivr import server as agi
+from ivr.session import Pace
+from metrics.live import WARM_UP, Live
+from recorder import archive
+from telephony import cel
+from telephony.calls import Calls
+from telephony.link import Link, LinkError
+from telephony.switch import Switch
+
+logger = structlog.get_logger(__name__)
+
+_SHOW_EVERY = 0.25
+_LONGEST_OPEN = 6 * 3600 * SECOND
+"""How far back a start looks for calls that have no end in the diary."""
+_LONGEST_AWAY = 7 * 86_400 * SECOND
+"""How far back a start completes the diary from CEL."""
+_OVERLAP = 10 * SECOND
+"""How much earlier than the last fact that completion begins: the last facts may not have been written."""
+
+
+async def serve(settings: Settings, ready: Callable[[], None]) -> None:
+    """Run the controller until SIGTERM. `ready` is called once calls can be taken."""
+    log.configure(settings.log_level, settings.log_dir / "serve.log")
+    stop = stop_event()
+    engine = db.engine(settings.database)
+    await migrations.upgrade(engine)
+    controller = Controller(settings, engine)
+    try:
+        await controller.start()
+        ready()
+        await stop.wait()
+    finally:
+        await controller.stop()
+        await engine.dispose()
+
+
+class Controller:
+    """One running controller; `serve` drives it."""
+
+    def __init__(self, settings: Settings, engine: AsyncEngine) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.diary = Diary(engine, settings.run_dir)
+        self.live = Live()
+        self.bus = Bus(settings.redis, settings.node)
+        self.calls = Calls(settings.numbers)
+        self.link = Link(
+            settings.control_address,
+            settings.ami_port,
+            "hotline",
+            render.ami_secret(settings),
+            on_message=self._hear,
+            on_up=self._catch_up,
+            on_down=self._link_down,
+        )
+        self.switch = Switch(self.link, self.calls)
+        rules = Rules(settings.ring_time, settings.wrap_up_time, settings.longest_wait)
+        self.desk = Desk(
+            Floor(rules), record=self.record, stop_ringing=self._stop_ringing, clock=clock.now
+        )
+        self._names: dict[str, str] = {}
+        self._agi: agi.Server | None = None
+        self._up = asyncio.Event()
+        self._stopping = False
+        self._since = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin. Returns when the state of Asterisk has been read and calls can be taken."""
+        self.diary.start()
+        await self._remember()
+        self.record(ControllerStarted(clock.now(), __version__))
+        self._tasks = [
+            spawn(self.bus.run(), "bus"),
+            spawn(self.bus.answer(self._obey), "commands"),
+            spawn(self._show(), "live state"),
+            spawn(self._warm_up(), "live figures"),
+            spawn(self.link.run(), "link"),
+        ]
+        pace = Pace(self.settings.answer_pause, self.settings.announce_every)
+        self._agi = await agi.serve(
+            self.settings.control_address,
+            self.settings.agi_port,
+            desk=self.desk,
+            clock=clock.now,
+            feature=self._wish,
+            pace=pace,
+        )
+        await self._up.wait()
+        logger.info("controller.ready", version=__version__)
+
+    async def stop(self) -> None:
+        """Make no more offers, hand waiting callers to the dialplan, wait for talks, write the last facts."""
+        self.desk.floor.stop()
+        if self._agi is not None:
+            await self._agi.close()
+        deadline = clock.now() + round(self.settings.stop_wait * SECOND)
+        while self.link.up and self.desk.floor.talking() and clock.now() < deadline:
+            await asyncio.sleep(0.1)  # noqa: ASYNC110 - three conditions, and half a minute at most
+        logger.info("controller.stopping", talking=self.desk.floor.talking())
+        self.record(ControllerStopped(clock.now()))
+        self.desk.close()
+        self._stopping = True
+        self.link.close()
+        for task in self._tasks:
+            task.cancel()
+        await self.diary.close()
+        await self.bus.close()
+
+    # --- facts in
+
+    def record(self, fact: Fact) -> None:
+        """Enter a fact into the diary, the live figures and the stream. Never waits."""
+        self.diary.write(fact)
+        self.live.feed(fact)
+        self.bus.tell(_as_json(fact))
+
+    def _hear(self, message: Any) -> None:
+        for fact in self.calls.fold(message):
+            self.desk.post(fact)
+
+    async def _wish(self, number: str, action: str, reason: str = "") -> str:
+        """Carry out what an agent asked for on his phone, or somebody for him; `unknown` without such an agent."""
+        now = clock.now()
+        if not await self._on_the_roster(number):
+            return "unknown"
+        wishes: dict[str, tuple[Intent, Fact]] = {
+            "ready": (Intent.READY, AgentReady(now, number)),
+            "pause": (Intent.PAUSED, AgentPaused(now, number, reason)),
+            "out": (Intent.OUT, AgentOut(now, number)),
+        }
+        intent, fact = wishes[action]
+        self.desk.post(fact)
+        try:
+            await roster.set_intent(self.engine, number, intent, reason, now)
+        except Exception:
+            # The wish is in force; only after a restart would the old one come back.
+            logger.exception("roster.away", agent=number)
+        return "ok"
+
+    async def _obey(self, command: str, args: dict[str, Any]) -> dict[str, Any]:
+        """Carry out a command from the bus. Raises `Refused`."""
+        number = str(args.get("number", ""))
+        if command == "status":
+            return {"ready": self._up.is_set()}
+        if command == "agent.added":
+            if not await self._on_the_roster(number):
+                raise Refused(f"there is no agent {number}")
+            return {}
+        if command == "agent.removed":
+            self.desk.post(AgentRemoved(clock.now(), number))
+            return {}
+        action = command.removeprefix("agent.")
+        if action not in {"ready", "pause", "out"}:
+            raise Refused(f"there is no command {command}")
+        reason = str(args.get("reason", ""))
+        if await self._wish(number, action, reason) != "ok":
+            raise Refused(f"there is no agent {number}: `hotline agent list` shows those there are")
+        seat = self.desk.floor.seats.get(number)
+        return {"said": f"agent {number}: {seat.presence() if seat is not None else action}"}
+
+    async def _on_the_roster(self, number: str) -> bool:
+        """Whether there is such an agent, also one who was added a moment ago by another process."""
+        if number in self.desk.floor.seats and number in self._names:
+            return True
+        await self._read_roster(number)
+        return number in self._names
+
+    # --- coming back
+
+    async def _remember(self) -> None:
+        """Give the floor the roster and the calls that the diary knows as open."""
+        await self._read_roster()
+        now = clock.now()
+        last = await diary_.last_heard(self.engine)
+        self._since = now if last is None else max(last - _OVERLAP, now - _LONGEST_AWAY)
+        async for facts in diary_.open_calls(self.engine, now - _LONGEST_OPEN):
+            self._since = min(self._since, facts[0].at)
+            self.desk.seed(facts)
+
+    async def _read_roster(self, *only: str) -> None:
+        try:
+            agents = await roster.list_all(self.engine)
+        except Exception:
+            logger.exception("roster.away")
+            return
+        for agent in agents:
+            self._names[agent.number] = agent.name
+            if not only or agent.number in only:
+                self.desk.seed(_seated(agent))
+
+    async def _catch_up(self) -> None:
+        """The link is up: bring the floor to what exists in Asterisk, then allow offers."""
+        state = await self.switch.read_state()
+        for fact in await self._missed(state.alive):
+            self.desk.post(fact)
+        for fact in state.facts:
+            self.desk.post(fact)
+        until = clock.now() + round(self.settings.settle_time * SECOND)
+        self.desk.floor.expect((one.call for one in state.waiting if one.queued_at), until)
+        for one in state.waiting:
+            if one.application == "Queue":
+                await self.switch.recall(one.call)
+        self.desk.post(LinkRestored(clock.now()))
+        self._up.set()
+
+    async def _missed(self, alive: Iterable[str]) -> list[Fact]:
+        """What CEL knows and the diary does not, since the oldest call that was open."""
+        now = clock.now()
+        try:
+            await self.diary.flush()
+            reading = await asyncio.to_thread(cel.read_since, self.settings.cel_file, self._since)
+            known = [
+                fact
+                async for fact in diary_.read(self.engine, self._since - _OVERLAP, now + SECOND)
+            ]
+        except Exception:
+            logger.exception(
+                "cel.failed", effect="what happened meanwhile is missing in the figures"
+            )
+            return []
+        if reading.garbage:
+            logger.warning("cel.garbage", lines=reading.garbage)
+        missed = cel.complete(
+            reading.events, known, numbers=self.settings.numbers, alive=set(alive), now=now
+        )
+        if missed:
+            logger.info("cel.completed", facts=len(missed))
+        return missed
+
+    def _link_down(self) -> None:
+        if self._stopping:
+            return
+        now = clock.now()
+        arrivals = [
+            caller.arrived_at for caller in self.desk.floor.callers.values() if caller.arrived_at
+        ]
+        self._since = min([now, *arrivals]) - _OVERLAP
+        self.desk.post(LinkLost(now))
+
+    # --- commands out
+
+    def _stop_ringing(self, call: str, agent: str) -> None:
+        spawn(self._take_back(call, agent), "stop ringing")
+
+    async def _take_back(self, call: str, agent: str) -> None:
+        try:
+            await self.switch.stop_ringing(call, agent)
+        except LinkError as error:
+            logger.warning("offer.not_taken_back", call_id=call, agent=agent, error=str(error))
+
+    # --- live state
+
+    async def _show(self) -> None:
+        shown: dict[str, Any] = {}
+        shown_at = 0
+        while True:
+            now = clock.now()
+            state = self._state(now)
+            # Screens take a state that is older than five seconds for stale, so an unchanged one is sent, too.
+            if state != shown or now - shown_at > SECOND:
+                shown, shown_at = state, now
+                self.bus.show({"at": now, **state})
+            await asyncio.sleep(_SHOW_EVERY)
+
+    def _state(self, now: int) -> dict[str, Any]:
+        floor = self.desk.floor
+        figures = self.live.snapshot(now)
+        del figures["at"], figures["longest_wait"]
+        agents = [
+            {
+                "number": seat.agent,
+                "name": self._names.get(seat.agent, ""),
+                "presence": seat.presence().value,
+                "reason": seat.pause_reason,
+                "since": seat.since,
+                "call": seat.call,
+            }
+            for _, seat in sorted(floor.seats.items())
+        ]
+        return {**figures, "waiting_since": floor.waiting_since(), "agents": agents}
+
+    async def _warm_up(self) -> None:
+        """Feed the live figures with the last two days, a little at a time."""
+        now = clock.now()
+        count = 0
+        async for fact in diary_.read(self.engine, now - WARM_UP, now):
+            self.live.feed(fact)
+            count += 1
+            if count % 200 == 0:
+                await asyncio.sleep(0)
+
+
+def _seated(agent: Agent) -> list[Fact]:
+    """A row of the roster as the facts that put the agent on the floor."""
+    facts: list[Fact] = [AgentAdded(agent.intent_at, agent.number)]
+    if agent.intent is Intent.READY:
+        facts.append(AgentReady(agent.intent_at, agent.number))
+    elif agent.intent is Intent.PAUSED:
+        facts.append(AgentPaused(agent.intent_at, agent.number, agent.pause_reason))
+    return facts
+
+
+def _as_json(fact: Fact) -> dict[str, Any]:
+    return {
+        "at": fact.at,
+        "kind": type(fact).__name__,
+        "call": getattr(fact, "call", ""),
+        "agent": getattr(fact, "agent", ""),
+        **details(fact),
+    }
+
+
+async def record(settings: Settings) -> None:
+    """Run the recorder until SIGTERM."""
+    log.configure(settings.log_level, settings.log_dir / "recorder.log")
+    stop = stop_event()
+    engine = db.engine(settings.database)
+    await migrations.upgrade(engine)
+    bus = Bus(settings.redis, settings.node)
+    sender = spawn(bus.run(), "bus")
+    try:
+        await archive.run(engine, settings, lambda fact: bus.tell(_as_json(fact)), stop)
+    finally:
+        sender.cancel()
+        await bus.close()
+        await engine.dispose()
+
+
+async def web(settings: Settings) -> None:
+    """Run the screens until SIGTERM."""
+    import uvicorn
+
+    from wallboard.app import create_app
+
+    log.configure(settings.log_level, settings.log_dir / "web.log")
+    bus = Bus(settings.redis, settings.node)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(bus.live, bus.close),
+            host=settings.web_address,
+            port=settings.web_port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    await server.serve()
