@@ -258,7 +258,15 @@ def _ami_permit(settings: Settings) -> str:
 def _event_filters(asterisk: AsteriskBinary) -> list[str]:
     """Newer versions compare names by a hash; older ones match a regular expression against the whole event."""
     if asterisk.release >= {20: (20, 11), 21: (21, 6)}.get(asterisk.release[0], (22, 1)):
-        return [f"eventfilter(action(include),name({name})) =" for name in AMI_EVENTS]
+        # Of the states of a dialling only 183 is news: 180 and the answer are told by Newstate.
+        narrowed = {"DialState": ("header(DialStatus),method(exact)", "PROGRESS")}
+        filters = []
+        for name in AMI_EVENTS:
+            criteria, value = narrowed.get(name, ("", ""))
+            filters.append(
+                f"eventfilter(action(include),name({name}){criteria and ','}{criteria}) = {value}"
+            )
+        return filters
     return [f"eventfilter = Event: {name}" for name in AMI_EVENTS]
 
 
