@@ -1,0 +1,376 @@
+"""The loop of `hotline recorder`: from Asterisk's spool into the recordings folder and the ledger.
+
+Every second it looks which raw files are complete, finishes them in worker processes, enters them, and only then
+removes them. A call that ended without a file is entered as missing. What cannot be finished stays where it is, is
+alarmed and tried again.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import stat
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import connection as pipes
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Final
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from acd.events import CallEnded, Fact
+from acd.model import SECOND, CallId
+from hotline import clock, db
+from hotline.settings import Settings
+from recorder import ledger, policy, tape
+from recorder.ledger import Draft
+from recorder.tape import Fault, Tape, TapeError
+
+log = structlog.get_logger(__name__)
+
+# Timing
+EVERY: Final = 1.0
+"""Seconds between two looks into the spool."""
+LOOK_BACK: Final = 30 * SECOND
+"""How far back each look reads the diary: facts may be entered some seconds late."""
+AUDIT_EVERY: Final = 600 * SECOND
+"""How often it reads as far back as `AUDIT`: a fact may come hours late, from a journal or from CEL."""
+AUDIT: Final = 7 * 86_400 * SECOND
+
+# Limits
+BATCH_FILES: Final = 64
+BATCH_BYTES: Final = 32 << 20
+"""Small recordings share one job and one transaction, up to this much."""
+GIVE_UP_AFTER: Final = 3
+"""Attempts after which the ledger says that a recording cannot be finished; it is tried again all the same."""
+LONGEST_PAUSE: Final = 600
+"""Seconds at most between two attempts at one file."""
+
+
+async def run(
+    engine: AsyncEngine, settings: Settings, post: Callable[[Fact], None], stop: asyncio.Event
+) -> None:
+    """Finish recordings until `stop` is set; what has begun is finished first.
+
+    `post` gets each fact after it was written into the diary, for the screens. One archive at a time works on a
+    spool: a second one waits. No error ends the loop.
+    """
+    settings.spool_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+    async with _only_one(settings.spool_dir, stop) as mine:
+        if not mine:
+            return
+        archive = Archive(engine, settings, post)
+        log.info("recorder.started", spool=str(settings.spool_dir), workers=archive.workers)
+        try:
+            while not stop.is_set():
+                await archive.sweep(clock.now(), stop)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), EVERY)
+        finally:
+            await archive.close()
+            log.info("recorder.stopped")
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """A raw file as one look into the spool found it; `changed` in microseconds UTC."""
+
+    call: CallId
+    path: Path
+    size: int
+    changed: int
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """A file that could not be finished: how often it was tried, and when it is tried again."""
+
+    attempts: int
+    again_at: int
+
+
+class Archive:
+    """The state of the loop: which calls have ended, which files make trouble, which alarms are on."""
+
+    def __init__(
+        self, engine: AsyncEngine, settings: Settings, post: Callable[[Fact], None]
+    ) -> None:
+        self.workers = workers()
+        self._engine = engine
+        self._settings = settings
+        self._post = post
+        self._pool: ProcessPoolExecutor | None = None
+        self._ended: dict[CallId, int] = {}
+        self._read_from = 0
+        self._audit_at = 0
+        self._trouble: dict[CallId, _Trouble] = {}
+        self._alarms: set[str] = set()
+        self._odd: set[str] = set()
+
+    async def sweep(self, now: int, stop: asyncio.Event | None = None) -> None:
+        """Do once what there is to do at `now`. Logs errors instead of raising them."""
+        try:
+            self._watch_disk()
+            raws = self._look()
+        except OSError as error:
+            self._alarm("recording.spool_unreadable", on=True, error=str(error))
+            return
+        self._alarm("recording.spool_unreadable", on=False)
+        try:
+            await self._read_diary(now, raws)
+        except Exception as error:  # noqa: BLE001 whatever a driver raises: the raw files wait
+            self._alarm("recording.database_away", on=True, error=str(error)[:200])
+            return
+        self._alarm("recording.database_away", on=False)
+        try:
+            batches = list(self._batches(raws, now))
+            for start in range(0, len(batches), self.workers):
+                if stop is not None and stop.is_set():
+                    return
+                at_once = batches[start : start + self.workers]
+                await asyncio.gather(*(self._finish(batch, now) for batch in at_once))
+            await self._enter_missing(raws, now)
+        except Exception as error:  # noqa: BLE001 the loop must outlive everything
+            self._alarm("recording.failed", on=True, exc_info=error)
+        else:
+            self._alarm("recording.failed", on=False)
+
+    async def close(self) -> None:
+        """End the worker processes."""
+        if self._pool is not None:
+            await asyncio.to_thread(self._pool.shutdown)
+            self._pool = None
+
+    # --- what there is
+
+    def _look(self) -> dict[CallId, _Raw]:
+        found: dict[CallId, _Raw] = {}
+        with os.scandir(self._settings.spool_dir) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                call = entry.name.removesuffix(".raw")
+                with contextlib.suppress(FileNotFoundError):
+                    status = entry.stat(follow_symlinks=False)
+                    if (
+                        call != entry.name
+                        and policy.is_call_id(call)
+                        and stat.S_ISREG(status.st_mode)
+                    ):
+                        changed = status.st_mtime_ns // 1000
+                        found[call] = _Raw(call, Path(entry.path), status.st_size, changed)
+                    elif entry.name not in self._odd:
+                        self._odd.add(entry.name)
+                        log.warning("recording.odd_file", file=entry.name[:100])
+        return found
+
+    async def _read_diary(self, now: int, raws: dict[CallId, _Raw]) -> None:
+        """Learn which calls without a row have ended: lately, those of raw files, now and then all."""
+        quiet = [
+            raw.call
+            for raw in raws.values()
+            if raw.call not in self._ended and now - raw.changed >= policy.SETTLED
+        ]
+        audit = now >= self._audit_at
+        columns = db.diary.c
+        ended = select(columns.call, columns.at).where(columns.kind == CallEnded.__name__)
+        lately = (
+            ended.outerjoin_from(db.diary, db.recording, db.recording.c.call == columns.call)
+            .where(db.recording.c.call.is_(None))
+            .where(columns.at >= (now - AUDIT if audit else self._read_from))
+            .where(columns.call.startswith(f"{self._settings.node}-", autoescape=True))
+        )
+        async with self._engine.connect() as connection:
+            rows = list(await connection.execute(lately))
+            for start in range(0, len(quiet), ledger.PAGE):
+                page = ended.where(columns.call.in_(quiet[start : start + ledger.PAGE]))
+                rows += await connection.execute(page)
+        for call, at in rows:
+            self._ended.setdefault(call, at)
+        self._read_from = now - LOOK_BACK
+        if audit:
+            self._audit_at = now + AUDIT_EVERY
+
+    def _batches(self, raws: dict[CallId, _Raw], now: int) -> Iterator[list[_Raw]]:
+        """The files to be finished now, oldest first; what failed before gets a job of its own."""
+        batch: list[_Raw] = []
+        for raw in sorted(raws.values(), key=lambda raw: raw.changed):
+            if not policy.is_due(now=now, changed=raw.changed, ended=self._ended.get(raw.call)):
+                continue
+            trouble = self._trouble.get(raw.call)
+            if trouble is not None:
+                if trouble.again_at <= now:
+                    yield [raw]
+                continue
+            size = sum(one.size for one in batch)
+            if batch and (size + raw.size > BATCH_BYTES or len(batch) == BATCH_FILES):
+                yield batch
+                batch = []
+            batch.append(raw)
+        if batch:
+            yield batch
+
+    # --- what is done
+
+    async def _finish(self, batch: list[_Raw], now: int) -> None:
+        folder = self._settings.recordings_dir
+        work = [(raw.path, folder / policy.place(raw.call)) for raw in batch]
+        answers = await self._in_pool(work)
+        facts = await ledger.facts_of(self._engine, [raw.call for raw in batch])
+        drafts: list[Draft] = []
+        done: list[_Raw] = []
+        for raw, answer in zip(batch, answers, strict=True):
+            known = facts.get(raw.call, [])
+            if isinstance(answer, Tape):
+                drafts.append(ledger.draft(raw.call, known, answer, at=now))
+                done.append(raw)
+            elif self._failed(raw, answer, now):
+                why = f"{answer.why}; the raw file is kept and tried again"
+                drafts.append(ledger.draft(raw.call, known, None, at=now, fault=why))
+        if any(isinstance(answer, Fault) and answer.full for answer in answers):
+            self._alarm("recording.disk_full", on=True, folder=str(folder), files=len(batch))
+        elif done:
+            self._alarm("recording.disk_full", on=False)
+        await self._enter(drafts)
+        for raw in done:
+            _remove(raw)
+            self._trouble.pop(raw.call, None)
+
+    async def _in_pool(self, work: list[tuple[Path, Path]]) -> list[Tape | Fault]:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _prepare_worker)
+        pool = self._pool
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(pool, tape.finish_batch, work)
+        except BrokenProcessPool:
+            # Out of memory, or killed. A new pool next time, and each of these files in a job of its own.
+            if self._pool is pool:
+                self._pool = None
+            return [Fault("the worker process died over it")] * len(work)
+
+    def _failed(self, raw: _Raw, fault: Fault, now: int) -> bool:
+        """Plan the next attempt. True when it is time to tell the ledger."""
+        attempts = self._trouble[raw.call].attempts + 1 if raw.call in self._trouble else 1
+        pause = min(5 * 2 ** (attempts - 1), LONGEST_PAUSE)
+        self._trouble[raw.call] = _Trouble(attempts, now + pause * SECOND)
+        log.error(
+            "recording.unfinished",
+            call_id=raw.call,
+            why=fault.why,
+            attempts=attempts,
+            again_in=pause,
+        )
+        return attempts == GIVE_UP_AFTER
+
+    async def _enter_missing(self, raws: dict[CallId, _Raw], now: int) -> None:
+        gone = [
+            call
+            for call, ended in self._ended.items()
+            if call not in raws and now - ended >= policy.GRACE
+        ][: ledger.PAGE]
+        entered = await ledger.look_up(self._engine, gone)
+        calls = [call for call in gone if call not in entered]
+        facts = await ledger.facts_of(self._engine, calls)
+        drafts = []
+        for call in calls:
+            made = None
+            # A power cut may take back the last rows of the database, but not a file that was synced.
+            wav = self._settings.recordings_dir / policy.place(call)
+            if wav.exists():
+                with contextlib.suppress(TapeError):
+                    made = await asyncio.to_thread(tape.inspect, wav)
+            drafts.append(ledger.draft(call, facts.get(call, []), made, at=now))
+        await self._enter(drafts)
+        for call in gone:
+            self._ended.pop(call, None)
+
+    async def _enter(self, drafts: list[Draft]) -> None:
+        if not drafts:
+            return
+        news = await ledger.enter(self._engine, drafts)
+        for draft in drafts:
+            entry = draft.entry
+            fields = {"call_id": entry.call, "state": entry.state.value, "why": entry.note}
+            if draft.alarm:
+                log.error("recording.incomplete", **fields)
+            else:
+                log.info("recording.entered", **fields, seconds=entry.duration / SECOND)
+            self._ended.pop(entry.call, None)
+        for fact in news:
+            self._post(fact)
+
+    # --- alarms
+
+    def _watch_disk(self) -> None:
+        folders = (self._settings.spool_dir, self._settings.recordings_dir)
+        free = min(shutil.disk_usage(folder).free for folder in folders) // 1_000_000
+        least = self._settings.min_free_mb
+        # A tenth more than the limit before the all-clear, so that it does not come and go.
+        low = free < (least * 11 // 10 if "recording.disk_low" in self._alarms else least)
+        self._alarm("recording.disk_low", on=low, free_mb=free, min_free_mb=least)
+
+    def _alarm(self, name: str, *, on: bool, **fields: object) -> None:
+        """Log when an alarm comes and when it goes, not in between."""
+        if on and name not in self._alarms:
+            self._alarms.add(name)
+            log.error(name, on=True, **fields)
+        elif not on and name in self._alarms:
+            self._alarms.discard(name)
+            log.info(name, on=False, **fields)
+
+
+def workers() -> int:
+    """How many processes may work on recordings: half of the processors at most, for calls come first."""
+    return max(1, min(4, (os.cpu_count() or 1) // 2))
+
+
+def _remove(raw: _Raw) -> None:
+    """Remove a raw file that is entered, unless Asterisk has written more: then it is finished again."""
+    with contextlib.suppress(FileNotFoundError):
+        status = raw.path.stat()
+        if (status.st_size, status.st_mtime_ns // 1000) == (raw.size, raw.changed):
+            raw.path.unlink()
+
+
+def _prepare_worker() -> None:
+    """Give way to calls, leave signals to the parent, and do not outlive it."""
+    os.nice(10)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        pipes.wait([parent.sentinel])
+        os._exit(1)
+
+
+@contextlib.asynccontextmanager
+async def _only_one(spool: Path, stop: asyncio.Event) -> AsyncIterator[bool]:
+    """Hold the spool's lock; False when `stop` was set before it was free."""
+    with (spool / ".recorder.lock").open("ab") as lock:
+        told = False
+        while not stop.is_set():
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not told:
+                    told = True
+                    log.warning("recorder.waits", why="another recorder works on this spool")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), EVERY)
+            else:
+                yield True
+                return
+        yield False

@@ -1,0 +1,300 @@
+"""The ledger: the table `recording`, one row a call, and the files that it vouches for (R45, M23)."""
+
+import asyncio
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from acd.events import Fact, details, restore
+from acd.model import CallId
+from hotline import clock, db
+from hotline.settings import Settings
+from recorder import policy, tape
+from recorder.policy import State
+from recorder.tape import BLOCK, Tape, TapeError
+
+PAGE = 500
+"""Calls asked for in one statement, or written in one transaction."""
+
+
+class LedgerError(Exception):
+    """A recording cannot be given. The message says why and what to do, fit to be shown as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row. `path` is relative to the recordings folder and empty when there is no file.
+
+    `duration` and `finished_at` in microseconds, `size` in bytes, `sha256` in hex, `note` in the operator's words.
+    """
+
+    call: CallId
+    path: str
+    state: State
+    duration: int
+    size: int
+    sha256: str
+    finished_at: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A row not yet entered, and the facts that go with it. `alarm`: somebody has to look."""
+
+    entry: Entry
+    facts: Sequence[Fact]
+    alarm: bool = False
+
+
+async def finish(engine: AsyncEngine, settings: Settings, call: CallId) -> Entry:
+    """Finish one call's recording now: make its WAV, enter it with its facts, remove the raw file.
+
+    The archive does the same for many at once. Repeating it changes nothing. Raises `LedgerError` when there is
+    nothing to finish, and `OSError` or `tape.TapeError` when the file cannot be read or the WAV not be written; the raw
+    file is kept then.
+    """
+    if not policy.is_call_id(call):
+        raise LedgerError(_no_call_id(call))
+    raw = settings.spool_dir / f"{call}.raw"
+    if not raw.exists():
+        known = await look_up(engine, [call])
+        if call in known:
+            return known[call]
+        raise LedgerError(f"There is no raw file of call {call} in {settings.spool_dir}.")
+    path = policy.place(call)
+    made = await asyncio.to_thread(tape.finish, raw, settings.recordings_dir / path)
+    facts = await facts_of(engine, [call])
+    drafted = draft(call, facts.get(call, []), made, at=clock.now())
+    await enter(engine, [drafted])
+    raw.unlink(missing_ok=True)
+    return drafted.entry
+
+
+def draft(
+    call: CallId, facts: Iterable[Fact], made: Tape | None, *, at: int, fault: str = ""
+) -> Draft:
+    """Judge a recording, and give what is to be entered. `made` is None when there is no file."""
+    known = policy.times(facts)
+    duration = made.duration if made else 0
+    verdict = policy.judge(known, duration, fault)
+    note = verdict.why
+    if made and made.dropped:
+        note = "; ".join(
+            filter(None, [note, f"{made.dropped} bytes of a torn last sample dropped"])
+        )
+    sound = made is not None and bool(made.size)
+    entry = Entry(
+        call=call,
+        path=str(policy.place(call)) if sound else "",
+        state=verdict.state,
+        duration=duration,
+        size=made.size if made else 0,
+        sha256=made.sha256 if made else "",
+        finished_at=at,
+        note=note,
+    )
+    news = policy.conclude(
+        call, verdict, at=at, talk=known.talk, duration=duration, sha256=entry.sha256
+    )
+    return Draft(entry, news, verdict.alarm)
+
+
+async def enter(engine: AsyncEngine, drafts: Sequence[Draft]) -> list[Fact]:
+    """Enter rows, and their facts into the diary, in one transaction. Gives the facts that were new.
+
+    A call that has a row keeps it, and no facts are written, unless the new row has sound that the old one had not:
+    a file that turned up late, or more of it.
+    """
+    news: list[Fact] = []
+    rows: list[dict[str, str | int]] = []
+    async with engine.begin() as connection:
+        before = await _rows(connection, [drafted.entry.call for drafted in drafts])
+        for drafted in drafts:
+            entry = drafted.entry
+            old = before.get(entry.call)
+            if old is None or (entry.sha256 and old.sha256 != entry.sha256):
+                rows.append(_row(entry))
+                news.extend(drafted.facts)
+        replaced = [row["call"] for row in rows if row["call"] in before]
+        if replaced:
+            await connection.execute(delete(db.recording).where(db.recording.c.call.in_(replaced)))
+        if rows:
+            await connection.execute(insert(db.recording), rows)
+        if news:
+            await connection.execute(insert(db.diary), [_diary_row(fact) for fact in news])
+    return news
+
+
+async def look_up(engine: AsyncEngine, calls: Sequence[CallId]) -> dict[CallId, Entry]:
+    """Give the rows of these calls; a call without a row is left out."""
+    async with engine.connect() as connection:
+        return await _rows(connection, calls)
+
+
+async def facts_of(engine: AsyncEngine, calls: Sequence[CallId]) -> dict[CallId, list[Fact]]:
+    """Give what the diary knows of these calls and `policy.times` wants."""
+    found: dict[CallId, list[Fact]] = {}
+    columns = db.diary.c
+    async with engine.connect() as connection:
+        for start in range(0, len(calls), PAGE):
+            question = select(
+                columns.at, columns.kind, columns.call, columns.agent, columns.more
+            ).where(columns.call.in_(calls[start : start + PAGE]), columns.kind.in_(_KINDS))
+            for row in await connection.execute(question):
+                fact = restore(row.kind, row.at, row.call, row.agent, row.more)
+                found.setdefault(row.call, []).append(fact)
+    return found
+
+
+async def export(
+    engine: AsyncEngine,
+    settings: Settings,
+    call: CallId,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    despite_damage: bool = False,
+) -> Entry:
+    """Copy a call's stereo WAV to `out`: whole, checked against the ledger's SHA-256, or not at all.
+
+    Raises `LedgerError` for an unknown call, one that is not finished, has no recording or has lost its file; for a
+    file that is not what the ledger vouches for (unless `despite_damage`); for an `out` that exists (unless
+    `overwrite`) or cannot be written.
+    """
+    entry = await _entry_with_file(engine, settings, call)
+    source = settings.recordings_dir / entry.path
+    await asyncio.to_thread(_copy, source, entry, out, overwrite, despite_damage)
+    return entry
+
+
+async def verify(engine: AsyncEngine, settings: Settings, call: CallId) -> Entry:
+    """Compare a call's file with its row: there, complete, the same SHA-256.
+
+    Raises `LedgerError` that says what is not as it should be.
+    """
+    entry = await _entry_with_file(engine, settings, call)
+    source = settings.recordings_dir / entry.path
+    try:
+        found = await asyncio.to_thread(tape.inspect, source)
+    except TapeError as error:
+        raise LedgerError(f"The recording of call {call} is damaged: {error}.") from error
+    if found.sha256 != entry.sha256:
+        raise LedgerError(_altered(entry, source))
+    return entry
+
+
+async def _entry_with_file(engine: AsyncEngine, settings: Settings, call: CallId) -> Entry:
+    if not policy.is_call_id(call):
+        raise LedgerError(_no_call_id(call))
+    entry = (await look_up(engine, [call])).get(call)
+    if entry is None:
+        async with engine.connect() as connection:
+            question = select(func.count()).where(db.diary.c.call == call)
+            if not await connection.scalar(question):
+                raise LedgerError(f"There is no call {call}. See all calls: hotline calls")
+        raise LedgerError(
+            f"The recording of call {call} is not finished: the call goes on, or ended some "
+            "seconds ago. Try again soon; if it stays so, look whether `hotline recorder` runs."
+        )
+    if not entry.path:
+        raise LedgerError(f"Call {call} has no recording: {entry.note or 'nothing was recorded'}.")
+    if not (settings.recordings_dir / entry.path).is_file():
+        raise LedgerError(
+            f"The recording of call {call} was {settings.recordings_dir / entry.path}, but that "
+            "file is gone. Look whether the disk is mounted, or restore it from the backup."
+        )
+    return entry
+
+
+def _copy(source: Path, entry: Entry, out: Path, overwrite: bool, despite_damage: bool) -> None:
+    if not out.parent.is_dir():
+        raise LedgerError(f"The folder {out.parent} does not exist: make it, or name another one.")
+    if out.is_dir():
+        raise LedgerError(f"{out} is a folder: name a file in it.")
+    if out.exists() and not overwrite:
+        raise LedgerError(f"{out} exists already: name another file, or remove that one.")
+    part = out.with_name(f".{out.name[:100]}.{os.getpid()}.part")
+    digest = hashlib.sha256()
+    try:
+        try:
+            with source.open("rb") as sound, part.open("xb") as copy:
+                while block := sound.read(BLOCK):
+                    digest.update(block)
+                    copy.write(block)
+                copy.flush()
+                os.fsync(copy.fileno())
+        except OSError as error:
+            raise LedgerError(f"{out} cannot be written: {error.strerror or error}.") from error
+        if digest.hexdigest() != entry.sha256 and not despite_damage:
+            raise LedgerError(_altered(entry, source))
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _altered(entry: Entry, source: Path) -> str:
+    return (
+        f"{source} is not the file that was entered for call {entry.call}: its SHA-256 differs, so "
+        "it was damaged or changed. Restore it from the backup, or export it nevertheless."
+    )
+
+
+def _no_call_id(call: str) -> str:
+    return f"{call[:100]!r} is not a call id. See all calls with their ids: hotline calls"
+
+
+async def _rows(connection: AsyncConnection, calls: Sequence[CallId]) -> dict[CallId, Entry]:
+    found: dict[CallId, Entry] = {}
+    for start in range(0, len(calls), PAGE):
+        question = select(db.recording).where(db.recording.c.call.in_(calls[start : start + PAGE]))
+        for row in await connection.execute(question):
+            values = row._asdict()
+            found[row.call] = Entry(**{**values, "state": State(row.state)})
+    return found
+
+
+def _row(entry: Entry) -> dict[str, str | int]:
+    return {
+        "call": entry.call,
+        "path": entry.path,
+        "state": entry.state.value,
+        "duration": entry.duration,
+        "size": entry.size,
+        "sha256": entry.sha256,
+        "finished_at": entry.finished_at,
+        "note": entry.note,
+    }
+
+
+def _diary_row(fact: Fact) -> dict[str, object]:
+    """A row as `acd.diary` writes it. Not through that writer: row and fact belong into one transaction."""
+    return {
+        "id": _next_id(),
+        "at": fact.at,
+        "kind": type(fact).__name__,
+        "call": getattr(fact, "call", ""),
+        "agent": "",
+        "more": details(fact),
+    }
+
+
+# The diary's row ids: the moment in microseconds, then ten bits of this writer's own (acd.diary).
+_WRITER_BITS = 10
+_writer = secrets.randbits(_WRITER_BITS)
+_last_id = 0
+
+
+def _next_id() -> int:
+    global _last_id  # noqa: PLW0603 one counter a process is the point
+    _last_id = max(_last_id + (1 << _WRITER_BITS), clock.now() << _WRITER_BITS)
+    return _last_id | _writer
+
+
+_KINDS = ("CallArrived", "CallEnded", "OfferAnswered", "TalkEnded")

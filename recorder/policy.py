@@ -1,0 +1,186 @@
+"""What a recording is worth, and where it lies. Pure: times come in, a verdict comes out.
+
+A call id names files, so nothing that is not exactly a call id ever gets into a path.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+from acd.events import (
+    CallArrived,
+    CallEnded,
+    Fact,
+    OfferAnswered,
+    RecordingFinished,
+    RecordingMissing,
+    TalkEnded,
+)
+from acd.model import SECOND, CallId
+
+RATE = 8000
+"""Samples a second, on each of two sides."""
+FRAME = 4
+"""Bytes of one sample of both sides: 16 bits left, 16 bits right."""
+
+TOLERANCE = SECOND // 2
+"""A recording may be this much shorter than the talk (M23)."""
+GAP = SECOND
+"""A recording that lacks more than this of the whole call has a gap, even if the talk is covered (R45)."""
+EXCESS = 2 * SECOND
+"""A recording that is longer than its call by more than this is not that call's sound."""
+
+SETTLED = 2 * SECOND
+"""An ended call's raw file that has not changed for this long is complete."""
+ABANDONED = 300 * SECOND
+"""So is the file of a call of whose end nothing is known. Music, prompts and a hold all write into it."""
+GRACE = 10 * SECOND
+"""A call that ended this long ago and has no raw file has no recording."""
+
+_CALL_ID = re.compile(r"[a-z][a-z0-9]{0,15}-[0-9]{1,11}\.[0-9]{1,10}")
+# A fixed offset: China has had no summer time since 1991, and not every machine has a time zone database.
+_CHINA = timezone(timedelta(hours=8), "Asia/Shanghai")
+
+
+class State(StrEnum):
+    """What the ledger says of a call's recording."""
+
+    FINISHED = "finished"
+    SHORT = "short"
+    MISSING = "missing"
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What the diary knows of a call, in microseconds UTC; None where it knows nothing.
+
+    `talk` is the time with agents, in microseconds; 0 when nobody answered.
+    """
+
+    arrived: int | None = None
+    ended: int | None = None
+    talk: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`alarm`: somebody has to look. `why` is in the operator's words, empty when all is well."""
+
+    state: State
+    why: str = ""
+    alarm: bool = False
+
+
+def is_call_id(text: str) -> bool:
+    """Say whether `text` is the id of a call, such as `hotline-1763731200.17`, and nothing else."""
+    return _CALL_ID.fullmatch(text) is not None
+
+
+def place(call: CallId) -> PurePosixPath:
+    """Where the call's file lies below the recordings folder: `2025/11/21/hotline-1763731200.17.wav`.
+
+    The day is the day in China on which the call came in; Asterisk puts that second into the id, so the place follows
+    from the id alone. Raises `ValueError` for anything that is not a call id.
+    """
+    if not is_call_id(call):
+        raise ValueError(f"{call[:100]!r} is not a call id")
+    second = int(call.partition("-")[2].partition(".")[0])
+    day = datetime.fromtimestamp(second, UTC).astimezone(_CHINA)
+    return PurePosixPath(f"{day:%Y/%m/%d}") / f"{call}.wav"
+
+
+def times(facts: Iterable[Fact]) -> Times:
+    """Fold one call's facts, in any order, to what a recording is measured by.
+
+    A talk of which only the beginning is known lasts to the call's end. Talks with several agents add up.
+    """
+    arrived: int | None = None
+    ended: int | None = None
+    starts: dict[str, list[int]] = {}
+    stops: dict[str, list[int]] = {}
+    for fact in facts:
+        match fact:
+            case CallArrived():
+                arrived = fact.at if arrived is None else min(arrived, fact.at)
+            case CallEnded():
+                ended = fact.at if ended is None else min(ended, fact.at)
+            case OfferAnswered():
+                starts.setdefault(fact.agent, []).append(fact.at)
+            case TalkEnded():
+                stops.setdefault(fact.agent, []).append(fact.at)
+            case _:
+                pass
+    talk = 0
+    for agent, began in starts.items():
+        over = sorted(stops.get(agent, []))
+        last = -1
+        for start in sorted(set(began)):
+            if start < last:
+                continue  # told twice, by AMI and by CEL
+            stop = next((at for at in over if at >= start), ended)
+            if stop is not None:
+                talk += max(0, stop - start)
+                last = stop
+    return Times(arrived, ended, talk)
+
+
+def is_due(*, now: int, changed: int, ended: int | None) -> bool:
+    """Say whether a raw file may be finished. `changed`: its last change; `ended`: the call's end, None if unknown."""
+    quiet = now - changed
+    if ended is None:
+        return quiet >= ABANDONED
+    return quiet >= SETTLED and now - ended >= SETTLED
+
+
+def judge(known: Times, duration: int, fault: str = "") -> Verdict:
+    """Say what a recording of `duration` microseconds is worth. `fault`: why its file cannot be read.
+
+    Short: it lacks more than `TOLERANCE` of the talk (M23). A gap elsewhere in the call, and a recording of which
+    nothing is known, leave it finished, with a remark.
+    """
+    if fault:
+        return Verdict(State.DAMAGED, fault, alarm=True)
+    if duration == 0:
+        if known.talk:
+            return Verdict(
+                State.MISSING, "the call was answered, but no sound was recorded", alarm=True
+            )
+        return Verdict(State.MISSING, "no sound: the call ended before an agent answered")
+    if duration < known.talk - TOLERANCE:
+        return Verdict(
+            State.SHORT, f"{_seconds(known.talk - duration)} s of the talk are missing", alarm=True
+        )
+    if known.arrived is None or known.ended is None:
+        return Verdict(State.FINISHED, "the diary does not know the whole of this call")
+    span = max(0, known.ended - known.arrived)
+    if duration > span + EXCESS:
+        return Verdict(
+            State.DAMAGED,
+            f"{_seconds(duration - span)} s longer than the call: not this call's sound alone",
+            alarm=True,
+        )
+    if duration < span - GAP:
+        return Verdict(
+            State.FINISHED, f"{_seconds(span - duration)} s of the call are missing", alarm=True
+        )
+    return Verdict(State.FINISHED)
+
+
+def conclude(
+    call: CallId, verdict: Verdict, *, at: int, talk: int, duration: int, sha256: str
+) -> list[Fact]:
+    """The facts that follow from a verdict: that there is sound, and that a talk is not on record as it should be."""
+    facts: list[Fact] = []
+    if sha256:
+        facts.append(RecordingFinished(at, call, duration, sha256))
+    if verdict.state is not State.FINISHED and (talk or verdict.state is State.DAMAGED):
+        facts.append(RecordingMissing(at, call, verdict.why))
+    return facts
+
+
+def _seconds(microseconds: int) -> str:
+    return f"{microseconds / SECOND:.1f}"

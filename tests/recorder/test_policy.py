@@ -1,0 +1,205 @@
+"""What a recording is worth, and where it lies."""
+
+from pathlib import PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acd.events import (
+    CallArrived,
+    CallEnded,
+    Fact,
+    OfferAnswered,
+    RecordingFinished,
+    RecordingMissing,
+    TalkEnded,
+)
+from acd.model import SECOND, Party
+from recorder import policy
+from recorder.policy import State, Times, conclude, is_call_id, is_due, judge, place, times
+
+CALL = "hotline-1763731200.17"
+T = 1_763_731_200 * SECOND
+
+
+def test_the_place_follows_from_the_id_by_the_day_in_china() -> None:
+    assert place(CALL) == PurePosixPath("2025/11/21/hotline-1763731200.17.wav")
+    # 2025-11-21 15:59:59 UTC is one second before midnight in Shanghai.
+    assert place("hotline-1763740799.1").parent == PurePosixPath("2025/11/21")
+    assert place("hotline-1763740800.1").parent == PurePosixPath("2025/11/22")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "hotline",
+        "hotline-1763731200",
+        "1763731200.17",
+        "../hotline-1763731200.17",
+        "hotline-1763731200.17/../../etc/passwd",
+        "hotline-1763731200.17\n",
+        "hotline-1763731200.17\x00.wav",
+        "hotline-１７６３７３１２００.17",
+        "Hotline-1763731200.17",
+        "hotline-1763731200.17.raw",
+        "hotline-999999999999.1",
+        "$(reboot)-1763731200.17",
+        "h" * 17 + "-1763731200.17",
+        "hotline--1.1",
+    ],
+)
+def test_nothing_else_is_a_call_id_and_gets_a_place(text: str) -> None:
+    assert not is_call_id(text)
+    with pytest.raises(ValueError, match="is not a call id"):
+        place(text)
+
+
+@given(st.text() | st.from_regex(r"[a-z][a-z0-9]{0,15}-[0-9]{1,11}\.[0-9]{1,10}", fullmatch=True))
+def test_whatever_has_a_place_stays_inside_the_folder(text: str) -> None:
+    if not is_call_id(text):
+        return
+    path = place(text)
+    assert not path.is_absolute()
+    assert len(path.parts) == 4
+    assert ".." not in path.parts
+    assert path.stem == text
+    assert all(part.isdigit() for part in path.parts[:3])
+
+
+def _facts(talk: tuple[int, int] | None = (20, 50), ended: int = 50) -> list[Fact]:
+    facts: list[Fact] = [
+        CallArrived(T, CALL, "12345", ""),
+        CallEnded(T + ended * SECOND, CALL, Party.CALLER),
+    ]
+    if talk:
+        facts += [
+            OfferAnswered(T + talk[0] * SECOND, CALL, "1001"),
+            TalkEnded(T + talk[1] * SECOND, CALL, "1001", Party.CALLER),
+        ]
+    return facts
+
+
+def test_times_of_a_plain_call() -> None:
+    assert times(_facts()) == Times(T, T + 50 * SECOND, 30 * SECOND)
+    assert times(_facts(None)) == Times(T, T + 50 * SECOND, 0)
+    assert times([]) == Times(None, None, 0)
+
+
+def test_a_talk_of_which_only_the_beginning_is_known_lasts_to_the_end() -> None:
+    facts = [fact for fact in _facts() if not isinstance(fact, TalkEnded)]
+    assert times(facts).talk == 30 * SECOND
+
+
+def test_facts_told_twice_count_once_and_two_agents_add_up() -> None:
+    transfer: list[Fact] = [
+        OfferAnswered(T + 60 * SECOND, CALL, "1002"),
+        TalkEnded(T + 65 * SECOND, CALL, "1002", Party.AGENT),
+    ]
+    assert times(_facts() + _facts()).talk == 30 * SECOND
+    assert times(_facts(ended=70) + transfer).talk == 35 * SECOND
+    # The same agent twice, the second answer known from AMI and, a little later, from CEL.
+    again: list[Fact] = [
+        OfferAnswered(T + 60 * SECOND, CALL, "1001"),
+        OfferAnswered(T + 60 * SECOND + 400, CALL, "1001"),
+        TalkEnded(T + 65 * SECOND, CALL, "1001", Party.AGENT),
+    ]
+    assert times(_facts(ended=70) + again).talk == 35 * SECOND
+
+
+@given(st.permutations(_facts() + _facts(ended=51)))
+def test_the_order_of_facts_does_not_matter(facts: list[Fact]) -> None:
+    assert times(facts) == times(_facts())
+
+
+KNOWN = Times(T, T + 50 * SECOND, 30 * SECOND)
+
+
+@pytest.mark.parametrize(
+    ("duration", "state", "alarm"),
+    [
+        (50_000_000, State.FINISHED, False),
+        (49_000_000, State.FINISHED, False),
+        (48_999_999, State.FINISHED, True),
+        (29_500_000, State.FINISHED, True),
+        (29_499_999, State.SHORT, True),
+        (1, State.SHORT, True),
+        (0, State.MISSING, True),
+        (52_000_000, State.FINISHED, False),
+        (52_000_001, State.DAMAGED, True),
+    ],
+)
+def test_the_limits_of_the_verdict(duration: int, state: State, alarm: bool) -> None:
+    verdict = judge(KNOWN, duration)
+    assert (verdict.state, verdict.alarm) == (state, alarm)
+    assert bool(verdict.why) == (alarm or state is not State.FINISHED)
+
+
+def test_a_caller_who_left_before_any_sound_is_no_alarm() -> None:
+    verdict = judge(Times(T, T + SECOND, 0), 0)
+    assert (verdict.state, verdict.alarm) == (State.MISSING, False)
+    assert conclude(CALL, verdict, at=T, talk=0, duration=0, sha256="") == []
+
+
+def test_a_call_of_which_nothing_is_known_keeps_its_sound_with_a_remark() -> None:
+    verdict = judge(Times(), 5 * SECOND)
+    assert verdict.state is State.FINISHED
+    assert "does not know" in verdict.why
+
+
+def test_a_file_that_cannot_be_read_is_damaged() -> None:
+    verdict = judge(KNOWN, 0, fault="Input/output error")
+    assert (verdict.state, verdict.why, verdict.alarm) == (
+        State.DAMAGED,
+        "Input/output error",
+        True,
+    )
+
+
+def test_the_facts_of_each_verdict() -> None:
+    def facts(duration: int, fault: str = "") -> list[Fact]:
+        sha = "" if not duration else "ab"
+        verdict = judge(KNOWN, duration, fault)
+        return conclude(CALL, verdict, at=T, talk=KNOWN.talk, duration=duration, sha256=sha)
+
+    finished = RecordingFinished(T, CALL, 50_000_000, "ab")
+    assert facts(50_000_000) == [finished]
+    assert facts(20_000_000) == [
+        RecordingFinished(T, CALL, 20_000_000, "ab"),
+        RecordingMissing(T, CALL, "10.0 s of the talk are missing"),
+    ]
+    assert facts(0) == [
+        RecordingMissing(T, CALL, "the call was answered, but no sound was recorded")
+    ]
+    assert facts(0, "disk full") == [RecordingMissing(T, CALL, "disk full")]
+
+
+@given(
+    span=st.integers(0, 10**11),
+    talk=st.integers(0, 10**11),
+    duration=st.integers(0, 2 * 10**11),
+)
+def test_every_verdict_agrees_with_m23(span: int, talk: int, duration: int) -> None:
+    known = Times(T, T + max(span, talk), talk)
+    verdict = judge(known, duration)
+    whole = duration >= talk - policy.TOLERANCE and duration > 0
+    assert (verdict.state in {State.FINISHED, State.DAMAGED}) == whole
+    if verdict.state is State.DAMAGED:
+        assert duration > max(span, talk) + policy.EXCESS
+    missing = any(
+        isinstance(fact, RecordingMissing)
+        for fact in conclude(
+            CALL, verdict, at=T, talk=talk, duration=duration, sha256="ab" if duration else ""
+        )
+    )
+    assert missing == (bool(talk and not whole) or verdict.state is State.DAMAGED)
+
+
+def test_when_a_raw_file_may_be_finished() -> None:
+    second = SECOND
+    assert not is_due(now=T, changed=T - second, ended=T - 60 * second)
+    assert not is_due(now=T, changed=T - 60 * second, ended=T - second)
+    assert is_due(now=T, changed=T - 2 * second, ended=T - 2 * second)
+    assert not is_due(now=T, changed=T - 299 * second, ended=None)
+    assert is_due(now=T, changed=T - 300 * second, ended=None)
