@@ -28,6 +28,8 @@ from acd.events import (
     CallArrived,
     CallEnded,
     Fact,
+    RecordingFinished,
+    RecordingMissing,
     details,
     restore,
 )
@@ -453,7 +455,7 @@ _CLOCKS_DIFFER = 60_000_000
 
 
 def _beyond(last: Any, *, backwards: bool = False) -> ColumnElement[bool]:
-    """What comes after this row, which has `at` and `id`, in the order of (at, id); the first condition is what an index can use."""
+    """What comes after this row in the order of (at, id); the first condition is for the index."""
     at, row_id = diary.c.at, diary.c.id
     if backwards:
         return and_(at <= last.at, or_(at < last.at, row_id < last.id))
