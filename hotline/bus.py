@@ -148,13 +148,16 @@ class Bus:
         until = clock.now() + round(wait * 1_000_000)
         request = {"id": request_id, "command": command, "args": args, "until": until}
         try:
-            async with asyncio.timeout(
-                wait + 0.5
-            ):  # Redis itself ends the wait; this is for a Redis that hangs
+            # Redis itself ends the wait; the time-out is for a Redis that hangs.
+            async with asyncio.timeout(wait + 0.5):
                 await self._redis.rpush(self._commands, orjson.dumps(request))
                 got = await self._redis.blpop([self._answer + request_id], timeout=wait)
-        except (RedisError, OSError, TimeoutError) as error:
-            raise NoAnswer(f"the controller cannot be reached: {error}") from None
+        except TimeoutError:
+            got = None
+        except (RedisError, OSError) as error:
+            raise NoAnswer(
+                f"Redis cannot be reached ({error}): is `hotline up` running with this home?"
+            ) from None
         if got is None:
             raise NoAnswer(
                 "the controller does not answer: is `hotline up` running with this home?"

@@ -5,6 +5,7 @@ pyst2 runs threads that hang when its parser fails, so the question is asked in 
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -61,9 +62,10 @@ def _main() -> int:
     except (ManagerException, OSError) as error:
         print(error)
         return 1
-    finally:
-        manager.close()
 
 
 if __name__ == "__main__":
-    sys.exit(_main())
+    status = _main()
+    sys.stdout.flush()
+    # pyst2's threads would wait for events that never come; the connection ends with the process.
+    os._exit(status)
