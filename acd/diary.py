@@ -96,6 +96,7 @@ class Diary:
         self._task: asyncio.Task[None] | None = None
         self._away = False
         self._lost = 0
+        self._asked: list[asyncio.Future[bool]] = []
 
     def start(self) -> None:
         """Begin to flush. Needs the running loop."""
@@ -126,14 +127,16 @@ class Diary:
         """Facts that found no place in the journal either. More than 0 has been alarmed."""
         return self._lost
 
-    async def flush(self, within: float = 5.0) -> None:
-        """Return when all that was written so far is in the database, or after `within` seconds."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + within
-        while self.waiting and loop.time() < deadline:
-            self._some.set()
-            self._full.set()
-            await asyncio.sleep(0.01)
+    async def flush(self, within: float = 5.0) -> bool:
+        """Wait until all facts so far are in the database. False when it is away, or after `within` seconds."""
+        if self._task is None:
+            return False
+        asked: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._asked.append(asked)
+        self._some.set()
+        self._full.set()
+        await asyncio.wait({asked}, timeout=within)
+        return asked.done() and asked.result()
 
     async def close(self, deadline: float = 10.0) -> None:
         """Write what is left, within `deadline` seconds; what the database does not take stays in the journal."""
@@ -144,6 +147,7 @@ class Diary:
             await asyncio.wait({self._task}, timeout=deadline)
             self._task.cancel()
             self._task = None
+        self._answer(self._asked, written=False)
         if self._queue:
             self._spool()
         if self.waiting:
@@ -158,7 +162,10 @@ class Diary:
                 await _wait(self._full, FLUSH_EVERY)
             self._some.clear()
             self._full.clear()
-            if await self._flush():
+            asked, self._asked = self._asked, []
+            written = await self._flush()
+            self._answer(asked, written=written)
+            if written:
                 continue
             # What is in memory would not survive a crash of this process: put it down before the next attempt.
             self._spool()
@@ -169,6 +176,12 @@ class Diary:
             while loop.time() < deadline and not self._closing.is_set():
                 await _wait(self._closing, FLUSH_EVERY)
                 self._spool()
+
+    @staticmethod
+    def _answer(asked: list["asyncio.Future[bool]"], *, written: bool) -> None:
+        for one in asked:
+            if not one.done():
+                one.set_result(written)
 
     async def _flush(self) -> bool:
         """Write the journal, then what is in memory. False when the database is away."""
@@ -353,7 +366,9 @@ def _write_all(descriptor: int, data: bytes) -> None:
 # --- reading
 
 PAGE = 500
-"""Calls, or some ten times as many rows, that are in memory at once."""
+"""Calls whose facts are in memory at once."""
+_ROWS = 1000
+"""Rows that are read at once; the controller itself reads, and must not stand still for long."""
 
 _FIELDS = (
     diary.c.id,
@@ -373,7 +388,7 @@ async def read(engine: AsyncEngine, since: int, until: int) -> AsyncGenerator[Fa
             select(*_FIELDS)
             .where(after, diary.c.at < until)
             .order_by(diary.c.at, diary.c.id)
-            .limit(10 * PAGE)
+            .limit(_ROWS)
         )
         async with engine.connect() as connection:
             rows = (await connection.execute(question)).all()
@@ -381,7 +396,7 @@ async def read(engine: AsyncEngine, since: int, until: int) -> AsyncGenerator[Fa
             fact = _fact(row_id, kind, at, call, agent, more)
             if fact is not None:
                 yield fact
-        if len(rows) < 10 * PAGE:
+        if len(rows) < _ROWS:
             return
         after = _beyond(rows[-1])
 

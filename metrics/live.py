@@ -1,10 +1,12 @@
 """Today's figures, kept up to date fact by fact, for the screens. Pure: the time comes in as an argument.
 
 What is kept: the facts of open calls and of the last few thousand ended ones (a late fact may still change those),
-one tally a day, and two numbers a minute for 48 hours: the rolling figure at midnight needs the whole day before.
+the ids of older ones, one tally a day, and two numbers a minute. All that for 48 hours: the rolling figure at
+midnight needs the whole day before.
 """
 
 from collections import deque
+from itertools import islice
 from typing import Any
 
 from acd.events import Fact
@@ -30,6 +32,7 @@ class Live:
         self._ended: dict[CallId, History] = {}
         self._counted: dict[CallId, CallRecord] = {}
         self._order: deque[CallId] = deque()
+        self._settled: dict[CallId, int] = {}
         self._days: dict[int, Tally] = {}
         self._day = (0, 0)
         self._rolling = Rolling()
@@ -45,12 +48,16 @@ class Live:
         history = fold(self._open, fact)
         if history is None or not history.ended or history.record() is None:
             return
+        if call in self._settled:
+            del self._open[call]  # the diary told again what is counted already
+            return
         self._ended[call] = self._open.pop(call)
         self._order.append(call)
         self._count(call, history)
         if len(self._order) > _REMEMBERED:
             forgotten = self._order.popleft()
-            del self._ended[forgotten], self._counted[forgotten]
+            del self._ended[forgotten]
+            self._settled[forgotten] = self._counted.pop(forgotten).arrived
 
     def snapshot(self, now: int) -> dict[str, Any]:
         """The figures at `now` (microseconds), ready for JSON.
@@ -137,3 +144,8 @@ class Live:
         for began in [began for began in self._days if began < today - DAY]:
             del self._days[began]
         self._rolling.forget(now - WARM_UP - MINUTE)
+        # In the order in which they ended, which is near enough to that of their arrivals.
+        for call, arrived in list(islice(self._settled.items(), _REMEMBERED)):
+            if arrived >= now - WARM_UP:
+                break
+            del self._settled[call]
