@@ -95,6 +95,7 @@ class Diary:
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._away = False
+        self._journal_failed = False
         self._lost = 0
         self._asked: list[asyncio.Future[bool]] = []
 
@@ -219,10 +220,14 @@ class Diary:
         try:
             kept = self._journal.append(rows)
         except OSError as error:
+            if not self._journal_failed:
+                self._journal_failed = True
+                log.error("diary.journal_failed", error=str(error), journal=str(self._journal.path))
             if len(self._queue) < _MOST_IN_MEMORY:
-                log.error("diary.journal_failed", error=str(error), facts=len(self._queue))
-                return  # they stay in memory, and the next attempt may find the disk in order
+                return  # they stay in memory: database or disk may be back the next time
             kept = 0
+        else:
+            self._journal_failed = False
         self._queue.clear()
         if kept < len(rows):
             if not self._lost:

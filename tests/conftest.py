@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-pytest_plugins: list[str] = []
+pytest_plugins = ["tests.postgres"]
 
 
 @pytest.fixture(scope="session")
