@@ -1,0 +1,99 @@
+"""A spool, a database and calls to record."""
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from acd.events import (
+    CallArrived,
+    CallEnded,
+    Fact,
+    OfferAnswered,
+    TalkEnded,
+    restore,
+)
+from acd.model import SECOND, Party
+from hotline import db
+from hotline.migrations import upgrade
+from hotline.settings import Settings
+from recorder.ledger import _diary_row
+
+NOW = 1_763_731_300 * SECOND
+"""The moment at which the tests look: 2025-11-21 21:21:40 in China."""
+
+
+def call_id(number: int) -> str:
+    return f"hotline-1763731200.{number}"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    made = Settings(home=tmp_path, min_free_mb=0)
+    made.spool_dir.mkdir(parents=True)
+    return made
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.live)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path / 'hotline.db'}"
+    return str(request.getfixturevalue("postgresql_url"))
+
+
+@pytest.fixture
+async def engine(url: str) -> AsyncIterator[AsyncEngine]:
+    made = db.engine(url)
+    await upgrade(made)
+    yield made
+    await made.dispose()
+
+
+async def write(engine: AsyncEngine, facts: Iterable[Fact]) -> None:
+    """Enter facts as the controller does."""
+    async with engine.begin() as connection:
+        await connection.execute(
+            insert(db.diary),
+            [{**_diary_row(fact), "agent": getattr(fact, "agent", "")} for fact in facts],
+        )
+
+
+def a_call(
+    call: str, seconds: int = 10, talk: int = 5, ended: int = NOW - 20 * SECOND
+) -> list[Fact]:
+    """A call of so many seconds, the last `talk` of them with an agent."""
+    facts: list[Fact] = [CallArrived(ended - seconds * SECOND, call, "12345", "13812345678")]
+    if talk:
+        facts += [
+            OfferAnswered(ended - talk * SECOND, call, "1001"),
+            TalkEnded(ended, call, "1001", Party.CALLER),
+        ]
+    return [*facts, CallEnded(ended, call, Party.CALLER)]
+
+
+Spool = Callable[..., Path]
+
+
+@pytest.fixture
+def spool(settings: Settings) -> Spool:
+    def put(call: str, seconds: float = 10.0, extra: bytes = b"", age: float = 20.0) -> Path:
+        """Put a raw file there that Asterisk last wrote to `age` seconds before `NOW`."""
+        path = settings.spool_dir / f"{call}.raw"
+        path.write_bytes(bytes((1, 0, 2, 0)) * int(8000 * seconds) + extra)
+        moment = NOW * 1000 - int(age * 1e9)
+        os.utime(path, ns=(moment, moment))
+        return path
+
+    return put
+
+
+async def recording_facts(engine: AsyncEngine) -> list[Fact]:
+    """What the recorder wrote into the diary, in order."""
+    columns = db.diary.c
+    question = select(db.diary).where(columns.kind.startswith("Recording")).order_by(columns.id)
+    async with engine.connect() as connection:
+        rows = (await connection.execute(question)).all()
+    return [restore(row.kind, row.at, row.call, row.agent, row.more) for row in rows]

@@ -1,0 +1,489 @@
+"""The loop: what lies in the spool gets into the ledger, once, whatever happens in between."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
+
+from acd.events import Fact, RecordingFinished, RecordingMissing
+from acd.model import SECOND
+from hotline import clock, db
+from hotline.migrations import upgrade
+from hotline.settings import Settings
+from recorder import archive, ledger, policy, tape
+from recorder.archive import Archive
+from recorder.policy import State
+from recorder.tape import Fault, Tape
+from tests.recorder.conftest import NOW, Spool, a_call, call_id, recording_facts, write
+
+CALL = call_id(17)
+
+
+@pytest.fixture
+async def posted() -> list[Fact]:
+    return []
+
+
+@pytest.fixture
+async def work(
+    engine: AsyncEngine,
+    settings: Settings,
+    posted: list[Fact],
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Archive]:
+    """An archive whose jobs run in this process."""
+    made = Archive(engine, settings, posted.append)
+
+    async def here(jobs: list[tuple[Path, Path]]) -> list[Tape | Fault]:
+        return tape.finish_batch(jobs)
+
+    monkeypatch.setattr(made, "_in_pool", here)
+    yield made
+    await made.close()
+
+
+async def test_an_ended_call_is_finished_entered_posted_and_its_raw_file_removed(
+    engine: AsyncEngine, settings: Settings, work: Archive, posted: list[Fact], spool: Spool
+) -> None:
+    raw = spool(CALL)
+    await write(engine, a_call(CALL))
+    await work.sweep(NOW)
+
+    entry = (await ledger.look_up(engine, [CALL]))[CALL]
+    assert entry.state is State.FINISHED
+    assert (settings.recordings_dir / entry.path).exists()
+    assert posted == [RecordingFinished(NOW, CALL, 10_000_000, entry.sha256)]
+    assert await recording_facts(engine) == posted
+    assert not raw.exists()
+
+    await work.sweep(NOW + 60 * SECOND)
+    assert len(posted) == 1
+
+
+async def test_a_call_that_goes_on_is_left_alone(
+    engine: AsyncEngine, work: Archive, posted: list[Fact], spool: Spool
+) -> None:
+    talking, quiet = spool(CALL, age=0), spool(call_id(18), age=100)
+    await write(engine, a_call(CALL)[:1] + a_call(call_id(18))[:1])
+    await work.sweep(NOW)
+    assert talking.exists()
+    assert quiet.exists()
+    assert posted == []
+
+
+async def test_asterisk_may_still_be_writing_when_the_call_has_just_ended(
+    engine: AsyncEngine, work: Archive, posted: list[Fact], spool: Spool
+) -> None:
+    spool(CALL, age=1)
+    await write(engine, a_call(CALL, ended=NOW - 3 * SECOND))
+    await work.sweep(NOW)
+    assert posted == []
+    await work.sweep(NOW + SECOND)
+    assert len(posted) == 1
+
+
+async def test_a_file_of_an_unknown_call_is_taken_when_it_has_been_quiet_for_long(
+    engine: AsyncEngine, work: Archive, spool: Spool
+) -> None:
+    spool(CALL, age=299)
+    await work.sweep(NOW)
+    assert await ledger.look_up(engine, [CALL]) == {}
+    await work.sweep(NOW + SECOND)
+    entry = (await ledger.look_up(engine, [CALL]))[CALL]
+    assert (entry.state, entry.note) == (
+        State.FINISHED,
+        "the diary does not know the whole of this call",
+    )
+
+
+async def test_an_end_that_the_diary_learns_of_late_is_found_with_its_file(
+    engine: AsyncEngine, work: Archive, posted: list[Fact], spool: Spool
+) -> None:
+    await work.sweep(NOW)  # the first look, which reads far back
+    spool(CALL, age=200)
+    await write(engine, a_call(CALL, ended=NOW - 200 * SECOND))
+    await work.sweep(NOW + SECOND)
+    assert [fact.call for fact in posted if isinstance(fact, RecordingFinished)] == [CALL]
+
+
+async def test_calls_without_a_file(engine: AsyncEngine, work: Archive, posted: list[Fact]) -> None:
+    left, answered, other = call_id(1), call_id(2), "node2-1763731200.3"
+    await write(engine, a_call(left, talk=0) + a_call(answered) + a_call(other))
+    with capture_logs() as logs:
+        await work.sweep(NOW)
+    rows = await ledger.look_up(engine, [left, answered, other])
+    assert {call: row.state for call, row in rows.items()} == {
+        left: State.MISSING,
+        answered: State.MISSING,
+    }
+    why = "the call was answered, but no sound was recorded"
+    assert posted == [RecordingMissing(NOW, answered, why)]
+    assert [entry["call_id"] for entry in logs if entry["event"] == "recording.incomplete"] == [
+        answered
+    ]
+    await work.sweep(NOW + 60 * SECOND)
+    assert len(posted) == 1
+
+
+async def test_a_missing_end_found_hours_later_is_still_judged(
+    engine: AsyncEngine, work: Archive, posted: list[Fact]
+) -> None:
+    await work.sweep(NOW)
+    await write(engine, a_call(CALL, ended=NOW - 7200 * SECOND))
+    await work.sweep(NOW + SECOND)
+    assert posted == []
+    await work.sweep(NOW + archive.AUDIT_EVERY)
+    assert [type(fact) for fact in posted] == [RecordingMissing]
+
+
+async def test_a_file_that_turns_up_after_all_replaces_the_gap(
+    engine: AsyncEngine, work: Archive, posted: list[Fact], spool: Spool
+) -> None:
+    await write(engine, a_call(CALL))
+    await work.sweep(NOW)
+    spool(CALL)
+    await work.sweep(NOW + SECOND)
+    assert [type(fact) for fact in posted] == [RecordingMissing, RecordingFinished]
+    assert (await ledger.look_up(engine, [CALL]))[CALL].state is State.FINISHED
+
+
+async def test_an_empty_file_is_a_missing_recording(
+    engine: AsyncEngine, settings: Settings, work: Archive, posted: list[Fact], spool: Spool
+) -> None:
+    raw = spool(CALL, seconds=0, extra=b"\0\0")
+    await write(engine, a_call(CALL))
+    await work.sweep(NOW)
+    assert [type(fact) for fact in posted] == [RecordingMissing]
+    assert not raw.exists()
+    assert not list(settings.recordings_dir.rglob("*.wav"))
+
+
+async def test_a_finished_file_whose_row_a_power_cut_took_is_entered_again(
+    engine: AsyncEngine, settings: Settings, work: Archive, posted: list[Fact], spool: Spool
+) -> None:
+    wav = settings.recordings_dir / policy.place(CALL)
+    made = tape.finish(spool(CALL), wav)
+    (settings.spool_dir / f"{CALL}.raw").unlink()
+    await write(engine, a_call(CALL))
+    await work.sweep(NOW)
+    assert posted == [RecordingFinished(NOW, CALL, 10_000_000, made.sha256)]
+
+
+async def test_a_file_that_grew_meanwhile_is_finished_again(
+    engine: AsyncEngine,
+    work: Archive,
+    posted: list[Fact],
+    spool: Spool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    raw = spool(CALL, seconds=8)
+    await write(engine, a_call(CALL))
+
+    async def grows(jobs: list[tuple[Path, Path]]) -> list[Tape | Fault]:
+        answers = tape.finish_batch(jobs)
+        spool(CALL, seconds=10, age=10)
+        return answers
+
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "_in_pool", grows)
+        await work.sweep(NOW)
+    assert raw.exists()
+    await work.sweep(NOW + SECOND)
+    assert not raw.exists()
+    assert [fact.duration for fact in posted if isinstance(fact, RecordingFinished)] == [
+        8_000_000,
+        10_000_000,
+    ]
+    assert (await ledger.look_up(engine, [CALL]))[CALL].duration == 10_000_000
+
+
+async def test_odd_files_stay_and_are_named_once(
+    engine: AsyncEngine, settings: Settings, work: Archive
+) -> None:
+    odd = ["x.raw", "hotline-1763731200.17.wav", "$(reboot).raw", "hotline-1.1.raw.raw"]
+    for name in odd:
+        (settings.spool_dir / name).write_bytes(b"x")
+    (settings.spool_dir / f"{call_id(5)}.raw").mkdir()
+    (settings.spool_dir / f"{call_id(6)}.raw").symlink_to("/etc/passwd")
+    odd += [f"{call_id(5)}.raw", f"{call_id(6)}.raw"]
+    with capture_logs() as logs:
+        await work.sweep(NOW)
+        await work.sweep(NOW + 600 * SECOND)
+    assert sorted(entry["file"] for entry in logs if entry["event"] == "recording.odd_file") == (
+        sorted(odd)
+    )
+    assert sorted(path.name for path in settings.spool_dir.iterdir()) == sorted(odd)
+
+
+async def test_many_short_calls_share_jobs(
+    engine: AsyncEngine,
+    work: Archive,
+    posted: list[Fact],
+    spool: Spool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jobs: list[int] = []
+
+    async def counts(batch: list[tuple[Path, Path]]) -> list[Tape | Fault]:
+        jobs.append(len(batch))
+        return tape.finish_batch(batch)
+
+    monkeypatch.setattr(work, "_in_pool", counts)
+    calls = [call_id(number) for number in range(150)]
+    for call in calls:
+        spool(call, seconds=0.5)
+    await write(engine, [fact for call in calls for fact in a_call(call, seconds=1, talk=0)])
+    await work.sweep(NOW)
+    assert sorted(jobs) == [22, 64, 64]
+    assert len(posted) == 150
+
+
+async def test_a_long_recording_does_not_hold_up_short_ones_in_its_job(
+    work: Archive, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "BATCH_BYTES", 100_000)
+    for number, seconds in enumerate([1, 1, 10, 1]):
+        spool(call_id(number), seconds=seconds, age=900 - number)
+    batches = list(work._batches(work._look(), NOW))
+    assert [[raw.size for raw in batch] for batch in batches] == [
+        [32_000, 32_000],
+        [320_000],
+        [32_000],
+    ]
+
+
+async def test_a_full_disk_keeps_the_raw_file_alarms_and_tries_again(
+    engine: AsyncEngine,
+    settings: Settings,
+    work: Archive,
+    posted: list[Fact],
+    spool: Spool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    raw = spool(CALL)
+    await write(engine, a_call(CALL))
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    now = NOW
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(os, "fsync", full)
+        for _ in range(40):
+            await work.sweep(now)
+            now += SECOND
+    alarms = [entry for entry in logs if entry["event"] == "recording.disk_full"]
+    assert [entry["on"] for entry in alarms] == [True]
+    tries = [entry["again_in"] for entry in logs if entry["event"] == "recording.unfinished"]
+    assert tries == [5, 10, 20, 40]
+    assert raw.exists()
+    assert not list(settings.recordings_dir.rglob("*.wav*"))
+    entry = (await ledger.look_up(engine, [CALL]))[CALL]
+    assert entry.state is State.DAMAGED
+    assert "No space left on device; the raw file is kept and tried again" in entry.note
+    assert [type(fact) for fact in posted] == [RecordingMissing]
+
+    with capture_logs() as logs:
+        await work.sweep(now + 60 * SECOND)
+    alarms = [entry for entry in logs if entry["event"] == "recording.disk_full"]
+    assert [entry["on"] for entry in alarms] == [False]
+    assert (await ledger.look_up(engine, [CALL]))[CALL].state is State.FINISHED
+    assert [type(fact) for fact in posted] == [RecordingMissing, RecordingFinished]
+    assert not raw.exists()
+
+
+async def test_low_disk_space_is_alarmed_and_called_off(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Archive(engine, settings.model_copy(update={"min_free_mb": 100}), lambda _: None)
+    with capture_logs() as logs:
+        for free in (200, 99, 98, 105, 99, 111, 200):
+            usage = (10**12, 0, free * 1_000_000)
+            monkeypatch.setattr(
+                shutil, "disk_usage", lambda _folder, usage=usage: shutil._ntuple_diskusage(*usage)
+            )
+            await work.sweep(NOW)
+    alarms = [entry for entry in logs if entry["event"] == "recording.disk_low"]
+    assert [(entry["on"], entry["free_mb"]) for entry in alarms] == [(True, 99), (False, 111)]
+
+
+async def test_a_lost_database_leaves_all_raw_files_and_is_alarmed_once(
+    engine: AsyncEngine, settings: Settings, spool: Spool
+) -> None:
+    raw = spool(CALL)
+    await write(engine, a_call(CALL))
+    away = db.engine("postgresql+asyncpg://nobody@127.0.0.1:1/nothing")
+    work = Archive(away, settings, lambda _: None)
+    with capture_logs() as logs:
+        await work.sweep(NOW)
+        await work.sweep(NOW)
+    assert raw.exists()
+    assert [entry["event"] for entry in logs] == ["recording.database_away"]
+    work._engine = engine
+    with capture_logs() as logs:
+        await work.sweep(NOW)
+    assert [entry["on"] for entry in logs if entry["event"] == "recording.database_away"] == [False]
+    await work.close()
+
+
+async def test_a_spool_that_is_gone_is_alarmed_and_the_loop_lives(
+    engine: AsyncEngine, settings: Settings, work: Archive
+) -> None:
+    settings.spool_dir.rmdir()
+    with capture_logs() as logs:
+        await work.sweep(NOW)
+        await work.sweep(NOW)
+        settings.spool_dir.mkdir()
+        await work.sweep(NOW)
+    assert [(entry["event"], entry["on"]) for entry in logs] == [
+        ("recording.spool_unreadable", True),
+        ("recording.spool_unreadable", False),
+    ]
+
+
+async def test_a_worker_that_dies_costs_nothing(
+    engine: AsyncEngine, settings: Settings, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Archive(engine, settings, lambda _: None)
+    raw = spool(CALL)
+    await write(engine, a_call(CALL))
+    with monkeypatch.context() as patch:
+        patch.setattr(tape, "finish_batch", os._exit)
+        await work.sweep(NOW)
+    assert raw.exists()
+    await work.sweep(NOW + 5 * SECOND)
+    assert (await ledger.look_up(engine, [CALL]))[CALL].state is State.FINISHED
+    await work.close()
+
+
+async def test_run_works_until_stopped_and_a_second_recorder_waits(
+    engine: AsyncEngine, settings: Settings, spool: Spool
+) -> None:
+    posted: list[Fact] = []
+    stops = [asyncio.Event(), asyncio.Event()]
+    call = f"hotline-{clock.now() // SECOND}.1"
+    raw = spool(call)
+    await write(engine, a_call(call, ended=clock.now() - 5 * SECOND))
+    with capture_logs() as logs:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as both:
+            first = both.create_task(archive.run(engine, settings, posted.append, stops[0]))
+            while raw.exists():
+                await asyncio.sleep(0.01)
+            second = both.create_task(archive.run(engine, settings, posted.append, stops[1]))
+            while not any(entry["event"] == "recorder.waits" for entry in logs):
+                await asyncio.sleep(0.01)
+            stops[1].set()
+            await second
+            assert not first.done()
+            stops[0].set()
+    assert len(posted) == 1
+    assert [entry["event"] for entry in logs][-1] == "recorder.stopped"
+
+
+# --- kill -9
+
+_RECORDER = """
+    import asyncio, os, sys
+    from pathlib import Path
+    from hotline import db
+    from hotline.settings import Settings
+    from recorder import archive, ledger
+
+    where, die_at = sys.argv[1], sys.argv[2]
+    settings = Settings(home=where, min_free_mb=0)
+
+    def die(*_):
+        print("now", flush=True)
+        import time
+        time.sleep(60)
+
+    def main():
+        if die_at == "enter":
+            ledger.enter = die
+        elif die_at == "remove":
+            archive._remove = die
+        elif die_at == "part":
+            Path.replace = die
+        elif die_at == "post":
+            pass
+        engine = db.engine(settings.database)
+        post = die if die_at == "post" else lambda fact: None
+        if die_at == "part":
+            from recorder import tape
+            archive.Archive._in_pool = lambda self, jobs: asyncio.to_thread(tape.finish_batch, jobs)
+        asyncio.run(archive.run(engine, settings, post, asyncio.Event()))
+
+    if __name__ == "__main__":
+        main()
+"""
+
+
+@pytest.mark.parametrize("moment", ["part", "enter", "remove", "post"])
+async def test_kill_9_at_any_moment_loses_nothing_and_enters_nothing_twice(
+    settings: Settings, spool: Spool, tmp_path: Path, moment: str
+) -> None:
+    engine = db.engine(settings.database)
+    await upgrade(engine)
+    calls = [f"hotline-{clock.now() // SECOND}.{number}" for number in range(5)]
+    for call in calls:
+        spool(call)
+        await write(engine, a_call(call, ended=clock.now() - 5 * SECOND))
+
+    script = tmp_path / "victim.py"
+    script.write_text(textwrap.dedent(_RECORDER))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    victim = subprocess.Popen(  # noqa: ASYNC220
+        [sys.executable, "-W", "ignore", str(script), str(tmp_path), moment],
+        env=environment,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert victim.stdout is not None
+    with victim.stdout:
+        lines = iter(victim.stdout.readline, b"")
+        assert any(line == b"now\n" for line in lines)
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+    # Its workers end with it: nobody is left in its session.
+    deadline = time.monotonic() + 10
+    while _session(victim.pid):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+    posted: list[Fact] = []
+    work = Archive(engine, settings, posted.append)
+    await work.sweep(clock.now())
+    await work.close()
+    assert not list(settings.spool_dir.glob("*.raw"))
+    rows = await ledger.look_up(engine, calls)
+    assert {row.state for row in rows.values()} == {State.FINISHED}
+    assert len(rows) == 5
+    facts = await recording_facts(engine)
+    assert sorted(fact.call for fact in facts if isinstance(fact, RecordingFinished)) == calls
+    assert len(facts) == 5
+    for call in calls:
+        await ledger.verify(engine, settings, call)
+    await engine.dispose()
+
+
+def _session(leader: int) -> list[int]:
+    """The living processes of a session."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ProcessLookupError):
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == leader and fields[0] != "Z":
+                found.append(int(folder.name))
+    return found
