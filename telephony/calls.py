@@ -11,10 +11,10 @@ HangupRequest means that the far end hung up; Asterisk sends none when it hangs 
 HangupRequest ended the call (R6), and with none it was the system. A caller's HangupRequest ends his call at once: his
 channel may live on for a moment, until the dialplan notices.
 
-Nothing here raises, whatever is missing, repeated, late or out of order. An event without Privilege and Timestamp is
-ignored. Asterisk sends none such (`timestampevents=yes`), but a caller can forge short ones: it writes the line breaks
-of his number (`%0d%0a` in SIP) into AMI as they are. A number has at most 79 characters, and the shortest event with
-both headers and a Uniqueid has more.
+Nothing here raises, whatever is missing, repeated, late or out of order. And nothing a caller can forge concerns a call
+of others: Asterisk writes the line breaks of his number (`%0d%0a` in SIP) into AMI as they are. The link puts such
+events together again; here an event without Privilege and Timestamp is ignored (with both and a Uniqueid it is longer
+than the 79 characters that a number may have), and a Uniqueid counts only with its channel's name.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -87,6 +87,12 @@ class Snapshot:
     alive: frozenset[CallId]
 
 
+@dataclass(frozen=True, slots=True)
+class _Own:
+    channel: str
+    agent: str
+
+
 @dataclass(slots=True)
 class _Leg:
     channel: str
@@ -117,7 +123,7 @@ class Calls:
         self._numbers = frozenset(numbers)
         self._calls: dict[CallId, _Call] = {}
         self._legs: dict[str, _Leg] = {}
-        self._own: dict[str, str] = {}
+        self._own: dict[str, _Own] = {}
         self._contacts: dict[str, set[str]] = {}
         self._gone: dict[str, None] = {}
 
@@ -197,8 +203,8 @@ class Calls:
             self._appear(uniqueid, party, message, at, facts)
 
     def _newstate(self, message: Message, at: int, facts: list[Fact]) -> None:
-        uniqueid = message.get("Uniqueid", "")
-        if uniqueid not in self._legs:
+        uniqueid = self._named(message)
+        if uniqueid and uniqueid not in self._legs:
             # A lost Newchannel is made good; for a channel that is known this does nothing.
             self._newchannel(message, at, facts)
         leg = self._legs.get(uniqueid)
@@ -217,7 +223,7 @@ class Calls:
             self._ring(leg, at, facts)
 
     def _hangup_request(self, message: Message, at: int, facts: list[Fact]) -> None:
-        uniqueid = message.get("Uniqueid", "")
+        uniqueid = self._named(message)
         if (leg := self._legs.get(uniqueid)) is not None:
             leg.ended_by = leg.ended_by or Party.AGENT
         elif (call := self._calls.get(uniqueid)) is not None and not call.caller_gone:
@@ -229,7 +235,7 @@ class Calls:
                 self._end_call(uniqueid, call, at, facts)
 
     def _hangup(self, message: Message, at: int, facts: list[Fact]) -> None:
-        uniqueid = message.get("Uniqueid", "")
+        uniqueid = self._named(message)
         if not uniqueid:
             return
         if (leg := self._legs.get(uniqueid)) is not None:
@@ -262,10 +268,19 @@ class Calls:
             facts.append(PhoneReachable(at, agent) if contacts else PhoneUnreachable(at, agent))
 
     def _user_event(self, message: Message, at: int, facts: list[Fact]) -> None:
-        call = self._calls.get(message.get("Uniqueid", ""))
+        uniqueid = self._named(message)
+        call = self._calls.get(uniqueid)
         if message.get("UserEvent") == FALLBACK_EVENT and call is not None and not call.overflowed:
             call.overflowed = True
-            facts.append(CallOverflowed(at, message["Uniqueid"]))
+            facts.append(CallOverflowed(at, uniqueid))
+
+    def _named(self, message: Message) -> str:
+        """The Uniqueid, or nothing when another channel is known by it."""
+        uniqueid, channel = message.get("Uniqueid", ""), message.get("Channel", "")
+        known: _Leg | _Call | _Own | None = (
+            self._legs.get(uniqueid) or self._calls.get(uniqueid) or self._own.get(uniqueid)
+        )
+        return uniqueid if known is None or known.channel in (channel, "") else ""
 
     # --- calls and legs
 
@@ -284,9 +299,9 @@ class Calls:
             return
         channel, linkedid = message.get("Channel", ""), message.get("Linkedid", "")
         if linkedid in (uniqueid, "") or linkedid in self._own:
-            if agent not in self._own.values():
+            if not self._on_own_call(agent):
                 facts.append(OwnCallStarted(at, agent))
-            self._own[uniqueid] = agent
+            self._own[uniqueid] = _Own(channel, agent)
             return
         leg = self._legs[uniqueid] = _Leg(channel, agent, linkedid)
         if linkedid in self._gone:
@@ -352,9 +367,12 @@ class Calls:
         del self._calls[uniqueid]
 
     def _end_own(self, uniqueid: str, at: int, facts: list[Fact]) -> None:
-        agent = self._own.pop(uniqueid)
-        if agent not in self._own.values():
+        agent = self._own.pop(uniqueid).agent
+        if not self._on_own_call(agent):
             facts.append(OwnCallEnded(at, agent))
+
+    def _on_own_call(self, agent: str) -> bool:
+        return any(own.agent == agent for own in self._own.values())
 
     def _lives(self, call: CallId) -> bool:
         state = self._calls.get(call)

@@ -34,6 +34,15 @@ _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _LONGEST_LINE = 1000
 """Bytes of one line of an action. Asterisk's buffer holds 1024 and throws a longer line away without an answer."""
 
+_WHOLE = re.compile(
+    rb"\r\nLanguage: [^\r]*\r\nAccountCode: [^\r]*\r\nContext: [^\r]*\r\nExten: [^\r]*"
+    rb"\r\nPriority: [^\r]*\r\nUniqueid: [^\r]*\r\nLinkedid: "
+)
+"""How Asterisk ends a channel in an event: more than the 79 characters of a caller's number, so not to be forged."""
+
+_LONGEST_CUT = 4096
+"""Bytes of an event that a caller's number may cut into pieces; its longest has about a thousand."""
+
 _NOTHING_FOUND = re.compile(r": No \w+ found\.?$")
 _BANNER = b"Asterisk Call Manager/"
 
@@ -437,6 +446,7 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         self._searched = 0
         self._greeted = False
         self._garbage = 0
+        self._held = b""
 
     def data_received(self, data: bytes) -> None:
         """Any number of bytes: half a message, or a hundred."""
@@ -475,10 +485,19 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         if len(block) > self._link.longest_message:
             self._give_up(f"a message of {len(block)} bytes")
             return
+        if self._held:
+            # The rest of an event always follows at once.
+            block, self._held = self._held + b"\r\n\r\n" + block, b""
         if block.startswith(b"Event: "):
             end = block.find(b"\r\n")
             name = block[7 : end if end >= 0 else None].decode("ascii", "replace")
-            if name in self._link.events:
+            wanted = name in self._link.events
+            if not wanted and not self.responses and name != "FullyBooted":
+                return
+            if b"\r\nChannel: " in block and _WHOLE.search(block) is None:
+                self._hold(block)
+                return
+            if wanted:
                 message = parse(block)
                 if "ActionID" not in message:
                     self._link.deliver(message)
@@ -486,19 +505,29 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
             elif name == "FullyBooted":
                 self._connection.fully_booted()
                 return
-            elif not self.responses or b"\r\nActionID: " not in block:
+            elif b"\r\nActionID: " not in block:
                 return
         elif not block.startswith(b"Response: "):
-            # A blank line in a caller's number cuts a message in two; anything else here is a fault worth knowing.
-            self._garbage += 1
-            if (
-                self._garbage & (self._garbage - 1) == 0
-            ):  # the 1st, 2nd, 4th, 8th …: no flood of lines
-                log.warning(
-                    "link.garbage", asterisk=self._link.where, size=len(block), seen=self._garbage
-                )
+            self._count_garbage(block)
             return
         self.handle_message(PanoramiskMessage(parse(block)))
+
+    def _hold(self, block: bytes) -> None:
+        """Keep an event that a blank line in the caller's number has cut, until its channel is complete.
+
+        What the number pretends to be comes after CallerIDNum, where `parse` believes no header that came before.
+        """
+        if len(block) > _LONGEST_CUT:
+            self._count_garbage(block)
+        else:
+            self._held = block
+
+    def _count_garbage(self, block: bytes) -> None:
+        self._garbage += 1
+        if self._garbage & (self._garbage - 1) == 0:  # the 1st, 2nd, 4th, 8th …: no flood of lines
+            log.warning(
+                "link.garbage", asterisk=self._link.where, size=len(block), seen=self._garbage
+            )
 
     def _give_up(self, reason: str) -> None:
         self._connection.drop(reason)
