@@ -132,12 +132,12 @@ class Connection:
 
     def _line(self, line: bytes) -> Event | None:
         text = line.decode(errors="replace")
-        if self._usage is not None:
-            return self._usage_line(text)
+        if (usage := self._usage) is not None:
+            return self._usage_line(usage, text)
         if text == "HANGUP":
             return Hangup()
-        if self._environment is not None:
-            return self._environment_line(text)
+        if (environment := self._environment) is not None:
+            return self._environment_line(environment, text)
         if not self._pending:
             raise ProtocolError(f"an answer to nothing: {_shown(text)}")
         found = _OK.fullmatch(text)
@@ -151,18 +151,17 @@ class Connection:
         self._pending = ""
         return Reply(200, found[1], found[2] or "", None if endpos is None else int(endpos))
 
-    def _environment_line(self, text: str) -> Event | None:
-        assert self._environment is not None  # noqa: S101 for the type checker; `_line` has looked
+    def _environment_line(self, environment: dict[str, str], text: str) -> Event | None:
         if not text:
-            values, self._environment = self._environment, None
-            return Environment(values)
+            self._environment = None
+            return Environment(environment)
         name, colon, value = text.partition(":")
         if not colon or not _NAME.fullmatch(name):
             raise ProtocolError(f"no AGI environment: {_shown(text)}")
         self._environment_size += len(text)
-        if self._environment_size > ENVIRONMENT_LIMIT or len(self._environment) >= NAMES_LIMIT:
+        if self._environment_size > ENVIRONMENT_LIMIT or len(environment) >= NAMES_LIMIT:
             raise ProtocolError("an environment that does not end")
-        self._environment[name] = value.removeprefix(" ")
+        environment[name] = value.removeprefix(" ")
         return None
 
     def _refusal(self, text: str) -> Event | None:
@@ -175,17 +174,16 @@ class Connection:
         self._pending, self._overtaken = "", False
         return Reply(int(found[1]), "", found[3])
 
-    def _usage_line(self, text: str) -> Event | None:
-        assert self._usage is not None  # noqa: S101 for the type checker; `_line` has looked
-        self._usage.append(text)
+    def _usage_line(self, usage: list[str], text: str) -> Event | None:
+        usage.append(text)
         self._usage_size += len(text)
         if self._usage_size > ENVIRONMENT_LIMIT:
             raise ProtocolError("a usage text that does not end")
         if not text.startswith("520 "):
             return None
-        usage, self._usage = "\n".join(self._usage), None
+        self._usage = None
         self._pending, self._overtaken = "", False
-        return Reply(520, "", usage)
+        return Reply(520, "", "\n".join(usage))
 
 
 _PLAY = "STREAM FILE"

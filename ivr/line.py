@@ -91,6 +91,11 @@ class Line(asyncio.Protocol):
             self._transport.abort()
 
     @property
+    def gone(self) -> str:
+        """Why nobody is at the other end any more, or `""`. What `GoneError` says at the next command."""
+        return self._gone
+
+    @property
     def peer(self) -> str:
         """The other end's address, for logs."""
         name = self._transport.get_extra_info("peername") if self._transport is not None else None
@@ -145,16 +150,16 @@ class Line(asyncio.Protocol):
         if self._gone:
             raise GoneError(self._gone)
         loop = asyncio.get_running_loop()
-        self._waiter = waiter = loop.create_future()
+        waiter: asyncio.Future[Event | None] = loop.create_future()
+        self._waiter = waiter
         self._interruptible = interruptible
         timer = None if limit is None else loop.call_later(limit, self._late, waiter, late_is_fine)
         try:
-            event = await waiter
+            return await waiter
         finally:
             self._interruptible = False
             if timer is not None:
                 timer.cancel()
-        return event
 
     def _late(self, waiter: asyncio.Future[Event | None], fine: bool) -> None:
         if waiter.done():

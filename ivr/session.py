@@ -183,6 +183,10 @@ class CallSession:
                     await self._line.idle(announce_at - self._loop_time())
 
     def _join(self, fact: CallQueued | CallReturned) -> None:
+        if self._line.gone:
+            raise GoneError(
+                self._line.gone
+            )  # he left with the last answer: nobody is to be rung for him
         # Attached before the fact is posted: an idle agent is offered within that very call.
         self._waiting = True
         self._desk.attach(self.call, self)
