@@ -76,6 +76,42 @@ class CallEnded:
     cause: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PlaceRestored:
+    """A caller who had given up or was cut off has redialled in time: `place` (microseconds) is his again."""
+
+    at: int
+    call: CallId
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallMoved:
+    """The call overflowed into another queue, with its place."""
+
+    at: int
+    call: CallId
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallSentOutside:
+    """The call overflowed to an outside number; `answered` says whether a person there picked up."""
+
+    at: int
+    call: CallId
+    number: str
+    answered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallSilent:
+    """Nobody spoke, even after the phrase had been said three times (R20)."""
+
+    at: int
+    call: CallId
+
+
 # --- an offer of a call to an agent
 
 
@@ -125,6 +161,140 @@ class TalkEnded:
     call: CallId
     agent: str
     hung_up_by: Party
+
+
+# --- a callback (回访): the hotline calls a citizen
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackAdded:
+    """A task to call a citizen. `queue` is whose agents may do it; `agent` the preferred one, or empty.
+
+    `earliest` and `latest` in microseconds; `spacing` microseconds between attempts; `origin` the call it comes from
+    (漏接回拨), or empty; `place` is the kept place of a caller who asked to be called back in his turn, else 0.
+    """
+
+    at: int
+    callback: int
+    number: str
+    queue: str
+    earliest: int
+    latest: int
+    attempts: int = 3
+    spacing: int = 0
+    agent: str = ""
+    reason: str = ""
+    matter: str = ""
+    origin: CallId = ""
+    place: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackMerged:
+    """The same citizen gave up again: one task is enough."""
+
+    at: int
+    callback: int
+    call: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackPlaced:
+    """The agent was chosen; his phone is rung for the task. `call` names the attempt, and its recording."""
+
+    at: int
+    callback: int
+    call: CallId
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackDialling:
+    """The agent picked up; the citizen is being dialled: from now on this is an attempt."""
+
+    at: int
+    callback: int
+    call: CallId
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackAnswered:
+    """The citizen picked up: nothing cuts this talk any more (R7)."""
+
+    at: int
+    callback: int
+    call: CallId
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackEnded:
+    """An attempt is over. `failure` is empty after a talk, else why there was none."""
+
+    at: int
+    callback: int
+    call: CallId
+    agent: str
+    failure: str = ""
+    hung_up_by: Party = Party.SYSTEM
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackYielded:
+    """呼入优先 (R7): the unanswered callback was cancelled, and its agent is offered `inbound` in the same step.
+
+    Neither an attempt nor the citizen's no-answer; the deadline goes on running.
+    """
+
+    at: int
+    callback: int
+    call: CallId
+    agent: str
+    inbound: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackRaced:
+    """The citizen's answer and our cancel crossed on the wire: he is called back first."""
+
+    at: int
+    callback: int
+    call: CallId
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackCancelled:
+    """The task is over without a talk; `why`: by a person, or because the citizen called and was answered."""
+
+    at: int
+    callback: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackUnreached:
+    """All attempts were made, and the citizen was never reached."""
+
+    at: int
+    callback: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackMissed:
+    """The deadline passed without a talk."""
+
+    at: int
+    callback: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackAsked:
+    """A waiting caller pressed the key: he hangs up, keeps his place, and is called in his turn."""
+
+    at: int
+    call: CallId
 
 
 # --- an agent
@@ -290,6 +460,22 @@ Fact: TypeAlias = (
     | CallReleased
     | CallOverflowed
     | CallEnded
+    | PlaceRestored
+    | CallMoved
+    | CallSentOutside
+    | CallSilent
+    | CallbackAdded
+    | CallbackMerged
+    | CallbackPlaced
+    | CallbackDialling
+    | CallbackAnswered
+    | CallbackEnded
+    | CallbackYielded
+    | CallbackRaced
+    | CallbackCancelled
+    | CallbackUnreached
+    | CallbackMissed
+    | CallbackAsked
     | OfferMade
     | OfferRinging
     | OfferAnswered
