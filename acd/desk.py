@@ -11,10 +11,22 @@ from typing import Protocol
 
 import structlog
 
-from acd.commands import Command, Record, ReleaseCall, Ring, StopRinging
+from acd.commands import (
+    CancelAttempt,
+    Command,
+    CreateCallback,
+    PlaceCallback,
+    Record,
+    ReleaseCall,
+    Ring,
+    SendOutside,
+    StopRinging,
+    Yield,
+)
 from acd.events import Fact, OfferEnded
 from acd.floor import Floor
 from acd.model import SECOND, CallId, OfferReason, Release
+from acd.rules import Rules
 
 log = structlog.get_logger(__name__)
 
@@ -25,11 +37,30 @@ class Session(Protocol):
     Both methods return at once and report the end as facts.
     """
 
-    def ring(self, agent: str, ring_for: float) -> None:
-        """Ring the agent's phone for at most `ring_for` seconds."""
+    def ring(self, agents: tuple[str, ...], ring_for: float) -> None:
+        """Ring the agents' phones, mostly one, for at most `ring_for` seconds."""
+
+    def send_outside(self, number: str) -> None:
+        """Connect the caller to an outside number."""
 
     def release(self, reason: Release) -> None:
         """Say the farewell and hang up."""
+
+
+class Outbound(Protocol):
+    """The one who places callbacks: `telephony.outbound` in production. Returns at once; the ends come as facts."""
+
+    def create(self, wanted: CreateCallback) -> None:
+        """Enter a task into the book; `CallbackAdded` follows."""
+
+    def place(self, wanted: PlaceCallback) -> None:
+        """Ring the agent's phone, then dial the citizen."""
+
+    def cancel(self, call: CallId, agent: str) -> None:
+        """Hang up an attempt. `CallbackEnded` follows if it still existed."""
+
+    def give_way(self, wanted: Yield, ring: Callable[[], None]) -> None:
+        """Cancel the attempt, and then at once `ring` the agent for the citizen, or keep his line for him (R7)."""
 
 
 class Desk:
@@ -41,11 +72,13 @@ class Desk:
         *,
         record: Callable[[Fact], None],
         stop_ringing: Callable[[CallId, str], None],
+        outbound: Outbound | None = None,
         clock: Callable[[], int],
     ) -> None:
         self.floor = floor
         self._record = record
         self._stop_ringing = stop_ringing
+        self._outbound = outbound
         self._clock = clock
         self._sessions: dict[CallId, Session] = {}
         self._facts: deque[Fact] = deque()
@@ -56,15 +89,8 @@ class Desk:
     def post(self, fact: Fact) -> None:
         """Take a fact. Never raises: what goes wrong with one fact is logged and concerns no other."""
         self._facts.append(fact)
-        if self._working:
-            return
-        self._working = True
-        try:
-            while self._facts:
-                self._handle(self._facts.popleft())
-        finally:
-            self._working = False
-        self._set_timer()
+        if not self._working:
+            self._work([])
 
     def seed(self, facts: Iterable[Fact]) -> None:
         """Tell the floor what the diary knows already: nothing is recorded, nothing commanded."""
@@ -85,23 +111,35 @@ class Desk:
         """How many callers will be offered before this one."""
         return self.floor.ahead(call)
 
-    def staffed(self) -> bool:
-        """Whether anybody is signed in."""
-        return self.floor.staffed()
+    def staffed(self, call: CallId = "") -> bool:
+        """Whether anybody is signed in who may answer this call."""
+        return self.floor.staffed(call)
 
     def wake(self) -> None:
         """Do what is due, and set the timer for what comes next."""
         self._timer_at = None
-        self._carry_out(self.floor.tick(self._clock()))
-        while self._facts:
-            self._handle(self._facts.popleft())
-        self._set_timer()
+        self._work(self.floor.tick(self._clock()))
+
+    def configure(self, rules: Rules) -> None:
+        """Let the floor take new rules, at once and without a lost place."""
+        self._work(self.floor.configure(rules, self._clock()))
 
     def close(self) -> None:
         """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _work(self, commands: list[Command]) -> None:
+        """Carry out the commands, then take the facts that have come, one at a time."""
+        self._working = True
+        try:
+            self._carry_out(commands)
+            while self._facts:
+                self._handle(self._facts.popleft())
+        finally:
+            self._working = False
+        self._set_timer()
 
     def _handle(self, fact: Fact) -> None:
         try:
@@ -122,18 +160,34 @@ class Desk:
         match command:
             case Record(fact):
                 self._record(fact)
-            case Ring(call, agent, ring_for):
-                session = self._sessions.get(call)
-                if session is None:
-                    ended = OfferEnded(self._clock(), call, agent, OfferReason.CALLER_GONE)
-                    self._facts.append(ended)
-                else:
-                    session.ring(agent, ring_for)
+            case Ring(call, agents, ring_for):
+                self._ring(call, agents, ring_for)
             case StopRinging(call, agent):
                 self._stop_ringing(call, agent)
             case ReleaseCall(call, reason):
                 if (session := self._sessions.get(call)) is not None:
                     session.release(reason)
+            case SendOutside(call, number):
+                if (session := self._sessions.get(call)) is not None:
+                    session.send_outside(number)
+            case _ if self._outbound is None:
+                log.error("outbound.missing", command=type(command).__name__)
+            case CreateCallback():
+                self._outbound.create(command)
+            case PlaceCallback():
+                self._outbound.place(command)
+            case CancelAttempt(call, agent):
+                self._outbound.cancel(call, agent)
+            case Yield(_, _, agent, call, ring_for, _):
+                self._outbound.give_way(command, lambda: self._ring(call, (agent,), ring_for))
+
+    def _ring(self, call: CallId, agents: tuple[str, ...], ring_for: float) -> None:
+        session = self._sessions.get(call)
+        if session is not None:
+            session.ring(agents, ring_for)
+            return
+        for agent in agents:
+            self.post(OfferEnded(self._clock(), call, agent, OfferReason.CALLER_GONE))
 
     def _set_timer(self) -> None:
         due = self.floor.deadline()

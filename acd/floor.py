@@ -1,28 +1,41 @@
 """The floor: every decision about who gets which caller. Facts in, commands out.
 
 Pure: no clock, no I/O, no waiting. One task owns a floor, so it needs no locks. The same floor runs in the
-controller, in the property tests and under a virtual clock.
+controller, in the property tests and in the simulator, on a virtual clock.
 
-Two ordered sets meet here. Callers wait in the order in which they were queued; idle agents stand in the order
-of the strategy. Whenever a fact changes either, `_match` pairs them from the front. A caller keeps his place
-until an agent has answered him: an offer that comes to nothing puts him back where he was.
+Callers and idle agents meet in lanes (`acd.lane`). Whenever a fact changes a lane, `_settle` pairs both sides from
+the front, lets callbacks yield to citizens who still wait (呼入优先, R7), and uses for callbacks the agents who are
+then left.
 
 Invariants (tests/acd/test_floor_properties.py):
-  - an agent holds at most one call, whether it rings or is answered;
-  - a waiting caller is never passed over by one who was queued later;
-  - while callers wait and offers are allowed, no agent who could take one stands idle.
+  - an agent holds at most one call, whether it rings or is answered, a citizen's or a callback's;
+  - a waiting caller is passed over only by one of smaller rank (`acd.rules`), or for want of an agent with the skills;
+  - while callers wait in a lane and offers are allowed, no agent who could take one stands idle in it;
+  - no callback is placed while a citizen waits in its queue; an unanswered one yields when a citizen waits whom no idle
+    agent can take; an answered one is never cut;
+  - a caller keeps his place until an agent has answered him.
 """
 
 import heapq
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
 from enum import IntEnum
 from typing import Any
 
-from sortedcontainers import SortedList
-
-from acd.commands import Command, Record, ReleaseCall, Ring, StopRinging
+from acd.callback import AGENT_SIDE, Book, State, Task
+from acd.commands import (
+    CancelAttempt,
+    Command,
+    CreateCallback,
+    PlaceCallback,
+    Record,
+    ReleaseCall,
+    Ring,
+    SendOutside,
+    StopRinging,
+    Yield,
+)
 from acd.events import (
     AgentAdded,
     AgentNotResponding,
@@ -31,11 +44,25 @@ from acd.events import (
     AgentReady,
     AgentRemoved,
     CallArrived,
+    CallbackAdded,
+    CallbackAnswered,
+    CallbackAsked,
+    CallbackCancelled,
+    CallbackDialling,
+    CallbackEnded,
+    CallbackMerged,
+    CallbackMissed,
+    CallbackPlaced,
+    CallbackRaced,
+    CallbackUnreached,
+    CallbackYielded,
     CallDetached,
     CallEnded,
+    CallMoved,
     CallQueued,
     CallReleased,
     CallReturned,
+    CallSentOutside,
     Fact,
     LinkLost,
     LinkRestored,
@@ -47,29 +74,20 @@ from acd.events import (
     OwnCallStarted,
     PhoneReachable,
     PhoneUnreachable,
+    PlaceRestored,
     TalkEnded,
     WrapUpEnded,
     WrapUpStarted,
 )
-from acd.model import SECOND, CallId, OfferReason, Release
-from acd.strategy import Key, longest_idle
+from acd.lane import Lane, Lanes
+from acd.model import SECOND, CallId, OfferReason, Party, Release
+from acd.rules import Queue, Rules, Strategy
+from acd.strategy import Key, key
 from agents.model import Intent, Presence
 from agents.presence import presence
 
-DEFAULT_QUEUE = "default"
-"""The queue of every number that names no other."""
-
 _REMEMBERED = 4096
-"""How many ended calls are remembered, so that a late fact about one of them does not bring it back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The floor's settings; all times in seconds."""
-
-    ring_time: float = 15.0
-    wrap_up_time: float = 5.0
-    longest_wait: float = 900.0
+"""How many ended calls, left places and last agents are remembered."""
 
 
 class Stage(IntEnum):
@@ -80,11 +98,15 @@ class Stage(IntEnum):
     RINGING = 2
     TALKING = 3
     RELEASED = 4
+    OUTSIDE = 5
 
 
 @dataclass(slots=True)
 class Caller:
-    """A call on the floor. `queued_at` is its place; `attached` says that a session can carry out commands."""
+    """A call on the floor. `place` is since when he waits, `rank` the same with his priority's bonus; microseconds.
+
+    `attached`: a session can carry out commands for him. `ringing`: the agents whose phones ring for him.
+    """
 
     call: CallId
     number: str = ""
@@ -92,15 +114,21 @@ class Caller:
     arrived_at: int = 0
     queue: str = ""
     queued_at: int = 0
+    place: int = 0
+    rank: int = 0
     stage: Stage = Stage.GREETING
     attached: bool = False
+    ringing: set[str] = field(default_factory=set)
     agent: str = ""
+    answered: bool = False
+    asked: bool = False
+    unwanted: bool = False
     since: int = 0
 
 
 @dataclass(slots=True)
 class Seat:
-    """An agent on the floor. `call` is what he holds, ringing until `answered`."""
+    """An agent on the floor. `call` is what he holds, ringing until `answered`; for a callback it names the attempt."""
 
     agent: str
     intent: Intent = Intent.OUT
@@ -110,11 +138,15 @@ class Seat:
     own_call: bool = False
     call: CallId = ""
     answered: bool = False
+    callback: int = 0
     wrap_up_until: int = 0
     idle_since: int = 0
     since: int = 0
-    standing: Key | None = None
+    calls: int = 0
+    last_offer: int = 0
     removed: bool = False
+    lanes: list[Lane] = field(default_factory=list)
+    standing: list[Key] = field(default_factory=list)
 
     def presence(self) -> Presence:
         """The one visible state."""
@@ -130,17 +162,30 @@ class Seat:
 
 
 class Floor:
-    """All callers and all agents. See the module's docstring for what it promises."""
+    """All callers, agents and callbacks. See the module's docstring for what it promises.
 
-    def __init__(self, rules: Rules) -> None:
+    `node` begins the names of callback attempts, which are call ids.
+    """
+
+    def __init__(self, rules: Rules, *, node: str = "hotline", outbound: bool = False) -> None:
         self.rules = rules
+        self.outbound = outbound
         self.callers: dict[CallId, Caller] = {}
         self.seats: dict[str, Seat] = {}
-        self._waiting: SortedList[tuple[int, CallId]] = SortedList()
-        self._idle: SortedList[Key] = SortedList()
+        self.tasks: dict[int, Task] = {}
+        self._node = node
+        self._lanes = Lanes(rules, ())
+        self._book = Book()
         self._deadlines: list[tuple[int, str, str]] = []
+        self._dirty: dict[Lane, None] = {}
+        self._attempts: dict[CallId, int] = {}
+        self._dialling: dict[str, int] = {}
+        self._task_of: dict[str, int] = {}
+        self._wanted: set[str] = set()
         self._ended: set[CallId] = set()
         self._ended_order: deque[CallId] = deque()
+        self._left: OrderedDict[str, tuple[str, int, int]] = OrderedDict()
+        self._last_agent: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._linked = False
         self._expected: set[CallId] = set()
         self._settle_until = 0
@@ -155,59 +200,162 @@ class Floor:
         if handler is None:
             return [Record(fact)]
         handler(self, fact, now)
-        self._match(now)
+        self._settle(now)
         return self._drain()
 
     def tick(self, now: int) -> list[Command]:
         """Do what has become due. Call it at `deadline()`; calling it more often changes nothing."""
         while self._deadlines and self._deadlines[0][0] <= now:
-            due, kind, key = heapq.heappop(self._deadlines)
-            if kind == _WRAP_UP:
-                seat = self.seats.get(key)
-                if seat is not None and seat.wrap_up_until == due:
-                    self._end_wrap_up(seat, now)
-            elif kind == _LONGEST_WAIT:
-                self._end_wait(key, now)
-            else:
-                self._expected.clear()
-        self._match(now)
+            due, kind, name = heapq.heappop(self._deadlines)
+            _DUE[kind](self, name, due, now)
+        self._settle(now)
         return self._drain()
 
     def deadline(self) -> int | None:
         """When `tick` must be called next (microseconds), or None."""
         return self._deadlines[0][0] if self._deadlines else None
 
+    def configure(self, rules: Rules, now: int) -> list[Command]:
+        """Take new rules. Nobody loses his place, and no ringing or talking call is touched."""
+        self.rules = rules
+        self._lanes = Lanes(rules, self.seats)
+        self._dirty.clear()
+        for seat in self.seats.values():
+            seat.standing, seat.lanes = [], self._lanes.served_by(seat.agent)
+            self._stand(seat)
+        for caller in self.callers.values():
+            if caller.queue:
+                caller.rank = caller.place - rules.bonus(caller.queue, caller.caller)
+            if caller.stage is Stage.WAITING and caller.attached:
+                self._wait(caller)
+        for task in self.tasks.values():
+            if task.place and task.state is State.DUE:
+                self._wait_in_turn(task)
+        self._all_dirty()
+        self._settle(now)
+        return self._drain()
+
     def expect(self, calls: Iterable[CallId], until: int) -> None:
         """After a start: make no offer before these callers have come back to their places, or `until`."""
-        self._expected = {call for call in calls if call not in self.callers}
+        here = {call for call, caller in self.callers.items() if caller.attached}
+        self._expected = set(calls) - here
         if self._expected:
             self._settle_until = until
-            heapq.heappush(self._deadlines, (until, _SETTLE, ""))
+            heapq.heappush(self._deadlines, (until, _EXPECT, ""))
 
     def stop(self) -> None:
         """Make no further offers."""
         self._stopping = True
 
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that decisions rest on, ready for JSON; `restore` makes the same floor of it (not its rules)."""
+        return {
+            "callers": [
+                asdict(caller) | {"ringing": sorted(caller.ringing)}
+                for caller in self.callers.values()
+            ],
+            "seats": [_plain(seat) for seat in self.seats.values()],
+            "tasks": [asdict(task) for task in self.tasks.values()],
+            "attempts": self._attempts,
+            "task_of": self._task_of,
+            "wanted": sorted(self._wanted),
+            "ended": list(self._ended_order),
+            "left": list(self._left.items()),
+            "last_agent": list(self._last_agent.items()),
+            "linked": self._linked,
+            "expected": sorted(self._expected),
+            "settle_until": self._settle_until,
+            "stopping": self._stopping,
+        }
+
+    @classmethod
+    def restore(
+        cls,
+        state: dict[str, Any],
+        rules: Rules,
+        now: int,
+        *,
+        node: str = "hotline",
+        outbound: bool = False,
+    ) -> "Floor":
+        """Make the floor of a snapshot; from there on it decides as the one that it was taken from."""
+        floor = cls(rules, node=node, outbound=outbound)
+        floor._linked, floor._stopping = state["linked"], state["stopping"]
+        floor._ended_order.extend(state["ended"])
+        floor._ended.update(state["ended"])
+        floor._left.update((name, tuple(value)) for name, value in state["left"])
+        floor._last_agent.update((name, tuple(value)) for name, value in state["last_agent"])
+        floor._attempts.update(state["attempts"])
+        floor._task_of.update(state["task_of"])
+        floor._wanted.update(state["wanted"])
+        floor.expect(state["expected"], state["settle_until"])
+        for plain in state["seats"]:
+            floor._lanes.join(plain["agent"])
+            lanes = floor._lanes.served_by(plain["agent"])
+            seat = Seat(**plain | {"intent": Intent(plain["intent"])}, lanes=lanes)
+            floor.seats[seat.agent] = seat
+            floor._stand(seat)
+            if seat.wrap_up_until:
+                heapq.heappush(floor._deadlines, (seat.wrap_up_until, _WRAP_UP, seat.agent))
+        for plain in state["callers"]:
+            caller = Caller(
+                **plain | {"stage": Stage(plain["stage"]), "ringing": set(plain["ringing"])}
+            )
+            floor.callers[caller.call] = caller
+            if caller.queued_at:
+                floor._set_wait_deadlines(caller)
+            if caller.stage is Stage.WAITING and caller.attached:
+                floor._wait(caller)
+        for plain in state["tasks"]:
+            task = Task(**plain | {"state": State(plain["state"])})
+            floor.tasks[task.id] = task
+            heapq.heappush(floor._deadlines, (task.latest, _MISSED, str(task.id)))
+            if task.state is State.DIALLING:
+                floor._dialling[task.agent] = task.id
+            elif task.state is State.DUE:
+                floor._await(task, now)
+        return floor
+
     # --- what screens and announcements ask
 
     def ahead(self, call: CallId) -> int:
-        """How many callers will be offered before this one: 0 for the next, and for one who does not wait."""
+        """How many callers of the same lane will be offered before this one: 0 for one who does not wait."""
         caller = self.callers.get(call)
         if caller is None or caller.stage is not Stage.WAITING:
             return 0
-        return int(self._waiting.bisect_left((caller.queued_at, call)))
+        return int(self._lane_of(caller).waiting.bisect_left((caller.rank, call)))
 
-    def staffed(self) -> bool:
-        """Whether anybody is signed in who may answer sooner or later."""
-        return any(seat.intent is not Intent.OUT and seat.reachable for seat in self.seats.values())
+    def staffed(self, call: CallId = "") -> bool:
+        """Whether anybody is signed in who may answer this call (any call at all) sooner or later."""
+        caller = self.callers.get(call)
+        able = (
+            self._lane_of(caller).penalties if caller is not None and caller.queue else self.seats
+        )
+        return any(
+            seat.intent is not Intent.OUT and seat.reachable
+            for agent in able
+            if (seat := self.seats.get(agent)) is not None
+        )
 
     def talking(self) -> int:
-        """How many callers talk to an agent."""
-        return sum(1 for caller in self.callers.values() if caller.stage is Stage.TALKING)
+        """How many callers and called citizens talk to an agent."""
+        return sum(1 for seat in self.seats.values() if seat.call and seat.answered)
 
     def waiting_since(self) -> int | None:
         """Since when the longest waiting caller waits (microseconds), or None."""
-        return self._waiting[0][0] if self._waiting else None
+        return min(
+            (
+                caller.queued_at
+                for caller in self.callers.values()
+                if caller.stage in (Stage.WAITING, Stage.RINGING) and caller.queued_at
+            ),
+            default=None,
+        )
+
+    def queue_of(self, call: CallId) -> Queue:
+        """The rules of the queue that this call is in."""
+        caller = self.callers.get(call)
+        return self.rules.queue(caller.queue if caller is not None else "")
 
     # --- calls
 
@@ -229,19 +377,51 @@ class Floor:
         if fact.call in self._ended:
             return
         caller = self._caller(fact.call, fact.at)
-        if caller.stage in (Stage.TALKING, Stage.RELEASED):
+        if caller.stage in (Stage.TALKING, Stage.RELEASED, Stage.OUTSIDE):
             return
-        self._expected.discard(fact.call)
-        caller.queued_at = caller.queued_at or queued_at
-        heapq.heappush(self._deadlines, (self._give_up_at(caller), _LONGEST_WAIT, fact.call))
-        caller.queue = queue
+        self._note(fact)
+        self._no_longer_expected(fact.call)
         caller.attached = True
+        if not caller.queued_at:
+            caller.queue = queue if queue in self.rules.queues else self.rules.queue(queue).name
+            caller.queued_at = caller.place = queued_at
+            if isinstance(fact, CallQueued):
+                self._restore_place(caller, fact.at)
+            caller.rank = caller.place - self.rules.bonus(caller.queue, caller.caller)
+            if isinstance(fact, CallQueued) and self._turned_away(caller, now):
+                return
+        self._set_wait_deadlines(caller)
         if caller.stage is Stage.GREETING:
             caller.since = fact.at
+        if caller.stage is not Stage.RINGING:
             self._wait(caller)
-        elif caller.stage is Stage.WAITING:
-            self._wait(caller)
-        self._note(fact)
+
+    def _restore_place(self, caller: Caller, at: int) -> None:
+        """One who gave up or was cut off and redials in time has his place back."""
+        queue, place, left_at = self._left.get(caller.caller, ("", 0, 0))
+        within = round(self.rules.queue(caller.queue).redial_for * SECOND)
+        if caller.caller and queue == caller.queue and at - left_at <= within:
+            caller.place = place
+            self._note(PlaceRestored(at, caller.call, place))
+
+    def _turned_away(self, caller: Caller, now: int) -> bool:
+        """Whether the queue is full for this caller; then he is sent on or released."""
+        queue = self.rules.queue(caller.queue)
+        if not queue.longest_queue or self._lanes.waiting(caller.queue) < queue.longest_queue:
+            return False
+        if self._idle_for(caller):
+            return False
+        if queue.overflow_to:
+            self._overflow(caller, now)
+        else:
+            self._release(caller, Release.QUEUE_FULL, now)
+        return True
+
+    def _set_wait_deadlines(self, caller: Caller) -> None:
+        queue = self.rules.queue(caller.queue)
+        heapq.heappush(self._deadlines, (self._give_up_at(caller), _LONGEST_WAIT, caller.call))
+        if queue.overflow_to and queue.overflow_after:
+            heapq.heappush(self._deadlines, (self._overflow_at(caller), _OVERFLOW, caller.call))
 
     def _call_detached(self, fact: CallDetached, now: int) -> None:
         caller = self.callers.get(fact.call)
@@ -249,25 +429,80 @@ class Floor:
             return
         caller.attached = False
         if caller.stage is Stage.WAITING:
-            self._leave_line(caller)
+            self._leave_lane(caller)
         self._note(fact)
+
+    def _call_asked(self, fact: CallbackAsked, now: int) -> None:
+        """He keeps his place and is called in his turn: a task stands in the lane for him once it is in the book."""
+        caller = self.callers.get(fact.call)
+        if caller is None or caller.asked or not caller.caller or caller.stage is not Stage.WAITING:
+            return
+        caller.asked = True
+        self._note(fact)
+        latest = now + round(self.rules.queue(caller.queue).call_back_within * SECOND)
+        self._out.append(
+            CreateCallback(
+                caller.caller, caller.queue, latest, "asked", caller.call, place=caller.rank
+            )
+        )
+
+    def _call_released(self, fact: CallReleased, now: int) -> None:
+        """The session itself ends the call: closed hours, a blocked number."""
+        caller = self.callers.get(fact.call)
+        if caller is None or caller.stage is not Stage.GREETING:
+            return
+        caller.stage, caller.since = Stage.RELEASED, fact.at
+        caller.unwanted = fact.reason is Release.BLOCKED
+        self._note(fact)
+
+    def _call_sent_outside(self, fact: CallSentOutside, now: int) -> None:
+        caller = self.callers.get(fact.call)
+        if caller is not None:
+            caller.answered = caller.answered or fact.answered
+            self._note(fact)
 
     def _call_ended(self, fact: CallEnded, now: int) -> None:
         caller = self.callers.pop(fact.call, None)
         if fact.call in self._ended:
             return
-        self._expected.discard(fact.call)
+        self._no_longer_expected(fact.call)
         self._ended.add(fact.call)
         self._ended_order.append(fact.call)
         if len(self._ended_order) > _REMEMBERED:
             self._ended.discard(self._ended_order.popleft())
-        if caller is not None:
-            if caller.stage is Stage.WAITING:
-                self._leave_line(caller)
-            seat = self.seats.get(caller.agent)
+        self._note(fact)
+        if caller is None:
+            return
+        if caller.stage is Stage.WAITING:
+            self._leave_lane(caller)
+        for agent in sorted({*caller.ringing, caller.agent}):
+            seat = self.seats.get(agent)
             if seat is not None and seat.call == fact.call:
                 self._free(seat, fact.at, now, worked=seat.answered)
-        self._note(fact)
+        self._remember_leaving(caller, fact, now)
+
+    def _remember_leaving(self, caller: Caller, fact: CallEnded, now: int) -> None:
+        if not caller.caller:
+            return
+        cut_off = caller.answered and fact.hung_up_by is Party.SYSTEM
+        if caller.queued_at and (cut_off or not caller.answered):
+            _put(self._left, caller.caller, (caller.queue, caller.place, fact.at))
+        if caller.number and not (caller.answered or caller.asked or caller.unwanted):
+            self._call_back_lost(caller, fact.at)
+
+    def _call_back_lost(self, caller: Caller, at: int) -> None:
+        """漏接回拨: one task for a citizen whom nobody answered, however often he tried."""
+        line = self.rules.numbers.get(caller.number)
+        queue = self.rules.queue(caller.queue or (line.queue if line is not None else ""))
+        if not queue.call_back_lost:
+            return
+        known = self._task_of.get(caller.caller)
+        if known is not None:
+            self._note(CallbackMerged(at, known, caller.call))
+        elif caller.caller not in self._wanted:
+            self._wanted.add(caller.caller)
+            latest = at + round(queue.call_back_within * SECOND)
+            self._out.append(CreateCallback(caller.caller, queue.name, latest, "lost", caller.call))
 
     # --- offers
 
@@ -276,8 +511,19 @@ class Floor:
             self._note(fact)
 
     def _offer_answered(self, fact: OfferAnswered, now: int) -> None:
-        if self._take(fact.call, fact.agent, fact.at, answered=True):
-            self._note(fact)
+        if not self._take(fact.call, fact.agent, fact.at, answered=True):
+            return
+        self._note(fact)
+        caller, seat = self.callers[fact.call], self.seats[fact.agent]
+        caller.answered = True
+        seat.calls += 1
+        if caller.caller:
+            _put(self._last_agent, caller.caller, (fact.agent, fact.at))
+            self._left.pop(caller.caller, None)
+            task = self.tasks.get(self._task_of.get(caller.caller, 0))
+            if task is not None and task.state is State.DUE:
+                self._close(task, State.CANCELLED)
+                self._note(CallbackCancelled(fact.at, task.id, "answered"))
 
     def _take(self, call: CallId, agent: str, at: int, *, answered: bool) -> bool:
         """Bind call and agent as Asterisk says they are: it is the one who knows."""
@@ -286,11 +532,16 @@ class Floor:
         caller, seat = self._caller(call, at), self._seat(agent)
         if seat.call == call and seat.answered:
             return not answered  # the 180 may be told after the answer; a second answer is no news
-        self._expected.discard(call)
+        self._no_longer_expected(call)
         if caller.stage is Stage.WAITING:
-            self._leave_line(caller)
-        caller.stage = Stage.TALKING if answered else Stage.RINGING
-        caller.agent, caller.since = agent, at
+            self._leave_lane(caller)
+        if answered:
+            caller.stage, caller.agent = Stage.TALKING, agent
+            caller.ringing.discard(agent)
+        elif caller.stage is not Stage.TALKING:
+            caller.stage = Stage.RINGING
+            caller.ringing.add(agent)
+        caller.since = at
         seat.call, seat.answered, seat.since = call, answered, at
         seat.not_responding = seat.not_responding and not answered
         self._stand(seat)
@@ -301,18 +552,20 @@ class Floor:
         if seat is None or seat.call != fact.call or seat.answered:
             return
         self._note(fact)
-        if fact.reason in _SILENT_REASONS and not seat.not_responding:
-            seat.not_responding = True
-            self._note(AgentNotResponding(fact.at, fact.agent))
-        self._free(seat, fact.at, now, worked=False)
         caller = self.callers.get(fact.call)
-        if caller is not None and caller.stage is Stage.RINGING:
-            caller.agent, caller.since = "", fact.at
-            caller.stage = Stage.WAITING
+        elsewhere = caller is not None and caller.stage is Stage.TALKING
+        if fact.reason in _SILENT_REASONS and not elsewhere:
+            self._mark_silent(seat, fact.at)
+        self._free(seat, fact.at, now, worked=False)
+        if caller is None:
+            return
+        caller.ringing.discard(fact.agent)
+        if caller.stage is Stage.RINGING and not caller.ringing:
+            caller.stage, caller.since = Stage.WAITING, fact.at
             if caller.attached:
                 self._wait(caller)
             if now >= self._give_up_at(caller):
-                self._end_wait(fact.call, now)
+                self._end_wait(fact.call, 0, now)
 
     def _talk_ended(self, fact: TalkEnded, now: int) -> None:
         seat = self.seats.get(fact.agent)
@@ -320,6 +573,120 @@ class Floor:
             return
         self._note(fact)
         self._free(seat, fact.at, now, worked=True)
+
+    # --- callbacks
+
+    def _callback_added(self, fact: CallbackAdded, now: int) -> None:
+        self._wanted.discard(fact.number)
+        if fact.callback in self.tasks:
+            return
+        task = self.tasks[fact.callback] = Task.of(fact)
+        self._note(fact)
+        if fact.origin and not fact.place:
+            self._task_of[fact.number] = fact.callback
+        heapq.heappush(self._deadlines, (task.latest, _MISSED, str(task.id)))
+        self._await(task, now)
+
+    def _await(self, task: Task, now: int) -> None:
+        """The task is open: due at once, or when its next attempt may be made."""
+        task.state, task.agent, task.attempt = State.DUE, "", ""
+        if now >= task.latest:
+            self._miss(str(task.id), 0, now)
+        elif task.not_before > now:
+            heapq.heappush(self._deadlines, (task.not_before, _CALLBACK_DUE, str(task.id)))
+        elif task.place:
+            self._wait_in_turn(task)
+        else:
+            self._make_due(task)
+
+    def _make_due(self, task: Task) -> None:
+        self._book.add(task)
+        queue = self.rules.queue(task.queue)
+        urgent_at = task.latest - round(queue.urgent_before * SECOND)
+        heapq.heappush(self._deadlines, (urgent_at, _URGENT, str(task.id)))
+        self._dirty[self._lanes.home(queue.name)] = None
+
+    def _wait_in_turn(self, task: Task) -> None:
+        """A kept place: the task stands in the lane where its caller stood."""
+        lane = self._lanes.home(self.rules.queue(task.queue).name)
+        lane.waiting.add((task.place, f"#{task.id}"))
+        self._dirty[lane] = None
+
+    def _callback_dialling(self, fact: CallbackDialling, now: int) -> None:
+        task, seat = self._attempt(fact.call, fact.agent)
+        if task is not None and seat is not None:
+            self._note(fact)
+
+    def _callback_answered(self, fact: CallbackAnswered, now: int) -> None:
+        task, seat = self._attempt(fact.call, fact.agent)
+        if task is not None and seat is not None:
+            if task.state is State.DIALLING:
+                task.state, seat.answered, seat.since = State.TALKING, True, fact.at
+                self._dialling.pop(fact.agent, None)
+                self._note(fact)
+            return
+        task = self.tasks.get(fact.callback)
+        if task is not None and not task.first:
+            # His answer crossed with our cancel: he has heard his phone ring for nothing, and comes first.
+            self._book.remove(task)
+            task.first = True
+            task.not_before = fact.at
+            if task.state is State.DUE and not task.place:
+                self._make_due(task)
+        self._note(CallbackRaced(fact.at, fact.callback, fact.call, fact.agent))
+
+    def _callback_ended(self, fact: CallbackEnded, now: int) -> None:
+        task, seat = self._attempt(fact.call, fact.agent)
+        if task is None or seat is None:
+            return
+        self._note(fact)
+        talked = task.state is State.TALKING
+        if fact.failure in _AGENT_SILENT:
+            self._mark_silent(seat, fact.at)
+        self._free(seat, fact.at, now, worked=talked)
+        if talked:
+            self._close(task, State.REACHED)
+            return
+        if fact.failure not in AGENT_SIDE:
+            task.attempts_left -= 1
+            task.not_before = fact.at + task.spacing
+            task.first = False
+        if task.attempts_left <= 0:
+            self._close(task, State.UNREACHED)
+            self._note(CallbackUnreached(fact.at, task.id))
+        else:
+            self._await(task, now)
+
+    def _callback_cancelled(self, fact: CallbackCancelled, now: int) -> None:
+        task = self.tasks.get(fact.callback)
+        if task is None:
+            return
+        self._note(fact)
+        if task.state is State.DIALLING:
+            self._out.append(CancelAttempt(task.attempt, task.agent))
+            seat = self.seats.get(task.agent)
+            if seat is not None and seat.call == task.attempt:
+                self._free(seat, fact.at, now, worked=False)
+        if task.state is not State.TALKING:
+            self._close(task, State.CANCELLED)
+
+    def _attempt(self, call: CallId, agent: str) -> tuple[Task | None, Seat | None]:
+        """The task and the seat of an attempt that is still wanted."""
+        task = self.tasks.get(self._attempts.get(call, 0))
+        seat = self.seats.get(agent)
+        if task is None or seat is None or task.attempt != call or seat.call != call:
+            return None, None
+        return task, seat
+
+    def _close(self, task: Task, state: State) -> None:
+        task.state = state
+        self._book.remove(task)
+        if task.place:
+            lane = self._lanes.home(self.rules.queue(task.queue).name)
+            lane.waiting.discard((task.place, f"#{task.id}"))
+        del self.tasks[task.id]
+        if self._task_of.get(task.number) == task.id:
+            del self._task_of[task.number]
 
     # --- agents
 
@@ -337,22 +704,23 @@ class Floor:
         self._note(fact)
         seat.intent, seat.removed = Intent.OUT, True
         self._withdraw(seat)
+        self._stand(seat)
         if not seat.call:
-            self._stand(seat)
-            del self.seats[fact.agent]
+            self._drop_seat(seat)
 
     def _agent_ready(self, fact: AgentReady, now: int) -> None:
         seat = self.seats.get(fact.agent)
         if seat is None or seat.removed:
             return
+        if seat.intent is Intent.OUT:
+            seat.calls = 0
         was_ready = seat.presence() is Presence.READY
         seat.intent, seat.pause_reason, seat.not_responding = Intent.READY, "", False
         self._note(fact)
         if seat.wrap_up_until:
             self._end_wrap_up(seat, fact.at)
         elif not was_ready:
-            seat.idle_since = fact.at
-            seat.since = fact.at
+            seat.idle_since = seat.since = fact.at
         self._stand(seat)
 
     def _agent_paused(self, fact: AgentPaused, now: int) -> None:
@@ -374,8 +742,12 @@ class Floor:
         self._stand(seat)
 
     def _withdraw(self, seat: Seat) -> None:
-        """Take back an offer that still rings: the agent has just said that he will not take it."""
-        if seat.call and not seat.answered:
+        """Take back what still rings or dials: the agent has just said that he will not take it."""
+        if not seat.call or seat.answered:
+            return
+        if seat.callback:
+            self._out.append(CancelAttempt(seat.call, seat.agent))
+        else:
             self._out.append(StopRinging(seat.call, seat.agent))
 
     def _phone_reachable(self, fact: PhoneReachable, now: int) -> None:
@@ -420,85 +792,296 @@ class Floor:
     def _link_restored(self, fact: LinkRestored, now: int) -> None:
         if not self._linked:
             self._linked = True
+            self._all_dirty()
             self._note(fact)
 
     # --- pairing
 
-    def _match(self, now: int) -> None:
-        """Pair callers and agents from the front of both lines."""
+    def _settle(self, now: int) -> None:
+        """Pair what the last fact has changed: callers first, then callbacks."""
         if not self._linked or self._stopping or (self._expected and now < self._settle_until):
             return
-        while self._waiting and self._idle:
-            _, call = self._waiting.pop(0)
-            _, agent = self._idle.pop(0)
-            caller, seat = self.callers[call], self.seats[agent]
-            seat.standing = None
-            caller.stage, caller.agent, caller.since = Stage.RINGING, agent, now
-            seat.call, seat.answered, seat.since = call, False, now
-            self._note(OfferMade(now, call, agent))
-            self._out.append(Ring(call, agent, self.rules.ring_time))
+        while self._dirty:
+            lanes, self._dirty = list(self._dirty), {}
+            while (lane := _next(lanes)) is not None:
+                self._pair(lane, now)
+            for lane in lanes:
+                if lane.waiting:
+                    self._yield_to(lane, now)
+            if self.outbound:
+                for queue in dict.fromkeys(lane.queue.name for lane in lanes):
+                    self._place_callbacks(queue, now)
+
+    def _pair(self, lane: Lane, now: int) -> None:
+        """Offer the first of the lane to the first idle agent, or to the one whom he knows."""
+        _, waiter = lane.waiting.pop(0)
+        if waiter.startswith("#"):
+            self._place(self.tasks[int(waiter[1:])], self._first_idle(lane, ""), now)
+            return
+        caller = self.callers[waiter]
+        chosen = [self._first_idle(lane, self._knows(caller, now))]
+        if lane.queue.strategy is Strategy.RING_SEVERAL:
+            more = [key[3] for key in lane.idle if key[3] != chosen[0].agent]
+            chosen += [self.seats[agent] for agent in more[: lane.queue.together - 1]]
+        for seat in chosen:
+            self._give(caller, seat, now)
+        agents = tuple(seat.agent for seat in chosen)
+        self._out.append(Ring(caller.call, agents, lane.queue.ring_time))
+
+    def _give(self, caller: Caller, seat: Seat, now: int) -> None:
+        caller.stage, caller.since = Stage.RINGING, now
+        caller.ringing.add(seat.agent)
+        seat.call, seat.answered, seat.callback = caller.call, False, 0
+        seat.since = seat.last_offer = now
+        self._stand(seat)
+        self._note(OfferMade(now, caller.call, seat.agent))
+
+    def _first_idle(self, lane: Lane, known: str) -> Seat:
+        seat = self.seats.get(known)
+        if seat is not None and seat.standing and lane in seat.lanes:
+            return seat
+        return self.seats[lane.idle[0][3]]
+
+    def _knows(self, caller: Caller, now: int) -> str:
+        """The agent who answered this citizen last, when that was not too long ago (R5)."""
+        agent, at = self._last_agent.get(caller.caller, ("", 0))
+        within = round(self.rules.queue(caller.queue).sticky_for * SECOND)
+        return agent if agent and now - at <= within else ""
+
+    def _idle_for(self, caller: Caller) -> bool:
+        return bool(self._lane_of(caller).idle)
+
+    # --- inbound first (R7)
+
+    def _yield_to(self, lane: Lane, now: int) -> None:
+        """Citizens wait in this lane and nobody is idle: unanswered callbacks of its agents yield, one a citizen."""
+        while self._dialling:
+            able = [
+                self.tasks[task]
+                for agent, task in self._dialling.items()
+                if agent in lane.penalties and not self.tasks[task].place
+            ]
+            waiter = next((name for _, name in lane.waiting if not name.startswith("#")), None)
+            if not able or waiter is None:
+                return
+            self._yield(max(able, key=lambda task: (task.latest, task.id)), waiter, now)
+
+    def _yield(self, task: Task, waiter: CallId, now: int) -> None:
+        caller, seat = self.callers[waiter], self.seats[task.agent]
+        cancelled, agent = task.attempt, task.agent
+        queue = self.rules.queue(caller.queue)
+        self._leave_lane(caller)
+        self._dialling.pop(agent)
+        task.yields += 1
+        self._note(CallbackYielded(now, task.id, cancelled, agent, waiter))
+        self._give(caller, seat, now)
+        self._out.append(
+            Yield(task.id, cancelled, agent, waiter, queue.ring_time, queue.stay_on_line)
+        )
+        self._await(task, now)
+
+    def _place_callbacks(self, queue: str, now: int) -> None:
+        """Use idle agents for due callbacks, as far as no citizen waits and the reserve remains."""
+        rules = self.rules.queue(queue)
+        lane = self._lanes.home(queue)
+        while self._book.due(queue) and lane.idle and not self._lanes.waiting(queue):
+            spare = len(lane.idle) > rules.reserve
+            for number in self._book.candidates(queue):
+                task = self.tasks[number]
+                if spare or task.urgent(now, rules.urgent_before):
+                    self._book.remove(task)
+                    self._place(task, self._first_idle(lane, task.prefers), now)
+                    break
+            else:
+                return
+
+    def _place(self, task: Task, seat: Seat, now: int) -> None:
+        task.tries += 1
+        task.state, task.agent = State.DIALLING, seat.agent
+        task.attempt = f"{self._node}-c{task.id}.{task.tries}"
+        self._attempts[task.attempt] = task.id
+        self._dialling[seat.agent] = task.id
+        seat.call, seat.answered, seat.callback = task.attempt, False, task.id
+        seat.since = seat.last_offer = now
+        self._stand(seat)
+        self._note(CallbackPlaced(now, task.id, task.attempt, seat.agent))
+        queue = self.rules.queue(task.queue).name
+        self._out.append(PlaceCallback(task.id, task.attempt, seat.agent, task.number, queue))
+
+    # --- lines
+
+    def _lane_of(self, caller: Caller) -> Lane:
+        lane = self._lanes.lane(caller.queue, self.rules.needs(caller.queue, caller.number))
+        while self._lanes.fresh:
+            self._open(self._lanes.fresh.pop())
+        return lane
 
     def _wait(self, caller: Caller) -> None:
-        """Put the caller into the line, at his place."""
+        """Put the caller into his lane, at his place."""
         caller.stage = Stage.WAITING
-        place = (caller.queued_at, caller.call)
-        if place not in self._waiting:
-            self._waiting.add(place)
+        lane = self._lane_of(caller)
+        place = (caller.rank, caller.call)
+        if place not in lane.waiting:
+            lane.waiting.add(place)
+        self._dirty[lane] = None
 
-    def _leave_line(self, caller: Caller) -> None:
-        self._waiting.discard((caller.queued_at, caller.call))
+    def _open(self, lane: Lane) -> None:
+        """A lane was made for a new need: its agents stand in it from now on."""
+        for agent in lane.penalties:
+            seat = self.seats[agent]
+            if lane in seat.lanes:
+                continue
+            idle = bool(seat.standing)
+            self._step_out(seat)
+            seat.lanes.append(lane)
+            if idle:
+                self._step_in(seat)
+
+    def _leave_lane(self, caller: Caller) -> None:
+        self._lane_of(caller).waiting.discard((caller.rank, caller.call))
 
     def _stand(self, seat: Seat) -> None:
-        """Put the agent into the line of the idle, or take him out, as his presence says."""
+        """Put the agent among the idle of all his lanes, or take him out, as his presence says."""
         idle = seat.presence() is Presence.READY and not seat.removed
-        key = longest_idle(seat.idle_since, seat.agent) if idle else None
-        if key == seat.standing:
-            return
-        if seat.standing is not None:
-            self._idle.remove(seat.standing)
-        if key is not None:
-            self._idle.add(key)
-        seat.standing = key
+        if seat.standing:
+            if idle and seat.standing[0][2] == seat.idle_since:
+                return
+            self._step_out(seat)
+        if idle:
+            self._step_in(seat)
+
+    def _step_in(self, seat: Seat) -> None:
+        for lane in seat.lanes:
+            place = key(lane.queue.strategy, seat, *lane.penalties[seat.agent])
+            lane.idle.add(place)
+            seat.standing.append(place)
+            self._dirty[lane] = None
+
+    def _step_out(self, seat: Seat) -> None:
+        for lane, place in zip(seat.lanes, seat.standing, strict=True):
+            lane.idle.remove(place)
+        seat.standing = []
 
     def _free(self, seat: Seat, at: int, now: int, *, worked: bool) -> None:
         """The agent holds no call any more; `worked` says that he talked and may have to write it up."""
+        queue = self._queue_of_work(seat)
         caller = self.callers.get(seat.call)
-        if caller is not None and caller.agent == seat.agent and caller.stage is Stage.TALKING:
+        if caller is not None and caller.agent == seat.agent:
             caller.agent = ""
-        seat.call, seat.answered = "", False
+        self._attempts.pop(seat.call, None)
+        self._dialling.pop(seat.agent, None)
+        seat.call, seat.answered, seat.callback = "", False, 0
         seat.since = at
         if seat.removed:
-            del self.seats[seat.agent]
+            self._drop_seat(seat)
             return
         if worked:
             seat.idle_since = at
-            until = at + round(self.rules.wrap_up_time * SECOND)
+            until = at + round(queue.wrap_up_time * SECOND)
             if until > now and seat.intent is Intent.READY:
                 seat.wrap_up_until = until
                 heapq.heappush(self._deadlines, (until, _WRAP_UP, seat.agent))
                 self._note(WrapUpStarted(at, seat.agent, until))
         self._stand(seat)
 
+    def _queue_of_work(self, seat: Seat) -> Queue:
+        if seat.callback and seat.callback in self.tasks:
+            return self.rules.queue(self.tasks[seat.callback].queue)
+        return self.queue_of(seat.call)
+
+    def _mark_silent(self, seat: Seat, at: int) -> None:
+        if not seat.not_responding:
+            seat.not_responding = True
+            self._note(AgentNotResponding(at, seat.agent))
+
+    def _drop_seat(self, seat: Seat) -> None:
+        self._lanes.leave(seat.agent)
+        del self.seats[seat.agent]
+
+    # --- what becomes due
+
+    def _due_wrap_up(self, agent: str, due: int, now: int) -> None:
+        seat = self.seats.get(agent)
+        if seat is not None and seat.wrap_up_until == due:
+            self._end_wrap_up(seat, now)
+
     def _end_wrap_up(self, seat: Seat, at: int) -> None:
         seat.wrap_up_until = 0
-        seat.idle_since = at
-        seat.since = at
+        seat.idle_since = seat.since = at
         self._note(WrapUpEnded(at, seat.agent))
         self._stand(seat)
 
-    def _end_wait(self, call: CallId, now: int) -> None:
+    def _end_wait(self, call: CallId, due: int, now: int) -> None:
         caller = self.callers.get(call)
         if caller is None or caller.stage is not Stage.WAITING or not caller.attached:
             return
-        self._leave_line(caller)
+        if now < self._give_up_at(caller):
+            return  # he was moved to a queue where one may wait longer
+        self._leave_lane(caller)
+        self._release(caller, Release.TIMED_OUT, now)
+
+    def _release(self, caller: Caller, reason: Release, now: int) -> None:
         caller.stage, caller.since = Stage.RELEASED, now
-        self._note(CallReleased(now, call, Release.TIMED_OUT))
-        self._out.append(ReleaseCall(call, Release.TIMED_OUT))
+        self._note(CallReleased(now, caller.call, reason))
+        self._out.append(ReleaseCall(caller.call, reason))
+
+    def _due_overflow(self, call: CallId, due: int, now: int) -> None:
+        caller = self.callers.get(call)
+        if caller is None or caller.stage is not Stage.WAITING or not caller.attached:
+            return
+        queue = self.rules.queue(caller.queue)
+        if queue.overflow_to and queue.overflow_after and now >= self._overflow_at(caller):
+            self._leave_lane(caller)
+            self._overflow(caller, now)
+
+    def _overflow(self, caller: Caller, now: int) -> None:
+        """On to another queue, with the old place, or to an outside number."""
+        target = self.rules.queue(caller.queue).overflow_to
+        if target in self.rules.queues:
+            caller.queue = target
+            caller.rank = caller.place - self.rules.bonus(target, caller.caller)
+            self._note(CallMoved(now, caller.call, target))
+            self._set_wait_deadlines(caller)
+            self._wait(caller)
+        else:
+            caller.stage, caller.since = Stage.OUTSIDE, now
+            self._note(CallSentOutside(now, caller.call, target))
+            self._out.append(SendOutside(caller.call, target))
+
+    def _due_callback(self, name: str, due: int, now: int) -> None:
+        task = self.tasks.get(int(name))
+        if task is not None and task.state is State.DUE and task.not_before <= now:
+            self._await(task, now)
+
+    def _due_urgent(self, name: str, due: int, now: int) -> None:
+        task = self.tasks.get(int(name))
+        if task is not None and task.state is State.DUE:
+            self._dirty[self._lanes.home(self.rules.queue(task.queue).name)] = None
+
+    def _miss(self, name: str, due: int, now: int) -> None:
+        """The deadline has passed. An attempt that is on its way may still reach the citizen."""
+        task = self.tasks.get(int(name))
+        if task is not None and task.state is State.DUE:
+            self._close(task, State.MISSED)
+            self._note(CallbackMissed(now, task.id))
+
+    def _due_expected(self, name: str, due: int, now: int) -> None:
+        self._expected.clear()
+        self._all_dirty()
 
     def _give_up_at(self, caller: Caller) -> int:
-        return caller.queued_at + round(self.rules.longest_wait * SECOND)
+        return caller.queued_at + round(self.rules.queue(caller.queue).longest_wait * SECOND)
+
+    def _overflow_at(self, caller: Caller) -> int:
+        return caller.queued_at + round(self.rules.queue(caller.queue).overflow_after * SECOND)
 
     # --- small things
+
+    def _no_longer_expected(self, call: CallId) -> None:
+        if call in self._expected:
+            self._expected.discard(call)
+            if not self._expected:
+                self._all_dirty()
 
     def _caller(self, call: CallId, at: int) -> Caller:
         caller = self.callers.get(call)
@@ -509,8 +1092,12 @@ class Floor:
     def _seat(self, agent: str) -> Seat:
         seat = self.seats.get(agent)
         if seat is None:
-            seat = self.seats[agent] = Seat(agent)
+            self._lanes.join(agent)
+            seat = self.seats[agent] = Seat(agent, lanes=self._lanes.served_by(agent))
         return seat
+
+    def _all_dirty(self) -> None:
+        self._dirty.update(dict.fromkeys(self._lanes))
 
     def _note(self, fact: Fact) -> None:
         self._out.append(Record(fact))
@@ -520,21 +1107,62 @@ class Floor:
         return out
 
 
-_WRAP_UP, _LONGEST_WAIT, _SETTLE = "wrap-up", "longest-wait", "settle"
+def _next(lanes: Iterable[Lane]) -> Lane | None:
+    """Of the lanes that can pair somebody now, the one whose first caller has the smallest rank."""
+    able = (lane for lane in lanes if lane.waiting and lane.idle)
+    return min(able, key=lambda lane: lane.waiting[0], default=None)
+
+
+def _plain(seat: Seat) -> dict[str, Any]:
+    """A seat without the lanes, which follow from the rules."""
+    names = [field.name for field in fields(Seat) if field.name not in {"lanes", "standing"}]
+    return {name: getattr(seat, name) for name in names}
+
+
+def _put(memory: "OrderedDict[str, Any]", name: str, value: Any) -> None:
+    """Remember, and forget the oldest."""
+    memory.pop(name, None)
+    memory[name] = value
+    if len(memory) > _REMEMBERED:
+        memory.popitem(last=False)
+
 
 _SILENT_REASONS = {OfferReason.NO_ANSWER, OfferReason.REFUSED, OfferReason.UNREACHABLE}
 """Reasons after which the agent must say that he is there before he is offered another call."""
+
+_AGENT_SILENT = {"agent_no_answer", "agent_refused", "agent_unreachable"}
+
+_WRAP_UP, _LONGEST_WAIT, _OVERFLOW, _EXPECT = "wrap-up", "longest-wait", "overflow", "expect"
+_CALLBACK_DUE, _URGENT, _MISSED = "callback-due", "callback-urgent", "callback-missed"
+
+_DUE: dict[str, Callable[[Floor, str, int, int], None]] = {
+    _WRAP_UP: Floor._due_wrap_up,
+    _LONGEST_WAIT: Floor._end_wait,
+    _OVERFLOW: Floor._due_overflow,
+    _EXPECT: Floor._due_expected,
+    _CALLBACK_DUE: Floor._due_callback,
+    _URGENT: Floor._due_urgent,
+    _MISSED: Floor._miss,
+}
 
 _HANDLERS: dict[type, Callable[[Floor, Any, int], None]] = {
     CallArrived: Floor._call_arrived,
     CallQueued: Floor._call_queued,
     CallReturned: Floor._call_returned,
     CallDetached: Floor._call_detached,
+    CallReleased: Floor._call_released,
+    CallbackAsked: Floor._call_asked,
+    CallSentOutside: Floor._call_sent_outside,
     CallEnded: Floor._call_ended,
     OfferRinging: Floor._offer_ringing,
     OfferAnswered: Floor._offer_answered,
     OfferEnded: Floor._offer_ended,
     TalkEnded: Floor._talk_ended,
+    CallbackAdded: Floor._callback_added,
+    CallbackDialling: Floor._callback_dialling,
+    CallbackAnswered: Floor._callback_answered,
+    CallbackEnded: Floor._callback_ended,
+    CallbackCancelled: Floor._callback_cancelled,
     AgentAdded: Floor._agent_added,
     AgentRemoved: Floor._agent_removed,
     AgentReady: Floor._agent_ready,

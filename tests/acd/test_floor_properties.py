@@ -28,8 +28,9 @@ from acd.events import (
     PhoneUnreachable,
     TalkEnded,
 )
-from acd.floor import Floor, Rules, Stage
+from acd.floor import Floor, Stage
 from acd.model import SECOND, OfferReason, Party
+from acd.rules import DEFAULT, Queue, Rules
 from agents.model import Presence
 
 AGENTS = st.sampled_from(["1001", "1002", "1003"])
@@ -41,7 +42,7 @@ class Centre(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.floor = Floor(Rules(ring_time=15, wrap_up_time=5, longest_wait=120))
+        self.floor = Floor(Rules(queues={DEFAULT: Queue(longest_wait=120)}))
         self.now = 1_000 * SECOND
         self.linked = False
         self.ringing: dict[str, str] = {}  # agent -> call, as the phones see it
@@ -54,7 +55,7 @@ class Centre(RuleBasedStateMachine):
     def obey(self, commands: list[Command]) -> None:
         for command in commands:
             match command:
-                case Ring(call, agent, _):
+                case Ring(call, (agent,), _):
                     assert self.linked, "an offer without a link"
                     assert agent not in self.ringing, "an agent rings for two calls"
                     assert call not in self.ringing.values(), "a call rings at two agents"
