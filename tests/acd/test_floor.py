@@ -80,12 +80,16 @@ class Story:
         self.tell(AgentAdded(at, number), PhoneReachable(at, number), AgentReady(at, number))
 
     def caller(
-        self, call: str, second: float, *, number: str = "12345", caller: str = "", queue: str = DEFAULT
+        self,
+        call: str,
+        second: float,
+        *,
+        number: str = "12345",
+        caller: str = "",
+        queue: str = DEFAULT,
     ) -> list[Command]:
         at = round(second * SECOND)
-        return self.tell(
-            CallArrived(at, call, number, caller), CallQueued(at, call, "default")
-        )
+        return self.tell(CallArrived(at, call, number, caller), CallQueued(at, call, "default"))
 
     def presence(self, number: str) -> Presence:
         return self.floor.seats[number].presence()
@@ -313,7 +317,9 @@ def test_a_session_that_is_gone_is_offered_nothing_until_it_returns(story: Story
     story.tell(CallDetached(2 * SECOND, "a"))
     story.agent("1001", 3)
     assert story.floor.seats["1001"].call == ""
-    assert story.tell(CallReturned(4 * SECOND, "a", "default", SECOND)) == [Ring("a", ("1001",), 15.0)]
+    assert story.tell(CallReturned(4 * SECOND, "a", "default", SECOND)) == [
+        Ring("a", ("1001",), 15.0)
+    ]
 
 
 def test_a_removed_agent_finishes_his_talk(story: Story) -> None:

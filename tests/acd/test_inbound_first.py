@@ -1,0 +1,283 @@
+"""呼入优先 (R7), told like a diary: when a callback is placed, when it yields, and when it must not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from acd.commands import CancelAttempt, Command, CreateCallback, PlaceCallback, Ring, Yield
+from acd.events import (
+    AgentPaused,
+    CallArrived,
+    CallbackAdded,
+    CallbackAnswered,
+    CallbackAsked,
+    CallbackCancelled,
+    CallbackDialling,
+    CallbackEnded,
+    CallbackMerged,
+    CallbackMissed,
+    CallbackRaced,
+    CallbackUnreached,
+    CallbackYielded,
+    CallEnded,
+    CallQueued,
+    CallReleased,
+    OfferAnswered,
+    OfferMade,
+    TalkEnded,
+)
+from acd.model import SECOND, Party, Release
+from acd.rules import DEFAULT, Member, Queue, Rules
+from agents.model import Presence
+from tests.acd.test_floor import Story, deeds, one_queue
+
+CITIZEN = "+8613800000001"
+HOUR = 3600 * SECOND
+
+
+def task(number: int = 7, second: float = 0, latest: int = HOUR, **more: Any) -> CallbackAdded:
+    at = round(second * SECOND)
+    return CallbackAdded(at, number, f"+86138000000{number:02}", DEFAULT, at, latest, **more)
+
+
+def place(number: int = 7, agent: str = "1001", tries: int = 1) -> PlaceCallback:
+    attempt = f"hotline-c{number}.{tries}"
+    return PlaceCallback(number, attempt, agent, f"+86138000000{number:02}", DEFAULT)
+
+
+@pytest.fixture
+def story() -> Story:
+    return Story()
+
+
+def dialling(story: Story, number: int = 7, agent: str = "1001") -> None:
+    story.agent(agent)
+    assert story.tell(task(number)) == [place(number, agent)]
+    attempt = f"hotline-c{number}.1"
+    assert story.tell(CallbackDialling(SECOND, number, attempt, agent)) == []
+
+
+def test_an_idle_agent_is_used_for_a_due_callback(story: Story) -> None:
+    story.agent("1001")
+    assert story.tell(task()) == [place()]
+    assert story.presence("1001") is Presence.RINGING
+    story.tell(
+        CallbackDialling(SECOND, 7, "hotline-c7.1", "1001"),
+        CallbackAnswered(2 * SECOND, 7, "hotline-c7.1", "1001"),
+    )
+    assert story.presence("1001") is Presence.TALKING
+    story.tell(CallbackEnded(9 * SECOND, 7, "hotline-c7.1", "1001", hung_up_by=Party.CALLER))
+    assert story.floor.tasks == {}
+    assert story.presence("1001") is Presence.WRAP_UP
+
+
+def test_no_callback_while_a_citizen_waits(story: Story) -> None:
+    story.caller("a", 0)
+    story.tell(task())
+    story.agent("1001", 1)
+    assert story.floor.callers["a"].ringing == {"1001"}
+    story.agent("1002", 2)
+    assert story.floor.tasks[7].agent == "1002"
+
+
+@pytest.mark.parametrize("picked_up", [False, True])
+def test_an_unanswered_callback_yields_in_the_same_step(story: Story, picked_up: bool) -> None:
+    story.agent("1001")
+    story.tell(task())
+    if picked_up:
+        story.tell(CallbackDialling(SECOND, 7, "hotline-c7.1", "1001"))
+    assert story.caller("a", 2) == [Yield(7, "hotline-c7.1", "1001", "a", 15.0, False)]
+    assert story.floor.seats["1001"].call == "a"
+    found = story.floor.tasks[7]
+    assert (found.yields, found.attempts_left, found.agent) == (1, 3, "")
+
+
+def test_the_diary_says_that_it_yielded_and_to_whom(story: Story) -> None:
+    dialling(story)
+    entries = story.entries(
+        CallArrived(2 * SECOND, "a", "12345", ""), CallQueued(2 * SECOND, "a", DEFAULT)
+    )
+    assert CallbackYielded(2 * SECOND, 7, "hotline-c7.1", "1001", "a") in entries
+    assert OfferMade(2 * SECOND, "a", "1001") in entries
+
+
+def test_an_answered_callback_is_never_cut(story: Story) -> None:
+    dialling(story)
+    story.tell(CallbackAnswered(2 * SECOND, 7, "hotline-c7.1", "1001"))
+    assert story.caller("a", 3) == []
+    assert story.floor.ahead("a") == 0
+
+
+def test_an_idle_agent_spares_the_callback(story: Story) -> None:
+    dialling(story)
+    story.agent("1002", 1)
+    assert story.caller("a", 2) == [Ring("a", ("1002",), 15.0)]
+    assert story.floor.tasks[7].yields == 0
+
+
+def test_of_two_dialling_agents_only_the_one_with_the_later_deadline_yields(story: Story) -> None:
+    dialling(story, 7, "1001")
+    story.agent("1002")
+    story.tell(task(8, latest=2 * HOUR))
+    assert story.caller("a", 2) == [Yield(8, "hotline-c8.1", "1002", "a", 15.0, False)]
+    assert story.floor.seats["1001"].callback == 7
+
+
+def test_two_waiters_make_both_yield(story: Story) -> None:
+    dialling(story, 7, "1001")
+    story.agent("1002")
+    story.tell(task(8, latest=2 * HOUR))
+    story.caller("a", 2)
+    assert story.caller("b", 3) == [Yield(7, "hotline-c7.1", "1001", "b", 15.0, False)]
+
+
+def test_a_yielded_callback_is_placed_again_when_nobody_waits(story: Story) -> None:
+    dialling(story)
+    story.caller("a", 2)
+    assert story.tell(CallbackEnded(2 * SECOND, 7, "hotline-c7.1", "1001", "withdrawn")) == []
+    story.tell(OfferAnswered(4 * SECOND, "a", "1001"))
+    story.tell(TalkEnded(9 * SECOND, "a", "1001", Party.CALLER))
+    story.tell(CallEnded(9 * SECOND, "a", Party.CALLER))
+    assert deeds(story.until(14)) == [place(tries=2)]
+
+
+def test_the_cancel_and_the_answer_cross_on_the_wire(story: Story) -> None:
+    story.agent("1001")
+    story.tell(task(7, latest=2 * HOUR))
+    story.caller("a", 2)
+    story.tell(task(8, 2, latest=HOUR))
+    late = CallbackAnswered(2 * SECOND + 500, 7, "hotline-c7.1", "1001")
+    raced = CallbackRaced(2 * SECOND + 500, 7, "hotline-c7.1", "1001")
+    assert story.entries(late) == [raced]
+    story.agent("1002", 5)
+    assert story.floor.tasks[7].agent == "1002", "the citizen who heard his phone ring comes first"
+
+
+def test_a_callback_with_a_lost_deadline_is_listed(story: Story) -> None:
+    story.tell(task(7, latest=60 * SECOND))
+    assert [c.fact for c in story.until(60)] == [CallbackMissed(60 * SECOND, 7)]  # type: ignore[union-attr]
+    assert story.floor.tasks == {}
+
+
+def test_the_reserve_is_kept_until_the_deadline_is_near() -> None:
+    story = Story(one_queue(reserve=1, urgent_before=600))
+    story.agent("1001")
+    assert story.tell(task(7, latest=HOUR)) == []
+    assert deeds(story.until(2999)) == []
+    assert deeds(story.until(3000)) == [place()]
+
+
+def test_citizen_busy_is_an_attempt_and_the_next_one_waits_for_the_spacing(story: Story) -> None:
+    story.agent("1001")
+    story.tell(task(7, spacing=60 * SECOND, attempts=2))
+    assert story.tell(CallbackEnded(5 * SECOND, 7, "hotline-c7.1", "1001", "busy")) == []
+    assert deeds(story.until(64.9)) == []
+    assert deeds(story.until(65)) == [place(tries=2)]
+    entries = story.entries(CallbackEnded(70 * SECOND, 7, "hotline-c7.2", "1001", "no_answer"))
+    assert CallbackUnreached(70 * SECOND, 7) in entries
+
+
+def test_an_agent_who_does_not_pick_up_his_own_phone_costs_no_attempt(story: Story) -> None:
+    story.agent("1001")
+    story.tell(task())
+    story.tell(CallbackEnded(16 * SECOND, 7, "hotline-c7.1", "1001", "agent_no_answer"))
+    assert story.presence("1001") is Presence.NOT_RESPONDING
+    assert story.floor.tasks[7].attempts_left == 3
+
+
+def test_a_pause_withdraws_an_unanswered_attempt(story: Story) -> None:
+    dialling(story)
+    assert story.tell(AgentPaused(2 * SECOND, "1001", "用餐")) == [
+        CancelAttempt("hotline-c7.1", "1001")
+    ]
+
+
+def test_cancelling_a_task_hangs_up_what_is_not_answered(story: Story) -> None:
+    dialling(story)
+    assert story.tell(CallbackCancelled(2 * SECOND, 7, "by hand")) == [
+        CancelAttempt("hotline-c7.1", "1001")
+    ]
+    assert story.floor.tasks == {}
+    assert story.presence("1001") is Presence.READY
+
+
+def test_the_preferred_agent_is_taken_when_idle(story: Story) -> None:
+    story.agent("1001", 0)
+    story.agent("1002", 1)
+    assert story.tell(task(7, 2, agent="1002")) == [place(agent="1002")]
+
+
+def test_callbacks_wait_without_a_way_out(story: Story) -> None:
+    story.floor.outbound = False
+    story.agent("1001")
+    assert story.tell(task()) == []
+
+
+# --- lost callers (漏接回拨)
+
+
+def test_who_gives_up_is_called_back_once(story: Story) -> None:
+    story.caller("a", 1, caller=CITIZEN)
+    wanted = CreateCallback(CITIZEN, DEFAULT, 9 * SECOND + 24 * HOUR, "lost", "a")
+    assert story.tell(CallEnded(9 * SECOND, "a", Party.CALLER)) == [wanted]
+    story.tell(CallbackAdded(9 * SECOND, 1, CITIZEN, DEFAULT, 9 * SECOND, 24 * HOUR, origin="a"))
+    story.caller("b", 20, caller=CITIZEN)
+    merged = story.entries(CallEnded(29 * SECOND, "b", Party.CALLER))
+    assert CallbackMerged(29 * SECOND, 1, "b") in merged
+
+
+def test_who_is_answered_after_all_needs_no_callback(story: Story) -> None:
+    story.tell(CallbackAdded(0, 1, CITIZEN, DEFAULT, 0, 24 * HOUR, origin="x"))
+    story.caller("b", 20, caller=CITIZEN)
+    story.agent("1001", 21)
+    entries = story.entries(OfferAnswered(22 * SECOND, "b", "1001"))
+    assert CallbackCancelled(22 * SECOND, 1, "answered") in entries
+
+
+def test_a_blocked_caller_is_not_called_back(story: Story) -> None:
+    story.tell(CallArrived(SECOND, "a", "12345", CITIZEN))
+    story.tell(CallReleased(2 * SECOND, "a", Release.BLOCKED))
+    assert story.tell(CallEnded(3 * SECOND, "a", Party.SYSTEM)) == []
+
+
+def test_a_withheld_number_cannot_be_called_back(story: Story) -> None:
+    story.caller("a", 1)
+    assert story.tell(CallEnded(9 * SECOND, "a", Party.CALLER)) == []
+
+
+def test_a_caller_who_asks_for_it_is_called_in_his_turn(story: Story) -> None:
+    story.caller("a", 1, caller=CITIZEN)
+    story.caller("b", 2)
+    [wanted] = story.tell(CallbackAsked(5 * SECOND, "a"))
+    assert isinstance(wanted, CreateCallback)
+    assert wanted.place == SECOND
+    added = CallbackAdded(
+        5 * SECOND, 3, CITIZEN, DEFAULT, 0, 24 * HOUR, origin="a", place=wanted.place
+    )
+    story.tell(CallEnded(6 * SECOND, "a", Party.CALLER), added)
+    story.agent("1001", 7)
+    assert story.floor.tasks[3].agent == "1001", "he was first, and still is"
+    assert story.floor.callers["b"].ringing == set()
+
+
+def test_a_kept_place_does_not_yield(story: Story) -> None:
+    story.tell(CallbackAdded(0, 3, CITIZEN, DEFAULT, 0, 24 * HOUR, place=SECOND))
+    story.agent("1001", 2)
+    assert story.caller("b", 3) == []
+
+
+# --- queues
+
+
+@pytest.mark.parametrize(
+    "use", [lambda s: s.caller("a", 1, queue="tax"), lambda s: s.tell(task(7))]
+)
+def test_only_members_serve_a_queue(use: Callable[[Story], list[Command]]) -> None:
+    queues = {DEFAULT: Queue(), "tax": Queue("tax")}
+    members = (Member("1002", "tax"), Member("1002", DEFAULT))
+    story = Story(Rules(queues=queues, members=members))
+    story.agent("1001")
+    assert use(story) == []
+    story.agent("1002", 2)
+    assert story.floor.seats["1002"].call != ""
