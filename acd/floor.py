@@ -21,6 +21,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
 from enum import IntEnum
+from itertools import islice
 from typing import Any
 
 from acd.callback import AGENT_SIDE, Book, State, Task
@@ -562,10 +563,13 @@ class Floor:
         caller.ringing.discard(fact.agent)
         if caller.stage is Stage.RINGING and not caller.ringing:
             caller.stage, caller.since = Stage.WAITING, fact.at
+            # One who has hung up is offered to nobody in the moment until his own end is told.
+            caller.attached = caller.attached and fact.reason is not OfferReason.CALLER_GONE
             if caller.attached:
                 self._wait(caller)
-            if now >= self._give_up_at(caller):
-                self._end_wait(fact.call, 0, now)
+            # What became due while a phone rang for him is done now.
+            self._end_wait(fact.call, 0, now)
+            self._due_overflow(fact.call, 0, now)
 
     def _talk_ended(self, fact: TalkEnded, now: int) -> None:
         seat = self.seats.get(fact.agent)
@@ -609,7 +613,9 @@ class Floor:
     def _wait_in_turn(self, task: Task) -> None:
         """A kept place: the task stands in the lane where its caller stood."""
         lane = self._lanes.home(self.rules.queue(task.queue).name)
-        lane.waiting.add((task.place, f"#{task.id}"))
+        place = (task.place, f"#{task.id}")
+        if place not in lane.waiting:
+            lane.waiting.add(place)
         self._dirty[lane] = None
 
     def _callback_dialling(self, fact: CallbackDialling, now: int) -> None:
@@ -805,12 +811,10 @@ class Floor:
             lanes, self._dirty = list(self._dirty), {}
             while (lane := _next(lanes)) is not None:
                 self._pair(lane, now)
-            for lane in lanes:
-                if lane.waiting:
-                    self._yield_to(lane, now)
+            while self._dialling and self._yield_one(lanes, now):
+                pass
             if self.outbound:
-                for queue in dict.fromkeys(lane.queue.name for lane in lanes):
-                    self._place_callbacks(queue, now)
+                self._place_callbacks({lane.queue.name for lane in lanes}, now)
 
     def _pair(self, lane: Lane, now: int) -> None:
         """Offer the first of the lane to the first idle agent, or to the one whom he knows."""
@@ -853,18 +857,23 @@ class Floor:
 
     # --- inbound first (R7)
 
-    def _yield_to(self, lane: Lane, now: int) -> None:
-        """Citizens wait in this lane and nobody is idle: unanswered callbacks of its agents yield, one a citizen."""
-        while self._dialling:
+    def _yield_one(self, lanes: list[Lane], now: int) -> bool:
+        """The citizen who waits the longest gets the agent whose unanswered callback can wait the longest, if any."""
+        waiting = [
+            (rank, waiter, lane)
+            for lane in lanes
+            for rank, waiter in islice((one for one in lane.waiting if one[1][0] != "#"), 1)
+        ]
+        for _, waiter, lane in sorted(waiting, key=lambda one: one[:2]):
             able = [
                 self.tasks[task]
                 for agent, task in self._dialling.items()
                 if agent in lane.penalties and not self.tasks[task].place
             ]
-            waiter = next((name for _, name in lane.waiting if not name.startswith("#")), None)
-            if not able or waiter is None:
-                return
-            self._yield(max(able, key=lambda task: (task.latest, task.id)), waiter, now)
+            if able:
+                self._yield(max(able, key=lambda task: (task.latest, task.id)), waiter, now)
+                return True
+        return False
 
     def _yield(self, task: Task, waiter: CallId, now: int) -> None:
         caller, seat = self.callers[waiter], self.seats[task.agent]
@@ -880,20 +889,25 @@ class Floor:
         )
         self._await(task, now)
 
-    def _place_callbacks(self, queue: str, now: int) -> None:
+    def _place_callbacks(self, queues: Iterable[str], now: int) -> None:
         """Use idle agents for due callbacks, as far as no citizen waits and the reserve remains."""
-        rules = self.rules.queue(queue)
-        lane = self._lanes.home(queue)
-        while self._book.due(queue) and lane.idle and not self._lanes.waiting(queue):
-            spare = len(lane.idle) > rules.reserve
-            for number in self._book.candidates(queue):
-                task = self.tasks[number]
-                if spare or task.urgent(now, rules.urgent_before):
-                    self._book.remove(task)
-                    self._place(task, self._first_idle(lane, task.prefers), now)
-                    break
-            else:
+        while True:
+            able = [task for queue in queues if (task := self._next_task(queue, now)) is not None]
+            if not able:
                 return
+            task = min(able, key=Task.order)
+            self._book.remove(task)
+            lane = self._lanes.home(self.rules.queue(task.queue).name)
+            self._place(task, self._first_idle(lane, task.prefers), now)
+
+    def _next_task(self, queue: str, now: int) -> Task | None:
+        """The due task of this queue that an idle agent may be used for now."""
+        rules, lane = self.rules.queue(queue), self._lanes.home(queue)
+        if not lane.idle or not self._book.due(queue) or self._lanes.waiting(queue):
+            return None
+        spare = len(lane.idle) > rules.reserve
+        tasks = (self.tasks[number] for number in self._book.candidates(queue))
+        return next((task for task in tasks if spare or task.urgent(now, rules.urgent_before)), None)
 
     def _place(self, task: Task, seat: Seat, now: int) -> None:
         task.tries += 1
@@ -931,14 +945,15 @@ class Floor:
             seat = self.seats[agent]
             if lane in seat.lanes:
                 continue
-            idle = bool(seat.standing)
-            self._step_out(seat)
+            if seat.standing:
+                self._step_out(seat)
             seat.lanes.append(lane)
-            if idle:
-                self._step_in(seat)
+            self._stand(seat)
 
     def _leave_lane(self, caller: Caller) -> None:
-        self._lane_of(caller).waiting.discard((caller.rank, caller.call))
+        lane = self._lane_of(caller)
+        lane.waiting.discard((caller.rank, caller.call))
+        self._dirty[lane] = None  # with nobody waiting, callbacks may be placed
 
     def _stand(self, seat: Seat) -> None:
         """Put the agent among the idle of all his lanes, or take him out, as his presence says."""

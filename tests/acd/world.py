@@ -1,0 +1,436 @@
+"""A world that does to the floor whatever Asterisk, agents, citizens and supervisors may do, in any order.
+
+It is driven by a seed, and checks the floor's promises after every single fact. Agents' phones and legs are modelled
+as Asterisk would report them; facts may come late or twice. At random points the floor is made anew of its snapshot,
+and from there on both decide side by side.
+"""
+
+import json
+import random
+from collections import defaultdict
+from dataclasses import replace
+
+from acd.callback import State
+from acd.commands import (
+    CancelAttempt,
+    Command,
+    CreateCallback,
+    PlaceCallback,
+    Record,
+    ReleaseCall,
+    Ring,
+    SendOutside,
+    StopRinging,
+    Yield,
+)
+from acd.events import (
+    AgentAdded,
+    AgentOut,
+    AgentPaused,
+    AgentReady,
+    AgentRemoved,
+    CallArrived,
+    CallbackAdded,
+    CallbackAnswered,
+    CallbackAsked,
+    CallbackCancelled,
+    CallbackDialling,
+    CallbackEnded,
+    CallDetached,
+    CallEnded,
+    CallQueued,
+    CallReturned,
+    CallSentOutside,
+    Fact,
+    LinkLost,
+    LinkRestored,
+    OfferAnswered,
+    OfferEnded,
+    OfferRinging,
+    OwnCallEnded,
+    OwnCallStarted,
+    PhoneReachable,
+    PhoneUnreachable,
+    TalkEnded,
+)
+from acd.floor import Floor, Stage
+from acd.model import SECOND, OfferReason, Party
+from acd.rules import DEFAULT, Flag, Member, Number, Queue, Rules, Strategy
+from agents.model import Presence
+from metrics.fold import record_of
+
+AGENTS = ("1001", "1002", "1003", "1004")
+CITIZENS = ("", "+8613800000001", "+8613800000002", "+8613800000003")
+NUMBERS = ("12345", "12346", "8890")
+FAILURES = ("busy", "no_answer", "refused", "unreachable", "agent_no_answer", "agent_hung_up", "withdrawn")
+
+
+def some_rules(rng: random.Random) -> Rules:
+    """Rules that use everything there is."""
+    queues = {
+        DEFAULT: Queue(
+            strategy=rng.choice(list(Strategy)),
+            together=2,
+            longest_wait=120,
+            reserve=rng.choice([0, 0, 1]),
+            urgent_before=60,
+            redial_for=rng.choice([0, 60]),
+            sticky_for=rng.choice([0, 300]),
+            stay_on_line=rng.random() < 0.3,
+            call_back_within=600,
+        ),
+        "tax": Queue(
+            "tax",
+            skills={"tax": 2},
+            priority=rng.choice([0, 1]),
+            longest_queue=rng.choice([0, 2]),
+            overflow_to=rng.choice([DEFAULT, "0411000"]),
+            overflow_after=30,
+            longest_wait=90,
+            wrap_up_time=0,
+        ),
+    }
+    members = (
+        Member("1001", DEFAULT),
+        Member("1002", DEFAULT, rng.choice([0, 1])),
+        Member("1003", DEFAULT),
+        Member("1002", "tax"),
+        Member("1003", "tax", 1),
+        Member("1004", "tax"),
+    )
+    return Rules(
+        queues=queues,
+        numbers={"12346": Number("12346", "tax"), "8890": Number("8890", DEFAULT, "en")},
+        members=members if rng.random() < 0.7 else members[3:],
+        skills={"1002": {"tax": 2}, "1003": {"tax": 3, "en": 1}, "1004": {"tax": 1}},
+        flags={CITIZENS[3]: Flag(CITIZENS[3], priority=2)},
+    )
+
+
+class World:
+    """One history. `run` it; an AssertionError names what was broken."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.now = 1_000_000 * SECOND
+        self.rules = some_rules(self.rng)
+        self.floor = Floor(self.rules, outbound=True)
+        self.shadow: Floor | None = None
+        self.linked = False
+        self.rings: dict[str, str] = {}  # agent -> the call his phone rings for
+        self.talks: dict[str, str] = {}  # agent -> the call he talks in
+        self.attempts: dict[str, tuple[int, str]] = {}  # attempt that exists -> (task, agent)
+        self.answered: set[str] = set()  # attempts the citizen has picked up
+        self.cancelled: set[str] = set()
+        self.gone: set[str] = set()
+        self.next_call = 0
+        self.next_task = 0
+        self.diary: dict[str, list[Fact]] = defaultdict(list)
+
+    def run(self, steps: int) -> None:
+        self.tell(LinkRestored(self.now))
+        self.linked = True
+        for agent in AGENTS[: self.rng.randint(1, 4)]:
+            for kind in (AgentAdded, PhoneReachable, AgentReady):
+                self.tell(kind(self.now, agent))
+        doings = [method for name, method in sorted(vars(World).items()) if name.startswith("do_")]
+        for _ in range(steps):
+            self.now += self.rng.choice([0, 1000, SECOND, SECOND, 5 * SECOND, 40 * SECOND])
+            self.tick()
+            self.rng.choice(doings)(self)
+            if self.rng.random() < 0.03:
+                plain = json.loads(json.dumps(self.floor.snapshot()))
+                self.shadow = Floor.restore(plain, self.rules, self.now, outbound=True)
+        self.everybody_leaves()
+
+    # --- the floor and its commands
+
+    def tell(self, fact: Fact) -> None:
+        commands = self.floor.handle(fact, self.now)
+        if self.shadow is not None:
+            mirrored = self.shadow.handle(fact, self.now)
+            assert mirrored == commands, f"a snapshot changed a decision: {mirrored} != {commands}"
+        self.obey(commands)
+
+    def tick(self) -> None:
+        commands = self.floor.tick(self.now)
+        if self.shadow is not None:
+            mirrored = self.shadow.tick(self.now)
+            assert sorted(map(repr, mirrored)) == sorted(map(repr, commands)), f"{mirrored} != {commands}"
+        self.obey(commands)
+
+    def obey(self, commands: list[Command]) -> None:
+        later: list[Fact] = []
+        for command in commands:
+            match command:
+                case Record(fact):
+                    self.diary[getattr(fact, "call", "")].append(fact)
+                case Ring(call, agents, _):
+                    for agent in agents:
+                        self.check_offer(call, agent)
+                case Yield(task, cancel, agent, call, _, _):
+                    assert cancel not in self.answered or cancel in self.cancelled, "an answered callback was cut"
+                    self.check_yield(task, agent)
+                    self.rings.pop(agent, None)
+                    self.cancelled.add(cancel)
+                    self.check_offer(call, agent)
+                case PlaceCallback(task, attempt, agent, _, queue):
+                    assert self.linked, "a callback without a link"
+                    assert agent not in self.rings, "an agent rings for two"
+                    assert agent not in self.talks
+                    self.attempts[attempt] = (task, agent)
+                    self.rings[agent] = attempt
+                case CancelAttempt(attempt, agent):
+                    assert attempt not in self.answered, "an answered callback was cut"
+                    self.cancelled.add(attempt)
+                    if self.floor.seats[agent].call != attempt:
+                        del self.rings[agent]  # the floor counts on it, and may ring him for another at once
+                    if attempt in self.attempts:
+                        task, _ = self.attempts.pop(attempt)
+                        later.append(CallbackEnded(self.now, task, attempt, agent, "withdrawn"))
+                case StopRinging(call, agent):
+                    assert self.rings.get(agent) == call
+                case CreateCallback(number, queue, latest, reason, origin, place):
+                    self.next_task += 1
+                    later.append(
+                        CallbackAdded(
+                            self.now,
+                            self.next_task,
+                            number,
+                            queue,
+                            self.now,
+                            latest,
+                            spacing=30 * SECOND,
+                            reason=reason,
+                            origin=origin,
+                            place=place,
+                        )
+                    )
+                case ReleaseCall() | SendOutside():
+                    pass
+        self.check_floor()
+        for fact in later:
+            if isinstance(fact, CallbackEnded) and self.rings.get(fact.agent) == fact.call:
+                del self.rings[fact.agent]
+            self.tell(fact)
+
+    # --- promises
+
+    def check_offer(self, call: str, agent: str) -> None:
+        assert self.linked, "an offer without a link"
+        assert call not in self.gone, "an offer of a call that has ended"
+        assert agent not in self.rings, "an agent rings for two calls"
+        assert agent not in self.talks, "a talking agent is rung"
+        caller = self.floor.callers[call]
+        for other in self.floor.callers.values():
+            if other.stage is Stage.WAITING and other.attached and other.rank < caller.rank:
+                lane = self.floor._lane_of(other)
+                assert agent not in lane.penalties, "a caller whom this agent serves was passed over"
+        self.rings[agent] = call
+
+    def check_yield(self, task: int, agent: str) -> None:
+        found = self.floor.tasks.get(task)  # none: its deadline had passed, and it is listed as missed
+        assert found is None or found.place == 0, "a kept place yielded"
+
+    def check_floor(self) -> None:
+        held = [(seat.call, seat.agent) for seat in self.floor.seats.values() if seat.call]
+        for call, agent in held:
+            assert self.rings.get(agent, self.talks.get(agent)) == call, "the floor and the phones disagree"
+        offers_stop = not self.linked or self.floor._expected
+        for lane in self.floor._lanes:
+            people = [name for _, name in lane.waiting if not name.startswith("#")]
+            if offers_stop:
+                continue
+            assert not (lane.waiting and lane.idle), "somebody waits while somebody idles"
+            if people:
+                dialling = [
+                    task.agent
+                    for task in self.floor.tasks.values()
+                    if task.state is State.DIALLING and not task.place and task.agent in lane.penalties
+                ]
+                assert not dialling, "a callback did not yield"
+        if not offers_stop:
+            for queue in self.rules.queues:
+                assert self.floor._next_task(queue, self.now) is None, "a due callback was left lying"
+        for seat in self.floor.seats.values():
+            idle = seat.presence() is Presence.READY and not seat.removed
+            assert len(seat.standing) == (len(seat.lanes) if idle else 0), "presence and line disagree"
+
+    # --- what may happen
+
+    def do_citizen_waits(self) -> None:
+        self.next_call += 1
+        call = f"hotline-1.{self.next_call}"
+        number = self.rng.choice(NUMBERS)
+        self.tell(CallArrived(self.now, call, number, self.rng.choice(CITIZENS)))
+        if self.rng.random() < 0.9:
+            line = self.rules.numbers.get(number)
+            self.tell(CallQueued(self.now, call, line.queue if line is not None else DEFAULT))
+
+    do_another_citizen_waits = do_citizen_waits
+
+    def do_citizen_hangs_up(self) -> None:
+        if self.floor.callers:
+            self.end(self.rng.choice(sorted(self.floor.callers)))
+
+    def end(self, call: str, by: Party = Party.CALLER) -> None:
+        untold = []
+        for phones, fact in (
+            (self.rings, lambda agent: OfferEnded(self.now, call, agent, OfferReason.CALLER_GONE)),
+            (self.talks, lambda agent: TalkEnded(self.now, call, agent, by)),
+        ):
+            for agent in [agent for agent, held in phones.items() if held == call]:
+                if self.rng.random() < 0.7:
+                    del phones[agent]
+                    self.tell(fact(agent))
+                else:
+                    untold.append((phones, agent))  # its own end was lost: the caller's says enough
+        for phones, agent in untold:
+            del phones[agent]
+        self.gone.add(call)
+        self.tell(CallEnded(self.now, call, by))
+
+    def do_session_breaks_and_returns(self) -> None:
+        for call, caller in sorted(self.floor.callers.items()):
+            if caller.stage is Stage.WAITING and self.rng.random() < 0.5:
+                self.tell(CallDetached(self.now, call))
+                if self.rng.random() < 0.8:
+                    self.tell(CallReturned(self.now, call, caller.queue, caller.queued_at))
+                return
+
+    def do_caller_asks_to_be_called_back(self) -> None:
+        for call, caller in sorted(self.floor.callers.items()):
+            if caller.stage is Stage.WAITING:
+                self.tell(CallbackAsked(self.now, call))
+                if self.floor.callers[call].asked:
+                    self.end(call)
+                return
+
+    def do_phone_rings(self) -> None:
+        for agent, call in sorted(self.rings.items()):
+            if call not in self.attempts:
+                self.tell(OfferRinging(self.now, call, agent))
+            elif call not in self.cancelled:
+                self.tell(CallbackDialling(self.now, self.attempts[call][0], call, agent))
+
+    def do_somebody_picks_up(self) -> None:
+        if not self.rings:
+            return
+        agent = self.rng.choice(sorted(self.rings))
+        call = self.rings[agent]
+        if call in self.attempts:
+            self.answered.add(call)
+            self.talks[agent] = self.rings.pop(agent)
+            self.tell(CallbackAnswered(self.now, self.attempts[call][0], call, agent))
+            return
+        others = [other for other, ringing in self.rings.items() if ringing == call and other != agent]
+        self.talks[agent] = self.rings.pop(agent)
+        self.tell(OfferAnswered(self.now, call, agent))
+        for other in others:
+            del self.rings[other]
+            self.tell(OfferEnded(self.now, call, other, OfferReason.WITHDRAWN))
+
+    do_somebody_else_picks_up = do_somebody_picks_up
+
+    def do_leg_ends(self) -> None:
+        if not self.rings:
+            return
+        agent = self.rng.choice(sorted(self.rings))
+        call = self.rings.pop(agent)
+        if call in self.attempts:
+            task, _ = self.attempts.pop(call)
+            self.tell(CallbackEnded(self.now, task, call, agent, self.rng.choice(FAILURES)))
+        else:
+            self.tell(OfferEnded(self.now, call, agent, self.rng.choice(list(OfferReason))))
+
+    def do_talk_ends(self) -> None:
+        if not self.talks:
+            return
+        agent = self.rng.choice(sorted(self.talks))
+        call = self.talks.pop(agent)
+        if call in self.attempts:
+            task, _ = self.attempts.pop(call)
+            self.tell(CallbackEnded(self.now, task, call, agent, hung_up_by=Party.CALLER))
+        else:
+            self.tell(TalkEnded(self.now, call, agent, Party.AGENT))
+            self.end(call, self.rng.choice(list(Party)))
+
+    def do_cancel_and_answer_cross(self) -> None:
+        for attempt in sorted(self.cancelled & set(self.attempts)):
+            task, agent = self.attempts.pop(attempt)
+            if self.rng.random() < 0.5:
+                self.tell(CallbackAnswered(self.now, task, attempt, agent))
+            self.tell(CallbackEnded(self.now, task, attempt, agent, "withdrawn"))
+
+    def do_task_comes(self) -> None:
+        self.next_task += 1
+        self.tell(
+            CallbackAdded(
+                self.now,
+                self.next_task,
+                self.rng.choice(CITIZENS[1:]),
+                self.rng.choice([DEFAULT, "tax"]),
+                self.now + self.rng.choice([0, 0, 20 * SECOND]),
+                self.now + self.rng.choice([30, 90, 600]) * SECOND,
+                attempts=self.rng.choice([1, 3]),
+                spacing=self.rng.choice([0, 20 * SECOND]),
+                agent=self.rng.choice(["", "1002"]),
+            )
+        )
+
+    def do_task_is_cancelled(self) -> None:
+        if self.floor.tasks and self.rng.random() < 0.3:
+            task = self.rng.choice(sorted(self.floor.tasks))
+            self.tell(CallbackCancelled(self.now, task, "by hand"))
+
+    def do_something_at_an_agent(self) -> None:
+        agent = self.rng.choice(AGENTS)
+        kind = self.rng.choice(
+            [AgentOut, AgentReady, AgentReady, AgentReady, PhoneUnreachable, PhoneReachable]
+            + [PhoneReachable, OwnCallStarted, OwnCallEnded, OwnCallEnded, AgentAdded, AgentRemoved]
+        )
+        self.tell(kind(self.now, agent))
+
+    def do_agent_pauses_and_returns(self) -> None:
+        agent = self.rng.choice(AGENTS)
+        self.tell(AgentPaused(self.now, agent, "用餐"))
+        self.tell(AgentReady(self.now, agent))
+
+    def do_everybody_comes(self) -> None:
+        for agent in AGENTS:
+            for kind in (AgentAdded, PhoneReachable, OwnCallEnded, AgentReady):
+                self.tell(kind(self.now, agent))
+
+    def do_link(self) -> None:
+        if self.rng.random() < 0.3:
+            self.linked = not self.linked
+            self.tell((LinkRestored if self.linked else LinkLost)(self.now))
+
+    def do_rules_change(self) -> None:
+        if self.rng.random() < 0.2:
+            old = self.rules.queues[DEFAULT]
+            queues = {**self.rules.queues, DEFAULT: replace(old, reserve=1 - min(1, old.reserve))}
+            self.rules = replace(self.rules, queues=queues)
+            commands = self.floor.configure(self.rules, self.now)
+            if self.shadow is not None:
+                assert self.shadow.configure(self.rules, self.now) == commands
+            self.obey(commands)
+
+    def do_outside_answers(self) -> None:
+        for call, caller in sorted(self.floor.callers.items()):
+            if caller.stage is Stage.OUTSIDE:
+                self.tell(CallSentOutside(self.now, call, "0411000", answered=True))
+                return
+
+    # --- the end
+
+    def everybody_leaves(self) -> None:
+        for call in sorted(self.floor.callers):
+            self.now += 1000
+            self.end(call)
+        assert self.floor.callers == {}
+        for call, facts in self.diary.items():
+            if any(isinstance(fact, CallArrived) for fact in facts):
+                record = record_of(facts)
+                assert record is not None
+                assert record.outcome is not None, f"{call} ended in no outcome"
