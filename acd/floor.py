@@ -907,7 +907,9 @@ class Floor:
             return None
         spare = len(lane.idle) > rules.reserve
         tasks = (self.tasks[number] for number in self._book.candidates(queue))
-        return next((task for task in tasks if spare or task.urgent(now, rules.urgent_before)), None)
+        return next(
+            (task for task in tasks if spare or task.urgent(now, rules.urgent_before)), None
+        )
 
     def _place(self, task: Task, seat: Seat, now: int) -> None:
         task.tries += 1

@@ -36,7 +36,7 @@ from acd.events import (
 )
 from acd.floor import Floor, Stage
 from acd.model import SECOND, OfferReason, Party, Release
-from acd.rules import DEFAULT, Flag, Member, Number, Queue, Rules, Strategy
+from acd.rules import DEFAULT, Queue, Rules
 from agents.model import Presence
 
 

@@ -62,7 +62,15 @@ from metrics.fold import record_of
 AGENTS = ("1001", "1002", "1003", "1004")
 CITIZENS = ("", "+8613800000001", "+8613800000002", "+8613800000003")
 NUMBERS = ("12345", "12346", "8890")
-FAILURES = ("busy", "no_answer", "refused", "unreachable", "agent_no_answer", "agent_hung_up", "withdrawn")
+FAILURES = (
+    "busy",
+    "no_answer",
+    "refused",
+    "unreachable",
+    "agent_no_answer",
+    "agent_hung_up",
+    "withdrawn",
+)
 
 
 def some_rules(rng: random.Random) -> Rules:
@@ -156,7 +164,9 @@ class World:
         commands = self.floor.tick(self.now)
         if self.shadow is not None:
             mirrored = self.shadow.tick(self.now)
-            assert sorted(map(repr, mirrored)) == sorted(map(repr, commands)), f"{mirrored} != {commands}"
+            assert sorted(map(repr, mirrored)) == sorted(map(repr, commands)), (
+                f"{mirrored} != {commands}"
+            )
         self.obey(commands)
 
     def obey(self, commands: list[Command]) -> None:
@@ -169,13 +179,19 @@ class World:
                     for agent in agents:
                         self.check_offer(call, agent)
                 case Yield(task, cancel, agent, call, _, _):
-                    assert cancel not in self.answered or cancel in self.cancelled, "an answered callback was cut"
-                    self.check_yield(task, agent)
+                    assert cancel not in self.answered or cancel in self.cancelled, (
+                        "an answered callback was cut"
+                    )
+                    self.check_yield(task, agent, call)
                     self.rings.pop(agent, None)
                     self.cancelled.add(cancel)
                     self.check_offer(call, agent)
                 case PlaceCallback(task, attempt, agent, _, queue):
                     assert self.linked, "a callback without a link"
+                    kept = self.floor.tasks[task].place
+                    assert kept or not self.floor._lanes.waiting(queue), (
+                        "placed while its queue waits"
+                    )
                     assert agent not in self.rings, "an agent rings for two"
                     assert agent not in self.talks
                     self.attempts[attempt] = (task, agent)
@@ -184,7 +200,9 @@ class World:
                     assert attempt not in self.answered, "an answered callback was cut"
                     self.cancelled.add(attempt)
                     if self.floor.seats[agent].call != attempt:
-                        del self.rings[agent]  # the floor counts on it, and may ring him for another at once
+                        del self.rings[
+                            agent
+                        ]  # the floor counts on it, and may ring him for another at once
                     if attempt in self.attempts:
                         task, _ = self.attempts.pop(attempt)
                         later.append(CallbackEnded(self.now, task, attempt, agent, "withdrawn"))
@@ -225,17 +243,27 @@ class World:
         for other in self.floor.callers.values():
             if other.stage is Stage.WAITING and other.attached and other.rank < caller.rank:
                 lane = self.floor._lane_of(other)
-                assert agent not in lane.penalties, "a caller whom this agent serves was passed over"
+                assert agent not in lane.penalties, (
+                    "a caller whom this agent serves was passed over"
+                )
         self.rings[agent] = call
 
-    def check_yield(self, task: int, agent: str) -> None:
-        found = self.floor.tasks.get(task)  # none: its deadline had passed, and it is listed as missed
+    def check_yield(self, task: int, agent: str, call: str) -> None:
+        found = self.floor.tasks.get(
+            task
+        )  # none: its deadline had passed, and it is listed as missed
         assert found is None or found.place == 0, "a kept place yielded"
+        lane = self.floor._lane_of(self.floor.callers[call])
+        for other in self.floor.tasks.values():
+            if other.state is State.DIALLING and not other.place and other.agent in lane.penalties:
+                assert found is None or other.latest <= found.latest, "the nearer deadline yielded"
 
     def check_floor(self) -> None:
         held = [(seat.call, seat.agent) for seat in self.floor.seats.values() if seat.call]
         for call, agent in held:
-            assert self.rings.get(agent, self.talks.get(agent)) == call, "the floor and the phones disagree"
+            assert self.rings.get(agent, self.talks.get(agent)) == call, (
+                "the floor and the phones disagree"
+            )
         offers_stop = not self.linked or self.floor._expected
         for lane in self.floor._lanes:
             people = [name for _, name in lane.waiting if not name.startswith("#")]
@@ -246,15 +274,21 @@ class World:
                 dialling = [
                     task.agent
                     for task in self.floor.tasks.values()
-                    if task.state is State.DIALLING and not task.place and task.agent in lane.penalties
+                    if task.state is State.DIALLING
+                    and not task.place
+                    and task.agent in lane.penalties
                 ]
                 assert not dialling, "a callback did not yield"
         if not offers_stop:
             for queue in self.rules.queues:
-                assert self.floor._next_task(queue, self.now) is None, "a due callback was left lying"
+                assert self.floor._next_task(queue, self.now) is None, (
+                    "a due callback was left lying"
+                )
         for seat in self.floor.seats.values():
             idle = seat.presence() is Presence.READY and not seat.removed
-            assert len(seat.standing) == (len(seat.lanes) if idle else 0), "presence and line disagree"
+            assert len(seat.standing) == (len(seat.lanes) if idle else 0), (
+                "presence and line disagree"
+            )
 
     # --- what may happen
 
@@ -323,7 +357,9 @@ class World:
             self.talks[agent] = self.rings.pop(agent)
             self.tell(CallbackAnswered(self.now, self.attempts[call][0], call, agent))
             return
-        others = [other for other, ringing in self.rings.items() if ringing == call and other != agent]
+        others = [
+            other for other, ringing in self.rings.items() if ringing == call and other != agent
+        ]
         self.talks[agent] = self.rings.pop(agent)
         self.tell(OfferAnswered(self.now, call, agent))
         for other in others:
