@@ -72,6 +72,12 @@ FAILURES = (
     "withdrawn",
 )
 
+_AT_AN_AGENT = (
+    *(AgentReady, AgentReady, AgentReady, AgentOut, AgentAdded, AgentRemoved),
+    *(PhoneReachable, PhoneReachable, PhoneUnreachable),
+    *(OwnCallStarted, OwnCallEnded, OwnCallEnded),
+)
+
 
 def some_rules(rng: random.Random) -> Rules:
     """Rules that use everything there is."""
@@ -421,10 +427,7 @@ class World:
 
     def do_something_at_an_agent(self) -> None:
         agent = self.rng.choice(AGENTS)
-        kind = self.rng.choice(
-            [AgentOut, AgentReady, AgentReady, AgentReady, PhoneUnreachable, PhoneReachable]
-            + [PhoneReachable, OwnCallStarted, OwnCallEnded, OwnCallEnded, AgentAdded, AgentRemoved]
-        )
+        kind = self.rng.choice(_AT_AN_AGENT)
         self.tell(kind(self.now, agent))
 
     def do_agent_pauses_and_returns(self) -> None:
