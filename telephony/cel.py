@@ -10,7 +10,6 @@ and that a phone never rang at all.
 
 import csv
 import json
-from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +38,7 @@ FALLBACK = "fallback"
 """The dialplan's own CEL event: the fallback queue takes the call."""
 
 _COLUMNS = 12
+_TOGETHER = SECOND // 20
 _DISORDER = 5 * SECOND
 _LONGEST_LINE = 65_536
 _REFUSED = {17, 21}
@@ -254,13 +254,17 @@ def _missing_leg(call_id: CallId, call: _Call, leg: _Leg, diary: "_Diary") -> It
     first = leg.started_at - SAME if leg.started_at else 0
     last = (leg.ended_at or leg.last_at) + SAME if leg.ended_at else 1 << 62
     # Each known fact stands for one leg only: the same agent may have been rung twice for one call.
-    rang = diary.take(OfferRinging, call_id, leg.agent, first, last)
-    answered = diary.take(OfferAnswered, call_id, leg.agent, first, last)
-    unanswered = diary.take(OfferEnded, call_id, leg.agent, first, last)
-    talked = diary.take(TalkEnded, call_id, leg.agent, first, last)
-    reason = _reason(leg)
+    begun, done = leg.started_at or leg.last_at, leg.ended_at or leg.last_at
+    rang = diary.take(OfferRinging, call_id, leg.agent, first, last, near=begun)
+    answered = diary.take(
+        OfferAnswered, call_id, leg.agent, first, last, near=leg.answered_at or begun
+    )
+    unanswered = diary.take(OfferEnded, call_id, leg.agent, first, last, near=done)
+    talked = diary.take(TalkEnded, call_id, leg.agent, first, last, near=done)
+    reason = _reason(leg, call)
     was_answered = bool(leg.answered_at) or answered
-    if not rang and leg.started_at and (was_answered or (leg.ended_at and reason in _RANG)):
+    told = rang or unanswered or not leg.started_at
+    if not told and (was_answered or (leg.ended_at and reason in _RANG)):
         yield OfferRinging(leg.started_at, call_id, leg.agent, estimated=True)
     if leg.answered_at and not answered:
         yield OfferAnswered(leg.answered_at, call_id, leg.agent)
@@ -292,14 +296,17 @@ def _is_caller(source: str, call: _Call) -> bool:
     return bool(source) and (source == call.channel or endpoint(source) == TRUNK)
 
 
-def _reason(leg: _Leg) -> OfferReason:
+def _reason(leg: _Leg, call: _Call) -> OfferReason:
     if leg.cause == _ELSEWHERE:
         return OfferReason.WITHDRAWN
     if leg.source == leg.channel:
         if leg.cause in _REFUSED:
             return OfferReason.REFUSED
         return OfferReason.NO_ANSWER if leg.cause == _NO_ANSWER else OfferReason.UNREACHABLE
-    return OfferReason.CALLER_GONE if leg.cause == _NORMAL else OfferReason.NO_ANSWER
+    together = call.ended_at and abs(call.ended_at - leg.ended_at) < _TOGETHER
+    if leg.cause == _NORMAL or (together and _is_caller(call.source, call)):
+        return OfferReason.CALLER_GONE
+    return OfferReason.NO_ANSWER
 
 
 class _Diary:
@@ -344,13 +351,15 @@ class _Diary:
     def _add(self, fact: Fact, call: CallId, agent: str) -> None:
         self._facts.setdefault((type(fact), call, agent), []).append(fact.at)
 
-    def take(self, kind: type[Fact], call: CallId, agent: str, first: int, last: int) -> bool:
-        """Use up the last known fact of this kind between two moments; False when there is none."""
+    def take(
+        self, kind: type[Fact], call: CallId, agent: str, first: int, last: int, *, near: int
+    ) -> bool:
+        """Use up the known fact of this kind between two moments that is nearest to a third; False without any."""
         times = self._facts.get((kind, call, agent), [])
-        found = bisect_right(times, last) - 1
-        if found < 0 or times[found] < first:
+        between = [at for at in times if first <= at <= last]
+        if not between:
             return False
-        del times[found]
+        times.remove(min(between, key=lambda at: abs(at - near)))
         return True
 
     def close(self, call: CallId, now: int, added: Iterable[Fact]) -> Iterator[Fact]:
