@@ -1,0 +1,86 @@
+"""`make bench`, or `python -m bench [--quick] [--json FILE]`: prints a table to paste into the README."""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from bench.figures import table
+from bench.measure import QUICK, Plan, Results, lines, measure
+from hotline.programs import ProgramError, find_asterisk
+from hotline.settings import SettingsError
+
+_QUIET = 0.5
+
+
+def main() -> int:
+    """Run the bench. Status 0 when everything was measured, whatever the figures; 1 when it could not be."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one short round: a look, not figures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all values to FILE")
+    arguments = parser.parse_args()
+    plan = QUICK if arguments.quick else Plan()
+    load = os.getloadavg()[0]
+    began = time.monotonic()
+    try:
+        print(f"{machine()}\nload at the start: {load:.2f}", flush=True)
+        if load > _QUIET:
+            print(
+                "warning: other programs use this machine now; the figures will be worse and less certain",
+                flush=True,
+            )
+        results = asyncio.run(measure(plan, lambda said: print(_clock(began), said, flush=True)))
+    except (ProgramError, SettingsError, OSError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    rows = lines(results)
+    print(f"\n{machine()}; load {load:.2f} at the start, {os.getloadavg()[0]:.2f} at the end;")
+    print(
+        f"{plan.rounds} rounds of each side in turn, medians; "
+        f"others kept {_others(results):.1f} processors busy meanwhile\n"
+    )
+    print(table(rows))
+    if arguments.json:
+        written = {
+            "machine": machine(),
+            "load": load,
+            "plan": asdict(plan),
+            "results": asdict(results),
+        }
+        arguments.json.write_text(json.dumps(written, indent=1) + "\n")
+    return 0
+
+
+def machine() -> str:
+    """Processors, their model, and the versions of what was measured."""
+    model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    name = model[1].strip() if model else platform.machine()
+    # It says its version with status 99.
+    said = subprocess.run(["sipp", "-v"], capture_output=True, text=True, check=False).stdout
+    sipp = re.search(r"v([0-9.]+)", said)
+    return (
+        f"{os.cpu_count()} × {name}, Asterisk {find_asterisk().version}, "
+        f"SIPp {sipp[1] if sipp else '?'}, Python {platform.python_version()}"
+    )
+
+
+def _others(results: Results) -> float:
+    found = [
+        one.others for sides in results.load.values() for side in sides.values() for one in side
+    ]
+    return sum(found) / len(found)
+
+
+def _clock(began: float) -> str:
+    return f"[{time.monotonic() - began:4.0f} s]"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
