@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -9,6 +10,7 @@ from structlog.testing import capture_logs
 
 from acd.events import CallArrived, CallDetached, CallQueued, CallReturned, Fact, OfferEnded
 from acd.model import SECOND, OfferReason, Release
+from ivr.line import Line
 from ivr.server import Server, serve
 from ivr.session import CallSession, Pace
 from tests.fakes.asterisk_agi import PATIENCE, FakeCall, close_all, connect
@@ -633,3 +635,20 @@ class TestFeatureCodes:
             await ended(server)
         assert asked
         assert {line["log_level"] for line in logs} <= {"info", "debug"}
+
+
+async def test_a_half_open_connection_is_found_by_the_kernel(
+    server: Server, desk: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    opened = server._opened
+
+    def look(line: Line) -> None:
+        sock = line._transport.get_extra_info("socket")
+        seen.append(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        seen.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE))
+        opened(line)
+
+    monkeypatch.setattr(server, "_opened", look)
+    await waiting(server, desk)
+    assert seen == [1, 60]
