@@ -233,7 +233,7 @@ async def test_readers_use_indexes(engine: AsyncEngine, tmp_path: Path) -> None:
     async with engine.connect() as connection:
         for sql, parameters in asked:
             plan = await connection.exec_driver_sql("EXPLAIN QUERY PLAN " + sql, parameters)
-            plans.append(" | ".join(row[3] for row in plan))
+            plans.append(" | ".join(str(row.detail) for row in plan))
     for sql, plan_ in zip([sql for sql, _ in asked], plans, strict=True):
         assert "SCAN diary" not in plan_, (sql, plan_)
     by_call = [plan_ for plan_ in plans if "diary_call (call=?)" in plan_]
