@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from acd.commands import Command, Record, ReleaseCall, Ring, StopRinging
-from acd.events import Fact, OfferEnded
+from acd.events import CallDetached, Fact, OfferEnded
 from acd.floor import Floor
 from acd.model import SECOND, CallId, OfferReason, Release
 
@@ -125,6 +125,8 @@ class Desk:
             case Ring(call, agent, ring_for):
                 session = self._sessions.get(call)
                 if session is None:
+                    # Out of the line first: a caller who only lost his offer would be offered again, for ever.
+                    self._facts.append(CallDetached(self._clock(), call))
                     ended = OfferEnded(self._clock(), call, agent, OfferReason.CALLER_GONE)
                     self._facts.append(ended)
                 else:
