@@ -38,6 +38,7 @@ FALLBACK = "fallback"
 """The dialplan's own CEL event: the fallback queue takes the call."""
 
 _COLUMNS = 12
+_NEVER = 1 << 62
 _TOGETHER = SECOND // 20
 _DISORDER = 5 * SECOND
 _LONGEST_LINE = 65_536
@@ -252,8 +253,16 @@ def _missing(call_id: CallId, call: _Call, diary: "_Diary") -> Iterator[Fact]:
 
 def _missing_leg(call_id: CallId, call: _Call, leg: _Leg, diary: "_Diary") -> Iterator[Fact]:
     first = leg.started_at - SAME if leg.started_at else 0
-    last = (leg.ended_at or leg.last_at) + SAME if leg.ended_at else 1 << 62
+    last = leg.ended_at + SAME if leg.ended_at else _NEVER
     # Each known fact stands for one leg only: the same agent may have been rung twice for one call.
+    others = [
+        other.started_at
+        for other in call.legs.values()
+        if other.agent == leg.agent and other is not leg
+    ]
+    if any(at <= leg.started_at for at in others):
+        first = leg.started_at
+    last = min([last, *(at for at in others if at > leg.started_at)])
     begun, done = leg.started_at or leg.last_at, leg.ended_at or leg.last_at
     rang = diary.take(OfferRinging, call_id, leg.agent, first, last, near=begun)
     answered = diary.take(
@@ -261,19 +270,20 @@ def _missing_leg(call_id: CallId, call: _Call, leg: _Leg, diary: "_Diary") -> It
     )
     unanswered = diary.take(OfferEnded, call_id, leg.agent, first, last, near=done)
     talked = diary.take(TalkEnded, call_id, leg.agent, first, last, near=done)
-    reason = _reason(leg, call)
-    was_answered = bool(leg.answered_at) or answered
-    told = rang or unanswered or not leg.started_at
-    if not told and (was_answered or (leg.ended_at and reason in _RANG)):
+    # Of a phone that never rang only AMI knows.
+    reason = unanswered.reason if isinstance(unanswered, OfferEnded) else _reason(leg, call)
+    was_answered = bool(leg.answered_at) or answered is not None
+    may_have_rung = was_answered or ((leg.ended_at or unanswered is not None) and reason in _RANG)
+    if rang is None and leg.started_at and may_have_rung:
         yield OfferRinging(leg.started_at, call_id, leg.agent, estimated=True)
-    if leg.answered_at and not answered:
+    if leg.answered_at and answered is None:
         yield OfferAnswered(leg.answered_at, call_id, leg.agent)
     if not leg.ended_at:
         return
     if was_answered:
-        if not talked:
+        if talked is None:
             yield TalkEnded(leg.ended_at, call_id, leg.agent, _talk_ended_by(call, leg))
-    elif not unanswered:
+    elif unanswered is None:
         yield OfferEnded(leg.ended_at, call_id, leg.agent, reason)
 
 
@@ -318,7 +328,7 @@ class _Diary:
         self.overflowed: set[CallId] = set()
         self.ended: set[CallId] = set()
         self.answerers: set[str] = set()
-        self._facts: dict[tuple[type[Fact], CallId, str], list[int]] = {}
+        self._facts: dict[tuple[type[Fact], CallId, str], list[Fact]] = {}
         self._open: dict[CallId, dict[str, bool]] = {}
         for fact in sorted(known, key=lambda fact: fact.at):
             call = getattr(fact, "call", "")
@@ -349,18 +359,19 @@ class _Diary:
                 self._add(fact, call, agent)
 
     def _add(self, fact: Fact, call: CallId, agent: str) -> None:
-        self._facts.setdefault((type(fact), call, agent), []).append(fact.at)
+        self._facts.setdefault((type(fact), call, agent), []).append(fact)
 
     def take(
         self, kind: type[Fact], call: CallId, agent: str, first: int, last: int, *, near: int
-    ) -> bool:
-        """Use up the known fact of this kind between two moments that is nearest to a third; False without any."""
-        times = self._facts.get((kind, call, agent), [])
-        between = [at for at in times if first <= at <= last]
+    ) -> Fact | None:
+        """Use up the known fact of this kind between two moments that is nearest to a third."""
+        facts = self._facts.get((kind, call, agent), [])
+        between = [fact for fact in facts if first <= fact.at <= last]
         if not between:
-            return False
-        times.remove(min(between, key=lambda at: abs(at - near)))
-        return True
+            return None
+        nearest = min(between, key=lambda fact: abs(fact.at - near))
+        facts.remove(nearest)
+        return nearest
 
     def close(self, call: CallId, now: int, added: Iterable[Fact]) -> Iterator[Fact]:
         """End a call that vanished without a trace, and whoever it held."""
