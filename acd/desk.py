@@ -48,20 +48,26 @@ class Desk:
         self._stop_ringing = stop_ringing
         self._clock = clock
         self._sessions: dict[CallId, Session] = {}
-        self._facts: deque[Fact] = deque()
+        self._facts: deque[tuple[Fact, bool]] = deque()
         self._working = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: int | None = None
 
-    def post(self, fact: Fact) -> None:
-        """Take a fact. Never raises: what goes wrong with one fact is logged and concerns no other."""
-        self._facts.append(fact)
+    def post(self, *facts: Fact) -> None:
+        """Take facts. Several at once are of one moment: nothing is decided before the last of them.
+
+        Never raises: what goes wrong with one fact is logged and concerns no other.
+        """
+        if not facts:
+            return
+        self._facts.extend((fact, True) for fact in facts[:-1])
+        self._facts.append((facts[-1], False))
         if self._working:
             return
         self._working = True
         try:
             while self._facts:
-                self._handle(self._facts.popleft())
+                self._handle(*self._facts.popleft())
         finally:
             self._working = False
         self._set_timer()
@@ -94,7 +100,7 @@ class Desk:
         self._timer_at = None
         self._carry_out(self.floor.tick(self._clock()))
         while self._facts:
-            self._handle(self._facts.popleft())
+            self._handle(*self._facts.popleft())
         self._set_timer()
 
     def close(self) -> None:
@@ -103,9 +109,9 @@ class Desk:
             self._timer.cancel()
             self._timer = None
 
-    def _handle(self, fact: Fact) -> None:
+    def _handle(self, fact: Fact, more: bool) -> None:
         try:
-            commands = self.floor.handle(fact, self._clock())
+            commands = self.floor.handle(fact, self._clock(), more=more)
         except Exception:
             log.exception("floor.failed", fact=type(fact).__name__)
             return
@@ -126,9 +132,9 @@ class Desk:
                 session = self._sessions.get(call)
                 if session is None:
                     # Out of the line first: a caller who only lost his offer would be offered again, for ever.
-                    self._facts.append(CallDetached(self._clock(), call))
-                    ended = OfferEnded(self._clock(), call, agent, OfferReason.CALLER_GONE)
-                    self._facts.append(ended)
+                    now = self._clock()
+                    ended = OfferEnded(now, call, agent, OfferReason.CALLER_GONE)
+                    self._facts.extend([(CallDetached(now, call), True), (ended, False)])
                 else:
                     session.ring(agent, ring_for)
             case StopRinging(call, agent):

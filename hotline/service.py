@@ -160,8 +160,7 @@ class Controller:
         self.bus.tell(_as_json(fact))
 
     def _hear(self, message: Any) -> None:
-        for fact in self.calls.fold(message):
-            self.desk.post(fact)
+        self.desk.post(*self.calls.fold(message))
 
     async def _wish(self, number: str, action: str, reason: str = "") -> str:
         """Carry out what an agent asked for on his phone, or somebody for him; `unknown` without such an agent."""

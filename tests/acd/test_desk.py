@@ -87,3 +87,19 @@ async def test_an_offer_that_fails_after_the_session_has_left_is_not_made_again_
     desk.post(CallEnded(T, CALL, Party.CALLER))
     assert CALL not in desk.floor.callers
     desk.close()
+
+
+async def test_facts_of_one_moment_are_known_before_anything_is_decided() -> None:
+    # One manager event ends the offer and the call: the dead call must not be offered once more in between.
+    book = Book()
+    desk = _desk(book, "1001")
+    _queue(desk, CALL)
+    waiting = _queue(desk, OTHER)
+    desk.post(OfferRinging(T, CALL, "1001"))
+    desk.post(
+        OfferEnded(T, CALL, "1001", OfferReason.CALLER_GONE), CallEnded(T, CALL, Party.CALLER)
+    )
+    offers = [fact.call for fact in book if isinstance(fact, OfferMade)]
+    assert offers == [CALL, OTHER]
+    assert waiting.told == ["ring 1001 15"]
+    desk.close()

@@ -139,14 +139,34 @@ async def test_giving_up_while_it_rings_frees_the_agent_for_the_next(
     gone, stays = await queued(centre, phones, "13900004201", "13900004202")
     rings = await agent.until_rings(1, 5)
     await asyncio.sleep(0.5)
-    agent.answer_after = 0.3
     await gone.hang_up()
     await rings.until_ended(1)
+    agent.answer_after = 0.3
     await stays.until_hears(agent.tone, 3)
     assert [offer.peer for offer in agent.offers] == ["13900004201", "13900004202"]
     row = await centre.call("13900004201")
     assert (row["outcome"], row["hung_up_by"]) == ("abandoned_ringing", "caller")
     assert not centre.facts(AgentNotResponding, call=row["id"])
+
+
+async def test_a_hang_up_and_an_answer_that_cross_stop_nobody(
+    centre: Centre, phones: Phones
+) -> None:
+    for turn in range(3):
+        agent = await centre.agent(phones, "1001", answer_after=None)
+        gone, stays = await queued(centre, phones, f"139000043{turn}1", f"139000043{turn}2")
+        rings = await agent.until_rings(1, 5)
+        await asyncio.sleep(0.1 * turn)
+        agent.answer_after = 0
+        await gone.hang_up()
+        await rings.until_ended(2)
+        await stays.until_hears(agent.tone, 4)
+        await stays.hang_up()
+        await centre.call(f"139000043{turn}1")
+        await agent.sign_out()
+        agent.rang_twice = (
+            False  # the phone may hear of the next call before it knows that its 200 came too late
+        )
 
 
 async def test_one_agent_and_many_callers_never_two_offers_at_once(
