@@ -316,7 +316,8 @@ async def stop_asterisk(
     if running(program) is None:
         return
     if leave_calls:
-        await asterisk_cli(settings, asterisk, "core stop gracefully")
+        # The console would wait for the last call too.
+        await asterisk_cli(settings, asterisk, "core stop gracefully", within=1.0)
         return
     await asterisk_cli(settings, asterisk, "core stop now")
     await ended(program, within)
