@@ -2,18 +2,19 @@
 
 import argparse
 import asyncio
-import json
 import os
 import platform
 import re
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
+from statistics import median
+
+import orjson
 
 from bench.figures import table
-from bench.measure import QUICK, Plan, Results, lines, measure
+from bench.measure import NAMES, QUICK, Plan, Results, lines, measure
 from hotline.programs import ProgramError, find_asterisk
 from hotline.settings import SettingsError
 
@@ -25,6 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round: a look, not figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all values to FILE")
+    parser.add_argument("--only", choices=NAMES, nargs="+", default=NAMES, help="some measurements")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else Plan()
     load = os.getloadavg()[0]
@@ -36,25 +38,19 @@ def main() -> int:
                 "warning: other programs use this machine now; the figures will be worse and less certain",
                 flush=True,
             )
-        results = asyncio.run(measure(plan, lambda said: print(_clock(began), said, flush=True)))
+        results = asyncio.run(
+            measure(plan, arguments.only, lambda said: print(_clock(began), said, flush=True))
+        )
     except (ProgramError, SettingsError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    rows = lines(results)
-    print(f"\n{machine()}; load {load:.2f} at the start, {os.getloadavg()[0]:.2f} at the end;")
-    print(
-        f"{plan.rounds} rounds of each side in turn, medians; "
-        f"others kept {_others(results):.1f} processors busy meanwhile\n"
-    )
-    print(table(rows))
+    print(f"\n{machine()}")
+    print(f"{plan.rounds} rounds of each side in turn; {_company(load, results)}\n")
+    print(table(lines(results)))
     if arguments.json:
-        written = {
-            "machine": machine(),
-            "load": load,
-            "plan": asdict(plan),
-            "results": asdict(results),
-        }
-        arguments.json.write_text(json.dumps(written, indent=1) + "\n")
+        written = {"machine": machine(), "load": load, "plan": plan, "results": results}
+        options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
+        arguments.json.write_bytes(orjson.dumps(written, option=options))
     return 0
 
 
@@ -71,11 +67,12 @@ def machine() -> str:
     )
 
 
-def _others(results: Results) -> float:
-    found = [
-        one.others for sides in results.load.values() for side in sides.values() for one in side
-    ]
-    return sum(found) / len(found)
+def _company(load: float, results: Results) -> str:
+    """How alone the bench was on this machine."""
+    said = f"load {load:.2f} at the start"
+    if results.others:
+        said += f", other programs kept {median(results.others):.1f} processors busy meanwhile"
+    return said
 
 
 def _clock(began: float) -> str:

@@ -1,7 +1,8 @@
 """The four measurements, each in rounds that alternate between app_queue and Hotline, and the table that they make.
 
 backlog  4 agents, more callers than they can take: from an agent's BYE to the next INVITE at the same agent.
-idle     4 agents, one caller at a time: from a caller's ACK to the INVITE at an agent, less the greeting's length.
+idle     4 agents, one caller at a time: from the end of the greeting in the caller's ear (his last packet of it and
+         its 20 ms) to the INVITE at an agent.
 load     200 agents, talks of a second, 40 and 80 new calls a second, recorded: processor time for each call.
 waiting  300 callers on music, nobody ready: processor time while nothing else happens.
 """
@@ -10,7 +11,7 @@ import asyncio
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Protocol
@@ -19,6 +20,7 @@ from bench.figures import Line, gaps, milliseconds, percentile
 from bench.phone import Phones
 from bench.side import AGENTS, APP_QUEUE, GREETING, HOTLINE, PASSWORD, SIDES, Centre
 
+NAMES = ("backlog", "idle", "load", "waiting")
 RATES = (40, 80)
 WAITING = 300
 _TALK = 1.0
@@ -40,13 +42,11 @@ QUICK = Plan(rounds=1, backlog_calls=44, idle_calls=15, load_calls=240, waiting_
 
 @dataclass(slots=True)
 class Load:
-    """What one round of calls cost: milliseconds of processor time for each call, by program."""
+    """What one round of calls cost: seconds of processor time for each call, by program."""
 
     calls: int
     failed: int
     cost: dict[str, float]
-    others: float
-    """Processors that other programs of this machine kept busy meanwhile."""
 
 
 @dataclass(slots=True)
@@ -61,17 +61,24 @@ class Results:
     waiting: dict[str, list[dict[str, float]]] = field(default_factory=lambda: defaultdict(list))
     recorder: list[float] = field(default_factory=list)
     """Seconds of the recorder's processor time for each recording."""
+    others: list[float] = field(default_factory=list)
+    """Processors that other programs kept busy, round by round of `load` and `waiting`."""
     failed: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Calls of the other measurements that went wrong."""
 
 
-async def measure(plan: Plan, say: Callable[[str], None]) -> Results:
-    """Run everything. `say` hears a line for each step. Raises `ProgramError`."""
+async def measure(plan: Plan, only: Collection[str], say: Callable[[str], None]) -> Results:
+    """Run the measurements named in `only`. `say` hears a line for each step. Raises `ProgramError`."""
     results = Results()
     chance = random.Random(12345)
     async with Centre() as centre, Phones(centre.exchange) as phones:
-        steps: list[Step] = [_backlog, _idle, *(_load_of(rate) for rate in RATES), _waiting]
-        for step in steps:
+        steps: list[tuple[str, Step]] = [
+            ("backlog", _backlog),
+            ("idle", _idle),
+            *(("load", _load_of(rate)) for rate in RATES),
+            ("waiting", _waiting),
+        ]
+        for step in [step for name, step in steps if name in only]:
             for number in range(1, plan.rounds + 1):
                 for side in SIDES:
                     phones.marks.clear()
@@ -89,10 +96,10 @@ async def _backlog(
     served: set[str] = set()
 
     def talk(agent: str) -> float:
-        # Each agent's first talk lasts until all callers wait. After that no two talks are of one length, so that
-        # nothing falls into step with app_queue's look once a second.
+        # Each agent's first talk lasts until all callers wait. After that lengths are spread over a whole second,
+        # so that they neither favour nor burden app_queue, which looks once a second.
         if agent in served:
-            return chance.uniform(0.4, 1.0)
+            return chance.uniform(0.5, 1.5)
         served.add(agent)
         return 5.0
 
@@ -123,11 +130,9 @@ async def _idle(
             # Not in step with anything that happens once a second.
             await asyncio.sleep(0.05 + 0.03 * (index % 7))
         await _quiet(centre)
-    began = {mark.caller: mark.moment for mark in phones.times("ack")}
+    over = {mark.caller: mark.moment for mark in phones.times("greeted") if mark.moment}
     found = [
-        mark.moment - began[mark.caller] - GREETING
-        for mark in phones.times("invite")
-        if mark.caller in began
+        mark.moment - over[mark.caller] for mark in phones.times("invite") if mark.caller in over
     ]
     results.failed[side] += plan.idle_calls - len(found) + _odd(phones)
     results.idle[side] += found
@@ -144,10 +149,6 @@ def _load_of(rate: int) -> "Step":
         _chance: random.Random,
     ) -> str:
         phones.talk = lambda _agent: _TALK
-        recorded = side == HOTLINE and rate == RATES[-1] and not results.recorder
-        if recorded:
-            centre.empty_spool()
-        started = await centre.record_all() if recorded else 0.0
         async with centre.side(side, ready=len(AGENTS)) as number:
             # What the start leaves behind is over.
             await asyncio.sleep(1)
@@ -159,21 +160,18 @@ def _load_of(rate: int) -> "Step":
             after, took = centre.cpu(), time.monotonic() - since
         answered = len(phones.times("answered"))
         failed = max(plan.load_calls - calls.successful, plan.load_calls - answered) + _odd(phones)
-        spent = {name: after[name] - before[name] for name in after}
-        others = spent.pop("all") - sum(spent.values())
-        one = Load(
-            plan.load_calls,
-            failed,
-            {name: seconds / plan.load_calls for name, seconds in spent.items()},
-            max(others / took, 0.0),
-        )
+        cost = {name: (after[name] - before[name]) / plan.load_calls for name in after}
+        results.others.append(_others(before, after, took))
+        one = Load(plan.load_calls, failed, cost)
         results.load[rate][side].append(one)
-        if recorded:
-            results.recorder.append((await centre.record_all() - started) / plan.load_calls)
+        if side == HOTLINE and rate == RATES[-1]:
+            # The second time there is nothing to do: what its start costs.
+            spent, start = await centre.record_all(), await centre.record_all()
+            results.recorder.append((spent - start) / plan.load_calls)
         return (
             f"{rate} calls/s, Asterisk {milliseconds(one.cost['asterisk'])} a call, "
             f"controller {milliseconds(one.cost['controller'])}, {failed} failed, "
-            f"others kept {one.others:.1f} processors busy"
+            f"others kept {results.others[-1]:.1f} processors busy"
         )
 
     return load
@@ -206,6 +204,7 @@ async def _waiting(
     results.failed[side] += WAITING - min(there, callers.result().successful)
     share = {name: (after[name] - before[name]) / took for name in after}
     results.waiting[side].append(share)
+    results.others.append(_others(before, after, took))
     return (
         f"{there} callers wait, Asterisk {share['asterisk']:.1%} of a processor, "
         f"controller {share['controller']:.1%}"
@@ -235,17 +234,23 @@ def _odd(phones: Phones) -> int:
     return phones.clashes + len(phones.refused)
 
 
+def _others(before: dict[str, float], after: dict[str, float], took: float) -> float:
+    """How many processors were busy with programs that are not ours."""
+    spent = {name: after[name] - before[name] for name in after}
+    return max(2 * spent["all"] - sum(spent.values()), 0.0) / took
+
+
 async def _quiet(centre: Centre) -> None:
     """Wait until the last call is over."""
     deadline = time.monotonic() + 30
-    while await centre.channels() and time.monotonic() < deadline:
-        await asyncio.sleep(0.2)  # noqa: ASYNC110 Asterisk has no event for it
+    while await centre.channels() and time.monotonic() < deadline:  # noqa: ASYNC110 another process
+        await asyncio.sleep(0.2)
 
 
 async def _until(true: Callable[[], bool], within: float) -> None:
     deadline = time.monotonic() + within
-    while not true() and time.monotonic() < deadline:
-        await asyncio.sleep(0.01)  # noqa: ASYNC110 simple, and nothing is timed by it
+    while not true() and time.monotonic() < deadline:  # noqa: ASYNC110 nothing is timed by it
+        await asyncio.sleep(0.01)
 
 
 # --- the table
@@ -253,54 +258,73 @@ async def _until(true: Callable[[], bool], within: float) -> None:
 
 def lines(results: Results) -> list[Line]:
     """Lay out what was measured, and what the hotline promises of it."""
-    return [*_times(results), *_costs(results), *_waits(results)]
-
-
-def _times(results: Results) -> list[Line]:
-    def p95(found: list[float]) -> float:
-        return percentile(found, 95)
-
-    def p99(found: list[float]) -> float:
-        return percentile(found, 99)
-
     rows = []
-    slow, fast = results.backlog[APP_QUEUE], results.backlog[HOTLINE]
-    ratio = median(slow) / median(fast)
-    for name, of, wanted, holds in (
-        ("median", median, "≤ 15 ms, and 40 × shorter", median(fast) <= 0.015 and ratio >= 40),
-        ("p95", p95, "", None),
-        ("p99", p99, "≤ 60 ms", percentile(fast, 99) <= 0.060),
-    ):
-        rows.append(
-            Line(
-                f"backlog, 4 agents: hang-up → next INVITE, {name}",
-                milliseconds(of(slow)),
-                milliseconds(of(fast)),
-                f"{of(slow) / of(fast):.0f} × shorter",
-                wanted,
-                holds,
-            )
-        )
-    slow, fast = results.idle[APP_QUEUE], results.idle[HOTLINE]
-    for name, of, wanted, holds in (
-        ("median", median, "no slower", median(fast) <= median(slow)),
-        ("p95", p95, "", None),
-        ("p99", p99, "", None),
-    ):
-        rows.append(
-            Line(
-                f"idle agent: greeting over → INVITE, {name}",
-                milliseconds(of(slow)),
-                milliseconds(of(fast)),
-                f"{of(fast) / of(slow):.2f}",
-                wanted,
-                holds,
-            )
-        )
-    return rows
+    if results.backlog:
+        rows += _backlog_lines(results)
+    if results.idle:
+        rows += _idle_lines(results)
+    rows += _load_lines(results)
+    if results.waiting:
+        rows += _waiting_lines(results)
+    failed = [results.failed[side] for side in SIDES]
+    return [
+        *rows,
+        Line(
+            "calls that failed in the other measurements",
+            str(failed[0]),
+            str(failed[1]),
+            "",
+            "none",
+            not failed[1],
+        ),
+    ]
 
 
-def _costs(results: Results) -> list[Line]:
+def _backlog_lines(results: Results) -> list[Line]:
+    name = "backlog, 4 agents: hang-up → next INVITE"
+    queue, ours = (_percentiles(results.backlog[side]) for side in SIDES)
+    ratio = {key: queue[key] / ours[key] for key in ours}
+    promises = {
+        "median": ("≤ 15 ms, and 40 × shorter", ours["median"] <= 0.015 and ratio["median"] >= 40),
+        "p99": ("≤ 60 ms", ours["p99"] <= 0.060),
+    }
+    return [
+        Line(
+            f"{name}, {key}",
+            milliseconds(queue[key]),
+            milliseconds(ours[key]),
+            f"{ratio[key]:.0f} × shorter",
+            *promises.get(key, ()),
+        )
+        for key in ours
+    ]
+
+
+def _idle_lines(results: Results) -> list[Line]:
+    name = "idle agent: greeting over → INVITE"
+    queue, ours = (_percentiles(results.idle[side]) for side in SIDES)
+    promises = {"median": ("no slower", ours["median"] <= queue["median"])}
+    return [
+        Line(
+            f"{name}, {key}",
+            milliseconds(queue[key]),
+            milliseconds(ours[key]),
+            f"{ours[key] / queue[key]:.2f}",
+            *promises.get(key, ()),
+        )
+        for key in ours
+    ]
+
+
+def _percentiles(found: list[float]) -> dict[str, float]:
+    return {
+        "median": median(found),
+        "p95": percentile(found, 95),
+        "p99": percentile(found, 99),
+    }
+
+
+def _load_lines(results: Results) -> list[Line]:
     rows = []
     for rate, by_side in results.load.items():
         queue, ours = by_side[APP_QUEUE], by_side[HOTLINE]
@@ -335,15 +359,18 @@ def _costs(results: Results) -> list[Line]:
                 failed[1] == 0,
             ),
         ]
+    if results.recorder:
+        spent = median(results.recorder)
+        rows.append(Line("recorder's CPU a recording, after the call", "", milliseconds(spent)))
     return rows
 
 
-def _waits(results: Results) -> list[Line]:
+def _waiting_lines(results: Results) -> list[Line]:
     alone = median([one["asterisk"] for one in results.waiting[APP_QUEUE]])
     asterisk = median([one["asterisk"] for one in results.waiting[HOTLINE]])
     controller = median([one["controller"] for one in results.waiting[HOTLINE]])
     both = median([one["asterisk"] + one["controller"] for one in results.waiting[HOTLINE]])
-    rows = [
+    return [
         Line(
             f"{WAITING} callers waiting: CPU, Asterisk and controller",
             f"{alone:.1%}",
@@ -353,18 +380,4 @@ def _waits(results: Results) -> list[Line]:
             both <= alone,
         ),
         Line("  of that Asterisk's, the controller's", "", f"{asterisk:.1%}, {controller:.1%}"),
-    ]
-    if results.recorder:
-        spent = median(results.recorder)
-        rows.append(Line("recorder's CPU a recording, after the call", "", milliseconds(spent)))
-    return [
-        *rows,
-        Line(
-            "calls that failed in the other measurements",
-            str(results.failed[APP_QUEUE]),
-            str(results.failed[HOTLINE]),
-            "",
-            "none",
-            results.failed[HOTLINE] == 0,
-        ),
     ]

@@ -1,7 +1,8 @@
 """Simulated telephones: many agents and callers on one UDP socket, as little SIP (RFC 3261) as they need.
 
-They send and hear no sound. What they are for is exact times: of every INVITE that reaches an agent, of every BYE that
-an agent sends, of every caller's ACK. baresip and SIPp tell such times to the millisecond and in files, if at all.
+What they are for is exact times: of every INVITE that reaches an agent, of every BYE that an agent sends, of the end of
+the greeting in a caller's ear. They send next to no sound. baresip and SIPp tell such times to the millisecond and in
+files, if at all.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import hashlib
 import re
 import secrets
 import socket
+import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +18,11 @@ from typing import Self, cast
 
 RESEND = 0.5
 """Seconds after which an answer, BYE or INVITE is sent again that nobody has acknowledged (T1 of RFC 3261)."""
+
+GREETING_SOUND = b"\x2a"
+"""A-law that a bench's greeting consists of, so that a caller's phone can tell it from music."""
+PACKET = 160
+"""Samples in a packet of sound: 20 ms."""
 
 _SDP = (
     "v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n"
@@ -30,7 +37,7 @@ class Mark:
     moment: float
     phone: str
     what: str
-    """Agents: `invite`, `answered` (ACK), `bye` (ours); callers: `ack`, `bye` (the exchange's), `failed`."""
+    """Agents: `invite`, `answered` (its ACK), `bye` (ours). Callers: `greeted` (the greeting is over), `failed`."""
     caller: str
     """The caller's number."""
 
@@ -69,6 +76,7 @@ class Phones(asyncio.DatagramProtocol):
         self._passwords: dict[str, str] = {}
         self._registering: dict[str, tuple[str, asyncio.Future[None]]] = {}
         self._transport: asyncio.DatagramTransport | None = None
+        self._ear = _Ear()
         self._sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._here = ("", 0)
 
@@ -81,7 +89,9 @@ class Phones(asyncio.DatagramProtocol):
         wire.setblocking(False)
         wire.bind((address, 0))
         self._here = wire.getsockname()
-        await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=wire)
+        loop = asyncio.get_running_loop()
+        await loop.create_datagram_endpoint(lambda: self, sock=wire)
+        await loop.create_datagram_endpoint(lambda: self._ear, local_addr=(address, 0))
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -89,6 +99,7 @@ class Phones(asyncio.DatagramProtocol):
             self._end(dialog)
         if self._transport is not None:
             self._transport.close()
+        self._ear.close()
         self._sink.close()
 
     @property
@@ -123,7 +134,7 @@ class Phones(asyncio.DatagramProtocol):
                 await asyncio.gather(*waiting)
 
     def call(self, caller: str, number: str) -> None:
-        """Call `number` as a citizen; the exchange is expected to hang up."""
+        """Call `number` as a citizen, who hears the greeting; the exchange is expected to hang up. One at a time."""
         call_id = secrets.token_hex(8)
         host, port = self.exchange
         here = f"{self._here[0]}:{self._here[1]}"
@@ -137,7 +148,10 @@ class Phones(asyncio.DatagramProtocol):
             state="calling",
         )
         self._dialogs[call_id] = dialog
-        self._repeat(dialog, self._request(dialog, "INVITE", 1, self._sound()), "calling")
+        self._ear.greeted = 0.0
+        self._repeat(
+            dialog, self._request(dialog, "INVITE", 1, self._sound(self._ear.port)), "calling"
+        )
 
     # --- the wire
 
@@ -158,7 +172,7 @@ class Phones(asyncio.DatagramProtocol):
             case "ACK":
                 self._acknowledged(message, moment)
             case "BYE":
-                self._hung_up(message, moment)
+                self._hung_up(message)
             case "CANCEL":
                 self._cancelled(message)
             case _:
@@ -229,7 +243,7 @@ class Phones(asyncio.DatagramProtocol):
         def answer() -> None:
             dialog.state = "answering"
             accepted = message.reply(
-                "200 OK", tag, contact=self._contact(agent), body=self._sound()
+                "200 OK", tag, contact=self._contact(agent), body=self._sound(self.sink)
             )
             dialog.answer = accepted.encode()
             self._repeat(dialog, accepted, "answering")
@@ -269,12 +283,12 @@ class Phones(asyncio.DatagramProtocol):
 
     # --- both
 
-    def _hung_up(self, message: "_Message", moment: float) -> None:
+    def _hung_up(self, message: "_Message") -> None:
         self._send(message.reply("200 OK", ""))
         dialog = self._dialogs.get(message["call-id"])
         if dialog is not None:
             if dialog.state == "waiting":
-                self.marks.append(Mark(moment, dialog.number, "bye", dialog.caller))
+                self.marks.append(Mark(self._ear.greeted, dialog.number, "greeted", dialog.caller))
             self._end(dialog)
 
     def _answered(self, message: "_Message", moment: float) -> None:
@@ -295,7 +309,7 @@ class Phones(asyncio.DatagramProtocol):
             if message.status == 200:
                 dialog.state = "waiting"
                 dialog.target = _address(message["contact"])
-                self.marks.append(Mark(moment, dialog.number, "ack", dialog.caller))
+                self._ear.hum((self.exchange[0], message.sound_port))
             else:
                 self.marks.append(Mark(moment, dialog.number, "failed", dialog.caller))
                 self.refused.append(f"{dialog.caller}: {message.first}")
@@ -322,8 +336,8 @@ class Phones(asyncio.DatagramProtocol):
     def _contact(self, user: str) -> str:
         return f"Contact: <sip:{user}@{self._here[0]}:{self._here[1]}>\r\n"
 
-    def _sound(self) -> str:
-        return _SDP.format(address=self._here[0], port=self.sink)
+    def _sound(self, port: int) -> str:
+        return _SDP.format(address=self._here[0], port=port)
 
     def _request(self, dialog: _Dialog, method: str, sequence: int, body: str = "") -> str:
         return (
@@ -358,13 +372,44 @@ class Phones(asyncio.DatagramProtocol):
         )
 
 
+class _Ear(asyncio.DatagramProtocol):
+    """Where one caller's sound comes in. `greeted` is when the greeting was over, as heard."""
+
+    def __init__(self) -> None:
+        self.greeted = 0.0
+        self._transport: asyncio.DatagramTransport | None = None
+
+    @property
+    def port(self) -> int:
+        assert self._transport is not None  # noqa: S101 for the type checker: it is opened before any call
+        return int(self._transport.get_extra_info("sockname")[1])
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, _address: tuple[str, int]) -> None:
+        if data[12:] == GREETING_SOUND * PACKET:
+            self.greeted = time.perf_counter() + PACKET / 8000
+
+    def hum(self, where: tuple[str, int]) -> None:
+        """Send a little silence (RTP): without any, Asterisk's Answer() waits half a second for it."""
+        assert self._transport is not None  # noqa: S101 for the type checker: it is opened before any call
+        for number in range(5):
+            header = struct.pack("!BBHII", 0x80, 8, number, number * PACKET, 1)
+            self._transport.sendto(header + b"\xd5" * PACKET, where)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
 class _Message:
     """A SIP message: its first line and its headers."""
 
-    __slots__ = ("first", "headers")
+    __slots__ = ("body", "first", "headers")
 
     def __init__(self, text: str) -> None:
-        head = text.partition("\r\n\r\n")[0]
+        head, _, self.body = text.partition("\r\n\r\n")
         self.first, *lines = head.split("\r\n")
         self.headers = []
         for line in lines:
@@ -390,6 +435,12 @@ class _Message:
     def status(self) -> int:
         """The code of an answer, 0 for a request."""
         return int(self.first[8:11]) if self.first.startswith("SIP/2.0 ") else 0
+
+    @property
+    def sound_port(self) -> int:
+        """Where the other side wants to have our sound."""
+        found = re.search(r"m=audio (\d+)", self.body)
+        return int(found[1]) if found else 9
 
     def reply(self, status: str, tag: str, *, contact: str = "", body: str = "") -> str:
         to = self["to"]

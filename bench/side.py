@@ -17,9 +17,12 @@ from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Self
 
+from sqlalchemy import delete
+
 from agents import roster
 from agents.model import Intent
 from bench.figures import Calls, machine_ticks, process, sipp_calls
+from bench.phone import GREETING_SOUND
 from hotline import clock, db, migrations, programs, render, settings
 from hotline.bus import Bus
 from hotline.programs import AsteriskBinary, ProgramError
@@ -34,10 +37,10 @@ PASSWORD = "of-no-use-elsewhere"  # noqa: S105 of simulated phones on this machi
 
 ANSWER_PAUSE = 0.2
 PROMPT = 0.5
-"""Seconds of each of the two prompts before the queue, cut short: the whole ones would fill this machine with callers
-who hear a greeting."""
+"""Seconds of each of the two prompts before the queue: the whole ones would fill this machine with callers who hear a
+greeting."""
 GREETING = ANSWER_PAUSE + 2 * PROMPT
-"""Seconds from the answer until the caller wants a person."""
+"""Seconds from the answer until the caller wants a person, at least."""
 QUEUES = {4: "20004", 200: "20200", 0: "20000"}
 """Agents in one of app_queue's queues → the number that leads there."""
 
@@ -97,7 +100,7 @@ class Centre:
     async def _start(self) -> None:
         render.render(self.settings, self.asterisk)
         self._write_comparison()
-        self._cut_greeting()
+        self._shorten_greeting()
         engine = db.engine(self.settings.database)
         try:
             await migrations.upgrade(engine)
@@ -121,7 +124,7 @@ class Centre:
     @contextlib.asynccontextmanager
     async def side(self, name: str, ready: int) -> AsyncIterator[str]:
         """Make one side take calls; gives the number to call. `ready` agents want calls: 0, 4 or 200."""
-        self.empty_spool()
+        await self._forget()
         if name == APP_QUEUE:
             yield QUEUES[ready]
             return
@@ -236,36 +239,43 @@ class Centre:
             raise ProgramError(f"SIPp failed: {why[-1] if why else error}") from None
 
     async def record_all(self, within: float = 120.0) -> float:
-        """Run the recorder until nothing is left to do. Gives the seconds of processor time it took."""
+        """Run the recorder until nothing is left to do. Gives the seconds of processor time it took.
+
+        Raises `ProgramError` when it is not ready in time.
+        """
         programs.start(self._recorder)
         try:
 
             async def done() -> bool:
-                return not any(self.settings.spool_dir.iterdir())
+                return not any(self.settings.spool_dir.glob("*.raw"))
 
-            # It looks for work now and then.
-            await asyncio.sleep(2)
-            with contextlib.suppress(ProgramError):
-                await programs.until(self._recorder, done, within)
+            # It looks for work once a second.
+            await asyncio.sleep(3)
+            await programs.until(self._recorder, done, within)
             return self.cpu()["recorder"]
         finally:
             await programs.stop(self._recorder, within=30)
 
     # --- files
 
-    def empty_spool(self) -> None:
-        """Forget the recordings of calls that have ended."""
-        for file in self.settings.spool_dir.iterdir():
+    async def _forget(self) -> None:
+        """Forget all earlier calls: no recordings that wait, an empty diary."""
+        for file in self.settings.spool_dir.glob("*.raw"):
             file.unlink()
+        engine = db.engine(self.settings.database)
+        try:
+            async with engine.begin() as connection:
+                await connection.execute(delete(db.diary))
+        finally:
+            await engine.dispose()
 
-    def _cut_greeting(self) -> None:
-        """Give this centre prompts of its own, whose first two last `PROMPT` seconds each."""
+    def _shorten_greeting(self) -> None:
+        """Give this centre a greeting and a notice of `PROMPT` seconds each, and a sound that phones can tell."""
         whole = render.TEMPLATES / "prompts" / "zh"
         folder = self.home / "prompts"
         shutil.copytree(whole, folder)
         for key in ("greeting_12345", "recording_notice"):
-            sound = (whole / f"{key}.alaw").read_bytes()
-            (folder / f"{key}.alaw").write_bytes(sound[: round(PROMPT * 8000)])
+            (folder / f"{key}.alaw").write_bytes(GREETING_SOUND * round(PROMPT * 8000))
         link = self.settings.asterisk_dir / "data" / "sounds" / "zh" / "hotline"
         link.unlink()
         link.symlink_to(folder)
