@@ -168,15 +168,13 @@ class Diary:
             asked, self._asked = self._asked, []
             written = await self._flush()
             self._answer(asked, written=written)
-            if not written:
-                # What is in memory would not survive a crash of this process: put it down before the next attempt.
-                self._spool()
             if self._closing.is_set() and not (written and self.waiting):
                 return
             deadline = loop.time() + (0 if written else RETRY_EVERY)
             while loop.time() < deadline and not self._closing.is_set():
-                await _wait(self._closing, FLUSH_EVERY)
+                # What is in memory would not survive a crash of this process.
                 self._spool()
+                await _wait(self._closing, FLUSH_EVERY)
 
     @staticmethod
     def _answer(asked: list["asyncio.Future[bool]"], *, written: bool) -> None:

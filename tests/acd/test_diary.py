@@ -389,6 +389,17 @@ async def test_a_crash_while_the_database_is_away_loses_nothing(
     assert not journal.exists()
 
 
+async def test_a_torn_line_spoils_none_that_follows(engine: AsyncEngine, tmp_path: Path) -> None:
+    away = db.engine(f"sqlite+aiosqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}")
+    (tmp_path / "controller.diary.jsonl").write_text('{"id": 17, "at"')
+    before = Diary(away, tmp_path)
+    before.write(AgentReady(T, "1001"))
+    await before.close()
+    await away.dispose()
+    await write(engine, tmp_path, [AgentReady(T + 1, "1002")])
+    assert await all_of(engine) == [AgentReady(T, "1001"), AgentReady(T + 1, "1002")]
+
+
 async def test_an_older_journal_is_written_before_newer_facts(
     engine: AsyncEngine, tmp_path: Path
 ) -> None:

@@ -265,6 +265,13 @@ def test_two_tellers_of_one_end() -> None:
     assert record([again, *facts]) == record(facts)
 
 
+def test_two_tellers_within_one_microsecond() -> None:
+    """Which is heard must not depend on the hashes of this process."""
+    for n in range(20):
+        ends = [CallEnded(at(20 + n), "c", by, 16) for by in (Party.SYSTEM, Party.CALLER)]
+        assert record([*in_queue("c")[:-1], *ends]).hung_up_by is Party.CALLER
+
+
 def test_stages_of_an_open_call() -> None:
     facts = answered("c")
     stages = [(record(facts[:n]).ringing, record(facts[:n]).talking) for n in range(1, 8)]
