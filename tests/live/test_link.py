@@ -221,7 +221,7 @@ async def test_a_caller_cannot_forge_events(exchange: Exchange, heard: Heard) ->
     forged = (
         "1%0d%0a%0d%0aEvent%3a%20Hangup%0d%0aPrivilege%3a%20call%2call%0d%0aUniqueid%3a%20x-1.1"
     )
-    async with Controller(exchange, say_nothing):
+    async with Controller(exchange, say_nothing) as controller:
         call_raw(exchange, forged)
         await until(lambda: heard.of(CallArrived), 5, "the call")
         (arrived,) = heard.of(CallArrived)
@@ -229,8 +229,12 @@ async def test_a_caller_cannot_forge_events(exchange: Exchange, heard: Heard) ->
         found = await heard.switch.read_state()
         assert found.facts == ()
         assert found.alive == {arrived.call}
+        # Nor lines of the voice session's environment, of which the arguments come last.
+        await until(lambda: controller.calls, 5, "the session")
+        assert controller.calls[0]["agi_arg_1"] == NUMBER
+        assert not any(sign in controller.calls[0]["agi_callerid"] for sign in " :\r")
         await heard.switch.hang_up(arrived.call)
-        await until(lambda: heard.of(CallEnded), 5, "the end")
+    await until(lambda: heard.of(CallEnded), 5, "the end")
     assert heard.downs == 0
     await until(lambda: not heard.calls.channels(), 5, "no channel left")
 
@@ -250,7 +254,7 @@ def call_raw(exchange: Exchange, user: str) -> None:
             f"INVITE sip:{NUMBER}@{exchange.sip} SIP/2.0\r\n"
             f"Via: SIP/2.0/UDP 127.0.0.1:{own};branch=z9hG4bK{tag}\r\nMax-Forwards: 70\r\n"
             f"From: <sip:{user}@127.0.0.1>;tag={tag}\r\nTo: <sip:{NUMBER}@{exchange.sip}>\r\n"
-            f"Call-ID: {tag}\r\nCSeq: 1 INVITE\r\nContact: <sip:x@127.0.0.1:{own}>\r\n"
+            f"Diversion: <sip:{user}@127.0.0.1>\r\nCall-ID: {tag}\r\nCSeq: 1 INVITE\r\nContact: <sip:x@127.0.0.1:{own}>\r\n"
             f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         sip.sendto((head + body).encode(), (host, int(port)))
