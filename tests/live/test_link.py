@@ -254,7 +254,8 @@ def call_raw(exchange: Exchange, user: str) -> None:
             f"INVITE sip:{NUMBER}@{exchange.sip} SIP/2.0\r\n"
             f"Via: SIP/2.0/UDP 127.0.0.1:{own};branch=z9hG4bK{tag}\r\nMax-Forwards: 70\r\n"
             f"From: <sip:{user}@127.0.0.1>;tag={tag}\r\nTo: <sip:{NUMBER}@{exchange.sip}>\r\n"
-            f"Diversion: <sip:{user}@127.0.0.1>\r\nCall-ID: {tag}\r\nCSeq: 1 INVITE\r\nContact: <sip:x@127.0.0.1:{own}>\r\n"
+            f"Diversion: <sip:{user}@127.0.0.1>\r\nCall-ID: {tag}\r\nCSeq: 1 INVITE\r\n"
+            f"Contact: <sip:x@127.0.0.1:{own}>\r\n"
             f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         sip.sendto((head + body).encode(), (host, int(port)))
