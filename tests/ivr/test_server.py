@@ -420,7 +420,9 @@ class TestEndings:
         call = await waiting(server, desk)
         other = await FakeCall.connect(server.port, call="hotline-1.2")
         await other.until("STREAM FILE")
-        await server.close()
+        with capture_logs() as logs:
+            await server.close(limit=2)
+        assert [line["how"] for line in logs] == ["stopping", "stopping"]
         assert await call.next() == await other.next() == []
         assert ["SET", "VARIABLE", "HL_DONE", "1"] not in call.commands + other.commands
         assert desk.facts[-1] == CallDetached(NOW, CALL)
