@@ -1,7 +1,7 @@
 """One connection from Asterisk: the shell round `ivr.agi` that a session talks through.
 
 An `asyncio.Protocol`, not streams: a reply resolves the future that the session waits for, with no reader task, buffer
-or drain between them (measured: 25 µs of CPU a command against 70).
+or drain between them (measured: a quarter less CPU a command, with and without uvloop).
 """
 
 import asyncio
