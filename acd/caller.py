@@ -40,12 +40,13 @@ def normalise(raw: str) -> str:
     if raw.strip().casefold() in _WITHHELD:
         return ""
     dialled = _NOT_DIALLED.sub("", raw)
-    abroad = dialled.startswith("+")
     digits = dialled.replace("+", "")[:LONGEST]
+    # No country's code begins with 0: a + before one was put there by mistake.
+    abroad = dialled.startswith("+") and not digits.startswith("0")
     if found := _ABROAD.fullmatch(digits):
         abroad, digits = True, found[1]
     if abroad:
-        digits = digits[: LONGEST - 1].lstrip("0")
+        digits = digits[: LONGEST - 1]
         if digits.startswith("86"):
             digits = "86" + digits[2:].lstrip("0")
         return f"+{digits}" if digits else ""

@@ -81,14 +81,20 @@ class Desk:
         self._outbound = outbound
         self._clock = clock
         self._sessions: dict[CallId, Session] = {}
-        self._facts: deque[Fact] = deque()
+        self._facts: deque[tuple[Fact, bool]] = deque()
         self._working = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: int | None = None
 
-    def post(self, fact: Fact) -> None:
-        """Take a fact. Never raises: what goes wrong with one fact is logged and concerns no other."""
-        self._facts.append(fact)
+    def post(self, *facts: Fact) -> None:
+        """Take facts. Several at once are of one moment: nothing is decided before the last of them.
+
+        Never raises: what goes wrong with one fact is logged and concerns no other.
+        """
+        if not facts:
+            return
+        self._facts.extend((fact, True) for fact in facts[:-1])
+        self._facts.append((facts[-1], False))
         if not self._working:
             self._work([])
 
@@ -136,14 +142,14 @@ class Desk:
         try:
             self._carry_out(commands)
             while self._facts:
-                self._handle(self._facts.popleft())
+                self._handle(*self._facts.popleft())
         finally:
             self._working = False
         self._set_timer()
 
-    def _handle(self, fact: Fact) -> None:
+    def _handle(self, fact: Fact, more: bool) -> None:
         try:
-            commands = self.floor.handle(fact, self._clock())
+            commands = self.floor.handle(fact, self._clock(), more=more)
         except Exception:
             log.exception("floor.failed", fact=type(fact).__name__)
             return

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import orjson
 import structlog
-from sqlalchemy import ColumnElement, Text, and_, or_, select, true, type_coerce
+from sqlalchemy import ColumnElement, Text, and_, cast, or_, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -157,26 +157,24 @@ class Diary:
     # --- the flush loop
 
     async def _flush_for_ever(self) -> None:
-        while not (self._closing.is_set() and not self._queue):
-            if not self._journal.count:
-                await self._some.wait()
+        loop = asyncio.get_running_loop()
+        while True:
+            if not self._away:
+                if not self.waiting:
+                    await self._some.wait()
                 await _wait(self._full, FLUSH_EVERY)
             self._some.clear()
             self._full.clear()
             asked, self._asked = self._asked, []
             written = await self._flush()
             self._answer(asked, written=written)
-            if written:
-                continue
-            # What is in memory would not survive a crash of this process: put it down before the next attempt.
-            self._spool()
-            if self._closing.is_set():
+            if self._closing.is_set() and not (written and self.waiting):
                 return
-            loop = asyncio.get_running_loop()
-            deadline = loop.time() + RETRY_EVERY
+            deadline = loop.time() + (0 if written else RETRY_EVERY)
             while loop.time() < deadline and not self._closing.is_set():
-                await _wait(self._closing, FLUSH_EVERY)
+                # What is in memory would not survive a crash of this process.
                 self._spool()
+                await _wait(self._closing, FLUSH_EVERY)
 
     @staticmethod
     def _answer(asked: list["asyncio.Future[bool]"], *, written: bool) -> None:
@@ -381,7 +379,7 @@ _FIELDS = (
     diary.c.at,
     diary.c.call,
     diary.c.agent,
-    type_coerce(diary.c.more, Text).label("more"),
+    cast(diary.c.more, Text).label("more"),
 )
 
 

@@ -195,13 +195,18 @@ class Floor:
 
     # --- what the desk calls
 
-    def handle(self, fact: Fact, now: int) -> list[Command]:
-        """Take one fact and say what to do. A fact that is already known, or cannot be, yields nothing."""
+    def handle(self, fact: Fact, now: int, *, more: bool = False) -> list[Command]:
+        """Take one fact and say what to do. A fact that is already known, or cannot be, yields nothing.
+
+        `more`: another fact of the same moment follows, so nobody is offered to anybody before that one.
+        """
         handler = _HANDLERS.get(type(fact))
         if handler is None:
-            return [Record(fact)]
-        handler(self, fact, now)
-        self._settle(now)
+            self._note(fact)
+        else:
+            handler(self, fact, now)
+        if not more:
+            self._settle(now)
         return self._drain()
 
     def tick(self, now: int) -> list[Command]:

@@ -29,6 +29,7 @@ from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd import diary
+from acd.caller import normalise
 from acd.events import CallEnded, Fact, RecordingFinished, RecordingMissing
 from acd.model import SECOND, Outcome
 from agents import roster
@@ -464,7 +465,7 @@ async def _view(stage: Stage) -> RenderableType:
     with contextlib.suppress(RedisError, OSError):
         shown = await stage.bus.live() or {}
         presences = {agent["number"]: agent["presence"] for agent in shown.get("agents", [])}
-    citizens = {visit.caller: visit.name for visit in stage.visits}
+    citizens = {normalise(visit.caller): visit.name for visit in stage.visits}
     return view(stage.say, await stage.facts(), PEOPLE, presences, citizens)
 
 
@@ -485,7 +486,7 @@ async def _reckon(stage: Stage, console: Console) -> list[str]:
             stage.say(column), justify="right" if column in {"waited", "talked"} else "left"
         )
     for visit in stage.visits:
-        recording = await _compare(stage, visit, by_caller.pop(visit.caller, []))
+        recording = await _compare(stage, visit, by_caller.pop(normalise(visit.caller), []))
         table.add_row(
             visit.name,
             stage.say(visit.outcome.value) if visit.outcome else stage.say("lost"),

@@ -59,7 +59,7 @@ def running(program: Program) -> int | None:
     """The id of the program's process, or None when it does not run."""
     with contextlib.suppress(FileNotFoundError, ValueError):
         pid, *began = program.pid_file.read_text().split()
-        if _began(int(pid)) == began:
+        if began and _began(int(pid)) == began:
             return int(pid)
     return None
 
@@ -71,10 +71,11 @@ def start(program: Program) -> int:
     """
     if (pid := running(program)) is not None:
         raise ProgramError(f"{program.name} runs already, as process {pid}")
+    output = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    pid = 0
     try:
         for file in (program.pid_file, program.log_file):
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        output = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         pid = os.posix_spawnp(
             program.command[0],
             program.command,
@@ -88,9 +89,12 @@ def start(program: Program) -> int:
             # Python ignores it, and a program would inherit that.
             setsigdef=[signal.SIGPIPE],
         )
-        began = _began(pid)
-        program.pid_file.write_text(" ".join([str(pid), *began]) + "\n")
+        program.pid_file.write_text(" ".join([str(pid), *_began(pid)]) + "\n")
     except OSError as error:
+        if pid:  # it runs, but nobody would know it
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
         raise ProgramError(f"{program.name} cannot be started: {explained(error)}") from None
     log.info("program.started", program=program.name, pid=pid)
     return pid
@@ -316,7 +320,8 @@ async def stop_asterisk(
     if running(program) is None:
         return
     if leave_calls:
-        await asterisk_cli(settings, asterisk, "core stop gracefully")
+        # The console would wait for the last call too.
+        await asterisk_cli(settings, asterisk, "core stop gracefully", within=1.0)
         return
     await asterisk_cli(settings, asterisk, "core stop now")
     await ended(program, within)

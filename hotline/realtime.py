@@ -64,8 +64,8 @@ SELECT
 FROM agent
 """
 
-# While no controller answers, agents who had asked for calls come first and agents in a pause after
-# them; an agent who signed out is left alone.
+# While no controller answers, calls go to the agents who had asked for them, and to those in a pause when
+# nobody had; an agent who signed out is left alone.
 _FALLBACK = """
 CREATE VIEW queue_members AS
 SELECT
@@ -74,12 +74,13 @@ SELECT
     'PJSIP/' || number AS interface,
     number AS membername,
     'PJSIP/' || number AS state_interface,
-    CASE intent WHEN 'ready' THEN '0' ELSE '1' END AS penalty,
+    '0' AS penalty,
     '0' AS paused,
     '' AS reason_paused,
     'no' AS ringinuse
 FROM agent
-WHERE intent IN ('ready', 'paused')
+WHERE intent = 'ready'
+OR (intent = 'paused' AND NOT EXISTS (SELECT 1 FROM agent WHERE intent = 'ready'))
 """
 
 VIEWS: dict[str, str] = {

@@ -45,8 +45,8 @@ def render(settings: Settings, asterisk: AsteriskBinary) -> None:
     Generates the manager interface's secret at the first start. May be repeated at any time: what is the same is not
     written again. Raises `ProgramError`.
     """
-    values = _values(settings, asterisk)
     try:
+        values = _values(settings, asterisk)
         _make_folders(settings, asterisk)
         for template in sorted(TEMPLATES.glob("*.conf")):
             text = _filled(template, values)
@@ -294,11 +294,12 @@ def _database(settings: Settings) -> dict[str, str]:
             "SQLITE_FILE": _path("HOTLINE_DATABASE_URL", Path(url.database or "").absolute()),
             "PGSQL": "",
         }
-    socket = str(url.query.get("host", "")) if not url.host else ""
+    # A name that is localhost would make Asterisk use the socket.
+    host = str(url.host or url.query.get("host") or "")
+    host = "127.0.0.1" if host == "localhost" else host
     given: dict[str, str | None] = {
-        "hostname": url.host,
-        "socket": socket,
-        "port": str(url.port or 5432),
+        "socket" if host.startswith("/") else "hostname": host,
+        "port": str(url.port or url.query.get("port") or 5432),
         "dbname": url.database,
         "user": url.username,
         "password": str(url.password) if url.password is not None else None,

@@ -33,8 +33,9 @@ from acd.events import (
     LinkRestored,
     details,
 )
-from acd.floor import Floor, Rules
+from acd.floor import Floor
 from acd.model import SECOND
+from acd.rules import DEFAULT, Queue, Rules
 from agents import roster
 from agents.model import Agent, Intent
 from hotline import __version__, clock, db, log, migrations, render
@@ -98,7 +99,7 @@ class Controller:
             on_down=self._link_down,
         )
         self.switch = Switch(self.link, self.calls)
-        rules = Rules(settings.ring_time, settings.wrap_up_time, settings.longest_wait)
+        rules = _rules(settings)
         self.desk = Desk(
             Floor(rules), record=self.record, stop_ringing=self._stop_ringing, clock=clock.now
         )
@@ -140,7 +141,7 @@ class Controller:
             await self._agi.close()
         deadline = clock.now() + round(self.settings.stop_wait * SECOND)
         while self.link.up and self.desk.floor.talking() and clock.now() < deadline:
-            await asyncio.sleep(0.1)  # noqa: ASYNC110 - three conditions, and half a minute at most
+            await asyncio.sleep(0.1)
         logger.info("controller.stopping", talking=self.desk.floor.talking())
         self.record(ControllerStopped(clock.now()))
         self.desk.close()
@@ -160,8 +161,7 @@ class Controller:
         self.bus.tell(_as_json(fact))
 
     def _hear(self, message: Any) -> None:
-        for fact in self.calls.fold(message):
-            self.desk.post(fact)
+        self.desk.post(*self.calls.fold(message))
 
     async def _wish(self, number: str, action: str, reason: str = "") -> str:
         """Carry out what an agent asked for on his phone, or somebody for him; `unknown` without such an agent."""
@@ -333,6 +333,16 @@ class Controller:
             count += 1
             if count % 200 == 0:
                 await asyncio.sleep(0)
+
+
+def _rules(settings: Settings) -> Rules:
+    """The rules of a centre that has no queues of its own yet: one queue, with the settings' times."""
+    queue = Queue(
+        ring_time=settings.ring_time,
+        wrap_up_time=settings.wrap_up_time,
+        longest_wait=settings.longest_wait,
+    )
+    return Rules(queues={DEFAULT: queue})
 
 
 def _seated(agent: Agent) -> list[Fact]:

@@ -2,6 +2,7 @@
 
 - ``script``, ``hours``: pure. Which step comes next in a call; whether a hotline is open.
 - ``agi``: Asterisk's gateway protocol without I/O: bytes in, commands out.
-- ``server``: the shell. One session a call; it walks ``script`` over ``agi``.
+- ``server``: the shell. Each connection is a ``line``; on it lives a citizen's ``session``, which walks ``script``,
+  or an agent's ``feature`` code.
 - ``phrases``: every sentence that is said or shown, and the sound files that say it.
 """

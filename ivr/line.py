@@ -1,11 +1,10 @@
 """One connection from Asterisk: the shell round `ivr.agi` that a session talks through.
 
 An `asyncio.Protocol`, not streams: a reply resolves the future that the session waits for, with no reader task, buffer
-or drain between them (measured: 25 µs of CPU a command against 70).
+or drain between them (measured: a quarter less CPU a command, with and without uvloop).
 """
 
 import asyncio
-import socket
 from collections.abc import Callable, Mapping
 from typing import cast
 
@@ -105,11 +104,6 @@ class Line(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        if (sock := transport.get_extra_info("socket")) is not None:
-            # A half-open connection says nothing during a wait or a talk: have the kernel ask, after 60 s + 4 × 15 s.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for option, value in _KEEPALIVE:
-                sock.setsockopt(socket.IPPROTO_TCP, option, value)
         self._opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -185,10 +179,3 @@ class Line(asyncio.Protocol):
             self._gone = why
             if self._waiter is not None and not self._waiter.done():
                 self._waiter.set_exception(GoneError(why))
-
-
-_KEEPALIVE = [
-    (getattr(socket, name), value)
-    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
-    if hasattr(socket, name)
-]

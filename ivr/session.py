@@ -25,6 +25,12 @@ from ivr.line import GoneError, Line
 
 log = structlog.get_logger(__name__)
 
+OUTBOUND = "outbound"
+"""The endpoint by which calls leave (asterisk-conf/pjsip.conf)."""
+
+_OUTSIDE_RINGS = 60.0
+"""Seconds that an outside number is rung."""
+
 CALL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,149}")
 """An id that Asterisk gave to a channel."""
 
@@ -58,8 +64,13 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
+class _Outside:
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Ring:
-    agent: str
+    agents: tuple[str, ...]
     ring_for: float
 
 
@@ -84,7 +95,7 @@ class CallSession:
         self._loop_time = loop_time
         self._pace = pace
         self._broken_prompt = broken_prompt
-        self._order: _Ring | Release | None = None
+        self._order: _Ring | _Outside | Release | None = None
         self._waiting = False
         self._over = False
 
@@ -101,21 +112,27 @@ class CallSession:
 
     # --- what the desk calls
 
-    def ring(self, agent: str, ring_for: float) -> None:
-        """Ring the agent's phone for at most `ring_for` seconds; a prompt that plays is cut short.
+    def ring(self, agents: tuple[str, ...], ring_for: float) -> None:
+        """Ring the agents' phones for at most `ring_for` seconds; a prompt that plays is cut short.
 
         While an earlier `Dial` has not come back yet, it follows that one. The end is posted as a fact, unless the
         agent answers.
         """
         if self._over or isinstance(self._order, Release):
-            self._desk.post(OfferEnded(self._clock(), self.call, agent, OfferReason.CALLER_GONE))
-        elif not AGENT_NUMBER.fullmatch(agent):
+            self._end_offers(agents, OfferReason.CALLER_GONE)
+        elif not all(AGENT_NUMBER.fullmatch(agent) for agent in agents):
             log.error("ring.refused", call_id=self.call, hint="an agent's number has 2 to 8 digits")
-            self._desk.post(OfferEnded(self._clock(), self.call, agent, OfferReason.UNREACHABLE))
+            self._end_offers(agents, OfferReason.UNREACHABLE)
         else:
             self._drop_ring()
-            self._order = _Ring(agent, ring_for)
+            self._order = _Ring(agents, ring_for)
             self._line.interrupt()
+
+    def send_outside(self, number: str) -> None:
+        """Connect the caller to an outside number: his queue overflows."""
+        self._drop_ring()
+        self._order = _Outside(number)
+        self._line.interrupt()
 
     def release(self, reason: Release) -> None:
         """Say the farewell that fits and hang up."""
@@ -165,6 +182,8 @@ class CallSession:
                     if not await self._dial(ring):
                         return "dialled"
                     music = False
+                case _Outside(number):
+                    return await self._dial_outside(number)
                 case Release() as reason:
                     await self._say_farewell(reason)
                     return "released"
@@ -193,12 +212,11 @@ class CallSession:
         self._desk.post(fact)
 
     async def _dial(self, ring: _Ring) -> bool:
-        """Ring one agent. Returns whether the caller still waits; False when he talked or is gone."""
+        """Ring the agents. Returns whether the caller still waits; False when he talked or is gone."""
         # A time-out of 0 would mean "for ever".
         seconds = max(ring.ring_for, 0.1)
-        reply = await self._line.ask(
-            "EXEC Dial", f"PJSIP/{ring.agent},{seconds:.3f},miI", limit=None
-        )
+        phones = "&".join(f"PJSIP/{agent}" for agent in ring.agents)
+        reply = await self._line.ask("EXEC Dial", f"{phones},{seconds:.3f},miI", limit=None)
         if reply.result == "-1":
             self._waiting = False
             return False
@@ -207,13 +225,11 @@ class CallSession:
             log.error(
                 "dial.failed",
                 call_id=self.call,
-                agent=ring.agent,
+                agents=ring.agents,
                 code=reply.code,
                 result=reply.result,
             )
-            self._desk.post(
-                OfferEnded(self._clock(), self.call, ring.agent, OfferReason.UNREACHABLE)
-            )
+            self._end_offers(ring.agents, OfferReason.UNREACHABLE)
             raise GoneError("dial failed")
         why = await self._line.ask("GET FULL VARIABLE", "${DIALSTATUS} ${HANGUPCAUSE}")
         status, _, cause = why.data.partition(" ")
@@ -225,8 +241,20 @@ class CallSession:
             if cause == TAKEN_BACK
             else _REASONS.get(status, OfferReason.UNREACHABLE)
         )
-        self._desk.post(OfferEnded(self._clock(), self.call, ring.agent, reason))
+        self._end_offers(ring.agents, reason)
         return True
+
+    async def _dial_outside(self, number: str) -> str:
+        """Connect him to the outside number; when nobody answers there, he hears that and the call ends."""
+        self._order = None
+        reply = await self._line.ask(
+            "EXEC Dial", f"PJSIP/{number}@{OUTBOUND},{_OUTSIDE_RINGS:g},mI", limit=None
+        )
+        if reply.result == "0":
+            await self._say_farewell(Release.TIMED_OUT)
+            return "nobody outside"
+        self._waiting = False
+        return "outside"
 
     async def _say(self, sounds: list[str]) -> None:
         """Play the sounds one after the other, until an order comes."""
@@ -257,12 +285,15 @@ class CallSession:
             self._desk.post(CallDetached(self._clock(), self.call))
 
     def _drop_ring(self) -> None:
-        """Give back an agent whose phone was to ring and never did."""
+        """Give back agents whose phones were to ring and never did."""
         ring, self._order = self._order, None
         if isinstance(ring, _Ring):
-            self._desk.post(
-                OfferEnded(self._clock(), self.call, ring.agent, OfferReason.CALLER_GONE)
-            )
+            self._end_offers(ring.agents, OfferReason.CALLER_GONE)
+
+    def _end_offers(self, agents: tuple[str, ...], reason: OfferReason) -> None:
+        now = self._clock()
+        for agent in agents:
+            self._desk.post(OfferEnded(now, self.call, agent, reason))
 
 
 TAKEN_BACK = "26"

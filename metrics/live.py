@@ -6,7 +6,7 @@ midnight needs the whole day before.
 """
 
 from collections import deque
-from itertools import islice
+from itertools import takewhile
 from typing import Any
 
 from acd.events import Fact
@@ -145,7 +145,6 @@ class Live:
             del self._days[began]
         self._rolling.forget(now - WARM_UP - MINUTE)
         # In the order in which they ended, which is near enough to that of their arrivals.
-        for call, arrived in list(islice(self._settled.items(), _REMEMBERED)):
-            if arrived >= now - WARM_UP:
-                break
+        oldest = takewhile(lambda one: one[1] < now - WARM_UP, self._settled.items())
+        for call, _ in list(oldest):
             del self._settled[call]

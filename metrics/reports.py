@@ -300,6 +300,7 @@ def render_text(report: SlaReport, lang: str = "zh") -> str:
     console.print(_metrics(report, say))
     console.print()
     console.print(_rings(report.metrics["M4"], say))
+    console.print()
     console.print(_lowest(report.lowest, say))
     console.print(say["m5"])
     if report.returned:
@@ -358,13 +359,15 @@ def _metrics(report: SlaReport, say: dict[str, str]) -> Table:
     return table
 
 
-def _rings(m4: Metric, say: dict[str, str]) -> str:
-    parts = [
-        say["ring"].format(name=name.replace(">=", "≥ "), count=count)
-        + f" {_percent(Metric(count, m4.denominator))}"
-        for name, count in zip(SHARES, m4.shares or (), strict=True)
-    ]
-    return say["rings"] + " · ".join(parts)
+def _rings(m4: Metric, say: dict[str, str]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    table.add_column(say["rings"])
+    for name in SHARES:
+        table.add_column(say["ring"].format(name.replace(">=", "≥")), justify="right")
+    counts = m4.shares or ()
+    table.add_row(say["calls"], *(str(count) for count in counts))
+    table.add_row(say["share"], *(_percent(Metric(count, m4.denominator)) for count in counts))
+    return table
 
 
 def _lowest(lowest: Lowest | None, say: dict[str, str]) -> str:
@@ -409,8 +412,10 @@ _TEXT = {
         "value": "数值",
         "parts": "分子/分母",
         "seconds": "{} 秒",
-        "rings": "应答铃声：",
-        "ring": "第 {name} 声 {count} 通",
+        "rings": "应答铃声",
+        "ring": "第 {} 声",
+        "calls": "通数",
+        "share": "占比",
         "lowest": "滚动 24 小时接通率最低：{value}（{part}），{at}",
         "no_lowest": "滚动 24 小时接通率：样本不足 {least} 通，无最低值",
         "m5": "M5 与 M5a 之别：M5 以全部排队来电为分母，M5a 只以已接听的来电为分母。",
@@ -457,8 +462,10 @@ _TEXT = {
         "value": "value",
         "parts": "of",
         "seconds": "{} s",
-        "rings": "Answered in ring ",
-        "ring": "{name}: {count},",
+        "rings": "answered in ring",
+        "ring": "{}",
+        "calls": "calls",
+        "share": "share",
         "lowest": "Lowest rolling 24 h rate: {value} ({part}) at {at}",
         "no_lowest": "Rolling 24 h rate: never {least} calls, so there is no lowest",
         "m5": "M5 is of all queued calls; M5a only of the answered ones, so it flatters.",

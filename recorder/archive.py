@@ -10,15 +10,12 @@ import contextlib
 import fcntl
 import os
 import shutil
-import signal
 import stat
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import connection as pipes
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -246,7 +243,9 @@ class Archive:
 
     async def _in_pool(self, work: list[tuple[Path, Path]]) -> list[Tape | Fault]:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _prepare_worker)
+            self._pool = ProcessPoolExecutor(
+                self.workers, get_context("spawn"), tape.prepare_worker
+            )
         pool = self._pool
         try:
             loop = asyncio.get_running_loop()
@@ -339,21 +338,6 @@ def _remove(raw: _Raw) -> None:
         status = raw.path.stat()
         if (status.st_size, status.st_mtime_ns // 1000) == (raw.size, raw.changed):
             raw.path.unlink()
-
-
-def _prepare_worker() -> None:
-    """Give way to calls, leave signals to the parent, and do not outlive it."""
-    os.nice(10)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        pipes.wait([parent.sentinel])
-        os._exit(1)
 
 
 @contextlib.asynccontextmanager

@@ -6,11 +6,14 @@ Runs in worker processes, for it reads, hashes and syncs. Nothing here knows cal
 import hashlib
 import io
 import os
+import signal
+import threading
 import warnings
 import wave
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -110,6 +113,21 @@ def inspect(wav: Path) -> Tape:
             return Tape(frames * SECOND // RATE, size, _hash(file))
     except OSError as error:
         raise TapeError(f"{wav} cannot be read: {error.strerror or error}") from error
+
+
+def prepare_worker() -> None:
+    """Call this first in a worker process: give way to calls, leave signals to the parent, do not outlive it."""
+    os.nice(10)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _write(raw: Path, wav: Path) -> Tape:

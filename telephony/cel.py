@@ -10,7 +10,6 @@ and that a phone never rang at all.
 
 import csv
 import json
-from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +38,8 @@ FALLBACK = "fallback"
 """The dialplan's own CEL event: the fallback queue takes the call."""
 
 _COLUMNS = 12
+_NEVER = 1 << 62
+_TOGETHER = SECOND // 20
 _DISORDER = 5 * SECOND
 _LONGEST_LINE = 65_536
 _REFUSED = {17, 21}
@@ -252,24 +253,37 @@ def _missing(call_id: CallId, call: _Call, diary: "_Diary") -> Iterator[Fact]:
 
 def _missing_leg(call_id: CallId, call: _Call, leg: _Leg, diary: "_Diary") -> Iterator[Fact]:
     first = leg.started_at - SAME if leg.started_at else 0
-    last = (leg.ended_at or leg.last_at) + SAME if leg.ended_at else 1 << 62
+    last = leg.ended_at + SAME if leg.ended_at else _NEVER
     # Each known fact stands for one leg only: the same agent may have been rung twice for one call.
-    rang = diary.take(OfferRinging, call_id, leg.agent, first, last)
-    answered = diary.take(OfferAnswered, call_id, leg.agent, first, last)
-    unanswered = diary.take(OfferEnded, call_id, leg.agent, first, last)
-    talked = diary.take(TalkEnded, call_id, leg.agent, first, last)
-    reason = _reason(leg)
-    was_answered = bool(leg.answered_at) or answered
-    if not rang and leg.started_at and (was_answered or (leg.ended_at and reason in _RANG)):
+    others = [
+        other.started_at
+        for other in call.legs.values()
+        if other.agent == leg.agent and other is not leg
+    ]
+    if any(at <= leg.started_at for at in others):
+        first = leg.started_at
+    last = min([last, *(at for at in others if at > leg.started_at)])
+    begun, done = leg.started_at or leg.last_at, leg.ended_at or leg.last_at
+    rang = diary.take(OfferRinging, call_id, leg.agent, first, last, near=begun)
+    answered = diary.take(
+        OfferAnswered, call_id, leg.agent, first, last, near=leg.answered_at or begun
+    )
+    unanswered = diary.take(OfferEnded, call_id, leg.agent, first, last, near=done)
+    talked = diary.take(TalkEnded, call_id, leg.agent, first, last, near=done)
+    # Of a phone that never rang only AMI knows.
+    reason = unanswered.reason if isinstance(unanswered, OfferEnded) else _reason(leg, call)
+    was_answered = bool(leg.answered_at) or answered is not None
+    may_have_rung = was_answered or ((leg.ended_at or unanswered is not None) and reason in _RANG)
+    if rang is None and leg.started_at and may_have_rung:
         yield OfferRinging(leg.started_at, call_id, leg.agent, estimated=True)
-    if leg.answered_at and not answered:
+    if leg.answered_at and answered is None:
         yield OfferAnswered(leg.answered_at, call_id, leg.agent)
     if not leg.ended_at:
         return
     if was_answered:
-        if not talked:
+        if talked is None:
             yield TalkEnded(leg.ended_at, call_id, leg.agent, _talk_ended_by(call, leg))
-    elif not unanswered:
+    elif unanswered is None:
         yield OfferEnded(leg.ended_at, call_id, leg.agent, reason)
 
 
@@ -292,14 +306,17 @@ def _is_caller(source: str, call: _Call) -> bool:
     return bool(source) and (source == call.channel or endpoint(source) == TRUNK)
 
 
-def _reason(leg: _Leg) -> OfferReason:
+def _reason(leg: _Leg, call: _Call) -> OfferReason:
     if leg.cause == _ELSEWHERE:
         return OfferReason.WITHDRAWN
     if leg.source == leg.channel:
         if leg.cause in _REFUSED:
             return OfferReason.REFUSED
         return OfferReason.NO_ANSWER if leg.cause == _NO_ANSWER else OfferReason.UNREACHABLE
-    return OfferReason.CALLER_GONE if leg.cause == _NORMAL else OfferReason.NO_ANSWER
+    together = call.ended_at and abs(call.ended_at - leg.ended_at) < _TOGETHER
+    if leg.cause == _NORMAL or (together and _is_caller(call.source, call)):
+        return OfferReason.CALLER_GONE
+    return OfferReason.NO_ANSWER
 
 
 class _Diary:
@@ -311,7 +328,7 @@ class _Diary:
         self.overflowed: set[CallId] = set()
         self.ended: set[CallId] = set()
         self.answerers: set[str] = set()
-        self._facts: dict[tuple[type[Fact], CallId, str], list[int]] = {}
+        self._facts: dict[tuple[type[Fact], CallId, str], list[Fact]] = {}
         self._open: dict[CallId, dict[str, bool]] = {}
         for fact in sorted(known, key=lambda fact: fact.at):
             call = getattr(fact, "call", "")
@@ -342,16 +359,19 @@ class _Diary:
                 self._add(fact, call, agent)
 
     def _add(self, fact: Fact, call: CallId, agent: str) -> None:
-        self._facts.setdefault((type(fact), call, agent), []).append(fact.at)
+        self._facts.setdefault((type(fact), call, agent), []).append(fact)
 
-    def take(self, kind: type[Fact], call: CallId, agent: str, first: int, last: int) -> bool:
-        """Use up the last known fact of this kind between two moments; False when there is none."""
-        times = self._facts.get((kind, call, agent), [])
-        found = bisect_right(times, last) - 1
-        if found < 0 or times[found] < first:
-            return False
-        del times[found]
-        return True
+    def take(
+        self, kind: type[Fact], call: CallId, agent: str, first: int, last: int, *, near: int
+    ) -> Fact | None:
+        """Use up the known fact of this kind between two moments that is nearest to a third."""
+        facts = self._facts.get((kind, call, agent), [])
+        between = [fact for fact in facts if first <= fact.at <= last]
+        if not between:
+            return None
+        nearest = min(between, key=lambda fact: abs(fact.at - near))
+        facts.remove(nearest)
+        return nearest
 
     def close(self, call: CallId, now: int, added: Iterable[Fact]) -> Iterator[Fact]:
         """End a call that vanished without a trace, and whoever it held."""

@@ -35,8 +35,9 @@ _LONGEST_LINE = 1000
 """Bytes of one line of an action. Asterisk's buffer holds 1024 and throws a longer line away without an answer."""
 
 _WHOLE = re.compile(
-    rb"\r\nLanguage: [^\r]*\r\nAccountCode: [^\r]*\r\nContext: [^\r]*\r\nExten: [^\r]*"
-    rb"\r\nPriority: [^\r]*\r\nUniqueid: [^\r]*\r\nLinkedid: "
+    rb"\r\nLanguage: [^\r]*\r\nAccountCode: [^\r]*\r\nContext: (?P<Context>[^\r]*)"
+    rb"\r\nExten: (?P<Exten>[^\r]*)\r\nPriority: [^\r]*"
+    rb"\r\nUniqueid: (?P<Uniqueid>[^\r]*)\r\nLinkedid: (?P<Linkedid>[^\r]*)"
 )
 """How Asterisk ends a channel in an event: more than the 79 characters of a caller's number, so not to be forged."""
 
@@ -246,8 +247,8 @@ def _check(action: Mapping[str, str]) -> dict[str, str]:
 def parse(block: bytes) -> dict[str, str]:
     """Read one AMI message (without its blank line). Lines without a colon are skipped.
 
-    Headers that come several times (`Variable`) have their values joined by line feeds. What stands before the caller's
-    number cannot be repeated after it, for his number may hold line breaks (see `telephony.calls`).
+    Headers that come several times (`Variable`) have their values joined by line feeds. A caller's number may hold line
+    breaks, and so headers of its own: none of them replaces one that came before it, nor the channel's (`_WHOLE`).
     """
     message: dict[str, str] = {}
     lines = block.decode("utf-8", "replace").split("\r\n")
@@ -256,14 +257,14 @@ def parse(block: bytes) -> dict[str, str]:
         if colon:
             message[key] = value[1:] if value[:1] == " " else value
     if len(message) != len(lines):
-        return _parse_repeated(lines)
+        return _parse_repeated(block, lines)
     return message
 
 
 _JOINED = frozenset({"Variable", "ChanVariable", "Output"})
 
 
-def _parse_repeated(lines: list[str]) -> dict[str, str]:
+def _parse_repeated(block: bytes, lines: list[str]) -> dict[str, str]:
     message: dict[str, str] = {}
     trusted: frozenset[str] = frozenset()
     for line in lines:
@@ -274,6 +275,10 @@ def _parse_repeated(lines: list[str]) -> dict[str, str]:
         if key == "CallerIDNum":
             trusted = frozenset(message) | {key}
         message[key] = f"{message[key]}\n{value}" if key in _JOINED and key in message else value
+    if (channel := _WHOLE.search(block)) is not None:
+        message |= {
+            key: value.decode("utf-8", "replace") for key, value in channel.groupdict().items()
+        }
     return message
 
 
@@ -494,7 +499,7 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
             wanted = name in self._link.events
             if not wanted and not self.responses and name != "FullyBooted":
                 return
-            if b"\r\nChannel: " in block and _WHOLE.search(block) is None:
+            if not self._whole(name, block, wanted=wanted):
                 self._hold(block)
                 return
             if wanted:
@@ -512,11 +517,23 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
             return
         self.handle_message(PanoramiskMessage(parse(block)))
 
-    def _hold(self, block: bytes) -> None:
-        """Keep an event that a blank line in the caller's number has cut, until its channel is complete.
+    def _whole(self, name: str, block: bytes, *, wanted: bool) -> bool:
+        """Whether the event ends here, or a blank line in the caller's number has cut it.
 
         What the number pretends to be comes after CallerIDNum, where `parse` believes no header that came before.
         """
+        if wanted:
+            return b"\r\nChannel: " not in block or _WHOLE.search(block) is not None
+        # An entry of a list ends with the ActionID of its question, which no caller can know.
+        asked = [
+            action.id.encode()
+            for action in self.responses.values()
+            if action.until.startswith(name)
+        ]
+        return not asked or any(action_id in block for action_id in asked)
+
+    def _hold(self, block: bytes) -> None:
+        """Keep it until the rest is there."""
         if len(block) > _LONGEST_CUT:
             self._count_garbage(block)
         else:

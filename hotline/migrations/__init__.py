@@ -69,7 +69,6 @@ def config(connection: Connection | None = None) -> Config:
 async def _upgrade(connection: AsyncConnection) -> None:
     scripts = ScriptDirectory.from_config(config())
     before = await connection.run_sync(_revision)
-    _refuse_newer(scripts, before)
     if before == scripts.get_current_head():
         return
     await connection.rollback()

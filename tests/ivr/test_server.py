@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -9,6 +10,7 @@ from structlog.testing import capture_logs
 
 from acd.events import CallArrived, CallDetached, CallQueued, CallReturned, Fact, OfferEnded
 from acd.model import SECOND, OfferReason, Release
+from ivr.line import Line
 from ivr.server import Server, serve
 from ivr.session import CallSession, Pace
 from tests.fakes.asterisk_agi import PATIENCE, FakeCall, close_all, connect
@@ -106,7 +108,7 @@ class TestANormalCall:
         self, server: Server, desk: FakeDesk
     ) -> None:
         call = await waiting(server, desk)
-        desk.attached[CALL].ring("1001", 15.0)
+        desk.attached[CALL].ring(("1001",), 15.0)
         assert await call.next() == ["EXEC", "Dial", "PJSIP/1001,15.000,miI"]
         call.answer("200 result=-1")  # the talk is over
         await call.end()
@@ -131,7 +133,7 @@ class TestANormalCall:
         self, server: Server, desk: FakeDesk
     ) -> None:
         desk.on = lambda fact: (
-            desk.attached[CALL].ring("1001", 15) if isinstance(fact, CallQueued) else None
+            desk.attached[CALL].ring(("1001",), 15) if isinstance(fact, CallQueued) else None
         )
         call = await FakeCall.connect(server.port)
         await call.until("EXEC Dial")
@@ -155,7 +157,7 @@ class TestANormalCall:
         self, server: Server, desk: FakeDesk, answer: str, reason: OfferReason
     ) -> None:
         call = await waiting(server, desk)
-        desk.attached[CALL].ring("1001", 0)
+        desk.attached[CALL].ring(("1001",), 0)
         assert (await call.next())[2] == "PJSIP/1001,0.100,miI"
         call.answer("200 result=0")
         await call.until("GET FULL VARIABLE")
@@ -163,7 +165,7 @@ class TestANormalCall:
         await call.until("SET MUSIC ON")
         assert desk.facts[-1] == OfferEnded(NOW, CALL, "1001", reason)
         call.answer("200 result=0")
-        desk.attached[CALL].ring("1002", 15)
+        desk.attached[CALL].ring(("1002",), 15)
         await call.until("EXEC Dial PJSIP/1002,15.000,miI")
         await call.close()
 
@@ -172,9 +174,9 @@ class TestANormalCall:
     ) -> None:
         call = await waiting(server, desk)
         desk.on = lambda fact: (
-            desk.attached[CALL].ring("1002", 15) if isinstance(fact, OfferEnded) else None
+            desk.attached[CALL].ring(("1002",), 15) if isinstance(fact, OfferEnded) else None
         )
-        desk.attached[CALL].ring("1001", 15)
+        desk.attached[CALL].ring(("1001",), 15)
         await call.until("EXEC Dial PJSIP/1001,15.000,miI")
         call.answer("200 result=0")
         await call.until("EXEC Dial PJSIP/1002,15.000,miI")
@@ -183,9 +185,9 @@ class TestANormalCall:
 
     async def test_a_ring_during_a_dial_follows_it(self, server: Server, desk: FakeDesk) -> None:
         call = await waiting(server, desk)
-        desk.attached[CALL].ring("1001", 15)
+        desk.attached[CALL].ring(("1001",), 15)
         await call.until("EXEC Dial")
-        desk.attached[CALL].ring("1002", 15)
+        desk.attached[CALL].ring(("1002",), 15)
         call.answer("200 result=0")
         await call.until("EXEC Dial PJSIP/1002,15.000,miI")
         await call.close()
@@ -195,20 +197,20 @@ class TestANormalCall:
     ) -> None:
         call = await waiting(server, desk)
         session = desk.attached[CALL]
-        session.ring("1001", 15)
+        session.ring(("1001",), 15)
         await call.until("EXEC Dial")
-        session.ring("1002", 15)
+        session.ring(("1002",), 15)
         call.answer("200 result=-1")
         await call.end()
         assert desk.facts[-1] == OfferEnded(NOW, CALL, "1002", OfferReason.CALLER_GONE)
-        session.ring("1003", 15)
+        session.ring(("1003",), 15)
         assert desk.facts[-1] == OfferEnded(NOW, CALL, "1003", OfferReason.CALLER_GONE)
 
     async def test_a_dial_that_asterisk_refuses_leaves_the_call_to_the_dialplan(
         self, server: Server, desk: FakeDesk
     ) -> None:
         desk.on = lambda fact: (
-            desk.attached[CALL].ring("1001", 15) if isinstance(fact, CallQueued) else None
+            desk.attached[CALL].ring(("1001",), 15) if isinstance(fact, CallQueued) else None
         )
         with capture_logs() as logs:
             call = await FakeCall.connect(server.port)
@@ -226,9 +228,9 @@ class TestANormalCall:
     ) -> None:
         call = await waiting(server, desk)
         for bad in ("1001&PJSIP/trunk", "1001\nEXEC System x", "", "1001,300"):
-            desk.attached[CALL].ring(bad, 15)
+            desk.attached[CALL].ring((bad,), 15)
             assert desk.facts[-1] == OfferEnded(NOW, CALL, bad, OfferReason.UNREACHABLE)
-        desk.attached[CALL].ring("1001", 15)
+        desk.attached[CALL].ring(("1001",), 15)
         assert await call.next() == ["EXEC", "Dial", "PJSIP/1001,15.000,miI"]
         await call.close()
 
@@ -266,7 +268,7 @@ class TestAnnouncements:
         desk.place = 3
         call = await waiting(server, desk)
         assert (await call.next())[2] == "hotline/queue_ahead_3"
-        desk.attached[CALL].ring("1001", 15)
+        desk.attached[CALL].ring(("1001",), 15)
         # The sound is not answered: Asterisk ends it because this command comes.
         assert (await call.next())[:2] == ["EXEC", "Dial"]
         call.answer("200 result=0")
@@ -279,7 +281,7 @@ class TestAnnouncements:
         desk.place = 3
         call = await waiting(server, desk)
         await call.next()
-        desk.attached[CALL].ring("1001", 15)
+        desk.attached[CALL].ring(("1001",), 15)
         assert (await call.next())[:2] == ["EXEC", "Dial"]
         call.answer("200 result=0 endpos=8000")
         call.answer("200 result=-1")
@@ -352,7 +354,7 @@ class TestEndings:
         self, server: Server, desk: FakeDesk, at: str, how: str
     ) -> None:
         desk.on = lambda fact: (
-            desk.attached[CALL].ring("1001", 15)
+            desk.attached[CALL].ring(("1001",), 15)
             if isinstance(fact, CallQueued) and at in {"EXEC Dial", "GET FULL"}
             else None
         )
@@ -396,7 +398,7 @@ class TestEndings:
         assert await call.next() == ["SET", "VARIABLE", "HL_DONE", "1"]
         call.answer("200 result=1")
         assert (await call.next())[:2] == ["STREAM", "FILE"]
-        desk.attached[CALL].ring("1001", 15)
+        desk.attached[CALL].ring(("1001",), 15)
         assert desk.facts[-1] == OfferEnded(NOW, CALL, "1001", OfferReason.CALLER_GONE)
         call.answer("200 result=0 endpos=8000")
         assert await call.next() == []
@@ -406,7 +408,7 @@ class TestEndings:
         self, server: Server, desk: FakeDesk
     ) -> None:
         call = await waiting(server, desk)
-        desk.attached[CALL].ring("1001", 15)
+        desk.attached[CALL].ring(("1001",), 15)
         desk.attached[CALL].release(Release.TIMED_OUT)
         assert desk.facts[-1] == OfferEnded(NOW, CALL, "1001", OfferReason.CALLER_GONE)
         assert await call.next() == ["SET", "VARIABLE", "HL_DONE", "1"]
@@ -418,7 +420,9 @@ class TestEndings:
         call = await waiting(server, desk)
         other = await FakeCall.connect(server.port, call="hotline-1.2")
         await other.until("STREAM FILE")
-        await server.close()
+        with capture_logs() as logs:
+            await server.close(limit=2)
+        assert [line["how"] for line in logs] == ["stopping", "stopping"]
         assert await call.next() == await other.next() == []
         assert ["SET", "VARIABLE", "HL_DONE", "1"] not in call.commands + other.commands
         assert desk.facts[-1] == CallDetached(NOW, CALL)
@@ -437,7 +441,7 @@ class TestBadInput:
                     assert await reader.read() == b""
                 writer.close()
         assert [line["event"] for line in logs] == ["agi.silent"] * 50
-        desk.attached[CALL].ring("1001", 15)
+        desk.attached[CALL].ring(("1001",), 15)
         assert (await call.next())[:2] == ["EXEC", "Dial"]
         await call.close()
 
@@ -465,7 +469,7 @@ class TestBadInput:
             writer.close()
         assert [line["event"] for line in logs] == ["agi.protocol_error"]
         assert len(str(logs)) < 400
-        desk.attached[CALL].ring("1001", 15)
+        desk.attached[CALL].ring(("1001",), 15)
         assert (await call.next())[:2] == ["EXEC", "Dial"]
         await call.close()
 
@@ -476,7 +480,7 @@ class TestBadInput:
         self, server: Server, desk: FakeDesk, answer: str
     ) -> None:
         call = await waiting(server, desk)
-        desk.attached[CALL].ring("1001", 15)
+        desk.attached[CALL].ring(("1001",), 15)
         await call.next()
         with capture_logs() as logs:
             call.answer(answer)
@@ -531,7 +535,7 @@ class TestBadInput:
                         assert await reader.read() == b""
                 writer.close()
         assert [line["event"] for line in logs] == ["agi.full"]
-        desk.attached[CALL].ring("1001", 15)
+        desk.attached[CALL].ring(("1001",), 15)
         assert (await call.next())[:2] == ["EXEC", "Dial"]
         for other in [call, *others]:
             await other.close()
@@ -633,3 +637,20 @@ class TestFeatureCodes:
             await ended(server)
         assert asked
         assert {line["log_level"] for line in logs} <= {"info", "debug"}
+
+
+async def test_a_half_open_connection_is_found_by_the_kernel(
+    server: Server, desk: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    opened = server._opened
+
+    def look(line: Line) -> None:
+        sock = line._transport.get_extra_info("socket")
+        seen.append(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        seen.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE))
+        opened(line)
+
+    monkeypatch.setattr(server, "_opened", look)
+    await waiting(server, desk)
+    assert seen == [1, 60]

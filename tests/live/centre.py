@@ -24,7 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
-from acd.events import CallArrived, Fact, restore
+from acd.caller import normalise
+from acd.events import CallArrived, CallEnded, Fact, restore
+from hotline.bus import Bus
 from hotline.phones import AgentPhone, Phones
 from hotline.programs import find_asterisk
 
@@ -296,9 +298,20 @@ class Centre:
         await leg.until_ended(10)
 
     async def presences(self) -> dict[str, str]:
-        """Every agent's presence by number, as `hotline agent list` shows it."""
-        rows = json.loads(await self.cli("agent", "list", "--format", "json"))
-        return {row["number"]: row["presence"] for row in rows}
+        """Every agent's presence by number, from the live state that `hotline agent list` shows."""
+        bus = Bus(f"unix://{self.home}/run/redis.sock", "hotline")
+        try:
+            shown = await bus.live() or {}
+        finally:
+            await bus.close()
+        return {agent["number"]: agent["presence"] for agent in shown.get("agents", [])}
+
+    async def presence(self, number: str, presence: str, within: float = 3) -> None:
+        """Wait until this agent's presence is this one. Raises `AssertionError`."""
+        deadline = time.monotonic() + within
+        while (found := (await self.presences()).get(number)) != presence:
+            assert time.monotonic() < deadline, f"{number} is {found}, not {presence}"
+            await asyncio.sleep(0.1)
 
     async def calls(self) -> list[dict[str, Any]]:
         """`hotline calls`."""
@@ -307,18 +320,14 @@ class Centre:
 
     async def call(self, caller: str, within: float = 15) -> dict[str, Any]:
         """The ended call of this caller as `hotline calls` shows it."""
-        deadline = time.monotonic() + within
-        while True:
-            found = [row for row in await self.calls() if row["caller"] == caller]
-            if found and found[-1]["ended"] and found[-1]["outcome"]:
-                return found[-1]
-            if time.monotonic() > deadline:
-                raise AssertionError(f"no ended call of {caller} in hotline calls: {found}")
-            await asyncio.sleep(0.2)
+        await self.fact(CallEnded, within, call=await self.call_id(caller))
+        row = [row for row in await self.calls() if row["caller"] == normalise(caller)][-1]
+        assert row["ended"], row
+        return row
 
     async def call_id(self, caller: str, within: float = 5) -> str:
         """The id of this caller's newest call."""
-        arrived: CallArrived = await self.fact(CallArrived, within, caller=caller)
+        arrived: CallArrived = await self.fact(CallArrived, within, caller=normalise(caller))
         return arrived.call
 
     async def report(self, *options: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from acd.events import AgentNotResponding, CallQueued
-from hotline.phones import Leg, Phones, likeness
+from hotline.phones import Leg, Phones, Sound, likeness
 from tests.live import sounds
 from tests.live.centre import NUMBER, PASSWORD, Centre
 
@@ -71,7 +71,7 @@ async def test_a_silent_agent_is_rung_for_the_ring_time_and_then_the_next_one(
     assert 2.7 < missed.ended_at - missed.started_at < 3.6
     await other.until_rings(1, 1)
     await leg.until_hears(other.tone, 3)
-    assert (await centre.presences())["1001"] == "not-responding"
+    await centre.presence("1001", "not-responding")
     await leg.hang_up()
 
     # No more calls for the silent one until he says that he is there.
@@ -139,14 +139,34 @@ async def test_giving_up_while_it_rings_frees_the_agent_for_the_next(
     gone, stays = await queued(centre, phones, "13900004201", "13900004202")
     rings = await agent.until_rings(1, 5)
     await asyncio.sleep(0.5)
-    agent.answer_after = 0.3
     await gone.hang_up()
     await rings.until_ended(1)
+    agent.answer_after = 0.3
     await stays.until_hears(agent.tone, 3)
     assert [offer.peer for offer in agent.offers] == ["13900004201", "13900004202"]
     row = await centre.call("13900004201")
     assert (row["outcome"], row["hung_up_by"]) == ("abandoned_ringing", "caller")
     assert not centre.facts(AgentNotResponding, call=row["id"])
+
+
+async def test_a_hang_up_and_an_answer_that_cross_stop_nobody(
+    centre: Centre, phones: Phones
+) -> None:
+    for turn in range(3):
+        agent = await centre.agent(phones, "1001", answer_after=None)
+        gone, stays = await queued(centre, phones, f"139000043{turn}1", f"139000043{turn}2")
+        rings = await agent.until_rings(1, 5)
+        await asyncio.sleep(0.1 * turn)
+        agent.answer_after = 0
+        await gone.hang_up()
+        await rings.until_ended(2)
+        await stays.until_hears(agent.tone, 4)
+        await stays.hang_up()
+        await centre.call(f"139000043{turn}1")
+        await agent.sign_out()
+        agent.rang_twice = (
+            False  # the phone may hear of the next call before it knows that its 200 came too late
+        )
 
 
 async def test_one_agent_and_many_callers_never_two_offers_at_once(
@@ -162,6 +182,11 @@ async def test_one_agent_and_many_callers_never_two_offers_at_once(
         assert later.started_at - earlier.ended_at > 0.4  # the wrap-up time of this centre is 0.5 s
 
 
+def _middle(key: str) -> Sound:
+    """A prompt without its ends: the telephone may be closed before the last of it was taken out."""
+    return sounds.prompt(key)[1600:-1600]
+
+
 async def test_feature_codes_do_what_they_say_and_answer_in_words(
     centre: Centre, phones: Phones
 ) -> None:
@@ -175,11 +200,11 @@ async def test_feature_codes_do_what_they_say_and_answer_in_words(
     ):
         leg = await phone.dial(code)
         await leg.until_ended(10)
-        assert likeness(leg.heard(), sounds.prompt(key)) > 0.8, code
-        assert (await centre.presences())["1001"] == presence, code
+        assert likeness(leg.heard(), _middle(key)) > 0.9, code
+        await centre.presence("1001", presence)
     leg = await phone.dial("4711")
     await leg.until_ended(10)
-    assert likeness(leg.heard(), sounds.prompt("agent_refused")) > 0.8
+    assert likeness(leg.heard(), _middle("agent_refused")) > 0.9
 
 
 async def test_a_pause_has_its_reason_and_no_calls(centre: Centre, phones: Phones) -> None:
@@ -194,10 +219,10 @@ async def test_a_pause_has_its_reason_and_no_calls(centre: Centre, phones: Phone
     await centre.cli("agent", "out", "1001")
     await asyncio.sleep(0.5)
     assert leg.hears(agent.tone), "signing out must not cut a talk"
-    assert (await centre.presences())["1001"] == "talking"
+    await centre.presence("1001", "talking")
     await leg.hang_up()
     await centre.call("13900006001")
-    assert (await centre.presences())["1001"] == "out"
+    await centre.presence("1001", "out")
 
 
 async def test_an_agent_whose_registration_is_gone_is_unreachable_and_comes_back(
@@ -205,7 +230,7 @@ async def test_an_agent_whose_registration_is_gone_is_unreachable_and_comes_back
 ) -> None:
     agent = await centre.agent(phones, "1001", answer_after=0.2)
     await agent.sign_out()
-    await _presence(centre, "1001", "unreachable")
+    await centre.presence("1001", "unreachable")
     (leg,) = await queued(centre, phones, "13900007001")
     await asyncio.sleep(1)
     assert not agent.offers
@@ -271,9 +296,3 @@ async def test_three_rings_last_fifteen_seconds_and_places_are_announced(standar
         assert likeness(third.heard(), sounds.prompt("queue_next")) > 0.8
         assert likeness(fourth.heard(), sounds.prompt("queue_ahead_1")) > 0.8
         assert likeness(fourth.heard(), sounds.prompt("queue_wait")) < 0.5
-
-
-async def _presence(centre: Centre, number: str, presence: str) -> None:
-    deadline = time.monotonic() + 5
-    while (found := (await centre.presences())[number]) != presence:
-        assert time.monotonic() < deadline, f"{number} is {found}, not {presence}"

@@ -95,8 +95,11 @@ async def test_the_waiting_citizen_hears_music_until_an_agent_is_ready(
 ) -> None:
     leg = await phones.citizen("13900000002").dial(NUMBER)
     await centre.fact(CallQueued, GREETING, call=await centre.call_id("13900000002"))
-    await asyncio.sleep(3)
-    piece = leg.heard(1.5)
+    # Nobody is signed in: he is told so, and then there is music.
+    away = sounds.prompt("agents_away")
+    await asyncio.sleep(away.size / RATE + 2.5)
+    assert likeness(leg.heard(), away) > 0.9
+    piece = leg.heard(1.0)
     assert loudness(piece) > 100
     assert max(likeness(music, piece) for music in sounds.music()) > 0.9
 
@@ -132,6 +135,7 @@ async def test_a_wrong_password_is_refused(centre: Centre, phones: Phones) -> No
     with pytest.raises(baresip.RegistrationError):
         await phones.agent("7777", PASSWORD)
     assert (await centre.presences())["1001"] in {"out", "unreachable"}
+    assert "1001" in await centre.cli("agent", "list")
 
 
 async def test_a_phone_without_its_password_cannot_call_as_an_agent(
@@ -180,7 +184,7 @@ async def test_the_agents_phone_rings_and_the_180_is_in_the_diary(
     await agent.until_rings(1, GREETING)
     ringing = await centre.fact(OfferRinging, 2, agent="1003")
     assert not ringing.estimated
-    assert (await centre.presences())["1003"] == "ringing"
+    await centre.presence("1003", "ringing", 1)
     await leg.hang_up()
     await agent.offers[0].until_ended(2)
     assert (await centre.call("13900000010"))["outcome"] == "abandoned_ringing"

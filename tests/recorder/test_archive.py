@@ -353,6 +353,11 @@ async def test_a_spool_that_is_gone_is_alarmed_and_the_loop_lives(
     ]
 
 
+def _die(_work: object) -> None:
+    """Runs in the worker process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 async def test_a_worker_that_dies_costs_nothing(
     engine: AsyncEngine, settings: Settings, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -360,8 +365,10 @@ async def test_a_worker_that_dies_costs_nothing(
     raw = spool(CALL)
     await write(engine, a_call(CALL))
     with monkeypatch.context() as patch:
-        patch.setattr(tape, "finish_batch", os._exit)
-        await work.sweep(NOW)
+        patch.setattr(tape, "finish_batch", _die)
+        with capture_logs() as logs:
+            await work.sweep(NOW)
+    assert [entry["why"] for entry in logs] == ["the worker process died over it"]
     assert raw.exists()
     await work.sweep(NOW + 5 * SECOND)
     assert (await ledger.look_up(engine, [CALL]))[CALL].state is State.FINISHED

@@ -21,7 +21,7 @@ SELECT
     number AS auth,
     'agents' AS context,
     '<' || number || '>' AS callerid,
-    'auth_username,username' AS identify_by,
+    'username' AS identify_by,
     'all' AS disallow,
     'alaw,ulaw' AS allow,
     'no' AS direct_media,
@@ -29,9 +29,11 @@ SELECT
     'yes' AS force_rport,
     'yes' AS rewrite_contact,
     'rfc4733' AS dtmf_mode,
+    'ef' AS tos_audio,
     'zh' AS language,
     'no' AS trust_id_inbound,
     'no' AS allow_subscribe,
+    'no' AS allow_transfer,
     '1' AS device_state_busy_at,
     '15' AS rtp_keepalive,
     '120' AS rtp_timeout,
@@ -69,10 +71,13 @@ SELECT
     'PJSIP/' || number AS interface,
     number AS membername,
     'PJSIP/' || number AS state_interface,
-    CASE intent WHEN 'ready' THEN '0' ELSE '1' END AS penalty,
-    '0' AS paused
+    '0' AS penalty,
+    '0' AS paused,
+    '' AS reason_paused,
+    'no' AS ringinuse
 FROM agent
-WHERE intent IN ('ready', 'paused')
+WHERE intent = 'ready'
+OR (intent = 'paused' AND NOT EXISTS (SELECT 1 FROM agent WHERE intent = 'ready'))
 """,
 )
 

@@ -1,0 +1,83 @@
+"""`make bench`, or `python -m bench [--quick] [--json FILE]`: prints a table to paste into the README."""
+
+import argparse
+import asyncio
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import orjson
+
+from bench.figures import table
+from bench.measure import NAMES, QUICK, Plan, Results, lines, measure
+from hotline.programs import ProgramError, find_asterisk
+from hotline.settings import SettingsError
+
+_QUIET = 0.5
+
+
+def main() -> int:
+    """Run the bench. Status 0 when everything was measured, whatever the figures; 1 when it could not be."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one short round: a look, not figures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all values to FILE")
+    parser.add_argument("--only", choices=NAMES, nargs="+", default=NAMES, help="some measurements")
+    arguments = parser.parse_args()
+    plan = QUICK if arguments.quick else Plan()
+    load = os.getloadavg()[0]
+    began = time.monotonic()
+    try:
+        print(f"{machine()}\nload at the start: {load:.2f}", flush=True)
+        if load > _QUIET:
+            print(
+                "warning: other programs use this machine now; the figures will be worse and less certain",
+                flush=True,
+            )
+        results = asyncio.run(
+            measure(plan, arguments.only, lambda said: print(_clock(began), said, flush=True))
+        )
+    except (ProgramError, SettingsError, OSError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    print(f"\n{machine()}")
+    print(f"{plan.rounds} rounds of each side in turn; {_company(load, results)}\n")
+    print(table(lines(results)))
+    if arguments.json:
+        written = {"machine": machine(), "load": load, "plan": plan, "results": results}
+        options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
+        arguments.json.write_bytes(orjson.dumps(written, option=options))
+    return 0
+
+
+def machine() -> str:
+    """Processors, their model, and the versions of what was measured."""
+    model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    name = model[1].strip() if model else platform.machine()
+    # It says its version with status 99.
+    said = subprocess.run(["sipp", "-v"], capture_output=True, text=True, check=False).stdout
+    sipp = re.search(r"v([0-9.]+)", said)
+    return (
+        f"{os.cpu_count()} × {name}, Asterisk {find_asterisk().version}, "
+        f"SIPp {sipp[1] if sipp else '?'}, Python {platform.python_version()}"
+    )
+
+
+def _company(load: float, results: Results) -> str:
+    """How alone the bench was on this machine."""
+    said = f"load {load:.2f} at the start"
+    if results.others:
+        said += f", other programs kept {median(results.others):.1f} processors busy meanwhile"
+    return said
+
+
+def _clock(began: float) -> str:
+    return f"[{time.monotonic() - began:4.0f} s]"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""Figures of the bench: percentiles, processor time, what SIPp counted, and the table. Pure."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+def percentile(values: Iterable[float], percent: float) -> float:
+    """The smallest value that at least `percent` of all values do not exceed (nearest rank).
+
+    Raises `ValueError` when there are no values.
+    """
+    ordered = sorted(values)
+    if not ordered:
+        raise ValueError("no values: nothing was measured")
+    return ordered[max(math.ceil(len(ordered) * percent / 100), 1) - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process as `/proc/<pid>/stat` shows it: its session, and processor time in clock ticks.
+
+    `ticks` are its own, `waited_for` those of its children that have ended.
+    """
+
+    session: int
+    ticks: int
+    waited_for: int
+
+
+def process(stat: str) -> Process:
+    """Read `/proc/<pid>/stat`. Raises `ValueError` when it is something else."""
+    try:
+        # The name of the program comes first and may hold spaces and parentheses.
+        fields = stat[stat.rindex(")") + 1 :].split()
+        user, system, children_user, children_system = (int(field) for field in fields[11:15])
+        return Process(int(fields[3]), user + system, children_user + children_system)
+    except (IndexError, ValueError):
+        raise ValueError(f"not a line of /proc/<pid>/stat: {stat[:80]!r}") from None
+
+
+def machine_ticks(stat: str) -> int:
+    """Processor time of all programs together, in clock ticks: user, nice and system of `/proc/stat`."""
+    name, *fields = stat.split("\n", 1)[0].split()
+    if name != "cpu":
+        raise ValueError(f"not /proc/stat: {stat[:80]!r}")
+    user, nice, system = (int(field) for field in fields[:3])
+    return user + nice + system
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What SIPp counted in one run."""
+
+    created: int
+    successful: int
+    failed: int
+
+
+def sipp_calls(statistics: str) -> Calls:
+    """Read the last line of SIPp's `-trace_stat` file. Raises `ValueError` when there is none."""
+    lines = [line.split(";") for line in statistics.splitlines() if line.strip()]
+    if len(lines) < 2:
+        raise ValueError("SIPp has counted nothing: it ended before its first call")
+    row = dict(zip(lines[0], lines[-1], strict=False))
+    try:
+        return Calls(
+            created=int(row["TotalCallCreated"]),
+            successful=int(row["SuccessfulCall(C)"]),
+            failed=int(row["FailedCall(C)"]),
+        )
+    except KeyError as missing:
+        raise ValueError(f"SIPp's statistics have no column {missing}") from None
+
+
+def gaps(marks: Iterable[tuple[float, str, str]]) -> list[float]:
+    """Seconds from each agent's `bye` to the next `invite` at the same agent.
+
+    `marks` are (moment, agent, `bye` or `invite`) in the order of time.
+    """
+    since: dict[str, float] = {}
+    found = []
+    for moment, agent, what in marks:
+        if what == "bye":
+            since[agent] = moment
+        elif agent in since:
+            found.append(moment - since.pop(agent))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table. `wanted` says in words what `holds` is about; None where nothing is asked."""
+
+    name: str
+    app_queue: str
+    hotline: str
+    ratio: str = ""
+    wanted: str = ""
+    holds: bool | None = None
+
+
+def table(lines: Sequence[Line]) -> str:
+    """Lay the lines out as a Markdown table whose columns line up."""
+    rows = [("", "app_queue", "Hotline", "ratio", "wanted", "")]
+    for line in lines:
+        verdict = {None: "", True: "holds", False: "**falls short**"}[line.holds]
+        rows.append((line.name, line.app_queue, line.hotline, line.ratio, line.wanted, verdict))
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    rule = tuple(
+        "-" * width if column in {0, 4, 5} else "-" * (width - 1) + ":"
+        for column, width in enumerate(widths)
+    )
+    return "\n".join(
+        "| "
+        + " | ".join(
+            _aligned(cell, width, column)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        + " |"
+        for row in (rows[0], rule, *rows[1:])
+    )
+
+
+def _aligned(cell: str, width: int, column: int) -> str:
+    return cell.ljust(width) if column in {0, 4, 5} else cell.rjust(width)
+
+
+def milliseconds(seconds: float) -> str:
+    """`0.0056` as `5.6 ms`."""
+    return f"{seconds * 1000:.1f} ms" if seconds < 0.1 else f"{seconds * 1000:.0f} ms"

@@ -1,0 +1,383 @@
+"""The four measurements, each in rounds that alternate between app_queue and Hotline, and the table that they make.
+
+backlog  4 agents, more callers than they can take: from an agent's BYE to the next INVITE at the same agent.
+idle     4 agents, one caller at a time: from the end of the greeting in the caller's ear (his last packet of it and
+         its 20 ms) to the INVITE at an agent.
+load     200 agents, talks of a second, 40 and 80 new calls a second, recorded: processor time for each call.
+waiting  300 callers on music, nobody ready: processor time while nothing else happens.
+"""
+
+import asyncio
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Protocol
+
+from bench.figures import Line, gaps, milliseconds, percentile
+from bench.phone import Phones
+from bench.side import AGENTS, APP_QUEUE, GREETING, HOTLINE, PASSWORD, SIDES, Centre
+
+NAMES = ("backlog", "idle", "load", "waiting")
+RATES = (40, 80)
+WAITING = 300
+_TALK = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured: rounds of each side, calls in each round, seconds of the waiting."""
+
+    rounds: int = 3
+    backlog_calls: int = 104
+    idle_calls: int = 40
+    load_calls: int = 800
+    waiting_for: float = 20.0
+
+
+QUICK = Plan(rounds=1, backlog_calls=44, idle_calls=15, load_calls=240, waiting_for=8.0)
+
+
+@dataclass(slots=True)
+class Load:
+    """What one round of calls cost: seconds of processor time for each call, by program."""
+
+    calls: int
+    failed: int
+    cost: dict[str, float]
+
+
+@dataclass(slots=True)
+class Results:
+    """Everything measured, by side. Times in seconds; processor time of the waiting as a share of one processor."""
+
+    backlog: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    idle: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    load: dict[int, dict[str, list[Load]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
+    waiting: dict[str, list[dict[str, float]]] = field(default_factory=lambda: defaultdict(list))
+    recorder: list[float] = field(default_factory=list)
+    """Seconds of the recorder's processor time for each recording."""
+    others: list[float] = field(default_factory=list)
+    """Processors that other programs kept busy, round by round of `load` and `waiting`."""
+    failed: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """Calls of the other measurements that went wrong."""
+
+
+async def measure(plan: Plan, only: Collection[str], say: Callable[[str], None]) -> Results:
+    """Run the measurements named in `only`. `say` hears a line for each step. Raises `ProgramError`."""
+    results = Results()
+    chance = random.Random(12345)
+    async with Centre() as centre, Phones(centre.exchange) as phones:
+        steps: list[tuple[str, Step]] = [
+            ("backlog", _backlog),
+            ("idle", _idle),
+            *(("load", _load_of(rate)) for rate in RATES),
+            ("waiting", _waiting),
+        ]
+        for step in [step for name, step in steps if name in only]:
+            for number in range(1, plan.rounds + 1):
+                for side in SIDES:
+                    phones.marks.clear()
+                    phones.refused.clear()
+                    phones.clashes = 0
+                    await phones.register(AGENTS, PASSWORD)
+                    said = await step(plan, centre, phones, side, results, chance)
+                    say(f"round {number} of {plan.rounds}, {side}: {said}")
+    return results
+
+
+async def _backlog(
+    plan: Plan, centre: Centre, phones: Phones, side: str, results: Results, chance: random.Random
+) -> str:
+    served: set[str] = set()
+
+    def talk(agent: str) -> float:
+        # Each agent's first talk lasts until all callers wait. After that lengths are spread over a whole second,
+        # so that they neither favour nor burden app_queue, which looks once a second.
+        if agent in served:
+            return chance.uniform(0.5, 1.5)
+        served.add(agent)
+        return 5.0
+
+    phones.talk = talk
+    async with centre.side(side, ready=4) as number:
+        calls = await centre.sipp(
+            "caller", number, calls=plan.backlog_calls, rate=50, sink=phones.sink
+        )
+        results.failed[side] += calls.failed + _odd(phones)
+        await _quiet(centre)
+    found = gaps(
+        (mark.moment, mark.phone, mark.what)
+        for mark in phones.marks
+        if mark.what in {"bye", "invite"}
+    )
+    results.backlog[side] += found
+    return f"backlog, {len(found)} gaps, median {milliseconds(median(found))}"
+
+
+async def _idle(
+    plan: Plan, centre: Centre, phones: Phones, side: str, results: Results, _chance: random.Random
+) -> str:
+    phones.talk = lambda _agent: 0.1
+    async with centre.side(side, ready=4) as number:
+        for index in range(plan.idle_calls):
+            phones.call(f"1380000{index:04}", number)
+            await _until(lambda: phones.in_talk == 0, 20)
+            # Not in step with anything that happens once a second.
+            await asyncio.sleep(0.05 + 0.03 * (index % 7))
+        await _quiet(centre)
+    over = {mark.caller: mark.moment for mark in phones.times("greeted") if mark.moment}
+    found = [
+        mark.moment - over[mark.caller] for mark in phones.times("invite") if mark.caller in over
+    ]
+    results.failed[side] += plan.idle_calls - len(found) + _odd(phones)
+    results.idle[side] += found
+    return f"idle agent, {len(found)} calls, median {milliseconds(median(found))}"
+
+
+def _load_of(rate: int) -> "Step":
+    async def load(
+        plan: Plan,
+        centre: Centre,
+        phones: Phones,
+        side: str,
+        results: Results,
+        _chance: random.Random,
+    ) -> str:
+        phones.talk = lambda _agent: _TALK
+        async with centre.side(side, ready=len(AGENTS)) as number:
+            # What the start leaves behind is over.
+            await asyncio.sleep(1)
+            before, since = centre.cpu(), time.monotonic()
+            calls = await centre.sipp(
+                "caller", number, calls=plan.load_calls, rate=rate, sink=phones.sink
+            )
+            await _quiet(centre)
+            after, took = centre.cpu(), time.monotonic() - since
+        answered = len(phones.times("answered"))
+        failed = max(plan.load_calls - calls.successful, plan.load_calls - answered) + _odd(phones)
+        cost = {name: (after[name] - before[name]) / plan.load_calls for name in after}
+        results.others.append(_others(before, after, took))
+        one = Load(plan.load_calls, failed, cost)
+        results.load[rate][side].append(one)
+        if side == HOTLINE and rate == RATES[-1]:
+            # The second time there is nothing to do: what its start costs.
+            spent, start = await centre.record_all(), await centre.record_all()
+            results.recorder.append((spent - start) / plan.load_calls)
+        return (
+            f"{rate} calls/s, Asterisk {milliseconds(one.cost['asterisk'])} a call, "
+            f"controller {milliseconds(one.cost['controller'])}, {failed} failed, "
+            f"others kept {results.others[-1]:.1f} processors busy"
+        )
+
+    return load
+
+
+async def _waiting(
+    plan: Plan, centre: Centre, phones: Phones, side: str, results: Results, _chance: random.Random
+) -> str:
+    rate = 50
+    settled = WAITING / rate + GREETING + 4
+    async with centre.side(side, ready=0) as number:
+        async with asyncio.TaskGroup() as group:
+            callers = group.create_task(
+                centre.sipp(
+                    "waiter",
+                    number,
+                    calls=WAITING,
+                    rate=rate,
+                    sink=phones.sink,
+                    hold=settled + plan.waiting_for + 2,
+                )
+            )
+            await asyncio.sleep(settled)
+            there = await centre.channels()
+            before, since = centre.cpu(), time.monotonic()
+            await asyncio.sleep(plan.waiting_for)
+            after, took = centre.cpu(), time.monotonic() - since
+            there = min(there, await centre.channels())
+        await _quiet(centre)
+    results.failed[side] += WAITING - min(there, callers.result().successful)
+    share = {name: (after[name] - before[name]) / took for name in after}
+    results.waiting[side].append(share)
+    results.others.append(_others(before, after, took))
+    return (
+        f"{there} callers wait, Asterisk {share['asterisk']:.1%} of a processor, "
+        f"controller {share['controller']:.1%}"
+    )
+
+
+class Step(Protocol):
+    """One measurement of one side; gives a line to be shown."""
+
+    async def __call__(
+        self,
+        plan: Plan,
+        centre: Centre,
+        phones: Phones,
+        side: str,
+        results: Results,
+        chance: random.Random,
+        /,
+    ) -> str: ...
+
+
+# --- helpers
+
+
+def _odd(phones: Phones) -> int:
+    """What should never happen at a phone: rung while in use, refused, left without an answer."""
+    return phones.clashes + len(phones.refused)
+
+
+def _others(before: dict[str, float], after: dict[str, float], took: float) -> float:
+    """How many processors were busy with programs that are not ours."""
+    spent = {name: after[name] - before[name] for name in after}
+    return max(2 * spent["all"] - sum(spent.values()), 0.0) / took
+
+
+async def _quiet(centre: Centre) -> None:
+    """Wait until the last call is over."""
+    deadline = time.monotonic() + 30
+    while await centre.channels() and time.monotonic() < deadline:  # noqa: ASYNC110 another process
+        await asyncio.sleep(0.2)
+
+
+async def _until(true: Callable[[], bool], within: float) -> None:
+    deadline = time.monotonic() + within
+    while not true() and time.monotonic() < deadline:  # noqa: ASYNC110 nothing is timed by it
+        await asyncio.sleep(0.01)
+
+
+# --- the table
+
+
+def lines(results: Results) -> list[Line]:
+    """Lay out what was measured, and what the hotline promises of it."""
+    rows = []
+    if results.backlog:
+        rows += _backlog_lines(results)
+    if results.idle:
+        rows += _idle_lines(results)
+    rows += _load_lines(results)
+    if results.waiting:
+        rows += _waiting_lines(results)
+    failed = [results.failed[side] for side in SIDES]
+    return [
+        *rows,
+        Line(
+            "calls that failed in the other measurements",
+            str(failed[0]),
+            str(failed[1]),
+            "",
+            "none",
+            not failed[1],
+        ),
+    ]
+
+
+def _backlog_lines(results: Results) -> list[Line]:
+    name = "backlog, 4 agents: hang-up → next INVITE"
+    queue, ours = (_percentiles(results.backlog[side]) for side in SIDES)
+    ratio = {key: queue[key] / ours[key] for key in ours}
+    promises = {
+        "median": ("≤ 15 ms, and 40 × shorter", ours["median"] <= 0.015 and ratio["median"] >= 40),
+        "p99": ("≤ 60 ms", ours["p99"] <= 0.060),
+    }
+    return [
+        Line(
+            f"{name}, {key}",
+            milliseconds(queue[key]),
+            milliseconds(ours[key]),
+            f"{ratio[key]:.0f} × shorter",
+            *promises.get(key, ()),
+        )
+        for key in ours
+    ]
+
+
+def _idle_lines(results: Results) -> list[Line]:
+    name = "idle agent: greeting over → INVITE"
+    queue, ours = (_percentiles(results.idle[side]) for side in SIDES)
+    promises = {"median": ("no slower", ours["median"] <= queue["median"])}
+    return [
+        Line(
+            f"{name}, {key}",
+            milliseconds(queue[key]),
+            milliseconds(ours[key]),
+            f"{ours[key] / queue[key]:.2f}",
+            *promises.get(key, ()),
+        )
+        for key in ours
+    ]
+
+
+def _percentiles(found: list[float]) -> dict[str, float]:
+    return {
+        "median": median(found),
+        "p95": percentile(found, 95),
+        "p99": percentile(found, 99),
+    }
+
+
+def _load_lines(results: Results) -> list[Line]:
+    rows = []
+    for rate, by_side in results.load.items():
+        queue, ours = by_side[APP_QUEUE], by_side[HOTLINE]
+        asterisk_alone = median([one.cost["asterisk"] for one in queue])
+        asterisk = median([one.cost["asterisk"] for one in ours])
+        controller = median([one.cost["controller"] for one in ours])
+        failed = [sum(one.failed for one in side) for side in (queue, ours)]
+        name = f"{rate} calls/s, recorded"
+        rows += [
+            Line(
+                f"{name}: Asterisk's CPU a call",
+                milliseconds(asterisk_alone),
+                milliseconds(asterisk),
+                f"{asterisk / asterisk_alone:.2f}",
+                "no more",
+                asterisk <= asterisk_alone,
+            ),
+            Line(
+                f"{name}: the controller's CPU a call",
+                "",
+                milliseconds(controller),
+                f"{controller / asterisk:.0%} of Asterisk's",
+                "≤ 20 %",
+                controller <= 0.2 * asterisk,
+            ),
+            Line(
+                f"{name}: calls that failed",
+                f"{failed[0]} of {sum(one.calls for one in queue)}",
+                f"{failed[1]} of {sum(one.calls for one in ours)}",
+                "",
+                "none",
+                failed[1] == 0,
+            ),
+        ]
+    if results.recorder:
+        spent = median(results.recorder)
+        rows.append(Line("recorder's CPU a recording, after the call", "", milliseconds(spent)))
+    return rows
+
+
+def _waiting_lines(results: Results) -> list[Line]:
+    alone = median([one["asterisk"] for one in results.waiting[APP_QUEUE]])
+    asterisk = median([one["asterisk"] for one in results.waiting[HOTLINE]])
+    controller = median([one["controller"] for one in results.waiting[HOTLINE]])
+    both = median([one["asterisk"] + one["controller"] for one in results.waiting[HOTLINE]])
+    return [
+        Line(
+            f"{WAITING} callers waiting: CPU, Asterisk and controller",
+            f"{alone:.1%}",
+            f"{both:.1%}",
+            f"{both / alone:.2f}",
+            "no more",
+            both <= alone,
+        ),
+        Line("  of that Asterisk's, the controller's", "", f"{asterisk:.1%}, {controller:.1%}"),
+    ]

@@ -1,0 +1,343 @@
+"""One centre for the bench, in a folder of its own, and its two sides on the same Asterisk.
+
+`app_queue`: the dialplan alone, no controller. `hotline`: the controller beside it, as `hotline up` would run it.
+Both have the same agents' phones, the same trunk, greeting, recording, music and CEL. On the side of app_queue nobody
+listens to Asterisk's manager interface, so that Asterisk makes no events there: the comparison is the hardest for us.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import AsyncIterator, Collection
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import delete
+
+from agents import roster
+from agents.model import Intent
+from bench.figures import Calls, machine_ticks, process, sipp_calls
+from bench.phone import GREETING_SOUND
+from hotline import clock, db, migrations, programs, render, settings
+from hotline.bus import Bus
+from hotline.programs import AsteriskBinary, ProgramError
+
+HOTLINE = "hotline"
+APP_QUEUE = "app_queue"
+SIDES = (APP_QUEUE, HOTLINE)
+
+NUMBER = "12345"
+AGENTS = tuple(str(number) for number in range(1001, 1201))
+PASSWORD = "of-no-use-elsewhere"  # noqa: S105 of simulated phones on this machine
+
+ANSWER_PAUSE = 0.2
+PROMPT = 0.5
+"""Seconds of each of the two prompts before the queue: the whole ones would fill this machine with callers who hear a
+greeting."""
+GREETING = ANSWER_PAUSE + 2 * PROMPT
+"""Seconds from the answer until the caller wants a person, at least."""
+QUEUES = {4: "20004", 200: "20200", 0: "20000"}
+"""Agents in one of app_queue's queues → the number that leads there."""
+
+_RTP_PORTS = (61_000, 65_499)  # above those that the kernel hands out by itself
+_SCENARIOS = Path(__file__).parent
+
+
+class Centre:
+    """Asterisk and Redis of one bench, and the controller whenever its side is measured."""
+
+    def __init__(self) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix="hotline-bench-"))
+        sip, ami, agi, web = _free_ports(4)
+        chosen = {
+            "HOME": self.home,
+            "CONFIG": self.home / "none.toml",
+            "NUMBERS": NUMBER,
+            "SIP_PORT": sip,
+            "AMI_PORT": ami,
+            "AGI_PORT": agi,
+            "WEB_PORT": web,
+            "RTP_PORTS": f"{_RTP_PORTS[0]}-{_RTP_PORTS[1]}",
+            "ANSWER_PAUSE": ANSWER_PAUSE,
+            "WRAP_UP_TIME": 0,
+            # app_queue announces nothing either.
+            "ANNOUNCE_EVERY": 3600,
+            "LONGEST_WAIT": 3600,
+            "STOP_WAIT": 1,
+            "MIN_FREE_MB": 0,
+        }
+        # The programs are started with this process's environment.
+        for name in [name for name in os.environ if name.startswith("HOTLINE_")]:
+            if name != "HOTLINE_CACHE":
+                del os.environ[name]
+        os.environ.update({f"HOTLINE_{name}": str(value) for name, value in chosen.items()})
+        self.settings = settings.load()
+        self.asterisk: AsteriskBinary = programs.find_asterisk()
+        self._serve = programs.own_program(self.settings, "serve")
+        self._recorder = programs.own_program(self.settings, "recorder")
+
+    @property
+    def exchange(self) -> tuple[str, int]:
+        """Where Asterisk listens for SIP."""
+        return self.settings.sip_address, self.settings.sip_port
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._stop()
+
+    async def _start(self) -> None:
+        render.render(self.settings, self.asterisk)
+        self._write_comparison()
+        self._shorten_greeting()
+        engine = db.engine(self.settings.database)
+        try:
+            await migrations.upgrade(engine)
+            for number in AGENTS:
+                await roster.add(engine, number, f"Agent {number}", PASSWORD, clock.now())
+        finally:
+            await engine.dispose()
+        await programs.start_redis(self.settings)
+        await programs.start_asterisk(self.settings, self.asterisk)
+
+    async def _stop(self) -> None:
+        await programs.stop(self._serve)
+        await programs.stop(self._recorder)
+        await programs.stop_asterisk(self.settings, self.asterisk, leave_calls=False)
+        await programs.stop_redis(self.settings)
+        if "BENCH_KEEP" not in os.environ:
+            shutil.rmtree(self.home, ignore_errors=True)
+
+    # --- the two sides
+
+    @contextlib.asynccontextmanager
+    async def side(self, name: str, ready: int) -> AsyncIterator[str]:
+        """Make one side take calls; gives the number to call. `ready` agents want calls: 0, 4 or 200."""
+        await self._forget()
+        if name == APP_QUEUE:
+            yield QUEUES[ready]
+            return
+        await self._want_calls(AGENTS[:ready])
+        programs.start(self._serve)
+        try:
+            await self._until_ready(ready)
+            yield NUMBER
+        finally:
+            await programs.stop(self._serve)
+
+    async def _want_calls(self, ready: Collection[str]) -> None:
+        engine = db.engine(self.settings.database)
+        try:
+            for number in AGENTS:
+                # Paused, not signed out: to a centre without any agents callers are told so.
+                intent = Intent.READY if number in ready else Intent.PAUSED
+                await roster.set_intent(engine, number, intent, "", clock.now())
+        finally:
+            await engine.dispose()
+
+    async def _until_ready(self, ready: int) -> None:
+        bus = Bus(self.settings.redis, self.settings.node)
+        since = clock.now()
+
+        async def all_there() -> bool:
+            live = await bus.live()
+            if live is None or live["at"] < since or len(live["agents"]) < len(AGENTS):
+                return False
+            return [agent["presence"] for agent in live["agents"]].count("ready") == ready
+
+        try:
+            await programs.until(self._serve, all_there, 60)
+        finally:
+            await bus.close()
+
+    # --- what is measured
+
+    def cpu(self) -> dict[str, float]:
+        """Seconds of processor time so far: of each program with its children, and of the whole machine as `all`."""
+        tick = os.sysconf("SC_CLK_TCK")
+        known = {
+            "asterisk": programs.asterisk_program(self.settings, self.asterisk),
+            "redis": programs.redis_program(self.settings),
+            "controller": self._serve,
+            "recorder": self._recorder,
+        }
+        # Every program runs in a session of its own.
+        sessions = {programs.running(program): name for name, program in known.items()}
+        spent = dict.fromkeys(known, 0.0)
+        for file in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                one = process(file.read_text())
+                if (name := sessions.get(one.session)) is not None:
+                    spent[name] += (one.ticks + one.waited_for) / tick
+        own = os.times()
+        spent["bench"] = own.user + own.system + own.children_user + own.children_system
+        spent["all"] = machine_ticks(Path("/proc/stat").read_text()) / tick
+        return spent
+
+    async def channels(self) -> int:
+        """How many channels Asterisk has."""
+        answer = await programs.asterisk_cli(
+            self.settings, self.asterisk, "core show channels count"
+        )
+        first = answer.split(" ", 1)[0]
+        return int(first) if first.isdigit() else 0
+
+    async def sipp(
+        self, scenario: str, number: str, *, calls: int, rate: float, sink: int, hold: float = 0.0
+    ) -> Calls:
+        """Let SIPp make `calls` calls to `number`, `rate` new ones a second. Their sound goes to port `sink`.
+
+        Raises `ProgramError` when SIPp has counted nothing.
+        """
+        counted = self.home / f"sipp-{secrets.token_hex(4)}.csv"
+        host, port = self.exchange
+        options = {
+            "-sf": _SCENARIOS / f"{scenario}.xml",
+            "-s": number,
+            "-i": host,
+            "-m": calls,
+            "-r": rate,
+            "-l": calls,
+            "-d": round(hold * 1000),
+            "-stf": counted,
+            "-fd": 1,
+            "-recv_timeout": 120_000,
+            "-timeout": round(calls / rate + hold + 180),
+        }
+        words = [str(word) for option in options.items() for word in option]
+        sipp = await asyncio.create_subprocess_exec(
+            "sipp",
+            f"{host}:{port}",
+            *words,
+            *("-key", "sink", str(sink), "-trace_stat", "-nostdin"),
+            cwd=self.home,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            _, said = await sipp.communicate()
+        finally:
+            if sipp.returncode is None:
+                sipp.kill()
+                await sipp.wait()
+        try:
+            return sipp_calls(counted.read_text())
+        except (OSError, ValueError) as error:
+            why = said.decode(errors="replace").strip().splitlines()
+            raise ProgramError(f"SIPp failed: {why[-1] if why else error}") from None
+
+    async def record_all(self, within: float = 120.0) -> float:
+        """Run the recorder until nothing is left to do. Gives the seconds of processor time it took.
+
+        Raises `ProgramError` when it is not ready in time.
+        """
+        programs.start(self._recorder)
+        try:
+
+            async def done() -> bool:
+                return not any(self.settings.spool_dir.glob("*.raw"))
+
+            # It looks for work once a second.
+            await asyncio.sleep(3)
+            await programs.until(self._recorder, done, within)
+            return self.cpu()["recorder"]
+        finally:
+            await programs.stop(self._recorder, within=30)
+
+    # --- files
+
+    async def _forget(self) -> None:
+        """Forget all earlier calls: no recordings that wait, an empty diary."""
+        for file in self.settings.spool_dir.glob("*.raw"):
+            file.unlink()
+        engine = db.engine(self.settings.database)
+        try:
+            async with engine.begin() as connection:
+                await connection.execute(delete(db.diary))
+        finally:
+            await engine.dispose()
+
+    def _shorten_greeting(self) -> None:
+        """Give this centre a greeting and a notice of `PROMPT` seconds each, and a sound that phones can tell."""
+        whole = render.TEMPLATES / "prompts" / "zh"
+        folder = self.home / "prompts"
+        shutil.copytree(whole, folder)
+        for key in ("greeting_12345", "recording_notice"):
+            (folder / f"{key}.alaw").write_bytes(GREETING_SOUND * round(PROMPT * 8000))
+        link = self.settings.asterisk_dir / "data" / "sounds" / "zh" / "hotline"
+        link.unlink()
+        link.symlink_to(folder)
+
+    def _write_comparison(self) -> None:
+        """Put app_queue beside the hotline: the same trunk, greeting and phones, and a queue for the controller."""
+        folder = self.settings.asterisk_dir
+        numbers = "|".join(QUEUES.values())
+        (folder / "pjsip_extra.conf").write_text(
+            "[trunk-bench]\ntype = identify\nendpoint = trunk\nmatch = 127.0.0.1\n"
+            f"match_request_uri = /^(sips?|tel):({numbers})([@\\;]|$)/\n"
+        )
+        extensions = ["[inbound](+)"]
+        queues = []
+        for size, number in QUEUES.items():
+            extensions += [
+                f"exten = {number},1,Set(BENCH_QUEUE=bench-{size})",
+                " same = n,Goto(bench,s,1)",
+            ]
+            queues += [
+                f"[bench-{size}]",
+                *_QUEUE,
+                *(f"member => PJSIP/{one}" for one in AGENTS[:size]),
+            ]
+        extensions += [
+            "[bench]",
+            "exten = s,1,Answer()",
+            f" same = n,MixMonitor({self.settings.spool_dir}/${{UNIQUEID}}.raw,D)",
+            f" same = n,Wait({ANSWER_PAUSE})",
+            " same = n,Playback(hotline/greeting_12345&hotline/recording_notice)",
+            " same = n,Queue(${BENCH_QUEUE},iI)",
+            " same = n,Hangup()",
+        ]
+        (folder / "extensions_extra.conf").write_text("\n".join([*extensions, ""]))
+        (folder / "queues_extra.conf").write_text("\n".join([*queues, ""]))
+
+
+_QUEUE = (
+    "strategy = leastrecent",
+    "musicclass = default",
+    "timeout = 15",
+    # The least that app_queue takes: 0 would mean its default, 5.
+    "retry = 1",
+    "wrapuptime = 0",
+    "ringinuse = no",
+    "joinempty = yes",
+    "leavewhenempty = no",
+    "announce-frequency = 0",
+    "announce-holdtime = no",
+    "announce-position = no",
+)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody uses, TCP or UDP."""
+    found: list[int] = []
+    deadline = time.monotonic() + 5
+    while len(found) < count and time.monotonic() < deadline:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.bind(("127.0.0.1", 0))
+            port = int(udp.getsockname()[1])
+            with contextlib.suppress(OSError), socket.socket() as tcp:
+                tcp.bind(("127.0.0.1", port))
+                found.append(port)
+    return found

@@ -1,0 +1,109 @@
+"""The shell round the floor: facts that cross, sessions that are gone, and a floor that fails."""
+
+from acd.desk import Desk
+from acd.events import (
+    AgentAdded,
+    AgentReady,
+    CallArrived,
+    CallEnded,
+    CallQueued,
+    Fact,
+    LinkRestored,
+    OfferEnded,
+    OfferMade,
+    OfferRinging,
+    PhoneReachable,
+)
+from acd.floor import Floor
+from acd.model import SECOND, CallId, OfferReason, Party, Release
+from acd.rules import Rules
+
+T = 1_763_731_200 * SECOND
+CALL, OTHER = "hotline-1.1", "hotline-1.2"
+
+
+class TooMany(BaseException):
+    """The desk runs in circles. No `Exception`, for the desk survives those."""
+
+
+class Book(list[Fact]):
+    def write(self, fact: Fact) -> None:
+        self.append(fact)
+        if len(self) > 200:
+            raise TooMany
+
+
+class Session:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def ring(self, agents: tuple[str, ...], ring_for: float) -> None:
+        self.told.append(f"ring {' '.join(agents)} {ring_for:g}")
+
+    def send_outside(self, number: str) -> None:
+        self.told.append(f"outside {number}")
+
+    def release(self, reason: Release) -> None:
+        self.told.append(reason.value)
+
+
+def _desk(book: Book, *agents: str) -> Desk:
+    def stop_ringing(call: CallId, agent: str) -> None:
+        raise AssertionError("nobody asked for that")
+
+    desk = Desk(Floor(Rules()), record=book.write, stop_ringing=stop_ringing, clock=lambda: T)
+    desk.post(LinkRestored(T))
+    for agent in agents:
+        desk.post(AgentAdded(T, agent))
+        desk.post(PhoneReachable(T, agent))
+        desk.post(AgentReady(T, agent))
+    return desk
+
+
+def _queue(desk: Desk, call: CallId) -> Session:
+    session = Session()
+    desk.post(CallArrived(T, call, "12345", ""))
+    desk.attach(call, session)
+    desk.post(CallQueued(T, call, "default"))
+    return session
+
+
+async def test_a_caller_in_the_queue_rings_at_an_agent() -> None:
+    desk = _desk(Book(), "1001")
+    assert _queue(desk, CALL).told == ["ring 1001 15"]
+    desk.close()
+
+
+async def test_an_offer_that_fails_after_the_session_has_left_is_not_made_again_and_again() -> None:
+    # The agent answers and the caller hangs up at the same moment: Dial returns, the session closes without a word
+    # (it waits no more), the agent's leg is gone unanswered, and only then comes the end of the caller's channel.
+    book = Book()
+    desk = _desk(book, "1001")
+    session = _queue(desk, CALL)
+    desk.post(OfferRinging(T, CALL, "1001"))
+    desk.detach(CALL, session)
+    desk.post(OfferEnded(T, CALL, "1001", OfferReason.CALLER_GONE))
+    assert sum(isinstance(fact, OfferMade) for fact in book) <= 2
+    # The agent is free for the next caller, before the end of the first is known and after it.
+    assert _queue(desk, OTHER).told == ["ring 1001 15"]
+    desk.post(CallEnded(T, CALL, Party.CALLER))
+    assert CALL not in desk.floor.callers
+    desk.close()
+
+
+async def test_facts_of_one_moment_are_known_before_anything_is_decided() -> None:
+    # One manager event ends the offer and the call: the dead call must not be offered once more in between.
+    book = Book()
+    desk = _desk(book, "1001")
+    _queue(desk, CALL)
+    waiting = _queue(desk, OTHER)
+    desk.post(OfferRinging(T, CALL, "1001"))
+    desk.post(
+        OfferEnded(T, CALL, "1001", OfferReason.CALLER_GONE), CallEnded(T, CALL, Party.CALLER)
+    )
+    offers = [fact.call for fact in book if isinstance(fact, OfferMade)]
+    assert offers == [CALL, OTHER]
+    assert waiting.told == ["ring 1001 15"]
+    desk.close()

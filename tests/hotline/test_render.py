@@ -1,0 +1,316 @@
+"""The rendered configuration: whole, private, the same each time, and never more than the settings say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hotline.db import SIP_REALM
+from hotline.programs import AsteriskBinary, ProgramError
+from hotline.realtime import VIEWS
+from hotline.render import AMI_EVENTS, TEMPLATES, ami_secret, render
+from hotline.settings import Settings
+from telephony.calls import WANTED
+
+
+def an_asterisk(folder: Path, version: str = "22.10.1", without: str = "") -> AsteriskBinary:
+    """Something that looks like an installed Asterisk to `render`: it is never run."""
+    modules, data = folder / f"modules-{version}", folder / "data"
+    modules.mkdir(parents=True, exist_ok=True)
+    names = re.findall(
+        r"^load = (\S+\.so)$", (TEMPLATES / "modules.conf").read_text(), re.MULTILINE
+    )
+    names += ["cel_custom.so", "res_config_sqlite3.so", "res_config_pgsql.so", "app_system.so"]
+    if not version.startswith("20."):
+        names.append("res_cdrel_custom.so")
+    for name in names:
+        if name != without:
+            (modules / name).touch()
+    (data / "documentation").mkdir(parents=True, exist_ok=True)
+    return AsteriskBinary(("asterisk",), version, modules, data)
+
+
+@pytest.fixture
+def asterisk(tmp_path: Path) -> AsteriskBinary:
+    return an_asterisk(tmp_path / "installed")
+
+
+def rendered(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
+    """Every file's lines without comments."""
+    render(settings, asterisk)
+    return {
+        file.name: "\n".join(
+            line for line in file.read_text().splitlines() if not line.startswith(";")
+        )
+        for file in settings.asterisk_dir.glob("*.conf")
+    }
+
+
+def option(text: str, name: str) -> str:
+    (value,) = re.findall(rf"^{name} *=>? *(.*)$", text, re.MULTILINE)
+    return str(value)
+
+
+def test_every_template_is_filled_and_private(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    settings = Settings(home=tmp_path / "home")
+    files = rendered(settings, asterisk)
+    assert files.keys() == {template.name for template in TEMPLATES.glob("*.conf")}
+    assert "@{" not in "".join(files.values())
+    for file in settings.asterisk_dir.glob("*.conf"):
+        assert file.stat().st_mode & 0o777 == 0o600
+    for folder in (
+        settings.asterisk_dir,
+        settings.secrets_dir,
+        settings.run_dir,
+        settings.spool_dir,
+    ):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_second_time_changes_nothing(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    settings = Settings(home=tmp_path / "home")
+    render(settings, asterisk)
+    before = {file: file.stat().st_mtime_ns for file in settings.asterisk_dir.glob("*.conf")}
+    secret = ami_secret(settings)
+    render(settings, asterisk)
+    assert before == {f: f.stat().st_mtime_ns for f in settings.asterisk_dir.glob("*.conf")}
+    assert ami_secret(settings) == secret
+
+
+def test_a_file_that_somebody_changed_or_opened_to_others_is_set_right(
+    tmp_path: Path, asterisk: AsteriskBinary
+) -> None:
+    settings = Settings(home=tmp_path / "home")
+    first = rendered(settings, asterisk)
+    manager = settings.asterisk_dir / "manager.conf"
+    manager.write_text("changed")
+    (settings.asterisk_dir / "rtp.conf").chmod(0o644)
+    assert rendered(settings, asterisk) == first
+    assert (settings.asterisk_dir / "rtp.conf").stat().st_mode & 0o777 == 0o600
+
+
+def test_secrets_are_long_private_and_each_centres_own(
+    tmp_path: Path, asterisk: AsteriskBinary
+) -> None:
+    one, other = Settings(home=tmp_path / "one"), Settings(home=tmp_path / "other")
+    assert re.fullmatch("[0-9a-f]{64}", ami_secret(one))
+    assert ami_secret(one) != ami_secret(other)
+    assert (one.secrets_dir / "ami").stat().st_mode & 0o777 == 0o600
+    assert option(rendered(one, asterisk)["manager.conf"], "secret") == ami_secret(one)
+    (one.secrets_dir / "ami").write_text("short")
+    with pytest.raises(ProgramError, match="remove it"):
+        ami_secret(one)
+
+
+def test_the_settings_arrive(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    settings = Settings(
+        home=tmp_path / "home",
+        node="north",
+        numbers=("12345", "8890"),
+        sip_address="10.1.2.3",
+        sip_port=5070,
+        rtp_ports=(20000, 20999),
+        trunks=("10.9.0.1", "10.9.1.0/24"),
+        control_address="10.1.2.3",
+        ami_port=6038,
+        agi_port=6573,
+        retries=7,
+        retry_pause=1.5,
+        longest_wait=600,
+    )
+    files = rendered(settings, asterisk)
+    assert option(files["asterisk.conf"], "systemname") == "north"
+    dialplan = files["extensions.conf"]
+    assert re.findall(r"^exten = (\d+),1,Set\(HL_NUMBER=(\d+)\)$", dialplan, re.MULTILINE) == [
+        ("12345", "12345"),
+        ("8890", "8890"),
+    ]
+    assert dialplan.count("AGI(agi://10.1.2.3:6573/") == 2
+    assert "${HL_TRIES} >= 7" in dialplan
+    assert "Wait(1.5)" in dialplan
+    assert "Queue(fallback,,,,600)" in dialplan
+    assert f"MixMonitor({settings.spool_dir}/${{UNIQUEID}}.raw,D)" in dialplan
+    pjsip = files["pjsip.conf"]
+    assert re.findall(r"^bind = (.*)$", pjsip, re.MULTILINE) == ["10.1.2.3:5070"] * 2
+    assert option(pjsip, "permit") == option(pjsip, "match") == "10.9.0.1,10.9.1.0/24"
+    pattern = option(pjsip, "match_request_uri").strip("/").replace("\\;", ";")
+    assert re.match(pattern, "sip:8890@10.1.2.3")
+    assert re.match(pattern, "tel:12345;phone-context=cn")
+    assert not re.match(pattern, "sip:123456@10.1.2.3")
+    assert not re.match(pattern, "sip:x12345@10.1.2.3")
+    assert option(files["rtp.conf"], "rtpend") == "20999"
+    assert option(files["manager.conf"], "port") == "6038"
+    assert option(files["manager.conf"], "permit") == "127.0.0.1/32,::1/128,10.1.2.3/32"
+    assert str(settings.cel_file) in files["cel_custom.conf"]
+
+
+def test_an_address_of_version_6(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    settings = Settings(home=tmp_path / "home", sip_address="::1", control_address="::1")
+    files = rendered(settings, asterisk)
+    assert "bind = [::1]:5060" in files["pjsip.conf"]
+    assert "agi://[::1]:4573/call" in files["extensions.conf"]
+    assert option(files["manager.conf"], "bindaddr") == "::1"
+
+
+@pytest.mark.parametrize(
+    "name", ["a;b", "a\nb", "a,b", "${EPOCH}", "$(reboot)", 'a"b', "a[b]", "a|b", "a\\b", "a\x7fb"]
+)
+def test_a_home_that_the_configuration_cannot_hold_is_refused(
+    tmp_path: Path, asterisk: AsteriskBinary, name: str
+) -> None:
+    with pytest.raises(ProgramError, match="HOTLINE_HOME"):
+        render(Settings(home=tmp_path / name), asterisk)
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", ["家", "with space", "a.b-c_d+e@f=g~h"])
+def test_other_homes_are_fine(tmp_path: Path, asterisk: AsteriskBinary, name: str) -> None:
+    files = rendered(Settings(home=tmp_path / name), asterisk)
+    assert str(tmp_path / name) in files["asterisk.conf"]
+
+
+def test_a_name_is_no_sip_address(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    with pytest.raises(ProgramError, match="HOTLINE_SIP_ADDRESS"):
+        render(Settings(home=tmp_path / "home", sip_address="exchange\nbind = 0.0.0.0"), asterisk)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ProgramError, match="cannot be written"):
+        render(Settings(home=tmp_path / "file" / "home"), asterisk)
+
+
+# --- the database
+
+
+def test_sqlite(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    files = rendered(Settings(home=tmp_path / "home"), asterisk)
+    assert option(files["res_config_sqlite3.conf"], "dbfile") == str(tmp_path / "home/hotline.db")
+    assert option(files["extconfig.conf"], "ps_aors") == "sqlite3,hotline"
+    assert "res_config_pgsql" not in files["modules.conf"]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (
+            "postgresql+asyncpg://u:p%40w@db.example:6432/calls",
+            {"hostname": "db.example", "port": "6432", "user": "u", "password": "p@w"},
+        ),
+        ("postgresql+asyncpg://u@localhost/calls", {"hostname": "127.0.0.1", "port": "5432"}),
+        (
+            "postgresql+asyncpg://u@/calls?host=/run/pg&port=6432",
+            {"socket": "/run/pg", "port": "6432"},
+        ),
+    ],
+)
+def test_postgresql(
+    tmp_path: Path, asterisk: AsteriskBinary, url: str, expected: dict[str, str]
+) -> None:
+    files = rendered(Settings(home=tmp_path / "home", database_url=url), asterisk)
+    found = {name: option(files["res_pgsql.conf"], name) for name in expected}
+    assert found == expected
+    assert option(files["extconfig.conf"], "queue_members") == "pgsql,calls"
+    assert "res_config_sqlite3" not in files["modules.conf"]
+
+
+@pytest.mark.parametrize("password", ["a%20b", "a;b", "a%0Ab", "a%27b", "a%22b", "a%5Cb"])
+def test_a_password_that_would_end_the_line(
+    tmp_path: Path, asterisk: AsteriskBinary, password: str
+) -> None:
+    url = f"postgresql+asyncpg://u:{password}@db/calls"
+    with pytest.raises(ProgramError, match="HOTLINE_DATABASE_URL"):
+        render(Settings(home=tmp_path / "home", database_url=url), asterisk)
+
+
+def test_the_views_and_the_realm(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    files = rendered(Settings(home=tmp_path / "home"), asterisk)
+    assert option(files["pjsip.conf"], "default_realm") == SIP_REALM
+    assert f"'{SIP_REALM}' AS realm" in VIEWS["ps_auths"]
+    mapped = set(re.findall(r"^(\w+) =>", files["extconfig.conf"], re.MULTILINE))
+    assert mapped == VIEWS.keys()
+    # Asterisk refuses the md5 credential of a user whose number it compares with another realm.
+    assert all(sql.startswith(f"CREATE VIEW {name} AS") for name, sql in VIEWS.items())
+
+
+# --- versions of Asterisk
+
+
+@pytest.mark.parametrize(
+    ("version", "trunk", "order"),
+    [
+        ("22.10.1", "127.0.0.1", "request_uri,username,ip"),
+        ("22.10.1", "10.9.0.1", "request_uri,username,ip"),
+        ("20.8.0", "127.0.0.1", "request_uri,username,ip"),
+        ("20.6.0", "127.0.0.1", "username,ip"),
+        ("20.6.0", "0.0.0.0/0", "username,ip"),
+        ("20.6.0", "10.9.0.1", "ip,username"),
+        ("21.2.0", "10.9.0.1", "ip,username"),
+    ],
+)
+def test_who_is_calling(tmp_path: Path, version: str, trunk: str, order: str) -> None:
+    pjsip = rendered(
+        Settings(home=tmp_path / "home", trunks=(trunk,)), an_asterisk(tmp_path, version)
+    )["pjsip.conf"]
+    assert option(pjsip, "endpoint_identifier_order") == order
+    assert ("match_request_uri" in pjsip) == order.startswith("request_uri")
+    assert option(pjsip, "identify_by") == ("request_uri,ip" if "request" in order else "ip")
+
+
+def test_event_filters_of_newer_and_older_versions(tmp_path: Path) -> None:
+    assert {"FullyBooted", *WANTED} == set(AMI_EVENTS)
+    settings = Settings(home=tmp_path / "home")
+    for version, pattern in (
+        ("22.10.1", r"^eventfilter\(action\(include\),name\((\w+)\).*\) = ?\w*$"),
+        ("20.6.0", r"^eventfilter = Event: (\w+)$"),
+    ):
+        manager = rendered(settings, an_asterisk(tmp_path, version))["manager.conf"]
+        assert re.findall(pattern, manager, re.MULTILINE) == list(AMI_EVENTS)
+
+
+def test_asterisk_can_load_the_listed_modules_and_no_others(
+    tmp_path: Path, asterisk: AsteriskBinary
+) -> None:
+    settings = Settings(home=tmp_path / "home")
+    files = rendered(settings, asterisk)
+    folder = Path(option(files["asterisk.conf"], "astmoddir"))
+    listed = set(re.findall(r"^load = (\S+)$", files["modules.conf"], re.MULTILINE))
+    assert {link.name for link in folder.iterdir()} == listed
+    assert {"chan_pjsip.so", "res_agi.so", "cel_custom.so", "res_cdrel_custom.so"} <= listed
+    for part in ("app_system", "app_exec", "func_shell", "externalivr", "http", "ari", "cdr_"):
+        assert not any(part in name for name in listed), part
+    # Another Asterisk later: its modules, and none of the old ones.
+    older = an_asterisk(tmp_path, "20.6.0")
+    render(settings, older)
+    assert {link.readlink().parent for link in folder.iterdir()} == {older.modules}
+    assert not (folder / "res_cdrel_custom.so").exists()
+
+
+def test_an_asterisk_without_a_module_is_named(tmp_path: Path) -> None:
+    lacking = an_asterisk(tmp_path, without="app_mixmonitor.so")
+    with pytest.raises(ProgramError, match=r"lacks the module app_mixmonitor\.so"):
+        render(Settings(home=tmp_path / "home"), lacking)
+
+
+def test_sounds_are_links_and_not_copies(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    settings = Settings(home=tmp_path / "home")
+    files = rendered(settings, asterisk)
+    data = Path(option(files["asterisk.conf"], "astdatadir"))
+    prompts = data / "sounds" / "zh" / "hotline"
+    assert prompts.is_symlink()
+    assert prompts.resolve() == (TEMPLATES / "prompts" / "zh").resolve()
+    assert Path(option(files["musiconhold.conf"], "directory")) == TEMPLATES / "music"
+
+
+def test_nothing_that_a_caller_sends_is_in_the_dialplan(
+    tmp_path: Path, asterisk: AsteriskBinary
+) -> None:
+    dialplan = rendered(Settings(home=tmp_path / "home"), asterisk)["extensions.conf"]
+    used = set(re.findall(r"\$\{([^}]*)\}", dialplan))
+    assert used == {
+        *("EPOCH", "UNIQUEID", "DIALSTATUS", "CHANNEL(endpoint)"),
+        *("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_TRIES"),
+        *("HL_WISH", "HL_REASON", "EXTEN:3"),
+    }
+    # The one place where what was dialled is used: by an agent, and a digit by its pattern.
+    assert re.findall(r"^exten = (\S+),1.*\n.*EXTEN:3", dialplan, re.MULTILINE) == ["_*12X"]

@@ -1,0 +1,145 @@
+"""Every call is on record from answer to hang-up, both sides, whatever happens to the recorder."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from acd.events import CallQueued, OfferAnswered, RecordingFinished, RecordingMissing
+from hotline import db
+from hotline.phones import Leg, Phones, seconds_of
+from hotline.settings import Settings
+from recorder import ledger
+from recorder.ledger import Entry
+from recorder.policy import State
+from tests.live import sounds
+from tests.live.centre import NUMBER, Centre
+from tests.live.sip import Wire
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Centre]:
+    with Centre() as centre:
+        centre.add_agent("1001", "1002")
+        centre.shorten_greeting()
+        yield centre
+
+
+@pytest.fixture
+async def engine(centre: Centre) -> AsyncIterator[AsyncEngine]:
+    made = db.engine(f"sqlite+aiosqlite:///{centre.home / 'hotline.db'}")
+    yield made
+    await made.dispose()
+
+
+def on_line(leg: Leg) -> float:
+    """Seconds between answer and hang-up, as the citizen's telephone knows them."""
+    assert leg.answered_at is not None
+    assert leg.ended_at is not None
+    return leg.ended_at - leg.answered_at
+
+
+async def recorded(centre: Centre, engine: AsyncEngine, call: str) -> Entry:
+    """The call's row, once it is finished; its file is as the row says."""
+    await centre.fact(RecordingFinished, 20, call=call)
+    return await ledger.verify(engine, Settings(home=centre.home), call)
+
+
+async def test_a_call_that_ends_before_an_agent_answers_is_on_record_too(
+    centre: Centre, phones: Phones, engine: AsyncEngine
+) -> None:
+    greeted = await phones.citizen("13900000101").dial(NUMBER)
+    waiting = await phones.citizen("13900000102").dial(NUMBER)
+    await greeted.until_answered()
+    await asyncio.sleep(0.8)
+    await greeted.hang_up()
+    waiter = await centre.call_id("13900000102")
+    await centre.fact(CallQueued, call=waiter)
+    await asyncio.sleep(4)
+    await waiting.hang_up()
+
+    for leg, caller in ((greeted, "13900000101"), (waiting, "13900000102")):
+        call = await centre.call_id(caller)
+        entry = await recorded(centre, engine, call)
+        assert (entry.state, entry.note) == (State.FINISHED, "")
+        assert abs(entry.duration / 1e6 - on_line(leg)) < 0.5
+        left, right = sounds.stereo(centre.home / "recordings" / entry.path)
+        assert abs(seconds_of(left, leg.tone) - on_line(leg)) < 0.7
+        assert seconds_of(right, leg.tone) == 0
+        assert right.any()  # greeting, music
+    assert centre.facts(RecordingMissing) == []
+
+
+async def test_a_citizen_whose_telephone_sends_no_sound_is_on_record_as_long_as_he_was_there(
+    centre: Centre, phones: Phones, engine: AsyncEngine
+) -> None:
+    agent = await centre.agent(phones, "1001", answer_after=0.3)
+    with Wire(centre.sip) as wire:
+        dialog = await wire.call(NUMBER, b"<sip:13900000111@127.0.0.1>")
+        call = await centre.call_id("13900000111")
+        await centre.fact(OfferAnswered, 10, call=call)
+        await asyncio.sleep(4)
+        await dialog.hang_up()
+    entry = await recorded(centre, engine, call)
+    assert entry.state is State.FINISHED, entry
+    left, right = sounds.stereo(centre.home / "recordings" / entry.path)
+    assert not left.any()
+    assert abs(seconds_of(right, agent.tone) - 4) < 0.7
+
+
+async def test_kill_9_of_the_recorder_with_calls_waiting_for_it(
+    centre: Centre, phones: Phones, engine: AsyncEngine
+) -> None:
+    agent = await centre.agent(phones, "1002", answer_after=0.3)
+    talking = await phones.citizen("13900000121").dial(NUMBER)
+    await talking.until_hears(agent.tone, 15)
+    others = [await phones.citizen(f"1390000013{n}").dial(NUMBER) for n in range(6)]
+    for leg in others:
+        await leg.until_answered()
+    await asyncio.sleep(1)
+    spool = centre.home / "recordings" / "spool"
+    recorder = centre.pid(" recorder")
+    os.kill(recorder, signal.SIGSTOP)
+    for leg in others:
+        await leg.hang_up()
+    calls = [await centre.call_id(f"1390000013{n}") for n in range(6)]
+    await asyncio.sleep(2.5)
+    assert {f"{call}.raw" for call in calls} <= {path.name for path in spool.iterdir()}
+
+    centre.expected.append("program.died")
+    os.kill(recorder, signal.SIGKILL)
+    for call in calls:
+        entry = await recorded(centre, engine, call)
+        assert entry.state is State.FINISHED
+        assert len(centre.facts(RecordingFinished, call=call)) == 1
+    assert {f"{call}.raw" for call in calls} & {path.name for path in spool.iterdir()} == set()
+
+    # The talk that went on all the while is whole.
+    await talking.hang_up()
+    entry = await recorded(centre, engine, await centre.call_id("13900000121"))
+    assert abs(entry.duration / 1e6 - on_line(talking)) < 0.5
+    assert entry.note == ""
+
+
+async def test_kill_9_of_asterisk_in_a_talk_keeps_the_sound_and_says_what_is_missing(
+    centre: Centre, phones: Phones, engine: AsyncEngine
+) -> None:
+    agent = await centre.agent(phones, "1001", answer_after=0.3)
+    leg = await phones.citizen("13900000141").dial(NUMBER)
+    await leg.until_hears(agent.tone, 15)
+    await asyncio.sleep(4)
+    call = await centre.call_id("13900000141")
+    centre.expected += ["program.died", "link.down", "recording.incomplete"]
+    os.kill(centre.pid("asterisk -f"), signal.SIGKILL)
+
+    # Asterisk writes its file in pieces of a second: what had not been written is gone, and this is said.
+    entry = await recorded(centre, engine, call)
+    left, right = sounds.stereo(centre.home / "recordings" / entry.path)
+    assert seconds_of(left, leg.tone) > 3
+    assert seconds_of(right, agent.tone) > 2
+    facts = centre.facts(RecordingMissing, call=call)
+    short = [fact.why for fact in facts if isinstance(fact, RecordingMissing)]
+    assert short == ([entry.note] if entry.state is State.SHORT else [])

@@ -1,0 +1,96 @@
+"""Hand-made histories of calls. Times in seconds after `T`, a noon in China."""
+
+from datetime import datetime
+
+from acd.events import (
+    CallArrived,
+    CallEnded,
+    CallOverflowed,
+    CallQueued,
+    CallReleased,
+    Fact,
+    OfferAnswered,
+    OfferEnded,
+    OfferMade,
+    OfferRinging,
+    TalkEnded,
+)
+from acd.model import SECOND, OfferReason, Party, Release
+from metrics.window import CHINA, microseconds
+
+T = microseconds(datetime(2025, 11, 21, 12, tzinfo=CHINA))
+
+
+def at(seconds: float) -> int:
+    return T + round(seconds * SECOND)
+
+
+def arrived(when: float, call: str) -> CallArrived:
+    return CallArrived(at(when), call, "12345", "13812345678")
+
+
+def ended(when: float, call: str, by: Party = Party.CALLER) -> CallEnded:
+    return CallEnded(at(when), call, by, 16)
+
+
+def answered(
+    call: str, begin: float = 0, *, waits: float = 5, rings: float = 3, talks: float = 60
+) -> list[Fact]:
+    """Greeting 8 s, then in the queue for `waits`, then agent 1001's phone rings for `rings`."""
+    queued = begin + 8
+    ringing = queued + waits
+    picked = ringing + rings
+    return [
+        arrived(begin, call),
+        CallQueued(at(queued), call, "default"),
+        OfferMade(at(ringing - 0.1), call, "1001"),
+        OfferRinging(at(ringing), call, "1001"),
+        OfferAnswered(at(picked), call, "1001"),
+        TalkEnded(at(picked + talks), call, "1001", Party.CALLER),
+        ended(picked + talks + 0.001, call),
+    ]
+
+
+def in_greeting(call: str, begin: float = 0) -> list[Fact]:
+    return [arrived(begin, call), ended(begin + 3, call)]
+
+
+def in_queue(call: str, begin: float = 0) -> list[Fact]:
+    return [
+        arrived(begin, call),
+        CallQueued(at(begin + 8), call, "default"),
+        ended(begin + 20, call),
+    ]
+
+
+def while_ringing(call: str, begin: float = 0) -> list[Fact]:
+    """As the dialplan tells it: the agent's leg is gone before the caller's channel is."""
+    return [
+        arrived(begin, call),
+        CallQueued(at(begin + 8), call, "default"),
+        OfferMade(at(begin + 8), call, "1001"),
+        OfferRinging(at(begin + 8.1), call, "1001"),
+        OfferEnded(at(begin + 12), call, "1001", OfferReason.CALLER_GONE),
+        ended(begin + 12.001, call),
+    ]
+
+
+def released(call: str, reason: Release, begin: float = 0) -> list[Fact]:
+    return [
+        arrived(begin, call),
+        CallQueued(at(begin + 8), call, "default"),
+        CallReleased(at(begin + 900), call, reason),
+        ended(begin + 905, call, Party.SYSTEM),
+    ]
+
+
+def overflowed(call: str, begin: float = 0) -> list[Fact]:
+    """The controller was gone from the first moment; Asterisk's own queue found an agent."""
+    return [
+        arrived(begin, call),
+        CallOverflowed(at(begin + 20), call),
+        OfferRinging(at(begin + 21), call, "1002", estimated=True),
+        OfferAnswered(at(begin + 25), call, "1002"),
+        TalkEnded(at(begin + 60), call, "1002", Party.AGENT),
+        ended(begin + 60.5, call, Party.AGENT),
+    ]

@@ -1,0 +1,340 @@
+"""One record a call: its outcome, its ring, whatever order its facts come in."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acd.events import (
+    AgentReady,
+    CallArrived,
+    CallDetached,
+    CallEnded,
+    CallOverflowed,
+    CallQueued,
+    CallReleased,
+    CallReturned,
+    Fact,
+    OfferAnswered,
+    OfferEnded,
+    OfferMade,
+    OfferRinging,
+    TalkEnded,
+)
+from acd.model import SECOND, OfferReason, Outcome, Party, Release
+from metrics.fold import CallRecord, History, fold, record_of
+from tests.metrics.histories import (
+    answered,
+    arrived,
+    at,
+    ended,
+    in_greeting,
+    in_queue,
+    overflowed,
+    released,
+    while_ringing,
+)
+
+
+def record(facts: Sequence[Fact]) -> CallRecord:
+    found = record_of(facts)
+    assert found is not None
+    return found
+
+
+def outcome(facts: Sequence[Fact]) -> Outcome | None:
+    return record(facts).outcome
+
+
+# --- outcomes
+
+
+def test_a_call_that_an_agent_answers() -> None:
+    found = record(answered("c", waits=5, rings=6, talks=60))
+    assert found == replace(
+        found,
+        id="c",
+        number="12345",
+        caller="13812345678",
+        arrived=at(0),
+        queued=at(8),
+        answered=at(19),
+        ended=at(79.001),
+        outcome=Outcome.HUMAN,
+        hung_up_by=Party.CALLER,
+        agents=("1001",),
+        talk=60 * SECOND,
+        ring=2,
+        returned=False,
+        overflowed=False,
+        estimated=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (in_greeting("c"), Outcome.ABANDONED_GREETING),
+        (in_queue("c"), Outcome.ABANDONED_QUEUE),
+        (while_ringing("c"), Outcome.ABANDONED_RINGING),
+        (overflowed("c"), Outcome.HUMAN),
+        (released("c", Release.TIMED_OUT), Outcome.TIMED_OUT),
+        (released("c", Release.QUEUE_FULL), Outcome.QUEUE_FULL),
+        (released("c", Release.CLOSED_HOURS), Outcome.CLOSED_HOURS),
+        (released("c", Release.BLOCKED), Outcome.BLOCKED),
+        (released("c", Release.SYSTEM_FAILURE), Outcome.SYSTEM_FAILURE),
+    ],
+)
+def test_outcomes(facts: list[Fact], expected: Outcome) -> None:
+    assert outcome(facts) is expected
+    assert outcome(facts[:-1]) is None
+
+
+def test_every_release_has_an_outcome() -> None:
+    assert {outcome(released("c", reason)) for reason in Release}.isdisjoint({Outcome.HUMAN, None})
+
+
+@pytest.mark.parametrize("by", [Party.SYSTEM, Party.AGENT])
+@pytest.mark.parametrize("facts", [in_greeting("c"), in_queue("c"), while_ringing("c")])
+def test_an_end_that_nobody_asked_for_is_a_failure_of_the_system(
+    facts: list[Fact], by: Party
+) -> None:
+    assert outcome([*facts[:-1], ended(20, "c", by)]) is Outcome.SYSTEM_FAILURE
+
+
+def test_a_caller_who_hangs_up_during_the_farewell_was_released() -> None:
+    facts = released("c", Release.TIMED_OUT)
+    assert outcome([*facts[:-1], ended(901, "c", Party.CALLER)]) is Outcome.TIMED_OUT
+
+
+def test_a_call_answered_while_it_was_released_is_answered() -> None:
+    facts = answered("c")
+    assert outcome([*facts, CallReleased(at(16), "c", Release.TIMED_OUT)]) is Outcome.HUMAN
+
+
+def test_a_talk_of_no_length_is_no_answer() -> None:
+    facts = answered("c", waits=5, rings=3)[:-2]
+    at_once = [*facts, TalkEnded(at(16), "c", "1001", Party.CALLER), ended(16, "c")]
+    found = record(at_once)
+    assert (found.outcome, found.answered, found.agents) == (Outcome.ABANDONED_RINGING, None, ())
+    assert outcome([*facts, ended(16.000001, "c")]) is Outcome.HUMAN
+
+
+def test_an_answer_after_the_caller_has_gone_is_no_answer() -> None:
+    facts: list[Fact] = [
+        *while_ringing("c")[:4],
+        ended(12, "c"),
+        OfferAnswered(at(12.0001), "c", "1001"),
+        TalkEnded(at(12.2), "c", "1001", Party.SYSTEM),
+    ]
+    assert outcome(facts) is Outcome.ABANDONED_RINGING
+
+
+def test_an_offer_that_does_not_ring_yet_leaves_the_caller_in_the_queue() -> None:
+    facts = in_queue("c")
+    made = OfferMade(at(19.9), "c", "1001")
+    assert outcome([*facts, made]) is Outcome.ABANDONED_QUEUE
+    assert outcome([*facts, made, OfferRinging(at(20.1), "c", "1001")]) is Outcome.ABANDONED_QUEUE
+    assert (
+        outcome([*facts, made, OfferRinging(at(19.95), "c", "1001")]) is Outcome.ABANDONED_RINGING
+    )
+
+
+def test_a_phone_that_stopped_ringing_earlier_leaves_the_caller_in_the_queue() -> None:
+    facts: list[Fact] = [
+        *while_ringing("c")[:4],
+        OfferEnded(at(23.1), "c", "1001", OfferReason.NO_ANSWER),
+        ended(24, "c"),
+    ]
+    assert outcome(facts) is Outcome.ABANDONED_QUEUE
+
+
+def test_a_second_witness_knows_that_the_caller_was_gone() -> None:
+    facts = while_ringing("c")
+    other = OfferEnded(at(11.9), "c", "1001", OfferReason.NO_ANSWER)
+    assert outcome([*facts, other]) is Outcome.ABANDONED_RINGING
+
+
+@pytest.mark.parametrize("later", [0.0, 0.001, 5.0])
+def test_queued_after_the_end_is_an_end_in_the_greeting(later: float) -> None:
+    facts: list[Fact] = [*in_greeting("c"), CallQueued(at(3 + later), "c", "default")]
+    expected = Outcome.ABANDONED_GREETING if later else Outcome.ABANDONED_QUEUE
+    assert outcome(facts) is expected
+    assert record(facts).reached_queue is (not later)
+
+
+def test_the_fallback_queue_is_a_queue() -> None:
+    waiting: list[Fact] = [arrived(0, "c"), CallOverflowed(at(20), "c"), ended(30, "c")]
+    assert outcome(waiting) is Outcome.ABANDONED_QUEUE
+    assert record(waiting).queued == at(20)
+    found = record(overflowed("c"))
+    assert (found.overflowed, found.agents, found.estimated) == (True, ("1002",), True)
+    assert found.queued == at(20)
+
+
+# --- rings (R3, M4)
+
+
+@pytest.mark.parametrize(
+    ("rings", "expected"),
+    [(0, 1), (4.9, 1), (5.0, 2), (9.999999, 2), (10.9, 3), (14.999999, 3), (15.0, 4), (31, 7)],
+)
+def test_ring_index(rings: float, expected: int) -> None:
+    assert record(answered("c", rings=rings)).ring == expected
+
+
+def test_the_ring_is_that_of_the_offer_that_was_answered() -> None:
+    silent: list[Fact] = [
+        OfferMade(at(8), "c", "1009"),
+        OfferRinging(at(8.1), "c", "1009"),
+        OfferEnded(at(23.1), "c", "1009", OfferReason.NO_ANSWER),
+    ]
+    found = record([*silent, *answered("c", waits=20, rings=6)])
+    assert (found.ring, found.agents) == (2, ("1001",))
+    assert [offer.agent for offer in found.offers] == ["1009", "1001"]
+    assert found.offers[0].reason is OfferReason.NO_ANSWER
+
+
+def test_the_second_offer_to_the_same_agent_counts_from_its_own_ring() -> None:
+    before: list[Fact] = [OfferMade(at(8), "c", "1001"), OfferRinging(at(8.1), "c", "1001")]
+    told = OfferEnded(at(10), "c", "1001", OfferReason.REFUSED)
+    for facts in ([*before, told], before):  # the end of the first may have been lost
+        assert record([*facts, *answered("c", waits=40, rings=6)]).ring == 2
+
+
+def test_the_phones_180_outweighs_the_invite() -> None:
+    facts = answered("c", rings=6)
+    early = OfferRinging(at(3), "c", "1001", estimated=True)
+    found = record([*facts, early])
+    assert (found.ring, found.estimated) == (2, False)
+
+
+def test_a_phone_that_never_said_180_counts_from_our_invite() -> None:
+    facts = [fact for fact in answered("c", rings=4.95) if not isinstance(fact, OfferRinging)]
+    assert (record(facts).ring, record(facts).estimated) == (2, True)
+
+
+def test_a_180_that_is_told_after_the_answer() -> None:
+    facts = [fact for fact in answered("c", rings=3) if not isinstance(fact, OfferRinging)]
+    assert record([*facts, OfferRinging(at(16.5), "c", "1001")]).ring == 1
+
+
+def test_an_answer_that_crosses_our_cancel_belongs_to_that_offer() -> None:
+    def facts(after: float) -> list[Fact]:
+        begun = answered("c", waits=5, rings=15 + after)
+        cancelled = OfferEnded(at(28), "c", "1001", OfferReason.NO_ANSWER)
+        return [*begun, cancelled]
+
+    assert record(facts(0.05)).ring == 4
+    assert len(record(facts(0.05)).offers) == 1
+    assert record(facts(1.5)).ring is None  # another offer, of which only the answer is known
+
+
+# --- a lost controller
+
+
+def test_a_call_that_comes_back_keeps_its_place() -> None:
+    facts: list[Fact] = [
+        arrived(0, "c"),
+        OfferMade(at(9), "c", "1001"),
+        OfferRinging(at(9.1), "c", "1001"),
+        CallDetached(at(10), "c"),
+        CallReturned(at(40), "c", "default", at(8)),
+        ended(50, "c"),
+    ]
+    found = record(facts)
+    assert (found.queued, found.returned) == (at(8), True)
+    assert found.outcome is Outcome.ABANDONED_QUEUE  # what rang at the crash does not ring any more
+
+
+def test_without_an_arrival_there_is_no_record() -> None:
+    history = History()
+    for fact in answered("c")[1:]:
+        history.add(fact)
+        assert history.record() is None
+    history.add(answered("c")[0])
+    assert record_of(answered("c")) == history.record()
+
+
+def test_two_tellers_of_one_end() -> None:
+    facts = in_queue("c")
+    again = CallEnded(at(20.003), "c", Party.SYSTEM, 0)
+    assert record([again, *facts]) == record(facts)
+
+
+def test_two_tellers_within_one_microsecond() -> None:
+    """Which is heard must not depend on the hashes of this process."""
+    for n in range(20):
+        ends = [CallEnded(at(20 + n), "c", by, 16) for by in (Party.SYSTEM, Party.CALLER)]
+        assert record([*in_queue("c")[:-1], *ends]).hung_up_by is Party.CALLER
+
+
+def test_stages_of_an_open_call() -> None:
+    facts = answered("c")
+    stages = [(record(facts[:n]).ringing, record(facts[:n]).talking) for n in range(1, 8)]
+    no = (False, False)
+    assert stages == [no, no, no, (True, False), (False, True), no, no]
+
+
+def test_facts_about_no_call_are_left_alone() -> None:
+    calls: dict[str, History] = {}
+    assert fold(calls, AgentReady(at(0), "1001")) is None
+    assert fold(calls, CallDetached(at(0), "c")) is None
+    assert calls == {}
+    history = fold(calls, arrived(0, "c"))
+    assert history is not None
+    assert calls == {"c": history}
+
+
+# --- any order, any doubles, anything missing
+
+MOMENT = st.integers(0, 40).map(lambda half: at(half / 2))
+AGENT = st.sampled_from(["1001", "1002"])
+ABOUT_A_CALL: st.SearchStrategy[Fact] = st.one_of(
+    st.builds(CallArrived, MOMENT, st.just("c"), st.just("12345"), st.just("")),
+    st.builds(CallQueued, MOMENT, st.just("c"), st.just("default")),
+    st.builds(CallReturned, MOMENT, st.just("c"), st.just("default"), MOMENT),
+    st.builds(CallOverflowed, MOMENT, st.just("c")),
+    st.builds(CallReleased, MOMENT, st.just("c"), st.sampled_from(Release)),
+    st.builds(CallEnded, MOMENT, st.just("c"), st.sampled_from(Party)),
+    st.builds(OfferMade, MOMENT, st.just("c"), AGENT),
+    st.builds(OfferRinging, MOMENT, st.just("c"), AGENT, st.booleans()),
+    st.builds(OfferAnswered, MOMENT, st.just("c"), AGENT),
+    st.builds(OfferEnded, MOMENT, st.just("c"), AGENT, st.sampled_from(OfferReason)),
+    st.builds(TalkEnded, MOMENT, st.just("c"), AGENT, st.sampled_from(Party)),
+)
+HISTORY = st.lists(ABOUT_A_CALL, max_size=14)
+
+
+@given(HISTORY, st.randoms(use_true_random=False))
+def test_the_order_in_which_facts_come_makes_no_difference(
+    facts: list[Fact], chance: random.Random
+) -> None:
+    others = facts * 2
+    chance.shuffle(others)
+    assert record_of(others) == record_of(facts)
+
+
+@given(HISTORY)
+def test_fact_by_fact_is_the_same_as_all_at_once(facts: list[Fact]) -> None:
+    calls: dict[str, History] = {}
+    for count, fact in enumerate(facts, 1):
+        history = fold(calls, fact)
+        assert history is not None
+        assert history.record() == record_of(facts[:count])
+
+
+@given(HISTORY)
+def test_what_always_holds_of_a_record(facts: list[Fact]) -> None:
+    found = record_of(facts)
+    if found is None:
+        assert not any(isinstance(fact, CallArrived) for fact in facts)
+        return
+    assert (found.outcome is None) == (found.ended is None) == (found.hung_up_by is None)
+    if found.ended is not None:
+        assert (found.outcome is Outcome.HUMAN) == (found.answered is not None) == (found.talk > 0)
+    assert (found.answered is None) == (found.agents == ())
+    assert found.ring is None or found.ring >= 1

@@ -1,0 +1,104 @@
+"""The verbs as the actions that they send."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from telephony.calls import Calls, Message
+from telephony.link import ActionRefused, Unknown
+from telephony.switch import Switch
+from tests.telephony.test_calls import NOW, NUMBERS, folded, lists, recorded
+
+CALL = recorded("answered_caller_hangs_up")[1]["Uniqueid"]
+CALLER = recorded("answered_caller_hangs_up")[1]["Channel"]
+LEG = recorded("answered_caller_hangs_up")[3]["Channel"]
+
+
+class Sent:
+    """A link that remembers what was sent."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.actions: list[dict[str, str]] = []
+        self.error = error
+
+    async def act(self, action: Mapping[str, str], timeout: float = 5.0) -> Message:
+        self.actions.append(dict(action))
+        if self.error is not None:
+            raise self.error
+        return {"Response": "Success"}
+
+    async def gather(
+        self, action: Mapping[str, str], until: str, timeout: float = 5.0
+    ) -> list[Message]:
+        channels, contacts = lists()
+        return {"Status": channels, "PJSIPShowContacts": contacts}[action["Action"]]
+
+
+def desk(events: int, error: Exception | None = None) -> tuple[Switch, Sent]:
+    """A switch after the first events of an ordinary call."""
+    calls = Calls(NUMBERS)
+    folded(recorded("answered_caller_hangs_up")[:events], calls)
+    sent = Sent(error)
+    return Switch(sent, calls, clock=lambda: NOW), sent
+
+
+async def test_hang_up_a_call_and_a_talk() -> None:
+    switch, sent = desk(6)
+    await switch.hang_up(CALL)
+    await switch.hang_up(CALL, "1001", cause=21)
+    assert sent.actions == [
+        {"Action": "Hangup", "Channel": CALLER, "Cause": "16"},
+        {"Action": "Hangup", "Channel": LEG, "Cause": "21"},
+    ]
+
+
+async def test_stop_ringing_takes_back_only_what_still_rings() -> None:
+    ringing, sent = desk(5)
+    await ringing.stop_ringing(CALL, "1001")
+    assert sent.actions == [{"Action": "Hangup", "Channel": LEG, "Cause": "26"}]
+    answered, sent = desk(6)
+    await answered.stop_ringing(CALL, "1001")
+    assert sent.actions == []
+
+
+async def test_recall_and_stop_playback() -> None:
+    switch, sent = desk(3)
+    await switch.recall(CALL)
+    await switch.stop_playback(CALL)
+    assert sent.actions == [
+        {
+            "Action": "Redirect",
+            "Channel": CALLER,
+            "Context": "hotline-call",
+            "Exten": "s",
+            "Priority": "controller",
+        },
+        {"Action": "ControlPlayback", "Channel": CALLER, "Control": "stop"},
+    ]
+
+
+async def test_what_is_unknown_or_already_gone_is_no_error() -> None:
+    switch, sent = desk(3)
+    await switch.hang_up("hotline-1.1")
+    await switch.hang_up(CALL, "1002")
+    await switch.stop_ringing(CALL, "1001")
+    assert sent.actions == []
+    gone, _ = desk(3, ActionRefused("Hangup: No such channel"))
+    await gone.hang_up(CALL)
+
+
+@pytest.mark.parametrize(
+    "error", [ActionRefused("Hangup: Permission denied"), Unknown("Hangup: not answered")]
+)
+async def test_what_went_wrong_is_told(error: Exception) -> None:
+    switch, sent = desk(3, error)
+    with pytest.raises(type(error)):
+        await switch.hang_up(CALL)
+    assert len(sent.actions) == 1
+
+
+async def test_read_state() -> None:
+    switch = Switch(Sent(), Calls(NUMBERS), clock=lambda: NOW)
+    snapshot = await switch.read_state()
+    assert [agent for _, agent in snapshot.talking] == ["1001"]
+    assert (await switch.read_state()).facts == ()
