@@ -1,21 +1,28 @@
 """The command `hotline`. Each subcommand reads its arguments, calls one function and says what came of it."""
 
-import asyncio
 import json
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from hotline import __version__, clock, db, migrations
-from hotline import settings as settings_
-from hotline.settings import Settings
+from hotline import __version__, clock
+from hotline.cli_tools import (
+    JsonOrText,
+    Language,
+    ask_controller,
+    fail,
+    form_of,
+    live_state,
+    print_table,
+    read_settings,
+    run,
+    run_forever,
+    tell_controller,
+    with_database,
+)
 
 app = typer.Typer(
     help="A call centre on Asterisk for citizen hotlines: inbound first.",
@@ -29,10 +36,6 @@ recordings_app = typer.Typer(help="The recordings of calls.", no_args_is_help=Tr
 app.add_typer(agent_app, name="agent")
 app.add_typer(report_app, name="report")
 app.add_typer(recordings_app, name="recordings")
-
-T = TypeVar("T")
-JsonOrText = Annotated[str, typer.Option("--format", help="text or json")]
-Language = Annotated[str, typer.Option("--lang", help="zh or en")]
 
 
 def main() -> None:
@@ -51,7 +54,7 @@ def up() -> None:
     """Run the whole centre on this machine: Asterisk, Redis, controller, recorder, screens."""
     from hotline import up as up_
 
-    _run(up_.up(_settings()))
+    run(up_.up(read_settings()))
 
 
 @app.command()
@@ -59,7 +62,7 @@ def serve() -> None:
     """Run the controller alone: AMI, AGI and call distribution."""
     from hotline import service
 
-    _loop(service.serve(_settings(), ready=lambda: print("ready", flush=True)))
+    run_forever(service.serve(read_settings(), ready=lambda: print("ready", flush=True)))
 
 
 @app.command()
@@ -67,7 +70,7 @@ def recorder() -> None:
     """Run the recorder alone: finished calls become stereo files in the ledger."""
     from hotline import service
 
-    _loop(service.record(_settings()))
+    run_forever(service.record(read_settings()))
 
 
 @app.command()
@@ -75,7 +78,7 @@ def web() -> None:
     """Run the screens alone."""
     from hotline import service
 
-    _loop(service.web(_settings()))
+    run_forever(service.web(read_settings()))
 
 
 @app.command()
@@ -86,7 +89,7 @@ def demo(
     """Run a centre with simulated citizens and agents over real SIP, and print its SLA report."""
     from hotline import demo as demo_
 
-    sys.exit(_run(demo_.demo(keep=keep, lang=lang)))
+    sys.exit(run(demo_.demo(keep=keep, lang=lang)))
 
 
 @app.command()
@@ -119,7 +122,7 @@ def agent_add(
     from agents import roster
 
     if not password_stdin:
-        _fail(
+        fail(
             "pass the password on standard input: printf %s SECRET | hotline agent add … --password-stdin"
         )
     password = sys.stdin.readline().rstrip("\r\n")
@@ -127,8 +130,8 @@ def agent_add(
     async def work(engine: AsyncEngine) -> None:
         await roster.add(engine, number, name, password, clock.now())
 
-    _database(work, roster.RosterError)
-    _tell_controller("agent.added", number=number)
+    with_database(work, roster.RosterError)
+    tell_controller("agent.added", number=number)
     print(f"agent {number} added")
 
 
@@ -137,8 +140,8 @@ def agent_list(form: JsonOrText = "text") -> None:
     """List the agents and what they do now."""
     from agents import roster
 
-    rows = _database(roster.list_all)
-    live = {one["number"]: one for one in (_live() or {}).get("agents", [])}
+    rows = with_database(roster.list_all)
+    live = {one["number"]: one for one in (live_state() or {}).get("agents", [])}
     table = [
         {
             "number": row.number,
@@ -150,12 +153,12 @@ def agent_list(form: JsonOrText = "text") -> None:
         }
         for row in rows
     ]
-    if _form(form, "text", "json") == "json":
+    if form_of(form, "text", "json") == "json":
         print(json.dumps(table, ensure_ascii=False, indent=1))
         return
     if not live:
         print("the controller is not running: what follows is the roster only", file=sys.stderr)
-    _print_table(table)
+    print_table(table)
 
 
 @agent_app.command("remove")
@@ -166,15 +169,15 @@ def agent_remove(number: str) -> None:
     async def work(engine: AsyncEngine) -> None:
         await roster.remove(engine, number)
 
-    _database(work, roster.RosterError)
-    _tell_controller("agent.removed", number=number)
+    with_database(work, roster.RosterError)
+    tell_controller("agent.removed", number=number)
     print(f"agent {number} removed")
 
 
 @agent_app.command("ready")
 def agent_ready(number: str) -> None:
     """The agent wants calls."""
-    _ask_controller("agent.ready", number=number)
+    ask_controller("agent.ready", number=number)
 
 
 @agent_app.command("pause")
@@ -182,13 +185,13 @@ def agent_pause(
     number: str, reason: Annotated[str, typer.Option("--reason", help="such as 用餐")]
 ) -> None:
     """The agent wants a pause; a talk that goes on is finished first."""
-    _ask_controller("agent.pause", number=number, reason=reason)
+    ask_controller("agent.pause", number=number, reason=reason)
 
 
 @agent_app.command("out")
 def agent_out(number: str) -> None:
     """The agent signs out."""
-    _ask_controller("agent.out", number=number)
+    ask_controller("agent.out", number=number)
 
 
 # --- figures
@@ -205,8 +208,8 @@ def report_sla(
     """Print the SLA report. Status 0: holds; 1: falls short; 2: no verdict."""
     from metrics import reports
 
-    _form(form, "text", "json", "csv")
-    settings = _settings()
+    form_of(form, "text", "json", "csv")
+    settings = read_settings()
 
     async def work(engine: AsyncEngine) -> reports.SlaReport:
         return await reports.sla(
@@ -218,9 +221,9 @@ def report_sla(
         )
 
     try:
-        report = _database(work, ValueError, status=2)
+        report = with_database(work, ValueError, status=2)
     except OSError as error:
-        _fail(str(error), status=2)
+        fail(str(error), status=2)
     if form == "json":
         print(reports.render_json(report))
     elif form == "csv":
@@ -246,8 +249,8 @@ def calls_(
     async def work(engine: AsyncEngine) -> list[dict[str, Any]]:
         return await calls.list_calls(engine, now - round(hours * 3_600_000_000), now, limit)
 
-    rows = _database(work)
-    if _form(form, "text", "json") == "json":
+    rows = with_database(work)
+    if form_of(form, "text", "json") == "json":
         print(json.dumps(rows, ensure_ascii=False, indent=1))
     else:
         print(calls.render_text(rows), end="")
@@ -261,137 +264,10 @@ def recordings_export(
     """Write one call as a stereo WAV: citizen left, agent right."""
     from recorder import ledger
 
-    settings = _settings()
+    settings = read_settings()
 
     async def work(engine: AsyncEngine) -> None:
         await ledger.export(engine, settings, call_id, out)
 
-    _database(work, ledger.LedgerError)
+    with_database(work, ledger.LedgerError)
     print(out)
-
-
-# --- helpers
-
-
-def _settings() -> Settings:
-    try:
-        return settings_.load()
-    except settings_.SettingsError as error:
-        _fail(str(error))
-
-
-def _fail(message: str, status: int = 1) -> NoReturn:
-    print(f"hotline: {message}", file=sys.stderr)
-    sys.exit(status)
-
-
-def _form(value: str, *known: str) -> str:
-    if value not in known:
-        _fail(f"--format {value}: there is {', '.join(known)}", status=2)
-    return value
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    from hotline.programs import ProgramError
-
-    try:
-        return asyncio.run(work)
-    except (ProgramError, migrations.DatabaseError, settings_.SettingsError) as error:
-        _fail(str(error))
-
-
-def _loop(work: Coroutine[Any, Any, None]) -> None:
-    """Run a program on uvloop: it halves the CPU of AGI sessions."""
-    import uvloop
-
-    from hotline.programs import ProgramError
-
-    try:
-        uvloop.run(work)
-    except (ProgramError, migrations.DatabaseError) as error:
-        _fail(str(error))
-
-
-def _database(
-    work: Callable[[AsyncEngine], Coroutine[Any, Any, T]],
-    *expected: type[Exception],
-    status: int = 1,
-) -> T:
-    """Open the database, bring it up to date, do the work, close it."""
-    settings = _settings()
-
-    async def run() -> T:
-        settings.root.mkdir(parents=True, exist_ok=True)
-        engine = db.engine(settings.database)
-        try:
-            await migrations.upgrade(engine)
-            return await work(engine)
-        finally:
-            await engine.dispose()
-
-    try:
-        return asyncio.run(run())
-    except expected as error:
-        _fail(str(error), status=status)
-    except migrations.DatabaseError as error:
-        _fail(str(error), status=status)
-    except (SQLAlchemyError, OSError) as error:
-        _fail(f"the database cannot be used ({settings.root}): {error}", status=status)
-
-
-def _bus_call(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
-    from hotline.bus import Bus
-
-    settings = _settings()
-
-    async def run() -> T:
-        bus = Bus(settings.redis, settings.node)
-        try:
-            return await work(bus)
-        finally:
-            await bus.close()
-
-    return asyncio.run(run())
-
-
-def _ask_controller(command: str, **args: str) -> None:
-    from hotline.bus import NoAnswer, Refused
-
-    try:
-        reply = _bus_call(lambda bus: bus.ask(command, **args))
-    except (NoAnswer, Refused) as error:
-        _fail(str(error))
-    print(reply["said"])
-
-
-def _tell_controller(command: str, **args: str) -> None:
-    """Let a running controller know at once; one that starts later reads the roster anyhow."""
-    from hotline.bus import NoAnswer, Refused
-
-    try:
-        _bus_call(lambda bus: bus.ask(command, **args))
-    except NoAnswer:
-        return
-    except Refused as error:
-        _fail(str(error))
-
-
-def _live() -> dict[str, Any] | None:
-    from redis.exceptions import RedisError
-
-    try:
-        live: dict[str, Any] | None = _bus_call(lambda bus: bus.live())
-    except (RedisError, OSError):
-        return None
-    if live is None or clock.now() - live["at"] > 5_000_000:
-        return None
-    return live
-
-
-def _print_table(rows: list[dict[str, Any]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for name in rows[0] if rows else ():
-        table.add_column(name)
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    Console().print(table)
