@@ -11,6 +11,7 @@ from typing import Protocol
 
 import structlog
 
+from acd.callback import Task
 from acd.commands import (
     CancelAttempt,
     Command,
@@ -103,6 +104,10 @@ class Desk:
         for fact in facts:
             self.floor.handle(fact, self._clock())
         self._set_timer()
+
+    def take_up(self, tasks: Iterable[Task]) -> None:
+        """After a start: give the floor the open callbacks of the book (`acd.tasks`)."""
+        self._work(self.floor.take_up(tasks, self._clock()))
 
     def attach(self, call: CallId, session: Session) -> None:
         """From now on `session` speaks for the call; a newer session replaces an older one."""

@@ -404,6 +404,32 @@ async def read(engine: AsyncEngine, since: int, until: int) -> AsyncGenerator[Fa
         after = _beyond(rows[-1])
 
 
+async def read_kinds(
+    engine: AsyncEngine, kinds: Collection[str], since: int, until: int
+) -> AsyncGenerator[Fact, None]:
+    """The facts of `kinds` with `since` ≤ at < `until` (microseconds), in the order of their times.
+
+    A day at a time, each in one question to the index on (kind, at): for kinds that are few beside all others.
+    """
+    while since < until:
+        end = min(until, since + _DAY)
+        question = (
+            select(*_FIELDS)
+            .where(diary.c.kind.in_(kinds), diary.c.at >= since, diary.c.at < end)
+            .order_by(diary.c.at, diary.c.id)
+        )
+        async with engine.connect() as connection:
+            rows = (await connection.execute(question)).all()
+        for row in rows:
+            fact = _fact(*row)
+            if fact is not None:
+                yield fact
+        since = end
+
+
+_DAY = 86_400_000_000
+
+
 async def last_heard(engine: AsyncEngine) -> int | None:
     """The time of the newest fact that the controller wrote (microseconds), or None for an empty diary."""
     recorder = (RecordingFinished.__name__, RecordingMissing.__name__)

@@ -249,6 +249,31 @@ class Floor:
             self._settle_until = until
             heapq.heappush(self._deadlines, (until, _EXPECT, ""))
 
+    def take_up(self, tasks: Iterable[Task], now: int) -> list[Command]:
+        """After a start: the open tasks of the book. What was under way stays so until its end is told.
+
+        Tasks that are known already are left alone.
+        """
+        for task in tasks:
+            if task.id in self.tasks:
+                continue
+            self.tasks[task.id] = task
+            if task.origin and not task.place:
+                self._task_of[task.number] = task.id
+            heapq.heappush(self._deadlines, (task.latest, _MISSED, str(task.id)))
+            seat = self.seats.get(task.agent)
+            if seat is None or seat.call or task.state is State.DUE:
+                self._await(task, now)
+                continue
+            seat.call, seat.callback = task.attempt, task.id
+            seat.answered = task.state is State.TALKING
+            self._attempts[task.attempt] = task.id
+            if not seat.answered:
+                self._dialling[seat.agent] = task.id
+            self._stand(seat)
+        self._settle(now)
+        return self._drain()
+
     def stop(self) -> None:
         """Make no further offers."""
         self._stopping = True
