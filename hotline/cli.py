@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from hotline import __version__, clock
+from hotline import __version__, cli_queue, clock
 from hotline.cli_tools import (
     JsonOrText,
     Language,
@@ -36,6 +36,7 @@ recordings_app = typer.Typer(help="The recordings of calls.", no_args_is_help=Tr
 app.add_typer(agent_app, name="agent")
 app.add_typer(report_app, name="report")
 app.add_typer(recordings_app, name="recordings")
+app.add_typer(cli_queue.app, name="queue")
 
 
 def main() -> None:
