@@ -11,13 +11,14 @@ the first offer is made: the diary says what was known, CEL what happened meanwh
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd import diary as diary_
+from acd import rulebook
 from acd.desk import Desk
 from acd.diary import Diary
 from acd.events import (
@@ -33,11 +34,13 @@ from acd.events import (
     LinkRestored,
     details,
 )
-from acd.floor import Floor
+from acd.floor import Floor, Seat
 from acd.model import SECOND
-from acd.rules import DEFAULT, Queue, Rules
+from acd.rulebook import Block
+from acd.ruletext import Rulebook
 from agents import roster
-from agents.model import Agent, Intent
+from agents.model import Agent, Intent, Presence
+from agents.pause import minutes, reason
 from hotline import __version__, clock, db, log, migrations, render
 from hotline.bus import Bus, Refused
 from hotline.settings import Settings
@@ -99,7 +102,9 @@ class Controller:
             on_down=self._link_down,
         )
         self.switch = Switch(self.link, self.calls)
-        rules = _rules(settings)
+        self.book = Rulebook()
+        self.blocked: Mapping[str, Block] = {}
+        rules = self.book.rules(rulebook.defaults(settings), settings.numbers)
         self.desk = Desk(
             Floor(rules), record=self.record, stop_ringing=self._stop_ringing, clock=clock.now
         )
@@ -128,7 +133,7 @@ class Controller:
             self.settings.agi_port,
             desk=self.desk,
             clock=clock.now,
-            feature=self._wish,
+            feature=self._dialled,
             pace=pace,
         )
         await self._up.wait()
@@ -163,6 +168,11 @@ class Controller:
     def _hear(self, message: Any) -> None:
         self.desk.post(*self.calls.fold(message))
 
+    async def _dialled(self, number: str, action: str, key: str) -> str:
+        """An agent dialled a feature code; `key` is the digit after `*12`."""
+        why = reason(key, self.book.pauses) if action == "pause" else ""
+        return "no such reason" if why is None else await self._wish(number, action, why)
+
     async def _wish(self, number: str, action: str, reason: str = "") -> str:
         """Carry out what an agent asked for on his phone, or somebody for him; `unknown` without such an agent."""
         now = clock.now()
@@ -193,6 +203,10 @@ class Controller:
             return {}
         if command == "agent.removed":
             self.desk.post(AgentRemoved(clock.now(), number))
+            await self._read_rules()
+            return {}
+        if command == "rules.changed":
+            await self._read_rules()
             return {}
         action = command.removeprefix("agent.")
         if action not in {"ready", "pause", "out"}:
@@ -214,6 +228,7 @@ class Controller:
 
     async def _remember(self) -> None:
         """Give the floor the roster and the calls that the diary knows as open."""
+        await self._read_rules()
         await self._read_roster()
         now = clock.now()
         last = await diary_.last_heard(self.engine)
@@ -221,6 +236,20 @@ class Controller:
         async for facts in diary_.open_calls(self.engine, now - _LONGEST_OPEN):
             self._since = min(self._since, facts[0].at)
             self.desk.seed(facts)
+
+    async def _read_rules(self) -> None:
+        """Take the rules from the database, at once and without a lost place. While it is away the old ones hold."""
+        try:
+            book = await rulebook.read(self.engine)
+            blocked = await rulebook.blocked(self.engine, clock.now())
+        except Exception:
+            logger.exception("rules.away", effect="the rules of before hold")
+            return
+        self.book, self.blocked = book, blocked
+        rules = book.rules(rulebook.defaults(self.settings), self.settings.numbers)
+        self.calls.numbers = frozenset(rules.numbers)
+        self.desk.configure(rules)
+        logger.info("rules.read", queues=len(rules.queues), numbers=len(rules.numbers))
 
     async def _read_roster(self, *only: str) -> None:
         try:
@@ -266,7 +295,7 @@ class Controller:
         if reading.garbage:
             logger.warning("cel.garbage", lines=reading.garbage)
         missed = cel.complete(
-            reading.events, known, numbers=self.settings.numbers, alive=set(alive), now=now
+            reading.events, known, numbers=self.calls.numbers, alive=set(alive), now=now
         )
         if missed:
             logger.info("cel.completed", facts=len(missed))
@@ -318,6 +347,7 @@ class Controller:
                 "presence": seat.presence().value,
                 "reason": seat.pause_reason,
                 "since": seat.since,
+                "until": _pause_until(seat, self.book),
                 "call": seat.call,
             }
             for _, seat in sorted(floor.seats.items())
@@ -335,14 +365,11 @@ class Controller:
                 await asyncio.sleep(0)
 
 
-def _rules(settings: Settings) -> Rules:
-    """The rules of a centre that has no queues of its own yet: one queue, with the settings' times."""
-    queue = Queue(
-        ring_time=settings.ring_time,
-        wrap_up_time=settings.wrap_up_time,
-        longest_wait=settings.longest_wait,
-    )
-    return Rules(queues={DEFAULT: queue})
+def _pause_until(seat: Seat, book: Rulebook) -> int:
+    """When an agent's pause ends that has an allowed length, in microseconds; 0 without one."""
+    allowed = minutes(seat.pause_reason, book.pauses) if seat.pause_reason else 0
+    paused = seat.presence() is Presence.PAUSED
+    return seat.since + allowed * 60 * SECOND if allowed and paused else 0
 
 
 def _seated(agent: Agent) -> list[Fact]:

@@ -10,14 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 
 from agents.model import AGENT_NUMBER
-from agents.pause import reason
 from ivr import script
 from ivr.line import Line
 
 log = structlog.get_logger(__name__)
 
 Feature = Callable[[str, str, str], Awaitable[str]]
-"""`feature(agent, action, reason)` → `"ok"`, or `"unknown"` when nobody of that number is on the roster."""
+"""`feature(agent, action, key)` → `"ok"`, or why not; `key` is the digit after `*12`, or empty."""
 
 FEATURE_LIMIT = 5.0
 """Seconds that carrying out a feature code may take."""
@@ -47,11 +46,8 @@ async def _carry_out(agent: str, action: str, key: str, feature: Feature) -> str
         return "not an agent"
     if action not in script.WISHES:
         return "no such action"
-    why = reason(key) if action == "pause" else ""
-    if why is None:
-        return "no such reason"
     try:
-        return await asyncio.wait_for(feature(agent, action, why), FEATURE_LIMIT)
+        return await asyncio.wait_for(feature(agent, action, key), FEATURE_LIMIT)
     except TimeoutError:
         log.error("feature.late", agent=agent, action=action)
     except Exception:

@@ -66,11 +66,11 @@ def asked() -> list[tuple[str, str, str]]:
 
 @pytest.fixture
 async def server(desk: FakeDesk, asked: list[tuple[str, str, str]]) -> AsyncIterator[Server]:
-    async def feature(agent: str, action: str, reason: str) -> str:
-        asked.append((agent, action, reason))
+    async def feature(agent: str, action: str, key: str) -> str:
+        asked.append((agent, action, key))
         if agent == "1009":
             raise OSError("database away")
-        return "ok" if agent == "1001" else "unknown"
+        return "ok" if agent == "1001" and key != "9" else "unknown"
 
     server = await serve(
         "127.0.0.1",
@@ -574,13 +574,13 @@ class TestBadInput:
 
 class TestFeatureCodes:
     @pytest.mark.parametrize(
-        ("action", "key", "reason", "prompt"),
+        ("action", "key", "prompt"),
         [
-            ("ready", "", "", "hotline/agent_ready"),
-            ("pause", "", "其他", "hotline/agent_paused"),
-            ("pause", "2", "用餐", "hotline/agent_paused"),
-            ("out", "", "", "hotline/agent_out"),
-            ("out", "7", "", "hotline/agent_out"),
+            ("ready", "", "hotline/agent_ready"),
+            ("pause", "", "hotline/agent_paused"),
+            ("pause", "2", "hotline/agent_paused"),
+            ("out", "", "hotline/agent_out"),
+            ("out", "7", "hotline/agent_out"),
         ],
     )
     async def test_done_and_said(
@@ -589,12 +589,11 @@ class TestFeatureCodes:
         asked: list[tuple[str, str, str]],
         action: str,
         key: str,
-        reason: str,
         prompt: str,
     ) -> None:
         call = await FakeCall.connect(server.port, "1001", action, key, script="agent")
         await call.end()
-        assert asked == [("1001", action, reason)]
+        assert asked == [("1001", action, key)]
         assert call.commands == [
             ["SET", "VARIABLE", "HL_DONE", "1"],
             ["STREAM", "FILE", prompt, ""],
@@ -605,7 +604,7 @@ class TestFeatureCodes:
         [
             ("1002", "ready", "", True),
             ("1009", "ready", "", True),
-            ("1001", "pause", "9", False),
+            ("1001", "pause", "9", True),
             ("1001", "fly", "", False),
             ("trunk", "ready", "", False),
             ("", "", "", False),
