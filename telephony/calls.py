@@ -117,10 +117,10 @@ class _Call:
 
 
 class Calls:
-    """Every channel that matters, by Uniqueid. `numbers` are the hotline's own."""
+    """Every channel that matters, by Uniqueid. `numbers` are the hotline's own; assign others when they change."""
 
     def __init__(self, numbers: Collection[str]) -> None:
-        self._numbers = frozenset(numbers)
+        self.numbers = frozenset(numbers)
         self._calls: dict[CallId, _Call] = {}
         self._legs: dict[str, _Leg] = {}
         self._own: dict[str, _Own] = {}
@@ -288,7 +288,7 @@ class Calls:
         call = self._calls.setdefault(uniqueid, _Call())
         call.channel = call.channel or message.get("Channel", "")
         number = message.get("Exten", "")
-        if not call.arrived and not call.ended and number in self._numbers:
+        if not call.arrived and not call.ended and number in self.numbers:
             call.arrived = True
             facts.append(CallArrived(at, uniqueid, number, _caller(message)))
 
@@ -410,7 +410,7 @@ class Calls:
         call.channel = entry.get("Channel", "")
         variables = _variables(entry)
         number = variables.get("HL_NUMBER") or entry.get("DNID", "")
-        if call.arrived or call.ended or number not in self._numbers:
+        if call.arrived or call.ended or number not in self.numbers:
             return
         call.arrived = True
         at = _number(variables.get("HL_ARRIVED", "")) or _started(entry, now)
