@@ -11,6 +11,7 @@ import re
 import resource
 import secrets
 import string
+from collections.abc import Iterable
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
@@ -57,6 +58,35 @@ def render(settings: Settings, asterisk: AsteriskBinary) -> None:
         raise ProgramError(
             f"Asterisk's configuration cannot be written: {explained(error)}"
         ) from None
+
+
+def render_numbers(settings: Settings, numbers: Iterable[str]) -> bool:
+    """Write those of the hotline's numbers that are not in the settings, for a reload of `NUMBER_MODULES` to take up.
+
+    Returns whether that changed anything. `render` leaves these files alone. Raises `ProgramError`.
+    """
+    more = sorted(set(numbers) - set(settings.numbers))
+    if wrong := [number for number in more if not re.fullmatch(r"[0-9]{2,15}", number)]:
+        raise ProgramError(f"{wrong[0]!r} is no number of a hotline: 2 to 15 digits")
+    trunk = ["[trunk-numbers]", "type = identify", "endpoint = trunk", _dials(more)]
+    files = {_MORE_NUMBERS: _numbers(more), _MORE_NUMBERS_TRUNK: trunk if more else []}
+    changed = False
+    try:
+        for name, lines in files.items():
+            if lines or (settings.asterisk_dir / name).exists():
+                text = "".join(f"{line}\n" for line in lines)
+                changed = _write(settings.asterisk_dir / name, text) or changed
+    except OSError as error:
+        raise ProgramError(
+            f"Asterisk's configuration cannot be written: {explained(error)}"
+        ) from None
+    return changed
+
+
+NUMBER_MODULES = ("pbx_config", "res_pjsip_endpoint_identifier_ip")
+"""Asterisk's modules that read what `render_numbers` writes."""
+
+_MORE_NUMBERS, _MORE_NUMBERS_TRUNK = "numbers_dialplan.conf", "numbers_trunk.conf"
 
 
 def ami_secret(settings: Settings) -> str:
@@ -144,7 +174,6 @@ def _link(link: Path, target: Path) -> None:
 def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
     """What the templates' names stand for."""
     trunks = ",".join(settings.trunks)
-    pattern = "|".join(settings.numbers)
     by_number = _can_match_request_uri(asterisk)
     values = {
         "NODE": settings.node,
@@ -158,14 +187,20 @@ def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
         "MODULES": _path("HOTLINE_HOME", _modules(settings)),
         "MUSIC": _path("the program's own folder", TEMPLATES / "music"),
         "MAX_FILES": str(_max_files()),
-        "NUMBERS": "\n".join(_numbers(settings)),
+        "NUMBERS": "\n".join(_numbers(settings.numbers)),
         "SIP": f"{_host('HOTLINE_SIP_ADDRESS', settings.sip_address)}:{settings.sip_port}",
         "REALM": SIP_REALM,
         "TRUNKS": trunks,
         "IDENTIFIER_ORDER": _identifier_order(settings, asterisk),
         "TRUNK_IDENTIFY_BY": "request_uri,ip" if by_number else "ip",
         "TRUNK_MATCH_REQUEST_URI": (
-            f"match_request_uri = /^(sips?|tel):({pattern})([@\\;]|$)/" if by_number else ""
+            _dials(settings.numbers) if by_number else ""
+        ),
+        "MORE_NUMBERS": _MORE_NUMBERS,
+        "MORE_NUMBERS_TRUNK": (
+            f'#tryinclude "{_path("HOTLINE_HOME", settings.asterisk_dir)}/{_MORE_NUMBERS_TRUNK}"'
+            if by_number
+            else ""
         ),
         "RTP_FIRST": str(settings.rtp_ports[0]),
         "RTP_LAST": str(settings.rtp_ports[1]),
@@ -222,9 +257,14 @@ def _text(setting: str, value: str) -> str:
     return value
 
 
-def _numbers(settings: Settings) -> list[str]:
+def _dials(numbers: Iterable[str]) -> str:
+    """An INVITE to one of these numbers."""
+    return f"match_request_uri = /^(sips?|tel):({'|'.join(numbers)})([@\\;]|$)/"
+
+
+def _numbers(numbers: Iterable[str]) -> list[str]:
     lines = []
-    for number in settings.numbers:
+    for number in numbers:
         lines.append(f"exten = {number},1,Set(HL_NUMBER={number})")
         lines.append(" same = n,Goto(hotline-call,s,1)")
     return lines
@@ -318,10 +358,10 @@ def _database(settings: Settings) -> dict[str, str]:
 # --- files ---
 
 
-def _write(file: Path, text: str) -> None:
-    """Replace `file` as a whole, readable for its owner only; nothing happens when it already holds `text`."""
+def _write(file: Path, text: str) -> bool:
+    """Replace `file` as a whole, readable for its owner only; False when it already holds `text`."""
     if file.exists() and file.read_text() == text and file.stat().st_mode & 0o777 == _FILE_MODE:
-        return
+        return False
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE)
@@ -334,3 +374,4 @@ def _write(file: Path, text: str) -> None:
     except OSError:
         fresh.unlink(missing_ok=True)
         raise
+    return True
