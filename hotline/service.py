@@ -43,6 +43,7 @@ from agents.model import Agent, Intent, Presence
 from agents.pause import minutes, reason
 from hotline import __version__, clock, db, log, migrations, render
 from hotline.bus import Bus, Refused
+from hotline.programs import ProgramError
 from hotline.settings import Settings
 from hotline.tasks import spawn
 from hotline.up import stop_event
@@ -53,6 +54,7 @@ from recorder import archive
 from telephony import cel
 from telephony.calls import Calls
 from telephony.link import Link, LinkError
+from telephony.outbound import Outbound
 from telephony.switch import Switch
 
 logger = structlog.get_logger(__name__)
@@ -105,10 +107,28 @@ class Controller:
         self.book = Rulebook()
         self.blocked: Mapping[str, Block] = {}
         rules = self.book.rules(rulebook.defaults(settings), settings.numbers)
+        self.callbacks = TaskBook(engine, settings.run_dir, lambda fact: self.desk.post(fact))
+        self.outbound = Outbound(
+            self.link,
+            self.calls,
+            post=lambda *facts: self.desk.post(*facts),
+            create=self.callbacks.create,
+            rules=lambda: self.desk.floor.rules,
+            clock=clock.now,
+            numbers=settings.numbers,
+            rings=settings.callback_rings,
+            enabled=bool(settings.outbound),
+        )
         self.desk = Desk(
-            Floor(rules), record=self.record, stop_ringing=self._stop_ringing, clock=clock.now
+            Floor(rules, node=settings.node, outbound=bool(settings.outbound)),
+            record=self.record,
+            stop_ringing=self._stop_ringing,
+            outbound=self.outbound,
+            clock=clock.now,
         )
         self._names: dict[str, str] = {}
+        # A controller that was killed may have written numbers of which Asterisk does not know yet.
+        self._untold = True
         self._agi: agi.Server | None = None
         self._up = asyncio.Event()
         self._stopping = False
@@ -118,6 +138,7 @@ class Controller:
     async def start(self) -> None:
         """Begin. Returns when the state of Asterisk has been read and calls can be taken."""
         self.diary.start()
+        self.callbacks.start()
         await self._remember()
         self.record(ControllerStarted(clock.now(), __version__))
         self._tasks = [
@@ -135,6 +156,7 @@ class Controller:
             clock=clock.now,
             feature=self._dialled,
             pace=pace,
+            callbacks=self.outbound,
         )
         await self._up.wait()
         logger.info("controller.ready", version=__version__)
@@ -154,6 +176,7 @@ class Controller:
         self.link.close()
         for task in self._tasks:
             task.cancel()
+        await self.callbacks.close()
         await self.diary.close()
         await self.bus.close()
 
@@ -162,11 +185,14 @@ class Controller:
     def record(self, fact: Fact) -> None:
         """Enter a fact into the diary, the live figures and the stream. Never waits."""
         self.diary.write(fact)
+        self.callbacks.note(fact)
         self.live.feed(fact)
         self.bus.tell(_as_json(fact))
 
     def _hear(self, message: Any) -> None:
-        self.desk.post(*self.calls.fold(message))
+        facts = self.calls.fold(message)
+        self.desk.post(*facts)
+        self.outbound.hear(facts)
 
     async def _dialled(self, number: str, action: str, key: str) -> str:
         """An agent dialled a feature code; `key` is the digit after `*12`."""
@@ -250,6 +276,19 @@ class Controller:
         self.calls.numbers = frozenset(rules.numbers)
         self.desk.configure(rules)
         logger.info("rules.read", queues=len(rules.queues), numbers=len(rules.numbers))
+        await self._tell_numbers()
+
+    async def _tell_numbers(self) -> None:
+        """Let Asterisk know the numbers that are not in the settings: they are answered without a restart."""
+        try:
+            changed = render.render_numbers(self.settings, self.calls.numbers)
+            more = self.calls.numbers - set(self.settings.numbers)
+            self._untold = changed or (self._untold and bool(more))
+            if self._untold and self.link.up:
+                await self.switch.reload(*render.NUMBER_MODULES)
+                self._untold = False
+        except (ProgramError, LinkError) as error:
+            logger.error("numbers.not_told", error=str(error), effect="new numbers ring nowhere")
 
     async def _read_roster(self, *only: str) -> None:
         try:
@@ -275,6 +314,7 @@ class Controller:
             if one.application == "Queue":
                 await self.switch.recall(one.call)
         self.desk.post(LinkRestored(clock.now()))
+        await self._tell_numbers()
         self._up.set()
 
     async def _missed(self, alive: Iterable[str]) -> list[Fact]:

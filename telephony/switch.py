@@ -70,6 +70,11 @@ class Switch:
             }
         )
 
+    async def reload(self, *modules: str) -> None:
+        """Have modules of Asterisk read their configuration again. No call is touched."""
+        for module in modules:
+            await self._link.act({"Action": "Reload", "Module": module})
+
     async def recall(self, call: CallId) -> None:
         """Fetch a caller out of Asterisk's fallback queue, back to the controller."""
         await self._try(

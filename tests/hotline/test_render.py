@@ -8,7 +8,7 @@ import pytest
 from hotline.db import SIP_REALM
 from hotline.programs import AsteriskBinary, ProgramError
 from hotline.realtime import VIEWS
-from hotline.render import AMI_EVENTS, TEMPLATES, ami_secret, render
+from hotline.render import AMI_EVENTS, TEMPLATES, ami_secret, render, render_numbers
 from hotline.settings import Settings
 from telephony.calls import WANTED
 
@@ -314,3 +314,56 @@ def test_nothing_that_a_caller_sends_is_in_the_dialplan(
     }
     # The one place where what was dialled is used: by an agent, and a digit by its pattern.
     assert re.findall(r"^exten = (\S+),1.*\n.*EXTEN:3", dialplan, re.MULTILINE) == ["_*12X"]
+
+
+def test_numbers_that_came_later_are_included(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    settings = Settings(home=tmp_path / "home")
+    files = rendered(settings, asterisk)
+    assert not render_numbers(settings, settings.numbers)
+    assert rendered(settings, asterisk) == files  # no file more, for there is no number more
+
+    assert render_numbers(settings, ["12346", "12345", "95598"])
+    assert not render_numbers(settings, ["95598", "12346", "12345"])
+    more = rendered(settings, asterisk)
+    folder = settings.asterisk_dir
+    assert f'#tryinclude "{folder}/numbers_dialplan.conf"' in more["extensions.conf"]
+    assert f'#tryinclude "{folder}/numbers_trunk.conf"' in more["pjsip.conf"]
+    assert re.findall(r"exten = (.*)", more["numbers_dialplan.conf"]) == [
+        "12346,1,Set(HL_NUMBER=12346)",
+        "95598,1,Set(HL_NUMBER=95598)",
+    ]
+    trunk = more["numbers_trunk.conf"]
+    assert (option(trunk, "type"), option(trunk, "endpoint")) == ("identify", "trunk")
+    pattern = option(trunk, "match_request_uri")
+    assert [
+        bool(re.search(pattern[1:-1].replace("\\;", ";"), uri))
+        for uri in (
+            "sip:12346@10.0.0.1",
+            "tel:95598;phone-context=x",
+            "sip:12345@x",
+            "sip:123467@x",
+        )
+    ] == [True, True, False, False]
+
+    assert render_numbers(settings, ["12345"])  # taken back
+    assert "exten" not in (folder / "numbers_dialplan.conf").read_text()
+    assert "type" not in (folder / "numbers_trunk.conf").read_text()
+
+
+@pytest.mark.parametrize("number", ["123 45", "1234\nexten = s,1,System(x)", "", "1", "_X."])
+def test_what_is_no_number_never_gets_into_the_dialplan(
+    tmp_path: Path, asterisk: AsteriskBinary, number: str
+) -> None:
+    settings = Settings(home=tmp_path / "home")
+    render(settings, asterisk)
+    with pytest.raises(ProgramError, match="is no number of a hotline"):
+        render_numbers(settings, ["12345", number])
+    assert not (settings.asterisk_dir / "numbers_dialplan.conf").exists()
+
+
+def test_an_asterisk_without_request_uri_includes_no_trunk_numbers(
+    tmp_path: Path,
+) -> None:
+    files = rendered(Settings(home=tmp_path / "home"), an_asterisk(tmp_path, "20.6.0"))
+    assert "numbers_trunk" not in files["pjsip.conf"]
+    assert "numbers_dialplan" in files["extensions.conf"]
