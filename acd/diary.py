@@ -541,9 +541,12 @@ def _fact(row_id: int, kind: str, at: int, call: str, agent: str, more: str) -> 
     """A row as a fact; None, and a line in the log, when a newer or a damaged program wrote it."""
     try:
         make, has_call, has_agent, values = _maker(kind, more)
+        # By name: a fact about a callback has its task before its call.
         if has_agent:
-            return make(at, call, agent, **values) if has_call else make(at, agent, **values)
-        return make(at, call, **values) if has_call else make(at, **values)
+            if has_call:
+                return make(at=at, call=call, agent=agent, **values)
+            return make(at=at, agent=agent, **values)
+        return make(at=at, call=call, **values) if has_call else make(at=at, **values)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         log.warning("diary.unreadable", row=row_id, kind=kind, error=type(error).__name__)
         return None

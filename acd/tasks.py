@@ -375,12 +375,13 @@ async def add(book: TaskBook, desk: Desk, args: Mapping[str, Any]) -> dict[str, 
     agents = {number for number, seat in desk.floor.seats.items() if not seat.removed}
     try:
         wanted = checked(wanted_of(args), desk.floor.rules, agents, clock.now())
-        fact = await book.enter(wanted)
     except TaskError as error:
         raise Refused(str(error)) from None
-    except Exception as error:  # noqa: BLE001 - whatever a driver raises
-        log.error("callback.not_entered", error=type(error).__name__)
-        raise Refused("the database is away: nothing was entered, try again later") from None
+    try:
+        fact = await book.enter(wanted)
+    except Exception as error:
+        log.exception("callback.not_entered")
+        raise Refused("the database is away: nothing was entered, try again later") from error
     desk.post(fact)
     return {"id": fact.callback, "said": f"callback {fact.callback} added"}
 
@@ -410,12 +411,14 @@ BY_HAND = "by hand"
 
 async def _still_open(book: TaskBook, number: int) -> Entry:
     try:
-        return still_open(await book.find(number), number)
+        entry = await book.find(number)
+    except Exception as error:
+        log.exception("callback.not_found")
+        raise Refused("the database is away: nothing was done, try again later") from error
+    try:
+        return still_open(entry, number)
     except TaskError as error:
         raise Refused(str(error)) from None
-    except Exception as error:  # noqa: BLE001 - whatever a driver raises
-        log.error("callback.not_found", error=type(error).__name__)
-        raise Refused("the database is away: nothing was done, try again later") from None
 
 
 def still_open(entry: Entry | None, number: int) -> Entry:

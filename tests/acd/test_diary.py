@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from sqlalchemy import event, func, insert, select, text
@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from acd import diary
-from acd.diary import Diary, open_calls, read, read_calls, unwritten
+from acd.diary import Diary, open_calls, read, read_calls, read_kinds, unwritten
 from acd.events import (
+    KINDS,
     AgentPaused,
     AgentReady,
     CallArrived,
@@ -106,6 +107,29 @@ async def test_what_is_written_is_read_back(engine: AsyncEngine, tmp_path: Path)
     await write(engine, tmp_path, facts)
     assert await all_of(engine) == facts
     assert await all_of(engine, T + 1, T + 20) == facts[1:-2]
+
+
+async def test_every_kind_of_fact_is_read_back(engine: AsyncEngine, tmp_path: Path) -> None:
+    values = {int: 7, float: 7.0, str: "7", bool: True}
+    facts = []
+    for n, kind in enumerate(KINDS.values()):
+        hints = get_type_hints(kind) | {"at": int}
+        filled = {name: values.get(hint) or next(iter(hint)) for name, hint in hints.items()}
+        facts.append(kind(**filled | {"at": T + n}))
+    await write(engine, tmp_path, facts)
+    assert await all_of(engine) == facts
+
+
+async def test_facts_of_some_kinds_only(
+    engine: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diary, "_DAY", 7)
+    facts: list[Fact] = [fact for n in range(30) for fact in a_call(n, T + 2 * n)]
+    await write(engine, tmp_path, facts)
+    ends = [fact for fact in facts if isinstance(fact, CallEnded | TalkEnded)]
+    some = [fact for fact in ends if T + 20 <= fact.at < T + 50]
+    found = read_kinds(engine, {"CallEnded", "TalkEnded"}, T + 20, T + 50)
+    assert [fact async for fact in found] == sorted(some, key=lambda fact: fact.at)
 
 
 async def test_a_fact_reaches_the_database_within_moments(
