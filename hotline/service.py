@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd import diary as diary_
-from acd import rulebook
+from acd import rulebook, tasks
 from acd.desk import Desk
 from acd.diary import Diary
 from acd.events import (
@@ -107,11 +107,11 @@ class Controller:
         self.book = Rulebook()
         self.blocked: Mapping[str, Block] = {}
         rules = self.book.rules(rulebook.defaults(settings), settings.numbers)
-        self.callbacks = TaskBook(engine, settings.run_dir, lambda fact: self.desk.post(fact))
+        self.callbacks = tasks.TaskBook(engine, settings.run_dir, self._post)
         self.outbound = Outbound(
             self.link,
             self.calls,
-            post=lambda *facts: self.desk.post(*facts),
+            post=self._post,
             create=self.callbacks.create,
             rules=lambda: self.desk.floor.rules,
             clock=clock.now,
@@ -189,6 +189,9 @@ class Controller:
         self.live.feed(fact)
         self.bus.tell(_as_json(fact))
 
+    def _post(self, *facts: Fact) -> None:
+        self.desk.post(*facts)
+
     def _hear(self, message: Any) -> None:
         facts = self.calls.fold(message)
         self.desk.post(*facts)
@@ -234,6 +237,10 @@ class Controller:
         if command == "rules.changed":
             await self._read_rules()
             return {}
+        if command == "callback.add":
+            return await tasks.add(self.callbacks, self.desk, args)
+        if command == "callback.cancel":
+            return await tasks.cancel(self.callbacks, self.desk, args)
         action = command.removeprefix("agent.")
         if action not in {"ready", "pause", "out"}:
             raise Refused(f"there is no command {command}")
@@ -262,17 +269,22 @@ class Controller:
         async for facts in diary_.open_calls(self.engine, now - _LONGEST_OPEN):
             self._since = min(self._since, facts[0].at)
             self.desk.seed(facts)
+        await self.diary.flush()
+        try:
+            self.desk.take_up(await self.callbacks.open_tasks())
+        except Exception:
+            logger.exception("callbacks.away", effect="open callbacks wait for the next start")
 
     async def _read_rules(self) -> None:
         """Take the rules from the database, at once and without a lost place. While it is away the old ones hold."""
         try:
             book = await rulebook.read(self.engine)
             blocked = await rulebook.blocked(self.engine, clock.now())
+            rules = book.rules(rulebook.defaults(self.settings), self.settings.numbers)
         except Exception:
             logger.exception("rules.away", effect="the rules of before hold")
             return
         self.book, self.blocked = book, blocked
-        rules = book.rules(rulebook.defaults(self.settings), self.settings.numbers)
         self.calls.numbers = frozenset(rules.numbers)
         self.desk.configure(rules)
         logger.info("rules.read", queues=len(rules.queues), numbers=len(rules.numbers))
@@ -308,6 +320,7 @@ class Controller:
             self.desk.post(fact)
         for fact in state.facts:
             self.desk.post(fact)
+        self.outbound.caught_up(self.desk.floor.tasks.values())
         until = clock.now() + round(self.settings.settle_time * SECOND)
         self.desk.floor.expect((one.call for one in state.waiting if one.queued_at), until)
         for one in state.waiting:
