@@ -175,6 +175,7 @@ def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
     """What the templates' names stand for."""
     trunks = ",".join(settings.trunks)
     by_number = _can_match_request_uri(asterisk)
+    outbound = settings.outbound.replace(";", "\\;")
     values = {
         "NODE": settings.node,
         "ETC": _path("HOTLINE_HOME", settings.asterisk_dir),
@@ -191,11 +192,11 @@ def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
         "SIP": f"{_host('HOTLINE_SIP_ADDRESS', settings.sip_address)}:{settings.sip_port}",
         "REALM": SIP_REALM,
         "TRUNKS": trunks,
+        # Without a contact whatever is dialled there fails at once. ";" would begin a comment.
+        "OUTBOUND_CONTACT": f"contact = {outbound}" if outbound else "",
         "IDENTIFIER_ORDER": _identifier_order(settings, asterisk),
         "TRUNK_IDENTIFY_BY": "request_uri,ip" if by_number else "ip",
-        "TRUNK_MATCH_REQUEST_URI": (
-            _dials(settings.numbers) if by_number else ""
-        ),
+        "TRUNK_MATCH_REQUEST_URI": (_dials(settings.numbers) if by_number else ""),
         "MORE_NUMBERS": _MORE_NUMBERS,
         "MORE_NUMBERS_TRUNK": (
             f'#tryinclude "{_path("HOTLINE_HOME", settings.asterisk_dir)}/{_MORE_NUMBERS_TRUNK}"'
@@ -209,7 +210,7 @@ def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
         "AMI_PORT": str(settings.ami_port),
         "AMI_PERMIT": _ami_permit(settings),
         "AMI_SECRET": ami_secret(settings),
-        "EVENT_FILTERS": "\n".join(_event_filters(asterisk)),
+        "EVENT_FILTERS": "\n".join(_event_filters(settings.node, asterisk)),
         "CEL_MODULES": "\n".join(_cel_modules(asterisk)),
         "RETRIES": str(settings.retries),
         "RETRY_PAUSE": f"{settings.retry_pause:g}",
@@ -295,11 +296,15 @@ def _ami_permit(settings: Settings) -> str:
     return ",".join(dict.fromkeys(("127.0.0.1/32", "::1/128", str(own))))
 
 
-def _event_filters(asterisk: AsteriskBinary) -> list[str]:
+def _event_filters(node: str, asterisk: AsteriskBinary) -> list[str]:
     """Newer versions compare names by a hash; older ones match a regular expression against the whole event."""
     if asterisk.release >= {20: (20, 11), 21: (21, 6)}.get(asterisk.release[0], (22, 1)):
-        # Of the states of a dialling only 183 is news: 180 and the answer are told by Newstate.
-        narrowed = {"DialState": ("header(DialStatus),method(exact)", "PROGRESS")}
+        # Of the states of a dialling only 183 is news: 180 and the answer are told by Newstate. Who enters a bridge is
+        # news of agents who came from a callback: their channels are named after it.
+        narrowed = {
+            "DialState": ("header(DialStatus),method(exact)", "PROGRESS"),
+            "BridgeEnter": ("header(Uniqueid),method(starts_with)", f"{node}-c"),
+        }
         filters = []
         for name in AMI_EVENTS:
             criteria, value = narrowed.get(name, ("", ""))

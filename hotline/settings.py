@@ -65,6 +65,22 @@ def _node(value: str) -> str:
     return value
 
 
+def _outbound(value: str) -> str:
+    """`sip:HOST` or `sip:HOST:PORT`, an IPv6 address in brackets, `;transport=tcp` or `udp` behind it."""
+    if not value:
+        return value
+    found = re.fullmatch(
+        r"sip:(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])"
+        r"(?::(?P<port>[0-9]{1,5}))?(?:;transport=(?:udp|tcp))?",
+        value,
+    )
+    if found is None or (found["port"] is not None and not 1 <= int(found["port"]) <= 65535):
+        raise ValueError(
+            f"{value!r} is no SIP address: write one such as sip:127.0.0.1:5090, or nothing"
+        )
+    return value
+
+
 def _rtp_ports(value: Any) -> Any:
     if isinstance(value, str):
         found = re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", value)
@@ -102,6 +118,11 @@ class Settings(BaseSettings):
     """This Asterisk's name; every call id begins with it."""
     numbers: Numbers = ("12345",)
     """The hotline's own numbers, as the trunk sends them."""
+
+    outbound: Annotated[str, AfterValidator(_outbound)] = ""
+    """Where calls to citizens go: a SIP address such as `sip:127.0.0.1:5090`. Empty: callbacks stay due."""
+    callback_rings: Annotated[float, Field(ge=5, le=120)] = 30.0
+    """Seconds that a citizen is rung by a callback."""
 
     sip_address: str = "127.0.0.1"
     sip_port: Port = 5060

@@ -1,6 +1,7 @@
 """The FastAGI server: Asterisk connects once for each call, and a session lives on that connection.
 
-`agi://ADDRESS:PORT/call` is a citizen (`ivr.session`), `…/agent` a feature code of an agent (`ivr.feature`).
+`agi://ADDRESS:PORT/call` is a citizen (`ivr.session`), `…/agent` a feature code of an agent (`ivr.feature`),
+`…/callback` an agent who has picked up for a callback (`ivr.callback`).
 
 Nothing that one connection does concerns another: silence, half a line, megabytes, garbage or an error in a session end
 that connection alone, with one line in the log. An ended connection without `HL_DONE` brings the caller back to the
@@ -14,6 +15,7 @@ from collections.abc import Callable
 import structlog
 
 from hotline.tasks import spawn
+from ivr.callback import Callbacks, serve_callback
 from ivr.feature import Feature, serve_agent
 from ivr.line import GoneError, Line
 from ivr.session import CALL_ID, CallSession, Desk, Pace
@@ -35,6 +37,7 @@ async def serve(
     clock: Callable[[], int],
     feature: Feature,
     pace: Pace | None = None,
+    callbacks: Callbacks | None = None,
     silence_limit: float = 10.0,
     most_sessions: int = 4000,
 ) -> "Server":
@@ -43,7 +46,7 @@ async def serve(
     `clock` gives microseconds UTC. A connection has `silence_limit` seconds to say which call it is for; beyond
     `most_sessions` connections new ones are closed.
     """
-    server = Server(desk, clock, feature, pace or Pace(), silence_limit, most_sessions)
+    server = Server(desk, clock, feature, pace or Pace(), callbacks, silence_limit, most_sessions)
     await server.listen(address, port)
     return server
 
@@ -57,6 +60,7 @@ class Server:
         clock: Callable[[], int],
         feature: Feature,
         pace: Pace,
+        callbacks: Callbacks | None,
         silence_limit: float,
         most_sessions: int,
     ) -> None:
@@ -64,6 +68,7 @@ class Server:
         self._clock = clock
         self._feature = feature
         self._pace = pace
+        self._callbacks = callbacks
         self._silence_limit = silence_limit
         self._most_sessions = most_sessions
         self._listening: asyncio.Server | None = None
@@ -145,6 +150,8 @@ class Server:
             script = environment.get("agi_network_script", "")
             if script == "agent":
                 await serve_agent(line, environment, feature=self._feature)
+            elif script == "callback" and self._callbacks is not None:
+                await serve_callback(line, environment, callbacks=self._callbacks)
             elif script == "call" and CALL_ID.fullmatch(environment.get("agi_uniqueid", "")):
                 session = CallSession(
                     line,
@@ -154,6 +161,7 @@ class Server:
                     loop_time=asyncio.get_running_loop().time,
                     pace=self._pace,
                     broken_prompt=self._broken_prompt,
+                    callbacks=self._callbacks,
                 )
                 await session.run()
             else:
@@ -161,7 +169,7 @@ class Server:
                     "agi.not_ours",
                     peer=line.peer,
                     script=script[:40],
-                    hint="only /call and /agent are served",
+                    hint="only /call, /agent and /callback are served",
                 )
         except GoneError:
             pass  # told already where it concerns anybody; a health check that only connects concerns nobody

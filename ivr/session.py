@@ -54,6 +54,16 @@ class Desk(Protocol):
         """Whether anybody is signed in."""
 
 
+class InboundFirst(Protocol):
+    """What a session needs of `telephony.outbound.Outbound`: how a citizen gets an agent whose callback yielded."""
+
+    def line_for(self, call: CallId, agent: str) -> str:
+        """The channel of an agent who stays on the line for this citizen, else empty."""
+
+    def goes_first(self, call: CallId) -> bool:
+        """Whether this citizen's next ring is one for which a callback has yielded. Asked once for each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """The settings of a session; seconds, and the queue that callers wait in."""
@@ -87,6 +97,7 @@ class CallSession:
         loop_time: Callable[[], float],
         pace: Pace,
         broken_prompt: Callable[[str], None],
+        callbacks: InboundFirst | None = None,
     ) -> None:
         self.call: CallId = environment.get("agi_uniqueid", "")
         self._line = line
@@ -95,6 +106,7 @@ class CallSession:
         self._loop_time = loop_time
         self._pace = pace
         self._broken_prompt = broken_prompt
+        self._callbacks = callbacks
         self._order: _Ring | _Outside | Release | None = None
         self._waiting = False
         self._over = False
@@ -213,6 +225,12 @@ class CallSession:
 
     async def _dial(self, ring: _Ring) -> bool:
         """Ring the agents. Returns whether the caller still waits; False when he talked or is gone."""
+        if self._callbacks is not None:
+            if line := self._callbacks.line_for(self.call, ring.agents[0]):
+                return await self._fetch(line)
+            if self._callbacks.goes_first(self.call):
+                # On the agent's display: this is why his callback was cut short.
+                await self._line.ask("EXEC MSet", f"CALLERID(name)={INBOUND_FIRST}")
         # A time-out of 0 would mean "for ever".
         seconds = max(ring.ring_for, 0.1)
         phones = "&".join(f"PJSIP/{agent}" for agent in ring.agents)
@@ -242,6 +260,20 @@ class CallSession:
             else _REASONS.get(status, OfferReason.UNREACHABLE)
         )
         self._end_offers(ring.agents, reason)
+        return True
+
+    async def _fetch(self, line: str) -> bool:
+        """Talk to an agent who has stayed on his line. Returns as `_dial` does; facts come from AMI alone."""
+        # For a dialplan that outlives this program: a talk took place.
+        await self._line.ask("SET VARIABLE", "DIALSTATUS", "ANSWER")
+        # x: the agent's line ends with the talk.
+        await self._line.ask("EXEC Bridge", f"{line},x", limit=None)
+        result = await self._line.ask("GET VARIABLE", "BRIDGERESULT")
+        if result.data == "SUCCESS":
+            self._waiting = False
+            return False
+        log.warning("line.lost", call_id=self.call, result=result.data)
+        await self._line.ask("SET VARIABLE", "DIALSTATUS", "")
         return True
 
     async def _dial_outside(self, number: str) -> str:
@@ -295,6 +327,9 @@ class CallSession:
         for agent in agents:
             self._desk.post(OfferEnded(now, self.call, agent, reason))
 
+
+INBOUND_FIRST = "呼入优先"
+"""The name on the display of an agent whose callback has yielded to this citizen (R7)."""
 
 TAKEN_BACK = "26"
 """The cause with which our own side hangs up a phone that still rings: "answered elsewhere" (telephony.switch)."""

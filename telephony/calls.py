@@ -11,12 +11,19 @@ HangupRequest means that the far end hung up; Asterisk sends none when it hangs 
 HangupRequest ended the call (R6), and with none it was the system. A caller's HangupRequest ends his call at once: his
 channel may live on for a moment, until the dialplan notices.
 
+An attempt of a callback is named by the controller, `hotline-c7.1`, and so is the agent's channel that it begins with;
+the citizen's leg is a channel of the endpoint `outbound` whose Linkedid it is. In the order of a good attempt:
+
+    Newchannel (agent's)                  Newstate Up: he picked up      Newchannel (outbound) → CallbackDialling
+    Newstate Up (outbound) → CallbackAnswered                            Hangup (agent's) → CallbackEnded
+
 Nothing here raises, whatever is missing, repeated, late or out of order. And nothing a caller can forge concerns a call
 of others: Asterisk writes the line breaks of his number (`%0d%0a` in SIP) into AMI as they are. The link puts such
 events together again; here an event without Privilege and Timestamp is ignored (with both and a Uniqueid it is longer
 than the 79 characters that a number may have), and a Uniqueid counts only with its channel's name.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -24,8 +31,12 @@ from typing import TypeAlias
 from acd.caller import normalise
 from acd.events import (
     CallArrived,
+    CallbackAnswered,
+    CallbackDialling,
+    CallbackEnded,
     CallEnded,
     CallOverflowed,
+    CallSentOutside,
     Fact,
     OfferAnswered,
     OfferEnded,
@@ -45,17 +56,25 @@ Message: TypeAlias = Mapping[str, str]
 TRUNK = "trunk"
 """The endpoint of citizens (asterisk-conf/pjsip.conf)."""
 
+OUTBOUND = "outbound"
+"""The endpoint by which calls leave: to citizens who are called back, and to outside numbers."""
+
 CALL_CONTEXTS = frozenset({"inbound", "hotline-call"})
 """Where the dialplan keeps a citizen's call (asterisk-conf/extensions.conf)."""
 
 FALLBACK_EVENT = "HotlineFallback"
 """The dialplan's own event: no controller came, the fallback queue takes the call."""
 
+KEPT_EVENT = "HotlineInboundFirst"
+"""The dialplan's own event: an agent whose callback yielded has heard the tone, and waits for the citizen."""
+
 VARIABLES = ("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE")
 """Channel variables that `Calls.snapshot` reads: ask for them with `Status`."""
 
+_ATTEMPT = re.compile(r"[a-z][a-z0-9]{0,15}-c([0-9]{1,12})\.[0-9]{1,9}")
 _RINGING, _UP = "5", "6"  # AST_STATE_RINGING, AST_STATE_UP
 _BUSY, _NORMAL, _NO_ANSWER, _REJECTED, _ELSEWHERE = 17, 16, 19, 21, 26  # Q.850
+_NO_USER = 18
 _UNREACHABLE = frozenset({"Unreachable", "Removed"})
 _REMEMBERED = 8192
 
@@ -77,6 +96,19 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that exists. `channel` is the agent's, `citizen` the citizen's, empty before he is dialled."""
+
+    call: CallId
+    callback: int
+    agent: str
+    channel: str
+    citizen: str = ""
+    picked_up: bool = False
+    answered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What exists in Asterisk now, and the facts by which that differs from what was known."""
 
@@ -85,6 +117,7 @@ class Snapshot:
     ringing: tuple[tuple[CallId, str], ...]
     talking: tuple[tuple[CallId, str], ...]
     alive: frozenset[CallId]
+    attempts: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +134,34 @@ class _Leg:
     rang: bool = False
     answered: bool = False
     ended_by: Party | None = None
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """`failure`: why the citizen's leg ended unanswered. `kept`: the agent's channel is a leg of another call now."""
+
+    channel: str
+    agent: str
+    callback: int
+    rang: bool = False
+    picked_up: bool = False
+    dialled: bool = False
+    answered: bool = False
+    kept: bool = False
+    failure: str = ""
+    ended_by: Party | None = None
+    citizen: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Out:
+    """A leg to the outside: of an attempt, or of a citizen's call that was sent on."""
+
+    channel: str
+    call: CallId
+    number: str = ""
+    answered: bool = False
+    hung_up: bool = False
 
 
 @dataclass(slots=True)
@@ -124,6 +185,8 @@ class Calls:
         self._calls: dict[CallId, _Call] = {}
         self._legs: dict[str, _Leg] = {}
         self._own: dict[str, _Own] = {}
+        self._attempts: dict[CallId, _Attempt] = {}
+        self._outs: dict[str, _Out] = {}
         self._contacts: dict[str, set[str]] = {}
         self._gone: dict[str, None] = {}
 
@@ -160,6 +223,9 @@ class Calls:
             self._found_call(entry, now, facts)
         for entry in listed:
             self._found_phone(entry, now, facts)
+        for entry in listed:
+            self._found_out(entry, now, facts)
+        self._found_kept(listed, now, facts)
         waiting = [place for entry in callers if (place := self._place(entry)) is not None]
         self._found_contacts(contacts, now, facts)
         legs = [(leg.call, leg.agent, leg.answered) for leg in self._legs.values()]
@@ -169,13 +235,21 @@ class Calls:
             ringing=tuple((call, agent) for call, agent, answered in legs if not answered),
             talking=tuple((call, agent) for call, agent, answered in legs if answered),
             alive=frozenset(call for call, state in self._calls.items() if not state.ended),
+            attempts=tuple(self.attempts()),
         )
 
     # --- what `switch` asks
 
     def channels(self) -> frozenset[str]:
         """The Uniqueids of everything known to exist."""
-        return frozenset(self._calls) | frozenset(self._legs) | frozenset(self._own)
+        known: tuple[Iterable[str], ...] = (
+            self._calls,
+            self._legs,
+            self._own,
+            self._attempts,
+            self._outs,
+        )
+        return frozenset().union(*known)
 
     def caller_channel(self, call: CallId) -> str:
         """The name of the caller's channel, empty when there is none."""
@@ -189,6 +263,44 @@ class Calls:
                 return leg.channel
         return ""
 
+    # --- what `outbound` asks and says
+
+    def attempts(self) -> Iterable[Attempt]:
+        """All attempts of callbacks that exist."""
+        return [one for call in self._attempts if (one := self.attempt(call)) is not None]
+
+    def attempt(self, call: CallId) -> Attempt | None:
+        """This attempt as it is now; None when it does not exist (any more)."""
+        one = self._attempts.get(call)
+        if one is None or one.kept:
+            return None
+        citizen = next(iter(one.citizen.values()), "")
+        return Attempt(
+            call, one.callback, one.agent, one.channel, citizen, one.picked_up, one.answered
+        )
+
+    def keep_line(self, attempt: CallId, call: CallId) -> None:
+        """From now on the agent's channel of this attempt is his leg of `call`: a citizen comes first (R7).
+
+        `OfferRinging` follows when he has heard the tone, `OfferAnswered` when both are connected.
+        """
+        one = self._attempts.get(attempt)
+        if one is None or one.kept:
+            return
+        one.kept = True
+        leg = self._legs[attempt] = _Leg(one.channel, one.agent, call)
+        state = self._calls.setdefault(call, _Call())
+        state.legs[attempt] = leg
+        if state.caller_gone:
+            leg.ended_by = Party.CALLER
+        if not one.citizen:
+            del self._attempts[attempt]
+
+    def caller_gone(self, call: CallId) -> bool:
+        """Whether this citizen has hung up, even if his channel still exists."""
+        state = self._calls.get(call)
+        return state is None or state.caller_gone or state.ended
+
     # --- events
 
     def _newchannel(self, message: Message, at: int, facts: list[Fact]) -> None:
@@ -201,16 +313,23 @@ class Calls:
                 self._arrive(uniqueid, message, at, facts)
         elif AGENT_NUMBER.fullmatch(party):
             self._appear(uniqueid, party, message, at, facts)
+        elif party == OUTBOUND:
+            self._leave(uniqueid, message, at, facts)
 
     def _newstate(self, message: Message, at: int, facts: list[Fact]) -> None:
         uniqueid = self._named(message)
         if uniqueid and uniqueid not in self._legs:
             # A lost Newchannel is made good; for a channel that is known this does nothing.
             self._newchannel(message, at, facts)
+        state = message.get("ChannelState", "")
         leg = self._legs.get(uniqueid)
         if leg is None:
+            if (attempt := self._attempts.get(uniqueid)) is not None:
+                attempt.rang = attempt.rang or state == _RINGING
+                attempt.picked_up = attempt.picked_up or state == _UP
+            elif (out := self._outs.get(uniqueid)) is not None and state == _UP:
+                self._reach(out, at, facts)
             return
-        state = message.get("ChannelState", "")
         if state == _RINGING:
             self._ring(leg, at, facts)
         elif state == _UP:
@@ -226,6 +345,12 @@ class Calls:
         uniqueid = self._named(message)
         if (leg := self._legs.get(uniqueid)) is not None:
             leg.ended_by = leg.ended_by or Party.AGENT
+        elif (attempt := self._attempts.get(uniqueid)) is not None:
+            attempt.ended_by = attempt.ended_by or Party.AGENT
+        elif (out := self._outs.get(uniqueid)) is not None:
+            out.hung_up = True
+            if (attempt := self._attempts.get(out.call)) is not None and out.answered:
+                attempt.ended_by = attempt.ended_by or Party.CALLER
         elif (call := self._calls.get(uniqueid)) is not None and not call.caller_gone:
             call.caller_gone = True
             call.cause = _number(message.get("Cause", ""))
@@ -240,6 +365,11 @@ class Calls:
             return
         if (leg := self._legs.get(uniqueid)) is not None:
             self._end_leg(uniqueid, leg, at, _number(message.get("Cause", "")), facts)
+        elif (attempt := self._attempts.get(uniqueid)) is not None:
+            failure = _failure(attempt, _number(message.get("Cause", "")))
+            self._end_attempt(uniqueid, attempt, failure, at, facts)
+        elif (out := self._outs.get(uniqueid)) is not None:
+            self._end_out(uniqueid, out, _number(message.get("Cause", "")))
         elif (call := self._calls.get(uniqueid)) is not None:
             if not call.caller_gone:
                 call.cause = _number(message.get("Cause", ""))
@@ -270,15 +400,29 @@ class Calls:
     def _user_event(self, message: Message, at: int, facts: list[Fact]) -> None:
         uniqueid = self._named(message)
         call = self._calls.get(uniqueid)
-        if message.get("UserEvent") == FALLBACK_EVENT and call is not None and not call.overflowed:
+        if message.get("UserEvent") == KEPT_EVENT and (leg := self._legs.get(uniqueid)) is not None:
+            self._ring(leg, at, facts)
+        elif (
+            message.get("UserEvent") == FALLBACK_EVENT and call is not None and not call.overflowed
+        ):
             call.overflowed = True
             facts.append(CallOverflowed(at, uniqueid))
+
+    def _bridge_enter(self, message: Message, at: int, facts: list[Fact]) -> None:
+        # An ordinary leg is answered before that; a line that was kept has been up all the time.
+        leg = self._legs.get(self._named(message))
+        if leg is not None and not leg.answered:
+            self._answer(leg, at, facts)
 
     def _named(self, message: Message) -> str:
         """The Uniqueid, or nothing when another channel is known by it."""
         uniqueid, channel = message.get("Uniqueid", ""), message.get("Channel", "")
-        known: _Leg | _Call | _Own | None = (
-            self._legs.get(uniqueid) or self._calls.get(uniqueid) or self._own.get(uniqueid)
+        known: _Leg | _Call | _Own | _Attempt | _Out | None = (
+            self._legs.get(uniqueid)
+            or self._calls.get(uniqueid)
+            or self._own.get(uniqueid)
+            or self._attempts.get(uniqueid)
+            or self._outs.get(uniqueid)
         )
         return uniqueid if known is None or known.channel in (channel, "") else ""
 
@@ -295,7 +439,10 @@ class Calls:
     def _appear(
         self, uniqueid: str, agent: str, message: Message, at: int, facts: list[Fact]
     ) -> None:
-        if uniqueid in self._legs or uniqueid in self._own:
+        if uniqueid in self._legs or uniqueid in self._own or uniqueid in self._attempts:
+            return
+        if callback := callback_of(uniqueid):
+            self._attempts[uniqueid] = _Attempt(message.get("Channel", ""), agent, callback)
             return
         channel, linkedid = message.get("Channel", ""), message.get("Linkedid", "")
         if linkedid in (uniqueid, "") or linkedid in self._own:
@@ -366,6 +513,57 @@ class Calls:
         self._end_call(uniqueid, call, at, facts)
         del self._calls[uniqueid]
 
+    def _leave(self, uniqueid: str, message: Message, at: int, facts: list[Fact]) -> None:
+        """A leg to the outside begins."""
+        call = message.get("Linkedid", "")
+        attempt = self._attempts.get(call)
+        if uniqueid in self._outs or (attempt is None and call not in self._calls):
+            return
+        channel = message.get("Channel", "")
+        self._outs[uniqueid] = _Out(channel, call, message.get("CallerIDNum", ""))
+        if attempt is None:
+            return
+        attempt.citizen[uniqueid] = channel
+        attempt.picked_up = True
+        if not attempt.dialled:
+            attempt.dialled = True
+            facts.append(CallbackDialling(at, attempt.callback, call, attempt.agent))
+
+    def _reach(self, out: _Out, at: int, facts: list[Fact]) -> None:
+        """Somebody outside picked up."""
+        if out.answered:
+            return
+        out.answered = True
+        attempt = self._attempts.get(out.call)
+        if attempt is None:
+            facts.append(CallSentOutside(at, out.call, out.number, answered=True))
+        elif not attempt.answered:
+            attempt.answered = True
+            facts.append(CallbackAnswered(at, attempt.callback, out.call, attempt.agent))
+
+    def _end_out(self, uniqueid: str, out: _Out, cause: int) -> None:
+        del self._outs[uniqueid]
+        attempt = self._attempts.get(out.call)
+        if attempt is None:
+            return
+        attempt.citizen.pop(uniqueid, None)
+        if not out.answered:
+            # Without a word from the far end it was our own time-out.
+            attempt.failure = _CITIZEN.get(cause, "unreachable") if out.hung_up else "no_answer"
+        if attempt.kept and not attempt.citizen:
+            del self._attempts[out.call]
+
+    def _end_attempt(
+        self, call: CallId, attempt: _Attempt, failure: str, at: int, facts: list[Fact]
+    ) -> None:
+        for uniqueid in attempt.citizen:
+            self._outs.pop(uniqueid, None)
+            self._remember(uniqueid)
+        del self._attempts[call]
+        if not attempt.kept:
+            by = attempt.ended_by or Party.SYSTEM
+            facts.append(CallbackEnded(at, attempt.callback, call, attempt.agent, failure, by))
+
     def _end_own(self, uniqueid: str, at: int, facts: list[Fact]) -> None:
         agent = self._own.pop(uniqueid).agent
         if not self._on_own_call(agent):
@@ -396,6 +594,11 @@ class Calls:
                 self._end_leg(uniqueid, leg, now, _NORMAL, facts)
             elif uniqueid in self._own:
                 self._end_own(uniqueid, now, facts)
+            elif (attempt := self._attempts.get(uniqueid)) is not None:
+                failure = "" if attempt.answered else "lost"
+                self._end_attempt(uniqueid, attempt, failure, now, facts)
+            elif (out := self._outs.get(uniqueid)) is not None:
+                self._end_out(uniqueid, out, _NORMAL)
             else:
                 continue
             self._remember(uniqueid)
@@ -421,15 +624,43 @@ class Calls:
         if not uniqueid or not AGENT_NUMBER.fullmatch(agent):
             return
         self._appear(uniqueid, agent, entry, now, facts)
+        state = entry.get("ChannelState", "")
+        if (attempt := self._attempts.get(uniqueid)) is not None:
+            attempt.rang = attempt.rang or state == _RINGING
+            attempt.picked_up = attempt.picked_up or state == _UP
         leg = self._legs.get(uniqueid)
         if leg is None:
             return
-        state = entry.get("ChannelState", "")
         if state == _RINGING:
             self._ring(leg, _started(entry, now), facts, estimated=True)
         elif state == _UP and not leg.answered:
             self._ring(leg, _started(entry, now), facts, estimated=True)
             self._answer(leg, now, facts)
+
+    def _found_out(self, entry: Message, now: int, facts: list[Fact]) -> None:
+        uniqueid = entry.get("Uniqueid", "")
+        if not uniqueid or endpoint(entry.get("Channel", "")) != OUTBOUND:
+            return
+        self._leave(uniqueid, entry, now, facts)
+        out = self._outs.get(uniqueid)
+        if out is not None and entry.get("ChannelState") == _UP:
+            self._reach(out, now, facts)
+
+    def _found_kept(self, listed: list[Message], now: int, facts: list[Fact]) -> None:
+        """An agent's line that was kept for a citizen is in one bridge with him."""
+        callers = {
+            bridge: entry["Uniqueid"]
+            for entry in listed
+            if (bridge := entry.get("BridgeID", "")) and entry.get("Uniqueid") in self._calls
+        }
+        for entry in listed:
+            call = callers.get(entry.get("BridgeID", ""))
+            uniqueid = entry.get("Uniqueid", "")
+            if call is None or uniqueid not in self._attempts:
+                continue
+            self.keep_line(uniqueid, call)
+            self._ring(self._legs[uniqueid], now, facts, estimated=True)
+            self._answer(self._legs[uniqueid], now, facts)
 
     def _place(self, entry: Message) -> Waiting | None:
         uniqueid = entry["Uniqueid"]
@@ -465,6 +696,7 @@ _HANDLERS: dict[str, Callable[[Calls, Message, int, list[Fact]], None]] = {
     "Hangup": Calls._hangup,
     "ContactStatus": Calls._contact_status,
     "UserEvent": Calls._user_event,
+    "BridgeEnter": Calls._bridge_enter,
 }
 
 WANTED = frozenset(_HANDLERS)
@@ -484,6 +716,12 @@ def endpoint(channel: str) -> str:
     return (
         channel[6 : channel.rfind("-")] if channel.startswith("PJSIP/") and "-" in channel else ""
     )
+
+
+def callback_of(call: CallId) -> int:
+    """The callback of an attempt, `hotline-c7.1` → 7; 0 for any other call."""
+    found = _ATTEMPT.fullmatch(call)
+    return int(found[1]) if found is not None else 0
 
 
 def _is_call(message: Message) -> bool:
@@ -516,6 +754,27 @@ def _reason(leg: _Leg, cause: int) -> OfferReason:
     if cause == _NORMAL:
         return OfferReason.CALLER_GONE
     return OfferReason.NO_ANSWER if leg.rang else OfferReason.UNREACHABLE
+
+
+_CITIZEN = {_BUSY: "busy", _REJECTED: "refused", _NO_ANSWER: "no_answer", _NO_USER: "no_answer"}
+"""What the far end says about a citizen who is not reached; any other cause is `unreachable`."""
+
+
+def _failure(attempt: _Attempt, cause: int) -> str:
+    """Why an attempt that ends now has come to nothing; empty after a talk."""
+    if attempt.answered:
+        return ""
+    if cause == _ELSEWHERE:
+        return "withdrawn"
+    if attempt.picked_up:
+        if attempt.ended_by is Party.AGENT and not attempt.failure:
+            return "agent_hung_up"
+        return attempt.failure or ("agent_hung_up" if attempt.ended_by is Party.AGENT else "lost")
+    if attempt.ended_by is Party.AGENT:
+        if cause in (_BUSY, _REJECTED) or (cause == _NO_ANSWER and not attempt.rang):
+            return "agent_refused"
+        return "agent_no_answer" if cause == _NO_ANSWER else "agent_unreachable"
+    return "agent_no_answer" if attempt.rang else "agent_unreachable"
 
 
 def _number(text: str) -> int:

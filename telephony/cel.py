@@ -29,7 +29,7 @@ from acd.events import (
 )
 from acd.model import SECOND, CallId, OfferReason, Party
 from agents.model import AGENT_NUMBER
-from telephony.calls import TRUNK, endpoint, microseconds
+from telephony.calls import TRUNK, callback_of, endpoint, microseconds
 
 SAME = 2 * SECOND
 """Microseconds by which AMI and CEL may differ about one event."""
@@ -332,7 +332,7 @@ class _Diary:
         self._open: dict[CallId, dict[str, bool]] = {}
         for fact in sorted(known, key=lambda fact: fact.at):
             call = getattr(fact, "call", "")
-            if call:
+            if call and not callback_of(call):
                 self.calls.add(call)
                 self._note(fact, call)
 

@@ -1,0 +1,377 @@
+"""Callbacks on the wire: places them, cancels them, and lets citizens go first (呼入优先, R7).
+
+An attempt is a channel to the agent's phone that the controller originates under the attempt's own call id. When he has
+picked up, the dialplan's context `callback` records the call and asks `ivr.callback`, which looks the citizen's number
+up here and dials him on the agent's channel. What happens on the wire comes back as facts from `telephony.calls`; this
+module posts facts only about attempts of which Asterisk never made a channel.
+
+**A callback yields** in one step: the agent's channel is hung up, which cancels the citizen's ringing, and as soon as
+Asterisk says that it is gone (or after `GONE_WITHIN`) the citizen who waits is offered to him. Phones that still hold a
+call would answer the new one with 486. With `stay_on_line` an agent who has picked up already keeps his line: it is
+redirected, which ends the dialling, he hears a tone, and the citizen's session fetches him.
+
+**An answered callback is never cut.** Whether it is answered is looked at once more just before the action is sent.
+Between that look and Asterisk's own lies the way of one action. When the citizen answers in just that moment, both facts are
+told, the floor counts a race, and he is called back first. A 200 that crosses our CANCEL on its way from the operator
+is answered with ACK and BYE by Asterisk itself; it tells nobody, so that such a race cannot be counted.
+"""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from acd.callback import State, Task
+from acd.commands import CreateCallback, PlaceCallback, Yield
+from acd.events import (
+    CallbackAdded,
+    CallbackAnswered,
+    CallbackCancelled,
+    CallbackEnded,
+    Fact,
+    OfferEnded,
+    OfferRinging,
+    OwnCallEnded,
+    OwnCallStarted,
+)
+from acd.model import CallId, OfferReason
+from acd.rules import Rules
+from hotline.log import mask
+from hotline.tasks import spawn
+from telephony.calls import WITHDRAWN_CAUSE, Calls
+from telephony.link import ActionRefused, LinkDown, LinkError, Unknown
+from telephony.switch import Actions
+
+log = structlog.get_logger(__name__)
+
+GONE_WITHIN = 0.05
+"""Seconds that a yielding agent's old leg may take to vanish before his phone is rung all the same."""
+
+APPEARS_WITHIN = 2.0
+"""Seconds within which Asterisk makes the channel of an attempt; it says nothing when it cannot."""
+
+KEPT_WITHIN = 2.0
+"""Seconds after which an agent who stayed on the line and was not connected is let go."""
+
+_LOOK_EVERY = 0.01
+_DIALLABLE = re.compile(r"\+?[0-9]{2,20}")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Whom to dial for an attempt, under which number of ours, and for how many seconds."""
+
+    number: str
+    caller: str
+    rings: float
+
+
+class Outbound:
+    """The attempts of one node. Implements `acd.desk.Outbound`; everything public returns at once.
+
+    `calls` folds the messages of `link`. `post` is the desk's, `create` enters a task into the book and returns its
+    fact, `rules` gives the rules that hold now. `numbers` are the hotline's own, `rings` the seconds that a citizen is
+    rung. Not `enabled`: there is no way out, and nothing is placed.
+    """
+
+    def __init__(
+        self,
+        link: Actions,
+        calls: Calls,
+        *,
+        post: Callable[..., None],
+        create: Callable[[CreateCallback], Awaitable[CallbackAdded | None]],
+        rules: Callable[[], Rules],
+        clock: Callable[[], int],
+        numbers: Collection[str],
+        rings: float,
+        enabled: bool = True,
+    ) -> None:
+        self._link = link
+        self._calls = calls
+        self._post = post
+        self._create = create
+        self._rules = rules
+        self._clock = clock
+        self._numbers = tuple(numbers)
+        self._rings = rings
+        self._enabled = enabled
+        self._placed: dict[CallId, PlaceCallback] = {}
+        self._unwanted: set[CallId] = set()
+        self._leaving: dict[CallId, asyncio.Event] = {}
+        self._kept: dict[tuple[CallId, str], _Kept] = {}
+        self._first: set[CallId] = set()
+        self._spared: dict[CallId, str] = {}
+        if not enabled:
+            log.warning(
+                "outbound.off",
+                effect="callbacks stay due, and no call overflows to an outside number",
+                remedy="set HOTLINE_OUTBOUND to the operator's SIP address",
+            )
+
+    # --- what the desk commands
+
+    def create(self, wanted: CreateCallback) -> None:
+        """Enter a task into the book; `CallbackAdded` follows."""
+        spawn(self._enter(wanted), "callback task")
+
+    def place(self, wanted: PlaceCallback) -> None:
+        """Ring the agent's phone, then dial the citizen. `CallbackEnded` follows in any case."""
+        self._placed[wanted.call] = wanted
+        spawn(self._originate(wanted), "callback")
+
+    def cancel(self, call: CallId, agent: str) -> None:
+        """Hang up an attempt that is not answered. `CallbackEnded` follows if it still existed."""
+        spawn(self._cancel(call), "callback cancelled")
+
+    def give_way(self, wanted: Yield, ring: Callable[[], None]) -> None:
+        """Cancel the attempt, and then at once `ring` the agent for the citizen, or keep his line for him (R7)."""
+        spawn(self._give_way(wanted, ring), "inbound first")
+
+    # --- what the citizens' and the attempts' sessions ask
+
+    def attempt(self, call: CallId) -> Attempt | None:
+        """Whom the session of this attempt is to dial; None when it is not wanted (any more), or none of ours."""
+        wanted = self._placed.get(call)
+        if wanted is None or call in self._unwanted or not self._enabled:
+            return None
+        if not _DIALLABLE.fullmatch(wanted.number):
+            log.error("callback.undiallable", call_id=call, number_dialled=mask(wanted.number))
+            return None
+        return Attempt(wanted.number, self._number_of(wanted.queue), self._rings)
+
+    def line_for(self, call: CallId, agent: str) -> str:
+        """The channel of an agent who stays on the line for this citizen; empty when his phone is to be rung."""
+        kept = self._kept.get((call, agent))
+        return kept.channel if kept is not None else ""
+
+    def goes_first(self, call: CallId) -> bool:
+        """Whether this citizen's next ring is one for which a callback has yielded. Asked once for each."""
+        first = call in self._first
+        self._first.discard(call)
+        return first
+
+    # --- what the link tells
+
+    def hear(self, facts: Iterable[Fact]) -> None:
+        """The facts that the desk has just got from `calls`."""
+        for fact in facts:
+            if isinstance(fact, CallbackEnded):
+                self._ended(fact)
+            elif isinstance(fact, OfferRinging):
+                kept = self._kept.get((fact.call, fact.agent))
+                if kept is not None:
+                    kept.ready = True
+            elif isinstance(fact, CallbackAnswered) and fact.call in self._leaving:
+                log.warning("callback.raced", call_id=fact.call, agent=fact.agent)
+
+    def caught_up(self, tasks: Iterable[Task]) -> None:
+        """After a start or a lost link: `calls` knows what exists again, `tasks` are what the floor holds.
+
+        Attempts that are gone have ended. Of one that the floor does not know the talk goes on; a dialling is ended.
+        """
+        held = {task.attempt: task for task in tasks if task.attempt}
+        for call, task in held.items():
+            if not self._exists(call):
+                failure = "" if task.state is State.TALKING else "lost"
+                self._finish(CallbackEnded(self._clock(), task.id, call, task.agent, failure))
+        for attempt in self._calls.attempts():
+            if attempt.call in held:
+                continue
+            if attempt.answered:
+                self._spared[attempt.call] = attempt.agent
+                self._post(OwnCallStarted(self._clock(), attempt.agent))
+            else:
+                spawn(self._hang_up(attempt.call), "callback unknown")
+        for call in set(self._placed) - held.keys():
+            del self._placed[call]
+
+    # --- tasks
+
+    async def _enter(self, wanted: CreateCallback) -> None:
+        try:
+            added = await self._create(wanted)
+        except Exception:
+            # The floor asks again when this citizen gives up once more.
+            log.exception("callback.not_entered", call_id=wanted.origin)
+            return
+        if added is not None:
+            self._post(added)
+
+    # --- placing
+
+    async def _originate(self, wanted: PlaceCallback) -> None:
+        if not self._enabled:
+            self._fail(wanted, "unreachable")
+            return
+        try:
+            await self._link.act(self._origination(wanted))
+        except LinkDown:
+            self._fail(wanted, "lost")
+            return
+        except ActionRefused as refusal:
+            log.error("callback.refused", call_id=wanted.call, answer=str(refusal))
+            self._fail(wanted, "agent_unreachable")
+            return
+        except Unknown as unknown:
+            log.warning("callback.unknown", call_id=wanted.call, error=str(unknown))
+        if not await self._until(
+            lambda: wanted.call not in self._placed or self._exists(wanted.call), APPEARS_WITHIN
+        ):
+            # No phone is registered at this number, or it went away just now.
+            self._unwanted.add(wanted.call)
+            self._fail(wanted, "agent_unreachable")
+        if wanted.call in self._unwanted and self._exists(wanted.call):
+            await self._hang_up(wanted.call)
+
+    def _origination(self, wanted: PlaceCallback) -> Mapping[str, str]:
+        ring_for = self._rules().queue(wanted.queue).ring_time
+        return {
+            "Action": "Originate",
+            "Channel": f"PJSIP/{wanted.agent}",
+            "ChannelId": wanted.call,
+            "Context": "callback",
+            "Exten": "s",
+            "Priority": "1",
+            "Timeout": str(round(ring_for * 1000)),
+            # What the agent's display shows; the number itself is masked, and comes from the screen.
+            "CallerID": f'"回访 {mask(wanted.number.removeprefix("+86"))}" <{self._number_of(wanted.queue)}>',
+            "Async": "true",
+        }
+
+    def _number_of(self, queue: str) -> str:
+        """The hotline's number that a citizen of this queue sees."""
+        lines = self._rules().numbers
+        own = (number for number in self._numbers if number in lines)
+        return next((one for one in own if lines[one].queue == queue), self._numbers[0])
+
+    def _fail(self, wanted: PlaceCallback, failure: str) -> None:
+        """There is no channel that would tell the end of this attempt."""
+        if wanted.call in self._placed:
+            now = self._clock()
+            self._finish(CallbackEnded(now, wanted.callback, wanted.call, wanted.agent, failure))
+
+    def _finish(self, ended: CallbackEnded) -> None:
+        self._post(ended)
+        self._ended(ended)
+
+    # --- cancelling and yielding
+
+    async def _cancel(self, call: CallId) -> None:
+        attempt = self._calls.attempt(call)
+        if attempt is not None and attempt.answered:
+            return
+        await self._hang_up(call)
+
+    async def _give_way(self, wanted: Yield, ring: Callable[[], None]) -> None:
+        attempt = self._calls.attempt(wanted.cancel)
+        if attempt is not None and attempt.answered:
+            self._spare(wanted)
+            return
+        if attempt is not None and attempt.picked_up and wanted.stay_on_line:
+            await self._keep_line(wanted, attempt.channel, ring)
+            return
+        self._first.add(wanted.call)
+        leaving = self._leaving[wanted.cancel] = asyncio.Event()
+        try:
+            if attempt is not None or wanted.cancel in self._placed:
+                hanging_up = spawn(self._hang_up(wanted.cancel), "callback yields")
+                try:
+                    await asyncio.wait_for(leaving.wait(), GONE_WITHIN)
+                except TimeoutError:
+                    log.warning("callback.lingers", call_id=wanted.cancel, agent=wanted.agent)
+                ring()
+                await hanging_up
+            else:
+                ring()
+        finally:
+            del self._leaving[wanted.cancel]
+
+    def _spare(self, wanted: Yield) -> None:
+        """He has answered since the floor decided: he is not cut, and the agent is busy until they have talked."""
+        now = self._clock()
+        log.warning("callback.spared", call_id=wanted.cancel, agent=wanted.agent)
+        self._spared[wanted.cancel] = wanted.agent
+        self._post(
+            OwnCallStarted(now, wanted.agent),
+            OfferEnded(now, wanted.call, wanted.agent, OfferReason.WITHDRAWN),
+        )
+
+    async def _keep_line(self, wanted: Yield, channel: str, ring: Callable[[], None]) -> None:
+        """Redirect the agent's channel to the tone; then the citizen's session is told to fetch it."""
+        call, agent = wanted.call, wanted.agent
+        kept = self._kept[call, agent] = _Kept(channel)
+        self._calls.keep_line(wanted.cancel, call)
+        self._placed.pop(wanted.cancel, None)
+        try:
+            redirect = {"Context": "inbound-first", "Exten": "s", "Priority": "1"}
+            await self._link.act({"Action": "Redirect", "Channel": channel, **redirect})
+            deadline = asyncio.get_running_loop().time() + KEPT_WITHIN
+            while self._calls.leg_channel(call, agent, answered=False) == channel:
+                if kept.ready and not kept.fetched:
+                    kept.fetched = True
+                    ring()
+                late = asyncio.get_running_loop().time() > deadline
+                if late or self._calls.caller_gone(call):
+                    await self._end(channel)
+                    return
+                await asyncio.sleep(_LOOK_EVERY)
+        except LinkError as error:
+            # What became of his line is told as the end of the offer, now or when the link is back.
+            log.warning("inbound_first.line_lost", call_id=call, agent=agent, error=str(error))
+        finally:
+            del self._kept[call, agent]
+
+    async def _hang_up(self, call: CallId) -> None:
+        """End an attempt; one whose channel does not exist yet ends as soon as it does."""
+        attempt = self._calls.attempt(call)
+        if attempt is None:
+            if call in self._placed:
+                self._unwanted.add(call)
+            return
+        try:
+            await self._end(attempt.channel)
+        except LinkError as error:
+            log.warning("callback.not_cancelled", call_id=call, error=str(error))
+
+    async def _end(self, channel: str) -> None:
+        with contextlib.suppress(ActionRefused):  # it is gone already
+            cause = str(WITHDRAWN_CAUSE)
+            await self._link.act({"Action": "Hangup", "Channel": channel, "Cause": cause})
+
+    # --- ends
+
+    def _ended(self, fact: CallbackEnded) -> None:
+        self._placed.pop(fact.call, None)
+        self._unwanted.discard(fact.call)
+        if (leaving := self._leaving.get(fact.call)) is not None:
+            leaving.set()
+        if (agent := self._spared.pop(fact.call, "")) != "":
+            # They have talked after all: he need not be called back first.
+            self._post(
+                CallbackCancelled(fact.at, fact.callback, "reached"), OwnCallEnded(fact.at, agent)
+            )
+
+    def _exists(self, call: CallId) -> bool:
+        return self._calls.attempt(call) is not None
+
+    async def _until(self, true: Callable[[], bool], within: float) -> bool:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within
+        while not true():
+            if loop.time() >= deadline:
+                return False
+            await asyncio.sleep(_LOOK_EVERY)
+        return True
+
+
+@dataclass(slots=True)
+class _Kept:
+    """The line of an agent who stays on it. `ready`: he has heard the tone; `fetched`: the session was told."""
+
+    channel: str
+    ready: bool = False
+    fetched: bool = False
