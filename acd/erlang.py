@@ -107,7 +107,7 @@ def _check(rate: float, talk: float, patience: float, agents: int) -> None:
 _NEGLIGIBLE = 1e-22
 
 
-def _outwards(mode: int, rate: float, leaving: Callable[[int], float]) -> "list[tuple[int, float]]":
+def _outwards(mode: int, rate: float, leaving: Callable[[int], float]) -> list[tuple[int, float]]:
     """States and their probabilities, as parts of that of `mode`, as far as they are not negligible."""
     found = [(mode, 1.0)]
     share, state = 1.0, mode
@@ -127,43 +127,46 @@ _STEPS = 2000
 """Steps of Simpson's rule; even."""
 
 
-def _served_within(floor: Steady, seconds: float) -> float:
+def _served_within(steady: Steady, seconds: float) -> float:
     """Of the callers who have to wait, the share who are answered within `seconds` (Baccelli and Hébuterne 1981).
 
     The wait that a caller would need has the density exp(rate * ∫ P(patience > u) du - x * agents / talk), up to a
     factor: an agent becomes free in x only if all who came before have left.
     """
-    end = floor.agents / floor.talk
-    impatience = 0.0 if math.isinf(floor.patience) else 1 / floor.patience
+    end = steady.agents / steady.talk
+    impatience = 0.0 if math.isinf(steady.patience) else 1 / steady.patience
     if impatience == 0:
-        return -math.expm1(-(end - floor.rate) * seconds)
+        return -math.expm1(-(end - steady.rate) * seconds)
 
-    def exponent(wait: float) -> float:
-        return -floor.rate / impatience * math.expm1(-impatience * wait) - end * wait
+    def log_needed(wait: float) -> float:
+        return -steady.rate / impatience * math.expm1(-impatience * wait) - end * wait
 
-    peak = max(0.0, math.log(floor.rate / end) / impatience)
-    height = exponent(peak)
-    width = floor.talk / floor.agents
-    while exponent(peak + width) > height - _DEPTH:
-        width *= 1.5
-    shortest, longest = max(0.0, peak - width), peak + width
-    if seconds <= shortest:
-        return 0.0
-    whole = _integral(lambda wait: math.exp(exponent(wait) - height), shortest, longest)
-    served = _integral(
-        lambda wait: math.exp(exponent(wait) - height - impatience * wait),
-        shortest,
-        min(seconds, longest),
-    )
-    return min(1.0, served / whole)
+    def log_served(wait: float) -> float:
+        return log_needed(wait) - impatience * wait
+
+    needed_peak = max(0.0, math.log(steady.rate / end) / impatience)
+    served_peak = max(0.0, math.log(steady.rate / (end + impatience)) / impatience)
+    height = log_needed(needed_peak)
+    whole = _integral(log_needed, needed_peak, height, math.inf)
+    return min(1.0, _integral(log_served, served_peak, height, seconds) / whole)
 
 
 _DEPTH = 45
-"""Where the density is so many powers of e below its peak, nothing is left of it. It falls off faster to the left."""
+"""Where a density is so many powers of e below its peak, nothing is left of it. It falls off faster to the left."""
 
 
-def _integral(function: Callable[[float], float], start: float, until: float) -> float:
-    """By Simpson's rule."""
+def _integral(log: Callable[[float], float], peak: float, height: float, until: float) -> float:
+    """Of exp(log - height), from 0 until `until`, by Simpson's rule around the peak."""
+    width = 1e-9
+    while log(peak + width) > log(peak) - _DEPTH:
+        width *= 1.5
+    start, until = max(0.0, peak - width), min(until, peak + width)
+    if until <= start:
+        return 0.0
     step = (until - start) / _STEPS
-    inner = sum((4 if one % 2 else 2) * function(start + one * step) for one in range(1, _STEPS))
-    return (function(start) + inner + function(until)) * step / 3
+    inner = sum(
+        (4 if one % 2 else 2) * math.exp(log(start + one * step) - height)
+        for one in range(1, _STEPS)
+    )
+    ends = math.exp(log(start) - height) + math.exp(log(until) - height)
+    return (ends + inner) * step / 3
