@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, NoReturn, TypeVar
 
+import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -74,6 +75,8 @@ def with_database(
 ) -> T:
     """Open the database, bring it up to date, do the work, close it."""
     settings = read_settings()
+    # Standard output is the command's answer, which another program may read.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
     async def run() -> T:
         settings.root.mkdir(parents=True, exist_ok=True)
