@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from hotline import __version__, cli_queue, clock
+from hotline import __version__, cli_callback, cli_queue, clock
 from hotline.cli_tools import (
     JsonOrText,
     Language,
@@ -37,6 +37,7 @@ app.add_typer(agent_app, name="agent")
 app.add_typer(report_app, name="report")
 app.add_typer(recordings_app, name="recordings")
 app.add_typer(cli_queue.app, name="queue")
+app.add_typer(cli_callback.app, name="callback")
 
 
 def main() -> None:
@@ -204,21 +205,27 @@ def report_sla(
     at: Annotated[str, typer.Option("--at", help="end of the window, ISO 8601, or now")] = "now",
     form: Annotated[str, typer.Option("--format", help="text, json or csv")] = "text",
     fail_under: Annotated[float, typer.Option("--fail-under", help="percent for M1")] = 95.0,
+    number: Annotated[str, typer.Option("--number", help="only calls to this number")] = "",
+    queue: Annotated[str, typer.Option("--queue", help="only calls of this queue")] = "",
     lang: Language = "zh",
 ) -> None:
     """Print the SLA report. Status 0: holds; 1: falls short; 2: no verdict."""
+    from acd import rulebook
     from metrics import reports
 
     form_of(form, "text", "json", "csv")
     settings = read_settings()
 
     async def work(engine: AsyncEngine) -> reports.SlaReport:
+        numbers = (await rulebook.read(engine)).numbers
+        queue_of = {one.number: one.queue for one in numbers.values()}
         return await reports.sla(
             engine,
             at=reports.parse_time(at, clock.now()),
             hours=hours,
             fail_under=fail_under,
             journal=settings.run_dir,
+            only=reports.Only(number, queue, queue_of),
         )
 
     try:
