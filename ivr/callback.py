@@ -1,9 +1,9 @@
 """One attempt of a callback: the agent has picked up, and the citizen is dialled on the agent's channel.
 
 `Dial` runs inside Asterisk, so that a talk outlives this program. Its options: `i` no forwarding by the citizen's
-phone, `I` no change of the agent's display. Ringing and the operator's own sounds reach the agent as they come. Without `g` a
-`Dial` returns -1 when a talk is over or somebody has gone; 0 means that nobody answered. Either way there is nothing
-left to do here: the dialplan hangs up, and what happened is told by AMI.
+phone, `I` no change of the agent's display. Ringing and the operator's own sounds reach the agent as they come. Without
+`g` a `Dial` returns -1 when a talk is over or somebody has gone; 0 means that nobody answered. Either way there is
+nothing left to do here: the dialplan hangs up, and what happened is told by AMI.
 """
 
 import re

@@ -23,7 +23,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd.events import CallEnded, Fact
+from acd.events import CallbackEnded, CallbackRaced, CallbackYielded, CallEnded, Fact
 from acd.model import SECOND, CallId
 from hotline import clock, db
 from hotline.settings import Settings
@@ -46,6 +46,9 @@ AUDIT: Final = 7 * 86_400 * SECOND
 BATCH_FILES: Final = 64
 BATCH_BYTES: Final = 32 << 20
 """Small recordings share one job and one transaction, up to this much."""
+_ENDS: Final = tuple(
+    kind.__name__ for kind in (CallEnded, CallbackEnded, CallbackYielded, CallbackRaced)
+)
 GIVE_UP_AFTER: Final = 3
 """Attempts after which the ledger says that a recording cannot be finished; it is tried again all the same."""
 LONGEST_PAUSE: Final = 600
@@ -178,7 +181,7 @@ class Archive:
         ]
         audit = now >= self._audit_at
         columns = db.diary.c
-        ended = select(columns.call, columns.at).where(columns.kind == CallEnded.__name__)
+        ended = select(columns.call, columns.at).where(columns.kind.in_(_ENDS))
         lately = (
             ended.outerjoin_from(db.diary, db.recording, db.recording.c.call == columns.call)
             .where(db.recording.c.call.is_(None))
@@ -219,7 +222,10 @@ class Archive:
 
     async def _finish(self, batch: list[_Raw], now: int) -> None:
         folder = self._settings.recordings_dir
-        work = [(raw.path, folder / policy.place(raw.call)) for raw in batch]
+        work = [
+            (raw.path, folder / policy.place(raw.call), policy.is_attempt(raw.call))
+            for raw in batch
+        ]
         answers = await self._in_pool(work)
         facts = await ledger.facts_of(self._engine, [raw.call for raw in batch])
         drafts: list[Draft] = []
@@ -241,7 +247,7 @@ class Archive:
             _remove(raw)
             self._trouble.pop(raw.call, None)
 
-    async def _in_pool(self, work: list[tuple[Path, Path]]) -> list[Tape | Fault]:
+    async def _in_pool(self, work: list[tuple[Path, Path, bool]]) -> list[Tape | Fault]:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
                 self.workers, get_context("spawn"), tape.prepare_worker
@@ -279,6 +285,12 @@ class Archive:
         entered = await ledger.look_up(self._engine, gone)
         calls = [call for call in gone if call not in entered]
         facts = await ledger.facts_of(self._engine, calls)
+        # An agent who did not pick up for a callback: nobody was dialled, and nothing is missing.
+        calls = [
+            call
+            for call in calls
+            if not policy.is_attempt(call) or policy.times(facts.get(call, [])).arrived is not None
+        ]
         drafts = []
         for call in calls:
             made = None

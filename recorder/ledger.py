@@ -69,7 +69,9 @@ async def finish(engine: AsyncEngine, settings: Settings, call: CallId) -> Entry
             return known[call]
         raise LedgerError(f"There is no raw file of call {call} in {settings.spool_dir}.")
     path = policy.place(call)
-    made = await asyncio.to_thread(tape.finish, raw, settings.recordings_dir / path)
+    made = await asyncio.to_thread(
+        tape.finish, raw, settings.recordings_dir / path, swap=policy.is_attempt(call)
+    )
     facts = await facts_of(engine, [call])
     drafted = draft(call, facts.get(call, []), made, at=clock.now())
     await enter(engine, [drafted])
@@ -297,4 +299,7 @@ def _next_id() -> int:
     return _last_id | _writer
 
 
-_KINDS = ("CallArrived", "CallEnded", "OfferAnswered", "TalkEnded")
+_KINDS = (
+    *("CallArrived", "CallEnded", "OfferAnswered", "TalkEnded"),
+    *("CallbackDialling", "CallbackAnswered", "CallbackEnded", "CallbackYielded", "CallbackRaced"),
+)

@@ -12,6 +12,11 @@ from pathlib import PurePosixPath
 
 from acd.events import (
     CallArrived,
+    CallbackAnswered,
+    CallbackDialling,
+    CallbackEnded,
+    CallbackRaced,
+    CallbackYielded,
     CallEnded,
     Fact,
     OfferAnswered,
@@ -41,6 +46,8 @@ GRACE = 10 * SECOND
 """A call that ended this long ago and has no raw file has no recording."""
 
 _CALL_ID = re.compile(r"[a-z][a-z0-9]{0,15}-[0-9]{1,11}\.[0-9]{1,10}")
+_ATTEMPT = re.compile(r"[a-z][a-z0-9]{0,15}-c([0-9]{1,12})\.[0-9]{1,9}")
+_A_FOLDER = 1000
 # A fixed offset: China has had no summer time since 1991, and not every machine has a time zone database.
 _CHINA = timezone(timedelta(hours=8), "Asia/Shanghai")
 
@@ -76,18 +83,32 @@ class Verdict:
 
 
 def is_call_id(text: str) -> bool:
-    """Say whether `text` is the id of a call, such as `hotline-1763731200.17`, and nothing else."""
-    return _CALL_ID.fullmatch(text) is not None
+    """Say whether `text` is the id of a call, such as `hotline-1763731200.17`, and nothing else.
+
+    The attempts of callbacks are calls, too: `hotline-c7.1`.
+    """
+    return _CALL_ID.fullmatch(text) is not None or is_attempt(text)
+
+
+def is_attempt(text: str) -> bool:
+    """Say whether `text` is the id of a callback's attempt.
+
+    Asterisk records it on the agent's channel, so in its raw file the agent is left, and the citizen right.
+    """
+    return _ATTEMPT.fullmatch(text) is not None
 
 
 def place(call: CallId) -> PurePosixPath:
     """Where the call's file lies below the recordings folder: `2025/11/21/hotline-1763731200.17.wav`.
 
     The day is the day in China on which the call came in; Asterisk puts that second into the id, so the place follows
-    from the id alone. Raises `ValueError` for anything that is not a call id.
+    from the id alone. A callback's id has no time: its attempts lie with those of its thousand,
+    `callbacks/000/hotline-c7.1.wav`. Raises `ValueError` for anything that is not a call id.
     """
     if not is_call_id(call):
         raise ValueError(f"{call[:100]!r} is not a call id")
+    if (attempt := _ATTEMPT.fullmatch(call)) is not None:
+        return PurePosixPath(f"callbacks/{int(attempt[1]) // _A_FOLDER:03}") / f"{call}.wav"
     second = int(call.partition("-")[2].partition(".")[0])
     day = datetime.fromtimestamp(second, UTC).astimezone(_CHINA)
     return PurePosixPath(f"{day:%Y/%m/%d}") / f"{call}.wav"
@@ -96,7 +117,8 @@ def place(call: CallId) -> PurePosixPath:
 def times(facts: Iterable[Fact]) -> Times:
     """Fold one call's facts, in any order, to what a recording is measured by.
 
-    A talk of which only the beginning is known lasts to the call's end. Talks with several agents add up.
+    A talk of which only the beginning is known lasts to the call's end. Talks with several agents add up. An attempt of
+    a callback begins when the citizen is dialled; one that yielded ended then.
     """
     arrived: int | None = None
     ended: int | None = None
@@ -104,11 +126,11 @@ def times(facts: Iterable[Fact]) -> Times:
     stops: dict[str, list[int]] = {}
     for fact in facts:
         match fact:
-            case CallArrived():
+            case CallArrived() | CallbackDialling():
                 arrived = fact.at if arrived is None else min(arrived, fact.at)
-            case CallEnded():
+            case CallEnded() | CallbackEnded() | CallbackYielded() | CallbackRaced():
                 ended = fact.at if ended is None else min(ended, fact.at)
-            case OfferAnswered():
+            case OfferAnswered() | CallbackAnswered():
                 starts.setdefault(fact.agent, []).append(fact.at)
             case TalkEnded():
                 stops.setdefault(fact.agent, []).append(fact.at)

@@ -57,24 +57,25 @@ class Fault:
     full: bool = False
 
 
-def finish(raw: Path, wav: Path) -> Tape:
+def finish(raw: Path, wav: Path, *, swap: bool = False) -> Tape:
     """Make `wav` from `raw`: synced, renamed into place as a whole, or not at all. The folder is made.
 
-    The same raw file always makes the same bytes. `raw` stays. Raises `OSError` and `TapeError`.
+    `swap`: the raw file has the citizen on the right. The same raw file always makes the same bytes. `raw` stays.
+    Raises `OSError` and `TapeError`.
     """
-    tape = _write(raw, wav)
+    tape = _write(raw, wav, swap)
     if tape.size:
         _put_in_place([wav])
     return tape
 
 
-def finish_batch(work: Sequence[tuple[Path, Path]]) -> list[Tape | Fault]:
-    """Do `finish` for several (raw, wav), one answer each, in order. Cheaper: one sync of each folder for all."""
+def finish_batch(work: Sequence[tuple[Path, Path, bool]]) -> list[Tape | Fault]:
+    """Do `finish` for several (raw, wav, swap), one answer each, in order. Cheaper: one sync of each folder for all."""
     answers: list[Tape | Fault] = []
     made: list[Path] = []
-    for raw, wav in work:
+    for raw, wav, swap in work:
         try:
-            tape = _write(raw, wav)
+            tape = _write(raw, wav, swap)
         except (OSError, TapeError) as error:
             answers.append(_fault(error))
         else:
@@ -130,7 +131,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _write(raw: Path, wav: Path) -> Tape:
+def _write(raw: Path, wav: Path, swap: bool) -> Tape:
     """Write and sync the WAV under its provisional name."""
     with raw.open("rb") as source:
         size = os.fstat(source.fileno()).st_size
@@ -142,20 +143,20 @@ def _write(raw: Path, wav: Path) -> Tape:
         wav.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         part = _part(wav)
         try:
-            return _write_part(source, part, frames, dropped)
+            return _write_part(source, part, frames, dropped, swap)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
 
 
-def _write_part(source: BinaryIO, part: Path, frames: int, dropped: int) -> Tape:
+def _write_part(source: BinaryIO, part: Path, frames: int, dropped: int, swap: bool) -> Tape:
     with part.open("w+b") as target:
         os.fchmod(target.fileno(), 0o640)
         # Asterisk may have written more since: what counts is what was there at the beginning.
         if frames * FRAME >= STREAM_FROM:
-            _stream(source, target, frames)
+            _stream(source, target, frames, swap)
         else:
-            _whole(source, target, frames)
+            _whole(source, target, frames, swap)
         target.flush()
         os.fsync(target.fileno())
         target.seek(0)
@@ -166,14 +167,15 @@ def _write_part(source: BinaryIO, part: Path, frames: int, dropped: int) -> Tape
     return Tape(frames * SECOND // RATE, written, digest, dropped)
 
 
-def _whole(source: BinaryIO, target: BinaryIO, frames: int) -> None:
+def _whole(source: BinaryIO, target: BinaryIO, frames: int, swap: bool) -> None:
+    data = source.read(frames * FRAME)
     sound = AudioSegment(
-        data=source.read(frames * FRAME), sample_width=2, frame_rate=RATE, channels=2
+        data=_swapped(data) if swap else data, sample_width=2, frame_rate=RATE, channels=2
     )
     sound.export(target, format="wav")
 
 
-def _stream(source: BinaryIO, target: BinaryIO, frames: int) -> None:
+def _stream(source: BinaryIO, target: BinaryIO, frames: int, swap: bool) -> None:
     """Write the same bytes as pydub does, in bounded memory."""
     with closing(wave.open(target, "wb")) as out:
         out.setnchannels(2)
@@ -182,8 +184,17 @@ def _stream(source: BinaryIO, target: BinaryIO, frames: int) -> None:
         out.setnframes(frames)
         left = frames * FRAME
         while left and (block := source.read(min(BLOCK, left))):
-            out.writeframesraw(block)
+            # A block of a file is whole samples: it is read from the disk, and its size is a multiple of theirs.
+            out.writeframesraw(_swapped(block) if swap else block)
             left -= len(block)
+
+
+def _swapped(data: bytes) -> bytes:
+    """Change left and right."""
+    swapped = bytearray(len(data))
+    for here, there in ((0, 2), (1, 3), (2, 0), (3, 1)):
+        swapped[here::FRAME] = data[there::FRAME]
+    return bytes(swapped)
 
 
 def _put_in_place(made: Sequence[Path]) -> None:

@@ -11,9 +11,9 @@ call would answer the new one with 486. With `stay_on_line` an agent who has pic
 redirected, which ends the dialling, he hears a tone, and the citizen's session fetches him.
 
 **An answered callback is never cut.** Whether it is answered is looked at once more just before the action is sent.
-Between that look and Asterisk's own lies the way of one action. When the citizen answers in just that moment, both facts are
-told, the floor counts a race, and he is called back first. A 200 that crosses our CANCEL on its way from the operator
-is answered with ACK and BYE by Asterisk itself; it tells nobody, so that such a race cannot be counted.
+Between that look and Asterisk's own lies the way of one action. When the citizen answers in just that moment, both facts
+are told, the floor counts a race, and he is called back first. A 200 that crosses our CANCEL on its way from the
+operator is answered with ACK and BYE by Asterisk itself; it tells nobody, so that such a race cannot be counted.
 """
 
 import asyncio

@@ -17,7 +17,16 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from acd.events import Fact, RecordingFinished, RecordingMissing
+from acd.events import (
+    CallbackAnswered,
+    CallbackDialling,
+    CallbackEnded,
+    CallbackPlaced,
+    CallbackYielded,
+    Fact,
+    RecordingFinished,
+    RecordingMissing,
+)
 from acd.model import SECOND
 from hotline import clock, db
 from hotline.migrations import upgrade
@@ -46,7 +55,7 @@ async def work(
     """An archive whose jobs run in this process."""
     made = Archive(engine, settings, posted.append)
 
-    async def here(jobs: list[tuple[Path, Path]]) -> list[Tape | Fault]:
+    async def here(jobs: list[tuple[Path, Path, bool]]) -> list[Tape | Fault]:
         return tape.finish_batch(jobs)
 
     monkeypatch.setattr(made, "_in_pool", here)
@@ -70,6 +79,51 @@ async def test_an_ended_call_is_finished_entered_posted_and_its_raw_file_removed
 
     await work.sweep(NOW + 60 * SECOND)
     assert len(posted) == 1
+
+
+ATTEMPT = "hotline-c1007.2"
+
+
+async def test_a_callback_is_recorded_like_a_call(
+    engine: AsyncEngine, settings: Settings, work: Archive, spool: Spool
+) -> None:
+    raw = spool(ATTEMPT)
+    began = NOW - 30 * SECOND
+    await write(
+        engine,
+        [
+            CallbackPlaced(began - SECOND, 1007, ATTEMPT, "1001"),
+            CallbackDialling(began, 1007, ATTEMPT, "1001"),
+            CallbackAnswered(began + 2 * SECOND, 1007, ATTEMPT, "1001"),
+            CallbackEnded(began + 10 * SECOND, 1007, ATTEMPT, "1001"),
+        ],
+    )
+    await work.sweep(NOW)
+    entry = (await ledger.look_up(engine, [ATTEMPT]))[ATTEMPT]
+    assert (entry.state, entry.path) == (State.FINISHED, "callbacks/001/hotline-c1007.2.wav")
+    assert not raw.exists()
+
+
+async def test_of_callbacks_only_those_that_dialled_out_must_have_a_recording(
+    engine: AsyncEngine, work: Archive
+) -> None:
+    at = NOW - 30 * SECOND
+    facts: list[Fact] = []
+    for number, end in (
+        (1, CallbackEnded(at + SECOND, 1, "hotline-c1.1", "1001", "agent_no_answer")),
+        (2, CallbackYielded(at + SECOND, 2, "hotline-c2.1", "1001", CALL)),
+        (3, CallbackYielded(at + SECOND, 3, "hotline-c3.1", "1001", CALL)),
+    ):
+        attempt = f"hotline-c{number}.1"
+        facts.append(CallbackPlaced(at, number, attempt, "1001"))
+        if number == 3:
+            facts.append(CallbackDialling(at, number, attempt, "1001"))
+        facts.append(end)
+    await write(engine, facts)
+    await work.sweep(NOW)
+    assert set(await ledger.look_up(engine, [f"hotline-c{n}.1" for n in (1, 2, 3)])) == {
+        "hotline-c3.1"
+    }
 
 
 async def test_a_call_that_goes_on_is_left_alone(
@@ -191,7 +245,7 @@ async def test_a_file_that_grew_meanwhile_is_finished_again(
     raw = spool(CALL, seconds=8)
     await write(engine, a_call(CALL))
 
-    async def grows(jobs: list[tuple[Path, Path]]) -> list[Tape | Fault]:
+    async def grows(jobs: list[tuple[Path, Path, bool]]) -> list[Tape | Fault]:
         answers = tape.finish_batch(jobs)
         spool(CALL, seconds=10, age=10)
         return answers
@@ -236,7 +290,7 @@ async def test_many_short_calls_share_jobs(
 ) -> None:
     jobs: list[int] = []
 
-    async def counts(batch: list[tuple[Path, Path]]) -> list[Tape | Fault]:
+    async def counts(batch: list[tuple[Path, Path, bool]]) -> list[Tape | Fault]:
         jobs.append(len(batch))
         return tape.finish_batch(batch)
 

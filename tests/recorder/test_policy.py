@@ -30,6 +30,15 @@ def test_the_place_follows_from_the_id_by_the_day_in_china() -> None:
     assert place("hotline-1763740800.1").parent == PurePosixPath("2025/11/22")
 
 
+def test_attempts_of_callbacks_have_a_place_of_their_own() -> None:
+    assert place("hotline-c7.1") == PurePosixPath("callbacks/000/hotline-c7.1.wav")
+    assert place("hotline-c12345.10").parent == PurePosixPath("callbacks/012")
+    assert policy.is_attempt("hotline-c7.1")
+    assert not policy.is_attempt(CALL)
+    for text in ("hotline-c.1", "hotline-c7", "hotline-c7.1/..", "hotline-c7.1\n", "x-c1.1.1"):
+        assert not is_call_id(text)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -68,6 +68,20 @@ def test_citizen_left_agent_right(raw: Path, wav: Path) -> None:
     assert raw.exists()
 
 
+def test_the_agents_channel_is_recorded_the_other_way_round(
+    raw: Path, wav: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw.write_bytes(interleaved(tone(1000, 2), tone(440, 2)))
+    made = finish(raw, wav, swap=True)
+    left, right = sides(wav)
+    assert (loudest(left), loudest(right)) == (440, 1000)
+    whole = wav.read_bytes()
+    monkeypatch.setattr(tape, "STREAM_FROM", 0)
+    monkeypatch.setattr(tape, "BLOCK", 1000)
+    assert finish(raw, wav, swap=True) == made
+    assert wav.read_bytes() == whole
+
+
 def test_a_side_that_falls_silent_keeps_its_place(raw: Path, wav: Path) -> None:
     raw.write_bytes(interleaved(tone(440, 1), tone(1000, 3)))
     assert finish(raw, wav).duration == 3_000_000
@@ -178,9 +192,9 @@ def test_one_bad_file_costs_the_others_of_its_batch_nothing(tmp_path: Path) -> N
     empty.write_bytes(b"")
     answers = finish_batch(
         [
-            (good, tmp_path / "out" / "a.wav"),
-            (tmp_path / "gone.raw", tmp_path / "out" / "gone.wav"),
-            (empty, tmp_path / "out" / "b.wav"),
+            (good, tmp_path / "out" / "a.wav", False),
+            (tmp_path / "gone.raw", tmp_path / "out" / "gone.wav", False),
+            (empty, tmp_path / "out" / "b.wav", True),
         ]
     )
     first, second, third = answers
@@ -211,7 +225,7 @@ def test_a_full_disk_leaves_nothing_half_done(
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         tape._FULL = frozenset({{errno.EFBIG}})
-        fault, = tape.finish_batch([(Path(sys.argv[1]), Path(sys.argv[2]))])
+        fault, = tape.finish_batch([(Path(sys.argv[1]), Path(sys.argv[2]), False)])
         assert fault.full, fault
         print(fault.why)
     """
