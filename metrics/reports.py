@@ -3,8 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
 from fractions import Fraction
@@ -17,8 +17,16 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd import diary
-from acd.events import ControllerStarted, ControllerStopped, LinkLost, LinkRestored
+from acd.events import (
+    CallQueued,
+    ControllerStarted,
+    ControllerStopped,
+    Fact,
+    LinkLost,
+    LinkRestored,
+)
 from acd.model import Outcome
+from acd.rules import DEFAULT
 from hotline import db
 from metrics.fold import KINDS, CallRecord, record_of
 from metrics.window import (
@@ -58,12 +66,37 @@ class Words(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Only:
+    """Which calls a report is about (R11, R12): those to one number, of one queue, or both; empty is any.
+
+    A call is of the queue in which it waited first. One that ended before is of the queue that its number leads to, by
+    `queue_of`; a number that is not in it leads to the queue `default`.
+    """
+
+    number: str = ""
+    queue: str = ""
+    queue_of: Mapping[str, str] = field(default_factory=dict)
+
+    def takes(self, record: CallRecord, facts: Iterable[Fact]) -> bool:
+        """Whether this call is one of them."""
+        if self.number and record.number != self.number:
+            return False
+        return not self.queue or self._queue(record, facts) == self.queue
+
+    def _queue(self, record: CallRecord, facts: Iterable[Fact]) -> str:
+        queued = [fact for fact in facts if isinstance(fact, CallQueued)]
+        if queued:
+            return min(queued, key=lambda fact: fact.at).queue
+        return self.queue_of.get(record.number, DEFAULT)
+
+
+@dataclass(frozen=True, slots=True)
 class SlaReport:
     """The figures of (since, until]. `metrics` by their ID; `missing`: why the data are not complete.
 
-    `fail_under` is the percentage that M1 has to reach. `lowest`: the lowest M1r of the window's minutes, None when
-    every sample was too small. `returned`: calls that lost the controller while they waited; `estimated`: answers
-    whose ring rests on the time of our INVITE. All times in microseconds UTC.
+    `only`: which calls were counted. `fail_under` is the percentage that M1 has to reach. `lowest`: the lowest M1r of
+    the window's minutes, None when every sample was too small. `returned`: calls that lost the controller while they
+    waited; `estimated`: answers whose ring rests on the time of our INVITE. All times in microseconds UTC.
     """
 
     since: int
@@ -77,6 +110,7 @@ class SlaReport:
     returned: int
     estimated: int
     missing: tuple[Words, ...]
+    only: Only = Only()
 
     @property
     def verdict(self) -> Verdict:
@@ -96,23 +130,26 @@ async def sla(
     *,
     journal: Path | None = None,
     missing: Sequence[Words] = (),
+    only: Only | None = None,
 ) -> SlaReport:
     """Fold the calls that arrived in the `hours` before `at` (microseconds).
 
     `journal`: the folder in which the diary's journals lie while the database is away. `missing`: reasons, known to
-    the one who asks, why the diary is not complete. Raises `ValueError` with a message for the operator.
+    the one who asks, why the diary is not complete. `only`: the calls to count, else all. Raises `ValueError`
+    with a message for the operator.
     """
     if not 0 < hours <= MOST_HOURS:
         raise ValueError(f"--hours {hours:g}: give more than 0 and at most {MOST_HOURS}")
     if not 0 <= fail_under <= 100:
         raise ValueError(f"--fail-under {fail_under:g}: give a percentage from 0 to 100")
+    only = only or Only()
     since = at - round(hours * 60 * MINUTE)
     tally, rolling = Tally(), Rolling(origin=at)
     stale = 0
     # A day more than asked for: the rolling figure at the window's beginning looks back 24 hours.
     async for facts in diary.read_calls(engine, since - DAY, at, kinds=KINDS):
         record = record_of(facts)
-        if record is None:
+        if record is None or not only.takes(record, facts):
             continue
         rolling.add(record)
         if record.arrived > since:
@@ -145,6 +182,7 @@ async def sla(
         returned=tally.returned,
         estimated=tally.estimated,
         missing=tuple(reasons),
+        only=only,
     )
 
 
@@ -237,6 +275,8 @@ def render_json(report: SlaReport) -> str:
                 "to": _iso(report.until),
                 "hours": report.hours,
             },
+            "number": report.only.number,
+            "queue": report.only.queue,
             "verdict": report.verdict.name.lower(),
             "fail_under": report.fail_under,
             "missing": [words.en for words in report.missing],
@@ -259,6 +299,8 @@ def render_csv(report: SlaReport) -> str:
     write(("section", "name", "numerator", "denominator", "value"))
     write(("window", "from", "", "", _iso(report.since)))
     write(("window", "to", "", "", _iso(report.until)))
+    write(("only", "number", "", "", report.only.number))
+    write(("only", "queue", "", "", report.only.queue))
     write(("verdict", report.verdict.name.lower(), "", "", ""))
     for words in report.missing:
         write(("missing", words.en, "", "", ""))
@@ -291,6 +333,9 @@ def render_text(report: SlaReport, lang: str = "zh") -> str:
             since=_second(report.since), until=_second(report.until), hours=f"{report.hours:g}"
         )
     )
+    for name in ("number", "queue"):
+        if value := getattr(report.only, name):
+            console.print(say[f"only_{name}"].format(value))
     console.print(_verdict(report, say))
     for words in report.missing:
         console.print(say["missing"].format(words.zh if lang == "zh" else words.en))
@@ -401,6 +446,8 @@ _TEXT = {
     "zh": {
         "title": "热线服务水平报告",
         "window": "时段：{since} 至 {until}（{hours} 小时，北京时间）",
+        "only_number": "只统计号码：{}",
+        "only_queue": "只统计队列：{}",
         "holds": "结论：达标，呼叫接通率 {value}（{part}），要求不低于 {needed}",
         "falls_short": "结论：未达标，呼叫接通率 {value}（{part}），要求不低于 {needed}",
         "too_few": "结论：样本不足，仅 {count} 通来电，少于 {least} 通不作评定",
@@ -451,6 +498,8 @@ _TEXT = {
     "en": {
         "title": "Hotline service level report",
         "window": "Window: {since} to {until} ({hours} hours, Beijing time)",
+        "only_number": "Calls to the number {} only",
+        "only_queue": "Calls of the queue {} only",
         "holds": "Verdict: holds, connection rate {value} ({part}), required {needed}",
         "falls_short": "Verdict: falls short, connection rate {value} ({part}), required {needed}",
         "too_few": "Verdict: sample too small, {count} calls where {least} are needed",

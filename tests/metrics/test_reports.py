@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.diary import Diary
 from acd.events import (
+    CallArrived,
+    CallQueued,
     CallReturned,
     ControllerStarted,
     ControllerStopped,
@@ -25,7 +28,7 @@ from acd.events import (
 from acd.model import SECOND, Outcome, Release
 from hotline import db
 from metrics import calls, reports
-from metrics.reports import SlaReport, Words, parse_time
+from metrics.reports import Only, SlaReport, Words, parse_time
 from metrics.window import DAY, Metric
 from tests.metrics.histories import (
     T,
@@ -401,3 +404,60 @@ async def test_report_and_list_agree(engine: AsyncEngine, write: Any) -> None:
     for outcome, count in report.outcomes.items():
         assert by_outcome.count(outcome.value) == count
     assert sum(report.outcomes.values()) + report.pending == len(found)
+
+
+# --- some calls only (R11, R12)
+
+
+def to(number: str, queue: str, history: list[Fact]) -> list[Fact]:
+    """The same history of a call to another number, in another queue."""
+    changed: list[Fact] = []
+    for fact in history:
+        if isinstance(fact, CallArrived):
+            changed.append(replace(fact, number=number))
+        elif isinstance(fact, CallQueued):
+            changed.append(replace(fact, queue=queue))
+        else:
+            changed.append(fact)
+    return changed
+
+
+async def test_two_numbers_of_one_queue_have_statistics_of_their_own(
+    engine: AsyncEngine, write: Any
+) -> None:
+    await write(
+        *[to("12345", "tax", answered(f"a{n}", n)) for n in range(5)],
+        *[to("96178", "tax", answered(f"b{n}", n)) for n in range(3)],
+        to("96178", "tax", in_queue("c", 5)),
+        to("96178", "tax", in_greeting("d", 5)),
+        to("12366", "default", answered("e", 5)),
+        to("12366", "", in_greeting("f", 5)),
+        # It overflowed to tax, but first it waited in vip.
+        [*to("12345", "vip", answered("g", 5)), CallReturned(at(18), "g", "tax", at(13))],
+    )
+
+    async def counted(number: str = "", queue: str = "") -> tuple[int, int]:
+        only = Only(number, queue, {"96178": "tax", "12345": "vip"})
+        report = await reports.sla(engine, at(HOUR), 2, 95, only=only)
+        assert report.metrics["M1r"].denominator == report.metrics["M1"].denominator
+        return int(report.metrics["M1"].numerator), report.metrics["M1"].denominator
+
+    assert await counted() == (10, 13)
+    assert await counted("12345") == (6, 6)
+    assert await counted("96178") == (3, 5)
+    assert await counted(queue="tax") == (8, 10)
+    assert await counted(queue="vip") == (1, 1)
+    assert await counted(queue="default") == (1, 2)
+    assert await counted("12345", "tax") == (5, 5)
+    assert await counted("96178", "vip") == (0, 0)
+
+
+async def test_a_report_says_what_it_is_about(engine: AsyncEngine) -> None:
+    report = await reports.sla(engine, at(0), 24, 95, only=Only("96178", "tax"))
+    told = json.loads(reports.render_json(report))
+    assert (told["number"], told["queue"]) == ("96178", "tax")
+    assert "只统计号码：96178\n只统计队列：tax\n" in reports.render_text(report)
+    assert "Calls to the number 96178 only" in reports.render_text(report, "en")
+    assert "only,queue,,,tax" in reports.render_csv(report)
+    whole = reports.render_text(await reports.sla(engine, at(0), 24, 95))
+    assert "只统计" not in whole
