@@ -9,7 +9,7 @@ from hotline.db import SIP_REALM
 from hotline.programs import AsteriskBinary, ProgramError
 from hotline.realtime import VIEWS
 from hotline.render import AMI_EVENTS, TEMPLATES, ami_secret, render, render_numbers
-from hotline.settings import Settings
+from hotline.settings import Settings, SettingsError, load
 from telephony.calls import WANTED
 
 
@@ -125,7 +125,7 @@ def test_the_settings_arrive(tmp_path: Path, asterisk: AsteriskBinary) -> None:
         ("12345", "12345"),
         ("8890", "8890"),
     ]
-    assert dialplan.count("AGI(agi://10.1.2.3:6573/") == 2
+    assert dialplan.count("AGI(agi://10.1.2.3:6573/") == 3
     assert "${HL_TRIES} >= 7" in dialplan
     assert "Wait(1.5)" in dialplan
     assert "Queue(fallback,,,,600)" in dialplan
@@ -254,14 +254,48 @@ def test_who_is_calling(tmp_path: Path, version: str, trunk: str, order: str) ->
     )["pjsip.conf"]
     assert option(pjsip, "endpoint_identifier_order") == order
     assert ("match_request_uri" in pjsip) == order.startswith("request_uri")
-    assert option(pjsip, "identify_by") == ("request_uri,ip" if "request" in order else "ip")
+    trunk, *others = re.findall(r"^identify_by = (.*)$", pjsip, re.MULTILINE)
+    assert trunk == ("request_uri,ip" if "request" in order else "ip")
+    assert others == ["header"], "nobody comes in by the way out"
+
+
+@pytest.mark.parametrize(
+    ("outbound", "contact"),
+    [
+        ("", ""),
+        ("sip:127.0.0.1:5090", "sip:127.0.0.1:5090"),
+        ("sip:gateway.example:5080;transport=tcp", r"sip:gateway.example:5080\;transport=tcp"),
+        ("sip:[fd00::1]:5060", "sip:[fd00::1]:5060"),
+    ],
+)
+def test_the_way_out(tmp_path: Path, asterisk: AsteriskBinary, outbound: str, contact: str) -> None:
+    settings = Settings(home=tmp_path / "home", outbound=outbound)
+    pjsip = rendered(settings, asterisk)["pjsip.conf"]
+    assert re.findall(r"^contact = (.*)$", pjsip, re.MULTILINE) == ([contact] if contact else [])
+
+
+@pytest.mark.parametrize(
+    "outbound",
+    [
+        "127.0.0.1:5090",
+        "sip:",
+        "sip:a b",
+        "sip:1.2.3.4:99999",
+        "sip:u@host",
+        "sip:h\n[x]",
+        "sip:h;x",
+    ],
+)
+def test_what_is_no_sip_address_is_refused(outbound: str) -> None:
+    with pytest.raises(SettingsError, match="HOTLINE_OUTBOUND: .* is no SIP address"):
+        load(outbound=outbound)
 
 
 def test_event_filters_of_newer_and_older_versions(tmp_path: Path) -> None:
     assert {"FullyBooted", *WANTED} == set(AMI_EVENTS)
     settings = Settings(home=tmp_path / "home")
     for version, pattern in (
-        ("22.10.1", r"^eventfilter\(action\(include\),name\((\w+)\).*\) = ?\w*$"),
+        ("22.10.1", r"^eventfilter\(action\(include\),name\((\w+)\).*\) = ?[\w-]*$"),
         ("20.6.0", r"^eventfilter = Event: (\w+)$"),
     ):
         manager = rendered(settings, an_asterisk(tmp_path, version))["manager.conf"]
