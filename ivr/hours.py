@@ -1,0 +1,182 @@
+"""Opening hours on the Chinese working calendar (R8): whether a hotline is open. Pure.
+
+Opening hours map days to times, as `hotline queue hours set` writes them. Of the lines that hold for a day the most
+special one counts, in this order; a day that no line holds for is closed:
+
+    2026-02-14      that day
+    holidays        a day off by the calendar, whatever day of the week it is
+    workdays        a day of work by the calendar: a make-up Saturday too, a Monday within a holiday not
+    mon             that day of the week
+    mon-fri         those days of the week; of two such lines the one with fewer days, then the first
+    daily           every day
+
+Times are `open`, `closed`, or spans such as `08:00-12:00,13:00-18:00`. A span includes its first minute and not its
+last; one that ends before it begins, such as `22:00-06:00`, goes on into the next day, whatever that day's own hours
+are. All of it in China's time.
+
+The state publishes the calendar of a year in the November before. `ivr/cn-workdays.json` has some years, an operator
+imports others (`hotline queue calendar`). In a year without a calendar Monday to Friday are worked and no day is a
+holiday, and what follows from that is *provisional*.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from acd.model import SECOND
+
+CHINA = timezone(timedelta(hours=8), "Asia/Shanghai")
+"""China has had no summer time since 1991, so this needs no database of time zones."""
+
+SHIPPED = Path(__file__).with_name("cn-workdays.json")
+"""The years that come with the program; for `read_calendar`, as JSON."""
+
+Hours: TypeAlias = Mapping[str, str]
+"""Days → times."""
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+_FURTHEST = 400
+"""Days within which the next opening is looked for."""
+_DAY = timedelta(days=1)
+_WHOLE_DAY = ((0, 1440),)
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The years that are known, their holidays, and the weekend days on which people work instead."""
+
+    years: frozenset[int] = frozenset()
+    holidays: frozenset[date] = frozenset()
+    makeup_workdays: frozenset[date] = frozenset()
+
+    def is_workday(self, day: date) -> bool:
+        """Whether people work on that day."""
+        return day in self.makeup_workdays or (day.weekday() < 5 and day not in self.holidays)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """When a closed hotline opens next, in microseconds. `provisional`: that rests on a year without a calendar."""
+
+    at: int
+    provisional: bool
+
+
+def read_calendar(*layers: Mapping[str, Mapping[str, Iterable[str]]]) -> Calendar:
+    """Make a calendar of `{"2026": {"holidays": [dates], "makeup_workdays": [dates]}}`.
+
+    A year of a later layer replaces that of an earlier one. Raises `ValueError` for a date that is none, and
+    `KeyError` for a year without one of its two lists.
+    """
+    years = {year: days for layer in layers for year, days in layer.items()}
+    return Calendar(
+        frozenset(map(int, years)),
+        frozenset(date.fromisoformat(day) for of in years.values() for day in of["holidays"]),
+        frozenset(
+            date.fromisoformat(day) for of in years.values() for day in of["makeup_workdays"]
+        ),
+    )
+
+
+def read_shipped(text: str) -> Mapping[str, Mapping[str, list[str]]]:
+    """The content of `SHIPPED` as a layer of `read_calendar`."""
+    years: dict[str, Any] = json.loads(text)
+    return years
+
+
+def is_open(hours: Hours, at: int, calendar: Calendar) -> bool:
+    """Whether the hours include this moment (microseconds UTC)."""
+    now = _local(at)
+    minute = now.hour * 60 + now.minute
+    today = any(first <= minute < last for first, last in _spans(hours, now.date(), calendar))
+    return today or any(
+        minute < last - 1440 for _, last in _spans(hours, now.date() - _DAY, calendar)
+    )
+
+
+def next_opening(hours: Hours, at: int, calendar: Calendar) -> Opening | None:
+    """When the hotline is open again (microseconds UTC): `at` when it is; None when not within a year."""
+    if is_open(hours, at, calendar):
+        return Opening(at, is_provisional(hours, at, calendar))
+    today = _local(at).date()
+    for ahead in range(_FURTHEST):
+        day = today + ahead * _DAY
+        midnight = datetime.combine(day, datetime.min.time(), CHINA)
+        starts = [
+            round((midnight + timedelta(minutes=first)).timestamp()) * SECOND
+            for first, _ in _spans(hours, day, calendar)
+        ]
+        later = [start for start in starts if start > at]
+        if later:
+            return Opening(min(later), _is_guess(hours, today, day, calendar))
+    return None
+
+
+def is_provisional(hours: Hours, at: int, calendar: Calendar) -> bool:
+    """Whether the answer for this moment rests on a year without a calendar."""
+    today = _local(at).date()
+    return _is_guess(hours, today, today, calendar)
+
+
+def _is_guess(hours: Hours, first: date, last: date, calendar: Calendar) -> bool:
+    asks_calendar = "workdays" in hours or "holidays" in hours
+    return asks_calendar and not {first.year, last.year} <= calendar.years
+
+
+def _local(at: int) -> datetime:
+    return datetime.fromtimestamp(at // SECOND, CHINA)
+
+
+def _spans(hours: Hours, day: date, calendar: Calendar) -> tuple[tuple[int, int], ...]:
+    """The times of that day in minutes since its midnight; beyond 1440 is the next day."""
+    times = next((hours[which] for which in _lines(hours, day, calendar)), "closed")
+    if times == "closed":
+        return ()
+    if times == "open":
+        return _WHOLE_DAY
+    return tuple(_span(text) for text in times.split(","))
+
+
+def _lines(hours: Hours, day: date, calendar: Calendar) -> Iterator[str]:
+    """The lines that hold for that day, the most special one first."""
+    workday = calendar.is_workday(day)
+    for which, holds in (
+        (day.isoformat(), True),
+        ("holidays", day in calendar.holidays),
+        ("workdays", workday),
+        (DAYS[day.weekday()], True),
+    ):
+        if holds and which in hours:
+            yield which
+    ranges = [which for which in hours if "-" in which and which[:3] in DAYS]
+    yield from sorted((one for one in ranges if day.weekday() in _week(one)), key=_length)
+    if "daily" in hours:
+        yield "daily"
+
+
+def _week(days: str) -> list[int]:
+    """`fri-mon` → Friday, Saturday, Sunday, Monday."""
+    first, _, last = days.partition("-")
+    start = DAYS.index(first)
+    return [(start + n) % 7 for n in range((DAYS.index(last) - start) % 7 + 1)]
+
+
+def _length(days: str) -> int:
+    return len(_week(days))
+
+
+def _span(text: str) -> tuple[int, int]:
+    first, last = (_minutes(part) for part in text.split("-"))
+    return first, last if last > first else last + 1440
+
+
+def _minutes(text: str) -> int:
+    found = re.fullmatch(r"\s*(\d\d):(\d\d)\s*", text)
+    if found is None:
+        raise ValueError(f"{text!r} is no time of the day, such as 08:00")
+    return int(found[1]) * 60 + int(found[2])
