@@ -260,7 +260,7 @@ _SPANS = re.compile(rf"{_CLOCK}-(?:{_CLOCK}|24:00)(?:,{_CLOCK}-(?:{_CLOCK}|24:00
 
 def opening(which: str, times: Any) -> str:
     """Read one line of opening hours, such as `mon-fri`, `08:00-18:00`. `ivr.hours` says what each means."""
-    if not _WHICH.fullmatch(which):
+    if not _WHICH.fullmatch(which) or (which[0].isdigit() and not _is_day(which, which[:4])):
         raise _WrongError(
             f"{_shown(which)} is no part of the week: write mon, mon-fri, daily, workdays, "
             "holidays or a date such as 2026-02-14"

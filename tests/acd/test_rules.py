@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -403,6 +404,14 @@ def test_all_that_is_wrong_about_a_calendar() -> None:
     for text in ("", "[]", "{}", "null", '{"2027": 3}'):
         with pytest.raises(RulesError):
             read_calendar(text)
+
+
+def test_the_years_that_come_with_the_program() -> None:
+    text = (Path(__file__).parents[2] / "ivr" / "cn-workdays.json").read_text()
+    years = read_calendar(text)
+    assert years == json.loads(text)
+    assert "2026-02-14" in years["2026"]["makeup_workdays"]
+    assert "2026-02-16" in years["2026"]["holidays"]
 
 
 def test_the_usual_pauses_are_the_first_ones() -> None:

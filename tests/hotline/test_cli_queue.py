@@ -118,6 +118,7 @@ def test_a_queue_is_added_changed_and_removed(home: Path) -> None:
         (("block", "add", "13812345678", "--reason", " ", "--by", "a"), 1, "needs a reason"),
         (("hours", "set", "office", "mon-fri"), 2, "08:00-18:00"),
         (("hours", "set", "office", "someday=closed"), 2, "no part of the week"),
+        (("hours", "set", "office", "2026-02-30=closed"), 2, "no part of the week"),
         (("hours", "remove", "office"), 1, "no hours office"),
         (("pause", "set", "12", "--name", "x"), 2, "one digit"),
         (("pause", "set", "6", "--name", "小休"), 1, "two keys"),
