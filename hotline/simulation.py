@@ -259,7 +259,8 @@ def compare(
             patience=Length(patience),
         )
         counts, many = _Waits(), calls if agents < _LARGE else 4 * calls
-        simulate(plan, rules, counts.add, seed=seed, calls=many)
+        # A seed of its own for each point: the chance of one must not be the chance of all.
+        simulate(plan, rules, counts.add, seed=f"{seed} {agents} {load}", calls=many)
         theory = erlang_a(load / CHECK_TALK, CHECK_TALK, patience, agents)
         yield Compared(theory, many, counts.waited / many, counts.abandoned / many)
 
