@@ -45,7 +45,8 @@ class Queue:
     `urgent_before`. `call_back_lost`: a caller who gave up, or was turned away, becomes a callback (漏接回拨).
     `callback_key`: the key by which a waiting caller asks to be called back and keeps his place; none by default.
     `stay_on_line`: an agent whose callback yields is connected to the citizen on the same line, after a tone.
-    `hours`: the name of the opening hours; empty is always.
+    `detect_silence`: a caller must say something before he is queued (R20). `hours`: the name of the opening hours;
+    empty is always.
     """
 
     name: str = DEFAULT
@@ -67,6 +68,7 @@ class Queue:
     call_back_within: float = 86_400.0
     callback_key: str = ""
     stay_on_line: bool = False
+    detect_silence: bool = False
     hours: str = ""
 
 

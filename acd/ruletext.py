@@ -314,6 +314,9 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "stay_on_line": Field(
             _yes_no, "yes or no", "a yielding agent is connected on the same line"
         ),
+        "detect_silence": Field(
+            _yes_no, "yes or no", "a caller must say something before he is queued"
+        ),
         "hours": Field(_text(32), "word", "name of the opening hours; empty: always open"),
     }
 )

@@ -19,7 +19,11 @@ from types import MappingProxyType
 from typing import Any
 
 SOUNDS = "hotline/"
-"""The folder, inside Asterisk's sounds for a language, that holds the rendered phrases."""
+"""The folder, inside Asterisk's sounds, that holds the rendered phrases in Mandarin."""
+
+MANDARIN = "zh"
+LANGUAGES = (MANDARIN, "en")
+"""The languages that callers can be spoken to (R9). `in_language` finds a sound's other languages."""
 
 MOST_AHEAD = 99
 """The largest number of waiting callers that is said exactly; beyond it "more than 99"."""
@@ -50,6 +54,8 @@ class Phrase:
     """Above 0: the slot is a number from 1 to this, and each number is a recording of its own."""
     say: str = ""
     """How to pronounce the text where it would be misread; empty: as it is written."""
+    en: str = ""
+    """The same sentence in English, with the same slots; empty: said in Mandarin only."""
 
     def fill(self, **values: str) -> str:
         """The sentence with these values; a slot that got none shows the source's own mark.
@@ -61,8 +67,8 @@ class Phrase:
             raise ValueError(f"phrase {self.key} has no slot {unknown[0]!r}")
         return self.text.format_map({**self.slots, **values})
 
-    def recordings(self) -> dict[str, str]:
-        """File name without extension → the words to say in it. Empty when not spoken.
+    def recordings(self, language: str = MANDARIN) -> dict[str, str]:
+        """File name without extension → the words to say in it. Empty when not spoken in that language.
 
         A plain sentence is one file, ``KEY``. With a slot it is ``KEY_1``, ``KEY_2``, … : the
         numbers of a counted slot, or the pieces round the slots. Digits are written as they are
@@ -70,18 +76,22 @@ class Phrase:
         """
         if not self.spoken:
             return {}
-        words = self.say or self.text
+        mandarin = language == MANDARIN
+        words = (self.say or self.text) if mandarin else self.en
+        if not words:
+            return {}
+        digit_by_digit = aloud if mandarin else _aloud_in_english
         if self.counted:
             (slot,) = self.slots
             return {
-                f"{self.key}_{n}": words.format_map({slot: numeral(n)})
+                f"{self.key}_{n}": words.format_map({slot: numeral(n) if mandarin else str(n)})
                 for n in range(1, self.counted + 1)
             }
         # A piece must not begin with the comma that closed the slot before it.
         pieces = [piece.lstrip(",，。 ") for piece in _SLOT.split(words)[::2]]
         if len(pieces) == 1:
-            return {self.key: aloud(words)}
-        return {f"{self.key}_{i}": aloud(piece) for i, piece in enumerate(pieces, 1)}
+            return {self.key: digit_by_digit(words)}
+        return {f"{self.key}_{i}": digit_by_digit(piece) for i, piece in enumerate(pieces, 1)}
 
     def sounds(self, **slots: Sequence[str]) -> list[str]:
         """The sound names that say the whole sentence; each slot takes the sounds of its value.
@@ -121,6 +131,16 @@ def load_forbidden(path: Path) -> tuple[str, ...]:
     if not isinstance(words, list) or not words or not all(isinstance(w, str) and w for w in words):
         raise PhraseError(f'{path}: [forbidden] needs words = ["…", …], the 服务禁语')
     return tuple(words)
+
+
+def in_language(sound: str, language: str) -> str:
+    """The sound that says the same in this language: `hotline/trouble` → `hotline-en/trouble`.
+
+    Unchanged for Mandarin, and for a language that is not one of `LANGUAGES`.
+    """
+    if language == MANDARIN or language not in LANGUAGES:
+        return sound
+    return f"{SOUNDS.rstrip('/')}-{language}/{sound.removeprefix(SOUNDS)}"
 
 
 def digits(text: str) -> list[str]:
@@ -174,11 +194,17 @@ def numeral(number: int) -> str:
     return (_NUMERALS[tens] if tens > 1 else "") + ("十" if tens else "") + _NUMERALS[ones]
 
 
+def _aloud_in_english(text: str) -> str:
+    """8890 → eight eight nine zero."""
+    return _DIGITS.sub(lambda run: " ".join(_ENGLISH[int(digit)] for digit in run[0]), text)
+
+
 _SLOT = re.compile(r"\{(\w+)\}")
 _DIGITS = re.compile(r"[0-9]+")
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
 _ALOUD = str.maketrans("0123456789", "零幺二三四五六七八九")
 _NUMERALS: tuple[str, ...] = ("", *"一二三四五六七八九")
+_ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _FIELDS: Mapping[str, type] = {
     "text": str,
     "source": str,
@@ -188,6 +214,7 @@ _FIELDS: Mapping[str, type] = {
     "note": str,
     "counted": int,
     "say": str,
+    "en": str,
 }
 
 
@@ -226,8 +253,9 @@ def _phrase(path: Path, key: str, table: object) -> Phrase:
         raise wrong("a { or } in the text is not part of a {slot}")
     if not all(isinstance(mark, str) for mark in slots.values()):
         raise wrong('write each slot as name = "what stands there in the source"')
-    if _SLOT.findall(table.get("say", "")) not in ([], named):
-        raise wrong("say must have the same {slots} as text, in the same order")
+    for name in ("say", "en"):
+        if _SLOT.findall(table.get(name, "")) not in ([], named):
+            raise wrong(f"{name} must have the same {{slots}} as text, in the same order")
     counted: int = table.get("counted", 0)
     if counted and (len(slots) != 1 or not 0 < counted <= 99):
         raise wrong("counted needs exactly one slot and a number from 1 to 99")

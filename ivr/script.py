@@ -3,8 +3,8 @@
 Greeting, recording notice, and straight to the queue: no menu, no advertising (GB/T 33358-2016). While he waits: music,
 and now and then his place with a sentence that is true. When the hotline has to end the call: why.
 
-Everything here is a list of sound names for Asterisk, such as `hotline/greeting_12345`; `asterisk-conf/prompts/` has
-the words.
+Everything here is a list of sound names for Asterisk, such as `hotline/greeting_12345`, in Mandarin;
+`asterisk-conf/prompts/` has the words, `ivr.phrases.in_language` the other languages.
 """
 
 from acd.model import Release
@@ -30,15 +30,16 @@ def opening(number: str) -> list[str]:
     return [SOUNDS + next(keys, ANY_GREETING), SOUNDS + "recording_notice"]
 
 
-def announcement(ahead: int, *, staffed: bool) -> list[str]:
+def announcement(ahead: int, *, staffed: bool, callback_key: str = "") -> list[str]:
     """What a waiting caller hears between two pieces of music: his place, and what he may expect.
 
     `ahead` callers will be offered before him. When nobody is signed in he is told just that, and never "we will
-    connect you soon".
+    connect you soon". With a `callback_key` he is offered to be called back in his turn.
     """
-    if staffed:
-        return position(ahead)
-    return ([position(ahead)[0]] if ahead else []) + [SOUNDS + "agents_away"]
+    place = position(ahead)
+    if not staffed:
+        place = ([place[0]] if ahead else []) + [SOUNDS + "agents_away"]
+    return place + ([SOUNDS + _OFFERS[callback_key]] if callback_key else [])
 
 
 def farewell(reason: Release) -> list[str]:
@@ -50,6 +51,24 @@ def wish(action: str) -> str:
     """What an agent hears when the `action` of his feature code, one of `WISHES`, was carried out."""
     return SOUNDS + WISHES[action]
 
+
+SILENT_PHRASE = [SOUNDS + "no_response"]
+""""您好,请问有什么可以帮您?", for one who says nothing (R20, R40)."""
+
+SILENT_FAREWELL = [SOUNDS + "no_response_farewell"]
+
+CALLBACK_CONFIRMED = [SOUNDS + "callback_confirmed"]
+"""He pressed the key: his place is kept, and he may hang up."""
+
+CALLBACK_WITHHELD = [SOUNDS + "callback_withheld"]
+"""He pressed the key and cannot be called back, for nobody knows his number."""
+
+_OFFERS = {key: f"callback_offer_{key}" for key in "123456789"} | {
+    "0": "callback_offer_zero",
+    "*": "callback_offer_star",
+    "#": "callback_offer_pound",
+}
+"""The key → the sentence that offers it."""
 
 _FAREWELLS = {
     Release.TIMED_OUT: "wait_limit",

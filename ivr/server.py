@@ -1,7 +1,8 @@
 """The FastAGI server: Asterisk connects once for each call, and a session lives on that connection.
 
 `agi://ADDRESS:PORT/call` is a citizen (`ivr.session`), `…/agent` a feature code of an agent (`ivr.feature`),
-`…/callback` an agent who has picked up for a callback (`ivr.callback`).
+`…/callback` an agent who has picked up for a callback (`ivr.callback`), `…/silent` a caller who says nothing
+(`ivr.silence`).
 
 Nothing that one connection does concerns another: silence, half a line, megabytes, garbage or an error in a session end
 that connection alone, with one line in the log. An ended connection without `HL_DONE` brings the caller back to the
@@ -14,11 +15,15 @@ from collections.abc import Callable
 
 import structlog
 
+from acd.model import CallId
 from hotline.tasks import spawn
 from ivr.callback import Callbacks, serve_callback
 from ivr.feature import Feature, serve_agent
 from ivr.line import GoneError, Line
+from ivr.phrases import LANGUAGES
+from ivr.reception import Receive, Reception
 from ivr.session import CALL_ID, CallSession, Desk, Pace
+from ivr.silence import serve_silent
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +43,7 @@ async def serve(
     feature: Feature,
     pace: Pace | None = None,
     callbacks: Callbacks | None = None,
+    receive: Receive = lambda number, caller, at: Reception(),
     silence_limit: float = 10.0,
     most_sessions: int = 4000,
 ) -> "Server":
@@ -46,7 +52,9 @@ async def serve(
     `clock` gives microseconds UTC. A connection has `silence_limit` seconds to say which call it is for; beyond
     `most_sessions` connections new ones are closed.
     """
-    server = Server(desk, clock, feature, pace or Pace(), callbacks, silence_limit, most_sessions)
+    server = Server(
+        desk, clock, feature, pace or Pace(), callbacks, receive, silence_limit, most_sessions
+    )
     await server.listen(address, port)
     return server
 
@@ -61,6 +69,7 @@ class Server:
         feature: Feature,
         pace: Pace,
         callbacks: Callbacks | None,
+        receive: Receive,
         silence_limit: float,
         most_sessions: int,
     ) -> None:
@@ -69,6 +78,7 @@ class Server:
         self._feature = feature
         self._pace = pace
         self._callbacks = callbacks
+        self._receive = receive
         self._silence_limit = silence_limit
         self._most_sessions = most_sessions
         self._listening: asyncio.Server | None = None
@@ -76,6 +86,8 @@ class Server:
         self._full = False
         self._stopping = False
         self._broken_prompts: set[str] = set()
+        self._unspoken: set[str] = set()
+        self._callers: dict[CallId, CallSession] = {}
 
     @property
     def port(self) -> int:
@@ -119,6 +131,11 @@ class Server:
                 log.warning("agi.stopped_late", task=task.get_name())
                 task.cancel()
 
+    def pressed(self, call: CallId, key: str) -> None:
+        """A caller pressed a key of his telephone."""
+        if (session := self._callers.get(call)) is not None:
+            session.press(key)
+
     # --- what a line calls
 
     def _opened(self, line: Line) -> None:
@@ -152,6 +169,14 @@ class Server:
                 await serve_agent(line, environment, feature=self._feature)
             elif script == "callback" and self._callbacks is not None:
                 await serve_callback(line, environment, callbacks=self._callbacks)
+            elif script == "silent":
+                await serve_silent(
+                    line,
+                    environment,
+                    desk=self._desk,
+                    clock=self._clock,
+                    receive=self._received,
+                )
             elif script == "call" and CALL_ID.fullmatch(environment.get("agi_uniqueid", "")):
                 session = CallSession(
                     line,
@@ -161,20 +186,40 @@ class Server:
                     loop_time=asyncio.get_running_loop().time,
                     pace=self._pace,
                     broken_prompt=self._broken_prompt,
+                    receive=self._received,
                     callbacks=self._callbacks,
                 )
-                await session.run()
+                self._callers[session.call] = session
+                try:
+                    await session.run()
+                finally:
+                    if self._callers.get(session.call) is session:
+                        del self._callers[session.call]
             else:
                 log.warning(
                     "agi.not_ours",
                     peer=line.peer,
                     script=script[:40],
-                    hint="only /call, /agent and /callback are served",
+                    hint="only /call, /agent, /callback and /silent are served",
                 )
         except GoneError:
             pass  # told already where it concerns anybody; a health check that only connects concerns nobody
         finally:
             line.close("done")
+
+    def _received(self, number: str, caller: str, at: int) -> Reception:
+        try:
+            found = self._receive(number, caller, at)
+        except Exception:
+            # Whatever is wrong with the rules, a caller reaches a person.
+            log.exception(
+                "reception.failed", effect="the caller is queued as if there were no rules"
+            )
+            return Reception()
+        if found.language not in LANGUAGES and found.language not in self._unspoken:
+            self._unspoken.add(found.language)
+            log.warning("language.unspoken", language=found.language, effect="Mandarin is spoken")
+        return found
 
     def _broken_prompt(self, sound: str) -> None:
         if sound not in self._broken_prompts:

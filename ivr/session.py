@@ -17,11 +17,24 @@ from typing import Protocol
 import structlog
 
 from acd.caller import normalise
-from acd.events import CallArrived, CallDetached, CallQueued, CallReturned, Fact, OfferEnded
+from acd.events import (
+    CallArrived,
+    CallbackAsked,
+    CallDetached,
+    CallQueued,
+    CallReleased,
+    CallReturned,
+    CallSilent,
+    Fact,
+    OfferEnded,
+)
 from acd.model import SECOND, CallId, OfferReason, Release
 from agents.model import AGENT_NUMBER
 from ivr import script
 from ivr.line import GoneError, Line
+from ivr.phrases import in_language
+from ivr.reception import Receive
+from ivr.silence import hears, speaks
 
 log = structlog.get_logger(__name__)
 
@@ -38,8 +51,8 @@ CALL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,149}")
 class Desk(Protocol):
     """What a session needs of `acd.desk.Desk`."""
 
-    def post(self, fact: Fact) -> None:
-        """Take a fact; what follows from it is commanded before this returns."""
+    def post(self, *facts: Fact) -> None:
+        """Take facts of one moment; what follows from them is commanded before this returns."""
 
     def attach(self, call: CallId, session: "CallSession") -> None:
         """From now on the session carries out what is decided for the call."""
@@ -50,8 +63,8 @@ class Desk(Protocol):
     def ahead(self, call: CallId) -> int:
         """How many callers will be offered before this one."""
 
-    def staffed(self) -> bool:
-        """Whether anybody is signed in."""
+    def staffed(self, call: CallId) -> bool:
+        """Whether anybody is signed in who may answer this call."""
 
 
 class InboundFirst(Protocol):
@@ -66,11 +79,16 @@ class InboundFirst(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The settings of a session; seconds, and the queue that callers wait in."""
+    """The settings of a session, in seconds. `first_word`: how long a caller has, where silence is detected."""
 
     answer_pause: float = 0.2
     announce_every: float = 30.0
-    queue: str = "default"
+    first_word: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _CallBack:
+    """He pressed the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +103,7 @@ class _Ring:
 
 
 class CallSession:
-    """Speaks for one caller. The desk calls `ring` and `release` at any time; both return at once."""
+    """Speaks for one caller. The desk calls `ring` and `release` at any time; all such calls return at once."""
 
     def __init__(
         self,
@@ -97,6 +115,7 @@ class CallSession:
         loop_time: Callable[[], float],
         pace: Pace,
         broken_prompt: Callable[[str], None],
+        receive: Receive,
         callbacks: InboundFirst | None = None,
     ) -> None:
         self.call: CallId = environment.get("agi_uniqueid", "")
@@ -107,12 +126,13 @@ class CallSession:
         self._pace = pace
         self._broken_prompt = broken_prompt
         self._callbacks = callbacks
-        self._order: _Ring | _Outside | Release | None = None
+        self._order: _Ring | _Outside | _CallBack | Release | None = None
         self._waiting = False
         self._over = False
 
         self._number = _digits(environment.get("agi_arg_1", ""), 15)
-        self._caller = normalise(environment.get("agi_callerid", ""))
+        withheld = _is_withheld(environment.get("agi_callingpres", ""))
+        self._caller = "" if withheld else normalise(environment.get("agi_callerid", ""))
         now = clock()
         queued_at = _moment(environment.get("agi_arg_3", ""), now)
         self._queued_at = queued_at
@@ -120,7 +140,8 @@ class CallSession:
             _moment(environment.get("agi_arg_2", ""), now) or queued_at or now, queued_at or now
         )
         queue = environment.get("agi_arg_4", "")
-        self._queue = queue if _QUEUE.fullmatch(queue) else pace.queue
+        self._reception = receive(self._number, self._caller, now)
+        self._queue = queue if _QUEUE.fullmatch(queue) else self._reception.queue
 
     # --- what the desk calls
 
@@ -152,6 +173,14 @@ class CallSession:
         self._order = reason
         self._line.interrupt()
 
+    # --- what the server calls
+
+    def press(self, key: str) -> None:
+        """The caller pressed a key: the one of his queue means that he wants to be called back, others nothing."""
+        if self._waiting and self._order is None and key == self._reception.callback_key:
+            self._order = _CallBack()
+            self._line.interrupt()
+
     # --- the session itself
 
     async def run(self) -> None:
@@ -174,7 +203,13 @@ class CallSession:
             self._join(CallReturned(self._clock(), self.call, self._queue, self._queued_at))
         else:
             await self._line.idle(self._pace.answer_pause)
+            if (refusal := self._reception.refusal) is not None:
+                self._desk.post(CallReleased(self._clock(), self.call, refusal))
+                await self._say_farewell(refusal)
+                return str(refusal)
             await self._say(script.opening(self._number))
+            if self._reception.detect_silence and not await self._spoke():
+                return "silent"
             at = self._clock()
             # Kept on the channel: a caller who outlives this program gets his old place from the next one.
             places = (
@@ -184,7 +219,7 @@ class CallSession:
             self._join(CallQueued(at, self.call, self._queue))
 
         # A new caller whom nobody is there to answer is told so at once, not after half a minute.
-        tell_at_once = not self._queued_at and not self._desk.staffed()
+        tell_at_once = not self._queued_at and not self._desk.staffed(self.call)
         announce_at = self._loop_time() + (0 if tell_at_once else self._pace.announce_every)
         music = False
         while True:
@@ -199,12 +234,12 @@ class CallSession:
                 case Release() as reason:
                     await self._say_farewell(reason)
                     return "released"
+                case _CallBack():
+                    if await self._call_back():
+                        return "will be called back"
+                    music = False
                 case None if self._loop_time() >= announce_at:
-                    await self._say(
-                        script.announcement(
-                            self._desk.ahead(self.call), staffed=self._desk.staffed()
-                        )
-                    )
+                    await self._announce()
                     announce_at = self._loop_time() + self._pace.announce_every
                     music = False
                 case None if not music:
@@ -212,6 +247,40 @@ class CallSession:
                     music = True
                 case None:
                     await self._line.idle(announce_at - self._loop_time())
+
+    async def _announce(self) -> None:
+        staffed = self._desk.staffed(self.call)
+        # Nobody is offered what cannot be done: without his number he cannot be called.
+        key = self._reception.callback_key if self._caller else ""
+        ahead = self._desk.ahead(self.call)
+        await self._say(script.announcement(ahead, staffed=staffed, callback_key=key))
+
+    async def _spoke(self) -> bool:
+        """Whether the caller says anything (R20); if not, he has heard the farewell."""
+        if await hears(self._line, self._pace.first_word):
+            return True
+        if await speaks(self._line, self._reception.language):
+            return True
+        self._desk.post(CallSilent(self._clock(), self.call))
+        await self._line.ask("SET VARIABLE", "HL_DONE", "1")
+        for sound in script.SILENT_FAREWELL:
+            await self._play(sound)
+        return False
+
+    async def _call_back(self) -> bool:
+        """He wants to be called back, and keeps his place. Returns whether that ends the call."""
+        self._order = None
+        if not self._caller:
+            await self._say(script.CALLBACK_WITHHELD)
+            return False
+        now = self._clock()
+        # In one: between the two he would wait twice, and might be served twice.
+        self._desk.post(CallbackAsked(now, self.call), CallDetached(now, self.call))
+        self._waiting = False
+        await self._line.ask("SET VARIABLE", "HL_DONE", "1")
+        for sound in script.CALLBACK_CONFIRMED:
+            await self._play(sound)
+        return True
 
     def _join(self, fact: CallQueued | CallReturned) -> None:
         if self._line.gone:
@@ -283,6 +352,7 @@ class CallSession:
             "EXEC Dial", f"PJSIP/{number}@{OUTBOUND},{_OUTSIDE_RINGS:g},mI", limit=None
         )
         if reply.result == "0":
+            self._desk.post(CallReleased(self._clock(), self.call, Release.TIMED_OUT))
             await self._say_farewell(Release.TIMED_OUT)
             return "nobody outside"
         self._waiting = False
@@ -303,11 +373,14 @@ class CallSession:
             await self._play(sound)
 
     async def _play(self, sound: str) -> None:
-        reply = await self._line.play(sound)
-        if reply is not None and reply.result == "-1" and not reply.endpos:
+        """Play a sound in the caller's language; in Mandarin when that recording is missing."""
+        for said in dict.fromkeys([in_language(sound, self._reception.language), sound]):
+            reply = await self._line.play(said)
+            if reply is None or reply.result != "-1" or reply.endpos:
+                return
             # The file is missing, or the caller left at this very moment; then the next command finds nobody.
             await self._line.ask("NOOP")
-            self._broken_prompt(sound)
+            self._broken_prompt(said)
 
     def _leave(self) -> None:
         self._over = True
@@ -347,6 +420,11 @@ _LONGEST = 86_400 * SECOND
 
 def _digits(text: str, most: int) -> str:
     return text if text.isascii() and text.isdigit() and len(text) <= most else ""
+
+
+def _is_withheld(presentation: str) -> bool:
+    """Whether the caller, or his exchange, does not want his number to be shown (Q.931, octet 3a: bits 6 and 7)."""
+    return bool(int(_digits(presentation, 4) or 0) & 0x60)
 
 
 def _moment(text: str, now: int) -> int:

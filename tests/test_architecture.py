@@ -32,6 +32,8 @@ PURE = {
     "agents.presence",
     "ivr.agi",
     "ivr.hours",
+    "ivr.phrases",
+    "ivr.reception",
     "ivr.script",
     "metrics.fold",
     "metrics.live",

@@ -160,6 +160,7 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "call_back_lost": st.booleans(),
     "callback_key": st.sampled_from("0123456789*#"),
     "stay_on_line": st.booleans(),
+    "detect_silence": st.booleans(),
     "hours": _TEXTS,
 }
 _QUEUES = st.fixed_dictionaries({}, optional={name: _VALUES.get(name, _TIMES) for name in FIELDS})

@@ -29,9 +29,10 @@ class FakeDesk:
         self.anyone = True
         self.on: Callable[[Fact], None] = lambda _: None
 
-    def post(self, fact: Fact) -> None:
-        self.facts.append(fact)
-        self.on(fact)
+    def post(self, *facts: Fact) -> None:
+        for fact in facts:
+            self.facts.append(fact)
+            self.on(fact)
 
     def attach(self, call: str, session: CallSession) -> None:
         self.attached[call] = session
@@ -43,7 +44,7 @@ class FakeDesk:
     def ahead(self, call: str) -> int:
         return self.place
 
-    def staffed(self) -> bool:
+    def staffed(self, call: str) -> bool:
         return self.anyone
 
 

@@ -30,8 +30,8 @@ class TestDesk:
         self.session: CallSession | None = None
         self.anyone = True
 
-    def post(self, fact: Fact) -> None:
-        self.facts.append(fact)
+    def post(self, *facts: Fact) -> None:
+        self.facts.extend(facts)
 
     def attach(self, call: str, session: CallSession) -> None:
         self.session = session
@@ -42,7 +42,7 @@ class TestDesk:
     def ahead(self, call: str) -> int:
         return 5
 
-    def staffed(self) -> bool:
+    def staffed(self, call: str) -> bool:
         return self.anyone
 
     async def queued(self, within: float = 20) -> CallSession:

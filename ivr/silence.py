@@ -1,0 +1,89 @@
+"""A caller who says nothing (R20): the phrase at most three times, until he speaks; then the farewell.
+
+It begins in one of two ways. An agent who hears nobody presses `*0` (asterisk-conf/features.conf): Asterisk takes the
+caller out of the talk and runs `agi://…/silent` on his channel, while the agent hears music. When the caller speaks,
+the connection is closed and Asterisk puts him back to the same agent; otherwise he is hung up, and with him the talk
+ends. Or, with a queue's `detect_silence`, the session asks before it queues a caller who has said nothing.
+
+Measured with tones (tests/live/test_caller_side.py): `BackgroundDetect` hears a word while the phrase is said, as soon
+as 0.3 s of silence follow it; `WaitForNoise` hears it in the pause after 0.2 s. Both take for silence what is below
+Asterisk's threshold of 256, about 42 dB under the loudest. A sound that goes on without a gap is heard at the end of
+the phrase. Where Asterisk cannot listen, nobody is taken for silent.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import structlog
+
+from acd.events import CallSilent, Fact
+from ivr import script
+from ivr.line import PLAY_LIMIT, Line
+from ivr.phrases import MANDARIN, in_language
+from ivr.reception import Receive
+
+log = structlog.get_logger(__name__)
+
+TIMES = 3
+"""How often the phrase is said (003 六(五)1: 重复三遍)."""
+PAUSE = 4.0
+"""Seconds that he has for an answer each time."""
+
+_WORD = 150  # milliseconds of sound that are a word, and no click
+_AFTER_WORD = 300  # milliseconds of silence by which a word is over
+_NOISE = 200  # milliseconds of sound that end a pause
+
+
+class Posts(Protocol):
+    """What is needed of the desk."""
+
+    def post(self, *facts: Fact) -> None:
+        """Take facts."""
+
+
+async def serve_silent(
+    line: Line,
+    environment: Mapping[str, str],
+    *,
+    desk: Posts,
+    clock: Callable[[], int],
+    receive: Receive,
+) -> None:
+    """Carry out an agent's `*0`; `agi_arg_1` is the hotline's number. Raises `GoneError` when the caller hangs up."""
+    call = environment.get("agi_uniqueid", "")
+    language = receive(environment.get("agi_arg_1", ""), "", clock()).language
+    log.info("silence.asked", call_id=call)
+    if await speaks(line, language):
+        return
+    desk.post(CallSilent(clock(), call))
+    for sound in script.SILENT_FAREWELL:
+        await line.play(in_language(sound, language))
+    await line.ask("HANGUP")
+
+
+async def speaks(line: Line, language: str = MANDARIN, pause: float = PAUSE) -> bool:
+    """Say the phrase until the caller speaks, three times at most, and whether he did. Raises `GoneError`."""
+    (phrase,) = script.SILENT_PHRASE
+    sound = in_language(phrase, language)
+    for _ in range(TIMES):
+        await line.ask("SET VARIABLE", "TALK_DETECTED", "")
+        detect = f"{sound},{_AFTER_WORD},{_WORD}"
+        reply = await line.ask("EXEC BackgroundDetect", detect, limit=PLAY_LIMIT)
+        word = await line.ask("GET VARIABLE", "TALK_DETECTED")
+        if reply.result != "0" or word.data:
+            return True
+        if await hears(line, pause):
+            return True
+    return False
+
+
+async def hears(line: Line, seconds: float) -> bool:
+    """Listen for a voice. Also true when Asterisk cannot listen. Raises `GoneError`."""
+    listen = f"{_NOISE},1,{max(1, round(seconds))}"
+    await line.ask("EXEC WaitForNoise", listen, limit=seconds + PLAY_LIMIT)
+    status = await line.ask("GET VARIABLE", "WAITSTATUS")
+    if status.data not in {"NOISE", "TIMEOUT"}:
+        log.error(
+            "silence.deaf", hint="Asterisk lacks WaitForNoise: see asterisk-conf/modules.conf"
+        )
+    return status.data != "TIMEOUT"
