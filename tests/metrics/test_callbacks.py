@@ -1,0 +1,444 @@
+"""M20 and M22: one record a task whatever the order of its facts, and each situation of R7 with what was done."""
+
+import random
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acd.callback import State
+from acd.commands import Command, Record
+from acd.events import (
+    CallArrived,
+    CallbackAdded,
+    CallbackAnswered,
+    CallbackCancelled,
+    CallbackDialling,
+    CallbackEnded,
+    CallbackMerged,
+    CallbackMissed,
+    CallbackPlaced,
+    CallbackRaced,
+    CallbackUnreached,
+    CallbackYielded,
+    CallEnded,
+    CallMoved,
+    CallQueued,
+    CallReturned,
+    Fact,
+    LinkLost,
+    OfferAnswered,
+    OfferEnded,
+    OfferMade,
+)
+from acd.model import OfferReason, Party
+from acd.rules import DEFAULT, Member, Number, Queue, Rules
+from metrics.callbacks import (
+    LONGEST_ATTEMPT,
+    CallbackRecord,
+    Done,
+    History,
+    InboundFirst,
+    Situation,
+    fold,
+    m20,
+    m22,
+    records,
+)
+from metrics.window import Metric
+from tests.acd.world import World
+from tests.metrics.histories import at
+
+CITIZEN = "+8613800000001"
+
+
+def added(task: int = 7, when: float = 0, before: float = 3600, **more: object) -> CallbackAdded:
+    return CallbackAdded(
+        at(when),
+        task,
+        CITIZEN,
+        DEFAULT,
+        at(when),
+        at(before),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def placed(when: float, task: int = 7, tries: int = 1, agent: str = "1001") -> CallbackPlaced:
+    return CallbackPlaced(at(when), task, f"hotline-c{task}.{tries}", agent)
+
+
+def told(
+    kind: type, when: float, *more: object, task: int = 7, tries: int = 1, agent: str = "1001"
+) -> Fact:
+    fact: Fact = kind(at(when), task, f"hotline-c{task}.{tries}", agent, *more)
+    return fact
+
+
+def reached(task: int = 7, begin: float = 0) -> list[Fact]:
+    return [
+        added(task, begin),
+        placed(begin, task),
+        told(CallbackDialling, begin + 3, task=task),
+        told(CallbackAnswered, begin + 10, task=task),
+        told(CallbackEnded, begin + 70, "", Party.CALLER, task=task),
+    ]
+
+
+def busy(tries: int, begin: float, failure: str = "busy") -> list[Fact]:
+    return [
+        placed(begin, tries=tries),
+        told(CallbackDialling, begin + 3, tries=tries),
+        told(CallbackEnded, begin + 10, failure, tries=tries),
+    ]
+
+
+def record(facts: Iterable[Fact]) -> CallbackRecord:
+    history = History()
+    for fact in facts:
+        history.add(fact)
+    found = history.record()
+    assert found is not None
+    return found
+
+
+def of(*histories: Iterable[Fact]) -> list[CallbackRecord]:
+    tasks: dict[int, History] = {}
+    for history in histories:
+        for fact in history:
+            fold(tasks, fact)
+    return records(tasks)
+
+
+# --- records
+
+
+def test_a_task_that_reached_its_citizen() -> None:
+    found = record(reached())
+    assert (found.state, found.closed, found.tried, found.yields) == (
+        State.REACHED,
+        at(70),
+        1,
+        0,
+    )
+    [attempt] = found.attempts
+    assert (attempt.agent, attempt.placed, attempt.answered) == ("1001", at(0), at(10))
+
+
+def test_stages_of_a_task() -> None:
+    facts = reached()
+    assert [record(facts[:n]).state.value for n in range(1, 6)] == [
+        "due",
+        "dialling",
+        "dialling",
+        "talking",
+        "reached",
+    ]
+
+
+def test_all_attempts_in_vain() -> None:
+    facts = [added(), *busy(1, 0), *busy(2, 100, "no_answer"), CallbackUnreached(at(110), 7)]
+    found = record(facts)
+    assert (found.state, found.tried, found.closed) == (State.UNREACHED, 2, at(110))
+
+
+def test_what_is_no_attempt() -> None:
+    yields = [
+        placed(0),
+        told(CallbackYielded, 5, "hotline-1.1"),
+        told(CallbackRaced, 5.001),
+    ]
+    silent = [placed(20, tries=2), told(CallbackEnded, 35, "agent_no_answer", tries=2)]
+    withdrawn = [placed(40, tries=3), told(CallbackEnded, 41, "withdrawn", tries=3)]
+    found = record([added(), *yields, *silent, *withdrawn, CallbackMissed(at(3600), 7)])
+    assert (found.state, found.tried, found.yields) == (State.MISSED, 0, 1)
+    assert found.attempts[0].raced
+
+
+def test_a_cancel_does_not_cut_a_talk() -> None:
+    facts = reached()
+    facts.insert(4, CallbackCancelled(at(20), 7, "by hand"))
+    assert record(facts[:5]).state is State.TALKING
+    assert record(facts).state is State.REACHED
+
+
+def test_without_its_beginning_there_is_no_record() -> None:
+    assert of(reached()[1:]) == []
+    assert of([CallArrived(at(0), "c", "12345", CITIZEN)]) == []
+
+
+MOMENT = st.integers(0, 30).map(at)
+CALL = st.sampled_from(["hotline-c7.1", "hotline-c7.2", "hotline-c7.3"])
+AGENT = st.sampled_from(["1001", "1002"])
+SEVEN = st.just(7)
+ABOUT_A_TASK: st.SearchStrategy[Fact] = st.one_of(
+    st.builds(
+        CallbackAdded, MOMENT, SEVEN, st.just(CITIZEN), st.just(DEFAULT), MOMENT, st.just(at(20))
+    ),
+    st.builds(CallbackMerged, MOMENT, SEVEN, st.just("hotline-1.1")),
+    st.builds(CallbackPlaced, MOMENT, SEVEN, CALL, AGENT),
+    st.builds(CallbackDialling, MOMENT, SEVEN, CALL, AGENT),
+    st.builds(CallbackAnswered, MOMENT, SEVEN, CALL, AGENT),
+    st.builds(
+        CallbackEnded, MOMENT, SEVEN, CALL, AGENT, st.sampled_from(["", "busy", "withdrawn"])
+    ),
+    st.builds(CallbackYielded, MOMENT, SEVEN, CALL, AGENT, st.sampled_from(["a", "b"])),
+    st.builds(CallbackRaced, MOMENT, SEVEN, CALL, AGENT),
+    st.builds(CallbackCancelled, MOMENT, SEVEN, st.just("by hand")),
+    st.builds(CallbackUnreached, MOMENT, SEVEN),
+    st.builds(CallbackMissed, MOMENT, SEVEN),
+)
+FACTS = st.lists(ABOUT_A_TASK, max_size=14)
+
+
+@given(FACTS, st.randoms(use_true_random=False))
+def test_the_order_in_which_facts_come_makes_no_difference(
+    facts: list[Fact], chance: random.Random
+) -> None:
+    others = facts * 2
+    chance.shuffle(others)
+    assert of(others) == of(facts)
+
+
+@given(FACTS)
+def test_what_always_holds_of_a_record(facts: list[Fact]) -> None:
+    for found in of(facts):
+        goes_on = found.state in {State.DUE, State.DIALLING, State.TALKING}
+        assert goes_on == (found.closed is None)
+        assert found.state is not State.REACHED or found.tried
+        assert found.tried <= len(found.attempts)
+        assert [one.placed for one in found.attempts] == sorted(
+            one.placed for one in found.attempts
+        )
+        for metric in m20([found], at(0) - 1, at(30)).values():
+            assert 0 <= metric.numerator <= metric.denominator <= 1
+
+
+# --- M20
+
+
+def test_m20_is_of_what_was_settled_in_the_window() -> None:
+    found = of(
+        reached(1),
+        [added(2), *[CallbackMissed(at(3600), 2)]],
+        [added(3), CallbackCancelled(at(50), 3, "answered")],
+        [added(4, before=7200)],
+        reached(5, 4000),
+    )
+    assert m20(found, at(-1), at(3600)) == {"M20": Metric(1, 2), "M20_reached": Metric(1, 1)}
+    assert m20(found, at(3600), at(7300)) == {"M20": Metric(1, 2), "M20_reached": Metric(1, 1)}
+    assert m20(found, at(7300), at(9000)) == {"M20": Metric(0, 0), "M20_reached": Metric(0, 0)}
+
+
+def test_m20_tells_followed_up_from_reached() -> None:
+    vain = [added(), *busy(1, 0), CallbackMissed(at(3600), 7)]
+    yielded = [
+        added(8),
+        placed(0, 8),
+        told(CallbackYielded, 5, "a", task=8),
+        CallbackMissed(at(3600), 8),
+    ]
+    assert m20(of(reached(1), vain, yielded), at(-1), at(3600)) == {
+        "M20": Metric(2, 3),
+        "M20_reached": Metric(1, 2),
+    }
+
+
+# --- M22
+
+
+def waits(call: str, begin: float, end: float | None = None, number: str = "12345") -> list[Fact]:
+    facts: list[Fact] = [
+        CallArrived(at(begin - 8), call, number, CITIZEN),
+        CallQueued(at(begin), call, DEFAULT),
+    ]
+    return facts if end is None else [*facts, CallEnded(at(end), call, Party.CALLER)]
+
+
+def found(
+    callbacks: list[CallbackRecord], *calls: Iterable[Fact], rules: Rules | None = None
+) -> list[Situation]:
+    inbound = InboundFirst(callbacks, rules or Rules(), at(-100), at(7200))
+    for call in calls:
+        inbound.add(call)
+    return inbound.situations()
+
+
+def yielded(when: float, to: str, task: int = 7, agent: str = "1001") -> list[Fact]:
+    return [
+        added(task),
+        placed(0, task, agent=agent),
+        told(CallbackYielded, when, to, task=task, agent=agent),
+    ]
+
+
+def test_a_yield_is_a_situation() -> None:
+    call = [*waits("a", 5), OfferMade(at(5.0002), "a", "1001")]
+    situation = Situation(at(5.0002), "a", 7, "hotline-c7.1", "1001", Done.YIELDED)
+    assert found(of(yielded(5.0002, "a")), call) == [situation]
+    assert found(of(yielded(5.0002, "a"))) == [situation], "even if the call itself is not known"
+    assert m22([situation]) == Metric(1, 1)
+
+
+def test_a_race_is_a_yield() -> None:
+    callbacks = of([*yielded(5, "a"), told(CallbackRaced, 5.01)])
+    [situation] = found(callbacks, waits("a", 5))
+    assert situation.done is Done.RACED
+    assert m22([situation]) == Metric(1, 1)
+
+
+def test_who_waited_beside_an_unanswered_callback_for_long() -> None:
+    callbacks = of([added(), *busy(1, 0)])
+    [situation] = found(callbacks, waits("a", 5, 60))
+    assert situation == Situation(at(5), "a", 7, "hotline-c7.1", "1001", Done.NOT_YIELDED)
+    assert m22([situation]) == Metric(0, 1)
+
+
+def test_a_citizen_who_picked_up_before_anything_was_done() -> None:
+    [situation] = found(of(reached()), waits("a", 5, 60))
+    assert (situation.at, situation.done) == (at(5), Done.ANSWERED_FIRST)
+
+
+def test_a_late_yield_is_one_situation() -> None:
+    [situation] = found(of(yielded(9, "a")), [*waits("a", 5), OfferMade(at(9), "a", "1001")])
+    assert (situation.at, situation.done) == (at(9), Done.YIELDED)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        waits("a", 10, 60),
+        waits("a", -20, -1),
+        [*waits("a", 5), OfferMade(at(5.01), "a", "1002"), OfferAnswered(at(9), "a", "1002")],
+        [CallArrived(at(1), "a", "12345", ""), CallEnded(at(9), "a", Party.CALLER)],
+    ],
+    ids=["after its end", "before it", "an idle agent", "in the greeting"],
+)
+def test_where_the_condition_did_not_hold(call: list[Fact]) -> None:
+    assert found(of([added(), *busy(1, 0)]), call) == []
+    assert found(of(reached()), call) == []
+
+
+def test_two_dialling_and_one_waiter_is_one_situation() -> None:
+    other = [added(8), placed(0, 8, agent="1002"), told(CallbackEnded, 30, "busy", task=8)]
+    callbacks = of(yielded(5, "a"), other)
+    assert len(found(callbacks, [*waits("a", 5), OfferMade(at(5), "a", "1001")])) == 1
+    assert len(found(of([added(), *busy(1, 0)], other), waits("a", 5, 60))) == 1
+
+
+def test_one_dialling_and_two_waiters_is_one_situation() -> None:
+    calls = [[*waits("a", 5), OfferMade(at(5), "a", "1001")], waits("b", 6, 60)]
+    assert len(found(of(yielded(5, "a")), *calls)) == 1
+    both = [waits("b", 6, 60), waits("a", 5, 60)]
+    [situation] = found(of([added(), *busy(1, 0)]), *both)
+    assert situation.inbound == "a"
+
+
+def test_a_kept_place_does_not_yield() -> None:
+    assert found(of([added(place=at(-10)), *busy(1, 0)]), waits("a", 5, 60)) == []
+
+
+def test_a_caller_offered_in_vain_waits_again() -> None:
+    call = [
+        *waits("a", -20),
+        OfferMade(at(-20), "a", "1002"),
+        OfferMade(at(-20), "a", "1003"),
+        OfferEnded(at(1), "a", "1002", OfferReason.NO_ANSWER),
+        OfferEnded(at(4), "a", "1003", OfferReason.NO_ANSWER),
+    ]
+    [situation] = found(of([added(), *busy(1, 0)]), call)
+    assert situation.at == at(4)
+
+
+def test_a_caller_without_a_controller_waits_too() -> None:
+    call = [*waits("a", -20), CallReturned(at(3), "a", DEFAULT, at(-20))]
+    [situation] = found(of([added(), *busy(1, 0)]), call)
+    assert situation.at == at(0)
+
+
+def test_only_an_agent_who_may_take_the_call_could_have_yielded() -> None:
+    queues = {DEFAULT: Queue(), "tax": Queue("tax", skills={"tax": 2})}
+    rules = Rules(
+        queues=queues,
+        numbers={"8890": Number("8890", language="en")},
+        members=(Member("1001", DEFAULT), Member("1001", "tax"), Member("1002", "tax")),
+        skills={"1001": {"tax": 1}},
+    )
+    callbacks = of([added(), *busy(1, 0)])
+    assert len(found(callbacks, waits("a", 5, 60), rules=rules)) == 1
+    assert found(callbacks, waits("a", 5, 60, "8890"), rules=rules) == [], "he speaks no English"
+    moved = [
+        *waits("a", 0.05),
+        CallMoved(at(0.06), "a", "tax"),
+        CallEnded(at(60), "a", Party.CALLER),
+    ]
+    assert found(callbacks, moved, rules=rules) == [], "he knows too little of taxes"
+    other = of([added(), placed(0, agent="1002"), told(CallbackEnded, 9, "busy", agent="1002")])
+    assert found(other, waits("a", 5, 60), rules=rules) == [], "he does not serve that queue"
+
+
+def test_an_attempt_without_an_end_does_not_ring_for_ever() -> None:
+    callbacks = of([added(), placed(0)])
+    after = LONGEST_ATTEMPT / 1_000_000
+    assert found(callbacks, waits("a", after + 1, after + 60)) == []
+    assert len(found(callbacks, waits("a", after - 1, after + 60))) == 1
+
+
+def test_situations_belong_to_the_window() -> None:
+    callbacks = of(yielded(5, "a"))
+    for since, until, count in ((4, 5, 1), (5, 9, 0), (0, 4.9, 0)):
+        inbound = InboundFirst(callbacks, Rules(), at(since), at(until))
+        assert len(inbound.situations()) == count
+
+
+def test_without_callbacks_no_call_is_looked_at() -> None:
+    inbound = InboundFirst([], Rules(), at(0), at(10))
+    assert not inbound.needs_calls
+    inbound.add(waits("a", 5))
+    assert inbound.situations() == []
+
+
+# --- the floor's own histories
+
+
+class Diarist(World):
+    """A world whose link does not break: then every situation is a yield."""
+
+    facts: list[Fact]
+
+    def tell(self, fact: Fact) -> None:
+        if isinstance(fact, LinkLost):
+            self.linked = True
+        else:
+            super().tell(fact)
+
+    def obey(self, commands: list[Command]) -> None:
+        told = [command.fact for command in commands if isinstance(command, Record)]
+        vars(self).setdefault("facts", []).extend(told)
+        super().obey(commands)
+
+
+@given(st.integers(min_value=0))
+@settings(max_examples=60, deadline=None)
+def test_the_floor_complies_in_every_history(seed: int) -> None:
+    world = Diarist(seed)
+    world.run(steps=150)
+    tasks: dict[int, History] = {}
+    calls: dict[str, list[Fact]] = {}
+    for fact in world.facts:
+        fold(tasks, fact)
+        if type(fact).__name__ in InboundFirst.KINDS:
+            calls.setdefault(fact.call, []).append(fact)  # type: ignore[union-attr]
+    callbacks = records(tasks)
+    inbound = InboundFirst(callbacks, world.rules, 0, world.now)
+    for call in calls.values():
+        inbound.add(call)
+    situations = inbound.situations()
+    assert [one for one in situations if one.done in {Done.NOT_YIELDED, Done.ANSWERED_FIRST}] == []
+    assert len(situations) == sum(isinstance(fact, CallbackYielded) for fact in world.facts)
+    for record in callbacks:
+        open_task = world.floor.tasks.get(record.id)
+        assert (record.closed is None) == (open_task is not None)
+        if open_task is not None:
+            assert (record.state, record.yields) == (open_task.state, open_task.yields)
