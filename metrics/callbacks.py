@@ -19,7 +19,7 @@ callback in R7's sense, and does not yield.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import attrgetter
@@ -300,6 +300,42 @@ def m22(situations: Iterable[Situation]) -> Metric:
     return Metric(sum(done in {Done.YIELDED, Done.RACED} for done in kinds), len(kinds))
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a report says of callbacks. `metrics`: M20, M20_reached and M22.
+
+    `open`: how many tasks go on at the window's end; `missed`: the numbers of those whose deadline passed in it.
+    """
+
+    metrics: dict[str, Metric]
+    inbound_first: tuple[Situation, ...]
+    open: int
+    missed: tuple[int, ...]
+
+    def __bool__(self) -> bool:
+        """Whether there were callbacks at all."""
+        known = any(metric.denominator for metric in self.metrics.values())
+        return known or self.open > 0
+
+
+def figures(
+    found: Sequence[CallbackRecord], situations: Iterable[Situation], since: int, until: int
+) -> Figures:
+    """The figures of (since, until]; the records and situations may reach beyond it."""
+    within = sorted(one for one in situations if since < one.at <= until)
+    missed = (one.id for one in found if one.state is State.MISSED and since < one.settled <= until)
+    return Figures(
+        metrics={**m20(found, since, until), "M22": m22(within)},
+        inbound_first=tuple(within),
+        open=sum(one.closed is None for one in found),
+        missed=tuple(missed),
+    )
+
+
+NO_FIGURES = figures([], [], 0, 0)
+"""Those of a window without callbacks."""
+
+
 @dataclass(slots=True)
 class _Wait:
     """A call waited in a queue, with no phone ringing for it; `end` is None when it still does."""
@@ -322,7 +358,7 @@ class _Unanswered:
 class InboundFirst:
     """Finds the situations among callbacks and waiting calls; give it the records first, then each call's facts.
 
-    `rules` say who may take which call. Situations have `since` < at ≤ `until`.
+    `rules` say who may take which call; nobody is known to wait later than `until`.
     """
 
     KINDS = frozenset(
@@ -345,11 +381,8 @@ class InboundFirst:
     )
     """The facts of a call that it needs."""
 
-    def __init__(
-        self, found: Iterable[CallbackRecord], rules: Rules, since: int, until: int
-    ) -> None:
+    def __init__(self, found: Iterable[CallbackRecord], rules: Rules, until: int) -> None:
         self._rules = rules
-        self._since = since
         self._until = until
         self._members: dict[str, set[str]] = {}
         for member in rules.members:
@@ -386,7 +419,7 @@ class InboundFirst:
         """All that were found, by time."""
         found = [one for several in self._yields.values() for one in several]
         found += self._lasting.values()
-        return sorted(one for one in found if self._since < one.at <= self._until)
+        return sorted(found)
 
     def _take(self, record: CallbackRecord) -> None:
         for attempt in record.attempts:

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd import diary
+from acd import diary, rulebook
+from acd.entry import KINDS as TASK_KINDS
 from acd.events import (
     CallQueued,
     ControllerStarted,
@@ -26,8 +27,19 @@ from acd.events import (
     LinkRestored,
 )
 from acd.model import Outcome
-from acd.rules import DEFAULT
+from acd.rules import DEFAULT, Queue, Rules
 from hotline import db
+from metrics.callbacks import (
+    NO_FIGURES,
+    CallbackRecord,
+    Figures,
+    History,
+    InboundFirst,
+    Situation,
+    figures,
+    fold,
+    records,
+)
 from metrics.fold import KINDS, CallRecord, record_of
 from metrics.window import (
     CHINA,
@@ -96,7 +108,8 @@ class SlaReport:
 
     `only`: which calls were counted. `fail_under` is the percentage that M1 has to reach. `lowest`: the lowest M1r of
     the window's minutes, None when every sample was too small. `returned`: calls that lost the controller while they
-    waited; `estimated`: answers whose ring rests on the time of our INVITE. All times in microseconds UTC.
+    waited; `estimated`: answers whose ring rests on the time of our INVITE. `callbacks`: M20 and M22, none when only
+    the calls to one number were counted. All times in microseconds UTC.
     """
 
     since: int
@@ -111,6 +124,7 @@ class SlaReport:
     estimated: int
     missing: tuple[Words, ...]
     only: Only = Only()
+    callbacks: Figures = NO_FIGURES
 
     @property
     def verdict(self) -> Verdict:
@@ -144,10 +158,13 @@ async def sla(
         raise ValueError(f"--fail-under {fail_under:g}: give a percentage from 0 to 100")
     only = only or Only()
     since = at - round(hours * 60 * MINUTE)
+    callbacks, inbound = await _callbacks(engine, since, at, only)
+    kinds = KINDS | InboundFirst.KINDS if callbacks else KINDS
     tally, rolling = Tally(), Rolling(origin=at)
     stale = 0
     # A day more than asked for: the rolling figure at the window's beginning looks back 24 hours.
-    async for facts in diary.read_calls(engine, since - DAY, at, kinds=KINDS):
+    async for facts in diary.read_calls(engine, since - DAY, at, kinds=kinds):
+        inbound.add(facts)
         record = record_of(facts)
         if record is None or not only.takes(record, facts):
             continue
@@ -183,6 +200,7 @@ async def sla(
         estimated=tally.estimated,
         missing=tuple(reasons),
         only=only,
+        callbacks=figures(callbacks, inbound.situations(), since, at),
     )
 
 
@@ -208,6 +226,24 @@ def parse_time(text: str, now: int) -> int:
             "or 2025-11-21T10:00:00Z"
         )
     return at
+
+
+async def _callbacks(
+    engine: AsyncEngine, since: int, at: int, only: Only
+) -> tuple[list[CallbackRecord], InboundFirst]:
+    """The callbacks that were open at some time in (since, at]; the book says how far back their facts go."""
+    book = db.callback.c
+    concerned = or_(book.updated_at > since, book.latest > since)
+    async with engine.connect() as connection:
+        first = await connection.scalar(select(func.min(book.added_at)).where(concerned))
+    begin = since if first is None else min(first, since)
+    tasks: dict[int, History] = {}
+    async for fact in diary.read_kinds(engine, TASK_KINDS, begin, at + 1):
+        fold(tasks, fact)
+    known = [] if only.number else records(tasks)
+    known = [one for one in known if not only.queue or one.queue == only.queue]
+    rules = await rulebook.load(engine, Queue()) if known else Rules()
+    return known, InboundFirst(known, rules, at)
 
 
 async def _gaps(engine: AsyncEngine, at: int) -> list[Words]:
@@ -285,6 +321,10 @@ def render_json(report: SlaReport) -> str:
             "returned": report.returned,
             "estimated": report.estimated,
             **metrics,
+            **{name: metric.as_json() for name, metric in report.callbacks.metrics.items()},
+            "callbacks_open": report.callbacks.open,
+            "callbacks_missed": list(report.callbacks.missed),
+            "inbound_first": [_situation(one) for one in report.callbacks.inbound_first],
         },
         ensure_ascii=False,
         indent=1,
@@ -312,6 +352,8 @@ def render_csv(report: SlaReport) -> str:
         for share, count in zip(SHARES, metric.shares or (), strict=False):
             value = Metric(count, metric.denominator).value
             write(("share", f"{name} {share}", count, metric.denominator, value))
+    for name, metric in report.callbacks.metrics.items():
+        write(("metric", name, metric.numerator, metric.denominator, metric.value))
     if report.lowest is not None:
         lowest = report.lowest.metric
         write(
@@ -352,6 +394,8 @@ def render_text(report: SlaReport, lang: str = "zh") -> str:
         console.print(say["returned"].format(report.returned))
     if report.estimated:
         console.print(say["estimated"].format(report.estimated))
+    if report.callbacks:
+        _print_callbacks(console, report.callbacks, say)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
@@ -402,6 +446,48 @@ def _metrics(report: SlaReport, say: dict[str, str]) -> Table:
         numerator = f"{metric.numerator:.1f}" if in_seconds else f"{metric.numerator:g}"
         table.add_row(name, say[name], shown, f"{numerator}/{metric.denominator}")
     return table
+
+
+def _print_callbacks(console: Console, said: Figures, say: dict[str, str]) -> None:
+    console.print()
+    console.print(say["callbacks"].format(said.open))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    for name, metric in said.metrics.items():
+        parts = f"{metric.numerator:g}/{metric.denominator}"
+        table.add_row(name, say[name], _percent(metric), parts)
+    console.print(table)
+    if said.missed:
+        names = ", ".join(map(str, said.missed[:_SHOWN]))
+        more = "…" if len(said.missed) > _SHOWN else ""
+        console.print(say["missed"].format(len(said.missed), names + more))
+    if not said.inbound_first:
+        return
+    console.print()
+    console.print(say["inbound_first"])
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    for column in ("time", "inbound", "callback", "agent", "done"):
+        table.add_column(say[column])
+    for one in said.inbound_first[:_SHOWN]:
+        done = say[one.done.value]
+        table.add_row(_second(one.at), one.inbound, str(one.callback), one.agent, done)
+    console.print(table)
+    if len(said.inbound_first) > _SHOWN:
+        console.print(say["more"].format(len(said.inbound_first) - _SHOWN))
+
+
+_SHOWN = 50
+"""Lines of a list in the text; JSON has all."""
+
+
+def _situation(one: Situation) -> dict[str, Any]:
+    return {
+        "at": _iso(one.at),
+        "inbound": one.inbound,
+        "callback": one.callback,
+        "call": one.call,
+        "agent": one.agent,
+        "done": one.done.value,
+    }
 
 
 def _rings(m4: Metric, say: dict[str, str]) -> Table:
@@ -480,6 +566,22 @@ _TEXT = {
         "M8": "放弃率",
         "M8_greeting": "欢迎语中放弃率",
         "M21": "服务对象先挂机率",
+        "callbacks": "回访（尚有 {} 件未了结）",
+        "M20": "回访率",
+        "M20_reached": "回访成功率",
+        "M22": "呼入优先执行率",
+        "missed": "超过期限未回访 {} 件，编号：{}",
+        "inbound_first": "呼入优先情形",
+        "time": "时间",
+        "inbound": "来电",
+        "callback": "回访",
+        "agent": "坐席",
+        "done": "处理",
+        "yielded": "已让位",
+        "raced": "已让位，与接听同时",
+        "answered_first": "回访先接通",
+        "not_yielded": "未让位",
+        "more": "另有 {} 次，见 JSON 格式。",
         "human": "人工接听",
         "human_overflow": "溢出人工接听",
         "abandoned_greeting": "欢迎语中放弃",
@@ -532,6 +634,22 @@ _TEXT = {
         "M8": "abandoned after queueing",
         "M8_greeting": "abandoned in the greeting",
         "M21": "caller hung up first",
+        "callbacks": "Callbacks ({} still open)",
+        "M20": "followed up, of those settled",
+        "M20_reached": "reached, of those followed up",
+        "M22": "yielded to an inbound call",
+        "missed": "{} missed their deadline: {}",
+        "inbound_first": "Inbound first",
+        "time": "time",
+        "inbound": "call",
+        "callback": "callback",
+        "agent": "agent",
+        "done": "done",
+        "yielded": "yielded",
+        "raced": "yielded in a race",
+        "answered_first": "answered first",
+        "not_yielded": "not yielded",
+        "more": "{} more in the JSON format.",
         "human": "answered by an agent",
         "human_overflow": "answered by overflow",
         "abandoned_greeting": "abandoned in greeting",

@@ -36,11 +36,13 @@ from acd.model import OfferReason, Party
 from acd.rules import DEFAULT, Member, Number, Queue, Rules
 from metrics.callbacks import (
     LONGEST_ATTEMPT,
+    NO_FIGURES,
     CallbackRecord,
     Done,
     History,
     InboundFirst,
     Situation,
+    figures,
     fold,
     m20,
     m22,
@@ -259,7 +261,7 @@ def waits(call: str, begin: float, end: float | None = None, number: str = "1234
 def found(
     callbacks: list[CallbackRecord], *calls: Iterable[Fact], rules: Rules | None = None
 ) -> list[Situation]:
-    inbound = InboundFirst(callbacks, rules or Rules(), at(-100), at(7200))
+    inbound = InboundFirst(callbacks, rules or Rules(), at(7200))
     for call in calls:
         inbound.add(call)
     return inbound.situations()
@@ -387,13 +389,23 @@ def test_an_attempt_without_an_end_does_not_ring_for_ever() -> None:
 
 def test_situations_belong_to_the_window() -> None:
     callbacks = of(yielded(5, "a"))
+    situations = found(callbacks)
     for since, until, count in ((4, 5, 1), (5, 9, 0), (0, 4.9, 0)):
-        inbound = InboundFirst(callbacks, Rules(), at(since), at(until))
-        assert len(inbound.situations()) == count
+        said = figures(callbacks, situations, at(since), at(until))
+        assert len(said.inbound_first) == said.metrics["M22"].denominator == count
+
+
+def test_what_was_missed_is_named() -> None:
+    callbacks = of([added(4), CallbackMissed(at(3600), 4)], [added(5)], reached(6))
+    said = figures(callbacks, [], at(0), at(3600))
+    assert (said.missed, said.open, bool(said)) == ((4,), 1, True)
+    later = figures(callbacks, [], at(3600), at(7200))
+    assert (later.missed, bool(later)) == ((), True), "one goes on"
+    assert not NO_FIGURES
 
 
 def test_without_callbacks_no_call_is_looked_at() -> None:
-    inbound = InboundFirst([], Rules(), at(0), at(10))
+    inbound = InboundFirst([], Rules(), at(10))
     assert not inbound.needs_calls
     inbound.add(waits("a", 5))
     assert inbound.situations() == []
@@ -431,7 +443,7 @@ def test_the_floor_complies_in_every_history(seed: int) -> None:
         if type(fact).__name__ in InboundFirst.KINDS:
             calls.setdefault(fact.call, []).append(fact)  # type: ignore[union-attr]
     callbacks = records(tasks)
-    inbound = InboundFirst(callbacks, world.rules, 0, world.now)
+    inbound = InboundFirst(callbacks, world.rules, world.now)
     for call in calls.values():
         inbound.add(call)
     situations = inbound.situations()
