@@ -159,7 +159,6 @@ class _Out:
 
     channel: str
     call: CallId
-    number: str = ""
     answered: bool = False
     hung_up: bool = False
 
@@ -171,6 +170,7 @@ class _Call:
     overflowed: bool = False
     caller_gone: bool = False
     ended: bool = False
+    arrival: tuple[int, str] | None = None
     ended_by: Party = Party.SYSTEM
     cause: int = 0
     stale_cause: int = 0
@@ -352,6 +352,7 @@ class Calls:
             if (attempt := self._attempts.get(out.call)) is not None and out.answered:
                 attempt.ended_by = attempt.ended_by or Party.CALLER
         elif (call := self._calls.get(uniqueid)) is not None and not call.caller_gone:
+            self._tell_arrival(uniqueid, call, message, facts)
             call.caller_gone = True
             call.cause = _number(message.get("Cause", ""))
             for leg in call.legs.values():
@@ -371,6 +372,7 @@ class Calls:
         elif (out := self._outs.get(uniqueid)) is not None:
             self._end_out(uniqueid, out, _number(message.get("Cause", "")))
         elif (call := self._calls.get(uniqueid)) is not None:
+            self._tell_arrival(uniqueid, call, message, facts)
             if not call.caller_gone:
                 call.cause = _number(message.get("Cause", ""))
             if endpoint(message.get("Channel", "")) != TRUNK:
@@ -433,7 +435,16 @@ class Calls:
         call.channel = call.channel or message.get("Channel", "")
         number = message.get("Exten", "")
         if not call.arrived and not call.ended and number in self.numbers:
-            call.arrived = True
+            call.arrived, call.arrival = True, (at, number)
+        if message.get("ChannelState") == _UP:
+            self._tell_arrival(uniqueid, call, message, facts)
+
+    def _tell_arrival(
+        self, uniqueid: CallId, call: _Call, message: Message, facts: list[Fact]
+    ) -> None:
+        """Once the dialplan has answered, or the call has ended: until then a withheld number is still there."""
+        if call.arrival is not None:
+            (at, number), call.arrival = call.arrival, None
             facts.append(CallArrived(at, uniqueid, number, _caller(message)))
 
     def _appear(
@@ -498,6 +509,7 @@ class Calls:
     def _end_call(self, uniqueid: CallId, call: _Call, at: int, facts: list[Fact]) -> None:
         if call.ended:
             return
+        self._tell_arrival(uniqueid, call, {}, facts)
         call.ended = True
         # Dial leaves the cause of a busy or silent phone on the caller's channel, and a later BYE does not change it.
         cause = 0 if call.cause == call.stale_cause else call.cause
@@ -520,7 +532,7 @@ class Calls:
         if uniqueid in self._outs or (attempt is None and call not in self._calls):
             return
         channel = message.get("Channel", "")
-        self._outs[uniqueid] = _Out(channel, call, message.get("CallerIDNum", ""))
+        self._outs[uniqueid] = _Out(channel, call)
         if attempt is None:
             return
         attempt.citizen[uniqueid] = channel
@@ -536,7 +548,8 @@ class Calls:
         out.answered = True
         attempt = self._attempts.get(out.call)
         if attempt is None:
-            facts.append(CallSentOutside(at, out.call, out.number, answered=True))
+            # Asterisk does not tell which number it was; the floor has told that before.
+            facts.append(CallSentOutside(at, out.call, "", answered=True))
         elif not attempt.answered:
             attempt.answered = True
             facts.append(CallbackAnswered(at, attempt.callback, out.call, attempt.agent))
@@ -611,6 +624,7 @@ class Calls:
         uniqueid = entry["Uniqueid"]
         call = self._calls.setdefault(uniqueid, _Call())
         call.channel = entry.get("Channel", "")
+        self._tell_arrival(uniqueid, call, entry, facts)
         variables = _variables(entry)
         number = variables.get("HL_NUMBER") or entry.get("DNID", "")
         if call.arrived or call.ended or number not in self.numbers:
@@ -699,7 +713,9 @@ _HANDLERS: dict[str, Callable[[Calls, Message, int, list[Fact]], None]] = {
     "BridgeEnter": Calls._bridge_enter,
 }
 
-WANTED = frozenset(_HANDLERS)
+KEY_EVENT = "DTMFEnd"
+
+WANTED = frozenset(_HANDLERS) | {KEY_EVENT}
 """The events that matter here: manager.conf lets only these through, and the link reads no other."""
 
 
@@ -716,6 +732,16 @@ def endpoint(channel: str) -> str:
     return (
         channel[6 : channel.rfind("-")] if channel.startswith("PJSIP/") and "-" in channel else ""
     )
+
+
+def pressed(message: Message) -> tuple[CallId, str] | None:
+    """The citizen's call and the key that he pressed; None for any other event. No fact: keys are nobody's business."""
+    if message.get("Event") != KEY_EVENT or message.get("Direction") != "Received":
+        return None
+    uniqueid, key = message.get("Uniqueid", ""), message.get("Digit", "")
+    genuine = microseconds(message.get("Timestamp", "")) and "Privilege" in message
+    citizen = endpoint(message.get("Channel", "")) == TRUNK
+    return (uniqueid, key) if genuine and citizen and uniqueid and len(key) == 1 else None
 
 
 def callback_of(call: CallId) -> int:
