@@ -19,7 +19,8 @@ from sqlalchemy.engine import make_url
 from hotline.db import SIP_REALM
 from hotline.programs import AsteriskBinary, ProgramError, explained
 from hotline.settings import Settings
-from telephony.calls import WANTED
+from ivr.phrases import LANGUAGES, SOUNDS, in_language
+from telephony.calls import TRUNK, WANTED
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "asterisk-conf"
 """The templates, the prompts (`prompts/zh/KEY.alaw`, played as `hotline/KEY`) and the music."""
@@ -127,7 +128,9 @@ def _make_folders(settings: Settings, asterisk: AsteriskBinary) -> None:
     # Asterisk looks for documentation and sounds in one folder: ours, with links to its own and to the prompts.
     _link(_data(settings) / "documentation", asterisk.data / "documentation")
     _link(_data(settings) / "sounds" / "en", asterisk.data / "sounds" / "en")
-    _link(_data(settings) / "sounds" / "zh" / "hotline", TEMPLATES / "prompts" / "zh")
+    for language in LANGUAGES:
+        name = in_language(SOUNDS, language).rstrip("/")
+        _link(_data(settings) / "sounds" / "zh" / name, TEMPLATES / "prompts" / language)
 
 
 def _link_modules(settings: Settings, asterisk: AsteriskBinary, names: list[str]) -> None:
@@ -304,6 +307,8 @@ def _event_filters(node: str, asterisk: AsteriskBinary) -> list[str]:
         narrowed = {
             "DialState": ("header(DialStatus),method(exact)", "PROGRESS"),
             "BridgeEnter": ("header(Uniqueid),method(starts_with)", f"{node}-c"),
+            # What agents press is nobody's business.
+            "DTMFEnd": ("header(Channel),method(starts_with)", f"PJSIP/{TRUNK}-"),
         }
         filters = []
         for name in AMI_EVENTS:

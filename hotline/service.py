@@ -27,6 +27,7 @@ from acd.events import (
     AgentPaused,
     AgentReady,
     AgentRemoved,
+    CallReleased,
     ControllerStarted,
     ControllerStopped,
     Fact,
@@ -35,7 +36,7 @@ from acd.events import (
     details,
 )
 from acd.floor import Floor, Seat
-from acd.model import SECOND
+from acd.model import SECOND, Release
 from acd.rulebook import Block
 from acd.ruletext import Rulebook
 from agents import roster
@@ -47,12 +48,14 @@ from hotline.programs import ProgramError
 from hotline.settings import Settings
 from hotline.tasks import spawn
 from hotline.up import stop_event
+from ivr import hours
 from ivr import server as agi
+from ivr.reception import Reception, receive
 from ivr.session import Pace
 from metrics.live import WARM_UP, Live
 from recorder import archive
 from telephony import cel
-from telephony.calls import Calls
+from telephony.calls import Calls, pressed
 from telephony.link import Link, LinkError
 from telephony.outbound import Outbound
 from telephony.switch import Switch
@@ -106,6 +109,7 @@ class Controller:
         self.switch = Switch(self.link, self.calls)
         self.book = Rulebook()
         self.blocked: Mapping[str, Block] = {}
+        self.calendar = hours.Calendar()
         rules = self.book.rules(rulebook.defaults(settings), settings.numbers)
         self.callbacks = tasks.TaskBook(engine, settings.run_dir, self._post)
         self.outbound = Outbound(
@@ -157,6 +161,7 @@ class Controller:
             feature=self._dialled,
             pace=pace,
             callbacks=self.outbound,
+            receive=self._receive,
         )
         await self._up.wait()
         logger.info("controller.ready", version=__version__)
@@ -184,6 +189,8 @@ class Controller:
 
     def record(self, fact: Fact) -> None:
         """Enter a fact into the diary, the live figures and the stream. Never waits."""
+        if isinstance(fact, CallReleased) and fact.reason is Release.BLOCKED:
+            spawn(self._count_blocked(self.desk.floor.callers[fact.call].caller), "count blocked")
         self.diary.write(fact)
         self.callbacks.note(fact)
         self.live.feed(fact)
@@ -193,9 +200,32 @@ class Controller:
         self.desk.post(*facts)
 
     def _hear(self, message: Any) -> None:
+        if (key := pressed(message)) is not None:
+            if self._agi is not None:
+                self._agi.pressed(*key)
+            return
         facts = self.calls.fold(message)
         self.desk.post(*facts)
         self.outbound.hear(facts)
+
+    def _receive(self, number: str, caller: str, at: int) -> Reception:
+        """How a caller is received, by the rules that are in force."""
+        return receive(
+            self.desk.floor.rules,
+            self.book.hours,
+            self.calendar,
+            number,
+            caller,
+            at,
+            blocked=lambda caller: caller in self.blocked and self.blocked[caller].in_force(at),
+            calls_back=self.desk.floor.outbound,
+        )
+
+    async def _count_blocked(self, caller: str) -> None:
+        try:
+            await rulebook.count_blocked(self.engine, caller)
+        except Exception:
+            logger.exception("block.not_counted")
 
     async def _dialled(self, number: str, action: str, key: str) -> str:
         """An agent dialled a feature code; `key` is the digit after `*12`."""
@@ -281,10 +311,19 @@ class Controller:
             book = await rulebook.read(self.engine)
             blocked = await rulebook.blocked(self.engine, clock.now())
             rules = book.rules(rulebook.defaults(self.settings), self.settings.numbers)
+            shipped = hours.read_shipped(hours.SHIPPED.read_text(encoding="utf-8"))
+            calendar = hours.read_calendar(shipped, await rulebook.calendar(self.engine))
         except Exception:
             logger.exception("rules.away", effect="the rules of before hold")
             return
-        self.book, self.blocked = book, blocked
+        self.book, self.blocked, self.calendar = book, blocked, calendar
+        for year in hours.missing_years(book.hours.values(), clock.now(), calendar):
+            logger.warning(
+                "calendar.missing",
+                year=year,
+                effect="opening hours are provisional: Monday to Friday, no holidays",
+                hint="import the year: hotline queue calendar FILE",
+            )
         self.calls.numbers = frozenset(rules.numbers)
         self.desk.configure(rules)
         logger.info("rules.read", queues=len(rules.queues), numbers=len(rules.numbers))

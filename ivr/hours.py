@@ -40,6 +40,7 @@ Hours: TypeAlias = Mapping[str, str]
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
+_WARN_AHEAD = timedelta(days=60)
 _FURTHEST = 400
 """Days within which the next opening is looked for."""
 _DAY = timedelta(days=1)
@@ -121,6 +122,19 @@ def is_provisional(hours: Hours, at: int, calendar: Calendar) -> bool:
     """Whether the answer for this moment rests on a year without a calendar."""
     today = _local(at).date()
     return _is_guess(hours, today, today, calendar)
+
+
+def missing_years(all_hours: Iterable[Hours], at: int, calendar: Calendar) -> list[int]:
+    """The years of today and of the next 60 days without a calendar, as far as any of these hours ask for it."""
+    today = _local(at).date()
+    return sorted(
+        {
+            day.year
+            for one in all_hours
+            for day in (today, today + _WARN_AHEAD)
+            if _is_guess(one, day, day, calendar)
+        }
+    )
 
 
 def _is_guess(hours: Hours, first: date, last: date, calendar: Calendar) -> bool:

@@ -11,7 +11,7 @@ and that a phone never rang at all.
 import csv
 import json
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -199,6 +199,10 @@ def _about_call(event: CelEvent, call: _Call, numbers: frozenset[str]) -> None:
                 call.arrived = CallArrived(
                     event.at, event.uniqueid, event.exten, normalise(event.number)
                 )
+        case "ANSWER":
+            if call.arrived is not None and not event.number:
+                # He withholds his number; before it was answered the dialplan had not yet looked at that.
+                call.arrived = replace(call.arrived, caller="")
         case "USER_DEFINED":
             if event.name == FALLBACK and not call.overflowed_at:
                 call.overflowed_at = event.at

@@ -287,7 +287,7 @@ def test_the_way_out(tmp_path: Path, asterisk: AsteriskBinary, outbound: str, co
     ],
 )
 def test_what_is_no_sip_address_is_refused(outbound: str) -> None:
-    with pytest.raises(SettingsError, match="HOTLINE_OUTBOUND: .* is no SIP address"):
+    with pytest.raises(SettingsError, match=r"HOTLINE_OUTBOUND: .* is no SIP address"):
         load(outbound=outbound)
 
 
@@ -295,11 +295,16 @@ def test_event_filters_of_newer_and_older_versions(tmp_path: Path) -> None:
     assert {"FullyBooted", *WANTED} == set(AMI_EVENTS)
     settings = Settings(home=tmp_path / "home")
     for version, pattern in (
-        ("22.10.1", r"^eventfilter\(action\(include\),name\((\w+)\).*\) = ?[\w-]*$"),
+        ("22.10.1", r"^eventfilter\(action\(include\),name\((\w+)\).*\) = ?[\w/-]*$"),
         ("20.6.0", r"^eventfilter = Event: (\w+)$"),
     ):
         manager = rendered(settings, an_asterisk(tmp_path, version))["manager.conf"]
         assert re.findall(pattern, manager, re.MULTILINE) == list(AMI_EVENTS)
+
+
+def test_only_the_keys_of_citizens_are_told(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    manager = rendered(Settings(home=tmp_path / "home"), asterisk)["manager.conf"]
+    assert "name(DTMFEnd),header(Channel),method(starts_with)) = PJSIP/trunk-\n" in manager
 
 
 def test_asterisk_can_load_the_listed_modules_and_no_others(
@@ -333,6 +338,8 @@ def test_sounds_are_links_and_not_copies(tmp_path: Path, asterisk: AsteriskBinar
     prompts = data / "sounds" / "zh" / "hotline"
     assert prompts.is_symlink()
     assert prompts.resolve() == (TEMPLATES / "prompts" / "zh").resolve()
+    english = data / "sounds" / "zh" / "hotline-en"
+    assert english.resolve() == (TEMPLATES / "prompts" / "en").resolve()
     assert Path(option(files["musiconhold.conf"], "directory")) == TEMPLATES / "music"
 
 
@@ -345,6 +352,8 @@ def test_nothing_that_a_caller_sends_is_in_the_dialplan(
         *("EPOCH", "UNIQUEID", "DIALSTATUS", "CHANNEL(endpoint)"),
         *("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_TRIES"),
         *("HL_WISH", "HL_REASON", "EXTEN:3"),
+        # The caller's number, where it is cleaned.
+        *("FILTER(0-9A-Za-z*#+,${CALLERID(num)", "CALLERID(num-pres):0:7"),
     }
     # The one place where what was dialled is used: by an agent, and a digit by its pattern.
     assert re.findall(r"^exten = (\S+),1.*\n.*EXTEN:3", dialplan, re.MULTILINE) == ["_*12X"]

@@ -15,6 +15,7 @@ from ivr.hours import (
     Opening,
     is_open,
     is_provisional,
+    missing_years,
     next_opening,
     read_calendar,
     read_shipped,
@@ -115,6 +116,16 @@ def test_a_year_without_a_calendar_has_plain_weekdays_and_says_so() -> None:
     assert next_opening(OFFICE, at("2026-12-31T18:00"), CALENDAR) == Opening(
         at("2027-01-01T08:00"), provisional=True
     )
+
+
+def test_a_missing_year_is_told_sixty_days_ahead() -> None:
+    def missing(moment: str, *hours: dict[str, str]) -> list[int]:
+        return missing_years(hours or [WEEK, OFFICE], at(moment), CALENDAR)
+
+    assert missing("2026-11-01T00:00") == []
+    assert missing("2026-11-02T00:00") == [2027]
+    assert missing("2027-05-01T00:00") == [2027]
+    assert missing("2026-11-02T00:00", WEEK) == []
 
 
 def test_an_imported_year_replaces_the_one_that_came_with_the_program() -> None:

@@ -22,7 +22,7 @@ from acd.events import (
     OfferRinging,
     TalkEnded,
 )
-from telephony.calls import Calls, Message, Snapshot, Waiting, microseconds
+from telephony.calls import Calls, Message, Snapshot, Waiting, microseconds, pressed
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "ami"
 NUMBERS = ("12345", "8890")
@@ -224,6 +224,60 @@ def test_183_is_ringing_too() -> None:
         if isinstance(fact, OfferRinging | OfferAnswered)
     ]
     assert answer.at - ring.at > 300_000
+
+
+@pytest.mark.parametrize(
+    ("shape", "told_by"),
+    [("answered_caller_hangs_up", "Newstate"), ("gives_up_waiting", "HangupRequest")],
+)
+def test_the_number_is_the_one_that_the_dialplan_has_left(shape: str, told_by: str) -> None:
+    """Asterisk's first event has the number of a caller who withholds it; later ones have none."""
+    messages = recorded(shape)
+    citizen = [m for m in messages if m.get("Channel", "").startswith("PJSIP/trunk")]
+    assert citizen[0]["Event"] == "Newchannel"
+    if told_by != "Newstate":
+        messages = [m for m in messages if m not in citizen or m["Event"] != "Newstate"]
+    cleaned = [
+        m if m is citizen[0] or m not in citizen else {**m, "CallerIDNum": ""} for m in messages
+    ]
+    arrived = [fact for fact in folded(cleaned) if isinstance(fact, CallArrived)]
+    assert [fact.caller for fact in arrived] == [""]
+    assert arrived[0].at == microseconds(citizen[0]["Timestamp"])
+
+
+def test_an_arrival_is_told_even_when_the_call_was_never_answered() -> None:
+    (arrival,) = [m for m in recorded("gives_up_waiting") if m["Event"] == "Newchannel"]
+    calls = Calls(NUMBERS)
+    assert calls.fold(arrival) == []
+    assert told(calls.snapshot([], [], 1).facts) == ["CallArrived #1 12345", "CallEnded #1 system"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, ("hotline-1.1", "5")),
+        ({"Digit": "#"}, ("hotline-1.1", "#")),
+        ({"Direction": "Sent"}, None),
+        ({"Channel": "PJSIP/1001-00000001"}, None),
+        ({"Event": "DTMFBegin"}, None),
+        ({"Digit": ""}, None),
+        ({"Digit": "55"}, None),
+        ({"Uniqueid": ""}, None),
+        ({"Timestamp": ""}, None),
+    ],
+)
+def test_keys_of_citizens(changed: dict[str, str], expected: tuple[str, str] | None) -> None:
+    message = {
+        "Event": "DTMFEnd",
+        "Privilege": "dtmf,all",
+        "Timestamp": "1795296437.939895",
+        "Channel": "PJSIP/trunk-00000001",
+        "Uniqueid": "hotline-1.1",
+        "Digit": "5",
+        "Direction": "Received",
+    }
+    assert pressed({**message, **changed}) == expected
+    assert Calls(NUMBERS).fold({**message, **changed}) == []
 
 
 def test_a_caller_who_hangs_up_is_gone_at_once() -> None:

@@ -143,6 +143,15 @@ def test_an_estimated_ring_says_so() -> None:
     assert ring.estimated
 
 
+def test_a_withheld_number_is_not_taken_from_the_line_before_the_answer() -> None:
+    told = [
+        replace(event, number="") if event.kind != "CHAN_START" else event
+        for event in events("gives_up_waiting")
+    ]
+    (arrived,) = [fact for fact in missing(told) if isinstance(fact, CallArrived)]
+    assert arrived.caller == ""
+
+
 def test_other_numbers_are_not_the_hotlines() -> None:
     assert complete(events("answered_caller_hangs_up"), [], numbers=("999",)) == []
 
