@@ -4,13 +4,12 @@ A task is *due* from its earliest time on, unless the next attempt is not due ye
 answer crossed with our cancel comes first, then the one whose deadline is nearest.
 """
 
-from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from sortedcontainers import SortedList
 
-from acd.events import CallbackAdded, CallbackEnded
+from acd.events import CallbackAdded
 from acd.model import SECOND, CallId
 
 
@@ -80,20 +79,6 @@ class Task:
     def urgent(self, now: int, before: float) -> bool:
         """Whether the deadline is so near (`before`, seconds) that the reserve may be used."""
         return now >= self.latest - round(before * SECOND)
-
-
-def lost_attempts(tasks: Iterable[Task], alive: Container[CallId], now: int) -> list[CallbackEnded]:
-    """The ends that nobody has told: of attempts that Asterisk does not have any more (`alive`: those it has).
-
-    A citizen who had picked up was reached; any other task is due again, and it was no attempt.
-    """
-    return [
-        CallbackEnded(
-            now, task.id, task.attempt, task.agent, "" if task.state is State.TALKING else "lost"
-        )
-        for task in tasks
-        if task.attempt and task.attempt not in alive
-    ]
 
 
 class Book:

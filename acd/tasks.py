@@ -1,6 +1,6 @@
 """The book of callbacks (回访, 漏接回拨): what the database knows of the floor's tasks. The floor decides; this keeps.
 
-A task is entered once (`TaskBook.want`, `create`, `enter`) and the database gives its number. From then on every fact
+A task is entered once (`TaskBook.create`, `enter`) and the database gives its number. From then on every fact
 that the floor records about it is applied to a copy in memory (`note`, `apply`), and the copy is written as a whole a
 moment later. So what waits while the database is away is one row a task, however many facts there were, and writing a
 row twice changes nothing. Wishes that could not be entered yet lie in a file of JSON lines, and outlive a crash.
@@ -68,8 +68,8 @@ class _Wish:
 class TaskBook:
     """Writes the book; the controller has the only one. `start` in a running loop, `close` at the end.
 
-    `post` gets the fact of each task that was wanted with `want`: the desk's `post`. `run_dir` is where wishes lie
-    while the database is away.
+    `run_dir` is where wishes lie while the database is away. `post`, the desk's, gets the facts of those that an
+    earlier controller left there.
     """
 
     def __init__(self, engine: AsyncEngine, run_dir: Path, post: Callable[[Fact], None]) -> None:
@@ -92,10 +92,6 @@ class TaskBook:
         for wanted, at in _read_wishes(self._file):
             self._wish(wanted, at, kept=True).add_done_callback(self._post_it)
         self._task = spawn(self._write_for_ever(), "book of callbacks")
-
-    def want(self, wanted: CreateCallback) -> None:
-        """Enter what the floor wants, and post the fact. Returns at once; tries until the database takes it."""
-        self._wish(_of(wanted), clock.now()).add_done_callback(self._post_it)
 
     async def create(self, wanted: CreateCallback) -> CallbackAdded | None:
         """Enter what the floor wants, and give the fact for the desk. Waits as long as the database is away.

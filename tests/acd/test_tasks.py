@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd import tasks
-from acd.callback import State, lost_attempts
+from acd.callback import State
 from acd.commands import Command, CreateCallback, PlaceCallback, Record
 from acd.desk import Desk
 from acd.diary import Diary
@@ -54,6 +53,7 @@ from acd.rules import DEFAULT, Queue, Rules
 from acd.tasks import TaskBook, find, find_all, history
 from hotline import clock, db
 from hotline.bus import Refused
+from hotline.tasks import spawn
 from tests.acd.world import World
 from tests.postgres import PostgresServer
 
@@ -105,7 +105,12 @@ class Centre:
         self.book.note(fact)
 
     def create(self, wanted: CreateCallback) -> None:
-        self.book.want(wanted)
+        spawn(self._enter(wanted), "wish")
+
+    async def _enter(self, wanted: CreateCallback) -> None:
+        added = await self.book.create(wanted)
+        if added is not None:
+            self.post(added)
 
     def place(self, wanted: PlaceCallback) -> None:
         self.placed.append(wanted)
@@ -360,7 +365,7 @@ async def test_a_busy_citizen_and_then_nobody(centre: Centre, engine: AsyncEngin
 
 
 async def test_a_lost_caller_becomes_a_task(centre: Centre, engine: AsyncEngine) -> None:
-    centre.book.want(lost())
+    centre.create(lost())
     await until(lambda: centre.desk.floor.tasks)
     found = await entry_of(engine, 1)
     assert (found.origin, found.reason, found.number) == ("hotline-1.1", "lost", CITIZEN)
@@ -492,10 +497,8 @@ async def test_an_attempt_that_asterisk_still_has_goes_on(
     assert [task.state for task in floor.tasks.values()] == [State.DIALLING, State.TALKING]
     assert [seat.call for seat in floor.seats.values()] == ["hotline-c1.1", "hotline-c2.1"]
     assert again.placed == []
-    ends = lost_attempts(floor.tasks.values(), {"hotline-c1.1"}, clock.now())
-    assert ends == [replace(ends[0], callback=2, call="hotline-c2.1", agent="1002", failure="")]
-    again.post(*ends)
-    again.post(*lost_attempts(floor.tasks.values(), set(), clock.now()))
+    again.post(CallbackEnded(clock.now(), 2, "hotline-c2.1", "1002"))
+    again.post(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "lost"))
     assert WrapUpStarted in {type(fact) for fact in again.recorded}
     assert [(one.call, one.agent) for one in again.placed] == [("hotline-c1.2", "1001")]
     assert await again.book.flush()
@@ -554,9 +557,9 @@ async def test_nothing_is_lost_while_the_database_is_away(
     away = Away(engine)
     centre.post(CallbackAnswered(clock.now(), 1, "hotline-c1.1", "1001"))
     centre.post(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001"))
-    centre.book.want(lost("hotline-1.5", "+8613800000005"))
+    centre.create(lost("hotline-1.5", "+8613800000005"))
+    await until(lambda: centre.book.waiting == 2)
     assert not await centre.book.flush()
-    assert centre.book.waiting == 2
     with pytest.raises(Refused, match="the database is away: nothing was entered"):
         await tasks.add(centre.book, centre.desk, by_hand("13800000009"))
     [line] = (tmp_path / "callbacks.jsonl").read_text().splitlines()
@@ -574,7 +577,8 @@ async def test_nothing_is_lost_while_the_database_is_away(
 async def test_a_wish_outlives_a_crash(centre: Centre, engine: AsyncEngine, tmp_path: Path) -> None:
     away = Away(engine)
     for n in (5, 6):
-        centre.book.want(lost(f"hotline-1.{n}", f"+861380000000{n}"))
+        centre.create(lost(f"hotline-1.{n}", f"+861380000000{n}"))
+    await until(lambda: centre.book.waiting == 2)
     assert not await centre.book.flush()
     await centre.close()
     with (tmp_path / "callbacks.jsonl").open("a") as file:
@@ -595,8 +599,9 @@ async def test_what_waits_is_bounded(
     monkeypatch.setattr(tasks, "MOST_WISHES", 3)
     away = Away(engine)
     for n in range(5):
-        centre.book.want(lost(f"hotline-1.{n}", f"+861380000000{n}"))
-    assert centre.book.waiting == 3
+        centre.create(lost(f"hotline-1.{n}", f"+861380000000{n}"))
+    await until(lambda: centre.book.waiting == 3)
+    assert not await centre.book.flush()
     away.on = False
     await until(lambda: len(centre.desk.floor.tasks) == 3)
 
@@ -613,7 +618,7 @@ async def test_a_server_that_crashes(
     await tasks.add(centre.book, centre.desk, by_hand())
     postgres_server.stop()
     try:
-        centre.book.want(lost("hotline-1.5", "+8613800000005"))
+        centre.create(lost("hotline-1.5", "+8613800000005"))
         centre.post(CallbackCancelled(clock.now(), 1, "by hand"))
         assert not await centre.book.flush()
     finally:
