@@ -478,9 +478,9 @@ class Floor:
         )
 
     def _call_released(self, fact: CallReleased, now: int) -> None:
-        """The session itself ends the call: closed hours, a blocked number."""
+        """The session itself ends the call: closed hours, a blocked number, nobody at the outside number."""
         caller = self.callers.get(fact.call)
-        if caller is None or caller.stage is not Stage.GREETING:
+        if caller is None or caller.stage not in (Stage.GREETING, Stage.OUTSIDE):
             return
         caller.stage, caller.since = Stage.RELEASED, fact.at
         caller.unwanted = fact.reason is Release.BLOCKED

@@ -177,7 +177,8 @@ class CallSession:
 
     def press(self, key: str) -> None:
         """The caller pressed a key: the one of his queue means that he wants to be called back, others nothing."""
-        if self._waiting and self._order is None and key == self._reception.callback_key:
+        wanted = self._reception.callback_key
+        if self._waiting and self._order is None and wanted and key == wanted:
             self._order = _CallBack()
             self._line.interrupt()
 
@@ -335,7 +336,8 @@ class CallSession:
         """Talk to an agent who has stayed on his line. Returns as `_dial` does; facts come from AMI alone."""
         # For a dialplan that outlives this program: a talk took place.
         await self._line.ask("SET VARIABLE", "DIALSTATUS", "ANSWER")
-        # x: the agent's line ends with the talk.
+        # Bridge, unlike Dial, would let the music go on. x: the agent's line ends with the talk.
+        await self._line.ask("SET MUSIC OFF")
         await self._line.ask("EXEC Bridge", f"{line},x", limit=None)
         result = await self._line.ask("GET VARIABLE", "BRIDGERESULT")
         if result.data == "SUCCESS":

@@ -16,6 +16,7 @@ from acd.events import (
     CallQueued,
     CallReleased,
     CallReturned,
+    CallSentOutside,
     Fact,
     OfferAnswered,
     OfferEnded,
@@ -62,9 +63,10 @@ class CallRecord:
     """What is known of one call. Times in microseconds UTC, None when it did not happen or is not known.
 
     `outcome` is None while the call has not ended: *pending*. `answered` is the first answer that led to a talk
-    longer than 0 s, `agents` are those who answered, in order, `talk` is in microseconds, `ring` is the ring index
-    of that first answer (M4). `returned`: the controller was lost while the call waited. `overflowed`: the fallback
-    queue in Asterisk took it. `estimated`: `ring` rests on the time of our INVITE.
+    longer than 0 s, or that of the outside number to which the queue overflowed; `agents` are those who answered, in
+    order, `talk` is in microseconds, `ring` is the ring index of that first answer (M4). `returned`: the controller was
+    lost while the call waited. `overflowed`: the fallback queue in Asterisk took it. `estimated`: `ring` rests on the
+    time of our INVITE.
     """
 
     id: CallId
@@ -153,6 +155,7 @@ def record_of(facts: Iterable[Fact]) -> CallRecord | None:
         return None
     queued: int | None = None
     overflowed: int | None = None
+    outside: int | None = None
     released: Release | None = None
     end: CallEnded | None = None
     returned = False
@@ -181,6 +184,8 @@ def record_of(facts: Iterable[Fact]) -> CallRecord | None:
         elif isinstance(fact, CallOverflowed):
             overflowed = fact.at if overflowed is None else overflowed
             offers.dial_is_over(fact.at)
+        elif isinstance(fact, CallSentOutside) and fact.answered:
+            outside = fact.at if outside is None else outside
     if queued is None:
         queued = overflowed
     ended = end.at if end is not None else None
@@ -193,6 +198,8 @@ def record_of(facts: Iterable[Fact]) -> CallRecord | None:
     if end is not None:
         if first is not None:
             outcome = Outcome.HUMAN
+        elif outside is not None:
+            outcome = Outcome.HUMAN_OVERFLOW
         elif released is not None:
             outcome = _RELEASED[released]
         elif end.hung_up_by is not Party.CALLER:
@@ -209,7 +216,7 @@ def record_of(facts: Iterable[Fact]) -> CallRecord | None:
         caller=arrival.caller,
         arrived=arrival.at,
         queued=queued,
-        answered=first.answered if first is not None else None,
+        answered=first.answered if first is not None else outside,
         ended=ended,
         outcome=outcome,
         hung_up_by=end.hung_up_by if end is not None else None,
@@ -357,6 +364,7 @@ _ORDER: dict[type, tuple[int, Callable[[Any], Any]]] = {
             OfferEnded: ("agent", "reason"),
             TalkEnded: ("agent", "hung_up_by"),
             CallReleased: ("reason",),
+            CallSentOutside: ("number", "answered"),
             CallEnded: ("hung_up_by", "cause"),
         }.items()
     )

@@ -128,9 +128,12 @@ class _Own:
 
 @dataclass(slots=True)
 class _Leg:
+    """`kept`: the agent's line comes from a callback, so that it does not end by itself with the caller's."""
+
     channel: str
     agent: str
     call: CallId
+    kept: bool = False
     rang: bool = False
     answered: bool = False
     ended_by: Party | None = None
@@ -174,6 +177,7 @@ class _Call:
     ended_by: Party = Party.SYSTEM
     cause: int = 0
     stale_cause: int = 0
+    removed: bool = False
     legs: dict[str, _Leg] = field(default_factory=dict)
 
 
@@ -288,7 +292,7 @@ class Calls:
         if one is None or one.kept:
             return
         one.kept = True
-        leg = self._legs[attempt] = _Leg(one.channel, one.agent, call)
+        leg = self._legs[attempt] = _Leg(one.channel, one.agent, call, kept=True)
         state = self._calls.setdefault(call, _Call())
         state.legs[attempt] = leg
         if state.caller_gone:
@@ -505,6 +509,8 @@ class Calls:
                 call.stale_cause = 0
         if call is not None and call.caller_gone and not call.legs:
             self._end_call(leg.call, call, at, facts)
+            if call.removed:
+                del self._calls[leg.call]
 
     def _end_call(self, uniqueid: CallId, call: _Call, at: int, facts: list[Fact]) -> None:
         if call.ended:
@@ -518,6 +524,12 @@ class Calls:
         )
 
     def _remove_call(self, uniqueid: CallId, call: _Call, at: int, facts: list[Fact]) -> None:
+        if any(leg.kept and not leg.answered for leg in call.legs.values()):
+            # That agent is free when his line is: `outbound` hangs it up now.
+            call.caller_gone = call.removed = True
+            for leg in call.legs.values():
+                leg.ended_by = leg.ended_by or Party.CALLER
+            return
         for leg_id, leg in list(call.legs.items()):
             leg.ended_by = leg.ended_by or (Party.CALLER if call.caller_gone else Party.SYSTEM)
             self._end_leg(leg_id, leg, at, _NORMAL, facts)
@@ -558,6 +570,10 @@ class Calls:
         del self._outs[uniqueid]
         attempt = self._attempts.get(out.call)
         if attempt is None:
+            if (call := self._calls.get(out.call)) is not None and out.answered:
+                call.ended_by = Party.AGENT if out.hung_up else Party.SYSTEM
+            elif call is not None:
+                call.stale_cause = cause
             return
         attempt.citizen.pop(uniqueid, None)
         if not out.answered:
@@ -688,6 +704,8 @@ class Calls:
             return None
         if application != "Queue" and (not queued_at or call.legs):
             return None
+        if any(out.call == uniqueid for out in self._outs.values()):
+            return None
         return Waiting(uniqueid, variables.get("HL_QUEUE", ""), queued_at, application)
 
     def _found_contacts(self, contacts: Iterable[Message], now: int, facts: list[Fact]) -> None:
@@ -771,7 +789,7 @@ def _reason(leg: _Leg, cause: int) -> OfferReason:
     if cause == _ELSEWHERE:
         return OfferReason.WITHDRAWN
     if leg.ended_by is Party.AGENT:
-        if cause in (_BUSY, _REJECTED):
+        if cause in (_BUSY, _REJECTED) or leg.kept:
             return OfferReason.REFUSED
         if cause == _NO_ANSWER:
             # 480: "do not disturb" when it comes at once, the phone's own time-out after ringing.

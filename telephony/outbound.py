@@ -11,8 +11,8 @@ call would answer the new one with 486. With `stay_on_line` an agent who has pic
 redirected, which ends the dialling, he hears a tone, and the citizen's session fetches him.
 
 **An answered callback is never cut.** Whether it is answered is looked at once more just before the action is sent.
-Between that look and Asterisk's own lies the way of one action. When the citizen answers in just that moment, both facts
-are told, the floor counts a race, and he is called back first. A 200 that crosses our CANCEL on its way from the
+Between that look and Asterisk's own lies the way of one action. When the citizen answers in just that moment, both
+facts are told, the floor counts a race, and he is called back first. A 200 that crosses our CANCEL on its way from the
 operator is answered with ACK and BYE by Asterisk itself; it tells nobody, so that such a race cannot be counted.
 """
 
@@ -310,14 +310,16 @@ class Outbound:
             redirect = {"Context": "inbound-first", "Exten": "s", "Priority": "1"}
             await self._link.act({"Action": "Redirect", "Channel": channel, **redirect})
             deadline = asyncio.get_running_loop().time() + KEPT_WITHIN
-            while self._calls.leg_channel(call, agent, answered=False) == channel:
-                if kept.ready and not kept.fetched:
-                    kept.fetched = True
-                    ring()
+            while self._calls.leg_channel(call, agent, answered=True) != channel:
                 late = asyncio.get_running_loop().time() > deadline
                 if late or self._calls.caller_gone(call):
                     await self._end(channel)
                     return
+                if not self._calls.leg_channel(call, agent, answered=False):
+                    return  # he has hung up
+                if kept.ready and not kept.fetched:
+                    kept.fetched = True
+                    ring()
                 await asyncio.sleep(_LOOK_EVERY)
         except LinkError as error:
             # What became of his line is told as the end of the offer, now or when the link is back.
