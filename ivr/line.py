@@ -18,6 +18,8 @@ REPLY_LIMIT = 10.0
 """Seconds within which Asterisk answers a command that does not play or dial."""
 PLAY_LIMIT = 60.0
 """Seconds that one prompt can last; the longest has 20."""
+SETTLED = 0.02
+"""Seconds after which Asterisk has read a command, on a busy machine too."""
 
 
 class GoneError(Exception):
@@ -38,6 +40,7 @@ class Line(asyncio.Protocol):
         self._waiter: asyncio.Future[Event | None] | None = None
         self._interruptible = False
         self._gone = ""
+        self._sent_at = 0.0
         self._environment: Environment | None = None
 
     # --- what a session calls
@@ -73,9 +76,19 @@ class Line(asyncio.Protocol):
             await self._wait(seconds, interruptible=True, late_is_fine=True)
 
     def interrupt(self) -> None:
-        """End a `play` or an `idle` that is going on; nothing else is touched."""
-        if self._interruptible and self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        """End a `play` or an `idle` that is going on; nothing else is touched.
+
+        A sound that has begun this moment is ended a moment later: Asterisk must have read the one command when the
+        next comes, or it would never read that (`ivr.agi`).
+        """
+        if not self._interruptible or self._waiter is None:
+            return
+        loop = asyncio.get_running_loop()
+        early = self._sent_at + SETTLED - loop.time() if self._agi.pending else 0
+        if early > 0:
+            loop.call_later(early, self._cut_short, self._waiter)
+        else:
+            self._cut_short(self._waiter)
 
     def close(self, why: str) -> None:
         """Close the connection, telling a session that still waits `why`. Asterisk goes on with its dialplan."""
@@ -137,6 +150,12 @@ class Line(asyncio.Protocol):
         if self._gone or self._transport is None:
             raise GoneError(self._gone or "closed")
         self._transport.write(self._agi.send(verb, *arguments))
+        self._sent_at = asyncio.get_running_loop().time()
+
+    @staticmethod
+    def _cut_short(waiter: "asyncio.Future[Event | None]") -> None:
+        if not waiter.done():
+            waiter.set_result(None)
 
     async def _wait(
         self, limit: float | None, *, interruptible: bool = False, late_is_fine: bool = False

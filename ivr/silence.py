@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 TIMES = 3
 """How often the phrase is said (003 六(五)1: 重复三遍)."""
-PAUSE = 4.0
+PAUSE = 3.0
 """Seconds that he has for an answer each time."""
 
 _WORD = 150  # milliseconds of sound that are a word, and no click

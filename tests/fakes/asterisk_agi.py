@@ -76,10 +76,12 @@ class FakeCall:
         call: str = "hotline-1763731200.17",
         caller: str = "13812345678",
         script: str = "call",
+        callingpres: str = "0",
     ) -> Self:
         """Connect and send the environment, with the arguments that the dialplan would give."""
         fake = cls(*await connect(port))
         values = {"network": "yes", "network_script": script, "uniqueid": call, "callerid": caller}
+        values["callingpres"] = callingpres
         values |= {
             f"arg_{n}": value for n, value in enumerate(arguments or ("12345", "", "", ""), 1)
         }

@@ -22,6 +22,12 @@ SEED = (ROOT / "tests" / "fixtures" / "seed-003-phrases.txt").read_text(encoding
 
 BOOK = phrases.load(PROMPTS / "phrases.toml")
 SAID = {name: words for phrase in BOOK.values() for name, words in phrase.recordings().items()}
+RENDERED = {
+    f"{language}/{name}": words
+    for language in phrases.LANGUAGES
+    for phrase in BOOK.values()
+    for name, words in phrase.recordings(language).items()
+}
 MANIFEST: dict[str, dict[str, Any]] = json.loads(
     (PROMPTS / "manifest.json").read_text(encoding="utf-8")
 )
@@ -232,6 +238,7 @@ def test_an_agent_is_announced_by_number() -> None:
         ("[phrase.a]\ntext = 'x{'\nsource = 'ours'", "not part of a {slot}"),
         ("[phrase.a]\ntext = '{b}'\nsource = 'ours'\nslots = {b = 1}", "write each slot as"),
         ("[phrase.a]\ntext = 'x'\nsource = 'ours'\nsay = '{b}'", "say must have the same"),
+        ("[phrase.a]\ntext = 'x'\nsource = 'ours'\nen = '{b}'", "en must have the same"),
         ("[phrase.a]\ntext = 'x'\nsource = 'ours'\ncounted = 9", "counted needs exactly one slot"),
     ],
 )
@@ -261,18 +268,22 @@ def test_missing_forbidden_words_are_refused(tmp_path: Path) -> None:
 
 
 def test_every_spoken_phrase_was_rendered_and_nothing_else() -> None:
-    assert list(MANIFEST) == list(SAID)
-    assert {file.stem for file in (PROMPTS / "zh").iterdir()} == SAID.keys()
+    assert list(MANIFEST) == list(RENDERED)
+    for name, entry in MANIFEST.items():
+        assert entry["file"] == f"{name}.alaw"
+    for language in phrases.LANGUAGES:
+        files = {f"{language}/{file.stem}" for file in (PROMPTS / language).iterdir()}
+        assert files == {name for name in RENDERED if name.startswith(f"{language}/")}
 
 
 def test_every_sound_says_its_phrase_as_it_is_now() -> None:
     outdated = [
         name
-        for name, words in SAID.items()
+        for name, words in RENDERED.items()
         if MANIFEST[name]["text_sha256"] != hashlib.sha256(words.encode()).hexdigest()
     ]
     assert not outdated, "run asterisk-conf/render-prompts"
-    assert all(MANIFEST[name]["text"] == words for name, words in SAID.items())
+    assert all(MANIFEST[name]["text"] == words for name, words in RENDERED.items())
 
 
 def test_every_sound_file_is_the_one_that_was_rendered() -> None:
@@ -304,9 +315,38 @@ def test_sentences_are_said_at_a_human_pace() -> None:
             assert 2.5 <= syllables / entry["seconds"] <= 6.5, name
 
 
-def test_sounds_of_one_voice_fit_in_the_repository() -> None:
-    assert len({entry["voice"] for entry in MANIFEST.values()}) == 1
-    assert sum(entry["seconds"] for entry in MANIFEST.values()) * 8000 < 6_000_000
+def test_english_is_said_at_a_human_pace() -> None:
+    for name, entry in MANIFEST.items():
+        words = len(entry["text"].split())
+        if name.startswith("en/") and words >= 6:
+            assert 1.5 <= words / entry["seconds"] <= 4.5, name
+
+
+def test_sounds_of_one_voice_a_language_fit_in_the_repository() -> None:
+    for language in phrases.LANGUAGES:
+        of = [entry for name, entry in MANIFEST.items() if name.startswith(f"{language}/")]
+        assert len({entry["voice"] for entry in of}) == 1
+    assert sum(entry["seconds"] for entry in MANIFEST.values()) * 8000 < 9_000_000
+
+
+# ---- English ----
+
+
+def test_english_has_the_same_slots_and_numbers_as_words() -> None:
+    assert (
+        BOOK["greeting_8890"]
+        .recordings("en")["greeting_8890"]
+        .startswith("Hello, this is the eight eight nine zero government")
+    )
+    assert BOOK["queue_ahead"].recordings("en")["queue_ahead_21"] == "Callers ahead of you: 21."
+    assert BOOK["agent_ready"].recordings("en") == {}
+    assert Phrase(key="k", text="t", source="ours", en="x").recordings("en") == {}
+
+
+def test_a_sound_in_another_language() -> None:
+    assert phrases.in_language("hotline/trouble", "en") == "hotline-en/trouble"
+    assert phrases.in_language("hotline/trouble", "zh") == "hotline/trouble"
+    assert phrases.in_language("hotline/trouble", "mn") == "hotline/trouble"
 
 
 def test_the_music_is_long_enough_soft_and_loops_without_a_click() -> None:

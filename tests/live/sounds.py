@@ -10,9 +10,9 @@ from hotline.phones import RATE, Sound
 _ASTERISK_CONF = Path(__file__).parents[2] / "asterisk-conf"
 
 
-def prompt(key: str) -> Sound:
+def prompt(key: str, language: str = "zh") -> Sound:
     """A spoken phrase, such as `greeting_12345`."""
-    return _alaw((_ASTERISK_CONF / "prompts" / "zh" / f"{key}.alaw").read_bytes())
+    return _alaw((_ASTERISK_CONF / "prompts" / language / f"{key}.alaw").read_bytes())
 
 
 def music() -> list[Sound]:

@@ -1,0 +1,85 @@
+"""How a caller is received, by the rules of the moment."""
+
+from datetime import datetime
+
+import pytest
+
+from acd.model import SECOND, Release
+from acd.rules import Flag, Number, Queue, Rules
+from ivr.hours import CHINA, SHIPPED, read_calendar, read_shipped
+from ivr.reception import Reception, receive
+
+CALENDAR = read_calendar(read_shipped(SHIPPED.read_text()))
+HOURS = {"office": {"workdays": "08:00-18:00"}}
+RULES = Rules(
+    queues={
+        "default": Queue(),
+        "day": Queue("day", hours="office", callback_key="5"),
+        "odd": Queue("odd", hours="gone", detect_silence=True),
+    },
+    numbers={
+        "12345": Number("12345"),
+        "8890": Number("8890", "day", "en"),
+        "110": Number("110", "odd"),
+    },
+    flags={"+8613800000001": Flag("+8613800000001", 5)},
+)
+
+
+def received(
+    number: str, when: str, caller: str = "+8613800000000", *, calls_back: bool = True
+) -> Reception:
+    at = round(datetime.fromisoformat(when).replace(tzinfo=CHINA).timestamp() * SECOND)
+    return receive(
+        RULES,
+        HOURS,
+        CALENDAR,
+        number,
+        caller,
+        at,
+        blocked=lambda caller: caller == "+8613800000009",
+        calls_back=calls_back,
+    )
+
+
+def test_a_number_leads_to_its_queue_in_its_language() -> None:
+    assert received("12345", "2026-02-16T03:00") == Reception()
+    assert received("8890", "2026-02-13T10:00") == Reception("day", "en", None, "5")
+    assert received("999", "2026-02-13T10:00") == Reception()
+
+
+@pytest.mark.parametrize(
+    ("when", "refusal"),
+    [
+        ("2026-02-13T10:00", None),
+        ("2026-02-14T10:00", None),  # a make-up Saturday
+        ("2026-02-16T10:00", Release.CLOSED_HOURS),  # the Spring Festival's Monday
+        ("2026-02-13T18:00", Release.CLOSED_HOURS),
+    ],
+)
+def test_outside_the_hours_nobody_is_queued(when: str, refusal: Release | None) -> None:
+    assert received("8890", when).refusal is refusal
+    assert received("12345", when).refusal is None
+
+
+def test_a_blocked_caller_is_refused_at_any_time_and_before_all_else() -> None:
+    assert received("12345", "2026-02-13T10:00", "+8613800000009").refusal is Release.BLOCKED
+    assert received("8890", "2026-02-13T20:00", "+8613800000009").refusal is Release.BLOCKED
+
+
+def test_one_who_withholds_his_number_is_never_taken_for_blocked() -> None:
+    found = receive(RULES, {}, CALENDAR, "12345", "", 0, blocked=lambda caller: True)
+    assert found.refusal is None
+
+
+def test_hours_that_do_not_exist_turn_nobody_away() -> None:
+    assert received("110", "2026-02-16T03:00") == Reception("odd", detect_silence=True)
+
+
+def test_without_a_way_out_no_callback_is_offered() -> None:
+    assert received("8890", "2026-02-13T10:00", calls_back=False).callback_key == ""
+
+
+def test_a_flagged_caller_is_received_like_everybody() -> None:
+    when = "2026-02-13T10:00"
+    assert received("8890", when, "+8613800000001") == received("8890", when)
