@@ -184,7 +184,9 @@ class Floor:
 
     def expect(self, calls: Iterable[CallId], until: int) -> None:
         """After a start: make no offer before these callers have come back to their places, or `until`."""
-        self._expected = {call for call in calls if call not in self.callers}
+        self._expected = {
+            call for call in calls if call not in self.callers or not self.callers[call].attached
+        }
         if self._expected:
             self._settle_until = until
             heapq.heappush(self._deadlines, (until, _SETTLE, ""))

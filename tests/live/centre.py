@@ -178,6 +178,7 @@ class Centre:
         if for_good and self._up is not None:
             self._up.send_signal(signal.SIGSTOP)
         pid = self.pid(" serve")
+        self.expected.append('"event":"program.died","program":"serve"')
         os.kill(pid, signal.SIGKILL)
         self.wait(lambda: not self._alive(pid), 5, "the controller to be dead")
 
