@@ -139,8 +139,8 @@ class Controller:
         if self._agi is not None:
             await self._agi.close()
         deadline = clock.now() + round(self.settings.stop_wait * SECOND)
-        while self.link.up and self.desk.floor.talking() and clock.now() < deadline:
-            await asyncio.sleep(0.1)  # noqa: ASYNC110 - three conditions, and half a minute at most
+        while self._talks_go_on() and clock.now() < deadline:  # noqa: ASYNC110 - half a minute at most
+            await asyncio.sleep(0.1)
         logger.info("controller.stopping", talking=self.desk.floor.talking())
         self.record(ControllerStopped(clock.now()))
         self.desk.close()
@@ -150,6 +150,9 @@ class Controller:
             task.cancel()
         await self.diary.close()
         await self.bus.close()
+
+    def _talks_go_on(self) -> bool:
+        return self.link.up and self.desk.floor.talking() > 0
 
     # --- facts in
 
