@@ -266,6 +266,9 @@ def test_event_filters_of_newer_and_older_versions(tmp_path: Path) -> None:
     ):
         manager = rendered(settings, an_asterisk(tmp_path, version))["manager.conf"]
         assert re.findall(pattern, manager, re.MULTILINE) == list(AMI_EVENTS)
+        disabled = option(manager, "disabledevents").split(",")
+        assert "VarSet" in disabled
+        assert not set(disabled) & set(AMI_EVENTS)
 
 
 def test_asterisk_can_load_the_listed_modules_and_no_others(
