@@ -71,12 +71,13 @@ async def serve(settings: Settings, ready: Callable[[], None]) -> None:
     await migrations.upgrade(engine)
     controller = Controller(settings, engine)
     try:
-        await controller.start()
+        await controller.start(stop)
         # What is there now stays: the garbage collector need not look through it again for every few hundred facts.
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
-        ready()
+        if not stop.is_set():
+            ready()
         await stop.wait()
     finally:
         await controller.stop()
@@ -114,8 +115,8 @@ class Controller:
         self._since = 0
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self) -> None:
-        """Begin. Returns when the state of Asterisk has been read and calls can be taken."""
+    async def start(self, stop: asyncio.Event) -> None:
+        """Begin. Returns when the state of Asterisk has been read and calls can be taken, or when `stop` is set."""
         self.diary.start()
         await self._remember()
         self.record(ControllerStarted(clock.now(), __version__))
@@ -135,8 +136,10 @@ class Controller:
             feature=self._wish,
             pace=pace,
         )
-        await self._up.wait()
-        logger.info("controller.ready", version=__version__)
+        while not (self._up.is_set() or stop.is_set()):  # noqa: ASYNC110 - two events, for a second or so
+            await asyncio.sleep(0.02)
+        if self._up.is_set():
+            logger.info("controller.ready", version=__version__)
 
     async def stop(self) -> None:
         """Make no more offers, hand waiting callers to the dialplan, wait for talks, write the last facts."""

@@ -18,6 +18,7 @@ def centre() -> Iterator[Centre]:
     """A centre of the test's own, for it will be damaged."""
     with Centre(ring_time=20, retry_pause=1, retries=30) as made:
         made.add_agent("1001", "1002", "1003")
+        made.shorten_greeting()
         yield made
         assert not made.complaints(), "\n".join(made.complaints())
 
@@ -136,6 +137,7 @@ async def test_kill_9_of_the_controller_with_talking_ringing_and_waiting_calls(
 async def test_without_a_controller_callers_reach_a_person_through_the_fallback_queue() -> None:
     with Centre(ring_time=4, retry_pause=0.5, retries=3) as centre:
         centre.add_agent("1001", "1002")
+        centre.shorten_greeting()
         async with Phones(centre.sip) as phones:
             agent = await centre.agent(phones, "1001", answer_after=0.3)
             busy = await phones.citizen("13900200001").dial(NUMBER)
@@ -169,6 +171,7 @@ async def test_without_a_controller_callers_reach_a_person_through_the_fallback_
 async def test_sigterm_in_a_talk_does_not_cut_it() -> None:
     with Centre(stop_wait=20) as centre:
         centre.add_agent("1001")
+        centre.shorten_greeting()
         async with Phones(centre.sip) as phones:
             agent = await centre.agent(phones, "1001", answer_after=0.2)
             leg = await phones.citizen("13900300001").dial(NUMBER)
