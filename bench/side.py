@@ -23,7 +23,7 @@ from agents import roster
 from agents.model import Intent
 from bench.figures import Calls, machine_ticks, process, sipp_calls
 from bench.phone import GREETING_SOUND
-from hotline import clock, db, migrations, programs, render, settings
+from hotline import clock, db, log, migrations, programs, render, settings
 from hotline.bus import Bus
 from hotline.programs import AsteriskBinary, ProgramError
 
@@ -98,6 +98,7 @@ class Centre:
         await self._stop()
 
     async def _start(self) -> None:
+        log.configure("info", self.settings.log_dir / "bench.log")
         render.render(self.settings, self.asterisk)
         self._write_comparison()
         self._shorten_greeting()
