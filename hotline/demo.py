@@ -110,7 +110,8 @@ async def demo(*, keep: bool, lang: str) -> int:
                 await stage.bus.close()
     except asyncio.CancelledError:
         console.print(say("stopped"))
-        return 0 if keep else 130
+        if troubles is None:
+            return 130
     finally:
         await engine.dispose()
     console.print(say("failed" if troubles else "passed").format(n=len(troubles)), style="bold")

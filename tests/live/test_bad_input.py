@@ -302,9 +302,8 @@ async def test_a_manager_interface_that_is_none(manners: str) -> None:
     async def pretend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal tries
         tries += 1
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        with contextlib.closing(writer), contextlib.suppress(OSError, asyncio.IncompleteReadError):
             if manners == "closes":
-                writer.close()
                 return
             if manners == "garbage":
                 writer.write(bytes(range(256)) * 100)
@@ -313,7 +312,6 @@ async def test_a_manager_interface_that_is_none(manners: str) -> None:
             elif manners == "truncated":
                 writer.write(b"Asterisk Call Manager/10.0.0\r\nRespon")
                 await writer.drain()
-                writer.close()
                 return
             elif manners == "refuses":
                 writer.write(b"Asterisk Call Manager/10.0.0\r\n")
@@ -342,4 +340,6 @@ async def test_a_manager_interface_that_is_none(manners: str) -> None:
         await asyncio.to_thread(serve.wait, 15)
     finally:
         server.close()
+        await server.wait_closed()
         centre.discard()
+        await asyncio.sleep(0.1)  # the last connections close
