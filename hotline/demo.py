@@ -93,6 +93,7 @@ async def demo(*, keep: bool, lang: str) -> int:
     settings = await _prepare(console, say)
     _stop_on_sigterm()
     engine = db.engine(settings.database)
+    troubles: list[str] | None = None
     try:
         async with (
             _centre(settings, console, say),
@@ -114,7 +115,8 @@ async def demo(*, keep: bool, lang: str) -> int:
             return 130
     finally:
         await engine.dispose()
-    console.print(say("failed" if troubles else "passed").format(n=len(troubles)), style="bold")
+    verdict = say("failed").format(n=len(troubles)) if troubles else say("passed")
+    console.print(verdict, style="bold")
     return 1 if troubles else 0
 
 
@@ -135,13 +137,10 @@ class Stage:
         """Whose voice this citizen hears, if any agent's."""
         return next((phone for phone in self.agents.values() if leg.hears(phone.tone, 0.3)), None)
 
-    def rings_for(self, visit: Visit) -> bool:
-        """Whether an agent's phone rings for this citizen now."""
-        return any(
-            leg.ended_at is None and leg.answered_at is None and leg.peer == visit.caller
-            for phone in self.agents.values()
-            for leg in phone.offers
-        )
+    def offered(self, visit: Visit) -> list[Leg]:
+        """Each time that an agent's phone rang for this citizen."""
+        phones = self.agents.values()
+        return [leg for phone in phones for leg in phone.offers if leg.peer == visit.caller]
 
     async def facts(self) -> list[Fact]:
         """The diary so far."""
@@ -382,7 +381,8 @@ async def _wait_for_agent(
             return None  # he gave up at a ringing phone
         if leg.ended_at is not None:
             raise TimeoutError(stage.say("hung up on"))
-        if time.monotonic() - answered > patience and not stage.rings_for(visit):
+        held = any(offer.ended_at is None for offer in stage.offered(visit))
+        if time.monotonic() - answered > patience and not held:
             left = Outcome.ABANDONED_QUEUE
             if visit.plan is Plan.LEAVE_IN_GREETING:
                 left = Outcome.ABANDONED_GREETING
@@ -530,6 +530,9 @@ async def _compare(stage: Stage, visit: Visit, rows: list[dict[str, Any]]) -> st
         visit.troubles.append(f"{len(rows)} calls in the list instead of one")
         return ""
     row = rows[0]
+    crossed = visit.outcome is Outcome.ABANDONED_QUEUE and stage.offered(visit)
+    if crossed and row["outcome"] == Outcome.ABANDONED_RINGING.value:
+        visit.outcome = Outcome.ABANDONED_RINGING  # his BYE met our INVITE to an agent
     if visit.outcome is not None and row["outcome"] != visit.outcome.value:
         visit.troubles.append(
             f"lived through {visit.outcome.value}, written down as {row['outcome']}"
