@@ -49,7 +49,10 @@ _SCENARIOS = Path(__file__).parent
 
 
 class Centre:
-    """Asterisk and Redis of one bench, and the controller whenever its side is measured."""
+    """Asterisk and Redis of one bench, and the controller whenever its side is measured.
+
+    Its folder is removed at the end, unless `BENCH_KEEP` is in the environment.
+    """
 
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="hotline-bench-"))
