@@ -100,9 +100,17 @@ class Desk:
             self._work([])
 
     def seed(self, facts: Iterable[Fact]) -> None:
-        """Tell the floor what the diary knows already: nothing is recorded, nothing commanded."""
+        """Tell the floor what the diary knows already: nothing is recorded, nothing commanded.
+
+        The sessions that spoke for these calls are gone, so nobody is offered to them before they come back.
+        """
+        now = self._clock()
+        calls = set()
         for fact in facts:
-            self.floor.handle(fact, self._clock())
+            self.floor.handle(fact, now, more=True)
+            calls.add(getattr(fact, "call", ""))
+        for call in calls:
+            self.floor.handle(CallDetached(now, call), now, more=True)
         self._set_timer()
 
     def take_up(self, tasks: Iterable[Task]) -> None:

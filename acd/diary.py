@@ -42,8 +42,9 @@ log = structlog.get_logger(__name__)
 
 BATCH = 500
 """Rows in one insert."""
-FLUSH_EVERY = 0.05
-"""Seconds that a fact waits at most before its batch leaves."""
+FLUSH_EVERY = 0.2
+"""Seconds that a fact waits at most before its batch leaves. A batch costs about 1.5 ms whatever its size: four times
+as many took a fifth of the controller's CPU at 40 calls a second. What a crash takes away, CEL gives back."""
 RETRY_EVERY = 1.0
 """Seconds between two attempts while the database is away."""
 ANSWER_WITHIN = 5.0

@@ -5,6 +5,7 @@ import asyncio
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +30,8 @@ def main() -> int:
     parser.add_argument("--only", choices=NAMES, nargs="+", default=NAMES, help="some measurements")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else Plan()
+    # As Ctrl-C: what was started is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     load = os.getloadavg()[0]
     began = time.monotonic()
     try:
@@ -44,6 +47,9 @@ def main() -> int:
     except (ProgramError, SettingsError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        return 130
     print(f"\n{machine()}")
     print(f"{plan.rounds} rounds of each side in turn; {_company(load, results)}\n")
     print(table(lines(results)))

@@ -32,7 +32,7 @@ class Plan:
 
     rounds: int = 3
     backlog_calls: int = 104
-    idle_calls: int = 40
+    idle_calls: int = 25
     load_calls: int = 800
     waiting_for: float = 20.0
 

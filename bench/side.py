@@ -23,7 +23,7 @@ from agents import roster
 from agents.model import Intent
 from bench.figures import Calls, machine_ticks, process, sipp_calls
 from bench.phone import GREETING_SOUND
-from hotline import clock, db, migrations, programs, render, settings
+from hotline import clock, db, log, migrations, programs, render, settings
 from hotline.bus import Bus
 from hotline.programs import AsteriskBinary, ProgramError
 
@@ -49,7 +49,10 @@ _SCENARIOS = Path(__file__).parent
 
 
 class Centre:
-    """Asterisk and Redis of one bench, and the controller whenever its side is measured."""
+    """Asterisk and Redis of one bench, and the controller whenever its side is measured.
+
+    Its folder is removed at the end, unless `BENCH_KEEP` is in the environment.
+    """
 
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="hotline-bench-"))
@@ -98,6 +101,7 @@ class Centre:
         await self._stop()
 
     async def _start(self) -> None:
+        log.configure("info", self.settings.log_dir / "bench.log")
         render.render(self.settings, self.asterisk)
         self._write_comparison()
         self._shorten_greeting()

@@ -1,6 +1,5 @@
 """What `hotline demo` shows: its words in Chinese and English, and the live tables, drawn from the diary's facts."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
@@ -24,7 +23,8 @@ from acd.events import (
     RecordingMissing,
     TalkEnded,
 )
-from acd.model import SECOND, CallId
+from acd.model import CallId
+from metrics.window import local
 
 Say: TypeAlias = Callable[[str], str]
 """Key of a phrase → the phrase in the chosen language; a key that is none is returned as it is."""
@@ -122,7 +122,7 @@ def _events(say: Say, facts: Sequence[Fact], citizens: Mapping[str, str]) -> lis
         if isinstance(fact, CallArrived):
             who[fact.call] = citizens.get(fact.caller, "?")
         if isinstance(fact, _TOLD):
-            at = time.strftime("%H:%M:%S", time.localtime(fact.at / SECOND))
+            at = f"{local(fact.at):%H:%M:%S}"
             citizen, agent = who.get(getattr(fact, "call", ""), "?"), getattr(fact, "agent", "")
             lines.append((at, say(type(fact).__name__).format(who=citizen, agent=agent)))
     return lines
@@ -146,7 +146,7 @@ _WORDS = {
     "home": ("演示中心的全部数据在 {home}（每次演示重新建立）", "all of this demo is in {home} (made anew each time)"),
     "port taken": ("端口已被占用，改用其他端口：{line}", "a port is in use, another one is taken: {line}"),
     "starting": ("正在启动 Asterisk、Redis、控制器、录音…", "starting Asterisk, Redis, controller, recorder…"),
-    "ready": ("呼叫中心已就绪，用时 {seconds:.1f} 秒", "the centre is ready after {seconds:.1f} s"),
+    "centre ready": ("呼叫中心已就绪，用时 {seconds:.1f} 秒", "the centre is ready after {seconds:.1f} s"),
     "stopping": ("正在停止呼叫中心…", "stopping the centre…"),
     "stopped": ("已停止", "stopped"),
     "wallboard": ("大屏：{url}（中心运行时可打开）", "wallboard: {url} (while the centre runs)"),
@@ -162,6 +162,7 @@ _WORDS = {
     "served": ("已服务", "served"),
     "left": ("中途放弃", "gave up"),
     "out": ("签出", "out"),
+    "ready": ("空闲", "ready"),
     "wrap-up": ("话后处理", "wrap-up"),
     "paused": ("小休", "paused"),
     "not-responding": ("未应答", "not responding"),
@@ -211,5 +212,5 @@ _WORDS = {
         "still running, with a call every 10 s; Ctrl-C ends it; wallboard: {url}",
     ),
     "passed": ("演示完成", "the demo is complete"),
-    "failed": ("演示发现 {n} 个问题", "the demo found {n} problems"),
+    "failed": ("演示发现 {n} 个问题", "problems found by the demo: {n}"),
 }  # fmt: skip

@@ -16,9 +16,11 @@ import contextlib
 import itertools
 import threading
 import time
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -282,7 +284,9 @@ class Leg:
 
     def heard_between(self, first: float, last: float) -> Sound:
         """What this side received between two moments of `time.monotonic()`, to about 50 ms."""
-        parts = [sound for at, sound in list(self._received) if first <= at <= last]
+        begin = bisect_left(self._received, first, key=itemgetter(0))
+        end = bisect_right(self._received, last, key=itemgetter(0))
+        parts = [sound for _, sound in self._received[begin:end]]
         return np.frombuffer(b"".join(parts), dtype=np.int16)
 
     def seconds_of(self, tone: int) -> float:

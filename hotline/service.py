@@ -11,6 +11,7 @@ the first offer is made: the diary says what was known, CEL what happened meanwh
 """
 
 import asyncio
+import gc
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -62,7 +63,7 @@ from telephony.switch import Switch
 
 logger = structlog.get_logger(__name__)
 
-_SHOW_EVERY = 0.25
+_SHOW_EVERY = 0.5
 _LONGEST_OPEN = 6 * 3600 * SECOND
 """How far back a start looks for calls that have no end in the diary."""
 _LONGEST_AWAY = 7 * 86_400 * SECOND
@@ -79,8 +80,13 @@ async def serve(settings: Settings, ready: Callable[[], None]) -> None:
     await migrations.upgrade(engine)
     controller = Controller(settings, engine)
     try:
-        await controller.start()
-        ready()
+        await controller.start(stop)
+        # What is there now stays: the garbage collector need not look through it again for every few hundred facts.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
+        if not stop.is_set():
+            ready()
         await stop.wait()
     finally:
         await controller.stop()
@@ -139,8 +145,8 @@ class Controller:
         self._since = 0
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self) -> None:
-        """Begin. Returns when the state of Asterisk has been read and calls can be taken."""
+    async def start(self, stop: asyncio.Event) -> None:
+        """Begin. Returns when the state of Asterisk has been read and calls can be taken, or when `stop` is set."""
         self.diary.start()
         self.callbacks.start()
         await self._remember()
@@ -163,8 +169,10 @@ class Controller:
             callbacks=self.outbound,
             receive=self._receive,
         )
-        await self._up.wait()
-        logger.info("controller.ready", version=__version__)
+        while not (self._up.is_set() or stop.is_set()):  # noqa: ASYNC110 - two events, for a second or so
+            await asyncio.sleep(0.02)
+        if self._up.is_set():
+            logger.info("controller.ready", version=__version__)
 
     async def stop(self) -> None:
         """Make no more offers, hand waiting callers to the dialplan, wait for talks, write the last facts."""
@@ -172,7 +180,7 @@ class Controller:
         if self._agi is not None:
             await self._agi.close()
         deadline = clock.now() + round(self.settings.stop_wait * SECOND)
-        while self.link.up and self.desk.floor.talking() and clock.now() < deadline:
+        while self._talks_go_on() and clock.now() < deadline:  # noqa: ASYNC110 - half a minute at most
             await asyncio.sleep(0.1)
         logger.info("controller.stopping", talking=self.desk.floor.talking())
         self.record(ControllerStopped(clock.now()))
@@ -184,6 +192,9 @@ class Controller:
         await self.callbacks.close()
         await self.diary.close()
         await self.bus.close()
+
+    def _talks_go_on(self) -> bool:
+        return self.link.up and self.desk.floor.talking() > 0
 
     # --- facts in
 

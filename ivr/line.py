@@ -42,6 +42,7 @@ class Line(asyncio.Protocol):
         self._gone = ""
         self._sent_at = 0.0
         self._environment: Environment | None = None
+        self._heard = False
 
     # --- what a session calls
 
@@ -122,6 +123,7 @@ class Line(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._gone:
             return
+        self._heard = True
         try:
             events = self._agi.receive(data)
         except ProtocolError as error:
@@ -195,6 +197,10 @@ class Line(asyncio.Protocol):
 
     def _leave(self, why: str) -> None:
         if not self._gone:
+            if why == "closed" and self._heard and self._environment is None:
+                log.info(
+                    "agi.truncated", peer=self.peer, hint="left before it said which call it is for"
+                )
             self._gone = why
             if self._waiter is not None and not self._waiter.done():
                 self._waiter.set_exception(GoneError(why))

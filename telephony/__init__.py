@@ -4,6 +4,7 @@
     calls   AMI messages → facts (pure): who arrived, which phone rings, who answered, who hung up first
     switch  the verbs: hang up, stop ringing, stop a prompt, fetch back, read what exists
     cel     Asterisk's own record → the facts that nobody heard while the controller or the link was away
+    oneshot one question and its answer, for the command line and cron (pyst2, no event loop)
 
 `link` gives every message to `Calls.fold`, and the facts go to the desk. After each (re)connection `switch.read_state`
 compares what Asterisk has with what `calls` knows; `cel.complete` adds, with exact times, what happened in between.

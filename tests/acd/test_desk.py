@@ -7,6 +7,7 @@ from acd.events import (
     CallArrived,
     CallEnded,
     CallQueued,
+    CallReturned,
     Fact,
     LinkRestored,
     OfferEnded,
@@ -106,4 +107,25 @@ async def test_facts_of_one_moment_are_known_before_anything_is_decided() -> Non
     offers = [fact.call for fact in book if isinstance(fact, OfferMade)]
     assert offers == [CALL, OTHER]
     assert waiting.told == ["ring 1001 15"]
+    desk.close()
+
+
+async def test_after_a_restart_callers_come_back_in_their_old_order() -> None:
+    # What the diary knows of two waiting callers. Their sessions died with the controller before this one, and the
+    # later of the two is the first to come back.
+    book = Book()
+    desk = Desk(Floor(Rules()), record=book.write, stop_ringing=lambda *_: None, clock=lambda: T)
+    for fact in (AgentAdded(T, "1001"), AgentReady(T, "1001")):
+        desk.seed([fact])
+    for place, call in enumerate((CALL, OTHER)):
+        desk.seed([CallArrived(T, call, "12345", ""), CallQueued(T + place, call, "default")])
+    desk.post(PhoneReachable(T, "1001"))
+    desk.floor.expect([CALL, OTHER], T + SECOND)
+    desk.post(LinkRestored(T))
+    sessions = {call: Session() for call in (CALL, OTHER)}
+    for place, call in ((1, OTHER), (0, CALL)):
+        desk.attach(call, sessions[call])
+        desk.post(CallReturned(T, call, "default", T + place))
+    assert sessions[CALL].told == ["ring 1001 15"]
+    assert sessions[OTHER].told == []
     desk.close()

@@ -50,6 +50,7 @@ def test_every_presence_and_every_event_has_words(lang: str) -> None:
     say = words(lang)
     for presence in Presence:
         assert say(presence.value) != presence.value or lang == "en", presence
+        assert "{" not in say(presence.value)
     for kind in demo_screen._TOLD:
         assert say(kind.__name__) != kind.__name__
 

@@ -300,6 +300,9 @@ def test_event_filters_of_newer_and_older_versions(tmp_path: Path) -> None:
     ):
         manager = rendered(settings, an_asterisk(tmp_path, version))["manager.conf"]
         assert re.findall(pattern, manager, re.MULTILINE) == list(AMI_EVENTS)
+        disabled = option(manager, "disabledevents").split(",")
+        assert "VarSet" in disabled
+        assert not set(disabled) & set(AMI_EVENTS)
 
 
 def test_only_the_keys_of_citizens_are_told(tmp_path: Path, asterisk: AsteriskBinary) -> None:
@@ -343,10 +346,16 @@ def test_sounds_are_links_and_not_copies(tmp_path: Path, asterisk: AsteriskBinar
     assert Path(option(files["musiconhold.conf"], "directory")) == TEMPLATES / "music"
 
 
-def test_nothing_that_a_caller_sends_is_in_the_dialplan(
+def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
     tmp_path: Path, asterisk: AsteriskBinary
 ) -> None:
     dialplan = rendered(Settings(home=tmp_path / "home"), asterisk)["extensions.conf"]
+    # First of all his number is cleaned, and then it is not looked at again.
+    cleaned = (
+        "[hotline-call]\nexten = s,1,Set(CALLERID(num)=${FILTER(0-9A-Za-z*#+,${CALLERID(num)})})\n"
+    )
+    assert dialplan.count(cleaned) == 1
+    dialplan = dialplan.replace(cleaned, "")
     used = set(re.findall(r"\$\{([^}]*)\}", dialplan))
     assert used == {
         *("EPOCH", "UNIQUEID", "DIALSTATUS", "CHANNEL(endpoint)"),

@@ -178,6 +178,7 @@ class Centre:
         if for_good and self._up is not None:
             self._up.send_signal(signal.SIGSTOP)
         pid = self.pid(" serve")
+        self.expected.append('"event":"program.died","program":"serve"')
         os.kill(pid, signal.SIGKILL)
         self.wait(lambda: not self._alive(pid), 5, "the controller to be dead")
 
@@ -277,13 +278,13 @@ class Centre:
         link.unlink()
         link.symlink_to(folder)
 
-    def shorten_greeting(self) -> None:
+    def shorten_greeting(self, **changed: bytes | None) -> None:
         """Greeting and recording notice of half a second each, where a test is about what comes after them."""
-        beginnings = {
+        beginnings: dict[str, bytes | None] = {
             key: (PROMPTS / f"{key}.alaw").read_bytes()[:4000]
             for key in ("greeting_12345", "recording_notice")
         }
-        self.change_prompts(**beginnings)
+        self.change_prompts(**{**beginnings, **changed})
 
     async def agent(self, phones: Phones, number: str, **manners: Any) -> AgentPhone:
         """Sign the agent's phone in and dial *11: ready for calls."""

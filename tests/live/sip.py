@@ -31,10 +31,13 @@ class Wire:
         await asyncio.get_running_loop().sock_sendall(self._socket, message)
 
     async def answer(self, within: float = 3) -> str:
-        """The next datagram. Raises `TimeoutError`."""
+        """The next answer; what the exchange asks by itself (OPTIONS) is passed over. Raises `TimeoutError`."""
         loop = asyncio.get_running_loop()
-        got = await asyncio.wait_for(loop.sock_recv(self._socket, 65_535), within)
-        return got.decode(errors="replace")
+        async with asyncio.timeout(within):
+            while True:
+                got = await loop.sock_recv(self._socket, 65_535)
+                if got.startswith(b"SIP/2.0 "):
+                    return got.decode(errors="replace")
 
     async def call(
         self, number: str, from_: bytes, *, headers: bytes = b"", within: float = 5
@@ -53,7 +56,7 @@ class Wire:
         )
         while True:
             answer = await self.answer(within)
-            status = int(answer.split(" ", 2)[1]) if answer.startswith("SIP/2.0 ") else 0
+            status = int(answer.split(" ", 2)[1])
             if status >= 200:
                 dialog.status = status
                 dialog.to = _to(answer)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hotline.phones import RATE, Sound
+from hotline.phones import RATE, Sound, likeness
 
 _ASTERISK_CONF = Path(__file__).parents[2] / "asterisk-conf"
 
@@ -18,6 +18,14 @@ def prompt(key: str, language: str = "zh") -> Sound:
 def music() -> list[Sound]:
     """Every piece of music on hold."""
     return [_alaw(file.read_bytes()) for file in sorted((_ASTERISK_CONF / "music").glob("*.alaw"))]
+
+
+def spoken(key: str, heard: Sound) -> float:
+    """How much of a prompt was heard, 0 to 1, piece by piece: a lost packet in it costs only its piece."""
+    whole = prompt(key)
+    step = RATE // 2
+    pieces = [whole[at : at + step] for at in range(0, whole.size - step + 1, step)]
+    return sum(likeness(heard, piece) > 0.9 for piece in pieces) / len(pieces)
 
 
 def stereo(file: Path) -> tuple[Sound, Sound]:

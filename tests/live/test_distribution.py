@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from acd.events import AgentNotResponding, CallQueued
-from hotline.phones import Leg, Phones, Sound, likeness
+from hotline.phones import Leg, Phones
 from tests.live import sounds
 from tests.live.centre import NUMBER, PASSWORD, Centre
 
@@ -182,11 +182,6 @@ async def test_one_agent_and_many_callers_never_two_offers_at_once(
         assert later.started_at - earlier.ended_at > 0.4  # the wrap-up time of this centre is 0.5 s
 
 
-def _middle(key: str) -> Sound:
-    """A prompt without its ends: the telephone may be closed before the last of it was taken out."""
-    return sounds.prompt(key)[1600:-1600]
-
-
 async def test_feature_codes_do_what_they_say_and_answer_in_words(
     centre: Centre, phones: Phones
 ) -> None:
@@ -200,11 +195,13 @@ async def test_feature_codes_do_what_they_say_and_answer_in_words(
     ):
         leg = await phone.dial(code)
         await leg.until_ended(10)
-        assert likeness(leg.heard(), _middle(key)) > 0.9, code
+        assert sounds.spoken(key, leg.heard()) > 0.4, (
+            code
+        )  # the ends of so short a prompt are easily lost
         await centre.presence("1001", presence)
     leg = await phone.dial("4711")
     await leg.until_ended(10)
-    assert likeness(leg.heard(), _middle("agent_refused")) > 0.9
+    assert sounds.spoken("agent_refused", leg.heard()) > 0.4
 
 
 async def test_a_pause_has_its_reason_and_no_calls(centre: Centre, phones: Phones) -> None:
@@ -273,7 +270,7 @@ async def test_three_rings_last_fifteen_seconds_and_places_are_announced(standar
         await standard.fact(CallQueued, GREETING, count=2)
         await asyncio.sleep(13)
         # Nobody is signed in: the honest sentence. With agents: the place.
-        assert likeness(waiting[0].heard(), sounds.prompt("agents_away")) > 0.8
+        assert sounds.spoken("agents_away", waiting[0].heard()) > 0.7
         for leg in waiting:
             await leg.hang_up()
         silent = await standard.agent(phones, "1001", answer_after=None)
@@ -293,6 +290,6 @@ async def test_three_rings_last_fifteen_seconds_and_places_are_announced(standar
         await talking.hang_up()
         await rung.until_hears(other.tone, 3)
         await asyncio.sleep(8)
-        assert likeness(third.heard(), sounds.prompt("queue_next")) > 0.8
-        assert likeness(fourth.heard(), sounds.prompt("queue_ahead_1")) > 0.8
-        assert likeness(fourth.heard(), sounds.prompt("queue_wait")) < 0.5
+        assert sounds.spoken("queue_next", third.heard()) > 0.7
+        assert sounds.spoken("queue_ahead_1", fourth.heard()) > 0.7
+        assert sounds.spoken("queue_ahead_2", third.heard()) < 0.5

@@ -573,3 +573,41 @@ def test_events_of_others_under_a_known_uniqueid_do_not_count() -> None:
         forged = {**victim, "Channel": "PJSIP/trunk-0000ffff"}
         assert calls.fold(forged) == []
     assert told(folded(stream[6:], calls)) == ["TalkEnded #1 1001 caller", "CallEnded #1 caller 16"]
+
+
+def test_an_event_without_privilege_is_not_asterisks() -> None:
+    calls = Calls(NUMBERS)
+    stream = recorded("answered_caller_hangs_up")
+    folded(stream[:6], calls)
+    end = {key: value for key, value in stream[-1].items() if key != "Privilege"}
+    assert calls.fold(end) == []
+
+
+def test_the_whole_stream_again_brings_nothing_back() -> None:
+    for shape in SHAPES.keys() - {"registration"}:
+        calls = Calls(NUMBERS)
+        folded(recorded(shape), calls)
+        again = [message for message in recorded(shape) if message["Event"] != "ContactStatus"]
+        assert folded(again, calls) == [], shape
+        assert calls.channels() == set()
+
+
+def test_a_leg_that_begins_after_its_call_frees_its_agent() -> None:
+    stream = recorded("answered_caller_hangs_up")
+    leg = [message for message in stream if message.get("Uniqueid") != message.get("Linkedid")]
+    rest = [message for message in stream if message not in leg]
+    assert told(folded([*rest, *leg]))[-1] == "CallEnded #1 caller 16"
+    unanswered = [message for message in leg if message.get("ChannelState") != "6"]
+    ended = {**leg[-1], "ChannelState": "5"}
+    calls = Calls(NUMBERS)
+    facts = folded([*rest, *unanswered, ended], calls)
+    assert told(facts)[-1] == "OfferEnded #1 1001 caller_gone"
+    assert calls.channels() == set()
+
+
+def test_whoever_talks_from_the_fallback_queue_does_not_wait() -> None:
+    channels, _ = lists()
+    leg = next(entry for entry in channels if entry["Channel"].startswith("PJSIP/1001"))
+    caller = next(entry for entry in channels if entry["Uniqueid"] == leg["Linkedid"])
+    snapshot = Calls(NUMBERS).snapshot([{**caller, "Application": "Queue"}, leg], [], NOW)
+    assert (snapshot.waiting, len(snapshot.talking)) == ((), 1)

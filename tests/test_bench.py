@@ -1,0 +1,185 @@
+"""The bench's arithmetic, its scenarios and its telephones. Nothing here is timed: that is what `make bench` is for."""
+
+import asyncio
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from bench import figures, measure
+from bench.figures import Calls, Line, Process
+from bench.phone import Phones
+
+SCENARIOS = sorted((Path(measure.__file__).parent).glob("*.xml"))
+
+
+def test_percentile_is_a_measured_value() -> None:
+    values = [float(number) for number in range(100, 0, -1)]
+    assert [figures.percentile(values, percent) for percent in (0, 50, 95, 99, 100)] == [
+        1,
+        50,
+        95,
+        99,
+        100,
+    ]
+    assert figures.percentile([7.0], 99) == 7
+    assert figures.percentile([1.0, 2.0, 3.0], 95) == 3
+    with pytest.raises(ValueError, match="nothing was measured"):
+        figures.percentile([], 50)
+
+
+def test_process_with_a_name_that_looks_like_fields() -> None:
+    numbers = "S 1 4242 777 0 -1 4194560 1 2 3 4 130 70 9 1 20 0 3 0 12345"
+    assert figures.process(f"4242 (a) b (c 1 2) {numbers}") == Process(777, 200, 10)
+    for broken in ("", "4242", "4242 (sleep) S 1 2"):
+        with pytest.raises(ValueError, match="not a line of"):
+            figures.process(broken)
+
+
+def test_processor_time_of_this_machine() -> None:
+    assert figures.machine_ticks("cpu  10 20 30 40 50\ncpu0 1 2 3\n") == 60
+    with pytest.raises(ValueError, match="not /proc/stat"):
+        figures.machine_ticks("intr 1 2 3")
+    assert figures.process(Path("/proc/self/stat").read_text()).ticks >= 0
+    assert figures.machine_ticks(Path("/proc/stat").read_text()) > 0
+
+
+def test_sipp_last_line_counts() -> None:
+    header = "StartTime;TotalCallCreated;SuccessfulCall(P);SuccessfulCall(C);FailedCall(C);\n"
+    assert figures.sipp_calls(header + "a;1;0;0;0;\n" + "b;800;7;798;2;\n") == Calls(800, 798, 2)
+    with pytest.raises(ValueError, match="counted nothing"):
+        figures.sipp_calls(header)
+    with pytest.raises(ValueError, match="no column"):
+        figures.sipp_calls("StartTime;Other;\n1;2;\n")
+
+
+def test_gaps_are_those_of_one_agent() -> None:
+    marks = [
+        (1.0, "1001", "invite"),
+        (2.0, "1001", "bye"),
+        (2.5, "1002", "invite"),
+        (3.0, "1001", "invite"),
+        (4.0, "1002", "bye"),
+        (4.5, "1001", "bye"),
+        (6.0, "1002", "invite"),
+    ]
+    assert figures.gaps(marks) == [1.0, 2.0]
+
+
+def test_table_is_markdown_and_says_what_falls_short() -> None:
+    text = figures.table(
+        [
+            Line("gap", "923 ms", "5.6 ms", "165 × shorter", "≤ 15 ms", True),
+            Line("cost", "1 ms", "2 ms", "2.00", "no more", False),
+            Line("remark", "", "3 ms"),
+        ]
+    )
+    rows = text.split("\n")
+    assert len({len(row) for row in rows}) == 1
+    assert re.fullmatch(r"\|( -+:? \|){6}", rows[1])
+    assert [row.rsplit("|", 2)[1].strip() for row in rows[2:]] == ["holds", "**falls short**", ""]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.0056, "5.6 ms"), (0.923, "923 ms"), (1.5, "1500 ms")]
+)
+def test_milliseconds(seconds: float, text: str) -> None:
+    assert figures.milliseconds(seconds) == text
+
+
+def test_every_line_of_the_table_from_results() -> None:
+    results = measure.Results()
+    for side, gap in (("app_queue", 0.5), ("hotline", 0.01)):
+        results.backlog[side] += [gap, gap * 1.1]
+        results.idle[side] += [gap / 100]
+        cost = {"asterisk": 0.010, "controller": 0.0 if side == "app_queue" else 0.003}
+        results.load[80][side].append(measure.Load(800, 0, cost))
+        results.waiting[side].append({"asterisk": 0.5, "controller": 0.01})
+    results.failed["hotline"] = 1
+    verdicts = {line.name: line.holds for line in measure.lines(results)}
+    assert verdicts["backlog, 4 agents: hang-up → next INVITE, median"] is True
+    assert verdicts["80 calls/s, recorded: Asterisk's CPU a call"] is True
+    assert verdicts["80 calls/s, recorded: the controller's CPU a call"] is False
+    assert verdicts["300 callers waiting: CPU, Asterisk and controller"] is False
+    assert verdicts["calls that failed in the other measurements"] is False
+    assert measure.lines(measure.Results())
+
+
+def test_scenarios_are_there() -> None:
+    assert [path.stem for path in SCENARIOS] == ["caller", "waiter"]
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_scenarios_are_well_formed(path: Path) -> None:
+    scenario = ElementTree.parse(path).getroot()  # noqa: S314 our own file
+    assert scenario.tag == "scenario"
+    sent = [" ".join((send.text or "").split()) for send in scenario.iter("send")]
+    assert sent[0].startswith("INVITE sip:[service]@[remote_ip]:[remote_port] SIP/2.0")
+    assert "m=audio [sink] RTP/AVP 8" in sent[0]
+    assert sent[1].startswith("ACK ")
+    assert [recv.get("response") for recv in scenario.iter("recv")].count("200") >= 1
+
+
+class Exchange(asyncio.DatagramProtocol):
+    """The least that a telephone needs at the other end: every message is kept, and `say` sends one."""
+
+    def __init__(self) -> None:
+        self.heard: asyncio.Queue[str] = asyncio.Queue()
+        self.phone = ("", 0)
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+        self.transport = transport
+        self.here = transport.get_extra_info("sockname")
+
+    def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+        self.phone = address
+        self.heard.put_nowait(data.decode())
+
+    def say(self, first: str, call: str, sequence: str) -> None:
+        head = (
+            "Via: SIP/2.0/UDP 127.0.0.1;branch=z9\r\nFrom: <sip:139@127.0.0.1>;tag=a\r\n"
+            f"To: <sip:1001@127.0.0.1>\r\nCall-ID: {call}\r\nCSeq: {sequence}\r\n"
+            f"Contact: <sip:exchange@127.0.0.1:{self.here[1]}>\r\n\r\n"
+        )
+        self.transport.sendto(f"{first}\r\n{head}".encode(), self.phone)
+
+    async def next(self) -> str:
+        return (await asyncio.wait_for(self.heard.get(), 5)).split("\r\n")[0]
+
+
+async def test_phone_rings_talks_and_hangs_up() -> None:
+    loop = asyncio.get_running_loop()
+    transport, exchange = await loop.create_datagram_endpoint(Exchange, local_addr=("127.0.0.1", 0))
+    try:
+        async with Phones(exchange.here, answer_after=0.0) as phones:
+            phones.talk = lambda _agent: 0.0
+            async with asyncio.TaskGroup() as group:
+                group.create_task(phones.register(["1001"], "secret"))
+                register = await asyncio.wait_for(exchange.heard.get(), 5)
+                assert register.startswith("REGISTER ")
+                call_id = re.search(r"Call-ID: (\S+)", register)
+                assert call_id is not None
+                exchange.say("SIP/2.0 200 OK", call_id[1], "1 REGISTER")
+
+            exchange.say("INVITE sip:1001@127.0.0.1 SIP/2.0", "one", "7 INVITE")
+            assert await exchange.next() == "SIP/2.0 180 Ringing"
+            assert await exchange.next() == "SIP/2.0 200 OK"
+            exchange.say("INVITE sip:1001@127.0.0.1 SIP/2.0", "two", "8 INVITE")
+            assert await exchange.next() == "SIP/2.0 486 Busy Here"
+            assert phones.clashes == 1
+            exchange.say("ACK sip:1001@127.0.0.1 SIP/2.0", "one", "7 ACK")
+            assert (await exchange.next()).startswith("BYE sip:exchange@127.0.0.1")
+            exchange.say("SIP/2.0 200 OK", "one", "1 BYE")
+            exchange.say("OPTIONS sip:1001@127.0.0.1 SIP/2.0", "three", "9 OPTIONS")
+            assert await exchange.next() == "SIP/2.0 200 OK"
+            assert phones.in_talk == 0
+            assert [(mark.phone, mark.what, mark.caller) for mark in phones.marks] == [
+                ("1001", "invite", "139"),
+                ("1001", "answered", "139"),
+                ("1001", "bye", "139"),
+            ]
+            moments = [mark.moment for mark in phones.marks]
+            assert moments == sorted(moments)
+    finally:
+        transport.close()
