@@ -24,7 +24,7 @@ from acd.commands import (
     StopRinging,
     Yield,
 )
-from acd.events import Fact, OfferEnded
+from acd.events import CallDetached, Fact, OfferEnded
 from acd.floor import Floor
 from acd.model import SECOND, CallId, OfferReason, Release
 from acd.rules import Rules
