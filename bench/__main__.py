@@ -14,6 +14,7 @@ from statistics import median
 
 import orjson
 
+from bench import floor
 from bench.figures import table
 from bench.measure import NAMES, QUICK, Plan, Results, lines, measure
 from hotline.programs import ProgramError, find_asterisk
@@ -52,7 +53,8 @@ def main() -> int:
         return 130
     print(f"\n{machine()}")
     print(f"{plan.rounds} rounds of each side in turn; {_company(load, results)}\n")
-    print(table(lines(results)))
+    print(table(lines(results)), end="\n\n")
+    floor.main(["--quick"] if arguments.quick else [])
     if arguments.json:
         written = {"machine": machine(), "load": load, "plan": plan, "results": results}
         options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from hotline import __version__, cli_callback, cli_queue, clock
+from hotline import __version__, cli_callback, cli_queue, cli_simulate, cli_staff, clock
 from hotline.cli_tools import (
     JsonOrText,
     Language,
@@ -38,6 +38,8 @@ app.add_typer(report_app, name="report")
 app.add_typer(recordings_app, name="recordings")
 app.add_typer(cli_queue.app, name="queue")
 app.add_typer(cli_callback.app, name="callback")
+app.add_typer(cli_simulate.app)
+app.add_typer(cli_staff.app)
 
 
 def main() -> None:

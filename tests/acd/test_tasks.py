@@ -529,6 +529,24 @@ async def test_what_a_crash_kept_from_the_book_comes_from_the_diary(
     await again.close()
 
 
+async def test_what_the_book_knows_is_not_applied_twice(
+    centre: Centre, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await tasks.add(centre.book, centre.desk, by_hand("13800000001"))
+    await tasks.add(centre.book, centre.desk, by_hand("13800000002"))
+    for fact in (
+        CallbackPlaced(clock.now(), 2, "hotline-c2.1", "1001"),
+        CallbackYielded(clock.now(), 2, "hotline-c2.1", "1001", "hotline-1.9"),
+    ):
+        centre.record(fact)
+    assert await centre.book.flush()
+    await centre.close()
+    again = Centre(engine, tmp_path)
+    await again.start()
+    assert again.desk.floor.tasks[2].yields == 1
+    await again.close()
+
+
 async def test_a_start_without_tasks(centre: Centre) -> None:
     assert await centre.book.open_tasks() == []
 

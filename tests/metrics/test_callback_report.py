@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.diary import Diary
 from acd.entry import Wanted
-from acd.events import CallbackAdded, CallbackMissed, CallbackRaced, Fact, OfferMade
+from acd.events import CallbackAdded, CallbackMissed, CallbackRaced, CallDetached, Fact, OfferMade
 from acd.rules import DEFAULT
 from acd.tasks import _row
 from hotline import db
@@ -95,6 +95,12 @@ async def test_the_figures(engine: AsyncEngine, tmp_path: Path) -> None:
     assert said["inbound_first"][0]["at"] == "2025-11-21T12:00:05.000000+08:00"
     rows = {tuple(row[:2]): row[2:] for row in csv.reader(io.StringIO(reports.render_csv(found)))}
     assert rows["metric", "M22"] == ["1", "2", "0.5"]
+
+
+async def test_a_call_that_went_elsewhere_did_not_wait(engine: AsyncEngine, tmp_path: Path) -> None:
+    gone = [*waits("hotline-1.2", -20, 60), CallDetached(at(-10), "hotline-1.2")]
+    await write(engine, tmp_path, reached(1, 5), gone)
+    assert (await report(engine)).callbacks.metrics["M22"] == Metric(0, 0)
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])

@@ -150,6 +150,7 @@ def test_what_is_no_attempt() -> None:
         placed(0),
         told(CallbackYielded, 5, "hotline-1.1"),
         told(CallbackRaced, 5.001),
+        told(CallbackEnded, 5.002, "no_answer"),
     ]
     silent = [placed(20, tries=2), told(CallbackEnded, 35, "agent_no_answer", tries=2)]
     withdrawn = [placed(40, tries=3), told(CallbackEnded, 41, "withdrawn", tries=3)]
