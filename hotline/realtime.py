@@ -8,6 +8,7 @@ Asterisk takes every value as text and every column as an option of that name: a
 not know makes the whole row invalid.
 """
 
+# DYNAMIC_FEATURES: his phone, and no caller's, has the key of asterisk-conf/features.conf.
 _PHONES = """
 CREATE VIEW ps_endpoints AS
 SELECT
@@ -32,7 +33,8 @@ SELECT
     '1' AS device_state_busy_at,
     '15' AS rtp_keepalive,
     '120' AS rtp_timeout,
-    '3600' AS rtp_timeout_hold
+    '3600' AS rtp_timeout_hold,
+    'DYNAMIC_FEATURES=silent' AS set_var
 FROM agent
 """
 

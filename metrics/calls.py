@@ -24,8 +24,8 @@ async def list_calls(
     """The newest `limit` calls with `since` < arrived ≤ `until` (microseconds), newest first.
 
     Each has `id`, `number`, `caller`, `arrived`, `queued`, `answered`, `ended` (ISO 8601 with microseconds and offset,
-    or None), `outcome` (None while pending), `hung_up_by`, `agents` (who answered, in order) and
-    `recording_seconds` (None when there is no recording).
+    or None), `outcome` (None while pending), `disposition` (`silent` when nobody spoke (R20), else None), `hung_up_by`,
+    `agents` (who answered, in order) and `recording_seconds` (None when there is no recording).
     """
     records: list[CallRecord] = []
     source = diary.read_calls(engine, since, until, kinds=KINDS, newest_first=True)
@@ -54,7 +54,7 @@ def render_text(rows: list[dict[str, Any]]) -> str:
             row["arrived"][:19].replace("T", " "),
             row["number"],
             mask(row["caller"]),
-            row["outcome"] or "pending",
+            " ".join(filter(None, (row["outcome"] or "pending", row["disposition"]))),
             _between(row["queued"], row["answered"] or row["ended"]),
             _between(row["answered"], row["ended"]),
             "" if row["recording_seconds"] is None else f"{row['recording_seconds']:.1f}",
@@ -95,6 +95,7 @@ def _as_json(record: CallRecord, recorded: float | None) -> dict[str, Any]:
         "answered": _iso(record.answered),
         "ended": _iso(record.ended),
         "outcome": record.outcome and record.outcome.value,
+        "disposition": "silent" if record.silent else None,
         "hung_up_by": record.hung_up_by and record.hung_up_by.value,
         "agents": list(record.agents),
         "recording_seconds": recorded,

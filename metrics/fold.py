@@ -17,6 +17,7 @@ from acd.events import (
     CallReleased,
     CallReturned,
     CallSentOutside,
+    CallSilent,
     Fact,
     OfferAnswered,
     OfferEnded,
@@ -66,7 +67,8 @@ class CallRecord:
     longer than 0 s, or that of the outside number to which the queue overflowed; `agents` are those who answered, in
     order, `talk` is in microseconds, `ring` is the ring index of that first answer (M4). `returned`: the controller was
     lost while the call waited. `overflowed`: the fallback queue in Asterisk took it. `estimated`: `ring` rests on the
-    time of our INVITE.
+    time of our INVITE. `silent`: nobody spoke, and the hotline said farewell (R20): without an agent that counts as
+    abandoned.
     """
 
     id: CallId
@@ -85,6 +87,7 @@ class CallRecord:
     returned: bool
     overflowed: bool
     estimated: bool
+    silent: bool
 
     @property
     def reached_queue(self) -> bool:
@@ -157,6 +160,7 @@ def record_of(facts: Iterable[Fact]) -> CallRecord | None:
     overflowed: int | None = None
     outside: int | None = None
     released: Release | None = None
+    silent = False
     end: CallEnded | None = None
     returned = False
     offers = _Offers()
@@ -177,6 +181,8 @@ def record_of(facts: Iterable[Fact]) -> CallRecord | None:
             end = end or fact
         elif isinstance(fact, CallReleased):
             released = released or fact.reason
+        elif isinstance(fact, CallSilent):
+            silent = True
         elif isinstance(fact, CallReturned):
             queued = fact.queued_at if queued is None else min(queued, fact.queued_at)
             returned = True
@@ -202,7 +208,7 @@ def record_of(facts: Iterable[Fact]) -> CallRecord | None:
             outcome = Outcome.HUMAN_OVERFLOW
         elif released is not None:
             outcome = _RELEASED[released]
-        elif end.hung_up_by is not Party.CALLER:
+        elif end.hung_up_by is not Party.CALLER and not silent:
             outcome = Outcome.SYSTEM_FAILURE
         elif any(_rang_to_the_end(offer, end.at) for offer in made):
             outcome = Outcome.ABANDONED_RINGING
@@ -227,6 +233,7 @@ def record_of(facts: Iterable[Fact]) -> CallRecord | None:
         returned=returned,
         overflowed=overflowed is not None,
         estimated=first is not None and first.estimated,
+        silent=silent,
     )
 
 
@@ -365,6 +372,7 @@ _ORDER: dict[type, tuple[int, Callable[[Any], Any]]] = {
             TalkEnded: ("agent", "hung_up_by"),
             CallReleased: ("reason",),
             CallSentOutside: ("number", "answered"),
+            CallSilent: ("call",),
             CallEnded: ("hung_up_by", "cause"),
         }.items()
     )

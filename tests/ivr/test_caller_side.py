@@ -287,6 +287,17 @@ class TestCalledBack:
         assert "hotline/callback_offer_5" not in sounds(call)
         await call.close()
 
+    async def test_also_when_he_presses_it_during_an_announcement(
+        self, server: Server, desk: FakeDesk
+    ) -> None:
+        call = await waiting(server, caller="anonymous")
+        await call.until("STREAM FILE hotline/queue_next")
+        server.pressed(CALL, "5")
+        assert await call.next() == ["NOOP"]
+        call.answer("200 result=0")
+        assert (await call.next())[2] == "hotline/callback_withheld"
+        await call.close()
+
     async def test_an_agent_who_is_free_now_comes_first(
         self, server: Server, desk: FakeDesk
     ) -> None:

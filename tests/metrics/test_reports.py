@@ -17,15 +17,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from acd.diary import Diary
 from acd.events import (
     CallArrived,
+    CallEnded,
     CallQueued,
     CallReturned,
+    CallSilent,
     ControllerStarted,
     ControllerStopped,
     Fact,
     LinkLost,
     LinkRestored,
 )
-from acd.model import SECOND, Outcome, Release
+from acd.model import SECOND, Outcome, Party, Release
 from hotline import db
 from metrics import calls, reports
 from metrics.reports import Only, SlaReport, Words, parse_time
@@ -374,6 +376,7 @@ async def test_list_of_calls(engine: AsyncEngine, write: Any) -> None:
         "answered": "2025-11-21T12:00:16.000000+08:00",
         "ended": "2025-11-21T12:01:16.001000+08:00",
         "outcome": "human",
+        "disposition": None,
         "hung_up_by": "caller",
         "agents": ["1001"],
         "recording_seconds": 60.5,
@@ -383,6 +386,22 @@ async def test_list_of_calls(engine: AsyncEngine, write: Any) -> None:
     assert (found[0]["outcome"], found[0]["ended"], found[0]["hung_up_by"]) == (None, None, None)
     assert [row["id"] for row in await calls.list_calls(engine, T - 1, at(200), 2)] == ["d", "c"]
     assert await calls.list_calls(engine, T - 1, at(200), 0) == []
+
+
+async def test_a_silent_call_says_so_beside_its_outcome(engine: AsyncEngine, write: Any) -> None:
+    silent = answered("a", 0)
+    await write([*silent[:-2], CallSilent(at(30), "a"), *silent[-2:]], answered("b", 10))
+    found = await calls.list_calls(engine, T - 1, at(50), 10)
+    assert [(row["outcome"], row["disposition"]) for row in found] == [
+        ("human", None),
+        ("human", "silent"),
+    ]
+    assert "human silent" in calls.render_text(found)
+    # Before the queue the hotline's own hang-up is no failure of the system: he was in the greeting.
+    alone = [*in_greeting("c", 40)[:-1], CallSilent(at(50), "c")]
+    await write([*alone, CallEnded(at(51), "c", Party.SYSTEM)])
+    (row,) = await calls.list_calls(engine, at(35), at(60), 1)
+    assert (row["outcome"], row["disposition"]) == ("abandoned_greeting", "silent")
 
 
 async def test_the_list_as_text_hides_numbers(engine: AsyncEngine, write: Any) -> None:

@@ -1,0 +1,396 @@
+"""What a caller meets beside the ordinary, on real telephones: hours, block list, language, *0, the key, no number."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acd.events import (
+    CallArrived,
+    CallbackAdded,
+    CallbackAsked,
+    CallbackPlaced,
+    CallEnded,
+    CallQueued,
+    CallReleased,
+    CallSilent,
+    OfferMade,
+)
+from acd.model import SECOND, Release
+from acd.rules import Queue, Rules
+from hotline.phones import RATE, AgentPhone, Leg, Phones, likeness
+from ivr.hours import CHINA, SHIPPED, read_calendar, read_shipped
+from ivr.reception import Reception, receive
+from ivr.server import serve
+from ivr.session import Pace
+from tests.live import sounds
+from tests.live.centre import NUMBER, Centre
+from tests.live.gateway import Gateway, Manners
+from tests.live.sip import Wire
+from tests.live.test_agi import TestDesk
+from tests.live.test_asterisk_conf import Exchange
+
+ENGLISH = "8890"
+GREETING = 10.0
+PHRASES = 35.0
+"""Seconds that three phrases, their pauses and the farewell take at most."""
+
+
+@pytest.fixture(scope="module")
+def way_out() -> Iterator[Gateway]:
+    made = Gateway()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def running(way_out: Gateway) -> Iterator[Centre]:
+    with Centre(
+        outbound=way_out.address, announce_every=5, numbers=f"{NUMBER},{ENGLISH}"
+    ) as centre:
+        centre.add_agent("1001", "1002")
+        centre.shorten_greeting()
+        centre.run("queue", "set", "default", "call_back_lost=no")
+        centre.run("queue", "number", "add", ENGLISH, "--language", "en")
+        centre.run("queue", "skill", "set", "1001", "en")
+        yield centre
+
+
+@pytest.fixture
+async def phones(centre: Centre) -> AsyncIterator[Phones]:
+    async with Phones(centre.sip) as made:
+        yield made
+
+
+def hears(leg: Leg, key: str) -> bool:
+    """Whether the beginning of this prompt was heard: its end may lie in a telephone's buffer, or beyond a gap."""
+    return likeness(leg.heard(), sounds.prompt(key)[: RATE * 2]) > 0.9
+
+
+def how_often(leg: Leg, key: str) -> int:
+    """How many times this prompt was heard."""
+    whole, part = leg.heard().astype(np.float64), sounds.prompt(key).astype(np.float64)
+    size = 1 << (whole.size + part.size).bit_length()
+    match = np.fft.irfft(np.fft.rfft(whole, size) * np.conj(np.fft.rfft(part, size)), size)
+    found = 0
+    while match.max() > 0.7 * np.dot(part, part):
+        at = int(match.argmax())
+        match[max(0, at - RATE) : at + RATE] = 0
+        found += 1
+    return found
+
+
+def speak(leg: Leg, loudness: int) -> None:
+    """Speak from now on; the hum of a simulated telephone has 6000."""
+    turns = 2 * np.pi * leg.tone * np.arange(RATE) / RATE
+    leg._hum = bytes((np.sin(turns) * loudness).astype(np.int16).tobytes())
+    leg.silent = False
+
+
+async def silent_talk(centre: Centre, phones: Phones, caller: str) -> tuple[Leg, Leg, AgentPhone]:
+    """A caller who says nothing, the agent's leg of their talk, and his phone."""
+    agent = await centre.agent(phones, "1001", answer_after=0.2)
+    leg = await phones.citizen(caller).dial(NUMBER)
+    leg.silent = True
+    await leg.until_hears(agent.tone, GREETING)
+    return leg, agent.offers[-1], agent
+
+
+# --- *0 (R20)
+
+
+async def test_a_silent_caller_hears_the_phrase_three_times_and_the_farewell(
+    centre: Centre, phones: Phones
+) -> None:
+    leg, talk, _ = await silent_talk(centre, phones, "13900000001")
+    await talk.press("*0")
+    await leg.until_ended(PHRASES)
+    assert not leg.hung_up_here
+    assert how_often(leg, "no_response") == 3
+    assert hears(leg, "no_response_farewell")
+    await talk.until_ended(2)
+    row = await centre.call("13900000001")
+    assert (row["disposition"], row["outcome"], row["hung_up_by"], row["agents"]) == (
+        "silent",
+        "human",
+        "system",
+        ["1001"],
+    )
+    assert len(centre.facts(CallSilent, call=row["id"])) == 1
+    assert "silent" in await centre.cli("calls")
+    # The whole of it was recorded.
+    assert row["recording_seconds"] is None or row["recording_seconds"] > 10
+
+
+@pytest.mark.parametrize(
+    ("loudness", "after"),
+    [(6000, 1.0), (6000, 4.0), (600, 4.0), (6000, 8.5)],
+    ids=["in-the-phrase", "in-the-pause", "quietly", "after-the-second-phrase"],
+)
+async def test_a_word_brings_him_back_to_the_same_agent(
+    centre: Centre, phones: Phones, loudness: int, after: float
+) -> None:
+    caller = f"139000001{loudness // 100:02}{round(after):02}"[:11].ljust(11, "0")
+    leg, talk, agent = await silent_talk(centre, phones, caller)
+    await talk.press("*0")
+    await asyncio.sleep(after)
+    assert not leg.hears(agent.tone)
+    speak(leg, loudness)
+    await asyncio.sleep(0.6)
+    leg.silent = True
+    await leg.until_hears(agent.tone, 5)
+    speak(leg, 6000)
+    await talk.until_hears(leg.tone, 3)
+    await leg.hang_up()
+    row = await centre.call(caller)
+    assert (row["disposition"], row["outcome"], row["hung_up_by"]) == (None, "human", "caller")
+    assert len(agent.offers) == 1
+
+
+async def test_a_quiet_line_is_no_voice(centre: Centre, phones: Phones) -> None:
+    leg, talk, _ = await silent_talk(centre, phones, "13900000020")
+    speak(leg, 100)
+    await talk.press("*0")
+    await leg.until_ended(PHRASES)
+    assert (await centre.call("13900000020"))["disposition"] == "silent"
+
+
+async def test_the_caller_himself_has_no_such_key(centre: Centre, phones: Phones) -> None:
+    leg, talk, agent = await silent_talk(centre, phones, "13900000021")
+    await leg.press("*0")
+    await asyncio.sleep(2)
+    await leg.until_hears(agent.tone, 1)
+    assert how_often(leg, "no_response") == 0
+    assert how_often(talk, "no_response") == 0
+
+
+async def test_silence_before_the_queue_when_the_queue_says_so(
+    centre: Centre, phones: Phones
+) -> None:
+    await centre.cli("queue", "set", "default", "detect_silence=yes")
+    try:
+        silent = await phones.citizen("13900000031").dial(NUMBER)
+        silent.silent = True
+        speaks = await phones.citizen("13900000032").dial(NUMBER)
+        await centre.fact(CallQueued, GREETING, call=await centre.call_id("13900000032"))
+        await silent.until_ended(PHRASES + 5)
+        assert how_often(silent, "no_response") == 3
+        row = await centre.call("13900000031")
+        assert (row["disposition"], row["queued"], row["outcome"]) == (
+            "silent",
+            None,
+            "abandoned_greeting",
+        )
+        assert speaks.ended_at is None
+    finally:
+        await centre.cli("queue", "set", "default", "detect_silence=")
+
+
+# --- the key
+
+
+async def test_a_caller_keeps_his_place_and_is_called_in_his_turn(
+    centre: Centre, phones: Phones, way_out: Gateway
+) -> None:
+    await centre.cli("queue", "set", "default", "callback_key=5")
+    way_out.manners.clear()
+    way_out.manners["+8613900000041"] = Manners(answer_after=0.3)
+    way_out.manners["13900000041"] = Manners(answer_after=0.3)
+    try:
+        async with way_out:
+            leg = await phones.citizen("13900000041").dial(NUMBER)
+            place = await centre.fact(
+                CallQueued, GREETING, call=await centre.call_id("13900000041")
+            )
+            later = await phones.citizen("13900000042").dial(NUMBER)
+            await centre.fact(CallQueued, GREETING, call=await centre.call_id("13900000042"))
+            await centre.until(lambda: hears(leg, "callback_offer_5"), 15, "the offer")
+            await leg.press("4")
+            await asyncio.sleep(0.5)
+            assert leg.talking
+            await leg.press("5")
+            await leg.until_ended(15)
+            assert not leg.hung_up_here
+            assert hears(leg, "callback_confirmed")
+            await centre.fact(CallbackAsked, call=place.call)
+            added = await centre.fact(CallbackAdded, origin=place.call)
+            assert (added.number, added.place) == ("+8613900000041", place.at)
+
+            agent = await centre.agent(phones, "1001", answer_after=0.2)
+            placed = await centre.fact(CallbackPlaced, 10, callback=added.callback)
+            assert placed.agent == "1001"
+            assert not centre.facts(OfferMade, call=await centre.call_id("13900000042"))
+            assert later.talking
+            await agent.until_rings(1, 5)
+            await agent.offers[0].hang_up()
+    finally:
+        await centre.cli("queue", "set", "default", "callback_key=")
+
+
+async def test_without_his_number_he_cannot_be_called(centre: Centre, phones: Phones) -> None:
+    await centre.cli("queue", "set", "default", "callback_key=5")
+    try:
+        leg = await phones.citizen("").dial(NUMBER)
+        await leg.until_answered()
+        await centre.fact(CallArrived, caller="")
+        await asyncio.sleep(2)
+        await leg.press("5")
+        await centre.until(lambda: hears(leg, "callback_withheld"), 10, "the refusal")
+        assert leg.talking
+        assert not hears(leg, "callback_offer_5")
+    finally:
+        await centre.cli("queue", "set", "default", "callback_key=")
+
+
+# --- turned away
+
+
+async def test_a_blocked_caller_hears_why_and_is_counted(centre: Centre, phones: Phones) -> None:
+    caller = "13900000051"
+    await centre.cli("queue", "block", "add", caller, "--reason", "骚扰", "--by", "王")
+    asked = await phones.citizen(caller).dial(NUMBER)
+    await centre.fact(CallQueued, GREETING, call=await centre.call_id(caller))  # not approved yet
+    await asked.hang_up()
+    await centre.call(caller)
+    await centre.cli("queue", "block", "approve", caller, "--by", "李")
+    leg = await phones.citizen(caller).dial(NUMBER)
+    await leg.until_ended(15)
+    assert not leg.hung_up_here
+    assert hears(leg, "blocked")
+    assert not hears(leg, "recording_notice")
+    await centre.fact(CallReleased, reason=Release.BLOCKED)
+    _, second = [one.call for one in centre.facts(CallArrived) if one.caller == f"+86{caller}"]
+    await centre.fact(CallEnded, call=second)
+    row = next(row for row in await centre.calls() if row["id"] == second)
+    assert (row["outcome"], row["queued"]) == ("blocked", None)
+    (listed,) = [
+        one for one in await json_of(centre, "queue", "block", "list") if "0051" in one["caller"]
+    ]
+    assert listed["calls"] == 1
+
+
+async def json_of(centre: Centre, *command: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(await centre.cli(*command, "--format", "json"))
+    return rows
+
+
+async def test_outside_the_hours_nobody_is_queued(centre: Centre, phones: Phones) -> None:
+    await centre.cli("queue", "hours", "set", "never", "daily=closed")
+    await centre.cli("queue", "set", "default", "hours=never")
+    try:
+        leg = await phones.citizen("13900000061").dial(NUMBER)
+        await leg.until_ended(15)
+        assert hears(leg, "closed_hours")
+        assert (await centre.call("13900000061"))["outcome"] == "closed_hours"
+    finally:
+        await centre.cli("queue", "set", "default", "hours=")
+    leg = await phones.citizen("13900000062").dial(NUMBER)
+    await centre.fact(CallQueued, GREETING, call=await centre.call_id("13900000062"))
+
+
+CALENDAR = read_calendar(read_shipped(SHIPPED.read_text()))
+
+
+@pytest.fixture(scope="module")
+def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
+    made = Exchange(tmp_path_factory.mktemp("hours"))
+    try:
+        asyncio.run(made.start())
+        yield made
+    finally:
+        asyncio.run(made.stop())
+        made.close()
+
+
+@pytest.mark.parametrize(
+    ("day", "open_"),
+    [("2026-02-13T10:00", True), ("2026-02-14T10:00", True), ("2026-02-16T10:00", False)],
+)
+async def test_the_calendar_of_the_spring_festival(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch, day: str, open_: bool
+) -> None:
+    """R8, on a clock of its own: the make-up Saturday is open, the festival's Monday is not."""
+    monkeypatch.setattr("ivr.script.opening", lambda number: ["hotline/please_wait"])
+    now = round(datetime.fromisoformat(day).replace(tzinfo=CHINA).timestamp() * SECOND)
+    rules = Rules(queues={"default": Queue(hours="office")})
+    desk = TestDesk()
+
+    async def feature(agent: str, action: str, reason: str) -> str:
+        return "ok"
+
+    def received(number: str, caller: str, at: int) -> Reception:
+        return receive(rules, {"office": {"workdays": "08:00-18:00"}}, CALENDAR, number, caller, at)
+
+    server = await serve(
+        exchange.settings.control_address,
+        exchange.settings.agi_port,
+        desk=desk,
+        clock=lambda: now,
+        feature=feature,
+        pace=Pace(answer_pause=0.1),
+        receive=received,
+    )
+    try:
+        async with Phones(exchange.sip) as phones:
+            leg = await phones.citizen("13900000071").dial(NUMBER)
+            if open_:
+                await desk.queued()
+                assert leg.talking
+            else:
+                await leg.until_ended(15)
+                assert hears(leg, "closed_hours")
+                assert isinstance(desk.facts[-1], CallReleased)
+                assert desk.facts[-1].reason is Release.CLOSED_HOURS
+    finally:
+        await server.close()
+
+
+# --- language, and numbers that are not to be shown
+
+
+async def test_a_number_of_its_own_language_speaks_it(centre: Centre, phones: Phones) -> None:
+    leg = await phones.citizen("13900000081").dial(ENGLISH)
+    for key in ("greeting_8890", "recording_notice", "agents_away"):
+        english = sounds.prompt(key, "en")[: RATE * 2]
+        await centre.until(lambda said=english: likeness(leg.heard(), said) > 0.9, 20, key)
+    # 1002 speaks Mandarin only.
+    other = await centre.agent(phones, "1002", answer_after=0.1)
+    agent = await centre.agent(phones, "1001", answer_after=0.1)
+    await leg.until_hears(agent.tone, 5)
+    assert not other.offers
+
+
+@pytest.mark.parametrize(
+    ("sender", "headers"),
+    [
+        (
+            b'"Anonymous" <sip:anonymous@anonymous.invalid>',
+            b"Privacy: id\r\nP-Asserted-Identity: <sip:13900000091@127.0.0.1>\r\n",
+        ),
+        (
+            b"<sip:13900000091@127.0.0.1>",
+            b"Remote-Party-ID: <sip:13900000091@127.0.0.1>;privacy=full\r\n",
+        ),
+    ],
+    ids=["RFC3325", "RPID"],
+)
+async def test_a_number_that_is_not_to_be_shown_is_nowhere(
+    centre: Centre, sender: bytes, headers: bytes
+) -> None:
+    before = len(centre.facts(CallArrived))
+    with Wire(centre.sip) as wire:
+        dialog = await wire.call(NUMBER, sender, headers=headers)
+        assert dialog.status == 200
+        await centre.until(lambda: len(centre.facts(CallArrived)) > before, 5, "the arrival")
+        arrived = centre.facts(CallArrived)[-1]
+        assert isinstance(arrived, CallArrived)
+        await centre.fact(CallQueued, GREETING, call=arrived.call)
+        await dialog.hang_up()
+        await centre.fact(CallEnded, 5, call=arrived.call)
+    assert arrived.caller == ""
+    for file in (centre.home / "log" / "serve.log", centre.home / "log" / "asterisk" / "messages"):
+        assert "13900000091" not in file.read_text(errors="replace")
