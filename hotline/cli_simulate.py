@@ -66,7 +66,7 @@ def simulate(
     form: JsonOrText = "text",
     lang: Language = "zh",
     check: Annotated[
-        bool, typer.Option("--check", help="compare with Erlang A instead, some ten minutes")
+        bool, typer.Option("--check", help="compare with Erlang A instead, some twenty minutes")
     ] = False,
 ) -> None:
     """Run the production floor on a virtual clock and print the report's figures.

@@ -103,13 +103,15 @@ def staff(
     *,
     seed: int = 1,
     calls: int = 100_000,
+    least_calls: int = LEAST_CALLS,
     progress: Callable[[str], None] = lambda said: None,
 ) -> list[Hour]:
     """The smallest staffing of each hour with which the simulated floor reaches the target in that hour.
 
-    It begins with Erlang A. Then whole days (weeks) are simulated, about `calls` calls a round: an hour that falls
-    short gets one agent more, an hour that holds is tried with one fewer, until every hour holds and none is known to
-    hold with fewer. Hours feel each other: who waits at the end of one is answered in the next.
+    It begins with Erlang A. Then whole days (weeks) are simulated, about `calls` calls a round, and more for hours
+    that would have fewer than `least_calls`: an hour that falls short gets one agent more, an hour that holds is tried
+    with one fewer, until every hour holds and none is known to hold with fewer. Hours feel each other: who waits at
+    the end of one is answered in the next.
     Raises `ValueError` with a message for the operator.
     """
     if not 0 < target.m1 < 1 or not 0 <= target.within < 1:
@@ -137,7 +139,7 @@ def staff(
     agents, least = list(starts), [1 if rate else 0 for rate in demand.per_hour]
     for round_ in range(1, MOST_ROUNDS + 1):
         progress(f"round {round_}: {sum(agents)} hours of work in a {_cycle(demand)}")
-        measured = _measure(demand, target, agents, rules, seed, calls)
+        measured = _measure(demand, target, agents, rules, seed, calls, least_calls)
         settled = True
         following = list(agents)
         for hour, found in enumerate(measured):
@@ -187,21 +189,29 @@ def _stay(demand: Demand) -> float:
 
 
 def _measure(
-    demand: Demand, target: Target, agents: Sequence[int], rules: Rules, seed: int, calls: int
+    demand: Demand,
+    target: Target,
+    agents: Sequence[int],
+    rules: Rules,
+    seed: int,
+    calls: int,
+    least_calls: int,
 ) -> list[Measured]:
-    """Count every hour in whole days; quiet hours once more in days that have only them and the hours before them."""
+    """Count every hour in whole days, then quiet hours in more days that have only them and the hours before them."""
     rates = demand.per_hour
-    cycles = max(2, math.ceil(calls / sum(rates)))
-    found = _count(demand, target, agents, rules, seed, min(MOST_CYCLES, cycles))
-    few = {hour for hour, one in enumerate(found) if rates[hour] and one.calls < LEAST_CALLS}
-    if few and cycles < MOST_CYCLES:
-        needed = {*few, *((hour - 1) % len(rates) for hour in few)}
-        quiet = tuple(rate if hour in needed else 0.0 for hour, rate in enumerate(rates))
-        cycles = math.ceil(LEAST_CALLS / min(rates[hour] for hour in few))
-        more = _count(
-            replace(demand, per_hour=quiet), target, agents, rules, seed, min(MOST_CYCLES, cycles)
-        )
-        found = [more[hour] if hour in few else one for hour, one in enumerate(found)]
+    cycles = min(MOST_CYCLES, max(2, math.ceil(calls / sum(rates))))
+    found = _count(demand, target, agents, rules, seed, cycles)
+    quiet = {hour for hour, one in enumerate(found) if rates[hour] and one.calls < least_calls}
+    while quiet:
+        # The busier of the quiet ones first: in as many days as the quietest needs they would get far too many calls.
+        busiest = max(rates[hour] for hour in quiet)
+        now = {hour for hour in quiet if rates[hour] * 2 >= busiest}
+        wanted = {*now, *((hour - 1) % len(rates) for hour in now)}
+        only = tuple(rate if hour in wanted else 0.0 for hour, rate in enumerate(rates))
+        cycles = min(MOST_CYCLES, math.ceil(least_calls / min(rates[hour] for hour in now)))
+        more = _count(replace(demand, per_hour=only), target, agents, rules, seed, cycles)
+        found = [more[hour] if hour in now else one for hour, one in enumerate(found)]
+        quiet -= now
     return found
 
 

@@ -578,7 +578,7 @@ class Calls:
         attempt.citizen.pop(uniqueid, None)
         if not out.answered:
             # Without a word from the far end it was our own time-out.
-            attempt.failure = _CITIZEN.get(cause, "unreachable") if out.hung_up else "no_answer"
+            attempt.failure = NOT_REACHED.get(cause, "unreachable") if out.hung_up else "no_answer"
         if attempt.kept and not attempt.citizen:
             del self._attempts[out.call]
 
@@ -769,10 +769,11 @@ def callback_of(call: CallId) -> int:
 
 
 def _is_call(message: Message) -> bool:
-    uniqueid = message.get("Uniqueid", "")
+    uniqueid, linkedid = message.get("Uniqueid", ""), message.get("Linkedid", "")
+    # A citizen who was connected to an agent's kept line has taken over that line's Linkedid.
     return (
         uniqueid != ""
-        and uniqueid == message.get("Linkedid")
+        and (uniqueid == linkedid or callback_of(linkedid) > 0)
         and message.get("Context") in CALL_CONTEXTS
         and endpoint(message.get("Channel", "")) == TRUNK
     )
@@ -800,7 +801,7 @@ def _reason(leg: _Leg, cause: int) -> OfferReason:
     return OfferReason.NO_ANSWER if leg.rang else OfferReason.UNREACHABLE
 
 
-_CITIZEN = {_BUSY: "busy", _REJECTED: "refused", _NO_ANSWER: "no_answer", _NO_USER: "no_answer"}
+NOT_REACHED = {_BUSY: "busy", _REJECTED: "refused", _NO_ANSWER: "no_answer", _NO_USER: "no_answer"}
 """What the far end says about a citizen who is not reached; any other cause is `unreachable`."""
 
 

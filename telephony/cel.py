@@ -18,6 +18,9 @@ from typing import BinaryIO
 from acd.caller import normalise
 from acd.events import (
     CallArrived,
+    CallbackAnswered,
+    CallbackDialling,
+    CallbackEnded,
     CallEnded,
     CallOverflowed,
     Fact,
@@ -29,7 +32,14 @@ from acd.events import (
 )
 from acd.model import SECOND, CallId, OfferReason, Party
 from agents.model import AGENT_NUMBER
-from telephony.calls import TRUNK, callback_of, endpoint, microseconds
+from telephony.calls import (
+    NOT_REACHED,
+    OUTBOUND,
+    TRUNK,
+    callback_of,
+    endpoint,
+    microseconds,
+)
 
 SAME = 2 * SECOND
 """Microseconds by which AMI and CEL may differ about one event."""
@@ -132,9 +142,10 @@ def complete(
     With `alive` (the calls that exist now: `Snapshot.alive`), a known call that neither exists nor has an end in CEL is
     ended at `now` by the system: Asterisk itself died with it.
     """
+    events, known = list(events), list(known)
     diary = _Diary(known)
     calls = _gather(events, frozenset(numbers))
-    facts: list[Fact] = []
+    facts: list[Fact] = list(_attempts(events, known))
     for call_id, call in calls.items():
         if call.arrived is None and call_id not in diary.calls:
             continue  # it had ended before, or is none of the hotline's
@@ -178,8 +189,11 @@ def _gather(events: Iterable[CelEvent], numbers: frozenset[str]) -> dict[CallId,
     owner: dict[str, _Leg] = {}
     for event in sorted(events, key=lambda event: event.at):
         party = endpoint(event.channel)
-        if party == TRUNK and event.uniqueid == event.linkedid:
+        own = event.uniqueid == event.linkedid or callback_of(event.linkedid) > 0
+        if party == TRUNK and own:
             _about_call(event, calls.setdefault(event.uniqueid, _Call()), numbers)
+        elif callback_of(event.uniqueid):
+            continue
         elif AGENT_NUMBER.fullmatch(party) and (
             event.uniqueid != event.linkedid or event.uniqueid in owner
         ):
@@ -189,6 +203,62 @@ def _gather(events: Iterable[CelEvent], numbers: frozenset[str]) -> dict[CallId,
                 calls.setdefault(event.linkedid, _Call()).legs[event.uniqueid] = leg
             _about_leg(event, leg)
     return calls
+
+
+@dataclass(slots=True)
+class _Attempt:
+    agent: str = ""
+    channel: str = ""
+    dialled_at: int = 0
+    answered_at: int = 0
+    ended_at: int = 0
+    source: str = ""
+    failure: str = ""
+
+
+def _attempts(events: list[CelEvent], known: list[Fact]) -> Iterator[Fact]:
+    """Attempts of callbacks that have ended and whose end nobody heard. The floor takes what it still waits for."""
+    found: dict[CallId, _Attempt] = {}
+    for event in sorted(events, key=lambda event: event.at):
+        if callback_of(event.linkedid):
+            _about_attempt(event, found.setdefault(event.linkedid, _Attempt()))
+    told = {(type(fact), getattr(fact, "call", "")) for fact in known}
+    for call, one in found.items():
+        if not one.ended_at or not one.agent or (CallbackEnded, call) in told:
+            continue
+        number = callback_of(call)
+        if one.dialled_at and (CallbackDialling, call) not in told:
+            yield CallbackDialling(one.dialled_at, number, call, one.agent)
+        if one.answered_at and (CallbackAnswered, call) not in told:
+            yield CallbackAnswered(one.answered_at, number, call, one.agent)
+        by, failure = Party.SYSTEM, one.failure or "lost"
+        if one.source == one.channel:
+            by, failure = Party.AGENT, "agent_hung_up"
+        elif endpoint(one.source) == OUTBOUND:
+            by = Party.CALLER
+        if one.answered_at or (CallbackAnswered, call) in told:
+            failure = ""
+        elif by is Party.CALLER:
+            by = Party.SYSTEM
+        yield CallbackEnded(one.ended_at, number, call, one.agent, failure, by)
+
+
+def _about_attempt(event: CelEvent, one: _Attempt) -> None:
+    party = endpoint(event.channel)
+    if event.uniqueid == event.linkedid:
+        one.agent, one.channel = party, event.channel
+        if event.kind == "HANGUP":
+            one.ended_at = event.at
+            one.source = _hangup(event.extra)[1]
+    elif party == OUTBOUND:
+        if event.kind == "CHAN_START":
+            one.dialled_at = event.at
+        elif event.kind in ("ANSWER", "BRIDGE_ENTER"):
+            one.answered_at = one.answered_at or event.at
+        elif event.kind == "HANGUP":
+            cause, source = _hangup(event.extra)
+            refused = source == event.channel
+            one.failure = NOT_REACHED.get(cause, "unreachable") if refused else "no_answer"
 
 
 def _about_call(event: CelEvent, call: _Call, numbers: frozenset[str]) -> None:

@@ -31,6 +31,7 @@ from acd.events import (
     CallbackAnswered,
     CallbackCancelled,
     CallbackEnded,
+    CallEnded,
     Fact,
     OfferEnded,
     OfferRinging,
@@ -49,6 +50,9 @@ log = structlog.get_logger(__name__)
 
 GONE_WITHIN = 0.05
 """Seconds that a yielding agent's old leg may take to vanish before his phone is rung all the same."""
+
+RACED_WITHIN = 0.5
+"""The same when the citizen has answered at that moment: two who are being connected take longer to be parted."""
 
 APPEARS_WITHIN = 2.0
 """Seconds within which Asterisk makes the channel of an attempt; it says nothing when it cannot."""
@@ -103,6 +107,7 @@ class Outbound:
         self._unwanted: set[CallId] = set()
         self._leaving: dict[CallId, asyncio.Event] = {}
         self._kept: dict[tuple[CallId, str], _Kept] = {}
+        self._raced: set[CallId] = set()
         self._first: set[CallId] = set()
         self._spared: dict[CallId, str] = {}
         if not enabled:
@@ -165,7 +170,10 @@ class Outbound:
                 kept = self._kept.get((fact.call, fact.agent))
                 if kept is not None:
                     kept.ready = True
+            elif isinstance(fact, CallEnded):
+                self._first.discard(fact.call)
             elif isinstance(fact, CallbackAnswered) and fact.call in self._leaving:
+                self._raced.add(fact.call)
                 log.warning("callback.raced", call_id=fact.call, agent=fact.agent)
 
     def caught_up(self, tasks: Iterable[Task]) -> None:
@@ -222,8 +230,8 @@ class Outbound:
             lambda: wanted.call not in self._placed or self._exists(wanted.call), APPEARS_WITHIN
         ):
             # No phone is registered at this number, or it went away just now.
-            self._unwanted.add(wanted.call)
-            self._fail(wanted, "agent_unreachable")
+            withdrawn = wanted.call in self._unwanted
+            self._fail(wanted, "withdrawn" if withdrawn else "agent_unreachable")
         if wanted.call in self._unwanted and self._exists(wanted.call):
             await self._hang_up(wanted.call)
 
@@ -275,20 +283,28 @@ class Outbound:
             await self._keep_line(wanted, attempt.channel, ring)
             return
         self._first.add(wanted.call)
+        if attempt is not None or wanted.cancel in self._placed:
+            await self._vacate(wanted)
+        ring()
+
+    async def _vacate(self, wanted: Yield) -> None:
+        """Hang the attempt up, and wait until it is gone, or long enough."""
         leaving = self._leaving[wanted.cancel] = asyncio.Event()
         try:
-            if attempt is not None or wanted.cancel in self._placed:
-                hanging_up = spawn(self._hang_up(wanted.cancel), "callback yields")
-                try:
-                    await asyncio.wait_for(leaving.wait(), GONE_WITHIN)
-                except TimeoutError:
-                    log.warning("callback.lingers", call_id=wanted.cancel, agent=wanted.agent)
-                ring()
-                await hanging_up
-            else:
-                ring()
+            try:
+                async with asyncio.timeout(GONE_WITHIN):
+                    await self._hang_up(wanted.cancel)
+                    await leaving.wait()
+            except TimeoutError:
+                if wanted.cancel not in self._raced:
+                    raise
+                async with asyncio.timeout(RACED_WITHIN):
+                    await leaving.wait()
+        except TimeoutError:
+            log.warning("callback.lingers", call_id=wanted.cancel, agent=wanted.agent)
         finally:
             del self._leaving[wanted.cancel]
+            self._raced.discard(wanted.cancel)
 
     def _spare(self, wanted: Yield) -> None:
         """He has answered since the floor decided: he is not cut, and the agent is busy until they have talked."""

@@ -1,0 +1,233 @@
+"""Attempts of callbacks, recorded on a real Asterisk 22 → facts: by AMI, and by CEL alone.
+
+`tests/fixtures/callback/SHAPE.jsonl` holds the events as the link delivers them, `SHAPE.csv` Asterisk's own record.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from acd.events import (
+    CallbackAnswered,
+    CallbackEnded,
+    CallEnded,
+    Fact,
+    OfferAnswered,
+    OfferRinging,
+    TalkEnded,
+)
+from acd.model import OfferReason, Party
+from telephony.calls import Calls, Message, callback_of
+from telephony.cel import complete, read_since
+from tests.telephony.test_calls import folded, told
+
+RECORDED = Path(__file__).parents[1] / "fixtures" / "callback"
+NUMBERS = ("12345",)
+
+DIALLING, ANSWERED = "CallbackDialling {n} #1 1001", "CallbackAnswered {n} #1 1001"
+SHAPES = {
+    "reached_citizen_hangs_up": [DIALLING, ANSWERED, "CallbackEnded {n} #1 1001 caller"],
+    "reached_agent_hangs_up": [DIALLING, ANSWERED, "CallbackEnded {n} #1 1001 agent"],
+    "busy": [DIALLING, "CallbackEnded {n} #1 1001 busy system"],
+    "refused": [DIALLING, "CallbackEnded {n} #1 1001 refused system"],
+    "unreachable": [DIALLING, "CallbackEnded {n} #1 1001 unreachable system"],
+    "no_answer": [DIALLING, "CallbackEnded {n} #1 1001 no_answer system"],
+    "agent_hangs_up": [DIALLING, "CallbackEnded {n} #1 1001 agent_hung_up agent"],
+    "agent_refuses": ["CallbackEnded {n} #1 1001 agent_refused agent"],
+    "agent_no_answer": ["CallbackEnded {n} #1 1001 agent_no_answer system"],
+}
+
+
+def recorded(shape: str) -> list[Message]:
+    return [json.loads(line) for line in (RECORDED / f"{shape}.jsonl").read_text().splitlines()]
+
+
+def attempt_of(shape: str) -> str:
+    return next(call for m in recorded(shape) if callback_of(call := m.get("Uniqueid", "")))
+
+
+def expected(shape: str) -> list[str]:
+    number = callback_of(attempt_of(shape))
+    return [word.format(n=number) for word in SHAPES[shape]]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_attempt_by_ami(shape: str) -> None:
+    calls = Calls(NUMBERS)
+    assert told(folded(recorded(shape), calls)) == expected(shape)
+    assert calls.channels() == frozenset()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_fact_twice_and_none_for_a_repeated_event(shape: str) -> None:
+    twice = [message for message in recorded(shape) for _ in range(2)]
+    assert told(folded(twice)) == expected(shape)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cut_anywhere_the_end_is_told_by_the_lists(shape: str) -> None:
+    """The link is lost in the middle, and nothing is there any more when it is back."""
+    messages = recorded(shape)
+    for cut in range(len(messages)):
+        calls = Calls(NUMBERS)
+        facts = folded(messages[:cut], calls)
+        began = bool(list(calls.attempts()))
+        after = calls.snapshot([], [], 2_000_000_000_000_000).facts
+        if not began:
+            assert not after
+            continue
+        (ended,) = after
+        assert isinstance(ended, CallbackEnded)
+        talked = any(isinstance(fact, CallbackAnswered) for fact in facts)
+        assert ended.failure == ("" if talked else "lost")
+
+
+@pytest.mark.parametrize(
+    "shape", [shape for shape in SHAPES if shape not in ("agent_refuses", "agent_no_answer")]
+)
+def test_an_attempt_by_cel_alone(shape: str) -> None:
+    reading = read_since(RECORDED / f"{shape}.csv", 0)
+    assert reading.garbage == 0
+    facts = complete(reading.events, [], numbers=NUMBERS)
+    assert told(facts) == expected(shape)
+    assert complete(reading.events, facts, numbers=NUMBERS) == []
+
+
+def test_an_open_attempt_is_no_call_that_vanished() -> None:
+    known: list[Fact] = [CallbackAnswered(1, 7, "hotline-c7.1", "1001")]
+    assert complete([], known, numbers=NUMBERS, alive=(), now=9) == []
+
+
+def test_an_attempt_that_yields_is_withdrawn() -> None:
+    facts = folded(recorded("yields"))
+    (ended, *_) = [fact for fact in facts if isinstance(fact, CallbackEnded)]
+    assert (ended.failure, ended.hung_up_by) == ("withdrawn", Party.SYSTEM)
+    rang = next(fact for fact in facts if isinstance(fact, OfferRinging))
+    assert rang.at > ended.at, "his old leg was gone before the new one rang"
+
+
+def kept(cut: int | None = None) -> tuple[Calls, list[Fact], str, str]:
+    """The recorded shape, with what `outbound` says at its moment. Gives the attempt and the citizen's call, too."""
+    messages = recorded("kept_line")
+    attempt = attempt_of("kept_line")
+    call = next(m["Uniqueid"] for m in messages if m.get("Exten") == "12345")
+    calls = Calls(NUMBERS)
+    facts: list[Fact] = []
+    for message in messages[:cut]:
+        if message["Event"] == "Hangup" and message["Channel"].startswith("PJSIP/outbound"):
+            calls.keep_line(attempt, call)
+            calls.keep_line(attempt, call)
+        facts += calls.fold(message)
+    return calls, facts, attempt, call
+
+
+def test_a_kept_line_is_a_leg_of_the_citizens_call() -> None:
+    calls, facts, attempt, call = kept()
+    about = [fact for fact in facts if getattr(fact, "call", "") == call]
+    assert [type(fact).__name__ for fact in about] == [
+        "CallArrived",
+        "OfferRinging",
+        "OfferAnswered",
+        "TalkEnded",
+        "CallEnded",
+    ]
+    assert not [fact for fact in facts if isinstance(fact, CallbackEnded) and fact.call == attempt]
+    talked = next(fact for fact in about if isinstance(fact, TalkEnded))
+    assert talked.hung_up_by is Party.CALLER
+    assert calls.channels() == frozenset()
+
+
+def test_who_hangs_up_before_both_are_connected() -> None:
+    messages = recorded("kept_line")
+    tone = next(n for n, m in enumerate(messages) if m["Event"] == "UserEvent")
+    ends = {
+        m["Uniqueid"]: m
+        for m in messages
+        if m["Event"] == "Hangup" and "outbound" not in m["Channel"]
+    }
+    for who, reason in (("agent", OfferReason.REFUSED), ("caller", OfferReason.CALLER_GONE)):
+        calls, _, attempt, call = kept(tone)
+        first, second = (attempt, call) if who == "agent" else (call, attempt)
+        asks = {**ends[first], "Event": "HangupRequest"}
+        assert folded([asks], calls) == []
+        facts = folded([ends[first]], calls)
+        if who == "caller":
+            assert facts == [], "the agent is free when his line is, and not before"
+            assert calls.caller_gone(call)
+            facts = folded([ends[second]], calls)
+            assert isinstance(facts[-1], CallEnded)
+        assert facts[0].reason is reason  # type: ignore[union-attr]
+
+
+def test_after_a_restart_a_kept_line_is_found_in_its_bridge() -> None:
+    attempt, call = "hotline-c7.1", "hotline-1795300000.3"
+    common = {"ChannelState": "6", "Linkedid": attempt, "BridgeID": "b", "Seconds": "9"}
+    listed = [
+        {
+            **common,
+            "Uniqueid": attempt,
+            "Channel": "PJSIP/1001-00000001",
+            "Context": "inbound-first",
+        },
+        {
+            **common,
+            "Uniqueid": call,
+            "Channel": "PJSIP/trunk-00000002",
+            "Context": "hotline-call",
+            "Application": "Bridge",
+            "Variable": "HL_NUMBER=12345\nHL_QUEUED=1795300000000000\nHL_QUEUE=default",
+        },
+    ]
+    snapshot = Calls(NUMBERS).snapshot(listed, [], 1_795_300_009_000_000)
+    assert snapshot.talking == ((call, "1001"),)
+    assert snapshot.attempts == ()
+    assert snapshot.waiting == ()
+    assert OfferAnswered(1_795_300_009_000_000, call, "1001") in snapshot.facts
+
+
+def test_after_a_restart_an_answered_attempt_is_known() -> None:
+    attempt = "hotline-c7.1"
+    listed = [
+        {
+            "Uniqueid": attempt,
+            "Linkedid": attempt,
+            "Channel": "PJSIP/1001-00000001",
+            "ChannelState": "6",
+        },
+        {
+            "Uniqueid": "hotline-1.2",
+            "Linkedid": attempt,
+            "Channel": "PJSIP/outbound-00000002",
+            "ChannelState": "6",
+        },
+    ]
+    calls = Calls(NUMBERS)
+    snapshot = calls.snapshot(listed, [], 9)
+    assert told(snapshot.facts) == ["CallbackDialling 7 #1 1001", "CallbackAnswered 7 #1 1001"]
+    (found,) = snapshot.attempts
+    assert (found.callback, found.picked_up, found.answered) == (7, True, True)
+    assert calls.snapshot(listed, [], 10).facts == ()
+
+
+def test_an_outside_number_that_answers() -> None:
+    facts = folded(recorded("outside"))
+    assert told(facts) == [
+        "CallArrived #1 12345 +8613900000001",
+        "CallSentOutside #1 True",
+        "CallEnded #1 agent 16",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("call", "number"),
+    [
+        ("hotline-c7.1", 7),
+        ("n1-c12.34", 12),
+        ("hotline-1763731200.17", 0),
+        ("hotline-c.1", 0),
+        ("", 0),
+    ],
+)
+def test_the_number_of_a_callback_is_in_its_attempts_names(call: str, number: int) -> None:
+    assert callback_of(call) == number

@@ -1,0 +1,363 @@
+"""What is sent to Asterisk for callbacks, and in which order."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from acd.callback import State, Task
+from acd.commands import CreateCallback, PlaceCallback, Yield
+from acd.events import (
+    CallbackAdded,
+    CallbackCancelled,
+    CallbackEnded,
+    Fact,
+    OfferEnded,
+    OwnCallEnded,
+    OwnCallStarted,
+)
+from acd.rules import DEFAULT, Number, Queue, Rules
+from telephony import outbound as module
+from telephony.calls import Calls, Message
+from telephony.link import ActionRefused, LinkDown
+from telephony.outbound import Outbound
+from tests.telephony.test_callbacks import attempt_of, recorded
+
+ATTEMPT = "hotline-c7.1"
+WANTED = PlaceCallback(7, ATTEMPT, "1001", "+8613800000001", DEFAULT)
+YIELD = Yield(7, ATTEMPT, "1001", "hotline-1.1", 15.0)
+AT = "1795300000.000001"
+
+
+class Asterisk:
+    """A link that remembers, and answers as it is told; `hear` gives its events to who listens."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, str]] = []
+        self.errors: dict[str, Exception] = {}
+        self.facts: list[Fact] = []
+        self.calls = Calls(("12345",))
+        self.rules = Rules(
+            queues={DEFAULT: Queue(ring_time=9.0), "tax": Queue("tax")},
+            numbers={"12345": Number("12345"), "12366": Number("12366", queue="tax")},
+        )
+        self.outbound = self.make()
+
+    def make(self, enabled: bool = True) -> Outbound:
+        return Outbound(
+            self,
+            self.calls,
+            post=lambda *facts: self.facts.extend(facts),
+            create=self.create,
+            rules=lambda: self.rules,
+            clock=lambda: 5,
+            numbers=("12345", "12366"),
+            rings=30.0,
+            enabled=enabled,
+        )
+
+    async def create(self, wanted: CreateCallback) -> CallbackAdded | None:
+        if wanted.number == "":
+            raise OSError("database is away")
+        return CallbackAdded(5, 7, wanted.number, wanted.queue, 5, wanted.latest)
+
+    async def act(self, action: Mapping[str, str], timeout: float = 5.0) -> Message:
+        self.sent.append(dict(action))
+        if (error := self.errors.get(action["Action"])) is not None:
+            raise error
+        return {"Response": "Success"}
+
+    async def gather(
+        self, action: Mapping[str, str], until: str, timeout: float = 5.0
+    ) -> list[Message]:
+        return []
+
+    def event(self, name: str, uniqueid: str, channel: str, **more: str) -> None:
+        message = {"Event": name, "Privilege": "call,all", "Timestamp": AT, "Uniqueid": uniqueid}
+        facts = self.calls.fold({**message, "Channel": channel, "Linkedid": ATTEMPT, **more})
+        self.facts += facts
+        self.outbound.hear(facts)
+
+    def agent(self, name: str, **more: str) -> None:
+        self.event(name, ATTEMPT, "PJSIP/1001-00000001", **more)
+
+    def citizen(self, name: str, **more: str) -> None:
+        self.event(name, "hotline-1.2", "PJSIP/outbound-00000002", **more)
+
+    def dialling(self) -> None:
+        """The agent has picked up, and the citizen's phone rings."""
+        self.outbound.place(WANTED)
+        self.agent("Newchannel")
+        self.agent("Newstate", ChannelState="6")
+        self.citizen("Newchannel")
+
+    def actions(self) -> list[str]:
+        return [action["Action"] for action in self.sent]
+
+    async def until(self, true: Callable[[], Any]) -> None:
+        deadline = time.monotonic() + 2
+        while not true():
+            assert time.monotonic() < deadline, (self.sent, self.facts)
+            await asyncio.sleep(0.002)
+
+
+@pytest.fixture
+def asterisk(monkeypatch: pytest.MonkeyPatch) -> Asterisk:
+    monkeypatch.setattr(module, "APPEARS_WITHIN", 0.05)
+    monkeypatch.setattr(module, "KEPT_WITHIN", 0.2)
+    return Asterisk()
+
+
+async def test_the_agents_phone_is_rung_under_the_attempts_own_name(asterisk: Asterisk) -> None:
+    asterisk.outbound.place(WANTED)
+    await asterisk.until(lambda: asterisk.sent)
+    assert asterisk.sent == [
+        {
+            "Action": "Originate",
+            "Channel": "PJSIP/1001",
+            "ChannelId": ATTEMPT,
+            "Context": "callback",
+            "Exten": "s",
+            "Priority": "1",
+            "Timeout": "9000",
+            "CallerID": '"回访 138****0001" <12345>',
+            "Async": "true",
+        }
+    ]
+    attempt = asterisk.outbound.attempt(ATTEMPT)
+    assert attempt is not None
+    assert (attempt.number, attempt.caller, attempt.rings) == ("+8613800000001", "12345", 30.0)
+    assert asterisk.outbound.attempt("hotline-c8.1") is None
+
+
+async def test_the_citizen_sees_the_number_of_his_queue(asterisk: Asterisk) -> None:
+    asterisk.outbound.place(PlaceCallback(7, ATTEMPT, "1001", "13800000001", "tax"))
+    attempt = asterisk.outbound.attempt(ATTEMPT)
+    assert attempt is not None
+    assert attempt.caller == "12366"
+
+
+async def test_a_number_that_cannot_be_dialled_is_not_dialled(asterisk: Asterisk) -> None:
+    asterisk.outbound.place(PlaceCallback(7, ATTEMPT, "1001", "138&PJSIP/0", DEFAULT))
+    assert asterisk.outbound.attempt(ATTEMPT) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (LinkDown("no connection"), "lost"),
+        (ActionRefused("Originate: no"), "agent_unreachable"),
+        (None, "agent_unreachable"),
+    ],
+)
+async def test_an_attempt_that_never_begins_ends(
+    asterisk: Asterisk, error: Exception | None, failure: str
+) -> None:
+    if error is not None:
+        asterisk.errors["Originate"] = error
+    asterisk.outbound.place(WANTED)
+    await asterisk.until(lambda: asterisk.facts)
+    assert asterisk.facts == [CallbackEnded(5, 7, ATTEMPT, "1001", failure)]
+    assert asterisk.outbound.attempt(ATTEMPT) is None
+
+
+async def test_without_a_way_out_nothing_is_placed(asterisk: Asterisk) -> None:
+    asterisk.outbound = asterisk.make(enabled=False)
+    asterisk.outbound.place(WANTED)
+    await asterisk.until(lambda: asterisk.facts)
+    assert asterisk.sent == []
+    assert asterisk.facts == [CallbackEnded(5, 7, ATTEMPT, "1001", "unreachable")]
+
+
+async def test_tasks_are_entered(asterisk: Asterisk) -> None:
+    asterisk.outbound.create(CreateCallback("", DEFAULT, 99, "lost", "hotline-1.1"))
+    asterisk.outbound.create(CreateCallback("+8613800000001", DEFAULT, 99, "lost", "hotline-1.1"))
+    await asterisk.until(lambda: asterisk.facts)
+    assert asterisk.facts == [CallbackAdded(5, 7, "+8613800000001", DEFAULT, 5, 99)]
+
+
+# --- cancelling
+
+
+async def test_cancelling_hangs_up_what_is_not_answered(asterisk: Asterisk) -> None:
+    asterisk.dialling()
+    asterisk.outbound.cancel(ATTEMPT, "1001")
+    await asterisk.until(lambda: "Hangup" in asterisk.actions())
+    assert asterisk.sent[-1]["Channel"] == "PJSIP/1001-00000001"
+    assert asterisk.sent[-1]["Cause"] == "26"
+
+
+async def test_an_answered_one_is_not_cancelled(asterisk: Asterisk) -> None:
+    asterisk.dialling()
+    asterisk.citizen("Newstate", ChannelState="6")
+    asterisk.outbound.cancel(ATTEMPT, "1001")
+    await asyncio.sleep(0.02)
+    assert "Hangup" not in asterisk.actions()
+
+
+async def test_what_is_cancelled_before_it_exists_ends_as_soon_as_it_does(
+    asterisk: Asterisk,
+) -> None:
+    asterisk.outbound.place(WANTED)
+    asterisk.outbound.cancel(ATTEMPT, "1001")
+    await asterisk.until(lambda: asterisk.sent)
+    assert asterisk.outbound.attempt(ATTEMPT) is None, "nobody is dialled for it"
+    asterisk.agent("Newchannel")
+    await asterisk.until(lambda: asterisk.actions() == ["Originate", "Hangup"])
+    asterisk.agent("Hangup", Cause="26")
+    assert asterisk.facts[-1].failure == "withdrawn"  # type: ignore[union-attr]
+
+
+# --- yielding
+
+
+async def test_the_citizen_is_offered_when_the_old_leg_is_gone(asterisk: Asterisk) -> None:
+    asterisk.dialling()
+    rung: list[float] = []
+    asterisk.outbound.give_way(YIELD, lambda: rung.append(time.monotonic()))
+    await asterisk.until(lambda: "Hangup" in asterisk.actions())
+    await asyncio.sleep(0.01)
+    assert not rung
+    asterisk.citizen("Hangup", Cause="16")
+    asterisk.agent("Hangup", Cause="26")
+    await asterisk.until(lambda: rung)
+    assert asterisk.outbound.goes_first("hotline-1.1")
+    assert not asterisk.outbound.goes_first("hotline-1.1"), "once only"
+
+
+@pytest.mark.parametrize("error", [None, LinkDown("gone"), ActionRefused("No such channel")])
+async def test_he_is_offered_in_any_case_and_soon(
+    asterisk: Asterisk, error: Exception | None
+) -> None:
+    asterisk.dialling()
+    if error is not None:
+        asterisk.errors["Hangup"] = error
+    rung: list[float] = []
+    began = time.monotonic()
+    asterisk.outbound.give_way(YIELD, lambda: rung.append(time.monotonic()))
+    await asterisk.until(lambda: rung)
+    assert 0.045 < rung[0] - began < 0.5
+
+
+async def test_he_is_offered_at_once_when_the_attempt_is_gone(asterisk: Asterisk) -> None:
+    rung: list[bool] = []
+    asterisk.outbound.give_way(YIELD, lambda: rung.append(True))
+    await asterisk.until(lambda: rung)
+    assert asterisk.sent == []
+
+
+async def test_two_who_are_being_connected_are_waited_for_longer(asterisk: Asterisk) -> None:
+    asterisk.dialling()
+    rung: list[bool] = []
+    asterisk.outbound.give_way(YIELD, lambda: rung.append(True))
+    await asterisk.until(lambda: "Hangup" in asterisk.actions())
+    asterisk.citizen("Newstate", ChannelState="6")  # the answer has crossed with it
+    await asyncio.sleep(module.GONE_WITHIN * 2)
+    assert not rung
+    asterisk.agent("Hangup", Cause="26")
+    await asterisk.until(lambda: rung)
+
+
+async def test_who_has_answered_meanwhile_is_not_cut(asterisk: Asterisk) -> None:
+    asterisk.dialling()
+    rung: list[bool] = []
+    asterisk.outbound.give_way(YIELD, lambda: rung.append(True))
+    asterisk.citizen("Newstate", ChannelState="6")  # before the action could be sent
+    await asterisk.until(lambda: any(isinstance(fact, OfferEnded) for fact in asterisk.facts))
+    assert any(isinstance(fact, OwnCallStarted) for fact in asterisk.facts)
+    assert asterisk.actions() == ["Originate"]
+    assert not rung
+    asterisk.agent("Hangup", Cause="16")
+    assert [type(fact) for fact in asterisk.facts[-2:]] == [CallbackCancelled, OwnCallEnded]
+
+
+async def test_an_agent_may_stay_on_his_line(asterisk: Asterisk) -> None:
+    asterisk.dialling()
+    call, rung = "hotline-1.1", []
+    asterisk.event("Newchannel", call, "PJSIP/trunk-00000003", Linkedid=call, Context="inbound")
+    stays = Yield(7, ATTEMPT, "1001", call, 15.0, stay_on_line=True)
+    asterisk.outbound.give_way(stays, lambda: rung.append(True))
+    await asterisk.until(lambda: "Redirect" in asterisk.actions())
+    assert asterisk.sent[-1]["Context"] == "inbound-first"
+    assert not rung, "he hears the tone first"
+    asterisk.agent("UserEvent", UserEvent="HotlineInboundFirst")
+    await asterisk.until(lambda: rung)
+    assert asterisk.outbound.line_for(call, "1001") == "PJSIP/1001-00000001"
+    asterisk.agent("BridgeEnter")
+    await asterisk.until(lambda: not asterisk.outbound.line_for(call, "1001"))
+    assert "Hangup" not in asterisk.actions()
+
+
+async def test_a_kept_line_that_is_not_fetched_is_let_go(asterisk: Asterisk) -> None:
+    asterisk.dialling()
+    call = "hotline-1.1"
+    asterisk.event("Newchannel", call, "PJSIP/trunk-00000003", Linkedid=call, Context="inbound")
+    stays = Yield(7, ATTEMPT, "1001", call, 15.0, stay_on_line=True)
+    asterisk.outbound.give_way(stays, lambda: None)
+    await asterisk.until(lambda: "Hangup" in asterisk.actions())
+    assert asterisk.sent[-1]["Channel"] == "PJSIP/1001-00000001"
+
+
+async def test_an_agent_who_has_not_picked_up_has_no_line_to_keep(asterisk: Asterisk) -> None:
+    asterisk.outbound.place(WANTED)
+    asterisk.agent("Newchannel")
+    stays = Yield(7, ATTEMPT, "1001", "hotline-1.1", 15.0, stay_on_line=True)
+    asterisk.outbound.give_way(stays, lambda: None)
+    await asterisk.until(lambda: "Hangup" in asterisk.actions())
+    assert "Redirect" not in asterisk.actions()
+
+
+# --- after a start
+
+
+def held(state: State) -> Task:
+    added = CallbackAdded(0, 7, "+8613800000001", DEFAULT, 0, 10**18)
+    task = Task.of(added)
+    task.state, task.agent, task.attempt = state, "1001", ATTEMPT
+    return task
+
+
+@pytest.mark.parametrize(("state", "failure"), [(State.DIALLING, "lost"), (State.TALKING, "")])
+async def test_what_is_gone_has_ended(asterisk: Asterisk, state: State, failure: str) -> None:
+    asterisk.outbound.caught_up([held(state)])
+    assert asterisk.facts == [CallbackEnded(5, 7, ATTEMPT, "1001", failure)]
+
+
+async def test_what_still_exists_is_left_alone(asterisk: Asterisk) -> None:
+    asterisk.agent("Newchannel")
+    asterisk.outbound.caught_up([held(State.DIALLING)])
+    await asyncio.sleep(0.01)
+    assert asterisk.facts == []
+    assert asterisk.sent == []
+
+
+async def test_what_nobody_knows_is_hung_up_unless_they_talk(asterisk: Asterisk) -> None:
+    asterisk.agent("Newchannel")
+    asterisk.outbound.caught_up([])
+    await asterisk.until(lambda: asterisk.actions() == ["Hangup"])
+
+    other = Asterisk()
+    other.agent("Newchannel")
+    other.citizen("Newchannel")
+    other.citizen("Newstate", ChannelState="6")
+    other.outbound.caught_up([])
+    assert other.facts[-1] == OwnCallStarted(5, "1001")
+    other.agent("Hangup", Cause="16")
+    assert isinstance(other.facts[-1], OwnCallEnded)
+    assert other.sent == []
+
+
+async def test_a_recorded_yield_from_end_to_end(asterisk: Asterisk) -> None:
+    messages, attempt = recorded("yields"), attempt_of("yields")
+    wanted = Yield(2, attempt, "1001", "hotline-1.1", 15.0)
+    rung: list[bool] = []
+    for message in messages:
+        if message["Event"] == "Hangup" and not rung and "outbound" in message["Channel"]:
+            asterisk.outbound.give_way(wanted, lambda: rung.append(True))
+            await asterisk.until(lambda: asterisk.sent)
+        asterisk.outbound.hear(asterisk.calls.fold(message))
+        if message["Event"] == "Hangup" and message["Uniqueid"] == attempt:
+            await asterisk.until(lambda: rung)
+    assert asterisk.actions() == ["Hangup"]
