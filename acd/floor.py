@@ -7,7 +7,7 @@ Callers and idle agents meet in lanes (`acd.lane`). Whenever a fact changes a la
 the front, lets callbacks yield to citizens who still wait (呼入优先, R7), and uses for callbacks the agents who are
 then left.
 
-Invariants (tests/acd/test_floor_properties.py):
+Invariants (tests/acd/test_world.py):
   - an agent holds at most one call, whether it rings or is answered, a citizen's or a callback's;
   - a waiting caller is passed over only by one of smaller rank (`acd.rules`), or for want of an agent with the skills;
   - while callers wait in a lane and offers are allowed, no agent who could take one stands idle in it;

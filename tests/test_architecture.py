@@ -19,10 +19,14 @@ TOOLS = {
 """Modules that everybody may import, and that import nothing of ours but each other."""
 
 PURE = {
+    "acd.callback",
     "acd.caller",
     "acd.commands",
+    "acd.entry",
+    "acd.erlang",
     "acd.events",
     "acd.floor",
+    "acd.lane",
     "acd.model",
     "acd.rules",
     "acd.ruletext",
@@ -35,8 +39,10 @@ PURE = {
     "ivr.phrases",
     "ivr.reception",
     "ivr.script",
+    "metrics.callbacks",
     "metrics.fold",
     "metrics.live",
+    "metrics.window",
     "recorder.policy",
     "telephony.calls",
     "telephony.cel",
