@@ -10,6 +10,8 @@ SHELL := /bin/bash
 export HOTLINE_STARTED := $(shell date +%s)
 say = printf '[%3d s] %s\n' $$(($$(date +%s) - HOTLINE_STARTED))
 bin := .venv/bin
+# Live tests mostly wait for prompts and telephones, so two files run side by side, each on ports of its own.
+live := $(bin)/python -m pytest -m live -n 2 --dist loadfile
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -91,16 +93,16 @@ demo: setup ## plays a day's calls on a real Asterisk and shows them (KEEP=1 lea
 
 test: setup lint ## all checks and all tests, the live ones too
 	@$(say) "tests"
-	$(bin)/python -m pytest -m 'not live' $(ARGS)
+	$(bin)/python -m pytest -m 'not live' -n 2 $(ARGS)
 	$(say) "tests with a real Asterisk"
-	$(bin)/python -m pytest -m live $(ARGS)
+	$(live) $(ARGS)
 	$(say) "all passed"
 
 test-unit: setup ## tests that need no Asterisk (ARGS=… goes to pytest)
 	@exec $(bin)/python -m pytest -m 'not live' $(ARGS)
 
 test-live: setup ## tests with a real Asterisk (ARGS=… goes to pytest)
-	@exec $(bin)/python -m pytest -m live $(ARGS)
+	@exec $(live) $(ARGS)
 
 lint: setup ## ruff and mypy
 	@$(say) "ruff"
