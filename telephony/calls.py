@@ -576,9 +576,10 @@ class Calls:
                 call.stale_cause = cause
             return
         attempt.citizen.pop(uniqueid, None)
-        if not out.answered:
-            # Without a word from the far end it was our own time-out.
-            attempt.failure = NOT_REACHED.get(cause, "unreachable") if out.hung_up else "no_answer"
+        if not out.answered and out.hung_up:
+            attempt.failure = NOT_REACHED.get(cause, "unreachable")
+        elif not out.answered and attempt.ended_by is None:
+            attempt.failure = "no_answer"  # our own time-out, or nobody's word at all
         if attempt.kept and not attempt.citizen:
             del self._attempts[out.call]
 
@@ -812,8 +813,6 @@ def _failure(attempt: _Attempt, cause: int) -> str:
     if cause == _ELSEWHERE:
         return "withdrawn"
     if attempt.picked_up:
-        if attempt.ended_by is Party.AGENT and not attempt.failure:
-            return "agent_hung_up"
         return attempt.failure or ("agent_hung_up" if attempt.ended_by is Party.AGENT else "lost")
     if attempt.ended_by is Party.AGENT:
         if cause in (_BUSY, _REJECTED) or (cause == _NO_ANSWER and not attempt.rang):

@@ -284,7 +284,11 @@ class TestCalledBack:
         call.answer("200 result=0 endpos=8000")
         await call.until("SET MUSIC ON")
         assert isinstance(desk.facts[-1], CallQueued)
-        assert "hotline/callback_offer_5" not in sounds(call)
+        call.answer("200 result=0")
+        await call.until("STREAM FILE hotline/queue_next")
+        call.answer("200 result=0 endpos=8000")
+        # No offer follows his place.
+        assert await call.next() == ["SET", "MUSIC", "ON"]
         await call.close()
 
     async def test_also_when_he_presses_it_during_an_announcement(

@@ -69,6 +69,7 @@ def test_workdays_follow_the_calendar_of_the_state(moment: str, expected: bool) 
         ({"daily": "open"}, "2026-02-16T03:00", True),
         ({"daily": "open", "sun": "closed"}, "2026-02-15T10:00", False),
         ({"mon-sun": "open", "fri-sun": "closed"}, "2026-02-15T10:00", False),
+        ({"fri-wed": "open", "sat-sun": "closed"}, "2026-02-15T10:00", False),
         ({"fri-mon": "open"}, "2026-03-02T10:00", True),
         ({"fri-mon": "open"}, "2026-03-03T10:00", False),
         ({"daily": "08:00-12:00,13:00-18:00"}, "2026-03-02T12:30", False),

@@ -639,7 +639,7 @@ class TestFeatureCodes:
         assert {line["log_level"] for line in logs} <= {"info", "debug"}
 
 
-async def test_a_half_open_connection_is_found_by_the_kernel(
+async def test_the_kernel_finds_half_open_connections_and_holds_no_command_back(
     server: Server, desk: FakeDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
@@ -649,8 +649,9 @@ async def test_a_half_open_connection_is_found_by_the_kernel(
         sock = line._transport.get_extra_info("socket")
         seen.append(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
         seen.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE))
+        seen.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         opened(line)
 
     monkeypatch.setattr(server, "_opened", look)
     await waiting(server, desk)
-    assert seen == [1, 60]
+    assert seen == [1, 60, 1]

@@ -99,6 +99,16 @@ def test_an_open_attempt_is_no_call_that_vanished() -> None:
     assert complete([], known, numbers=NUMBERS, alive=(), now=9) == []
 
 
+def test_an_agent_who_hangs_up_ends_the_dialling_whoever_is_told_first() -> None:
+    """Asterisk may tell the end of the citizen's leg before that of the agent's, who caused it."""
+    messages = recorded("agent_hangs_up")
+    hangups = [m for m in messages if m["Event"] == "Hangup"]
+    others = [m for m in messages if m["Event"] != "Hangup"]
+    for order in (hangups, hangups[::-1]):
+        (*_, ended) = folded([*others, *order])
+        assert ended.failure == "agent_hung_up"  # type: ignore[union-attr]
+
+
 def test_an_attempt_that_yields_is_withdrawn() -> None:
     facts = folded(recorded("yields"))
     (ended, *_) = [fact for fact in facts if isinstance(fact, CallbackEnded)]
