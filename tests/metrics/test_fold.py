@@ -17,6 +17,7 @@ from acd.events import (
     CallQueued,
     CallReleased,
     CallReturned,
+    CallSentOutside,
     Fact,
     OfferAnswered,
     OfferEnded,
@@ -91,6 +92,26 @@ def test_a_call_that_an_agent_answers() -> None:
 def test_outcomes(facts: list[Fact], expected: Outcome) -> None:
     assert outcome(facts) is expected
     assert outcome(facts[:-1]) is None
+
+
+@pytest.mark.parametrize(
+    ("answered_there", "expected"),
+    [(True, Outcome.HUMAN_OVERFLOW), (False, Outcome.ABANDONED_QUEUE)],
+)
+def test_a_call_that_overflows_to_an_outside_number(
+    answered_there: bool, expected: Outcome
+) -> None:
+    facts: list[Fact] = [
+        CallArrived(at(0), "c", "12345", "13812345678"),
+        CallQueued(at(8), "c", "default"),
+        CallSentOutside(at(20), "c", "0411000"),
+        CallEnded(at(60), "c", Party.CALLER),
+    ]
+    if answered_there:
+        facts.append(CallSentOutside(at(25), "c", "", answered=True))
+    found = record(facts)
+    assert found.outcome is expected
+    assert found.answered == (at(25) if answered_there else None)
 
 
 def test_every_release_has_an_outcome() -> None:
