@@ -256,6 +256,6 @@ def load(**overrides: Any) -> Settings:
 def unknown() -> list[str]:
     """Names in the environment that look like settings and are none: most likely a slip of the pen."""
     known = {f"HOTLINE_{name.upper()}" for name in Settings.model_fields}
-    # Not settings of the centre: where set-up keeps Asterisk, and where the settings themselves lie.
-    known |= {"HOTLINE_CACHE", "HOTLINE_CONFIG"}
+    # Not settings of the centre: where set-up keeps Asterisk and when it began, and where the settings themselves lie.
+    known |= {"HOTLINE_CACHE", "HOTLINE_STARTED", "HOTLINE_CONFIG"}
     return sorted(name for name in os.environ if name.startswith("HOTLINE_") and name not in known)
