@@ -192,6 +192,7 @@ def test_an_agent_who_does_not_answer_is_out_for_a_while() -> None:
     made = {(fact.call, fact.agent): fact.at for fact in run.of(OfferMade)}
     assert len(missed) / len(run.of(OfferMade)) == pytest.approx(0.2, abs=0.05)
     assert run.totals.kinds["AgentNotResponding"] == len(missed)
+    assert len(missed) > 100
     ready = run.totals.kinds["AgentReady"]
     assert ready - 6 == pytest.approx(len(missed), abs=6), "each comes back, but for the last ones"
     assert missed[0].at - made[missed[0].call, missed[0].agent] == 15 * SECOND

@@ -328,7 +328,10 @@ async def test_demand_from_history_is_what_made_it(engine: AsyncEngine) -> None:
     assert found.per_hour[3] == pytest.approx(5, abs=2)
     assert any("who gave up" in note for note in found.estimated)
     some = await from_history(engine, BEGIN + 5 * DAY + 12 * HOUR, 30, weekly=False)
-    assert "calls of 5 days, from 2025-01-06" in some.estimated[0]
+    whole = [record for facts in calls if (record := record_of(facts)) is not None]
+    queued = sum(record.reached_queue and record.arrived < BEGIN + 5 * DAY for record in whole)
+    assert some.estimated[0] == f"{queued} calls of 5 days, from 2025-01-06"
+    assert sum(some.per_hour) == pytest.approx(queued / 5)
     week = await from_history(engine, BEGIN + 10 * DAY + HOUR, 7, weekly=True)
     # The seven days before are Thursday to Wednesday; the eighth, Thursday 16 January, has just begun.
     assert f"{local(BEGIN + 10 * DAY):%A}" == "Thursday"
