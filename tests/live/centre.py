@@ -307,11 +307,18 @@ class Centre:
             await bus.close()
         return {agent["number"]: agent["presence"] for agent in shown.get("agents", [])}
 
-    async def presence(self, number: str, presence: str, within: float = 3) -> None:
-        """Wait until this agent's presence is this one. Raises `AssertionError`."""
+    async def presence(self, number: str, presence: str | None, within: float = 3) -> None:
+        """Wait until this agent's presence is this one; None: until there is no such agent. Raises `AssertionError`."""
         deadline = time.monotonic() + within
         while (found := (await self.presences()).get(number)) != presence:
             assert time.monotonic() < deadline, f"{number} is {found}, not {presence}"
+            await asyncio.sleep(0.1)
+
+    async def without_phone(self, number: str, within: float = 3) -> None:
+        """Wait until nothing can be offered to this agent, for want of a phone or of a wish. Raises `AssertionError`."""
+        deadline = time.monotonic() + within
+        while (found := (await self.presences()).get(number)) not in ("out", "unreachable"):
+            assert time.monotonic() < deadline, f"{number} is {found}"
             await asyncio.sleep(0.1)
 
     async def calls(self) -> list[dict[str, Any]]:

@@ -142,7 +142,7 @@ async def test_a_wrong_password_is_refused(centre: Centre, phones: Phones) -> No
         await phones.agent("1001", "wrong")
     with pytest.raises(baresip.RegistrationError):
         await phones.agent("7777", PASSWORD)
-    await centre.presence("1001", "unreachable")
+    await centre.without_phone("1001")
     assert "1001" in await centre.cli("agent", "list")
 
 
@@ -153,7 +153,7 @@ async def test_a_phone_without_its_password_cannot_call_as_an_agent(
     leg = await phones.citizen("1001").dial("*11")
     await leg.until_ended(5)
     assert leg.answered_at is None
-    await centre.presence("1001", "unreachable")
+    await centre.without_phone("1001")
 
 
 async def test_a_citizen_whose_number_looks_like_an_agents_is_served(
@@ -182,7 +182,7 @@ async def test_an_agent_added_while_running_signs_in_at_once(
         await centre.cli("agent", "remove", "1009")
     with pytest.raises(baresip.RegistrationError):
         await phones.agent("1009", PASSWORD)
-    assert "1009" not in await centre.presences()
+    await centre.presence("1009", None)
 
 
 @pytest.mark.usefixtures("quick")
