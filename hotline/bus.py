@@ -23,6 +23,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from hotline import clock
+from hotline.tasks import stopping
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +73,7 @@ class Bus:
 
     async def run(self) -> None:
         """Send what was told and shown, until cancelled."""
-        while True:
+        while not stopping():
             await asyncio.sleep(_FLUSH_EVERY)
             if not self._outgoing and self._snapshot is None:
                 continue
@@ -88,7 +89,7 @@ class Bus:
         self, handle: Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
     ) -> None:
         """Answer commands with `handle`, which raises `Refused` to say no, until cancelled."""
-        while True:
+        while not stopping():
             try:
                 taken = await self._redis.blpop([self._commands], timeout=1)
             except (RedisError, OSError) as error:
@@ -177,7 +178,7 @@ class Bus:
         """Every fact from now on. Ends with `RedisError` or `OSError` when Redis goes away."""
         async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
             await pubsub.subscribe(self._facts)
-            while True:
+            while not stopping():
                 message = await pubsub.get_message(timeout=1.0)
                 if message is not None:
                     for line in message["data"].split(b"\n"):

@@ -129,7 +129,8 @@ class Phones:
     ) -> None:
         await asyncio.gather(*(leg.hang_up() for leg in self.legs))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*(leg.until_ended(None) for leg in self.legs)), 3)
+            async with asyncio.timeout(3):
+                await asyncio.gather(*(leg.until_ended(None) for leg in self.legs))
         with contextlib.suppress(baresip.BaresipError):
             await asyncio.gather(*(phone.sign_out() for phone in self.softphones))
         self._closing.set()
@@ -254,7 +255,8 @@ class Leg:
     async def until_ended(self, within: float | None = 5.0) -> None:
         """Wait until the call is over. Raises `TimeoutError`."""
         try:
-            await asyncio.wait_for(self._ended.wait(), within)
+            async with asyncio.timeout(within):
+                await self._ended.wait()
         except TimeoutError:
             raise TimeoutError(f"{self} was not over within {within} s") from None
 

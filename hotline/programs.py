@@ -341,7 +341,8 @@ async def asterisk_cli(
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        answer, _ = await asyncio.wait_for(console.communicate(), within)
+        async with asyncio.timeout(within):
+            answer, _ = await console.communicate()
     except TimeoutError:
         return ""
     finally:

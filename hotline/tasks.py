@@ -18,6 +18,16 @@ def spawn(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
     return task
 
 
+def stopping() -> bool:
+    """Whether the running task was told to stop: what an endless loop asks that awaits a library.
+
+    One cancellation can be lost there: until Python 3.12 `asyncio.wait_for`, which redis sends with, returns its
+    result instead when both come in the same turn of the loop (python/cpython#86296).
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 def _finished(task: asyncio.Task[Any]) -> None:
     _running.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:

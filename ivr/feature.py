@@ -47,7 +47,8 @@ async def _carry_out(agent: str, action: str, key: str, feature: Feature) -> str
     if action not in script.WISHES:
         return "no such action"
     try:
-        return await asyncio.wait_for(feature(agent, action, key), FEATURE_LIMIT)
+        async with asyncio.timeout(FEATURE_LIMIT):
+            return await feature(agent, action, key)
     except TimeoutError:
         log.error("feature.late", agent=agent, action=action)
     except Exception:

@@ -73,7 +73,8 @@ async def run(
             while not stop.is_set():
                 await archive.sweep(clock.now(), stop)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), EVERY)
+                    async with asyncio.timeout(EVERY):
+                        await stop.wait()
         finally:
             await archive.close()
             log.info("recorder.stopped")
@@ -365,7 +366,8 @@ async def _only_one(spool: Path, stop: asyncio.Event) -> AsyncIterator[bool]:
                     told = True
                     log.warning("recorder.waits", why="another recorder works on this spool")
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), EVERY)
+                    async with asyncio.timeout(EVERY):
+                        await stop.wait()
             else:
                 yield True
                 return

@@ -178,7 +178,8 @@ class Link:
             raise LinkDown(f"no connection to Asterisk's manager interface at {self.where}")
         name = action["Action"]
         try:
-            answers: list[Message] = await asyncio.wait_for(connection.send_action(action), timeout)
+            async with asyncio.timeout(timeout):
+                answers: list[Message] = await connection.send_action(action)
         except TimeoutError:
             raise Unknown(f"{name}: no answer within {timeout:g} s") from None
         finally:
@@ -190,7 +191,8 @@ class Link:
 
     async def _sleep(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._closing.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
         except TimeoutError:
             return
 

@@ -145,7 +145,8 @@ class Exchange(asyncio.DatagramProtocol):
         self.transport.sendto(f"{first}\r\n{head}".encode(), self.phone)
 
     async def next(self) -> str:
-        return (await asyncio.wait_for(self.heard.get(), 5)).split("\r\n")[0]
+        async with asyncio.timeout(5):
+            return (await self.heard.get()).split("\r\n")[0]
 
 
 async def test_phone_rings_talks_and_hangs_up() -> None:
@@ -156,7 +157,8 @@ async def test_phone_rings_talks_and_hangs_up() -> None:
             phones.talk = lambda _agent: 0.0
             async with asyncio.TaskGroup() as group:
                 group.create_task(phones.register(["1001"], "secret"))
-                register = await asyncio.wait_for(exchange.heard.get(), 5)
+                async with asyncio.timeout(5):
+                    register = await exchange.heard.get()
                 assert register.startswith("REGISTER ")
                 call_id = re.search(r"Call-ID: (\S+)", register)
                 assert call_id is not None

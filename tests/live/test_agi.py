@@ -305,7 +305,8 @@ async def test_asterisk_reads_an_argument_as_it_was_meant(
     )
     async with listening:
         leg = await phones.citizen("13900000002").dial(NUMBER)
-        line = await asyncio.wait_for(lines.get(), 5)
+        async with asyncio.timeout(5):
+            line = await lines.get()
         await line.environment(5)
         await line.ask("SET VARIABLE", "TRIED", value)
         assert await line.ask("GET VARIABLE", "TRIED") == Reply(200, "1", value)

@@ -683,7 +683,8 @@ async def test_nobody_else_gets_in(exchange: Exchange) -> None:
     address = exchange.settings.control_address, exchange.settings.ami_port
     reader, writer = await asyncio.open_connection(*address)
     writer.write(b"Action: Login\r\nUsername: hotline\r\nSecret: wrong\r\n\r\n")
-    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    async with asyncio.timeout(5):
+        answer = await reader.readuntil(b"\r\n\r\n")
     assert b"Authentication failed" in answer
     writer.close()
     with socket.socket() as http, pytest.raises(OSError, match="refused"):

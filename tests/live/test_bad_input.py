@@ -53,7 +53,8 @@ async def closed_by_server(reader: asyncio.StreamReader, within: float) -> bool:
     """Whether the other side ends the connection by itself."""
     with contextlib.suppress(ConnectionError):
         try:
-            await asyncio.wait_for(reader.read(), within)
+            async with asyncio.timeout(within):
+                await reader.read()
         except TimeoutError:
             return False
     return True
@@ -87,7 +88,8 @@ async def test_malformed_agi(centre: Centre, witness: Leg) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", centre.agi_port)
         with contextlib.suppress(ConnectionError):
             writer.write(lines)
-            await asyncio.wait_for(writer.drain(), 5)
+            async with asyncio.timeout(5):
+                await writer.drain()
             writer.write_eof()
         assert await closed_by_server(reader, 15), what
         writer.close()
@@ -124,7 +126,8 @@ async def test_strangers_at_the_manager_interface(centre: Centre, witness: Leg) 
         _reader, writer = await asyncio.open_connection("127.0.0.1", centre.ami_port)
         with contextlib.suppress(ConnectionError):
             writer.write(lines)
-            await asyncio.wait_for(writer.drain(), 5)
+            async with asyncio.timeout(5):
+                await writer.drain()
             await asyncio.sleep(0.3)
         writer.close()
     mute = [await asyncio.open_connection("127.0.0.1", centre.ami_port) for _ in range(20)]

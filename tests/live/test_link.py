@@ -97,7 +97,8 @@ class Heard:
 
     async def __aexit__(self, *_error: object) -> None:
         self.link.close()
-        await asyncio.wait_for(self._task, 5)
+        async with asyncio.timeout(5):
+            await self._task
 
 
 async def until(true: Callable[[], object], within: float, what: str) -> None:
@@ -289,7 +290,8 @@ async def test_an_event_costs_little(exchange: Exchange, heard: Heard) -> None:
     ]
     started = time.process_time()
     process = await asyncio.create_subprocess_exec(*flood)
-    await asyncio.wait_for(process.wait(), 30)
+    async with asyncio.timeout(30):
+        await process.wait()
     await until(lambda: heard.events > 1000, 20, "a thousand events")
     await asyncio.sleep(1)
     spent = (time.process_time() - started) / heard.events

@@ -63,7 +63,8 @@ class Seen:
 
     async def close(self) -> None:
         self.link.close()
-        await asyncio.wait_for(self.task, 2)
+        async with asyncio.timeout(2):
+            await self.task
 
 
 async def until(condition: Callable[[], object], within: float = 3) -> None:
@@ -230,7 +231,8 @@ async def test_what_is_queued_does_not_wait_for_ever(
     asterisk: FakeAsterisk, seen: Seen, name: str
 ) -> None:
     asterisk.answers[name] = [{"Response": "Success", "Message": f"{name} successfully queued"}]
-    answer = await asyncio.wait_for(seen.link.act({"Action": name}), 1)
+    async with asyncio.timeout(1):
+        answer = await seen.link.act({"Action": name})
     assert answer["Response"] == "Success"
 
 
