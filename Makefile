@@ -123,7 +123,7 @@ lock: setup ## renews the lock files from pyproject.toml (UPGRADE=1 takes newer 
 			--no-emit-index-url --no-emit-find-links --annotation-style line $(if $(UPGRADE),--upgrade) pyproject.toml "$$@"
 	}
 	compile -o requirements.lock
-	compile --extra dev --extra demo --extra plots -c requirements.lock -o requirements-dev.lock
+	compile --extra dev --extra demo -c requirements.lock -o requirements-dev.lock
 	! grep -nE '://|index-url|find-links|trusted-host' requirements.lock requirements-dev.lock
 	$(say) "requirements.lock and requirements-dev.lock are written: run 'make test'"
 

@@ -534,16 +534,15 @@ _CHINESE_FONTS = (
 def plot(hours: Sequence[Hour], target: Target, path: Path, lang: str = "zh") -> str:
     """Draw the staffing into a PNG or SVG file, and say in which language: English when no font has Chinese.
 
-    Raises `ValueError` for another kind of file or when matplotlib is missing, `OSError` when it cannot be written.
+    Raises `ValueError` for another kind of file, `OSError` when it cannot be written.
     """
     if path.suffix.lower() not in {".png", ".svg"}:
         raise ValueError(f"--plot {path}: the name must end in .png or .svg")
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-        from matplotlib.font_manager import fontManager
-    except ImportError:
-        raise ValueError("--plot needs matplotlib: pip install 'hotline[plots]'") from None
+    # It takes half a second to import, which no other command should wait for.
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import fontManager
+
     known = {font.name for font in fontManager.ttflist}
     font = next((name for name in _CHINESE_FONTS if name in known), "")
     lang = lang if font else "en"
