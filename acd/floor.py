@@ -19,7 +19,7 @@ Invariants (tests/acd/test_world.py):
 import heapq
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import IntEnum
 from itertools import islice
 from typing import Any
@@ -106,7 +106,8 @@ class Stage(IntEnum):
 class Caller:
     """A call on the floor. `place` is since when he waits, `rank` the same with his priority's bonus; microseconds.
 
-    `attached`: a session can carry out commands for him. `ringing`: the agents whose phones ring for him.
+    `attached`: a session can carry out commands for him. `ringing`: the agents whose phones ring for him. `outside`:
+    the outside number to which he was sent.
     """
 
     call: CallId
@@ -123,6 +124,7 @@ class Caller:
     agent: str = ""
     answered: bool = False
     asked: bool = False
+    outside: str = ""
     unwanted: bool = False
     since: int = 0
 
@@ -490,7 +492,9 @@ class Floor:
         caller = self.callers.get(fact.call)
         if caller is not None:
             caller.answered = caller.answered or fact.answered
-            self._note(fact)
+            # Asterisk tells of the answer, but not who it was.
+            caller.outside = fact.number or caller.outside
+            self._note(replace(fact, number=caller.outside))
 
     def _call_ended(self, fact: CallEnded, now: int) -> None:
         caller = self.callers.pop(fact.call, None)
@@ -1091,7 +1095,7 @@ class Floor:
             self._set_wait_deadlines(caller)
             self._wait(caller)
         else:
-            caller.stage, caller.since = Stage.OUTSIDE, now
+            caller.stage, caller.since, caller.outside = Stage.OUTSIDE, now, target
             self._note(CallSentOutside(now, caller.call, target))
             self._out.append(SendOutside(caller.call, target))
 

@@ -78,6 +78,7 @@ class TaskBook:
         self._post = post
         self._answer_within = ANSWER_WITHIN if engine.dialect.name == "postgresql" else None
         self._entries: dict[int, Entry] = {}
+        self._entering = asyncio.Lock()  # nobody reads the table between a commit and `_entries`
         self._unwritten: dict[int, Entry] = {}
         self._wishes: deque[_Wish] = deque()
         self._some = asyncio.Event()
@@ -136,6 +137,29 @@ class TaskBook:
             if entry.state in OPEN:
                 self._entries.setdefault(entry.id, entry)
         return [entry.task() for entry in self._entries.values()]
+
+    async def changes(self) -> tuple[list[Task], list[CallbackCancelled]]:
+        """What another program has done to the table meanwhile: its new tasks, for `Desk.take_up`, and its cancels.
+
+        The command line writes into the table when it cannot reach the controller. Raises without a database.
+        """
+        async with self._entering:
+            question = select(db.callback.c.id).where(
+                db.callback.c.state.in_([state.value for state in OPEN])
+            )
+            async with asyncio.timeout(self._answer_within), self._engine.connect() as connection:
+                there = {row.id for row in await connection.execute(question)}
+            new = there - self._entries.keys() - self._unwritten.keys()
+            gone = self._entries.keys() - there - self._unwritten.keys()
+            found = await _find_these(self._engine, {*new, *gone}) if new or gone else []
+            added = [entry for entry in found if entry.id in new and entry.state in OPEN]
+            self._entries.update((entry.id, entry) for entry in added)
+        cancelled = [
+            CallbackCancelled(entry.updated_at, entry.id, BY_HAND)
+            for entry in found
+            if entry.id in gone and entry.state is State.CANCELLED and entry.id in self._entries
+        ]
+        return [entry.task() for entry in added], cancelled
 
     async def find(self, number: int) -> Entry | None:
         """The task with this number, as it is at this moment."""
@@ -245,16 +269,19 @@ class TaskBook:
     async def _insert(self, wanted: Wanted, at: int) -> Entry:
         """Enter a wish, or find what it became when the answer to its commit was lost: a call is lost only once."""
         row = _row(wanted, at)
-        async with asyncio.timeout(self._answer_within), self._engine.begin() as connection:
-            if wanted.origin:
-                question = select(db.callback).where(db.callback.c.origin == wanted.origin)
-                known = (await connection.execute(question)).first()
-                if known is not None:
-                    return self._entries.setdefault(known.id, _entry(known))
-            done = await connection.execute(insert(db.callback).values(row).returning(db.callback))
-            entry = _entry(done.one())
-        self._entries[entry.id] = entry
-        return entry
+        async with self._entering:
+            async with asyncio.timeout(self._answer_within), self._engine.begin() as connection:
+                if wanted.origin:
+                    question = select(db.callback).where(db.callback.c.origin == wanted.origin)
+                    known = (await connection.execute(question)).first()
+                    if known is not None:
+                        return self._entries.setdefault(known.id, _entry(known))
+                done = await connection.execute(
+                    insert(db.callback).values(row).returning(db.callback)
+                )
+                entry = _entry(done.one())
+            self._entries[entry.id] = entry
+            return entry
 
     async def _update(self, entries: Sequence[Entry]) -> None:
         rows = [
@@ -475,6 +502,19 @@ async def find(engine: AsyncEngine, number: int) -> Entry | None:
         question = select(db.callback).where(db.callback.c.id == number)
         row = (await connection.execute(question)).first()
     return None if row is None else _entry(row)
+
+
+async def _find_these(engine: AsyncEngine, numbers: Collection[int]) -> list[Entry]:
+    """The tasks with these numbers, by number."""
+    found: list[Entry] = []
+    ordered = sorted(numbers)
+    async with engine.connect() as connection:
+        for start in range(0, len(ordered), BATCH):
+            question = select(db.callback).where(
+                db.callback.c.id.in_(ordered[start : start + BATCH])
+            )
+            found += [_entry(row) for row in await connection.execute(question)]
+    return sorted(found, key=lambda entry: entry.id)
 
 
 async def find_all(

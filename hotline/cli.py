@@ -2,13 +2,20 @@
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from hotline import __version__, cli_callback, cli_queue, cli_simulate, cli_staff, clock
+from hotline import (
+    __version__,
+    cli_callback,
+    cli_queue,
+    cli_recordings,
+    cli_simulate,
+    cli_staff,
+    clock,
+)
 from hotline.cli_tools import (
     JsonOrText,
     Language,
@@ -32,10 +39,9 @@ app = typer.Typer(
 )
 agent_app = typer.Typer(help="The people who answer.", no_args_is_help=True)
 report_app = typer.Typer(help="Figures, folded from the diary.", no_args_is_help=True)
-recordings_app = typer.Typer(help="The recordings of calls.", no_args_is_help=True)
 app.add_typer(agent_app, name="agent")
 app.add_typer(report_app, name="report")
-app.add_typer(recordings_app, name="recordings")
+app.add_typer(cli_recordings.app, name="recordings")
 app.add_typer(cli_queue.app, name="queue")
 app.add_typer(cli_callback.app, name="callback")
 app.add_typer(cli_simulate.app)
@@ -264,20 +270,3 @@ def calls_(
         print(json.dumps(rows, ensure_ascii=False, indent=1))
     else:
         print(calls.render_text(rows), end="")
-
-
-@recordings_app.command("export")
-def recordings_export(
-    call_id: str,
-    out: Annotated[Path, typer.Option("--out", help="the WAV file to write")],
-) -> None:
-    """Write one call as a stereo WAV: citizen left, agent right."""
-    from recorder import ledger
-
-    settings = read_settings()
-
-    async def work(engine: AsyncEngine) -> None:
-        await ledger.export(engine, settings, call_id, out)
-
-    with_database(work, ledger.LedgerError)
-    print(out)

@@ -248,7 +248,8 @@ class _Book:
                 raise _SilentError("the controller runs, but does not answer: try again") from None
             self._controller = False
             print(
-                "no controller can be reached: this is written down, and takes effect at its next start",
+                "no controller can be reached: this is written down; one that runs takes it up within some "
+                "seconds, another at its start",
                 file=sys.stderr,
             )
         return self._controller

@@ -74,8 +74,6 @@ def simulate(
     With --fail-under, status 0: M1 holds; 1: it falls short; 2: too few calls.
     """
     form_of(form, "text", "json")
-    if lang not in ("zh", "en"):
-        fail(f"--lang {lang}: there is zh, en", status=2)
     if check:
         _check(calls, seed)
     plan = Plan(

@@ -59,8 +59,6 @@ def staff(
 ) -> None:
     """Say how many agents each hour needs: Erlang A for a start, the production floor to be sure."""
     form_of(form, "text", "json")
-    if lang not in ("zh", "en"):
-        fail(f"--lang {lang}: there is zh, en", status=2)
     if plot is not None and plot.suffix.lower() not in {".png", ".svg"}:
         fail(f"--plot {plot}: the name must end in .png or .svg", status=2)
     if not 1000 <= calls <= 10_000_000:

@@ -22,7 +22,18 @@ from hotline.settings import Settings
 
 T = TypeVar("T")
 JsonOrText = Annotated[str, typer.Option("--format", help="text or json")]
-Language = Annotated[str, typer.Option("--lang", help="zh or en")]
+LANGUAGES = ("zh", "en")
+
+
+def _language_of(value: str) -> str:
+    if value not in LANGUAGES:
+        fail(f"--lang {value}: there is {', '.join(LANGUAGES)}", status=2)
+    return value
+
+
+Language = Annotated[
+    str, typer.Option("--lang", help=" or ".join(LANGUAGES), callback=_language_of)
+]
 
 
 def read_settings() -> Settings:

@@ -147,13 +147,12 @@ async def keep(program: Program, alive: Callable[[], Awaitable[bool]] | None = N
     deaths = 0
     while True:
         try:
-            if running(program) is None:
-                start(program)
+            pid = running(program) or start(program)
             since = time.monotonic()
             await _dead_or_stuck(program, alive)
             if time.monotonic() - since > _STEADY_AFTER:
                 deaths = 0
-            why = _last_words(program)
+            why = f"{_end_of(pid)}; its last words: {_last_words(program)}"
         except ProgramError as error:
             why = str(error)
         pause = _PAUSES[min(deaths, len(_PAUSES) - 1)]
@@ -182,15 +181,32 @@ async def _dead_or_stuck(program: Program, alive: Callable[[], Awaitable[bool]] 
         next_check = time.monotonic() + _CHECK_EVERY
 
 
+_ends: dict[int, int] = {}
+"""How children of ours ended, by process id, until `_end_of` asks: a status, or a signal below zero."""
+
+
 def _began(pid: int) -> list[str]:
     """What tells this process from a later one with the same id; empty when it is dead."""
     with contextlib.suppress(OSError):
-        os.waitpid(pid, os.WNOHANG)  # fetches our own dead child, so that no zombie stays
+        # Fetches our own dead child, so that no zombie stays.
+        dead, status = os.waitpid(pid, os.WNOHANG)
+        if dead:
+            _ends[pid] = os.waitstatus_to_exitcode(status)
     with contextlib.suppress(OSError):
         state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         if state not in "ZX":
             return [rest[18], Path("/proc/sys/kernel/random/boot_id").read_text().strip()]
     return []
+
+
+def _end_of(pid: int) -> str:
+    """How a process ended, in words. Only a parent is told: of an adopted one nobody knows."""
+    code = _ends.pop(pid, None)
+    if code is None:
+        return "it ended, and as another process had started it, how is not known"
+    if code >= 0:
+        return f"it ended with status {code}"
+    return f"signal {-code} ({signal.strsignal(-code)}) ended it"
 
 
 def _last_words(program: Program) -> str:

@@ -64,6 +64,8 @@ from telephony.switch import Switch
 logger = structlog.get_logger(__name__)
 
 _SHOW_EVERY = 0.5
+_LOOK_EVERY = 3.0
+"""Seconds between two looks for callbacks that the command line wrote when it could not reach us."""
 _LONGEST_OPEN = 6 * 3600 * SECOND
 """How far back a start looks for calls that have no end in the diary."""
 _LONGEST_AWAY = 7 * 86_400 * SECOND
@@ -154,6 +156,7 @@ class Controller:
         self._tasks = [
             spawn(self.bus.run(), "bus"),
             spawn(self.bus.answer(self._obey), "commands"),
+            spawn(self._look_for_callbacks(), "callbacks of others"),
             spawn(self._show(), "live state"),
             spawn(self._warm_up(), "live figures"),
             spawn(self.link.run(), "link"),
@@ -315,6 +318,21 @@ class Controller:
             self.desk.take_up(await self.callbacks.open_tasks())
         except Exception:
             logger.exception("callbacks.away", effect="open callbacks wait for the next start")
+
+    async def _look_for_callbacks(self) -> None:
+        """Take up, without a restart, what was entered or cancelled past us: Redis may be away, the database not."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            try:
+                added, cancelled = await self.callbacks.changes()
+            except Exception as error:  # noqa: BLE001 - whatever a driver raises; the book says that it is away
+                logger.debug("callbacks.not_read", error=type(error).__name__)
+                continue
+            if added:
+                logger.info("callbacks.taken_up", count=len(added))
+                self.desk.take_up(added)
+            if cancelled:
+                self._post(*cancelled)
 
     async def _read_rules(self) -> None:
         """Take the rules from the database, at once and without a lost place. While it is away the old ones hold."""

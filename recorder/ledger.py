@@ -4,15 +4,16 @@ import asyncio
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from acd.events import Fact, details, restore
-from acd.model import CallId
+from acd.model import SECOND, CallId
 from hotline import clock, db
 from hotline.settings import Settings
 from recorder import policy, tape
@@ -182,14 +183,58 @@ async def verify(engine: AsyncEngine, settings: Settings, call: CallId) -> Entry
     Raises `LedgerError` that says what is not as it should be.
     """
     entry = await _entry_with_file(engine, settings, call)
-    source = settings.recordings_dir / entry.path
-    try:
-        found = await asyncio.to_thread(tape.inspect, source)
-    except TapeError as error:
-        raise LedgerError(f"The recording of call {call} is damaged: {error}.") from error
-    if found.sha256 != entry.sha256:
-        raise LedgerError(_altered(entry, source))
+    if difference := await asyncio.to_thread(_difference, settings, entry):
+        raise LedgerError(difference)
     return entry
+
+
+async def verify_all(
+    engine: AsyncEngine, settings: Settings, since: int = 0
+) -> AsyncGenerator[tuple[Entry, str]]:
+    """Compare every row that was entered at `since` (microseconds) or later with its file.
+
+    Gives each row and what is not as it should be, in a sentence: the empty one when file, SHA-256, size and duration
+    are what the row says, or when the row says that there is no recording. Raises without a database.
+    """
+    last = ""
+    while True:
+        columns = db.recording.c
+        question = (
+            select(db.recording)
+            .where(columns.call > last, columns.finished_at >= since)
+            .order_by(columns.call)
+            .limit(PAGE)
+        )
+        async with engine.connect() as connection:
+            entries = [_entry(row) for row in await connection.execute(question)]
+        for entry in entries:
+            difference = ""
+            if entry.path:
+                difference = await asyncio.to_thread(_difference, settings, entry)
+            yield entry, difference
+        if len(entries) < PAGE:
+            return
+        last = entries[-1].call
+
+
+def _difference(settings: Settings, entry: Entry) -> str:
+    """What a file is not that its row says."""
+    source = settings.recordings_dir / entry.path
+    if not source.is_file():
+        return _gone(entry, source)
+    try:
+        found = tape.inspect(source)
+    except TapeError as error:
+        return f"The recording of call {entry.call} is damaged: {error}."
+    if found.sha256 != entry.sha256:
+        return _altered(entry, source)
+    if (found.duration, found.size) != (entry.duration, entry.size):
+        return (
+            f"{source} is what was entered for call {entry.call}, but its row says "
+            f"{entry.duration / SECOND:.3f} s in {entry.size} bytes, and the file has "
+            f"{found.duration / SECOND:.3f} s in {found.size}: the row was changed."
+        )
+    return ""
 
 
 async def _entry_with_file(engine: AsyncEngine, settings: Settings, call: CallId) -> Entry:
@@ -207,11 +252,8 @@ async def _entry_with_file(engine: AsyncEngine, settings: Settings, call: CallId
         )
     if not entry.path:
         raise LedgerError(f"Call {call} has no recording: {entry.note or 'nothing was recorded'}.")
-    if not (settings.recordings_dir / entry.path).is_file():
-        raise LedgerError(
-            f"The recording of call {call} was {settings.recordings_dir / entry.path}, but that "
-            "file is gone. Look whether the disk is mounted, or restore it from the backup."
-        )
+    if not (source := settings.recordings_dir / entry.path).is_file():
+        raise LedgerError(_gone(entry, source))
     return entry
 
 
@@ -221,7 +263,7 @@ def _copy(source: Path, entry: Entry, out: Path, overwrite: bool, despite_damage
     if out.is_dir():
         raise LedgerError(f"{out} is a folder: name a file in it.")
     if out.exists() and not overwrite:
-        raise LedgerError(f"{out} exists already: name another file, or remove that one.")
+        raise LedgerError(f"{out} exists already: name another file, or add --overwrite.")
     part = out.with_name(f".{out.name[:100]}.{os.getpid()}.part")
     digest = hashlib.sha256()
     try:
@@ -241,10 +283,17 @@ def _copy(source: Path, entry: Entry, out: Path, overwrite: bool, despite_damage
         part.unlink(missing_ok=True)
 
 
+def _gone(entry: Entry, source: Path) -> str:
+    return (
+        f"The recording of call {entry.call} was {source}, but that file is gone. Look whether the "
+        "disk is mounted, or restore it from the backup."
+    )
+
+
 def _altered(entry: Entry, source: Path) -> str:
     return (
         f"{source} is not the file that was entered for call {entry.call}: its SHA-256 differs, so "
-        "it was damaged or changed. Restore it from the backup, or export it nevertheless."
+        "it was damaged or changed. Restore it from the backup, or export it with --despite-damage."
     )
 
 
@@ -257,9 +306,12 @@ async def _rows(connection: AsyncConnection, calls: Sequence[CallId]) -> dict[Ca
     for start in range(0, len(calls), PAGE):
         question = select(db.recording).where(db.recording.c.call.in_(calls[start : start + PAGE]))
         for row in await connection.execute(question):
-            values = row._asdict()
-            found[row.call] = Entry(**{**values, "state": State(row.state)})
+            found[row.call] = _entry(row)
     return found
+
+
+def _entry(row: Any) -> Entry:
+    return Entry(**row._asdict() | {"state": State(row.state)})
 
 
 def _row(entry: Entry) -> dict[str, str | int]:

@@ -560,7 +560,7 @@ class Calls:
         out.answered = True
         attempt = self._attempts.get(out.call)
         if attempt is None:
-            # Asterisk does not tell which number it was; the floor has told that before.
+            # Asterisk does not tell which number it was; the floor knows, and fills it in.
             facts.append(CallSentOutside(at, out.call, "", answered=True))
         elif not attempt.answered:
             attempt.answered = True

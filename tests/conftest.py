@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-pytest_plugins = ["tests.postgres"]
+pytest_plugins = ["tests.database", "tests.postgres"]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """The diary on SQLite and PostgreSQL: written once, read back, and nothing lost while the database is away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -35,19 +35,6 @@ from hotline import db
 from tests.postgres import PostgresServer
 
 T = 1_763_700_000 * SECOND
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.live)])
-async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
-    if request.param == "sqlite":
-        url = f"sqlite+aiosqlite:///{tmp_path / 'hotline.db'}"
-    else:
-        url = request.getfixturevalue("postgresql_url")
-    made = db.engine(url)
-    async with made.begin() as connection:
-        await connection.run_sync(db.metadata.create_all)
-    yield made
-    await made.dispose()
 
 
 @pytest.fixture(autouse=True)

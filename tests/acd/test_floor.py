@@ -1,11 +1,12 @@
 """The floor's decisions, told like a diary: this fact in, that command out."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from acd.commands import Command, Record, ReleaseCall, Ring, StopRinging
+from acd.commands import Command, Record, ReleaseCall, Ring, SendOutside, StopRinging
 from acd.events import (
     AgentAdded,
     AgentNotResponding,
@@ -19,6 +20,7 @@ from acd.events import (
     CallQueued,
     CallReleased,
     CallReturned,
+    CallSentOutside,
     Fact,
     LinkLost,
     LinkRestored,
@@ -310,6 +312,15 @@ def test_an_agent_found_talking_after_a_restart_is_not_idle() -> None:
     story.tell(OfferAnswered(SECOND, "a", "1001"), PhoneReachable(SECOND, "1001"))
     assert story.caller("b", 2) == []
     assert story.presence("1001") is Presence.TALKING
+
+
+def test_who_answers_outside_is_the_one_it_overflowed_to() -> None:
+    story = Story(one_queue(overflow_to="0411000", overflow_after=30))
+    story.caller("a", 1)
+    assert deeds(story.until(31)) == [SendOutside("a", "0411000")]
+    # Asterisk tells of the answer without the number.
+    answered = CallSentOutside(32 * SECOND, "a", "", answered=True)
+    assert story.entries(answered) == [replace(answered, number="0411000")]
 
 
 def test_a_session_that_is_gone_is_offered_nothing_until_it_returns(story: Story) -> None:

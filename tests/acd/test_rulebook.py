@@ -1,9 +1,7 @@
 """The rules in the database, SQLite and PostgreSQL: kept as they were set, changed wholly or not at all."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +15,6 @@ from acd.ruletext import Rulebook, RulesError
 from agents import roster
 from agents.pause import USUAL, Pause
 from hotline import db
-from hotline.migrations import upgrade
 from hotline.settings import Settings
 
 NOW = 1_763_731_200_000_000
@@ -47,17 +44,10 @@ FULL = Rulebook(
 )
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.live)])
-async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
-    url = f"sqlite+aiosqlite:///{tmp_path / 'hotline.db'}"
-    if request.param == "postgresql":
-        url = str(request.getfixturevalue("postgresql_url"))
-    made = db.engine(url)
-    await upgrade(made)
+@pytest.fixture(autouse=True)
+async def _agents(engine: AsyncEngine) -> None:
     for number in ("1001", "1002"):
-        await roster.add(made, number, f"坐席{number}", "secret-1", NOW)
-    yield made
-    await made.dispose()
+        await roster.add(engine, number, f"坐席{number}", "secret-1", NOW)
 
 
 async def test_a_new_centre_has_one_queue_that_sets_nothing(engine: AsyncEngine) -> None:

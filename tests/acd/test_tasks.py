@@ -62,19 +62,6 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.live)])
-async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
-    if request.param == "sqlite":
-        url = f"sqlite+aiosqlite:///{tmp_path / 'hotline.db'}"
-    else:
-        url = request.getfixturevalue("postgresql_url")
-    made = db.engine(url)
-    async with made.begin() as connection:
-        await connection.run_sync(db.metadata.create_all)
-    yield made
-    await made.dispose()
-
-
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "RETRY_EVERY", 0.05)
@@ -445,6 +432,26 @@ async def test_entered_and_cancelled_without_a_controller(
 
 
 # --- a start
+
+
+async def test_a_running_controller_finds_what_was_entered_and_cancelled_past_it(
+    centre: Centre, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await tasks.add(centre.book, centre.desk, by_hand())
+    now = clock.now()
+    past = checked(Wanted("13800000002"), centre.desk.floor.rules, set(), now)
+    assert await tasks.enter_directly(engine, tmp_path / "cli", past) == 2
+    assert await centre.book.changes() == ([(await entry_of(engine, 2)).task()], [])
+    assert await centre.book.changes() == ([], []), "each is news once"
+    centre.desk.take_up([(await entry_of(engine, 2)).task()])
+    await tasks.cancel_directly(engine, tmp_path / "cli", 1)
+    added, cancelled = await centre.book.changes()
+    assert (added, [fact.callback for fact in cancelled]) == ([], [1])
+    centre.post(*cancelled)
+    assert set(centre.desk.floor.tasks) == {2}
+    assert await centre.book.flush()
+    assert await centre.book.changes() == ([], [])
+    assert (await entry_of(engine, 1)).state is State.CANCELLED
 
 
 async def test_open_tasks_are_taken_up_as_they_were(

@@ -458,7 +458,7 @@ class World:
     def do_outside_answers(self) -> None:
         for call, caller in sorted(self.floor.callers.items()):
             if caller.stage is Stage.OUTSIDE:
-                self.tell(CallSentOutside(self.now, call, "0411000", answered=True))
+                self.tell(CallSentOutside(self.now, call, "", answered=True))  # as AMI tells it
                 return
 
     # --- the end

@@ -1,8 +1,6 @@
 """The roster: agents come and go, and every refusal says why."""
 
 import hashlib
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -13,24 +11,8 @@ from agents.model import Agent, Intent
 from agents.roster import RosterError
 from agents.signin import md5_cred
 from hotline import db
-from hotline.migrations import upgrade
 
 AT = 1_763_731_200_000_000
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.live)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path / 'hotline.db'}"
-    return str(request.getfixturevalue("postgresql_url"))
-
-
-@pytest.fixture
-async def engine(url: str) -> AsyncIterator[AsyncEngine]:
-    made = db.engine(url)
-    await upgrade(made)
-    yield made
-    await made.dispose()
 
 
 async def test_an_agent_is_added_signed_out_and_listed_by_number(engine: AsyncEngine) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -281,15 +280,6 @@ def test_files_that_cannot_be_used(tmp_path: Path, lines: tuple[str, ...], said:
     status, out, error = run("staff", "--csv", str(path))
     assert (status, out) == (2, "")
     assert said in error
-
-
-@pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
-    made = db.engine(f"sqlite+aiosqlite:///{tmp_path / 'hotline.db'}")
-    async with made.begin() as connection:
-        await connection.run_sync(db.metadata.create_all)
-    yield made
-    await made.dispose()
 
 
 async def keep(engine: AsyncEngine, calls: list[list[Fact]]) -> None:

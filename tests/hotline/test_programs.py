@@ -186,8 +186,23 @@ async def test_one_who_dies_is_started_again_with_growing_pauses(
         task.cancel()
     died = [entry for entry in logs if entry["event"] == "program.died"][:4]
     assert [entry["restart_in"] for entry in died] == [0.01, 0.02, 0.03, 0.03]
-    assert "no settings" in died[0]["why"]
+    assert "it ended with status 1; its last words: no settings" in died[0]["why"]
     await programs.stop(program)
+
+
+async def test_the_signal_that_ended_a_program_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "_PAUSES", (9.0,))
+    program = a_program(tmp_path, "print('up', flush=True)\nos.kill(os.getpid(), signal.SIGKILL)")
+    with capture_logs() as logs:
+        task = asyncio.ensure_future(programs.keep(program))  # noqa: TID251
+        async with asyncio.timeout(20):
+            while not [entry for entry in logs if entry["event"] == "program.died"]:
+                await asyncio.sleep(0.01)
+        task.cancel()
+    (died,) = [entry for entry in logs if entry["event"] == "program.died"]
+    assert "signal 9 (Killed) ended it; its last words: up" in died["why"]
 
 
 async def test_keep_adopts_one_that_runs_and_leaves_it_when_cancelled(

@@ -22,6 +22,7 @@ from acd.events import (
     CallbackRaced,
     CallbackYielded,
     CallQueued,
+    CallSentOutside,
     Fact,
     OfferAnswered,
     OfferEnded,
@@ -275,6 +276,24 @@ async def test_a_pause_takes_back_what_is_not_answered(
     await ask(centre, "agent.pause", number="1001", reason="")
     await call.until(lambda: call.cancelled_at)
     await centre.presence("1001", "paused")
+
+
+async def test_a_callback_that_was_entered_while_redis_was_away(
+    centre: Centre, phones: Phones, gateway: Gateway
+) -> None:
+    await centre.agent(phones, "1001", answer_after=0.1)
+    centre.environment["HOTLINE_REDIS_URL"] = f"unix://{centre.home}/nowhere.sock"
+    try:
+        await centre.cli("callback", "add", CITIZEN)
+        call = await gateway.call(1, CITIZEN)
+        (row,) = [row for row in rows(centre) if row["state"] == "dialling"]
+        await centre.cli("callback", "add", OTHER, "--after", "+1h")
+        await centre.cli("callback", "cancel", str(row["id"]))
+        await call.until(lambda: call.cancelled_at)
+    finally:
+        del centre.environment["HOTLINE_REDIS_URL"]
+    await centre.presence("1001", "ready")
+    assert len(gateway.calls) == 1
 
 
 # --- inbound first
@@ -649,6 +668,11 @@ async def test_a_queue_overflows_to_an_outside_number(
         await call.until(lambda: call.ended_at)
         row = await centre.call("13900000008")
         assert (row["outcome"], row["hung_up_by"]) == ("human_overflow", "caller")
+        sent = centre.facts(CallSentOutside, call=row["id"])
+        assert [(fact.number, fact.answered) for fact in sent] == [  # type: ignore[union-attr]
+            ("0411000", False),
+            ("0411000", True),
+        ]
 
         gateway.manners["0411000"] = Manners(status=486)
         leg = await phones.citizen("13900000009").dial(NUMBER)

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,21 +25,6 @@ from tests.metrics.histories import T, answered, at
 from tests.metrics.test_callbacks import added, busy, reached, waits, yielded
 
 HOUR = 3600
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.live)])
-async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
-    if request.param == "sqlite":
-        url = f"sqlite+aiosqlite:///{tmp_path / 'hotline.db'}"
-    else:
-        url = request.getfixturevalue("postgresql_url")
-    made = db.engine(url)
-    async with made.begin() as connection:
-        await connection.run_sync(db.metadata.create_all)
-        await connection.execute(insert(db.rules).values(id=1, version=1, priority_step=60.0))
-        await connection.execute(insert(db.queue).values(name=DEFAULT, settings={}))
-    yield made
-    await made.dispose()
 
 
 async def write(engine: AsyncEngine, folder: Path, *histories: list[Fact]) -> None:

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,19 +43,6 @@ from tests.metrics.histories import (
 )
 
 HOUR = 3600
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.live)])
-async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
-    if request.param == "sqlite":
-        url = f"sqlite+aiosqlite:///{tmp_path / 'hotline.db'}"
-    else:
-        url = request.getfixturevalue("postgresql_url")
-    made = db.engine(url)
-    async with made.begin() as connection:
-        await connection.run_sync(db.metadata.create_all)
-    yield made
-    await made.dispose()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A spool, a database and calls to record."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,6 @@ from acd.events import (
 )
 from acd.model import SECOND, Party
 from hotline import db
-from hotline.migrations import upgrade
 from hotline.settings import Settings
 from recorder.ledger import _diary_row
 
@@ -35,21 +34,6 @@ def settings(tmp_path: Path) -> Settings:
     made = Settings(home=tmp_path, min_free_mb=0)
     made.spool_dir.mkdir(parents=True)
     return made
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.live)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path / 'hotline.db'}"
-    return str(request.getfixturevalue("postgresql_url"))
-
-
-@pytest.fixture
-async def engine(url: str) -> AsyncIterator[AsyncEngine]:
-    made = db.engine(url)
-    await upgrade(made)
-    yield made
-    await made.dispose()
 
 
 async def write(engine: AsyncEngine, facts: Iterable[Fact]) -> None:

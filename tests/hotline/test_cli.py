@@ -1,0 +1,19 @@
+"""What all commands have in common."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hotline.cli import app
+
+
+@pytest.mark.parametrize("command", ["report sla", "simulate", "staff", "demo"])
+def test_a_language_that_does_not_exist_is_a_sentence(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOTLINE_HOME", str(tmp_path / "home"))
+    done = CliRunner().invoke(app, [*command.split(), "--lang", "fr"])
+    assert done.exit_code == 2
+    assert done.stderr == "hotline: --lang fr: there is zh, en\n"
+    assert not (tmp_path / "home").exists(), "nothing was begun"
