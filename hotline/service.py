@@ -12,6 +12,7 @@ the first offer is made: the diary says what was known, CEL what happened meanwh
 
 import asyncio
 import gc
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd import diary as diary_
 from acd import rulebook, tasks
+from acd.callback import State
 from acd.desk import Desk
 from acd.diary import Diary
 from acd.events import (
@@ -461,6 +463,16 @@ class Controller:
         floor = self.desk.floor
         figures = self.live.snapshot(now)
         del figures["at"], figures["longest_wait"]
+        states = Counter(task.state.value for task in floor.tasks.values())
+        # `due` are those that may be placed now; the others' earliest time, or next attempt, is still to come.
+        figures["callbacks"] |= {
+            "open": len(floor.tasks),
+            "due": sum(
+                task.state is State.DUE and task.not_before <= now for task in floor.tasks.values()
+            ),
+            "dialling": states["dialling"],
+            "talking": states["talking"],
+        }
         agents = [
             {
                 "number": seat.agent,

@@ -1,18 +1,34 @@
 """Today's figures, kept up to date fact by fact, for the screens. Pure: the time comes in as an argument.
 
+`Live.snapshot` says what the screens get; the controller adds what only the floor knows (agents, open callbacks).
+
 What is kept: the facts of open calls and of the last few thousand ended ones (a late fact may still change those),
 the ids of older ones, one tally a day, and two numbers a minute. All that for 48 hours: the rolling figure at
 midnight needs the whole day before.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from itertools import takewhile
 from typing import Any
 
-from acd.events import Fact
+from acd.events import CallbackAnswered, CallbackMissed, CallbackYielded, Fact
 from acd.model import SECOND, CallId
 from metrics.fold import CallRecord, History, fold
-from metrics.window import DAY, MINUTE, SMALLEST_SAMPLE, Lowest, Rolling, Tally, local, midnight
+from metrics.window import (
+    DAY,
+    LEFT_OUT,
+    MINUTE,
+    SHORT_ABANDON,
+    SMALLEST_SAMPLE,
+    Lowest,
+    Point,
+    Rolling,
+    Tally,
+    day_of,
+    local,
+    midnight,
+)
 
 WARM_UP = 2 * DAY
 """Microseconds of diary that a fresh `Live` must be fed, in any order, so that its figures are complete."""
@@ -23,11 +39,17 @@ _REMEMBERED = 4096
 _LONGEST_CALL = DAY
 """Microseconds after its last fact at which a call without an end is dropped: its end was lost."""
 
+_STEP = 5 * MINUTE
+_MINUTES_KEPT = 60
+_IN_TIME = 15 * SECOND
+_CALLBACKS = frozenset({CallbackYielded, CallbackAnswered, CallbackMissed})
+
 
 class Live:
     """Figures of now. `feed` every fact, in any order and as often as it comes; ask for a `snapshot`."""
 
-    def __init__(self) -> None:
+    def __init__(self, short_abandon: int = SHORT_ABANDON) -> None:
+        self._short_abandon = short_abandon
         self._open: dict[CallId, History] = {}
         self._ended: dict[CallId, History] = {}
         self._counted: dict[CallId, CallRecord] = {}
@@ -37,9 +59,15 @@ class Live:
         self._day = (0, 0)
         self._rolling = Rolling()
         self._lowest: tuple[int, Lowest | None] = (-1, None)
+        self._queued: dict[int, list[int]] = {}
+        self._drawn: tuple[tuple[int, int], list[list[Any]]] = ((-1, -1), [])
+        self._callbacks: dict[int, dict[type, set[CallId | int]]] = {}
 
     def feed(self, fact: Fact) -> None:
         """Take one fact."""
+        if type(fact) in _CALLBACKS:
+            self._note(fact)
+            return
         call: CallId = getattr(fact, "call", "")
         if call in self._ended:
             fold(self._ended, fact)
@@ -60,24 +88,42 @@ class Live:
             self._settled[forgotten] = self._counted.pop(forgotten).arrived
 
     def snapshot(self, now: int) -> dict[str, Any]:
-        """The figures at `now` (microseconds), ready for JSON.
+        """The figures at `now` (microseconds UTC, as all times in it), ready for JSON. Shares are 0 to 1, or None.
 
         `at`: `now` · `stages`: callers by stage, `greeting`, `waiting`, `ringing`, `talking` · `waiting_since`: when
-        the longest waiting caller was queued (microseconds), or None · `longest_wait`: the same in seconds ·
-        `today`: `date`, `outcomes` (name → count), `pending` · `figures`: today's metrics by ID, as in the report,
-        and `M1r`: also `enough` (False: sample too small) and `lowest`, today's lowest whole minute, up to a minute
-        old (`at` in microseconds, `numerator`, `denominator`, `value`), or None.
+        the longest waiting caller was queued, or None · `longest_wait`: the same in seconds.
+
+        `today`: `date`; `outcomes` (name → count); `pending`: calls of today that go on; `calls`: those that M1 counts;
+        `human`: those of them that a person answered; `m1`.
+
+        `figures`: today's metrics by ID as in the report (`numerator`, `denominator`, `value`, M4 also `shares`), and
+        `M1r`: also `enough` (False: sample too small) and `lowest`, today's lowest whole minute, up to a minute old
+        (`at`, `numerator`, `denominator`, `value`), or None.
+
+        `curve`: M1r of the last 24 hours, oldest first, each five minutes: [time, share or None under 20 calls, calls
+        that arrived in these five minutes and have ended].
+
+        `m4`: today's share answered within three rings · `sla15`, `sla60`: of those who arrived in the last 15 or 60
+        minutes and were queued, the share answered within 15 s of it (who waits for less than that does not count
+        yet) · `asa`: today's mean seconds from queueing to the answer · `abandoned`: today's M8, the share of the
+        queued who gave up · `callbacks`: today's `yielded` (呼入优先), `reached` and `missed`; the controller adds `open`,
+        and of these `due` (to be placed now), `dialling` and `talking`.
+
+        A day begins after its midnight in China: a call at the very moment belongs to the day before, as in reports.
         """
-        today = midnight(now)
+        today = day_of(now)
         self._forget(now, today)
         stages = dict.fromkeys(("greeting", "waiting", "ringing", "talking"), 0)
         since: int | None = None
         pending = 0
+        undecided: list[CallRecord] = []
         for history in self._open.values():
             record = history.record()
             if record is None:
                 continue
-            pending += record.arrived >= today
+            pending += record.arrived > today
+            if record.reached_queue:
+                undecided.append(record)
             if record.talking:
                 stages["talking"] += 1
             elif record.answered is None and record.reached_queue:
@@ -87,21 +133,40 @@ class Live:
             elif record.answered is None:
                 stages["greeting"] += 1
         tally = self._days.get(today) or Tally()
-        figures: dict[str, Any] = {
-            name: metric.as_json() for name, metric in tally.metrics().items()
-        }
-        figures["M1r"] = self._m1r(now, today)
+        metrics = tally.metrics(short_abandon=self._short_abandon)
+        m1 = metrics["M1"]
+        told = self._callbacks.get(today, {})
         return {
             "at": now,
             "stages": stages,
             "waiting_since": since,
             "longest_wait": None if since is None else max(0, now - since) / SECOND,
             "today": {
-                "date": local(now).date().isoformat(),
+                "date": local(now - 1).date().isoformat(),
                 "outcomes": {outcome.value: count for outcome, count in tally.outcomes.items()},
                 "pending": pending,
+                "calls": m1.denominator,
+                "human": m1.numerator,
+                "m1": m1.value,
             },
-            "figures": figures,
+            "figures": {
+                **{name: metric.as_json() for name, metric in metrics.items()},
+                "M1r": self._m1r(now, today),
+            },
+            "curve": self._curve(now),
+            "m4": metrics["M4"].value,
+            "sla15": self._in_time(now, 15, undecided),
+            "sla60": self._in_time(now, 60, undecided),
+            "asa": metrics["M7"].value,
+            "abandoned": metrics["M8"].value,
+            "callbacks": {
+                name: len(told.get(kind, ()))
+                for name, kind in (
+                    ("yielded", CallbackYielded),
+                    ("reached", CallbackAnswered),
+                    ("missed", CallbackMissed),
+                )
+            },
         }
 
     def _count(self, call: CallId, history: History) -> None:
@@ -115,8 +180,8 @@ class Live:
 
     def _tally(self, record: CallRecord, sign: int) -> None:
         began, ends = self._day
-        if not began <= record.arrived < ends:
-            began = midnight(record.arrived)
+        if not began < record.arrived <= ends:
+            began = day_of(record.arrived)
             # Noon of the next day is in it, however long this day is.
             self._day = (began, midnight(began + DAY + DAY // 2))
         tally = self._days.get(began)
@@ -124,6 +189,41 @@ class Live:
             tally = self._days[began] = Tally()
         tally.add(record, sign)
         self._rolling.add(record, sign)
+        if record.reached_queue and record.outcome not in LEFT_OUT:
+            counts = self._queued.setdefault(record.arrived // MINUTE, [0, 0])
+            counts[0] += sign * _answered_in_time(record)
+            counts[1] += sign
+
+    def _note(self, fact: Fact) -> None:
+        """Count what happened to a callback, once each: attempts by their call, tasks by their number."""
+        name: CallId | int = fact.callback if type(fact) is CallbackMissed else fact.call  # type: ignore[union-attr]
+        self._callbacks.setdefault(day_of(fact.at), {}).setdefault(type(fact), set()).add(name)
+
+    def _in_time(self, now: int, minutes: int, undecided: Iterable[CallRecord]) -> float | None:
+        """Of the queued who arrived in these minutes, this one included, the share answered within 15 s."""
+        last = now // MINUTE
+        first = last - minutes + 1
+        good = count = 0
+        for minute in range(first, last + 1):
+            counts = self._queued.get(minute)
+            if counts is not None:
+                good += counts[0]
+                count += counts[1]
+        for record in undecided:
+            if record.arrived >= first * MINUTE and record.queued is not None:
+                if _answered_in_time(record):
+                    good += 1
+                    count += 1
+                elif record.answered is not None or now - record.queued > _IN_TIME:
+                    count += 1
+        return good / count if count else None
+
+    def _curve(self, now: int) -> list[list[Any]]:
+        drawn = (now // _STEP, self._rolling.changes)
+        if self._drawn[0] != drawn:
+            points = self._rolling.curve(now, _STEP // MINUTE)
+            self._drawn = (drawn, [_point(one) for one in points])
+        return self._drawn[1]
 
     def _m1r(self, now: int, today: int) -> dict[str, Any]:
         minute = now // MINUTE
@@ -143,8 +243,24 @@ class Live:
             del self._open[call]
         for began in [began for began in self._days if began < today - DAY]:
             del self._days[began]
+        for began in [began for began in self._callbacks if began < today - DAY]:
+            del self._callbacks[began]
+        oldest_minute = now // MINUTE - _MINUTES_KEPT
+        for minute in [minute for minute in self._queued if minute < oldest_minute]:
+            del self._queued[minute]
         self._rolling.forget(now - WARM_UP - MINUTE)
         # In the order in which they ended, which is near enough to that of their arrivals.
         oldest = takewhile(lambda one: one[1] < now - WARM_UP, self._settled.items())
         for call, _ in list(oldest):
             del self._settled[call]
+
+
+def _answered_in_time(record: CallRecord) -> bool:
+    if record.answered is None or record.queued is None:
+        return False
+    return record.answered - record.queued <= _IN_TIME
+
+
+def _point(one: Point) -> list[Any]:
+    enough = one.metric.denominator >= SMALLEST_SAMPLE
+    return [one.at, round(one.metric.value or 0, 4) if enough else None, one.calls]

@@ -46,6 +46,7 @@ from metrics.window import (
     DAY,
     MINUTE,
     SHARES,
+    SHORT_ABANDON,
     SMALLEST_SAMPLE,
     Lowest,
     Metric,
@@ -444,7 +445,9 @@ def _metrics(report: SlaReport, say: dict[str, str]) -> Table:
         else:
             shown = _percent(metric)
         numerator = f"{metric.numerator:.1f}" if in_seconds else f"{metric.numerator:g}"
-        table.add_row(name, say[name], shown, f"{numerator}/{metric.denominator}")
+        table.add_row(
+            name, say[name].format(short=SHORT_ABANDON), shown, f"{numerator}/{metric.denominator}"
+        )
     return table
 
 
@@ -557,10 +560,13 @@ _TEXT = {
         "M1": "呼叫接通率",
         "M1r": "滚动 24 小时接通率",
         "M2": "人工接通率",
+        "M3": "调整后接通率（不计 {short} 秒内放弃）",
         "M4": "三声内应答率",
         "M5": "排队后 15 秒内应答率",
         "M5_20": "排队后 20 秒内应答率",
         "M5a": "应答及时率（15 秒）",
+        "M5t": "来电后 15 秒内应答率",
+        "M5t_20": "来电后 20 秒内应答率",
         "M7": "平均应答时间（自排队）",
         "M7_arrived": "平均应答时间（自来电）",
         "M8": "放弃率",
@@ -625,10 +631,13 @@ _TEXT = {
         "M1": "connection rate",
         "M1r": "connection rate, rolling 24 h",
         "M2": "connection rate of queued calls",
+        "M3": "adjusted, without abandons under {short} s",
         "M4": "answered within three rings",
         "M5": "answered within 15 s of queueing",
         "M5_20": "answered within 20 s of queueing",
         "M5a": "within 15 s, of answered calls",
+        "M5t": "answered within 15 s of arriving",
+        "M5t_20": "answered within 20 s of arriving",
         "M7": "mean time to answer, from queueing",
         "M7_arrived": "mean time to answer, from arrival",
         "M8": "abandoned after queueing",

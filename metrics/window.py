@@ -1,6 +1,7 @@
 """Records of calls → tallies → metrics by their ID; rolling 24 hours; days in China. Pure."""
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -19,6 +20,9 @@ CONNECTED = frozenset({Outcome.HUMAN, Outcome.HUMAN_OVERFLOW})
 
 LEFT_OUT = frozenset({Outcome.TEST, Outcome.BLOCKED})
 """What M1 does not count as a call at all."""
+
+SHORT_ABANDON = 5
+"""Seconds: M3 leaves out who gave up sooner, unless the settings say otherwise."""
 
 SHARES = ("1", "2", "3", ">=4")
 """The names of M4's shares."""
@@ -51,6 +55,11 @@ def midnight(at: int) -> int:
     return microseconds(local(at).replace(hour=0, minute=0, second=0, microsecond=0))
 
 
+def day_of(at: int) -> int:
+    """The midnight after which the day began that `at` counts in: a call at midnight itself closes a day."""
+    return midnight(at - 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A figure with what it was made from. `shares`: M4 only, how many calls were answered in ring 1, 2, 3, later."""
@@ -80,70 +89,67 @@ class Metric:
 
 
 class Tally:
-    """Counts over calls, from which every metric follows. Adding with sign -1 takes a call out again."""
+    """Counts over calls, from which every metric follows; `counts` has only those that are not 0.
 
-    __slots__ = (
-        "_arrived_sum",
-        "_caller_first",
-        "_late_rings",
-        "_queued_answers",
-        "_queued_sum",
-        "_rings",
-        "_within_15",
-        "_within_20",
-        "estimated",
-        "outcomes",
-        "pending",
-        "reached_queue",
-        "returned",
-    )
+    Adding with sign -1 takes a call out again. Two tallies of different calls are added up with `merge`, so a roll-up
+    is a tally written down. Times in microseconds. The names: an outcome's own · `pending` · `returned` · `estimated`
+    · `queued`: reached the queue · `within_15`, `within_20`: answered so soon after queueing · `total_15`, `total_20`:
+    after arriving · `waits`, `wait`: answers with a known wait, and its sum · `arrival_wait` · `ring_1` … `ring_4` (or
+    later) · `caller_first`: the citizen hung up first · `talk`, `hold`, `wrap_up` · `recorded`: the recording is as
+    long as the talk · `left_N`: gave up in the Nth second (0 to 59) · `wait_N`: answered in the Nth of `WAITS`.
+    """
 
-    def __init__(self, records: Iterable[CallRecord] = ()) -> None:
-        self.outcomes: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
-        self.pending = 0
-        self.reached_queue = 0
-        self.returned = 0
-        self.estimated = 0
-        self._within_15 = 0
-        self._within_20 = 0
-        self._queued_answers = 0
-        self._queued_sum = 0
-        self._arrived_sum = 0
-        self._caller_first = 0
-        self._rings = [0, 0, 0, 0]
+    __slots__ = ("counts",)
+
+    def __init__(
+        self, records: Iterable[CallRecord] = (), counts: Mapping[str, int] | None = None
+    ) -> None:
+        self.counts: dict[str, int] = dict(counts or {})
         for record in records:
             self.add(record)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tally) and self.counts == other.counts
+
+    __hash__ = None  # type: ignore[assignment]
+
     def add(self, record: CallRecord, sign: int = 1) -> None:
         """Count one call in, or with sign -1 out. A call that has not ended is pending and nothing else."""
-        outcome = record.outcome
-        if outcome is None:
-            self.pending += sign
-            return
-        self.outcomes[outcome] += sign
-        if outcome is Outcome.TEST:
-            return
-        if record.returned:
-            self.returned += sign
-        if record.reached_queue:
-            self.reached_queue += sign
-        if outcome not in CONNECTED or record.answered is None:
-            return
-        self._arrived_sum += sign * (record.answered - record.arrived)
-        if record.queued is not None:
-            wait = record.answered - record.queued
-            self._queued_answers += sign
-            self._queued_sum += sign * wait
-            if wait <= 15 * SECOND:
-                self._within_15 += sign
-            if wait <= 20 * SECOND:
-                self._within_20 += sign
-        if record.ring is not None:
-            self._rings[min(record.ring, 4) - 1] += sign
-            if record.estimated:
-                self.estimated += sign
-        if record.hung_up_by is Party.CALLER:
-            self._caller_first += sign
+        self.count(shares_of(record), sign)
+
+    def count(self, shares: Iterable[tuple[str, int]], sign: int = 1) -> None:
+        """Add to each name its number, or with sign -1 take it away."""
+        counts = self.counts
+        for name, number in shares:
+            left = counts.get(name, 0) + sign * number
+            if left:
+                counts[name] = left
+            else:
+                counts.pop(name, None)
+
+    def merge(self, other: "Tally", sign: int = 1) -> None:
+        """Add what another tally counted, or with sign -1 take it away."""
+        self.count(other.counts.items(), sign)
+
+    @property
+    def outcomes(self) -> dict[Outcome, int]:
+        """How many calls ended in each outcome, all outcomes named."""
+        return {outcome: self.counts.get(outcome.value, 0) for outcome in Outcome}
+
+    @property
+    def pending(self) -> int:
+        """Calls that have not ended."""
+        return self.counts.get("pending", 0)
+
+    @property
+    def returned(self) -> int:
+        """Calls that lost the controller while they waited."""
+        return self.counts.get("returned", 0)
+
+    @property
+    def estimated(self) -> int:
+        """Answers whose ring rests on the time of our INVITE."""
+        return self.counts.get("estimated", 0)
 
     @property
     def ended(self) -> int:
@@ -153,37 +159,108 @@ class Tally:
     @property
     def connected(self) -> int:
         """Calls that a person answered: the numerator of M1 and M2."""
-        return sum(self.outcomes[outcome] for outcome in CONNECTED)
+        return sum(self.counts.get(outcome.value, 0) for outcome in CONNECTED)
 
     @property
     def counted(self) -> int:
         """Calls that M1 counts: all that ended but tests and blocked ones."""
-        return self.ended - sum(self.outcomes[outcome] for outcome in LEFT_OUT)
+        return self.ended - sum(self.counts.get(outcome.value, 0) for outcome in LEFT_OUT)
 
-    def metrics(self) -> dict[str, Metric]:
-        """Every metric by its ID. M7 in seconds.
+    def metrics(
+        self, *, short_abandon: int = SHORT_ABANDON, excused: "Tally | None" = None
+    ) -> dict[str, Metric]:
+        """Every metric of calls by its ID. M7 and M9 in seconds.
 
-        M5, M5_20: answered within 15 and 20 s, of all who reached the queue. M7 counts from the queue, M7_arrived
-        from the arrival. M8_greeting: those who left in the greeting, of the calls that M1 counts.
+        M3: M1 without those who gave up in less than `short_abandon` seconds (0 to 60), and without the calls of
+        `excused`: those that arrived in approved incidents. M5, M5_20: answered within 15 and 20 s, of all who reached
+        the queue; M5t, M5t_20: of all that M1 counts, from the arrival on. M7 counts from the queue, M7_arrived from
+        the arrival. M8_greeting: those who left in the greeting, of the calls that M1 counts.
         """
+        found = self.counts.get
         answered = self.connected
-        abandoned = (
-            self.outcomes[Outcome.ABANDONED_QUEUE] + self.outcomes[Outcome.ABANDONED_RINGING]
-        )
-        one, two, three, later = self._rings
+        abandoned = found("abandoned_queue", 0) + found("abandoned_ringing", 0)
+        rings = [found(f"ring_{ring}", 0) for ring in (1, 2, 3, 4)]
+        excused = excused or Tally()
         return {
             "M1": Metric(answered, self.counted),
-            "M2": Metric(answered, self.reached_queue),
-            "M4": Metric(one + two + three, sum(self._rings), (one, two, three, later)),
-            "M5": Metric(self._within_15, self.reached_queue),
-            "M5_20": Metric(self._within_20, self.reached_queue),
-            "M5a": Metric(self._within_15, answered),
-            "M7": Metric(self._queued_sum / SECOND, self._queued_answers),
-            "M7_arrived": Metric(self._arrived_sum / SECOND, answered),
-            "M8": Metric(abandoned, self.reached_queue),
-            "M8_greeting": Metric(self.outcomes[Outcome.ABANDONED_GREETING], self.counted),
-            "M21": Metric(self._caller_first, answered),
+            "M2": Metric(answered, found("queued", 0)),
+            "M3": Metric(
+                answered - excused.connected,
+                self.counted
+                - self.left_before(short_abandon)
+                - (excused.counted - excused.left_before(short_abandon)),
+            ),
+            "M4": Metric(sum(rings[:3]), sum(rings), (rings[0], rings[1], rings[2], rings[3])),
+            "M5": Metric(found("within_15", 0), found("queued", 0)),
+            "M5_20": Metric(found("within_20", 0), found("queued", 0)),
+            "M5a": Metric(found("within_15", 0), answered),
+            "M5t": Metric(found("total_15", 0), self.counted),
+            "M5t_20": Metric(found("total_20", 0), self.counted),
+            "M7": Metric(found("wait", 0) / SECOND, found("waits", 0)),
+            "M7_arrived": Metric(found("arrival_wait", 0) / SECOND, answered),
+            "M8": Metric(abandoned, found("queued", 0)),
+            "M8_greeting": Metric(found("abandoned_greeting", 0), self.counted),
+            "M21": Metric(found("caller_first", 0), answered),
         }
+
+    def left_before(self, second: int) -> int:
+        """How many callers gave up before this second (0 to 60) of their call."""
+        return sum(self.counts.get(f"left_{one}", 0) for one in range(second))
+
+    def waits(self) -> list[int]:
+        """How many answers there were in each of `WAITS`, and after the last."""
+        return [self.counts.get(f"wait_{one}", 0) for one in range(len(WAITS) + 1)]
+
+
+WAITS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 90, 120, 180, 300, 600, 900)
+"""The histogram of waits from queueing to the answer: up to so many seconds, the bound included."""
+
+_WAITS = [bound * SECOND for bound in WAITS]
+_ABANDONED = frozenset(
+    {Outcome.ABANDONED_GREETING, Outcome.ABANDONED_QUEUE, Outcome.ABANDONED_RINGING}
+)
+
+
+def shares_of(record: CallRecord) -> list[tuple[str, int]]:
+    """What one call adds to the counts of a `Tally`."""
+    outcome = record.outcome
+    if outcome is None:
+        return [("pending", 1)]
+    found = [(outcome.value, 1)]
+    if outcome is Outcome.TEST:
+        return found
+    if record.returned:
+        found.append(("returned", 1))
+    if record.reached_queue:
+        found.append(("queued", 1))
+    if outcome in _ABANDONED and record.ended is not None:
+        second = (record.ended - record.arrived) // SECOND
+        if second < 60:
+            found.append((f"left_{max(0, second)}", 1))
+    if outcome not in CONNECTED or record.answered is None:
+        return found
+    total = record.answered - record.arrived
+    found.append(("arrival_wait", total))
+    if total <= 20 * SECOND:
+        found.append(("total_20", 1))
+        if total <= 15 * SECOND:
+            found.append(("total_15", 1))
+    if record.queued is not None:
+        wait = record.answered - record.queued
+        found += [("waits", 1), ("wait", wait), (f"wait_{bisect_left(_WAITS, wait)}", 1)]
+        if wait <= 20 * SECOND:
+            found.append(("within_20", 1))
+            if wait <= 15 * SECOND:
+                found.append(("within_15", 1))
+    if record.ring is not None:
+        found.append((f"ring_{min(record.ring, 4)}", 1))
+        if record.estimated:
+            found.append(("estimated", 1))
+    if record.hung_up_by is Party.CALLER:
+        found.append(("caller_first", 1))
+    if outcome is Outcome.HUMAN:
+        found.append(("talk", record.talk))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +269,15 @@ class Lowest:
 
     at: int
     metric: Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """M1r at `at` (microseconds), and how many calls arrived since the point before."""
+
+    at: int
+    metric: Metric
+    calls: int
 
 
 class Rolling:
@@ -203,19 +289,47 @@ class Rolling:
     def __init__(self, origin: int = 0) -> None:
         self._origin = origin
         self._minutes: dict[int, list[int]] = {}
+        self.changes = 0
+        """Grows with every call that is counted: as long as it stays, so do the figures."""
 
     def add(self, record: CallRecord, sign: int = 1) -> None:
         """Count one call in, or with sign -1 out. Pending calls, tests and blocked ones do not count."""
         if record.outcome is None or record.outcome in LEFT_OUT:
             return
-        counts = self._minutes.setdefault(self._minute(record.arrived), [0, 0])
-        counts[0] += sign * (record.outcome in CONNECTED)
-        counts[1] += sign
+        self.put(record.arrived, sign * (record.outcome in CONNECTED), sign)
+
+    def put(self, at: int, connected: int, counted: int) -> None:
+        """Count calls that arrived at `at` or in the same minute."""
+        counts = self._minutes.setdefault(self._minute(at), [0, 0])
+        counts[0] += connected
+        counts[1] += counted
+        self.changes += 1
 
     def metric(self, at: int) -> Metric:
         """M1r at the first whole minute that is not before `at`."""
         minute = self._minute(at)
         return _sum(self._minutes, minute - _MINUTES_A_DAY, minute)
+
+    def curve(self, until: int, step: int = 5, count: int = 289) -> list[Point]:
+        """M1r at `count` moments up to `until`, `step` minutes apart, the last a whole multiple of `step`."""
+        last = (until - self._origin) // MINUTE // step
+        slots: dict[int, list[int]] = {}
+        for minute, (connected, counted) in self._minutes.items():
+            sums = slots.setdefault(-(-minute // step), [0, 0])
+            sums[0] += connected
+            sums[1] += counted
+        points = []
+        day = _MINUTES_A_DAY // step
+        first = last - count + 1
+        window = _sum(slots, first - 1 - day, first - 1)
+        connected, counted = int(window.numerator), window.denominator
+        for slot in range(first, last + 1):
+            came, went = slots.get(slot, _NONE), slots.get(slot - day, _NONE)
+            connected += came[0] - went[0]
+            counted += came[1] - went[1]
+            at = self._origin + slot * step * MINUTE
+            points.append(Point(at, Metric(connected, counted), came[1]))
+        return points
 
     def lowest(self, after: int, until: int) -> Lowest | None:
         """The lowest M1r of the minutes T with `after` < T ≤ `until`; None when no sample was large enough."""
@@ -252,6 +366,6 @@ _MINUTES_A_DAY = DAY // MINUTE
 _NONE = (0, 0)
 
 
-def _sum(minutes: Mapping[int, list[int]], after: int, until: int) -> Metric:
-    wanted = [counts for minute, counts in minutes.items() if after < minute <= until]
+def _sum(minutes: Mapping[int, Sequence[int]], after: int, until: int) -> Metric:
+    wanted = [minutes.get(minute, _NONE) for minute in range(after + 1, until + 1)]
     return Metric(sum(counts[0] for counts in wanted), sum(counts[1] for counts in wanted))
