@@ -107,6 +107,11 @@ def ami_secret(settings: Settings) -> str:
 # --- folders ---
 
 
+def sounds_folder(settings: Settings) -> Path:
+    """Where Asterisk finds its sounds when the language is Mandarin; the others are folders beside them."""
+    return _data(settings) / "sounds" / "zh"
+
+
 def _make_folders(settings: Settings, asterisk: AsteriskBinary) -> None:
     for folder in (
         settings.root,
@@ -117,7 +122,7 @@ def _make_folders(settings: Settings, asterisk: AsteriskBinary) -> None:
         _lib(settings) / "agi-bin",
         _lib(settings) / "cache",
         _lib(settings) / "spool",
-        _data(settings) / "sounds" / "zh",
+        sounds_folder(settings),
         settings.log_dir,
         settings.cel_file.parent.parent,
         settings.cel_file.parent,
@@ -130,7 +135,7 @@ def _make_folders(settings: Settings, asterisk: AsteriskBinary) -> None:
     _link(_data(settings) / "sounds" / "en", asterisk.data / "sounds" / "en")
     for language in LANGUAGES:
         name = in_language(SOUNDS, language).rstrip("/")
-        _link(_data(settings) / "sounds" / "zh" / name, TEMPLATES / "prompts" / language)
+        _link(sounds_folder(settings) / name, TEMPLATES / "prompts" / language)
 
 
 def _link_modules(settings: Settings, asterisk: AsteriskBinary, names: list[str]) -> None:

@@ -173,6 +173,7 @@ class Controller:
             pace=pace,
             callbacks=self.outbound,
             receive=self._receive,
+            sounds=render.sounds_folder(self.settings),
         )
         while not (self._up.is_set() or stop.is_set()):  # noqa: ASYNC110 - two events, for a second or so
             await asyncio.sleep(0.02)

@@ -62,13 +62,16 @@ class Line(asyncio.Protocol):
         self._send(verb, *arguments)
         return cast("Reply", await self._wait(limit))  # only `play` and `idle` can be interrupted
 
-    async def play(self, sound: str) -> Reply | None:
-        """Play one sound. Returns the answer, or None when `interrupt` ended the wait: the next `ask` ends the sound.
+    async def play(self, sound: str, seconds: float = 0.0) -> Reply | None:
+        """Play one sound. Returns the answer, or None when the wait ended before it: the next `ask` ends the sound.
 
-        Raises `GoneError`.
+        `interrupt` ends the wait, and so do `seconds`, if any: the length of the sound. Asterisk has then sent the last
+        of it and says so a moment later. Raises `GoneError`.
         """
         self._send("STREAM FILE", sound, "")
-        event = await self._wait(PLAY_LIMIT, interruptible=True)
+        event = await self._wait(
+            seconds or PLAY_LIMIT, interruptible=True, late_is_fine=seconds > 0
+        )
         return event if isinstance(event, Reply) else None
 
     async def idle(self, seconds: float) -> None:

@@ -143,6 +143,14 @@ def in_language(sound: str, language: str) -> str:
     return f"{SOUNDS.rstrip('/')}-{language}/{sound.removeprefix(SOUNDS)}"
 
 
+def seconds(folder: Path, sound: str) -> float:
+    """How long a rendered sound lasts, from the folder of Asterisk's sounds; 0 when there is no such A-law file."""
+    try:
+        return (folder / f"{sound}.alaw").stat().st_size / _BYTES_A_SECOND
+    except OSError:
+        return 0.0
+
+
 def digits(text: str) -> list[str]:
     """Sound names that say digits one by one; 1 is 幺, as on the telephone.
 
@@ -200,6 +208,9 @@ def _aloud_in_english(text: str) -> str:
 
 
 _SLOT = re.compile(r"\{(\w+)\}")
+_BYTES_A_SECOND = 8000
+"""Of A-law (ITU-T G.711)."""
+
 _DIGITS = re.compile(r"[0-9]+")
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
 _ALOUD = str.maketrans("0123456789", "零幺二三四五六七八九")

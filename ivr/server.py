@@ -12,6 +12,7 @@ dialplan, which plays music, tries again and at last takes its fallback queue: h
 import asyncio
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
@@ -44,16 +45,26 @@ async def serve(
     pace: Pace | None = None,
     callbacks: Callbacks | None = None,
     receive: Receive = lambda number, caller, at: Reception(),
+    sounds: Path | None = None,
     silence_limit: float = 10.0,
     most_sessions: int = 4000,
 ) -> "Server":
     """Listen for Asterisk. Raises `OSError` when the address cannot be used.
 
-    `clock` gives microseconds UTC. A connection has `silence_limit` seconds to say which call it is for; beyond
-    `most_sessions` connections new ones are closed.
+    `clock` gives microseconds UTC. `sounds` is the folder of Asterisk's sounds in Mandarin, where there is one. A
+    connection has `silence_limit` seconds to say which call it is for; beyond `most_sessions` connections new ones are
+    closed.
     """
     server = Server(
-        desk, clock, feature, pace or Pace(), callbacks, receive, silence_limit, most_sessions
+        desk,
+        clock,
+        feature,
+        pace or Pace(),
+        callbacks,
+        receive,
+        sounds,
+        silence_limit,
+        most_sessions,
     )
     await server.listen(address, port)
     return server
@@ -70,6 +81,7 @@ class Server:
         pace: Pace,
         callbacks: Callbacks | None,
         receive: Receive,
+        sounds: Path | None,
         silence_limit: float,
         most_sessions: int,
     ) -> None:
@@ -79,6 +91,7 @@ class Server:
         self._pace = pace
         self._callbacks = callbacks
         self._receive = receive
+        self._sounds = sounds
         self._silence_limit = silence_limit
         self._most_sessions = most_sessions
         self._listening: asyncio.Server | None = None
@@ -191,6 +204,7 @@ class Server:
                     broken_prompt=self._broken_prompt,
                     receive=self._received,
                     callbacks=self._callbacks,
+                    sounds=self._sounds,
                 )
                 self._callers[session.call] = session
                 try:

@@ -12,6 +12,7 @@ nothing left to do but to close, and the dialplan hangs up. 0 means that nobody 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -32,7 +33,7 @@ from acd.model import SECOND, CallId, OfferReason, Release
 from agents.model import AGENT_NUMBER
 from ivr import script
 from ivr.line import GoneError, Line
-from ivr.phrases import in_language
+from ivr.phrases import in_language, seconds
 from ivr.reception import Receive
 from ivr.silence import hears, speaks
 
@@ -40,6 +41,10 @@ log = structlog.get_logger(__name__)
 
 OUTBOUND = "outbound"
 """The endpoint by which calls leave (asterisk-conf/pjsip.conf)."""
+
+_SOONER = 0.002
+"""Seconds before a sound's end at which it is over for us: a timer is late by up to one millisecond, and Asterisk has
+sent the last 20 ms of it by then."""
 
 _OUTSIDE_RINGS = 60.0
 """Seconds that an outside number is rung."""
@@ -117,6 +122,7 @@ class CallSession:
         broken_prompt: Callable[[str], None],
         receive: Receive,
         callbacks: InboundFirst | None = None,
+        sounds: Path | None = None,
     ) -> None:
         self.call: CallId = environment.get("agi_uniqueid", "")
         self._line = line
@@ -126,6 +132,7 @@ class CallSession:
         self._pace = pace
         self._broken_prompt = broken_prompt
         self._callbacks = callbacks
+        self._sounds = sounds
         self._order: _Ring | _Outside | _CallBack | Release | None = None
         self._waiting = False
         self._over = False
@@ -208,16 +215,19 @@ class CallSession:
                 self._desk.post(CallReleased(self._clock(), self.call, refusal))
                 await self._say_farewell(refusal)
                 return str(refusal)
-            await self._say(script.opening(self._number))
-            if self._reception.detect_silence and not await self._spoke():
-                return "silent"
-            at = self._clock()
-            # Kept on the channel: a caller who outlives this program gets his old place from the next one.
-            places = (
-                f"HL_ARRIVED={self._arrived_at},HL_QUEUED={at},HL_QUEUE={self._queue},HL_TRIES=0"
-            )
-            await self._line.ask("EXEC MSet", places)
-            self._join(CallQueued(at, self.call, self._queue))
+            *opening, last = script.opening(self._number)
+            await self._say(opening)
+            lasts = 0.0 if self._reception.detect_silence else self._lasts(last)
+            if lasts > _SOONER:
+                # Between the last word and the agent's phone stands nothing then but the decision.
+                at = await self._keep_place(self._clock() + round(lasts * SECOND))
+                await self._play(last, lasts - _SOONER)
+            else:
+                await self._say([last])
+                if self._reception.detect_silence and not await self._spoke():
+                    return "silent"
+                at = await self._keep_place(self._clock())
+            self._join(CallQueued(min(at, self._clock()), self.call, self._queue))
 
         # A new caller whom nobody is there to answer is told so at once, not after half a minute.
         tell_at_once = not self._queued_at and not self._desk.staffed(self.call)
@@ -255,6 +265,12 @@ class CallSession:
         key = self._reception.callback_key if self._caller else ""
         ahead = self._desk.ahead(self.call)
         await self._say(script.announcement(ahead, staffed=staffed, callback_key=key))
+
+    async def _keep_place(self, at: int) -> int:
+        """Keep his place on the channel: a caller who outlives this program gets it back from the next one."""
+        places = f"HL_ARRIVED={self._arrived_at},HL_QUEUED={at},HL_QUEUE={self._queue},HL_TRIES=0"
+        await self._line.ask("EXEC MSet", places)
+        return at
 
     async def _spoke(self) -> bool:
         """Whether the caller says anything (R20); if not, he has heard the farewell."""
@@ -375,10 +391,16 @@ class CallSession:
         for sound in script.farewell(reason):
             await self._play(sound)
 
-    async def _play(self, sound: str) -> None:
+    def _lasts(self, sound: str) -> float:
+        """Seconds that a sound lasts in the caller's language; 0 when they are not known."""
+        if self._sounds is None:
+            return 0.0
+        return seconds(self._sounds, in_language(sound, self._reception.language))
+
+    async def _play(self, sound: str, seconds: float = 0.0) -> None:
         """Play a sound in the caller's language; in Mandarin when that recording is missing."""
         for said in dict.fromkeys([in_language(sound, self._reception.language), sound]):
-            reply = await self._line.play(said)
+            reply = await self._line.play(said, seconds)
             if reply is None or reply.result != "-1" or reply.endpos:
                 return
             # The file is missing, or the caller left at this very moment; then the next command finds nobody.

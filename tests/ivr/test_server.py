@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -140,6 +141,68 @@ class TestANormalCall:
         await call.until("EXEC Dial")
         assert len(call.commands) == 4
         await call.close()
+
+    async def test_the_end_of_the_notice_is_not_waited_for(
+        self, desk: FakeDesk, tmp_path: Path
+    ) -> None:
+        (tmp_path / "hotline").mkdir()
+        (tmp_path / "hotline" / "recording_notice.alaw").write_bytes(b"\xd5" * 800)
+        desk.on = lambda fact: (
+            desk.attached[CALL].ring(("1001",), 15) if isinstance(fact, CallQueued) else None
+        )
+        later = NOW + SECOND
+        times = iter([NOW, NOW])
+
+        async def feature(agent: str, action: str, key: str) -> str:
+            return "ok"
+
+        server = await serve(
+            *("127.0.0.1", 0),
+            desk=desk,
+            clock=lambda: next(times, later),
+            feature=feature,
+            pace=Pace(answer_pause=0),
+            sounds=tmp_path,
+        )
+        call = await FakeCall.connect(server.port)
+        # His place is kept before the notice: the moment at which it will be over.
+        await call.until("EXEC MSet")
+        at = NOW + SECOND // 10
+        assert f"HL_QUEUED={at}," in call.commands[-1][2]
+        call.answer("200 result=0")
+        assert await call.next() == ["STREAM", "FILE", "hotline/recording_notice", ""]
+        # Asterisk has not said that the notice is over, and the agent is rung.
+        assert (await call.next())[:3] == ["EXEC", "Dial", "PJSIP/1001,15.000,miI"]
+        assert desk.facts[-1] == CallQueued(at, CALL, "default")
+        call.answer("200 result=0 endpos=800")
+        call.answer("200 result=-1")
+        await call.end()
+        await server.close()
+
+    async def test_a_notice_that_cannot_be_played_queues_nobody_ahead_of_his_time(
+        self, desk: FakeDesk, tmp_path: Path
+    ) -> None:
+        (tmp_path / "hotline").mkdir()
+        (tmp_path / "hotline" / "recording_notice.alaw").write_bytes(b"\xd5" * 80_000)
+
+        async def feature(agent: str, action: str, key: str) -> str:
+            return "ok"
+
+        server = await serve(
+            *("127.0.0.1", 0),
+            desk=desk,
+            clock=lambda: NOW,
+            feature=feature,
+            pace=Pace(answer_pause=0),
+            sounds=tmp_path,
+        )
+        call = await FakeCall.connect(server.port)
+        await call.until("STREAM FILE hotline/recording_notice")
+        call.answer("200 result=-1 endpos=0")
+        await call.until("SET MUSIC ON")
+        assert desk.facts[-1] == CallQueued(NOW, CALL, "default")
+        await call.close()
+        await server.close()
 
     @pytest.mark.parametrize(
         ("answer", "reason"),
