@@ -63,11 +63,14 @@ class Line(asyncio.Protocol):
         return cast("Reply", await self._wait(limit))  # only `play` and `idle` can be interrupted
 
     async def play(self, sound: str, seconds: float = 0.0) -> Reply | None:
-        """Play one sound. Returns the answer, or None when the wait ended before it: the next `ask` ends the sound.
+        """Play one sound. Returns the answer, or None when the wait ended before it: the next command ends the sound.
 
         `interrupt` ends the wait, and so do `seconds`, if any: the length of the sound. Asterisk has then sent the last
         of it and says so a moment later. Raises `GoneError`.
         """
+        if self._agi.pending:
+            # Of two sounds at once nobody could tell whose answer comes.
+            await self.ask("NOOP")
         self._send("STREAM FILE", sound, "")
         event = await self._wait(
             seconds or PLAY_LIMIT, interruptible=True, late_is_fine=seconds > 0

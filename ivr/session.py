@@ -288,7 +288,6 @@ class CallSession:
         """He wants to be called back, and keeps his place. Returns whether that ends the call."""
         self._order = None
         if not self._caller:
-            await self._line.ask("NOOP")  # ends an announcement that still plays
             await self._say(script.CALLBACK_WITHHELD)
             return False
         now = self._clock()

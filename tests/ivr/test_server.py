@@ -105,6 +105,25 @@ async def waiting(server: Server, desk: FakeDesk) -> FakeCall:
     return call
 
 
+def _notice_of(seconds: float, sounds: Path) -> None:
+    (sounds / "hotline").mkdir()
+    (sounds / "hotline" / "recording_notice.alaw").write_bytes(b"\xd5" * round(seconds * 8000))
+
+
+async def _knowing_lengths(desk: FakeDesk, sounds: Path, clock: Callable[[], int]) -> Server:
+    async def feature(agent: str, action: str, key: str) -> str:
+        return "ok"
+
+    return await serve(
+        *("127.0.0.1", 0),
+        desk=desk,
+        clock=clock,
+        feature=feature,
+        pace=Pace(answer_pause=0),
+        sounds=sounds,
+    )
+
+
 class TestANormalCall:
     async def test_five_commands_from_greeting_to_goodbye(
         self, server: Server, desk: FakeDesk
@@ -145,25 +164,12 @@ class TestANormalCall:
     async def test_the_end_of_the_notice_is_not_waited_for(
         self, desk: FakeDesk, tmp_path: Path
     ) -> None:
-        (tmp_path / "hotline").mkdir()
-        (tmp_path / "hotline" / "recording_notice.alaw").write_bytes(b"\xd5" * 800)
+        _notice_of(0.1, tmp_path)
         desk.on = lambda fact: (
             desk.attached[CALL].ring(("1001",), 15) if isinstance(fact, CallQueued) else None
         )
-        later = NOW + SECOND
         times = iter([NOW, NOW])
-
-        async def feature(agent: str, action: str, key: str) -> str:
-            return "ok"
-
-        server = await serve(
-            *("127.0.0.1", 0),
-            desk=desk,
-            clock=lambda: next(times, later),
-            feature=feature,
-            pace=Pace(answer_pause=0),
-            sounds=tmp_path,
-        )
+        server = await _knowing_lengths(desk, tmp_path, lambda: next(times, NOW + SECOND))
         call = await FakeCall.connect(server.port)
         # His place is kept before the notice: the moment at which it will be over.
         await call.until("EXEC MSet")
@@ -179,23 +185,26 @@ class TestANormalCall:
         await call.end()
         await server.close()
 
+    async def test_the_next_sound_waits_until_the_notice_is_over(
+        self, desk: FakeDesk, tmp_path: Path
+    ) -> None:
+        _notice_of(0.1, tmp_path)
+        desk.anyone = False
+        server = await _knowing_lengths(desk, tmp_path, lambda: NOW)
+        call = await FakeCall.connect(server.port)
+        await call.until("STREAM FILE hotline/recording_notice")
+        assert await call.next() == ["NOOP"]
+        call.answer("200 result=0 endpos=800")
+        call.answer("200 result=0")
+        assert await call.next() == ["STREAM", "FILE", "hotline/agents_away", ""]
+        await call.close()
+        await server.close()
+
     async def test_a_notice_that_cannot_be_played_queues_nobody_ahead_of_his_time(
         self, desk: FakeDesk, tmp_path: Path
     ) -> None:
-        (tmp_path / "hotline").mkdir()
-        (tmp_path / "hotline" / "recording_notice.alaw").write_bytes(b"\xd5" * 80_000)
-
-        async def feature(agent: str, action: str, key: str) -> str:
-            return "ok"
-
-        server = await serve(
-            *("127.0.0.1", 0),
-            desk=desk,
-            clock=lambda: NOW,
-            feature=feature,
-            pace=Pace(answer_pause=0),
-            sounds=tmp_path,
-        )
+        _notice_of(10, tmp_path)
+        server = await _knowing_lengths(desk, tmp_path, lambda: NOW)
         call = await FakeCall.connect(server.port)
         await call.until("STREAM FILE hotline/recording_notice")
         call.answer("200 result=-1 endpos=0")

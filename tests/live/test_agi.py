@@ -8,13 +8,13 @@ import pytest
 
 from acd.events import CallArrived, CallDetached, CallQueued, CallReturned, Fact, OfferEnded
 from acd.model import SECOND, OfferReason, Release
-from hotline import clock
+from hotline import clock, render
 from hotline.phones import RATE, AgentPhone, Leg, Phones, likeness
 from ivr.agi import Reply
 from ivr.line import Line
 from ivr.server import Server, serve
 from ivr.session import CallSession, Pace
-from tests.live.sounds import music, prompt
+from tests.live.sounds import music, prompt, spoken
 from tests.live.test_asterisk_conf import NUMBER, PASSWORD, Exchange, until
 
 FAST = Pace(answer_pause=0.1, announce_every=30)
@@ -89,6 +89,7 @@ def start(exchange: Exchange, desk: TestDesk) -> Callable[[Pace], Awaitable[Serv
             clock=clock.now,
             feature=feature,
             pace=pace,
+            sounds=render.sounds_folder(exchange.settings),
         )
 
     return start
@@ -108,8 +109,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def said(leg: Leg, key: str) -> bool:
-    # The last moment before a hang-up may still lie in the telephone's jitter buffer.
-    return likeness(leg.heard(), prompt(key)[: -RATE // 4]) > 0.9
+    # Most of it: a busy machine loses packets, and the last moment before a hang-up may lie in the jitter buffer.
+    return spoken(key, leg.heard()) > 0.6
 
 
 def hears_music(leg: Leg) -> bool:
@@ -133,6 +134,8 @@ async def test_greeting_notice_music_agent(server: Server, desk: TestDesk, phone
     await until(lambda: hears_music(leg), 3, "music")
     assert said(leg, "greeting_12345")
     assert said(leg, "recording_notice")
+    # To the last syllable, though the session does not wait until Asterisk says that the notice is over.
+    assert likeness(leg.heard(), prompt("recording_notice")[-RATE * 6 // 10 :]) > 0.9
 
     asked_at = time.monotonic()
     session.ring(("1001",), 5)
