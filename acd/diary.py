@@ -496,6 +496,15 @@ async def open_calls(
                 yield found[call].facts
 
 
+async def read_stories(
+    engine: AsyncEngine, calls: Sequence[CallId]
+) -> dict[CallId, Sequence[Fact]]:
+    """All facts of these calls (at most `PAGE` of them), of each in the order of their times."""
+    async with engine.connect() as connection:
+        found = await _facts_of(connection, calls, None)
+    return {call: known.facts for call, known in found.items()}
+
+
 _CLOCKS_DIFFER = 60_000_000
 
 

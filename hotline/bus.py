@@ -57,9 +57,11 @@ class Bus:
         self._answer = f"hotline:{node}:answer:"
         self._facts = f"hotline:{node}:facts"
         self._live = f"hotline:{node}:live"
+        self._shown = f"hotline:{node}:shown"
         self._outgoing: deque[bytes] = deque(maxlen=_BUFFERED_FACTS)
         self._snapshot: bytes | None = None
         self._away = False
+        self._news = asyncio.Event()
 
     # --- the controller's side
 
@@ -68,13 +70,17 @@ class Bus:
         self._outgoing.append(orjson.dumps(fact))
 
     def show(self, snapshot: Mapping[str, Any]) -> None:
-        """Replace the live state that screens read. Returns at once."""
+        """Replace the live state that screens read, and send it without delay. Returns at once."""
         self._snapshot = orjson.dumps(snapshot)
+        self._news.set()
 
     async def run(self) -> None:
         """Send what was told and shown, until cancelled."""
         while not stopping():
-            await asyncio.sleep(_FLUSH_EVERY)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FLUSH_EVERY):
+                    await self._news.wait()
+            self._news.clear()
             if not self._outgoing and self._snapshot is None:
                 continue
             try:
@@ -127,6 +133,7 @@ class Bus:
         async with self._redis.pipeline(transaction=False) as pipe:
             if snapshot is not None:
                 pipe.set(self._live, snapshot)
+                pipe.publish(self._shown, snapshot)
             if batch:
                 pipe.publish(self._facts, b"\n".join(batch))
             await pipe.execute()
@@ -184,9 +191,30 @@ class Bus:
                     for line in message["data"].split(b"\n"):
                         yield orjson.loads(line)
 
+    async def watch(self) -> AsyncIterator[tuple[str, bytes]]:
+        """What screens need: `live` with each state, beginning with the newest, and `facts`, JSON lines.
+
+        Ends with `RedisError` or `OSError` when Redis goes away.
+        """
+        async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+            await pubsub.subscribe(self._facts, self._shown)
+            newest = await self._redis.get(self._live)
+            if newest is not None:
+                yield "live", _bytes(newest)
+            while not stopping():
+                message = await pubsub.get_message(timeout=1.0)
+                if message is not None:
+                    channel = message["channel"].decode()
+                    name = "live" if channel == self._shown else "facts"
+                    yield name, _bytes(message["data"])
+
     async def close(self) -> None:
         """Send what is left, then disconnect."""
         if self._outgoing or self._snapshot is not None:
             with contextlib.suppress(RedisError, OSError):
                 await self._flush()
         await self._redis.aclose()
+
+
+def _bytes(data: bytes | str) -> bytes:
+    return data.encode() if isinstance(data, str) else data

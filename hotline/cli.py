@@ -14,6 +14,7 @@ from hotline import (
     cli_recordings,
     cli_simulate,
     cli_staff,
+    cli_web,
     clock,
 )
 from hotline.cli_tools import (
@@ -46,6 +47,7 @@ app.add_typer(cli_queue.app, name="queue")
 app.add_typer(cli_callback.app, name="callback")
 app.add_typer(cli_simulate.app)
 app.add_typer(cli_staff.app)
+app.add_typer(cli_web.app)
 
 
 def main() -> None:
@@ -81,14 +83,6 @@ def recorder() -> None:
     from hotline import service
 
     run_forever(service.record(read_settings()))
-
-
-@app.command()
-def web() -> None:
-    """Run the screens alone."""
-    from hotline import service
-
-    run_forever(service.web(read_settings()))
 
 
 @app.command()

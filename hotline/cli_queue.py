@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd import rulebook, ruletext
+from acd import rulebook, ruleedit, ruletext
 from acd.rules import DEFAULT, MANDARIN, Flag, Member, Number, Queue
 from acd.ruletext import Rulebook, RulesError
 from agents.pause import Pause
@@ -75,7 +75,7 @@ def show(name: str, form: JsonOrText = "text") -> None:
     """Show everything about one queue, and what of it was set."""
     book = _book()
     if name not in book.queues:
-        fail(_no_queue(name, book))
+        fail(ruleedit.no_queue(name, book))
     queue = book.rules(rulebook.defaults(read_settings())).queues[name]
     rows = [
         {
@@ -113,9 +113,7 @@ def set_(
 
     def edit(book: Rulebook) -> Rulebook:
         known.append(name in book.queues)
-        own = {**book.queues.get(name, {}), **read}
-        own = {key: value for key, value in own.items() if key not in dropped}
-        return replace(book, queues={**book.queues, name: own})
+        return ruleedit.set_queue(name, read, dropped)(book)
 
     _change(edit)
     print(f"queue {name} {'changed' if known[-1] else 'added'}")
@@ -124,19 +122,7 @@ def set_(
 @app.command()
 def remove(name: str) -> None:
     """Remove a queue and its members. Callers who wait in it go on waiting in the queue `default`."""
-
-    def edit(book: Rulebook) -> Rulebook:
-        if name not in book.queues:
-            raise RulesError([_no_queue(name, book)])
-        if name == DEFAULT:
-            raise RulesError([f"the queue {DEFAULT} cannot be removed: every centre has it"])
-        return replace(
-            book,
-            queues=_without(book.queues, name),
-            members=tuple(member for member in book.members if member.queue != name),
-        )
-
-    _change(edit)
+    _change(ruleedit.remove_queue(name))
     print(f"queue {name} removed")
 
 
@@ -243,26 +229,14 @@ def member_add(
 ) -> None:
     """Let an agent serve a queue. From its first member on, nobody else serves it."""
     member = Member(agent, queue, _word("--penalty", ruletext.penalty, penalty))
-
-    def edit(book: Rulebook) -> Rulebook:
-        others = (one for one in book.members if (one.agent, one.queue) != (agent, queue))
-        return replace(book, members=ruletext.in_order([*others, member]))
-
-    _change(edit)
+    _change(ruleedit.add_member(member))
     print(f"agent {agent} serves queue {queue}")
 
 
 @member_app.command("remove")
 def member_remove(agent: str, queue: str) -> None:
     """Let an agent no longer serve a queue."""
-
-    def edit(book: Rulebook) -> Rulebook:
-        left = tuple(one for one in book.members if (one.agent, one.queue) != (agent, queue))
-        if left == book.members:
-            raise RulesError([f"agent {agent} is no member of queue {queue}"])
-        return replace(book, members=left)
-
-    book = _change(edit)
+    book = _change(ruleedit.remove_member(agent, queue))
     print(f"agent {agent} is no member of queue {queue} any more")
     if not any(one.queue == queue for one in book.members):
         print(f"queue {queue} has no members left: everybody serves it now", file=sys.stderr)
@@ -571,10 +545,6 @@ def _read(file: Path) -> str:
         fail(f"{file} cannot be read: {error.strerror}", status=2)
     except UnicodeDecodeError:
         fail(f"{file} is not UTF-8: save it as UTF-8, then again", status=2)
-
-
-def _no_queue(name: str, book: Rulebook) -> str:
-    return f"there is no queue {name}: there is {', '.join(book.queues)}"
 
 
 def _without(mapping: Mapping[str, Any], name: str) -> dict[str, Any]:

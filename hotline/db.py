@@ -187,6 +187,82 @@ callback = Table(
     sqlite_autoincrement=True,
 )
 
+# --- accounts, tokens, the audit log and webhooks (wallboard)
+
+account = Table(
+    "account",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("password", String(200), nullable=False, doc="argon2id, with its parameters"),
+    Column("role", String(16), nullable=False, doc="wallboard.rights.Role"),
+    Column("agent", String(8), nullable=False, doc="the agent who this is, or empty"),
+    Column("added_at", BigInteger, nullable=False),
+    Column("signed_in_at", BigInteger, nullable=False, doc="the last time, or 0"),
+)
+
+token = Table(
+    "token",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("hash", String(64), nullable=False, unique=True, doc="SHA-256 of the token, hex"),
+    Column("role", String(16), nullable=False, doc="says what is masked"),
+    Column("scopes", JSON, nullable=False, doc="rights (wallboard.rights.RIGHTS)"),
+    Column("added_by", String(32), nullable=False),
+    Column("added_at", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False, doc="0: for ever"),
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("hash", String(64), primary_key=True, doc="SHA-256 of the cookie, hex"),
+    Column("account", String(32), ForeignKey("account.name", ondelete="CASCADE")),
+    Column("token", String(32), ForeignKey("token.name", ondelete="CASCADE"), doc="a wall's"),
+    Column("csrf", String(64), nullable=False),
+    Column("began_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", _RowId, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("who", String(40), nullable=False, doc="an account, or token:NAME"),
+    Column("role", String(16), nullable=False),
+    Column("address", String(45), nullable=False, doc="from where"),
+    Column("action", String(120), nullable=False, doc="method and path, without its values"),
+    Column("target", String(120), nullable=False, doc="the path's values, callers masked"),
+    Column("status", Integer, nullable=False, doc="HTTP"),
+    Index("audit_at", "at"),
+)
+
+webhook = Table(
+    "webhook",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("url", String(500), nullable=False),
+    Column("kinds", JSON, nullable=False, doc="kinds of facts; an empty list is every kind"),
+    Column("secret", String(80), nullable=False, doc="whsec_ and base64; it signs, so it is kept"),
+    Column("whole", Boolean, nullable=False, doc="numbers are not masked"),
+    Column("added_by", String(40), nullable=False),
+    Column("added_at", BigInteger, nullable=False),
+    Column("after", BigInteger, nullable=False, doc="diary rows up to this one were looked at"),
+)
+
+webhook_delivery = Table(
+    "webhook_delivery",
+    metadata,
+    Column("webhook", Integer, ForeignKey("webhook.id", ondelete="CASCADE"), primary_key=True),
+    Column("fact", BigInteger, primary_key=True, autoincrement=False, doc="the diary row's id"),
+    Column("state", String(8), nullable=False, doc="due, sent or dead"),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", BigInteger, nullable=False, doc="due: not before"),
+    Column("error", String(200), nullable=False, doc="of the last attempt"),
+    Column("at", BigInteger, nullable=False, doc="when it was entered, sent or given up"),
+    Index("webhook_delivery_state", "state", "next_at"),
+)
+
 SIP_REALM = "hotline"
 """The realm in the agents' digest (RFC 3261 section 22); fixed, because the stored hash contains it."""
 

@@ -43,6 +43,7 @@ from hotline.tasks import spawn
 from metrics import calls as call_list
 from metrics import reports
 from recorder import ledger
+from wallboard import accounts
 
 PEOPLE = {"1001": "王芳", "1002": "李娜", "1003": "张伟", "1004": "刘洋", "1005": "陈静"}
 """The agents. The last one does not answer at first."""
@@ -244,7 +245,8 @@ async def _centre(settings: Settings, console: Console, say: Say) -> AsyncIterat
         with console.status(say("starting")) if console.is_terminal else contextlib.nullcontext():
             await programs.until(up, lambda: _said_ready(up.log_file), 90)
         console.print(say("centre ready").format(seconds=time.monotonic() - began))
-        console.print(say("wallboard").format(url=_wallboard(settings)))
+        console.print(say("wallboard").format(url=_wallboard(settings)), soft_wrap=True)
+        console.print(say("supervisor").format(**_supervisor(settings)), soft_wrap=True)
         yield
     finally:
         with console.status(say("stopping")) if console.is_terminal else contextlib.nullcontext():
@@ -259,7 +261,18 @@ async def _said_ready(output: Path) -> bool:
 
 
 def _wallboard(settings: Settings) -> str:
-    return f"http://{settings.web_address}:{settings.web_port}/"
+    """The wall's address with its token, so that it opens without signing in."""
+    token = accounts.token_file(settings).read_text().strip()
+    return f"http://{settings.web_address}:{settings.web_port}/?token={token}"
+
+
+def _supervisor(settings: Settings) -> dict[str, str]:
+    """Where a supervisor signs in, and how."""
+    return {
+        "url": f"http://{settings.web_address}:{settings.web_port}/supervisor",
+        "name": accounts.FIRST_ACCOUNT,
+        "password": accounts.password_file(settings).read_text().strip(),
+    }
 
 
 def _free(address: str, protocol: str, port: int) -> bool:
@@ -582,7 +595,7 @@ async def _report(stage: Stage, console: Console, lang: str) -> None:
         stage.say("recordings").format(folder=stage.settings.recordings_dir), soft_wrap=True
     )
     console.print(stage.say("again").format(home=stage.settings.root), soft_wrap=True)
-    console.print(stage.say("wallboard").format(url=_wallboard(stage.settings)))
+    console.print(stage.say("wallboard").format(url=_wallboard(stage.settings)), soft_wrap=True)
 
 
 def _left_early(visits: Iterable[Visit]) -> int:

@@ -150,6 +150,10 @@ _WORDS = {
     "stopping": ("正在停止呼叫中心…", "stopping the centre…"),
     "stopped": ("已停止", "stopped"),
     "wallboard": ("大屏：{url}（中心运行时可打开）", "wallboard: {url} (while the centre runs)"),
+    "supervisor": (
+        "班长页面：{url}，账号 {name}，密码 {password}",
+        "supervisor: {url}, sign in as {name} with the password {password}",
+    ),
     "citizen": ("市民 {n}", "citizen {n}"),
     "callers": ("来电", "Callers"),
     "agents": ("坐席", "Agents"),

@@ -11,6 +11,7 @@ the first offer is made: the diary says what was known, CEL what happened meanwh
 """
 
 import asyncio
+import contextlib
 import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -66,6 +67,11 @@ from telephony.switch import Switch
 logger = structlog.get_logger(__name__)
 
 _SHOW_EVERY = 0.5
+"""Seconds after which the live state is looked at though no fact came: figures change with time alone, too."""
+_SHOW_PAUSE = 0.1
+"""Seconds at least between two states for the screens."""
+_SHOW_SHARE = 30
+"""Making states takes at most one part in so many of the controller's time."""
 _LOOK_EVERY = 3.0
 """Seconds between two looks for callbacks that the command line wrote when it could not reach us."""
 _LONGEST_OPEN = 6 * 3600 * SECOND
@@ -145,6 +151,7 @@ class Controller:
         self._untold = True
         self._agi: agi.Server | None = None
         self._up = asyncio.Event()
+        self._news = asyncio.Event()
         self._stopping = False
         self._since = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -212,6 +219,7 @@ class Controller:
         self.callbacks.note(fact)
         self.live.feed(fact)
         self.bus.tell(_as_json(fact))
+        self._news.set()
 
     def _post(self, *facts: Fact) -> None:
         self.desk.post(*facts)
@@ -449,16 +457,22 @@ class Controller:
     # --- live state
 
     async def _show(self) -> None:
+        """Show what is new as soon as there is something, but leave time for calls in between."""
         shown: dict[str, Any] = {}
         shown_at = 0
         while True:
+            self._news.clear()
             now = clock.now()
             state = self._state(now)
             # Screens take a state that is older than five seconds for stale, so an unchanged one is sent, too.
             if state != shown or now - shown_at > SECOND:
                 shown, shown_at = state, now
                 self.bus.show({"at": now, **state})
-            await asyncio.sleep(_SHOW_EVERY)
+            took = (clock.now() - now) / SECOND
+            await asyncio.sleep(min(_SHOW_EVERY, max(_SHOW_PAUSE, took * _SHOW_SHARE)))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SHOW_EVERY):
+                    await self._news.wait()
 
     def _state(self, now: int) -> dict[str, Any]:
         floor = self.desk.floor
@@ -543,20 +557,24 @@ async def record(settings: Settings) -> None:
 
 
 async def web(settings: Settings) -> None:
-    """Run the screens until SIGTERM."""
+    """Run the screens and the API until SIGTERM."""
     import uvicorn
 
+    from wallboard import accounts
     from wallboard.app import create_app
 
     log.configure(settings.log_level, settings.log_dir / "web.log")
-    bus = Bus(settings.redis, settings.node)
+    engine = db.engine(settings.database)
+    await migrations.upgrade(engine)
+    await accounts.first_start(engine, settings)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(bus.live, bus.close),
+            create_app(settings, engine, Bus(settings.redis, settings.node)),
             host=settings.web_address,
             port=settings.web_port,
             log_config=None,
             access_log=False,
+            server_header=False,
             timeout_graceful_shutdown=1,
         )
     )

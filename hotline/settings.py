@@ -136,6 +136,8 @@ class Settings(BaseSettings):
     agi_port: Port = 4573
     web_address: str = "127.0.0.1"
     web_port: Port = 8080
+    wall_open: Addresses = ()
+    """Addresses that may see the wallboard, masked, without signing in."""
 
     database_url: str = ""
     """Empty: SQLite in `home`. Or `postgresql+asyncpg://user:password@host/name`."""

@@ -19,6 +19,7 @@ from hotline.bus import Bus, NoAnswer
 from hotline.programs import AsteriskBinary, ProgramError
 from hotline.settings import Settings
 from hotline.tasks import spawn
+from wallboard import accounts
 
 logger = structlog.get_logger(__name__)
 
@@ -29,6 +30,8 @@ _RECORDER_MAY_TAKE = 60.0
 async def up(settings: Settings, say: Callable[[str], None] | None = None) -> None:
     """Run the centre until SIGTERM or SIGINT. `say` is given the line `ready` when calls can be taken.
 
+    Before it come lines that say where the screens are.
+
     Raises `ProgramError` or `DatabaseError` with a sentence for the operator.
     """
     stop = stop_event()
@@ -38,7 +41,10 @@ async def up(settings: Settings, say: Callable[[str], None] | None = None) -> No
         keepers: list[asyncio.Task[None]] = []
         try:
             await start(settings, asterisk, keepers)
-            (say or _print)("ready")
+            say = say or _print
+            for line in screens(settings):
+                say(line)
+            say("ready")
             await stop.wait()
         finally:
             for task in keepers:
@@ -59,6 +65,7 @@ async def start(
     engine = db.engine(settings.database)
     try:
         await migrations.upgrade(engine)
+        await accounts.first_start(engine, settings)
     finally:
         await engine.dispose()
     if not settings.redis_url:
@@ -78,6 +85,19 @@ async def start(
         alive = controller_answers if name == "serve" else None
         keepers.append(spawn(programs.keep(program, alive), f"keep {name}"))
     await _until_ready(settings)
+
+
+def screens(settings: Settings) -> list[str]:
+    """Where the screens are, and how one signs in."""
+    address = settings.web_address
+    url = f"http://{f'[{address}]' if ':' in address else address}:{settings.web_port}/"
+    password, token = accounts.password_file(settings), accounts.token_file(settings)
+    lines = [f"screens: {url}"]
+    if password.exists():
+        lines.append(f"sign in as {accounts.FIRST_ACCOUNT}; the password is in {password}")
+    if token.exists():
+        lines.append(f"a wall screen needs no keyboard: {url}?token=… with the token in {token}")
+    return lines
 
 
 async def shut(settings: Settings, asterisk: AsteriskBinary) -> None:

@@ -36,8 +36,8 @@ async def list_calls(
             record = record_of(facts)
             if record is not None:
                 records.append(record)
-    lengths = await _recordings(engine, [record.id for record in records])
-    return [_as_json(record, lengths.get(record.id)) for record in records]
+    lengths = await recordings(engine, [record.id for record in records])
+    return [as_json(record, lengths.get(record.id)) for record in records]
 
 
 def render_text(rows: list[dict[str, Any]]) -> str:
@@ -72,7 +72,7 @@ def _between(begin: str | None, end: str | None) -> str:
     return f"{length.total_seconds():.1f}"
 
 
-async def _recordings(engine: AsyncEngine, calls: list[CallId]) -> dict[CallId, float]:
+async def recordings(engine: AsyncEngine, calls: list[CallId]) -> dict[CallId, float]:
     """Seconds of recording by call; a call without a file is not in it."""
     found: dict[CallId, float] = {}
     async with engine.connect() as connection:
@@ -85,7 +85,8 @@ async def _recordings(engine: AsyncEngine, calls: list[CallId]) -> dict[CallId, 
     return found
 
 
-def _as_json(record: CallRecord, recorded: float | None) -> dict[str, Any]:
+def as_json(record: CallRecord, recorded: float | None) -> dict[str, Any]:
+    """One call as `list_calls` gives it; `recorded`: seconds of its recording, or None."""
     return {
         "id": record.id,
         "number": record.number,

@@ -29,6 +29,7 @@ PURE = {
     "acd.lane",
     "acd.model",
     "acd.rules",
+    "acd.ruleedit",
     "acd.ruletext",
     "acd.strategy",
     "agents.model",
@@ -46,6 +47,8 @@ PURE = {
     "recorder.policy",
     "telephony.calls",
     "telephony.cel",
+    "wallboard.limit",
+    "wallboard.rights",
 }
 IMPURE = {"asyncio", "sqlalchemy", "redis", "panoramisk", "structlog", "time", "random"}
 

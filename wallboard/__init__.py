@@ -1,5 +1,13 @@
-"""Screens: what happens now, pushed to the browser.
+"""Screens and the HTTP API: what happens now, pushed to the browser; everything the screens do, for programs too.
 
-app     the pages and the stream behind them; reads Redis only, so that a screen never delays a call
-static  the page: one file, no library
+app        the application: pages, errors, security headers, audit; read it first
+auth       who is asking, and may he: cookies, tokens, CSRF, sign-in
+rights     roles, rights, and what is masked for whom (pure)
+accounts   accounts, sessions and tokens in the database
+audit      who did what
+backend    what routes work with: database, controller, feed
+feed       one reader of Redis, fanned out to every screen
+limit      rate limits (pure)
+live, facts, people, queues, callbacks, calls, admin   the routes
+static     the pages; no script or style is in a page itself
 """

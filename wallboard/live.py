@@ -1,0 +1,54 @@
+"""Routes about now: the live state and its stream."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+
+from wallboard.auth import Me, recognise, right
+from wallboard.backend import Behind, Problem
+from wallboard.feed import Stream
+
+router = APIRouter(prefix="/api", tags=["live"])
+
+
+class Live(BaseModel):
+    """The newest state, its number in the stream, and the server's time. All times in microseconds.
+
+    `state.at`: when the controller made it; older than five seconds means that it shows the past.
+    """
+
+    seq: int
+    now: int
+    state: dict[str, Any]
+
+
+@router.get("/live", **right("live", response_model=Live))
+async def live(me: Me, behind: Behind) -> Any:
+    """The live state: figures, callers by stage, agents by presence. 503 when none was ever seen."""
+    shown = behind.feed.snapshot(me.masked)
+    if shown is None:
+        raise Problem(503, "no live figures: is the controller running?")
+    return shown
+
+
+@router.get(
+    "/live/stream",
+    **right(
+        "live",
+        response_class=Response,
+        responses={
+            200: {
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "description": "Events `snapshot`, `change`, `beat`.",
+            }
+        },
+    ),
+)
+async def stream(me: Me, request: Request, behind: Behind) -> Stream:
+    """The live state as server-sent events: once whole, then each change.
+
+    `change` has `seq`, one higher than the message before (else ask for `/api/live`), `at`, `set` (top-level fields),
+    `agents` (whole, by their number) and `gone` (numbers). `beat` comes when nothing else does, every two seconds.
+    """
+    return Stream(behind.feed.watch(me.masked), lambda: recognise(behind, request))
