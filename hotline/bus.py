@@ -62,8 +62,13 @@ class Bus:
         self._snapshot: bytes | None = None
         self._away = False
         self._news = asyncio.Event()
+        self._away_since = 0
 
     # --- the controller's side
+
+    def away_for(self, now: int) -> int:
+        """How long Redis has not been reached (microseconds); 0 when it answers."""
+        return max(1, now - self._away_since) if self._away else 0
 
     def tell(self, fact: Mapping[str, Any]) -> None:
         """Send a fact to whoever listens. Returns at once."""
@@ -141,6 +146,7 @@ class Bus:
     def _lost(self, error: Exception) -> None:
         if not self._away:
             self._away = True
+            self._away_since = clock.now()
             log.warning("redis.away", error=str(error), effect="calls go on; screens are stale")
 
     def _found(self) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from acd.diary import unwritten
-from hotline import bus, db, programs, render
+from hotline import alarms, bus, db, notify, programs, render
 from hotline import settings as settings_
 from hotline.programs import AsteriskBinary, ProgramError
 from hotline.settings import Settings
@@ -51,6 +51,7 @@ def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
         yield False, str(error)
     yield asyncio.run(_database(settings))
     yield asyncio.run(_redis(settings))
+    yield from _alarms(settings)
     if asterisk is not None:
         yield from _running(settings, asterisk)
     if waiting := unwritten(settings.run_dir):
@@ -108,6 +109,25 @@ async def _redis(settings: Settings) -> tuple[bool, str]:
         return False, f"HOTLINE_REDIS_URL: Redis cannot be reached: {error}"
     finally:
         await client.aclose()
+
+
+def _alarms(settings: Settings) -> Iterator[tuple[bool, str]]:
+    try:
+        alarms.rules(settings)
+    except settings_.SettingsError as error:
+        yield False, str(error)
+    for name, urls in (("ALARM", settings.alarm_urls), ("REPORT", settings.report_urls)):
+        for position, url in enumerate(urls, 1):
+            if not notify.usable(url.get_secret_value()):
+                yield (
+                    False,
+                    (
+                        f"HOTLINE_{name}_URLS, address {position}: it is none of the library apprise, "
+                        "such as mailtos://user:password@host?to=a@b.cn or json://host/path"
+                    ),
+                )
+    if not settings.alarm_urls:
+        yield True, "alarms: on the screens only (HOTLINE_ALARM_URLS is empty)"
 
 
 def _running(settings: Settings, asterisk: AsteriskBinary) -> Iterator[tuple[bool, str]]:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from hotline import (
     __version__,
+    cli_alarm,
     cli_callback,
     cli_queue,
     cli_recordings,
@@ -43,6 +44,7 @@ report_app = typer.Typer(help="Figures, folded from the diary.", no_args_is_help
 app.add_typer(agent_app, name="agent")
 app.add_typer(report_app, name="report")
 app.add_typer(cli_recordings.app, name="recordings")
+app.add_typer(cli_alarm.app, name="alarm")
 app.add_typer(cli_queue.app, name="queue")
 app.add_typer(cli_callback.app, name="callback")
 app.add_typer(cli_simulate.app)

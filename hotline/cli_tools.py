@@ -75,7 +75,7 @@ def run_forever(work: Coroutine[Any, Any, None]) -> None:
 
     try:
         uvloop.run(work)
-    except (ProgramError, migrations.DatabaseError) as error:
+    except (ProgramError, migrations.DatabaseError, settings_.SettingsError) as error:
         fail(str(error))
 
 

@@ -263,6 +263,36 @@ webhook_delivery = Table(
     Index("webhook_delivery_state", "state", "next_at"),
 )
 
+alarm = Table(
+    "alarm",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("rule", String(32), nullable=False, doc="name in metrics.alarms.RULES"),
+    Column("subject", String(40), nullable=False, doc="such as an agent's number, or empty"),
+    Column("severity", String(16), nullable=False),
+    Column("value", Float, nullable=False, doc="the worst one"),
+    Column("limit", Float, nullable=False),
+    Column("raised_at", BigInteger, nullable=False, doc="microseconds UTC, as all times here"),
+    Column("acknowledged_at", BigInteger, nullable=False, doc="0: not yet"),
+    Column("acknowledged_by", String(80), nullable=False),
+    Column("cleared_at", BigInteger, nullable=False, doc="0: not yet"),
+    Column("sent", JSON, nullable=False, doc="which addresses know that it was raised, cleared"),
+    Index("alarm_raised_at", "raised_at"),
+    Index("alarm_cleared_at", "cleared_at"),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("report", String(120), primary_key=True, doc="what it is about: sla, and its options"),
+    Column("period", String(16), primary_key=True, doc="such as 2025-11-20, 2025-W47 or 2025-11"),
+    Column("target", String(80), primary_key=True, doc="without secrets"),
+    Column("state", String(16), nullable=False, doc="hotline.delivery.State"),
+    Column("attempts", Integer, nullable=False),
+    Column("updated_at", BigInteger, nullable=False, doc="microseconds UTC"),
+    Column("note", String(200), nullable=False, doc="why it failed"),
+)
+
 SIP_REALM = "hotline"
 """The realm in the agents' digest (RFC 3261 section 22); fixed, because the stored hash contains it."""
 

@@ -46,7 +46,7 @@ from acd.ruletext import Rulebook
 from agents import roster
 from agents.model import Agent, Intent, Presence
 from agents.pause import minutes, reason
-from hotline import __version__, clock, db, log, migrations, render
+from hotline import __version__, alarms, clock, db, log, migrations, render
 from hotline.bus import Bus, Refused
 from hotline.programs import ProgramError
 from hotline.settings import Settings
@@ -56,6 +56,7 @@ from ivr import hours
 from ivr import server as agi
 from ivr.reception import Reception, receive
 from ivr.session import Pace
+from metrics.alarms import Key, UnknownAlarm, of_live_state
 from metrics.live import WARM_UP, Live
 from recorder import archive
 from telephony import cel
@@ -80,6 +81,11 @@ _LONGEST_AWAY = 7 * 86_400 * SECOND
 """How far back a start completes the diary from CEL."""
 _OVERLAP = 10 * SECOND
 """How much earlier than the last fact that completion begins: the last facts may not have been written."""
+
+_SOON = 600 * SECOND
+"""How near a callback's deadline is when somebody has to know."""
+_LAG_HOLDS = 10 * SECOND
+"""How long a measured delay of Asterisk's events counts while no other comes."""
 
 
 async def serve(settings: Settings, ready: Callable[[], None]) -> None:
@@ -146,6 +152,13 @@ class Controller:
             outbound=self.outbound,
             clock=clock.now,
         )
+        self.alarms = alarms.Watch(
+            engine,
+            [url.get_secret_value() for url in settings.alarm_urls],
+            alarms.of_names(alarms.rules(settings), alarms.ELSEWHERE, without=True),
+            quick=self._measure,
+            slow=lambda now: alarms.recordings(engine, settings, now),
+        )
         self._names: dict[str, str] = {}
         # A controller that was killed may have written numbers of which Asterisk does not know yet.
         self._untold = True
@@ -154,6 +167,9 @@ class Controller:
         self._news = asyncio.Event()
         self._stopping = False
         self._since = 0
+        self._link_lost_at = 0
+        self._lag = (0, 0)
+        self._shown: dict[str, Any] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, stop: asyncio.Event) -> None:
@@ -170,6 +186,8 @@ class Controller:
             spawn(self._warm_up(), "live figures"),
             spawn(self.link.run(), "link"),
         ]
+        self._link_lost_at = clock.now()
+        self.alarms.start()
         pace = Pace(self.settings.answer_pause, self.settings.announce_every)
         self._agi = await agi.serve(
             self.settings.control_address,
@@ -202,6 +220,7 @@ class Controller:
         self.link.close()
         for task in self._tasks:
             task.cancel()
+        await self.alarms.close()
         await self.callbacks.close()
         await self.diary.close()
         await self.bus.close()
@@ -230,6 +249,8 @@ class Controller:
                 self._agi.pressed(*key)
             return
         facts = self.calls.fold(message)
+        if facts:
+            self._lag = (clock.now(), clock.now() - facts[-1].at)
         self.desk.post(*facts)
         self.outbound.hear(facts)
 
@@ -292,6 +313,14 @@ class Controller:
         if command == "rules.changed":
             await self._read_rules()
             return {}
+        if command == "alarm.ack":
+            try:
+                seen = self.alarms.acknowledge(
+                    str(args.get("id", "")), str(args.get("by", ""))[:80]
+                )
+            except UnknownAlarm as error:
+                raise Refused(str(error)) from None
+            return {"said": f"alarm {seen.id} ({seen.rule}) acknowledged by {seen.acknowledged_by}"}
         if command == "callback.add":
             return await tasks.add(self.callbacks, self.desk, args)
         if command == "callback.cancel":
@@ -436,7 +465,7 @@ class Controller:
     def _link_down(self) -> None:
         if self._stopping:
             return
-        now = clock.now()
+        now = self._link_lost_at = clock.now()
         arrivals = [
             caller.arrived_at for caller in self.desk.floor.callers.values() if caller.arrived_at
         ]
@@ -500,7 +529,31 @@ class Controller:
             }
             for _, seat in sorted(floor.seats.items())
         ]
-        return {**figures, "waiting_since": floor.waiting_since(), "agents": agents}
+        self._shown = {
+            **figures,
+            "waiting_since": floor.waiting_since(),
+            "agents": agents,
+            "alarms": [alarm.as_json() for alarm in self.alarms.open()],
+        }
+        return self._shown
+
+    def _measure(self, now: int) -> dict[Key, float | None]:
+        """The alarms' readings that need no waiting."""
+        heard, lag = self._lag
+        years = hours.missing_years(self.book.hours.values(), now, self.calendar)
+        due = sum(
+            task.state is State.DUE and task.latest - now < _SOON
+            for task in self.desk.floor.tasks.values()
+        )
+        return {
+            **of_live_state(self._shown or self._state(now), now),
+            ("link_lost", ""): 0 if self.link.up else (now - self._link_lost_at) / SECOND,
+            ("event_lag", ""): lag / SECOND if now - heard < _LAG_HOLDS else 0,
+            ("database_away", ""): max(self.diary.waiting, 1) if self.diary.away else 0,
+            ("screens_stale", ""): self.bus.away_for(now) / SECOND,
+            ("callbacks_due", ""): due,
+            ("calendar_missing", ""): years[0] if years else 0,
+        }
 
     async def _warm_up(self) -> None:
         """Feed the live figures with the last two days, a little at a time."""
@@ -578,4 +631,6 @@ async def web(settings: Settings) -> None:
             timeout_graceful_shutdown=1,
         )
     )
-    await server.serve()
+    async with alarms.over_figures(engine, settings):
+        await server.serve()
+    await engine.dispose()

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -30,6 +30,11 @@ def _parts(value: Any) -> Any:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
+
+
+def _words(value: Any) -> Any:
+    """The same for what may contain commas: `a b`, or one a line."""
+    return tuple(value.split()) if isinstance(value, str) else value
 
 
 def _number(value: str) -> str:
@@ -106,6 +111,8 @@ Addresses = Annotated[
     tuple[Annotated[str, AfterValidator(_address)], ...], NoDecode, BeforeValidator(_parts)
 ]
 
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_words)]
+
 
 class Settings(BaseSettings):
     """Everything an operator may set. Each field is `HOTLINE_<NAME>` in the environment."""
@@ -164,6 +171,18 @@ class Settings(BaseSettings):
     """Seconds that a stop waits for running talks before it leaves them to Asterisk."""
     min_free_mb: Annotated[int, Field(ge=0)] = 500
     """Alarm when the recordings' disk has less free space, in megabytes."""
+
+    alarm_urls: Secrets = ()
+    """Where alarms are sent: addresses of the library apprise (mailto, json, …), separated by spaces. Secret."""
+    alarms: dict[str, dict[str, Any]] = {}
+    """Changes of the alarms' rules: in hotline.toml `[alarms.longest_wait]` and `raise_at = 90`."""
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Where the controller answers Prometheus, at `control_address`; 0: nowhere."""
+    report_urls: Secrets = ()
+    """Where `hotline report deliver` sends reports; as `alarm_urls`."""
+    report_dir: Path | None = None
+    """The folder into which `hotline report deliver` puts reports."""
+
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
 
     @classmethod

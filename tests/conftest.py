@@ -1,5 +1,6 @@
 """What every test may use."""
 
+import logging
 import subprocess
 import time
 from collections.abc import Iterator
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import structlog
+
+from hotline import log
 
 pytest_plugins = ["tests.database", "tests.postgres"]
 
@@ -63,5 +66,12 @@ class RedisServer:
 @pytest.fixture(autouse=True)
 def _fresh_logging() -> Iterator[None]:
     """A test that configures logging leaves nothing behind."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     yield
+    if log._output.file is not None:
+        log._output.open(None, console=False)
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logging.captureWarnings(False)
     structlog.reset_defaults()

@@ -40,6 +40,7 @@ PURE = {
     "ivr.phrases",
     "ivr.reception",
     "ivr.script",
+    "metrics.alarms",
     "metrics.callbacks",
     "metrics.fold",
     "metrics.live",

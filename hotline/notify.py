@@ -1,0 +1,124 @@
+"""Sends a message to an address of the library apprise: mail, webhook, and a hundred services more.
+
+The addresses hold passwords, so none is ever logged: `label` names one without its secrets. Apprise works with
+blocking sockets, so each message has a thread of its own, for which nobody waits longer than `WITHIN` seconds.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+WITHIN = 30.0
+"""Seconds that one message may take."""
+
+_KINDS = {"critical": "failure", "warning": "warning", "info": "info", "good": "success"}
+
+
+def label(url: str) -> str:
+    """Name an address without its secrets: `mailtos:3f0c9a12`, the same for the same address."""
+    scheme = urlsplit(url).scheme[:20] or "?"
+    return f"{scheme}:{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+
+
+def usable(url: str) -> bool:
+    """Whether apprise understands this address."""
+    _quiet()
+    import apprise
+
+    return apprise.Apprise.instantiate(url) is not None
+
+
+async def send(
+    url: str,
+    title: str,
+    body: str,
+    *,
+    kind: str = "info",
+    files: Sequence[Path] = (),
+    within: float | None = None,
+) -> str:
+    """Send one message. Gives an empty string, or why it was not sent, without the address's secrets.
+
+    `kind`: critical, warning, info or good. Never raises, but for being cancelled. After `within` seconds (by default
+    `WITHIN`) it counts as not sent, though it may still arrive.
+    """
+    limit = WITHIN if within is None else within
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[str] = loop.create_future()
+
+    def work() -> None:
+        error = _send(url, title, body, kind, files)
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits for the answer
+            loop.call_soon_threadsafe(_give, answer, error)
+
+    # Not one of the loop's own threads: a stop would wait for it.
+    threading.Thread(target=work, name="notify", daemon=True).start()
+    try:
+        async with asyncio.timeout(limit):
+            return await answer
+    except TimeoutError:
+        return f"no answer within {limit:g} s"
+
+
+def _give(answer: "asyncio.Future[str]", error: str) -> None:
+    if not answer.done():
+        answer.set_result(error)
+
+
+def _send(url: str, title: str, body: str, kind: str, files: Sequence[Path]) -> str:
+    try:
+        _quiet()
+        import apprise
+
+        target = apprise.Apprise.instantiate(url)
+        if target is None:
+            return "apprise does not understand this address"
+        attached: Any = [str(file) for file in files] or None
+        with _Heard() as heard:
+            sent = target.notify(body=body, title=title, notify_type=_KINDS[kind], attach=attached)
+        return "" if sent else _without_secrets(heard.last or "refused", url)
+    except Exception as error:  # noqa: BLE001 a library's failure is an answer like another
+        return _without_secrets(f"{type(error).__name__}: {error}", url)
+
+
+def _without_secrets(text: str, url: str) -> str:
+    parts = urlsplit(url)
+    fragments = {url, parts.netloc.rpartition("@")[0], parts.password or "", parts.username or ""}
+    fragments |= set(parts.path.split("/")) | set(parts.query.split("&")) | {parts.query}
+    fragments |= {unquote(fragment) for fragment in fragments}
+    for fragment in sorted((one for one in fragments if len(one) > 3), key=len, reverse=True):
+        text = text.replace(fragment, "****")
+    return text[:200]
+
+
+class _Heard(logging.Handler):
+    """Apprise says why it failed in its log only: keeps the last line of this thread."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.last = ""
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            self.last = record.getMessage()
+
+    def __enter__(self) -> "_Heard":
+        logging.getLogger("apprise").addHandler(self)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        logging.getLogger("apprise").removeHandler(self)
+
+
+def _quiet() -> None:
+    """Keep the libraries' own words out of the logs: they quote addresses."""
+    logging.getLogger("apprise").propagate = False
+    for name in ("requests", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

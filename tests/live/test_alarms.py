@@ -1,0 +1,109 @@
+"""Alarms of a running centre: raised by real calls, told once, seen, cleared; and none when the controller restarts."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hotline.bus import Bus
+from hotline.phones import Phones
+from tests.live.centre import NUMBER, Centre
+from tests.receivers import Hook
+
+RULES = {
+    "nobody_ready": {"hold": 1, "rest": 1},
+    "link_lost": {"raise_at": 1, "rest": 0},
+    "longest_wait": {"raise_at": 600},
+    "stale_figures": {"raise_at": 3, "clear_at": 2, "rest": 0},
+}
+
+
+@pytest.fixture(scope="module")
+def hook() -> Iterator[Hook]:
+    with Hook() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def running(hook: Hook) -> Iterator[Centre]:
+    with Centre(alarms=json.dumps(RULES), alarm_urls=hook.url) as centre:
+        centre.add_agent("1001")
+        yield centre
+
+
+async def shown(centre: Centre) -> dict[str, dict[str, Any]]:
+    """The alarms on the screens, by rule."""
+    bus = Bus(f"unix://{centre.home}/run/redis.sock", "hotline")
+    try:
+        live = await bus.live() or {}
+    finally:
+        await bus.close()
+    return {alarm["rule"]: alarm for alarm in live.get("alarms", [])}
+
+
+async def listed(centre: Centre, *more: str) -> dict[str, dict[str, Any]]:
+    rows = json.loads(await centre.cli("alarm", "list", "--format", "json", *more))
+    return {row["rule"]: row for row in rows}
+
+
+def told(hook: Hook, words: str) -> list[str]:
+    """The kinds of the messages with these words, in order."""
+    return [one["type"] for one in hook.got if words in one["title"]]
+
+
+NOBODY = "1 位来电人在等待，没有话务员在岗"
+SILENT = "控制程序已"
+
+
+async def test_a_caller_waits_and_nobody_is_there(
+    centre: Centre, phones: Phones, hook: Hook
+) -> None:
+    centre.shorten_greeting()
+    leg = await phones.citizen("13800000021").dial(NUMBER)
+    await centre.until(lambda: told(hook, NOBODY) == ["failure"], 40, "the webhook")
+    alarm = (await shown(centre))["nobody_ready"]
+    assert (alarm["severity"], alarm["value"]) == ("critical", 1)
+    assert alarm["text_en"] == "1 callers wait, and no agent is on duty"
+    said = await centre.cli("alarm", "ack", alarm["id"], "--by", "王芳")
+    assert "acknowledged by 王芳" in said
+    row = (await listed(centre))["nobody_ready"]
+    assert (row["id"], row["acknowledged_by"], row["cleared_at"]) == (alarm["id"], "王芳", None)
+    assert row["since"] == alarm["since"] < row["acknowledged_at"]
+    text = await centre.cli("alarm", "list", "--lang", "en")
+    assert f"{alarm['id']}  critical" in text
+    assert "no agent is on duty  (seen by 王芳" in text
+    await centre.cli("alarm", "ack", "nothing", status=1)
+
+    # The controller restarts: the same alarm, and no second message.
+    centre.kill_controller()
+    await centre.until(
+        lambda: sum("controller.ready" in line for line in centre.log_lines()) == 2,
+        20,
+        "another controller",
+    )
+
+    agent = await centre.agent(phones, "1001", answer_after=0.2)
+    await leg.until_hears(agent.tone, 20)
+    await leg.hang_up()
+    both = ["failure", "success"]
+    await centre.until(lambda: told(hook, NOBODY) == both, 40, "the all-clear")
+    row = (await listed(centre, "--hours", "1"))["nobody_ready"]
+    assert row["id"] == alarm["id"]
+    assert row["cleared_at"] > row["acknowledged_at"]
+    assert "nobody_ready" not in await shown(centre)
+    assert told(hook, NOBODY) == both
+
+
+async def test_the_controller_is_gone_and_the_screens_program_says_so(
+    centre: Centre, hook: Hook
+) -> None:
+    before = told(hook, SILENT)
+    centre.kill_controller(for_good=True)
+    try:
+        await centre.until(lambda: told(hook, SILENT) == [*before, "failure"], 40, "the webhook")
+    finally:
+        centre.revive()
+    await centre.until(
+        lambda: told(hook, SILENT) == [*before, "failure", "success"], 40, "the all-clear"
+    )
