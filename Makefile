@@ -111,8 +111,8 @@ lint: setup ## ruff and mypy
 	$(say) "mypy"
 	$(bin)/mypy
 
-bench: setup ## the same calls through this program and through app_queue, measured
-	@exec $(bin)/python -m bench
+bench: setup ## the same calls through this program and through app_queue, measured (ARGS="--only yields floor" for some)
+	@exec $(bin)/python -m bench $(ARGS)
 
 # The index is the one pip uses; neither it nor any other host gets into the files.
 lock: setup ## renews the lock files from pyproject.toml (UPGRADE=1 takes newer versions)

@@ -1,4 +1,4 @@
-"""`make bench`, or `python -m bench [--quick] [--json FILE]`: prints a table to paste into the README."""
+"""`make bench`, or `python -m bench [--quick] [--json FILE] [--only …]`: prints a table to paste into the README."""
 
 import argparse
 import asyncio
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -21,6 +22,8 @@ from hotline.programs import ProgramError, find_asterisk
 from hotline.settings import SettingsError
 
 _QUIET = 0.5
+_FLOOR = "floor"
+"""The one measurement that needs no Asterisk."""
 
 
 def main() -> int:
@@ -28,7 +31,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round: a look, not figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all values to FILE")
-    parser.add_argument("--only", choices=NAMES, nargs="+", default=NAMES, help="some measurements")
+    names = (*NAMES, _FLOOR)
+    parser.add_argument("--only", choices=names, nargs="+", default=names, help="some measurements")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else Plan()
     # As Ctrl-C: what was started is stopped.
@@ -42,9 +46,10 @@ def main() -> int:
                 "warning: other programs use this machine now; the figures will be worse and less certain",
                 flush=True,
             )
-        results = asyncio.run(
-            measure(plan, arguments.only, lambda said: print(_clock(began), said, flush=True))
-        )
+        results = Results()
+        if set(arguments.only) != {_FLOOR}:
+            say = partial(_say, began)
+            results = asyncio.run(measure(plan, arguments.only, say))
     except (ProgramError, SettingsError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -53,8 +58,10 @@ def main() -> int:
         return 130
     print(f"\n{machine()}")
     print(f"{plan.rounds} rounds of each side in turn; {_company(load, results)}\n")
-    print(table(lines(results)), end="\n\n")
-    floor.main(["--quick"] if arguments.quick else [])
+    if set(arguments.only) != {_FLOOR}:
+        print(table(lines(results)), end="\n\n")
+    if _FLOOR in arguments.only:
+        floor.main(["--quick"] if arguments.quick else [])
     if arguments.json:
         written = {"machine": machine(), "load": load, "plan": plan, "results": results}
         options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
@@ -83,8 +90,8 @@ def _company(load: float, results: Results) -> str:
     return said
 
 
-def _clock(began: float) -> str:
-    return f"[{time.monotonic() - began:4.0f} s]"
+def _say(began: float, said: str) -> None:
+    print(f"[{time.monotonic() - began:4.0f} s] {said}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
-"""The four measurements, each in rounds that alternate between app_queue and Hotline, and the table that they make.
+"""The measurements, each in rounds that alternate between app_queue and Hotline, and the table that they make.
 
 backlog  4 agents, more callers than they can take: from an agent's BYE to the next INVITE at the same agent.
 idle     4 agents, one caller at a time: from the end of the greeting in the caller's ear (his last packet of it and
          its 20 ms) to the INVITE at an agent.
 load     200 agents, talks of a second, 40 and 80 new calls a second, recorded: processor time for each call.
 waiting  300 callers on music, nobody ready: processor time while nothing else happens.
+yields   4 agents, each with a callback whose citizen's phone rings, one caller at a time: from the end of the greeting
+         in his ear, when he waits, to the INVITE at the agent whose callback yields. app_queue knows no such thing.
 """
 
 import asyncio
+import math
 import random
 import time
 from collections import defaultdict
@@ -18,12 +21,15 @@ from typing import Protocol
 
 from bench.figures import Line, gaps, milliseconds, percentile
 from bench.phone import Phones
-from bench.side import AGENTS, APP_QUEUE, GREETING, HOTLINE, PASSWORD, SIDES, Centre
+from bench.side import AGENTS, APP_QUEUE, GREETING, HOTLINE, NUMBER, PASSWORD, SIDES, Centre
 
-NAMES = ("backlog", "idle", "load", "waiting")
+NAMES = ("backlog", "idle", "load", "waiting", "yields")
 RATES = (40, 80)
 WAITING = 300
+YIELDS_AGENTS = 4
 _TALK = 1.0
+_RINGS_WITHIN = 0.1
+"""R7: seconds from the trigger until the inbound call rings at the yielding agent, at the 99th percentile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +41,10 @@ class Plan:
     idle_calls: int = 25
     load_calls: int = 800
     waiting_for: float = 20.0
+    yields: int = 50
 
 
-QUICK = Plan(rounds=1, backlog_calls=44, idle_calls=15, load_calls=240, waiting_for=8.0)
+QUICK = Plan(rounds=1, backlog_calls=44, idle_calls=15, load_calls=240, waiting_for=8.0, yields=15)
 
 
 @dataclass(slots=True)
@@ -59,6 +66,8 @@ class Results:
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
     waiting: dict[str, list[dict[str, float]]] = field(default_factory=lambda: defaultdict(list))
+    yields: list[float] = field(default_factory=list)
+    """Of Hotline alone."""
     recorder: list[float] = field(default_factory=list)
     """Seconds of the recorder's processor time for each recording."""
     others: list[float] = field(default_factory=list)
@@ -71,16 +80,17 @@ async def measure(plan: Plan, only: Collection[str], say: Callable[[str], None])
     """Run the measurements named in `only`. `say` hears a line for each step. Raises `ProgramError`."""
     results = Results()
     chance = random.Random(12345)
-    async with Centre() as centre, Phones(centre.exchange) as phones:
-        steps: list[tuple[str, Step]] = [
-            ("backlog", _backlog),
-            ("idle", _idle),
-            *(("load", _load_of(rate)) for rate in RATES),
-            ("waiting", _waiting),
+    async with Centre() as centre, Phones(centre.exchange, port=centre.way_out) as phones:
+        steps: list[tuple[str, Step, tuple[str, ...]]] = [
+            ("backlog", _backlog, SIDES),
+            ("idle", _idle, SIDES),
+            *(("load", _load_of(rate), SIDES) for rate in RATES),
+            ("waiting", _waiting, SIDES),
+            ("yields", _yields, (HOTLINE,)),
         ]
-        for step in [step for name, step in steps if name in only]:
+        for step, sides in [(step, sides) for name, step, sides in steps if name in only]:
             for number in range(1, plan.rounds + 1):
-                for side in SIDES:
+                for side in sides:
                     phones.marks.clear()
                     phones.refused.clear()
                     phones.clashes = 0
@@ -95,7 +105,7 @@ async def _backlog(
 ) -> str:
     served: set[str] = set()
 
-    def talk(agent: str) -> float:
+    def talk(agent: str, _caller: str) -> float:
         # Each agent's first talk lasts until all callers wait. After that lengths are spread over a whole second,
         # so that they neither favour nor burden app_queue, which looks once a second.
         if agent in served:
@@ -122,7 +132,7 @@ async def _backlog(
 async def _idle(
     plan: Plan, centre: Centre, phones: Phones, side: str, results: Results, _chance: random.Random
 ) -> str:
-    phones.talk = lambda _agent: 0.1
+    phones.talk = lambda _agent, _caller: 0.1
     async with centre.side(side, ready=4) as number:
         for index in range(plan.idle_calls):
             phones.call(f"1380000{index:04}", number)
@@ -130,10 +140,7 @@ async def _idle(
             # Not in step with anything that happens once a second.
             await asyncio.sleep(0.05 + 0.03 * (index % 7))
         await _quiet(centre)
-    over = {mark.caller: mark.moment for mark in phones.times("greeted") if mark.moment}
-    found = [
-        mark.moment - over[mark.caller] for mark in phones.times("invite") if mark.caller in over
-    ]
+    found = _to_invite(phones)
     results.failed[side] += plan.idle_calls - len(found) + _odd(phones)
     results.idle[side] += found
     return f"idle agent, {len(found)} calls, median {milliseconds(median(found))}"
@@ -148,7 +155,7 @@ def _load_of(rate: int) -> "Step":
         results: Results,
         _chance: random.Random,
     ) -> str:
-        phones.talk = lambda _agent: _TALK
+        phones.talk = lambda _agent, _caller: _TALK
         async with centre.side(side, ready=len(AGENTS)) as number:
             # What the start leaves behind is over.
             await asyncio.sleep(1)
@@ -211,6 +218,36 @@ async def _waiting(
     )
 
 
+async def _yields(
+    plan: Plan, centre: Centre, phones: Phones, side: str, results: Results, _chance: random.Random
+) -> str:
+    # An agent whose callback rings at its citizen hears that, and hangs up only on citizens who have called.
+    phones.talk = lambda _agent, caller: math.inf if caller == NUMBER else 0.1
+    async with centre.side(side, ready=YIELDS_AGENTS) as number:
+        await centre.call_back([f"1390000{index:04}" for index in range(YIELDS_AGENTS)])
+        for index in range(plan.yields):
+            # All agents ring a citizen: nobody is idle.
+            await _until(lambda: phones.called_back == YIELDS_AGENTS, 20)
+            await asyncio.sleep(0.05 + 0.03 * (index % 7))
+            phones.call(f"1380000{index:04}", number)
+            await _until(lambda told=index + 1: len(phones.times("greeted")) >= told, 20)  # type: ignore[misc]
+    found = _to_invite(phones)
+    results.failed[side] += plan.yields - len(found) + _odd(phones)
+    results.yields += found
+    return (
+        f"inbound first, {len(found)} yields, median {milliseconds(median(found))}, "
+        f"longest {milliseconds(max(found))}"
+    )
+
+
+def _to_invite(phones: Phones) -> list[float]:
+    """Seconds from the end of each caller's greeting to the INVITE at an agent."""
+    over = {mark.caller: mark.moment for mark in phones.times("greeted") if mark.moment}
+    return [
+        mark.moment - over[mark.caller] for mark in phones.times("invite") if mark.caller in over
+    ]
+
+
 class Step(Protocol):
     """One measurement of one side; gives a line to be shown."""
 
@@ -266,6 +303,8 @@ def lines(results: Results) -> list[Line]:
     rows += _load_lines(results)
     if results.waiting:
         rows += _waiting_lines(results)
+    if results.yields:
+        rows += _yields_lines(results)
     failed = [results.failed[side] for side in SIDES]
     return [
         *rows,
@@ -312,6 +351,17 @@ def _idle_lines(results: Results) -> list[Line]:
             f"{ours[key] / queue[key]:.2f}",
             *promises.get(key, ()),
         )
+        for key in ours
+    ]
+
+
+def _yields_lines(results: Results) -> list[Line]:
+    name = f"a callback yields ({len(results.yields)} times): citizen waits → INVITE"
+    ours = {**_percentiles(results.yields), "longest": max(results.yields)}
+    limit = f"≤ {milliseconds(_RINGS_WITHIN)}"
+    promises = {"p99": (limit, ours["p99"] <= _RINGS_WITHIN)}
+    return [
+        Line(f"{name}, {key}", "–", milliseconds(ours[key]), "", *promises.get(key, ()))
         for key in ours
     ]
 

@@ -7,6 +7,7 @@ files, if at all.
 
 import asyncio
 import hashlib
+import math
 import re
 import secrets
 import socket
@@ -60,16 +61,21 @@ class _Dialog:
 class Phones(asyncio.DatagramProtocol):
     """All simulated telephones of one measurement.
 
-    `talk(agent)` gives the seconds after which an agent hangs up. `clashes` counts INVITEs that reached a phone in use,
-    and `refused` answers that no telephone should get.
+    `talk(agent, caller)` gives the seconds after which an agent hangs up; infinite: he leaves that to the other side.
+    `clashes` counts INVITEs that reached a phone in use, and `refused` answers that no telephone should get. What is
+    sent to a number that is not signed in rings at a citizen whom a callback calls (`port` is the way out): he never
+    picks up.
     """
 
-    def __init__(self, exchange: tuple[str, int], *, answer_after: float = 0.05) -> None:
+    def __init__(
+        self, exchange: tuple[str, int], *, port: int = 0, answer_after: float = 0.05
+    ) -> None:
         self.exchange = exchange
-        self.talk: Callable[[str], float] = lambda _agent: 1.0
+        self.talk: Callable[[str, str], float] = lambda _agent, _caller: 1.0
         self.marks: list[Mark] = []
         self.clashes = 0
         self.refused: list[str] = []
+        self._port = port
         self._answer_after = answer_after
         self._dialogs: dict[str, _Dialog] = {}
         self._busy: dict[str, str] = {}
@@ -87,7 +93,7 @@ class Phones(asyncio.DatagramProtocol):
         wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         wire.setblocking(False)
-        wire.bind((address, 0))
+        wire.bind((address, self._port))
         self._here = wire.getsockname()
         loop = asyncio.get_running_loop()
         await loop.create_datagram_endpoint(lambda: self, sock=wire)
@@ -111,6 +117,11 @@ class Phones(asyncio.DatagramProtocol):
     def in_talk(self) -> int:
         """How many calls there are at these phones."""
         return len(self._dialogs)
+
+    @property
+    def called_back(self) -> int:
+        """How many citizens' phones ring for a callback."""
+        return sum(dialog.number not in self._passwords for dialog in self._dialogs.values())
 
     def times(self, what: str) -> list[Mark]:
         """The marks of one kind."""
@@ -239,6 +250,8 @@ class Phones(asyncio.DatagramProtocol):
         self.marks.append(Mark(moment, agent, "invite", caller))
         dialog.answer = message.reply("180 Ringing", tag, contact=self._contact(agent)).encode()
         self._send(dialog.answer)
+        if agent not in self._passwords:
+            return
 
         def answer() -> None:
             dialog.state = "answering"
@@ -256,7 +269,9 @@ class Phones(asyncio.DatagramProtocol):
             return
         dialog.state = "talking"
         self.marks.append(Mark(moment, dialog.number, "answered", dialog.caller))
-        self._later(dialog, self.talk(dialog.number), lambda: self._hang_up(dialog))
+        seconds = self.talk(dialog.number, dialog.caller)
+        if math.isfinite(seconds):
+            self._later(dialog, seconds, lambda: self._hang_up(dialog))
 
     def _hang_up(self, dialog: _Dialog) -> None:
         # Free from now on: the exchange may ring it again before its answer to the BYE is here.

@@ -56,7 +56,7 @@ class Centre:
 
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="hotline-bench-"))
-        sip, ami, agi, web = _free_ports(4)
+        sip, ami, agi, web, self.way_out = _free_ports(5)
         chosen = {
             "HOME": self.home,
             "CONFIG": self.home / "none.toml",
@@ -72,6 +72,8 @@ class Centre:
             "ANNOUNCE_EVERY": 3600,
             "LONGEST_WAIT": 3600,
             "STOP_WAIT": 1,
+            "OUTBOUND": f"sip:127.0.0.1:{self.way_out}",
+            "CALLBACK_RINGS": 120,
             "MIN_FREE_MB": 0,
         }
         # The programs are started with this process's environment.
@@ -139,6 +141,15 @@ class Centre:
             yield NUMBER
         finally:
             await programs.stop(self._serve)
+
+    async def call_back(self, citizens: Collection[str]) -> None:
+        """Have these citizens called back, again and again."""
+        bus = Bus(self.settings.redis, self.settings.node)
+        try:
+            for number in citizens:
+                await bus.ask("callback.add", number=number, attempts=20, spacing=0)
+        finally:
+            await bus.close()
 
     async def _want_calls(self, ready: Collection[str]) -> None:
         engine = db.engine(self.settings.database)
@@ -263,13 +274,14 @@ class Centre:
     # --- files
 
     async def _forget(self) -> None:
-        """Forget all earlier calls: no recordings that wait, an empty diary."""
+        """Forget all earlier calls: no recordings that wait, no callbacks, an empty diary."""
         for file in self.settings.spool_dir.glob("*.raw"):
             file.unlink()
         engine = db.engine(self.settings.database)
         try:
             async with engine.begin() as connection:
                 await connection.execute(delete(db.diary))
+                await connection.execute(delete(db.callback))
         finally:
             await engine.dispose()
 

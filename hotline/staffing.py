@@ -4,7 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -541,10 +541,8 @@ def plot(hours: Sequence[Hour], target: Target, path: Path, lang: str = "zh") ->
     # It takes half a second to import, which no other command should wait for.
     import matplotlib as mpl
     from matplotlib.figure import Figure
-    from matplotlib.font_manager import fontManager
 
-    known = {font.name for font in fontManager.ttflist}
-    font = next((name for name in _CHINESE_FONTS if name in known), "")
+    font = _font_with("".join(_LABELS["zh"].values())) if lang == "zh" else ""
     lang = lang if font else "en"
     say = _LABELS[lang]
     style: Any = {"svg.hashsalt": "hotline", "svg.fonttype": "path"}
@@ -593,6 +591,26 @@ def plot(hours: Sequence[Hour], target: Target, path: Path, lang: str = "zh") ->
         # No date in it: the same staffing gives the same file.
         figure.savefig(path, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
     return lang
+
+
+def _font_with(letters: str) -> str:
+    """The name of an installed font that has all these letters, the ones above first; empty without any."""
+    from matplotlib.font_manager import findSystemFonts, fontManager, get_font
+
+    # matplotlib remembers the fonts of its first run; one that was installed later has to be told to it.
+    known = {font.fname for font in fontManager.ttflist}
+    for path in findSystemFonts():
+        if path not in known:
+            with suppress(RuntimeError, OSError):  # no font that it can read
+                fontManager.addfont(path)
+    files = {font.name: font.fname for font in fontManager.ttflist}
+    for name in (*_CHINESE_FONTS, *sorted(files)):
+        # The last resort of matplotlib has every letter, as a box.
+        if name in files and not name.startswith("Last Resort"):
+            drawn = get_font(files[name]).get_charmap()
+            if all(ord(letter) in drawn for letter in letters if not letter.isspace()):
+                return name
+    return ""
 
 
 _LABELS = {

@@ -1,6 +1,7 @@
 """The bench's arithmetic, its scenarios and its telephones. Nothing here is timed: that is what `make bench` is for."""
 
 import asyncio
+import math
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -96,6 +97,7 @@ def test_every_line_of_the_table_from_results() -> None:
         cost = {"asterisk": 0.010, "controller": 0.0 if side == "app_queue" else 0.003}
         results.load[80][side].append(measure.Load(800, 0, cost))
         results.waiting[side].append({"asterisk": 0.5, "controller": 0.01})
+    results.yields += [0.007] * 99 + [0.150]
     results.failed["hotline"] = 1
     verdicts = {line.name: line.holds for line in measure.lines(results)}
     assert verdicts["backlog, 4 agents: hang-up → next INVITE, median"] is True
@@ -103,6 +105,12 @@ def test_every_line_of_the_table_from_results() -> None:
     assert verdicts["80 calls/s, recorded: the controller's CPU a call"] is False
     assert verdicts["300 callers waiting: CPU, Asterisk and controller"] is False
     assert verdicts["calls that failed in the other measurements"] is False
+    name = "a callback yields (100 times): citizen waits → INVITE"
+    assert verdicts[f"{name}, p99"] is True
+    assert verdicts[f"{name}, longest"] is None
+    results.yields += [0.101] * 2
+    late = [line for line in measure.lines(results) if "102 times" in line.name]
+    assert [(line.app_queue, line.holds) for line in late if "p99" in line.name] == [("–", False)]
     assert measure.lines(measure.Results())
 
 
@@ -154,7 +162,7 @@ async def test_phone_rings_talks_and_hangs_up() -> None:
     transport, exchange = await loop.create_datagram_endpoint(Exchange, local_addr=("127.0.0.1", 0))
     try:
         async with Phones(exchange.here, answer_after=0.0) as phones:
-            phones.talk = lambda _agent: 0.0
+            phones.talk = lambda _agent, _caller: 0.0
             async with asyncio.TaskGroup() as group:
                 group.create_task(phones.register(["1001"], "secret"))
                 async with asyncio.timeout(5):
@@ -183,5 +191,34 @@ async def test_phone_rings_talks_and_hangs_up() -> None:
             ]
             moments = [mark.moment for mark in phones.marks]
             assert moments == sorted(moments)
+    finally:
+        transport.close()
+
+
+async def test_a_citizen_who_is_called_back_lets_it_ring_and_his_agent_hears_that() -> None:
+    loop = asyncio.get_running_loop()
+    transport, exchange = await loop.create_datagram_endpoint(Exchange, local_addr=("127.0.0.1", 0))
+    try:
+        async with Phones(exchange.here, answer_after=0.0) as phones:
+            phones.talk = lambda agent, caller: (
+                math.inf if (agent, caller) == ("1001", "139") else 0
+            )
+            async with asyncio.TaskGroup() as group:
+                group.create_task(phones.register(["1001"], "secret"))
+                register = await asyncio.wait_for(exchange.heard.get(), 5)
+                call_id = re.search(r"Call-ID: (\S+)", register)
+                assert call_id is not None
+                exchange.say("SIP/2.0 200 OK", call_id[1], "1 REGISTER")
+            exchange.say("INVITE sip:1001@127.0.0.1 SIP/2.0", "agent", "7 INVITE")
+            assert await exchange.next() == "SIP/2.0 180 Ringing"
+            assert await exchange.next() == "SIP/2.0 200 OK"
+            exchange.say("ACK sip:1001@127.0.0.1 SIP/2.0", "agent", "7 ACK")
+            exchange.say("INVITE sip:+8613900000000@127.0.0.1 SIP/2.0", "citizen", "7 INVITE")
+            assert await exchange.next() == "SIP/2.0 180 Ringing"
+            assert phones.called_back == 1
+            exchange.say("CANCEL sip:+8613900000000@127.0.0.1 SIP/2.0", "citizen", "7 CANCEL")
+            assert await exchange.next() == "SIP/2.0 200 OK"
+            assert await exchange.next() == "SIP/2.0 487 Request Terminated"
+            assert (phones.called_back, phones.in_talk) == (0, 1), "the agent has not hung up"
     finally:
         transport.close()

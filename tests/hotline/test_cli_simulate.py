@@ -361,15 +361,35 @@ def test_plot(tmp_path: Path, name: str, begins: bytes) -> None:
     assert one.read_bytes() == two.read_bytes()
 
 
+def test_plot_is_chinese_with_a_font_that_was_installed_after_matplotlibs_first_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib import font_manager
+
+    own = [
+        font for font in font_manager.fontManager.ttflist if "mpl-data" in Path(font.fname).parts
+    ]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
+    if not [path for path in font_manager.findSystemFonts() if "CJK" in path or "wqy" in path]:
+        pytest.skip("no font with Chinese is installed")
+    # A letter that the font does not have would be a warning, which fails the test.
+    assert staffing.plot(HOURS, Target(), tmp_path / "a.png", "zh") == "zh"
+
+
 def test_plot_is_english_when_no_font_has_chinese(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr(staffing, "_CHINESE_FONTS", ())
+    from matplotlib import font_manager
+
+    # What comes with matplotlib, and its last resort, has no Chinese.
+    own = [
+        font for font in font_manager.fontManager.ttflist if "mpl-data" in Path(font.fname).parts
+    ]
+    assert "DejaVu Sans" in {font.name for font in own}
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
+    monkeypatch.setattr(font_manager, "findSystemFonts", list)
     assert staffing.plot(HOURS, Target(), tmp_path / "a.svg", "zh") == "en"
-    # DejaVu Sans stands for a font with Chinese: it comes with matplotlib.
-    monkeypatch.setattr(staffing, "_CHINESE_FONTS", ("DejaVu Sans",))
-    assert staffing.plot(HOURS, Target(), tmp_path / "b.svg", "en") == "en"
 
 
 def test_staff_on_the_command_line(tmp_path: Path) -> None:
