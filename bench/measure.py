@@ -227,7 +227,8 @@ async def _yields(
         await centre.call_back([f"1390000{index:04}" for index in range(YIELDS_AGENTS)])
         for index in range(plan.yields):
             # All agents ring a citizen: nobody is idle.
-            await _until(lambda: phones.called_back == YIELDS_AGENTS, 20)
+            if not await _until(lambda: phones.called_back == YIELDS_AGENTS, 20):
+                break  # an agent was lost: the calls that were not made have failed
             await asyncio.sleep(0.05 + 0.03 * (index % 7))
             phones.call(f"1380000{index:04}", number)
             await _until(lambda told=index + 1: len(phones.times("greeted")) >= told, 20)  # type: ignore[misc]
@@ -284,10 +285,12 @@ async def _quiet(centre: Centre) -> None:
         await asyncio.sleep(0.2)
 
 
-async def _until(true: Callable[[], bool], within: float) -> None:
+async def _until(true: Callable[[], bool], within: float) -> bool:
+    """Wait for it, and say whether it came true."""
     deadline = time.monotonic() + within
     while not true() and time.monotonic() < deadline:  # noqa: ASYNC110 nothing is timed by it
         await asyncio.sleep(0.01)
+    return true()
 
 
 # --- the table

@@ -3,6 +3,8 @@
 import asyncio
 import math
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -157,12 +159,13 @@ class Exchange(asyncio.DatagramProtocol):
             return (await self.heard.get()).split("\r\n")[0]
 
 
-async def test_phone_rings_talks_and_hangs_up() -> None:
+@asynccontextmanager
+async def signed_in() -> AsyncIterator[tuple[Phones, Exchange]]:
+    """The phone of 1001, which answers at once."""
     loop = asyncio.get_running_loop()
     transport, exchange = await loop.create_datagram_endpoint(Exchange, local_addr=("127.0.0.1", 0))
     try:
         async with Phones(exchange.here, answer_after=0.0) as phones:
-            phones.talk = lambda _agent, _caller: 0.0
             async with asyncio.TaskGroup() as group:
                 group.create_task(phones.register(["1001"], "secret"))
                 async with asyncio.timeout(5):
@@ -171,54 +174,46 @@ async def test_phone_rings_talks_and_hangs_up() -> None:
                 call_id = re.search(r"Call-ID: (\S+)", register)
                 assert call_id is not None
                 exchange.say("SIP/2.0 200 OK", call_id[1], "1 REGISTER")
-
-            exchange.say("INVITE sip:1001@127.0.0.1 SIP/2.0", "one", "7 INVITE")
-            assert await exchange.next() == "SIP/2.0 180 Ringing"
-            assert await exchange.next() == "SIP/2.0 200 OK"
-            exchange.say("INVITE sip:1001@127.0.0.1 SIP/2.0", "two", "8 INVITE")
-            assert await exchange.next() == "SIP/2.0 486 Busy Here"
-            assert phones.clashes == 1
-            exchange.say("ACK sip:1001@127.0.0.1 SIP/2.0", "one", "7 ACK")
-            assert (await exchange.next()).startswith("BYE sip:exchange@127.0.0.1")
-            exchange.say("SIP/2.0 200 OK", "one", "1 BYE")
-            exchange.say("OPTIONS sip:1001@127.0.0.1 SIP/2.0", "three", "9 OPTIONS")
-            assert await exchange.next() == "SIP/2.0 200 OK"
-            assert phones.in_talk == 0
-            assert [(mark.phone, mark.what, mark.caller) for mark in phones.marks] == [
-                ("1001", "invite", "139"),
-                ("1001", "answered", "139"),
-                ("1001", "bye", "139"),
-            ]
-            moments = [mark.moment for mark in phones.marks]
-            assert moments == sorted(moments)
+            yield phones, exchange
     finally:
         transport.close()
+
+
+async def test_phone_rings_talks_and_hangs_up() -> None:
+    async with signed_in() as (phones, exchange):
+        phones.talk = lambda _agent, _caller: 0.0
+        exchange.say("INVITE sip:1001@127.0.0.1 SIP/2.0", "one", "7 INVITE")
+        assert await exchange.next() == "SIP/2.0 180 Ringing"
+        assert await exchange.next() == "SIP/2.0 200 OK"
+        exchange.say("INVITE sip:1001@127.0.0.1 SIP/2.0", "two", "8 INVITE")
+        assert await exchange.next() == "SIP/2.0 486 Busy Here"
+        assert phones.clashes == 1
+        exchange.say("ACK sip:1001@127.0.0.1 SIP/2.0", "one", "7 ACK")
+        assert (await exchange.next()).startswith("BYE sip:exchange@127.0.0.1")
+        exchange.say("SIP/2.0 200 OK", "one", "1 BYE")
+        exchange.say("OPTIONS sip:1001@127.0.0.1 SIP/2.0", "three", "9 OPTIONS")
+        assert await exchange.next() == "SIP/2.0 200 OK"
+        assert phones.in_talk == 0
+        assert [(mark.phone, mark.what, mark.caller) for mark in phones.marks] == [
+            ("1001", "invite", "139"),
+            ("1001", "answered", "139"),
+            ("1001", "bye", "139"),
+        ]
+        moments = [mark.moment for mark in phones.marks]
+        assert moments == sorted(moments)
 
 
 async def test_a_citizen_who_is_called_back_lets_it_ring_and_his_agent_hears_that() -> None:
-    loop = asyncio.get_running_loop()
-    transport, exchange = await loop.create_datagram_endpoint(Exchange, local_addr=("127.0.0.1", 0))
-    try:
-        async with Phones(exchange.here, answer_after=0.0) as phones:
-            phones.talk = lambda agent, caller: (
-                math.inf if (agent, caller) == ("1001", "139") else 0
-            )
-            async with asyncio.TaskGroup() as group:
-                group.create_task(phones.register(["1001"], "secret"))
-                register = await asyncio.wait_for(exchange.heard.get(), 5)
-                call_id = re.search(r"Call-ID: (\S+)", register)
-                assert call_id is not None
-                exchange.say("SIP/2.0 200 OK", call_id[1], "1 REGISTER")
-            exchange.say("INVITE sip:1001@127.0.0.1 SIP/2.0", "agent", "7 INVITE")
-            assert await exchange.next() == "SIP/2.0 180 Ringing"
-            assert await exchange.next() == "SIP/2.0 200 OK"
-            exchange.say("ACK sip:1001@127.0.0.1 SIP/2.0", "agent", "7 ACK")
-            exchange.say("INVITE sip:+8613900000000@127.0.0.1 SIP/2.0", "citizen", "7 INVITE")
-            assert await exchange.next() == "SIP/2.0 180 Ringing"
-            assert phones.called_back == 1
-            exchange.say("CANCEL sip:+8613900000000@127.0.0.1 SIP/2.0", "citizen", "7 CANCEL")
-            assert await exchange.next() == "SIP/2.0 200 OK"
-            assert await exchange.next() == "SIP/2.0 487 Request Terminated"
-            assert (phones.called_back, phones.in_talk) == (0, 1), "the agent has not hung up"
-    finally:
-        transport.close()
+    async with signed_in() as (phones, exchange):
+        phones.talk = lambda agent, caller: math.inf if (agent, caller) == ("1001", "139") else 0
+        exchange.say("INVITE sip:1001@127.0.0.1 SIP/2.0", "agent", "7 INVITE")
+        assert await exchange.next() == "SIP/2.0 180 Ringing"
+        assert await exchange.next() == "SIP/2.0 200 OK"
+        exchange.say("ACK sip:1001@127.0.0.1 SIP/2.0", "agent", "7 ACK")
+        exchange.say("INVITE sip:+8613900000000@127.0.0.1 SIP/2.0", "citizen", "7 INVITE")
+        assert await exchange.next() == "SIP/2.0 180 Ringing"
+        assert phones.called_back == 1
+        exchange.say("CANCEL sip:+8613900000000@127.0.0.1 SIP/2.0", "citizen", "7 CANCEL")
+        assert await exchange.next() == "SIP/2.0 200 OK"
+        assert await exchange.next() == "SIP/2.0 487 Request Terminated"
+        assert (phones.called_back, phones.in_talk) == (0, 1), "the agent has not hung up"
