@@ -84,10 +84,10 @@ def staff(
     if form == "json":
         print(staffing.as_json(hours, demand, wanted, seed))
     else:
-        for said in staffing.notes(demand, wanted):
+        for said in staffing.notes(demand, wanted, lang):
             print(said)
-        print_table(staffing.as_rows(hours))
-        print(f"hours of work in all: {sum(one.agents for one in hours)}")
+        print_table(staffing.as_rows(hours, lang))
+        print(staffing.total(hours, lang))
     if plot is not None:
         print(f"drawn: {plot}", file=sys.stderr)
         if drawn != lang:

@@ -306,6 +306,7 @@ def check_table(compared: Iterable[Compared]) -> Iterator[str]:
 
 
 def _difference(found: float, wanted: float) -> str:
+    # + 0.0: a difference that rounds to nothing has no sign.
     if wanted < TINY:
-        return f"{100 * (found - wanted):+.2f} points"
-    return f"{100 * (found / wanted - 1):+.1f} %"
+        return f"{round(100 * (found - wanted), 2) + 0.0:+.2f} points"
+    return f"{round(100 * (found / wanted - 1), 1) + 0.0:+.1f} %"

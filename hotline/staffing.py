@@ -49,19 +49,26 @@ class Target:
         return self.rings * RING
 
 
+class Note(NamedTuple):
+    """A sentence for the operator in both languages; the fields are named as `--lang`."""
+
+    zh: str
+    en: str
+
+
 @dataclass(frozen=True, slots=True)
 class Demand:
     """Who calls when, and how they and the agents behave. Lengths in seconds.
 
     `per_hour`: calls that reach the queue, by the hour of the day (24) or of the week from Monday on (168).
-    `estimated`: in the operator's words, what was estimated and from how much.
+    `estimated`: what was estimated and from how much.
     """
 
     per_hour: tuple[float, ...]
     talk: float = 180.0
     patience: float = 120.0
     answer_after: float = 3.0
-    estimated: tuple[str, ...] = ()
+    estimated: tuple[Note, ...] = ()
 
 
 class Measured(NamedTuple):
@@ -280,9 +287,15 @@ async def from_history(engine: AsyncEngine, now: int, days: int, *, weekly: bool
             f"the diary has no queued calls in the {days} days before today: give --csv, or other days"
         )
     first = midnight(arrivals[0])
-    known = (until - first) // DAY
-    said = f"{len(arrivals)} calls of {known} days, from {local(first):%Y-%m-%d}"
+    said = _arrivals(len(arrivals), first, until)
     return seen.demand(_profile(arrivals, first, until, weekly=weekly), said)
+
+
+def _arrivals(calls: int, first: int, until: int) -> Note:
+    days, since = (until - first) // DAY, f"{local(first):%Y-%m-%d}"
+    return Note(
+        f"自 {since} 起 {days} 天内 {calls} 通来电", f"{calls} calls of {days} days, from {since}"
+    )
 
 
 class _Behaviour:
@@ -307,28 +320,58 @@ class _Behaviour:
                 self.picked_up += 1
                 self.ringing += max(0, offer.answered - offer.ringing)
 
-    def demand(self, per_hour: tuple[float, ...], said: str) -> Demand:
+    def demand(self, per_hour: tuple[float, ...], said: Note) -> Demand:
         """With what could not be estimated left at its default, and said so."""
         found = Demand(per_hour)
         notes = [said]
         if self.answered:
             talk = max(1.0, self.talk / self.answered / SECOND)
             found = replace(found, talk=talk)
-            notes.append(f"talk {talk:.1f} s, from {self.answered} answered calls")
+            notes.append(
+                Note(
+                    f"通话 {talk:.1f} 秒（依据 {self.answered} 通接通来电）",
+                    f"talk {talk:.1f} s, from {self.answered} answered calls",
+                )
+            )
         else:
-            notes.append(f"talk {found.talk:g} s, assumed: no call was answered")
+            notes.append(
+                Note(
+                    f"通话 {found.talk:g} 秒（假定：没有接通的来电）",
+                    f"talk {found.talk:g} s, assumed: no call was answered",
+                )
+            )
         if self.gave_up and self.waited:
             patience = self.waited / self.gave_up / SECOND
             found = replace(found, patience=patience)
-            notes.append(f"patience {patience:.1f} s, from {self.gave_up} who gave up")
+            notes.append(
+                Note(
+                    f"耐心 {patience:.1f} 秒（依据 {self.gave_up} 位放弃者）",
+                    f"patience {patience:.1f} s, from {self.gave_up} who gave up",
+                )
+            )
         else:
-            notes.append(f"patience {found.patience:g} s, assumed: nobody gave up")
+            notes.append(
+                Note(
+                    f"耐心 {found.patience:g} 秒（假定：无人放弃）",
+                    f"patience {found.patience:g} s, assumed: nobody gave up",
+                )
+            )
         if self.picked_up:
             after = self.ringing / self.picked_up / SECOND
             found = replace(found, answer_after=after)
-            notes.append(f"agents pick up after {after:.1f} s, from {self.picked_up} answers")
+            notes.append(
+                Note(
+                    f"话务员 {after:.1f} 秒后摘机（依据 {self.picked_up} 次应答）",
+                    f"agents pick up after {after:.1f} s, from {self.picked_up} answers",
+                )
+            )
         else:
-            notes.append(f"agents pick up after {found.answer_after:g} s, assumed")
+            notes.append(
+                Note(
+                    f"话务员 {found.answer_after:g} 秒后摘机（假定）",
+                    f"agents pick up after {found.answer_after:g} s, assumed",
+                )
+            )
         return replace(found, estimated=tuple(notes))
 
 
@@ -361,7 +404,7 @@ def from_csv(path: Path, *, weekly: bool) -> Demand:
     if not moments:
         raise ValueError(f"{path}: it has no calls")
     first, until = midnight(min(moments)), midnight(max(moments)) + DAY
-    said = f"{len(moments)} calls of {(until - first) // DAY} days, from {local(first):%Y-%m-%d}"
+    said = _arrivals(len(moments), first, until)
     return Demand(_profile(moments, first, until, weekly=weekly), estimated=(said,))
 
 
@@ -390,8 +433,12 @@ def _hourly(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Demand:
     wrong.stop()
     length = WEEK_OF_HOURS if any(hour >= DAY_OF_HOURS for hour in values) else DAY_OF_HOURS
     per_hour = tuple(values.get(hour, 0.0) for hour in range(length))
-    cycle = "day" if length == DAY_OF_HOURS else "week"
-    return Demand(per_hour, estimated=(f"{sum(per_hour):g} calls a {cycle}, from {path.name}",))
+    daily = length == DAY_OF_HOURS
+    said = Note(
+        f"每{'天' if daily else '周'} {sum(per_hour):g} 通来电（{path.name}）",
+        f"{sum(per_hour):g} calls a {'day' if daily else 'week'}, from {path.name}",
+    )
+    return Demand(per_hour, estimated=(said,))
 
 
 class _Wrong:
@@ -439,33 +486,69 @@ def _hour_of(at: int, *, weekly: bool) -> int:
 # --- as text and JSON
 
 
-def notes(demand: Demand, target: Target) -> list[str]:
+def notes(demand: Demand, target: Target, lang: str = "zh") -> list[str]:
     """What the table rests on, and what was asked for, in words."""
-    patience = "endless" if math.isinf(demand.patience) else f"{demand.patience:.1f} s"
-    behaviour = f"talk {demand.talk:.1f} s, patience {patience}, agents pick up after"
-    in_time = f"answered within {target.rings} rings ({target.seconds:g} s) of queueing"
+    say = _WORDS[lang]
+    endless = math.isinf(demand.patience)
+    patience = say["endless"] if endless else say["seconds"].format(demand.patience)
     return [
-        *demand.estimated,
-        f"{behaviour} {demand.answer_after:.1f} s",
-        f"wanted in every hour: M1 at least {100 * target.m1:g}%",
-        f"in time, {in_time}, of all queued: at least {100 * target.within:g}%",
+        *(getattr(note, lang) for note in demand.estimated),
+        say["behaviour"].format(demand.talk, patience, demand.answer_after),
+        say["m1"].format(100 * target.m1),
+        say["within"].format(target.rings, target.seconds, 100 * target.within),
     ]
 
 
-def as_rows(hours: Sequence[Hour]) -> list[dict[str, Any]]:
+def as_rows(hours: Sequence[Hour], lang: str = "zh") -> list[dict[str, Any]]:
     """One row an hour, for a table."""
+    heads = _HEADS[lang]
     return [
-        {
-            "hour": label(one.hour, len(hours)),
-            "calls/h": f"{one.per_hour:.1f}",
-            "Erlang A": one.erlang,
-            "agents": one.agents,
-            "M1": _percent(one.m1),
-            "in time": _percent(one.within),
-            "simulated": one.measured.calls,
-        }
+        dict(
+            zip(
+                heads,
+                (
+                    label(one.hour, len(hours), lang),
+                    f"{one.per_hour:.1f}",
+                    one.erlang,
+                    one.agents,
+                    _percent(one.m1),
+                    _percent(one.within),
+                    one.measured.calls,
+                ),
+                strict=True,
+            )
+        )
         for one in hours
     ]
+
+
+def total(hours: Sequence[Hour], lang: str = "zh") -> str:
+    """All hours of work, in words."""
+    return _WORDS[lang]["total"].format(sum(one.agents for one in hours))
+
+
+_WORDS = {
+    "zh": {
+        "endless": "无限",
+        "seconds": "{:.1f} 秒",
+        "behaviour": "通话 {:.1f} 秒，耐心 {}，话务员 {:.1f} 秒后摘机",
+        "m1": "每小时目标：呼叫接通率（M1）不低于 {:g}%",
+        "within": "及时：排队后 {} 声（{:g} 秒）内接听，占全部排队来电，不低于 {:g}%",
+        "total": "合计 {} 人时",
+    },
+    "en": {
+        "endless": "endless",
+        "seconds": "{:.1f} s",
+        "behaviour": "talk {:.1f} s, patience {}, agents pick up after {:.1f} s",
+        "m1": "wanted in every hour: M1 at least {:g}%",
+        "within": "in time, answered within {} rings ({:g} s) of queueing, of all queued: at least {:g}%",
+        "total": "hours of work in all: {}",
+    },
+}
+_HEADS = {
+    "zh": ("小时", "来电/小时", "Erlang A", "坐席", "M1", "及时", "模拟来电"),
+    "en": ("hour", "calls/h", "Erlang A", "agents", "M1", "in time", "simulated"),
+}
 
 
 def as_json(hours: Sequence[Hour], demand: Demand, target: Target, seed: int) -> str:
@@ -477,7 +560,7 @@ def as_json(hours: Sequence[Hour], demand: Demand, target: Target, seed: int) ->
                 "talk": demand.talk,
                 "patience": None if math.isinf(demand.patience) else demand.patience,
                 "answer_after": demand.answer_after,
-                "notes": list(demand.estimated),
+                "notes": [note.en for note in demand.estimated],
             },
             "seed": seed,
             "agent_hours": sum(one.agents for one in hours),
@@ -499,14 +582,17 @@ def as_json(hours: Sequence[Hour], demand: Demand, target: Target, seed: int) ->
     )
 
 
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_DAYS = {
+    "zh": ("周一", "周二", "周三", "周四", "周五", "周六", "周日"),
+    "en": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
+}
 
 
-def label(hour: int, hours: int) -> str:
-    """`08-09`, in a week `Mon 08-09`."""
+def label(hour: int, hours: int, lang: str = "zh") -> str:
+    """`08-09`, in a week `周一 08-09`."""
     of_day = hour % DAY_OF_HOURS
     said = f"{of_day:02}-{of_day + 1:02}"
-    return said if hours == DAY_OF_HOURS else f"{_DAYS[hour // DAY_OF_HOURS]} {said}"
+    return said if hours == DAY_OF_HOURS else f"{_DAYS[lang][hour // DAY_OF_HOURS]} {said}"
 
 
 def _percent(share: float | None) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -257,7 +258,7 @@ def test_moments_from_a_file(tmp_path: Path) -> None:
     assert (day.per_hour[9], day.per_hour[23]) == (1.0, 0.5)
     week = from_csv(path, weekly=True)
     assert (week.per_hour[9], week.per_hour[24 + 23]) == (2.0, 1.0)
-    assert day.estimated == ("3 calls of 2 days, from 2025-11-17",)
+    assert [note.en for note in day.estimated] == ["3 calls of 2 days, from 2025-11-17"]
 
 
 @pytest.mark.parametrize(
@@ -316,11 +317,11 @@ async def test_demand_from_history_is_what_made_it(engine: AsyncEngine) -> None:
     assert found.answer_after == pytest.approx(4.0)
     assert sum(found.per_hour[8:12]) / 4 == pytest.approx(90, rel=0.06)
     assert found.per_hour[3] == pytest.approx(5, abs=2)
-    assert any("who gave up" in note for note in found.estimated)
+    assert any("who gave up" in note.en for note in found.estimated)
     some = await from_history(engine, BEGIN + 5 * DAY + 12 * HOUR, 30, weekly=False)
     whole = [record for facts in calls if (record := record_of(facts)) is not None]
     queued = sum(record.reached_queue and record.arrived < BEGIN + 5 * DAY for record in whole)
-    assert some.estimated[0] == f"{queued} calls of 5 days, from 2025-01-06"
+    assert some.estimated[0].en == f"{queued} calls of 5 days, from 2025-01-06"
     assert sum(some.per_hour) == pytest.approx(queued / 5)
     week = await from_history(engine, BEGIN + 10 * DAY + HOUR, 7, weekly=True)
     # The seven days before are Thursday to Wednesday; the eighth, Thursday 16 January, has just begun.
@@ -335,7 +336,7 @@ async def test_what_history_cannot_tell_is_assumed_and_said(engine: AsyncEngine)
     await keep(engine, calls)
     found = await from_history(engine, BEGIN + DAY + HOUR, 30, weekly=False)
     assert found.patience == 120
-    assert "patience 120 s, assumed: nobody gave up" in found.estimated
+    assert "patience 120 s, assumed: nobody gave up" in [note.en for note in found.estimated]
 
 
 async def test_history_without_calls(engine: AsyncEngine) -> None:
@@ -402,10 +403,15 @@ def test_staff_on_the_command_line(tmp_path: Path) -> None:
     assert [one["agents"] for one in found["hours"]][8:13] == [0, *found_agents(found), 0]
     assert found["agent_hours"] == sum(found_agents(found))
     assert run(*words, "--format", "json")[1] == out
-    status, out, _ = run(*words)
+    status, out, _ = run(*words, "--lang", "en")
     assert status == 0
     assert "09-10" in out
     assert "within 3 rings (15 s)" in out
+    status, out, _ = run(*words)
+    assert status == 0
+    assert "排队后 3 声（15 秒）内接听" in out
+    assert f"合计 {found['agent_hours']} 人时" in out
+    assert not re.search("[a-z]{3}", out.replace("Erlang", "").replace(path.name, ""))
 
 
 def found_agents(found: dict[str, Any]) -> list[int]:
