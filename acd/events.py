@@ -255,6 +255,16 @@ class CallbackYielded:
 
 
 @dataclass(frozen=True, slots=True)
+class CallbackSpared:
+    """It did not yield after all: the citizen had picked up when that was to be done, and his talk is not cut (R7)."""
+
+    at: int
+    callback: int
+    call: CallId
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallbackRaced:
     """The citizen's answer and our cancel crossed on the wire: he is called back first."""
 
@@ -471,6 +481,7 @@ Fact: TypeAlias = (
     | CallbackAnswered
     | CallbackEnded
     | CallbackYielded
+    | CallbackSpared
     | CallbackRaced
     | CallbackCancelled
     | CallbackUnreached

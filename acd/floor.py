@@ -55,6 +55,7 @@ from acd.events import (
     CallbackMissed,
     CallbackPlaced,
     CallbackRaced,
+    CallbackSpared,
     CallbackUnreached,
     CallbackYielded,
     CallDetached,
@@ -592,8 +593,10 @@ class Floor:
         if fact.reason in _SILENT_REASONS and not elsewhere:
             self._mark_silent(seat, fact.at)
         self._free(seat, fact.at, now, worked=False)
-        if caller is None:
-            return
+        if caller is not None:
+            self._stop_ringing(caller, fact, now)
+
+    def _stop_ringing(self, caller: Caller, fact: OfferEnded, now: int) -> None:
         caller.ringing.discard(fact.agent)
         if caller.stage is Stage.RINGING and not caller.ringing:
             caller.stage, caller.since = Stage.WAITING, fact.at
@@ -674,6 +677,28 @@ class Floor:
             if task.state is State.DUE and not task.place:
                 self._make_due(task)
         self._note(CallbackRaced(fact.at, fact.callback, fact.call, fact.agent))
+
+    def _callback_spared(self, fact: CallbackSpared, now: int) -> None:
+        """He had picked up when his callback was to yield: they talk, and the caller goes back to his place."""
+        seat, task = self.seats.get(fact.agent), self.tasks.get(fact.callback)
+        if seat is None or seat.answered:
+            return
+        self._note(fact)
+        caller = self.callers.get(seat.call)
+        seat.call, seat.since = "", fact.at
+        if task is not None and task.state is State.DUE:
+            self._book.remove(task)
+            task.state, task.agent, task.attempt = State.TALKING, fact.agent, fact.call
+            task.first = False
+            self._attempts[fact.call] = task.id
+            seat.call, seat.answered, seat.callback = fact.call, True, task.id
+        else:
+            # The task has been ended meanwhile; whatever the two talk about, he is busy.
+            seat.own_call = True
+        if caller is not None:
+            withdrawn = OfferEnded(fact.at, caller.call, fact.agent, OfferReason.WITHDRAWN)
+            self._note(withdrawn)
+            self._stop_ringing(caller, withdrawn, now)
 
     def _callback_ended(self, fact: CallbackEnded, now: int) -> None:
         task, seat = self._attempt(fact.call, fact.agent)
@@ -1212,6 +1237,7 @@ _HANDLERS: dict[type, Callable[[Floor, Any, int], None]] = {
     CallbackAdded: Floor._callback_added,
     CallbackDialling: Floor._callback_dialling,
     CallbackAnswered: Floor._callback_answered,
+    CallbackSpared: Floor._callback_spared,
     CallbackEnded: Floor._callback_ended,
     CallbackCancelled: Floor._callback_cancelled,
     AgentAdded: Floor._agent_added,

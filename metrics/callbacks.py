@@ -36,6 +36,7 @@ from acd.events import (
     CallbackMissed,
     CallbackPlaced,
     CallbackRaced,
+    CallbackSpared,
     CallbackUnreached,
     CallbackYielded,
     CallDetached,
@@ -142,6 +143,10 @@ class History:
             case CallbackAnswered(at, _, call, agent):
                 attempt = self._attempt(call)
                 attempt.answered = _first(attempt.answered, (at, agent))
+            case CallbackSpared(at, _, call, agent):
+                attempt = self._attempt(call)
+                attempt.answered = _first(attempt.answered, (at, agent))
+                attempt.spared = True
             case CallbackEnded(at, _, call, agent, failure):
                 attempt = self._attempt(call)
                 attempt.ended = _first(attempt.ended, (at, agent, failure))
@@ -212,6 +217,7 @@ class _Attempt:
     ended: tuple[int, str, str] | None = None
     yielded: tuple[int, str, str] | None = None
     raced: bool = False
+    spared: bool = False
 
     @property
     def began(self) -> tuple[int, str] | None:
@@ -222,7 +228,8 @@ class _Attempt:
     def freeze(self, call: CallId) -> Attempt:
         placed, agent = self.began or (0, "")
         ended, _, failure = self.ended or (None, "", "")
-        yielded, _, inbound = self.yielded or (None, "", "")
+        # It was to yield, and did not.
+        yielded, _, inbound = (None, "", "") if self.spared else self.yielded or (None, "", "")
         return Attempt(
             call=call,
             agent=agent,
@@ -232,7 +239,7 @@ class _Attempt:
             failure=failure,
             yielded=yielded,
             inbound=inbound,
-            raced=self.raced,
+            raced=self.raced and not self.spared,
         )
 
 

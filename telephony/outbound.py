@@ -29,16 +29,15 @@ from acd.commands import CreateCallback, PlaceCallback, Yield
 from acd.events import (
     CallbackAdded,
     CallbackAnswered,
-    CallbackCancelled,
     CallbackEnded,
+    CallbackSpared,
     CallEnded,
     Fact,
-    OfferEnded,
     OfferRinging,
     OwnCallEnded,
     OwnCallStarted,
 )
-from acd.model import CallId, OfferReason
+from acd.model import CallId
 from acd.rules import Rules
 from hotline.log import mask
 from hotline.tasks import spawn
@@ -202,7 +201,7 @@ class Outbound:
         try:
             added = await self._create(wanted)
         except Exception:
-            # The floor asks again when this citizen gives up once more.
+            # The floor does not ask again for this citizen before the next start.
             log.exception("callback.not_entered", call_id=wanted.origin)
             return
         if added is not None:
@@ -303,10 +302,7 @@ class Outbound:
         now = self._clock()
         log.warning("callback.spared", call_id=wanted.cancel, agent=wanted.agent)
         self._spared[wanted.cancel] = wanted.agent
-        self._post(
-            OwnCallStarted(now, wanted.agent),
-            OfferEnded(now, wanted.call, wanted.agent, OfferReason.WITHDRAWN),
-        )
+        self._post(CallbackSpared(now, wanted.callback, wanted.cancel, wanted.agent))
 
     async def _keep_line(self, wanted: Yield, channel: str, ring: Callable[[], None]) -> None:
         """Redirect the agent's channel to the tone; then the citizen's session is told to fetch it."""
@@ -360,10 +356,7 @@ class Outbound:
         if (leaving := self._leaving.get(fact.call)) is not None:
             leaving.set()
         if (agent := self._spared.pop(fact.call, "")) != "":
-            # They have talked after all: he need not be called back first.
-            self._post(
-                CallbackCancelled(fact.at, fact.callback, "reached"), OwnCallEnded(fact.at, agent)
-            )
+            self._post(OwnCallEnded(fact.at, agent))
 
     def _exists(self, call: CallId) -> bool:
         return self._calls.attempt(call) is not None

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from acd.callback import State
 from acd.commands import CancelAttempt, Command, CreateCallback, PlaceCallback, Ring, Yield
 from acd.events import (
     AgentPaused,
@@ -18,16 +19,19 @@ from acd.events import (
     CallbackMerged,
     CallbackMissed,
     CallbackRaced,
+    CallbackSpared,
     CallbackUnreached,
     CallbackYielded,
     CallEnded,
     CallQueued,
     CallReleased,
     OfferAnswered,
+    OfferEnded,
     OfferMade,
+    OwnCallEnded,
     TalkEnded,
 )
-from acd.model import SECOND, Party, Release
+from acd.model import SECOND, OfferReason, Party, Release
 from acd.rules import DEFAULT, Member, Queue, Rules
 from agents.model import Presence
 from tests.acd.test_floor import Story, deeds, one_queue
@@ -152,6 +156,36 @@ def test_the_cancel_and_the_answer_cross_on_the_wire(story: Story) -> None:
     assert story.entries(late) == [raced]
     story.agent("1002", 5)
     assert story.floor.tasks[7].agent == "1002", "the citizen who heard his phone ring comes first"
+
+
+def test_a_citizen_who_had_picked_up_before_his_callback_could_yield_is_not_cut(
+    story: Story,
+) -> None:
+    story.agent("1001")
+    story.tell(task(7, latest=2 * HOUR))
+    story.caller("a", 2)
+    story.tell(CallbackAnswered(2 * SECOND + 400, 7, "hotline-c7.1", "1001"))
+    spared = CallbackSpared(2 * SECOND + 500, 7, "hotline-c7.1", "1001")
+    taken_back = OfferEnded(2 * SECOND + 500, "a", "1001", OfferReason.WITHDRAWN)
+    assert story.entries(spared) == [spared, taken_back]
+    assert story.floor.tasks[7].state is State.TALKING
+    assert story.presence("1001") is Presence.TALKING
+    assert story.floor.ahead("a") == 0
+    # Their talk ends, and the caller who waited on gets the agent.
+    ended = CallbackEnded(9 * SECOND, 7, "hotline-c7.1", "1001")
+    story.tell(ended)
+    assert story.floor.tasks == {}
+    assert deeds(story.until(14)) == [Ring("a", ("1001",), 15.0)]
+
+
+def test_a_spared_talk_whose_task_was_cancelled_keeps_the_agent_busy(story: Story) -> None:
+    story.agent("1001")
+    story.tell(task(7, latest=2 * HOUR))
+    story.caller("a", 2)
+    story.tell(CallbackCancelled(2 * SECOND + 400, 7, "by hand"))
+    story.tell(CallbackSpared(2 * SECOND + 500, 7, "hotline-c7.1", "1001"))
+    assert deeds(story.until(30)) == []
+    assert deeds(story.tell(OwnCallEnded(31 * SECOND, "1001"))) == [Ring("a", ("1001",), 15.0)]
 
 
 def test_a_callback_with_a_lost_deadline_is_listed(story: Story) -> None:

@@ -15,11 +15,11 @@ import pytest
 from acd.events import (
     CallbackAdded,
     CallbackAnswered,
-    CallbackCancelled,
     CallbackDialling,
     CallbackEnded,
     CallbackPlaced,
     CallbackRaced,
+    CallbackSpared,
     CallbackYielded,
     CallQueued,
     CallSentOutside,
@@ -444,10 +444,10 @@ async def test_a_citizen_answers_in_the_same_instant(
         elif not call.ended_at:
             # He answered between the decision and the action: not cut either, and the offer was taken back.
             seen["spared"] += 1
-            assert {CallbackYielded, CallbackRaced} <= facts
+            assert {CallbackYielded, CallbackSpared} <= facts
             assert agent.offers[-1].talking
             call.hang_up()
-            await centre.fact(CallbackCancelled, callback=number, why="reached")
+            await centre.fact(CallbackEnded, callback=number, failure="")
         else:
             seen["yields"] += 1
             assert CallbackYielded in facts

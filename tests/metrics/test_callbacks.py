@@ -20,6 +20,7 @@ from acd.events import (
     CallbackMissed,
     CallbackPlaced,
     CallbackRaced,
+    CallbackSpared,
     CallbackUnreached,
     CallbackYielded,
     CallEnded,
@@ -159,6 +160,20 @@ def test_what_is_no_attempt() -> None:
     assert found.attempts[0].raced
 
 
+def test_one_who_had_picked_up_was_reached_and_yielded_to_nobody() -> None:
+    facts = [
+        *(added(), placed(0)),
+        told(CallbackYielded, 5, "hotline-1.1"),
+        told(CallbackRaced, 5.001),
+        told(CallbackSpared, 5.002),
+        told(CallbackEnded, 20),
+    ]
+    assert record(facts[:5]).state is State.TALKING
+    found = record(facts)
+    assert (found.state, found.tried, found.yields) == (State.REACHED, 1, 0)
+    assert not found.attempts[0].raced
+
+
 def test_a_cancel_does_not_cut_a_talk() -> None:
     facts = reached()
     facts.insert(4, CallbackCancelled(at(20), 7, "by hand"))
@@ -188,6 +203,7 @@ ABOUT_A_TASK: st.SearchStrategy[Fact] = st.one_of(
     ),
     st.builds(CallbackYielded, MOMENT, SEVEN, CALL, AGENT, st.sampled_from(["a", "b"])),
     st.builds(CallbackRaced, MOMENT, SEVEN, CALL, AGENT),
+    st.builds(CallbackSpared, MOMENT, SEVEN, CALL, AGENT),
     st.builds(CallbackCancelled, MOMENT, SEVEN, st.just("by hand")),
     st.builds(CallbackUnreached, MOMENT, SEVEN),
     st.builds(CallbackMissed, MOMENT, SEVEN),
