@@ -256,7 +256,10 @@ class CallbackYielded:
 
 @dataclass(frozen=True, slots=True)
 class CallbackSpared:
-    """It did not yield after all: the citizen had picked up when that was to be done, and his talk is not cut (R7)."""
+    """The floor holds an attempt to be over, but the citizen had picked up: his talk is not cut (R7).
+
+    He did so just before his callback was to yield, or while no controller was there to see it.
+    """
 
     at: int
     callback: int

@@ -679,7 +679,10 @@ class Floor:
         self._note(CallbackRaced(fact.at, fact.callback, fact.call, fact.agent))
 
     def _callback_spared(self, fact: CallbackSpared, now: int) -> None:
-        """He had picked up when his callback was to yield: they talk, and the caller goes back to his place."""
+        """He had picked up when his callback was to yield, or while nobody was there to see it: they talk.
+
+        The caller to whom it was to yield goes back to his place.
+        """
         seat, task = self.seats.get(fact.agent), self.tasks.get(fact.callback)
         if seat is None or seat.answered:
             return
@@ -695,6 +698,7 @@ class Floor:
         else:
             # The task has been ended meanwhile; whatever the two talk about, he is busy.
             seat.own_call = True
+        self._stand(seat)
         if caller is not None:
             withdrawn = OfferEnded(fact.at, caller.call, fact.agent, OfferReason.WITHDRAWN)
             self._note(withdrawn)

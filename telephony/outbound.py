@@ -35,7 +35,6 @@ from acd.events import (
     Fact,
     OfferRinging,
     OwnCallEnded,
-    OwnCallStarted,
 )
 from acd.model import CallId
 from acd.rules import Rules
@@ -189,7 +188,9 @@ class Outbound:
                 continue
             if attempt.answered:
                 self._spared[attempt.call] = attempt.agent
-                self._post(OwnCallStarted(self._clock(), attempt.agent))
+                self._post(
+                    CallbackSpared(self._clock(), attempt.callback, attempt.call, attempt.agent)
+                )
             else:
                 spawn(self._hang_up(attempt.call), "callback unknown")
         for call in set(self._placed) - held.keys():

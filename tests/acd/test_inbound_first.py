@@ -178,6 +178,16 @@ def test_a_citizen_who_had_picked_up_before_his_callback_could_yield_is_not_cut(
     assert deeds(story.until(14)) == [Ring("a", ("1001",), 15.0)]
 
 
+def test_a_talk_that_no_controller_saw_begin_keeps_its_agent_busy(story: Story) -> None:
+    story.tell(CallbackAdded(0, 7, CITIZEN, DEFAULT, HOUR, 2 * HOUR))
+    story.agent("1001")
+    story.tell(CallbackSpared(2 * SECOND, 7, "hotline-c7.1", "1001"))
+    assert story.presence("1001") is Presence.TALKING
+    assert story.caller("a", 3) == []
+    story.tell(CallbackEnded(9 * SECOND, 7, "hotline-c7.1", "1001"))
+    assert story.floor.tasks == {}
+
+
 def test_a_spared_talk_whose_task_was_cancelled_keeps_the_agent_busy(story: Story) -> None:
     story.agent("1001")
     story.tell(task(7, latest=2 * HOUR))

@@ -23,7 +23,7 @@ class Seen:
         self.fail_next: Exception | None = None
         quick: dict[str, object] = {
             "login_timeout": 1.0,
-            "ping_every": 0.2,
+            "ping_every": 30.0,
             "retry_after": 0.02,
             "longest_retry": 0.1,
             "refused_retry": 0.3,
@@ -392,11 +392,14 @@ async def test_something_else_listens(banner: bytes) -> None:
         await seen.close()
 
 
-async def test_a_half_open_link_is_noticed(asterisk: FakeAsterisk, seen: Seen) -> None:
+async def test_a_half_open_link_is_noticed(asterisk: FakeAsterisk) -> None:
+    seen = Seen(asterisk.port, ping_every=0.2)
+    await until(lambda: seen.ups)
     asterisk.mute.add("Ping")
     with capture_logs() as logs:
         await until(lambda: seen.downs)
     assert any("half open" in str(entry.get("reason")) for entry in logs)
+    await seen.close()
 
 
 async def test_on_up_waits_for_asterisk_to_have_booted(asterisk: FakeAsterisk) -> None:
