@@ -17,6 +17,7 @@ from acd.events import (
     CallbackMissed,
     CallbackPlaced,
     CallbackRaced,
+    CallbackSpared,
     CallbackUnreached,
     CallbackYielded,
     Fact,
@@ -150,6 +151,9 @@ def apply(entry: Entry, fact: Fact) -> Entry:
             return replace(entry, state=State.DUE, attempt="", yields=entry.yields + 1)
         case CallbackRaced(at) if not entry.first:
             return replace(entry, first=True, not_before=at)
+        case CallbackSpared(_, _, call, agent):
+            talking = replace(entry, state=State.TALKING, attempt=call, agent=agent, first=False)
+            return replace(talking, attempts=entry.attempts + 1)
         case CallbackEnded() if entry.state is State.TALKING:
             return replace(entry, state=State.REACHED, attempt="")
         case CallbackEnded(failure=failure) if failure in AGENT_SIDE:
@@ -185,6 +189,7 @@ KINDS = frozenset(
         CallbackEnded,
         CallbackYielded,
         CallbackRaced,
+        CallbackSpared,
         CallbackCancelled,
         CallbackUnreached,
         CallbackMissed,

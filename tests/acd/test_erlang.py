@@ -43,7 +43,6 @@ def test_a_value_of_the_tables() -> None:
     assert erlang_a(1 / 60, 300, math.inf, 7).waits == pytest.approx(0.3241, abs=5e-5)
 
 
-@settings(deadline=None)
 @given(loads, patiences, agents)
 def test_what_comes_in_goes_out(load: float, patience: float, count: int) -> None:
     found = steady(load, patience, count)
@@ -52,7 +51,6 @@ def test_what_comes_in_goes_out(load: float, patience: float, count: int) -> Non
     assert found.queue == pytest.approx(found.abandons * found.rate * patience, rel=1e-9)
 
 
-@settings(deadline=None)
 @given(loads, patiences, agents)
 def test_one_agent_more_is_never_worse(load: float, patience: float, count: int) -> None:
     fewer, more = steady(load, patience, count), steady(load, patience, count + 1)
@@ -62,7 +60,6 @@ def test_one_agent_more_is_never_worse(load: float, patience: float, count: int)
         assert more.answered_within(seconds) >= fewer.answered_within(seconds) - 1e-6
 
 
-@settings(deadline=None)
 @given(loads, patiences, agents)
 def test_answered_within_grows_from_no_wait_to_no_abandon(
     load: float, patience: float, count: int
@@ -74,7 +71,6 @@ def test_answered_within_grows_from_no_wait_to_no_abandon(
     assert shares[-1] == pytest.approx(1 - found.abandons, abs=1e-5)
 
 
-@settings(deadline=None)
 @given(st.floats(0.1, 0.95), st.integers(1, 200))
 def test_endless_patience_is_the_limit(part: float, count: int) -> None:
     endless, long = steady(part * count, math.inf, count), steady(part * count, 1e9, count)
@@ -83,7 +79,6 @@ def test_endless_patience_is_the_limit(part: float, count: int) -> None:
     assert endless.abandons == 0
 
 
-@settings(deadline=None)
 @given(loads, patiences)
 def test_enough_agents_let_nobody_wait(load: float, patience: float) -> None:
     found = steady(load, patience, math.ceil(load + 12 * math.sqrt(load) + 25))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acd.model import SECOND
@@ -204,7 +204,7 @@ def books(draw: st.DrawFn) -> Rulebook:
     )
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 @given(books())
 def test_what_is_written_is_read_back(given: Rulebook) -> None:
     text = to_toml(given)
@@ -213,14 +213,12 @@ def test_what_is_written_is_read_back(given: Rulebook) -> None:
     assert to_toml(again) == text
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_rules_or_a_sentence(text: str) -> None:
     with suppress(RulesError):
         from_toml(text)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.recursive(
         st.none()

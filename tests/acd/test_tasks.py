@@ -257,7 +257,7 @@ def entry(fact: CallbackAdded) -> Entry:
 
 
 @given(st.integers(min_value=0))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_book_says_what_the_floor_says(seed: int) -> None:
     Mirror(seed).run(steps=120)
 

@@ -21,6 +21,6 @@ def test_the_promises_hold_in_every_history(part: int) -> None:
 
 
 @given(st.integers(min_value=HISTORIES))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_promises_hold_in_long_histories(seed: int) -> None:
     World(seed).run(steps=300)

@@ -449,7 +449,7 @@ class Diarist(World):
 
 
 @given(st.integers(min_value=0))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_floor_complies_in_every_history(seed: int) -> None:
     world = Diarist(seed)
     world.run(steps=150)

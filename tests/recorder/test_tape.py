@@ -117,7 +117,7 @@ def test_a_torn_last_sample_is_dropped_and_the_sides_stay_apart(
     assert interleaved(left, right) == sound
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sound=st.binary(min_size=4, max_size=5000), block=st.integers(1, 700))
 def test_streamed_and_whole_are_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory, sound: bytes, block: int

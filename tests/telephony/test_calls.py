@@ -523,7 +523,7 @@ def holds(facts: list[Fact]) -> None:
         assert all(count >= 0 for count in talks.values())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_any_order_repetition_or_loss_does_no_harm(data: st.DataObject) -> None:
     picked = data.draw(st.lists(st.sampled_from(MESSAGES), max_size=80))
@@ -537,7 +537,7 @@ def test_any_order_repetition_or_loss_does_no_harm(data: st.DataObject) -> None:
     assert not calls._legs
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(list(SHAPES)), st.data())
 def test_a_lost_or_doubled_event_costs_only_its_own_news(shape: str, data: st.DataObject) -> None:
     stream = recorded(shape)

@@ -99,7 +99,7 @@ def test_agents_own_calls_are_no_calls_of_citizens(shape: str) -> None:
     assert missing(events(shape)) == []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from([shape for shape in CALLS if shape not in BLIND]), st.data())
 def test_a_controller_that_was_away_misses_nothing(shape: str, data: st.DataObject) -> None:
     """Killed after any fact and back after any other: diary and CEL together have the whole story, once."""
