@@ -5,12 +5,13 @@ import math
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from bench import figures, measure
+from bench import figures, floor, measure
 from bench.figures import Calls, Line, Process
 from bench.phone import Phones
 
@@ -68,6 +69,15 @@ def test_gaps_are_those_of_one_agent() -> None:
         (6.0, "1002", "invite"),
     ]
     assert figures.gaps(marks) == [1.0, 2.0]
+
+
+def test_the_floor_alone_is_measured_with_as_many_waiting_as_promised() -> None:
+    cost = floor.measure(50, calls=40, agents=20, queues=5)
+    # Seven facts a call, of which the floor itself makes one.
+    assert (cost.waiting, cost.facts) == (50, 40 * 6)
+    assert cost.micros > 0
+    held = floor.table([cost, replace(cost, micros=50.1)]).split("\n")[2:]
+    assert ["falls short" in line for line in held] == [cost.micros > floor.LIMIT, True]
 
 
 def test_table_is_markdown_and_says_what_falls_short() -> None:
