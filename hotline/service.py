@@ -49,6 +49,7 @@ from agents.pause import minutes, reason
 from hotline import __version__, alarms, clock, db, log, migrations, render
 from hotline.bus import Bus, Refused
 from hotline.programs import ProgramError
+from hotline.queue_log import QueueLogFile
 from hotline.settings import Settings
 from hotline.tasks import spawn
 from hotline.up import stop_event
@@ -117,6 +118,7 @@ class Controller:
         self.engine = engine
         self.diary = Diary(engine, settings.run_dir)
         self.live = Live()
+        self.queue_log = QueueLogFile(settings.log_dir / "queue_log", settings.queue_log)
         self.bus = Bus(settings.redis, settings.node)
         self.calls = Calls(settings.numbers)
         self.link = Link(
@@ -237,6 +239,7 @@ class Controller:
         self.diary.write(fact)
         self.callbacks.note(fact)
         self.live.feed(fact)
+        self.queue_log.write(fact)
         self.bus.tell(_as_json(fact))
         self._news.set()
 
@@ -352,6 +355,7 @@ class Controller:
         self._since = now if last is None else max(last - _OVERLAP, now - _LONGEST_AWAY)
         async for facts in diary_.open_calls(self.engine, now - _LONGEST_OPEN):
             self._since = min(self._since, facts[0].at)
+            self.queue_log.seed(facts)
             self.desk.seed(facts)
         await self.diary.flush()
         try:
@@ -420,6 +424,7 @@ class Controller:
             self._names[agent.number] = agent.name
             if not only or agent.number in only:
                 self.desk.seed(_seated(agent))
+                self.queue_log.seed(_seated(agent))
 
     async def _catch_up(self) -> None:
         """The link is up: bring the floor to what exists in Asterisk, then allow offers."""

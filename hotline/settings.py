@@ -171,6 +171,8 @@ class Settings(BaseSettings):
     """Seconds that a stop waits for running talks before it leaves them to Asterisk."""
     min_free_mb: Annotated[int, Field(ge=0)] = 500
     """Alarm when the recordings' disk has less free space, in megabytes."""
+    queue_log: Annotated[str, Field(pattern="^(masked|whole|off)$")] = "masked"
+    """Whether `log/queue_log` is written, in Asterisk's format, and whether callers' numbers are whole in it."""
 
     alarm_urls: Secrets = ()
     """Where alarms are sent: addresses of the library apprise (mailto, json, …), separated by spaces. Secret."""

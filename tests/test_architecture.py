@@ -48,6 +48,7 @@ PURE = {
     "recorder.policy",
     "telephony.calls",
     "telephony.cel",
+    "telephony.queue_log",
     "wallboard.limit",
     "wallboard.rights",
 }

@@ -7,7 +7,8 @@ accounts   accounts, sessions and tokens in the database
 audit      who did what
 backend    what routes work with: database, controller, feed
 feed       one reader of Redis, fanned out to every screen
+sender     webhooks leave from here
 limit      rate limits (pure)
-live, facts, people, queues, callbacks, calls, admin   the routes
+live, facts, people, queues, callbacks, calls, webhooks, admin   the routes
 static     the pages; no script or style is in a page itself
 """

@@ -22,7 +22,7 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,10 +30,11 @@ from hotline import clock
 from hotline.bus import Bus
 from hotline.settings import Settings
 from hotline.tasks import spawn
-from wallboard import admin, audit, auth, callbacks, calls, facts, live, people, queues
+from wallboard import admin, audit, auth, callbacks, calls, facts, live, people, queues, webhooks
 from wallboard.accounts import Who
 from wallboard.backend import Backend, Problem
 from wallboard.feed import Feed
+from wallboard.sender import Sender
 
 log = structlog.get_logger(__name__)
 
@@ -58,15 +59,17 @@ HEADERS: Final = {
 
 def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
     """Make the application. Its lifespan reads Redis in the background, and closes `bus` and `engine`."""
-    feed = Feed(bus)
+    sending = Sender(engine)
+    feed = Feed(bus, on_facts=sending.wake)
     behind = Backend(settings, engine, bus, feed)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        reading = spawn(feed.run(), "feed")
+        work = [spawn(feed.run(), "feed"), spawn(sending.run(), "webhooks")]
         yield
-        reading.cancel()
-        await asyncio.wait([reading], timeout=2)
+        for task in work:
+            task.cancel()
+        await asyncio.wait(work, timeout=2)
         await bus.close()
         await engine.dispose()
 
@@ -80,7 +83,7 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.backend = behind
-    for module in (auth, live, facts, people, queues, callbacks, calls, admin):
+    for module in (auth, live, facts, people, queues, callbacks, calls, webhooks, admin):
         app.include_router(module.router)
     _describe(app)
     _pages(app)
@@ -195,6 +198,10 @@ class _Guard:
         """One request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        length = Headers(scope=scope).get("content-length", "0")
+        if not length.isdecimal() or int(length) > _MOST_BYTES:
+            await _error(413, "the request is too large")(scope, receive, send)
             return
         taken = 0
 

@@ -43,8 +43,9 @@ State = dict[str, Any]
 class Feed:
     """The newest state, and who is to hear of the next one. `run` it in the background."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, on_facts: Callable[[], None] = lambda: None) -> None:
         self._bus = bus
+        self._on_facts = on_facts
         # Higher than any number of an earlier process, so that no screen takes ours for its next one.
         self.number = clock.now() // 1000
         self.state: State | None = None
@@ -103,6 +104,7 @@ class Feed:
 
     def tell(self, facts: Iterator[Mapping[str, Any]]) -> None:
         """Send facts to those who listen."""
+        self._on_facts()
         if not self._listeners:
             return
         for fact in facts:

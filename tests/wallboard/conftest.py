@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agents import roster
@@ -20,6 +21,7 @@ from hotline.settings import Settings, load
 from hotline.tasks import spawn
 from wallboard import accounts, backend
 from wallboard.app import create_app
+from wallboard.auth import COOKIE
 from wallboard.backend import Backend
 from wallboard.rights import Role
 
@@ -51,9 +53,23 @@ class Web:
             raise Refused("there is no agent 9999")
         return {"said": f"{command} done", "id": 1}
 
+    async def client(self, role: Role) -> httpx.AsyncClient:
+        """A client of the account that is named like its role."""
+        cookie = await accounts.begin(self.engine, role.value, clock.now())
+        who = await accounts.by_cookie(self.engine, cookie, clock.now())
+        assert who is not None
+        client = httpx.AsyncClient(
+            base_url=self.url,
+            timeout=20,
+            cookies={COOKIE: cookie},
+            headers={"X-CSRF-Token": who.csrf},
+        )
+        self.opened.append(client)
+        return client
+
     async def sign_in(self, name: str) -> httpx.AsyncClient:
         """A client with a session's cookie and its CSRF token."""
-        client = httpx.AsyncClient(base_url=self.url, timeout=10)
+        client = httpx.AsyncClient(base_url=self.url, timeout=20)
         self.opened.append(client)
         answer = await client.post("/api/session", json={"name": name, "password": PASSWORD})
         assert answer.status_code == 200, answer.text
@@ -67,9 +83,9 @@ async def web(
 ) -> AsyncIterator[Web]:
     """A web process with an account for each role, named like it; two agents."""
     # The real cost of a password check is measured elsewhere.
-    monkeypatch.setattr(
-        accounts, "_hasher", accounts.argon2.PasswordHasher(time_cost=1, memory_cost=64)
-    )
+    hasher = accounts.argon2.PasswordHasher(time_cost=1, memory_cost=64)
+    monkeypatch.setattr(accounts, "_hasher", hasher)
+    hashed = hasher.hash(PASSWORD)
     # A busy machine must not fail tests that are about something else.
     monkeypatch.setattr(backend, "ANSWER_WITHIN", 5.0)
     settings = load(home=tmp_path, redis_url=redis_url, node=f"n{next(_nodes)}")
@@ -77,9 +93,19 @@ async def web(
     await migrations.upgrade(engine)
     for number, name in (("1001", "王芳"), ("1002", "李娜")):
         await roster.add(engine, number, name, "softphone-secret", clock.now())
-    for role in Role:
-        agent = "1001" if role is Role.AGENT else ""
-        await accounts.add(engine, role.value, role, PASSWORD, clock.now(), agent)
+    rows = [
+        {
+            "name": role.value,
+            "role": role.value,
+            "password": hashed,
+            "agent": "1001" if role is Role.AGENT else "",
+            "added_at": clock.now(),
+            "signed_in_at": 0,
+        }
+        for role in Role
+    ]
+    async with engine.begin() as connection:
+        await connection.execute(insert(db.account), rows)
     app = create_app(settings, engine, Bus(settings.redis, settings.node))
     server = uvicorn.Server(
         uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
@@ -94,9 +120,9 @@ async def web(
     async with asyncio.timeout(5):
         while not server.started:
             await asyncio.sleep(0.01)
-    made.nobody = httpx.AsyncClient(base_url=url, timeout=10)
+    made.nobody = httpx.AsyncClient(base_url=url, timeout=20)
     for role in Role:
-        made.clients[role] = await made.sign_in(role.value)
+        made.clients[role] = await made.client(role)
     yield made
     for client in [*made.opened, made.nobody]:
         await client.aclose()

@@ -1,0 +1,248 @@
+"""Facts → lines of Asterisk's `queue_log`, for the programs that read it (QueueMetrics, Asternic). Pure.
+
+One line an event: `time|call|queue|agent|event|data…`, times in whole seconds, as app_queue writes it
+(docs.asterisk.org, Operation, Logging, Queue Logs). Our agent 1001 is `PJSIP/1001`. What app_queue cannot say is
+not in it: callbacks, the greeting.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from acd.events import (
+    AgentAdded,
+    AgentOut,
+    AgentPaused,
+    AgentReady,
+    AgentRemoved,
+    CallArrived,
+    CallEnded,
+    CallMoved,
+    CallQueued,
+    CallReleased,
+    CallReturned,
+    CallSentOutside,
+    ControllerStarted,
+    Fact,
+    OfferAnswered,
+    OfferEnded,
+    OfferMade,
+    OfferRinging,
+    TalkEnded,
+)
+from acd.model import SECOND, CallId, OfferReason, Party, Release
+from acd.rules import DEFAULT
+
+ALL: Final = "NONE"
+"""What stands for the queue, the call or the agent where there is none."""
+
+_LONGEST: Final = 86_400 * SECOND
+
+
+@dataclass(slots=True)
+class _Call:
+    """What is known of a call that waits or talks. Times in microseconds; positions count from 1."""
+
+    arrived: int
+    caller: str = ""
+    queue: str = ""
+    queued: int = 0
+    position: int = 0
+    ring: int = 0
+    offered: int = 0
+    agent: str = ""
+    answered: int = 0
+    waited: int = 0
+
+
+class QueueLog:
+    """Takes facts in the order of their times, and gives the lines for each."""
+
+    def __init__(self) -> None:
+        self._calls: dict[CallId, _Call] = {}
+        self._waiting: dict[str, dict[CallId, None]] = {}
+        self._agents: dict[str, str] = {}
+        self._last_swept = 0
+
+    def lines(self, fact: Fact) -> list[str]:
+        """What is written for this fact: mostly one line or none, each without its line break."""
+        self._sweep(fact.at)
+        match fact:
+            case ControllerStarted(at):
+                return [_line(at, ALL, ALL, ALL, "QUEUESTART")]
+            case AgentAdded(at, agent):
+                # What app_queue calls a member is one who is signed in.
+                self._agents.setdefault(agent, "out")
+                return []
+            case AgentReady(at, agent):
+                return self._ready(at, agent)
+            case AgentPaused(at, agent, reason):
+                return self._paused(at, agent, reason)
+            case AgentOut(at, agent) | AgentRemoved(at, agent):
+                return self._out(at, agent)
+            case CallArrived(at, call, _, caller):
+                self._calls.setdefault(call, _Call(at, caller))
+                return []
+            case CallQueued(at, call, queue):
+                return self._queued(at, call, queue)
+            case CallReturned(at, call, queue, queued_at):
+                return self._queued(at, call, queue, queued_at)
+        call = getattr(fact, "call", "")
+        return self._of_call(fact, call, self._calls[call]) if call in self._calls else []
+
+    def _of_call(self, fact: Fact, call: CallId, known: _Call) -> list[str]:
+        match fact:
+            case OfferMade(at) if known.queue:
+                known.offered, known.ring = at, 0
+            case OfferRinging(at) if known.queue:
+                known.ring = at
+            case OfferEnded(at, _, agent, reason) if known.queue and not known.answered:
+                rang = at - (known.ring or known.offered or at)
+                if reason in {OfferReason.NO_ANSWER, OfferReason.REFUSED, OfferReason.UNREACHABLE}:
+                    data = str(max(0, rang) // 1000)
+                    return [_line(at, call, known.queue, _phone(agent), "RINGNOANSWER", data)]
+            case OfferAnswered(at, _, agent) if known.queue and not known.answered:
+                return [self._connected(at, call, known, agent)]
+            case TalkEnded(at, _, agent, by) if known.agent == agent:
+                return [self._complete(at, call, known, by)]
+            case CallMoved(at, _, queue):
+                return self._moved(at, call, known, queue)
+            case CallReleased(at, _, reason) if known.queue and not known.answered:
+                return self._released(at, call, known, reason)
+            case CallSentOutside(at) if known.queue and not known.answered:
+                return self._exit(at, call, known)
+            case CallEnded(at, _, by):
+                return self._ended(at, call, known, by)
+        return []
+
+    # --- agents
+
+    def _ready(self, at: int, agent: str) -> list[str]:
+        before, self._agents[agent] = self._agents.get(agent, "out"), "ready"
+        if before == "out":
+            return [_line(at, ALL, DEFAULT, _phone(agent), "ADDMEMBER")]
+        if before == "paused":
+            return [
+                _line(at, ALL, DEFAULT, _phone(agent), "UNPAUSE"),
+                _line(at, ALL, ALL, _phone(agent), "UNPAUSEALL"),
+            ]
+        return []
+
+    def _paused(self, at: int, agent: str, reason: str) -> list[str]:
+        before, self._agents[agent] = self._agents.get(agent, "out"), "paused"
+        lines = [_line(at, ALL, DEFAULT, _phone(agent), "ADDMEMBER")] if before == "out" else []
+        return [
+            *lines,
+            _line(at, ALL, DEFAULT, _phone(agent), "PAUSE", reason),
+            _line(at, ALL, ALL, _phone(agent), "PAUSEALL", reason),
+        ]
+
+    def _out(self, at: int, agent: str) -> list[str]:
+        before = self._agents.pop(agent, "out")
+        if before == "out":
+            return []
+        return [_line(at, ALL, DEFAULT, _phone(agent), "REMOVEMEMBER")]
+
+    # --- calls
+
+    def _queued(self, at: int, call: CallId, queue: str, queued_at: int = 0) -> list[str]:
+        known = self._calls.setdefault(call, _Call(at))
+        if known.queue:
+            return []  # he came back to his place: for the reader he never left it
+        self._enter(call, known, queue, queued_at or at)
+        return [_line(at, call, queue, ALL, "ENTERQUEUE", "", known.caller, str(known.position))]
+
+    def _enter(self, call: CallId, known: _Call, queue: str, since: int) -> None:
+        waiting = self._waiting.setdefault(queue, {})
+        waiting[call] = None
+        known.queue, known.queued, known.position = queue, since, len(waiting)
+
+    def _leave(self, call: CallId, known: _Call) -> int:
+        """Take a call out of its queue; gives the position that it had."""
+        waiting = self._waiting.get(known.queue, {})
+        position = next((n for n, one in enumerate(waiting, 1) if one == call), known.position)
+        waiting.pop(call, None)
+        return position
+
+    def _connected(self, at: int, call: CallId, known: _Call, agent: str) -> str:
+        self._leave(call, known)
+        known.agent, known.answered, known.waited = agent, at, at - known.queued
+        rang = at - (known.ring or known.offered or at)
+        # The agent's own channel is not in the facts: the call's id stands for it.
+        return _line(
+            at, call, known.queue, _phone(agent), "CONNECT", _s(known.waited), call, _s(rang)
+        )
+
+    def _complete(self, at: int, call: CallId, known: _Call, by: Party) -> str:
+        agent, known.agent = known.agent, ""
+        event = "COMPLETEAGENT" if by is Party.AGENT else "COMPLETECALLER"
+        talked = at - known.answered
+        return _line(
+            at,
+            call,
+            known.queue,
+            _phone(agent),
+            event,
+            _s(known.waited),
+            _s(talked),
+            str(known.position),
+        )
+
+    def _moved(self, at: int, call: CallId, known: _Call, queue: str) -> list[str]:
+        lines = self._exit(at, call, known) if known.queue else []
+        self._enter(call, known, queue, known.queued or at)
+        return [
+            *lines,
+            _line(at, call, queue, ALL, "ENTERQUEUE", "", known.caller, str(known.position)),
+        ]
+
+    def _released(self, at: int, call: CallId, known: _Call, reason: Release) -> list[str]:
+        if reason is Release.TIMED_OUT:
+            return self._exit(at, call, known)
+        position = self._leave(call, known)
+        queue, known.queue = known.queue, ""
+        return [_line(at, call, queue, ALL, "EXITEMPTY", *_left(at, known, position))]
+
+    def _exit(self, at: int, call: CallId, known: _Call) -> list[str]:
+        position = self._leave(call, known)
+        queue, known.queue = known.queue, ""
+        return [_line(at, call, queue, ALL, "EXITWITHTIMEOUT", *_left(at, known, position))]
+
+    def _ended(self, at: int, call: CallId, known: _Call, by: Party) -> list[str]:
+        del self._calls[call]
+        if known.agent:
+            return [self._complete(at, call, known, by)]
+        if not known.queue or known.answered:
+            return []
+        position = self._leave(call, known)
+        return [_line(at, call, known.queue, ALL, "ABANDON", *_left(at, known, position))]
+
+    def _sweep(self, now: int) -> None:
+        """Forget calls whose end was lost."""
+        if now - self._last_swept < _LONGEST // 24:
+            return
+        self._last_swept = now
+        for call in [one for one, known in self._calls.items() if known.arrived < now - _LONGEST]:
+            self._leave(call, self._calls[call])
+            del self._calls[call]
+
+
+def _left(at: int, known: _Call, position: int) -> tuple[str, str, str]:
+    return str(position), str(known.position), _s(at - known.queued)
+
+
+def _line(at: int, call: str, queue: str, agent: str, event: str, *data: str) -> str:
+    fields = (str(at // SECOND), call, queue, agent, event, *data)
+    return "|".join(_clean(field) for field in fields)
+
+
+def _clean(text: str) -> str:
+    """No bar and no line break: a reason in people's own words must not make another line."""
+    return "".join(one if one.isprintable() and one != "|" else " " for one in text)
+
+
+def _phone(agent: str) -> str:
+    return f"PJSIP/{agent}"
+
+
+def _s(microseconds: int) -> str:
+    return str(max(0, microseconds) // SECOND)
