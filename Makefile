@@ -10,6 +10,7 @@ SHELL := /bin/bash
 export HOTLINE_STARTED := $(shell date +%s)
 say = printf '[%3d s] %s\n' $$(($$(date +%s) - HOTLINE_STARTED))
 bin := .venv/bin
+browsers := chromium|chromium-browser|google-chrome|google-chrome-stable
 # Live tests mostly wait for prompts and telephones, so two files run side by side, each on ports of its own.
 live := $(bin)/python -m pytest -m live -n 2 --dist loadfile
 
@@ -21,6 +22,13 @@ setup: ## installs what is needed: Debian packages, Asterisk, .venv (quick when 
 	command -v redis-server >/dev/null || missing+=(redis-server)
 	command -v sipp >/dev/null || missing+=(sip-tester)
 	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
+	command -v node >/dev/null || missing+=(nodejs)
+	command -v npm >/dev/null || missing+=(npm)
+	# The tests look at the screens with a browser, and at Chinese letters. Ubuntu has Chromium as a snap only.
+	if [[ '$(MAKECMDGOALS)' != demo ]]; then
+		compgen -c | grep -qxE '$(browsers)' || ! grep -qx 'ID=debian' /etc/os-release || missing+=(chromium)
+		[[ -n $$(fc-list :lang=zh 2>/dev/null | head -n 1) ]] || missing+=(fontconfig fonts-noto-cjk)
+	fi
 
 	# PYTHON=… chooses one; otherwise the newest that the lock files are for.
 	fits() { "$$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
@@ -85,6 +93,26 @@ setup: ## installs what is needed: Debian packages, Asterisk, .venv (quick when 
 		pip --no-deps --no-build-isolation --editable .
 		printf '%s\n' "$$stamp" >.venv/stamp
 	fi
+
+	# The screens: their libraries, at the versions of package-lock.json, and one bundle a page.
+	stamp=$$(cat package.json package-lock.json | sha256sum)
+	if [[ $$stamp != "$$(cat node_modules/stamp 2>/dev/null)" ]]; then
+		$(say) "installing the screens' libraries of package-lock.json"
+		npm ci --ignore-scripts --no-audit --no-fund >.venv/npm.log 2>&1 || {
+			if grep -qE 'ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAIN|network' .venv/npm.log; then
+				echo "error: npm cannot reach its registry: check the network, or name a mirror with 'npm config set registry'." >&2
+			else
+				echo "error: npm failed: $$(grep -m 1 -iE 'error' .venv/npm.log || true) (all of it is in .venv/npm.log)" >&2
+			fi
+			exit 1
+		}
+		printf '%s\n' "$$stamp" >node_modules/stamp
+	fi
+	stamp=$$(cat package-lock.json wallboard/front/* | sha256sum)
+	if [[ $$stamp != "$$(cat wallboard/static/made/stamp 2>/dev/null)" ]]; then
+		node wallboard/front/build.js
+		printf '%s\n' "$$stamp" >wallboard/static/made/stamp
+	fi
 	asterisk-conf/get-asterisk
 	$(say) "setup is complete: $(bin)/hotline"
 
@@ -125,8 +153,11 @@ lock: setup ## renews the lock files from pyproject.toml (UPGRADE=1 takes newer 
 	compile -o requirements.lock
 	compile --extra dev --extra demo -c requirements.lock -o requirements-dev.lock
 	! grep -nE '://|index-url|find-links|trusted-host' requirements.lock requirements-dev.lock
-	$(say) "requirements.lock and requirements-dev.lock are written: run 'make test'"
+	npm install --package-lock-only --ignore-scripts --no-audit --no-fund >/dev/null
+	! grep -nE '"resolved"|://[^"]*/-/' package-lock.json
+	$(say) "requirements.lock, requirements-dev.lock and package-lock.json are written: run 'make test'"
 
 clean: ## removes .venv and what tools left behind (not Asterisk: that is in the cache folder)
 	@rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf node_modules wallboard/static/made test-output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

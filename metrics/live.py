@@ -106,8 +106,8 @@ class Live:
         `m4`: today's share answered within three rings · `sla15`, `sla60`: of those who arrived in the last 15 or 60
         minutes and were queued, the share answered within 15 s of it (who waits for less than that does not count
         yet) · `asa`: today's mean seconds from queueing to the answer · `abandoned`: today's M8, the share of the
-        queued who gave up · `callbacks`: today's `yielded` (呼入优先), `reached` and `missed`; the controller adds `open`,
-        and of these `due` (to be placed now), `dialling` and `talking`.
+        queued who gave up · `callbacks`: today's `yielded` (呼入优先), `reached` and `missed`; the controller adds
+        `open`, and of these `due` (to be placed now), `dialling` and `talking`.
 
         A day begins after its midnight in China: a call at the very moment belongs to the day before, as in reports.
         """

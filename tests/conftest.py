@@ -10,11 +10,11 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from hotline import log
+
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
-
-from hotline import log
 
 pytest_plugins = ["tests.database", "tests.postgres"]
 

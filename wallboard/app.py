@@ -224,6 +224,8 @@ class _Guard:
                     headers.setdefault(name, value)
                 if scope["path"].startswith("/api/"):
                     headers.setdefault("Cache-Control", "no-store")
+                else:  # the scripts of a new version at once, by their ETag
+                    headers.setdefault("Cache-Control", "no-cache")
                 if _matters(scope):
                     await self._note(scope, message["status"])
             await send(message)
