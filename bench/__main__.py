@@ -36,7 +36,7 @@ def main() -> int:
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else Plan()
     # As Ctrl-C: what was started is stopped.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt)
     load = os.getloadavg()[0]
     began = time.monotonic()
     try:
@@ -67,6 +67,13 @@ def main() -> int:
         options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
         arguments.json.write_bytes(orjson.dumps(written, option=options))
     return 0
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    """Stop, and do not let a second signal interrupt that."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def machine() -> str:

@@ -46,8 +46,8 @@ CALLER = "13900000001"
 QUEUED = 5.0
 GREETING = 1.205
 """Seconds from the answer to the queue, as measured."""
-SHORT = 5.0
-"""Seconds that a citizen is rung by a callback here."""
+SHORT = 12.0
+"""Seconds that a citizen is rung by a callback here: a controller that was killed must be back before that is over."""
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +86,10 @@ async def phones(centre: Centre, gateway: Gateway) -> AsyncIterator[Phones]:
         await asyncio.sleep(0.1)
         for phone in made.softphones:
             for leg, following in itertools.pairwise(phone.offers):
-                # The softphone tells a BYE and the INVITE behind it through two queues.
+                # The softphone tells a BYE and the INVITE behind it through two queues, which a busy machine parts.
+                # The phones of the bench see the wire themselves, and count every INVITE that meets a phone in use.
                 over = leg.ended_at or time.monotonic()
-                assert over < following.started_at + 0.03, f"{phone.number} rang twice"
+                assert over < following.started_at + 0.1, f"{phone.number} rang twice"
 
 
 async def ask(centre: Centre, command: str, **args: Any) -> dict[str, Any]:
