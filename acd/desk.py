@@ -24,7 +24,7 @@ from acd.commands import (
     StopRinging,
     Yield,
 )
-from acd.events import CallDetached, Fact, OfferEnded
+from acd.events import CallDetached, Fact, OfferEnded, OwnCallStarted
 from acd.floor import Floor
 from acd.model import SECOND, CallId, OfferReason, Release
 from acd.rules import Rules
@@ -133,6 +133,13 @@ class Desk:
     def staffed(self, call: CallId = "") -> bool:
         """Whether anybody is signed in who may answer this call."""
         return self.floor.staffed(call)
+
+    def call_colleague(self, agent: str, colleague: str) -> str:
+        """An agent's phone wants to ring a colleague's. Returns why not; when empty, he counts as busy from now on."""
+        why = self.floor.may_call(agent, colleague)
+        if not why:
+            self.post(OwnCallStarted(self._clock(), colleague))
+        return why
 
     def wake(self) -> None:
         """Do what is due, and set the timer for what comes next."""

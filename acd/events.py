@@ -112,6 +112,20 @@ class CallSilent:
     call: CallId
 
 
+@dataclass(frozen=True, slots=True)
+class CallTransferred:
+    """The agent handed the citizen over (SIP REFER), `to` an agent, a number of ours (its queue) or an outside number.
+
+    `attended`: the two had talked before; the citizen talks to him from now on. Otherwise he waits for an answer.
+    """
+
+    at: int
+    call: CallId
+    agent: str
+    to: str
+    attended: bool = False
+
+
 # --- an offer of a call to an agent
 
 
@@ -161,6 +175,24 @@ class TalkEnded:
     call: CallId
     agent: str
     hung_up_by: Party
+
+
+@dataclass(frozen=True, slots=True)
+class TalkHeld:
+    """The agent put the talk on hold: the citizen hears music, until `TalkResumed` or the talk's end."""
+
+    at: int
+    call: CallId
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class TalkResumed:
+    """The agent is back from a hold."""
+
+    at: int
+    call: CallId
+    agent: str
 
 
 # --- a callback (回访): the hotline calls a citizen
@@ -477,6 +509,7 @@ Fact: TypeAlias = (
     | CallMoved
     | CallSentOutside
     | CallSilent
+    | CallTransferred
     | CallbackAdded
     | CallbackMerged
     | CallbackPlaced
@@ -495,6 +528,8 @@ Fact: TypeAlias = (
     | OfferAnswered
     | OfferEnded
     | TalkEnded
+    | TalkHeld
+    | TalkResumed
     | AgentAdded
     | AgentRemoved
     | AgentReady

@@ -18,7 +18,7 @@ Invariants (tests/acd/test_world.py):
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import IntEnum
 from itertools import islice
@@ -65,6 +65,7 @@ from acd.events import (
     CallReleased,
     CallReturned,
     CallSentOutside,
+    CallTransferred,
     Fact,
     LinkLost,
     LinkRestored,
@@ -107,8 +108,9 @@ class Stage(IntEnum):
 class Caller:
     """A call on the floor. `place` is since when he waits, `rank` the same with his priority's bonus; microseconds.
 
-    `attached`: a session can carry out commands for him. `ringing`: the agents whose phones ring for him. `outside`:
-    the outside number to which he was sent.
+    `attached`: a session can carry out commands for him. `ringing`: the agents whose phones ring for him. `handed`: the
+    agent or the outside number that he is being transferred to. `leaving`: agents who have handed him over, until their
+    own legs are gone. `outside`: the outside number to which he was sent.
     """
 
     call: CallId
@@ -122,6 +124,8 @@ class Caller:
     stage: Stage = Stage.GREETING
     attached: bool = False
     ringing: set[str] = field(default_factory=set)
+    leaving: set[str] = field(default_factory=set)
+    handed: str = ""
     agent: str = ""
     answered: bool = False
     asked: bool = False
@@ -168,12 +172,21 @@ class Seat:
 class Floor:
     """All callers, agents and callbacks. See the module's docstring for what it promises.
 
-    `node` begins the names of callback attempts, which are call ids.
+    `node` begins the names of callback attempts, which are call ids. `outside`: the outside numbers that agents may
+    transfer to.
     """
 
-    def __init__(self, rules: Rules, *, node: str = "hotline", outbound: bool = False) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        *,
+        node: str = "hotline",
+        outbound: bool = False,
+        outside: Collection[str] = (),
+    ) -> None:
         self.rules = rules
         self.outbound = outbound
+        self._outside = frozenset(outside)
         self.callers: dict[CallId, Caller] = {}
         self.seats: dict[str, Seat] = {}
         self.tasks: dict[int, Task] = {}
@@ -182,6 +195,7 @@ class Floor:
         self._book = Book()
         self._deadlines: list[tuple[int, str, str]] = []
         self._dirty: dict[Lane, None] = {}
+        self._handed: dict[CallId, None] = {}
         self._attempts: dict[CallId, int] = {}
         self._dialling: dict[str, int] = {}
         self._task_of: dict[str, int] = {}
@@ -285,7 +299,8 @@ class Floor:
         """Everything that decisions rest on, ready for JSON; `restore` makes the same floor of it (not its rules)."""
         return {
             "callers": [
-                asdict(caller) | {"ringing": sorted(caller.ringing)}
+                asdict(caller)
+                | {"ringing": sorted(caller.ringing), "leaving": sorted(caller.leaving)}
                 for caller in self.callers.values()
             ],
             "seats": [_plain(seat) for seat in self.seats.values()],
@@ -311,9 +326,10 @@ class Floor:
         *,
         node: str = "hotline",
         outbound: bool = False,
+        outside: Collection[str] = (),
     ) -> "Floor":
         """Make the floor of a snapshot; from there on it decides as the one that it was taken from."""
-        floor = cls(rules, node=node, outbound=outbound)
+        floor = cls(rules, node=node, outbound=outbound, outside=outside)
         floor._linked, floor._stopping = state["linked"], state["stopping"]
         floor._ended_order.extend(state["ended"])
         floor._ended.update(state["ended"])
@@ -332,10 +348,11 @@ class Floor:
             if seat.wrap_up_until:
                 heapq.heappush(floor._deadlines, (seat.wrap_up_until, _WRAP_UP, seat.agent))
         for plain in state["callers"]:
-            caller = Caller(
-                **plain | {"stage": Stage(plain["stage"]), "ringing": set(plain["ringing"])}
-            )
+            agents = {name: set(plain[name]) for name in ("ringing", "leaving")}
+            caller = Caller(**plain | agents | {"stage": Stage(plain["stage"])})
             floor.callers[caller.call] = caller
+            if caller.handed:
+                floor._handed[caller.call] = None
             if caller.queued_at:
                 floor._set_wait_deadlines(caller)
             if caller.stage is Stage.WAITING and caller.attached:
@@ -370,6 +387,17 @@ class Floor:
             for agent in able
             if (seat := self.seats.get(agent)) is not None
         )
+
+    def may_call(self, agent: str, colleague: str) -> str:
+        """Why this agent's phone cannot ring a colleague's now; empty when it can."""
+        own, other = self.seats.get(agent), self.seats.get(colleague)
+        if own is None or other is None or own is other or other.removed:
+            return "no such colleague"
+        if own.callback and own.answered:
+            return "a callback cannot be handed over"
+        if not other.reachable:
+            return "his phone is not registered"
+        return "he is on the phone" if other.call or other.own_call else ""
 
     def talking(self) -> int:
         """How many callers and called citizens talk to an agent."""
@@ -411,11 +439,11 @@ class Floor:
         if fact.call in self._ended:
             return
         caller = self._caller(fact.call, fact.at)
-        if caller.stage in (Stage.TALKING, Stage.RELEASED, Stage.OUTSIDE):
+        if not self._may_wait(caller, fact):
             return
         self._note(fact)
         self._no_longer_expected(fact.call)
-        caller.attached = True
+        caller.attached, caller.handed = True, ""
         if not caller.queued_at:
             caller.queue = queue if queue in self.rules.queues else self.rules.queue(queue).name
             caller.queued_at = caller.place = queued_at
@@ -429,6 +457,75 @@ class Floor:
             caller.since = fact.at
         if caller.stage is not Stage.RINGING:
             self._wait(caller)
+
+    @staticmethod
+    def _may_wait(caller: Caller, fact: CallQueued | CallReturned) -> bool:
+        if isinstance(fact, CallReturned):
+            if caller.stage is Stage.TALKING:
+                return not caller.agent  # transferred while no controller was there to see it
+            if caller.stage is Stage.OUTSIDE:
+                return caller.handed != ""  # nobody answered where an agent has sent him
+        return caller.stage not in (Stage.TALKING, Stage.RELEASED, Stage.OUTSIDE)
+
+    def _call_transferred(self, fact: CallTransferred, now: int) -> None:
+        """An agent handed the citizen over: he goes where he was sent, if he can, else to the front of his queue.
+
+        His place is as old as before, so he is the first or nearly so; how long he may wait is counted anew.
+        """
+        caller = self.callers.get(fact.call)
+        if fact.call in self._ended or fact.attended:
+            if fact.attended and caller is not None:
+                self._note(fact)
+            return
+        caller = caller or self._caller(fact.call, fact.at)
+        if caller.stage in (Stage.RINGING, Stage.RELEASED, Stage.OUTSIDE):
+            return
+        if caller.stage is Stage.WAITING:
+            self._leave_lane(caller)
+        self._note(fact)
+        self._no_longer_expected(fact.call)
+        if caller.agent:
+            caller.leaving.add(caller.agent)
+        caller.agent, caller.attached = "", True
+        caller.queue = caller.queue or self.rules.queue("").name
+        caller.queued_at, caller.since = fact.at, fact.at
+        caller.place = caller.place or fact.at
+        self._direct(caller, fact.to, now)
+
+    def _direct(self, caller: Caller, to: str, now: int) -> None:
+        if to in self._outside and to not in self.rules.numbers and to not in self.seats:
+            caller.stage, caller.handed, caller.outside = Stage.OUTSIDE, to, to
+            self._note(CallSentOutside(now, caller.call, to))
+            self._out.append(SendOutside(caller.call, to))
+            return
+        line = self.rules.numbers.get(to)
+        if line is not None and line.queue != caller.queue:
+            caller.queue = self.rules.queue(line.queue).name
+            self._note(CallMoved(now, caller.call, caller.queue))
+        elif to in self.seats:
+            caller.handed = to
+            self._handed[caller.call] = None
+        caller.rank = caller.place - self.rules.bonus(caller.queue, caller.caller)
+        self._set_wait_deadlines(caller)
+        self._wait(caller)
+
+    def _hand_over(self, now: int) -> None:
+        """Ring the agents to whom citizens were transferred, if they are ready and nobody comes before."""
+        calls, self._handed = list(self._handed), {}
+        for call in calls:
+            caller = self.callers.get(call)
+            if caller is None or caller.stage is not Stage.WAITING or not caller.attached:
+                continue
+            seat, caller.handed = self.seats.get(caller.handed), ""
+            place = (caller.rank, call)
+            if seat is None or seat.removed or seat.presence() is not Presence.READY:
+                continue
+            if any(lane.waiting and lane.waiting[0] < place for lane in seat.lanes):
+                continue
+            self._leave_lane(caller)
+            self._give(caller, seat, now)
+            ring_time = self.rules.queue(caller.queue).ring_time
+            self._out.append(Ring(call, (seat.agent,), ring_time))
 
     def _restore_place(self, caller: Caller, at: int) -> None:
         """One who gave up or was cut off and redials in time has his place back."""
@@ -511,7 +608,7 @@ class Floor:
             return
         if caller.stage is Stage.WAITING:
             self._leave_lane(caller)
-        for agent in sorted({*caller.ringing, caller.agent}):
+        for agent in sorted({*caller.ringing, *caller.leaving, caller.agent}):
             seat = self.seats.get(agent)
             if seat is not None and seat.call == fact.call:
                 self._free(seat, fact.at, now, worked=seat.answered)
@@ -551,9 +648,10 @@ class Floor:
             return
         self._note(fact)
         caller, seat = self.callers[fact.call], self.seats[fact.agent]
-        caller.answered = True
+        first, caller.answered = not caller.answered, True
         seat.calls += 1
-        if caller.caller:
+        if caller.caller and first:
+            # The first one stays the one whom he knows (R5), whoever he is handed over to.
             _put(self._last_agent, caller.caller, (fact.agent, fact.at))
             self._left.pop(caller.caller, None)
             task = self.tasks.get(self._task_of.get(caller.caller, 0))
@@ -572,6 +670,8 @@ class Floor:
         if caller.stage is Stage.WAITING:
             self._leave_lane(caller)
         if answered:
+            if caller.agent and caller.agent != agent:
+                caller.leaving.add(caller.agent)
             caller.stage, caller.agent = Stage.TALKING, agent
             caller.ringing.discard(agent)
         elif caller.stage is not Stage.TALKING:
@@ -870,6 +970,8 @@ class Floor:
         """Pair what the last fact has changed: callers first, then callbacks."""
         if not self._linked or self._stopping or (self._expected and now < self._settle_until):
             return
+        if self._handed:
+            self._hand_over(now)
         while self._dirty:
             lanes, self._dirty = list(self._dirty), {}
             while (lane := _next(lanes)) is not None:
@@ -1046,8 +1148,10 @@ class Floor:
         """The agent holds no call any more; `worked` says that he talked and may have to write it up."""
         queue = self._queue_of_work(seat)
         caller = self.callers.get(seat.call)
-        if caller is not None and caller.agent == seat.agent:
-            caller.agent = ""
+        if caller is not None:
+            caller.leaving.discard(seat.agent)
+            if caller.agent == seat.agent:
+                caller.agent = ""
         self._attempts.pop(seat.call, None)
         self._dialling.pop(seat.agent, None)
         seat.call, seat.answered, seat.callback = "", False, 0
@@ -1231,6 +1335,7 @@ _HANDLERS: dict[type, Callable[[Floor, Any, int], None]] = {
     CallReturned: Floor._call_returned,
     CallDetached: Floor._call_detached,
     CallReleased: Floor._call_released,
+    CallTransferred: Floor._call_transferred,
     CallbackAsked: Floor._call_asked,
     CallSentOutside: Floor._call_sent_outside,
     CallEnded: Floor._call_ended,

@@ -312,6 +312,28 @@ class Leg:
         """End the call, ringing or talking. Nothing happens when it is already gone."""
         await self._end(self._call.hangup)
 
+    async def hold(self) -> None:
+        """Put the far end on hold (re-INVITE, sendonly)."""
+        await self._call.hold()
+
+    async def resume(self) -> None:
+        """Come back from a hold."""
+        await self._call.resume()
+
+    async def transfer(self, number: str) -> None:
+        """Hand the far end over to `number` (REFER), and return when that is accepted.
+
+        Raises `baresip.TransferFailed` when it is refused; the talk goes on.
+        """
+        await self._call.transfer(number)
+
+    async def transfer_to(self, other: "Leg") -> None:
+        """Connect the far end with that of another call of this phone (REFER with Replaces), and leave both.
+
+        Raises `baresip.TransferFailed` when it is refused.
+        """
+        await self._call.attended_transfer(other._call)
+
     def happened(self, event: Any) -> None:
         """Take in an event of the SIP stack. For `Phones`."""
         if event.event is baresip.Event.CALL_ESTABLISHED:

@@ -29,7 +29,7 @@ SELECT
     'zh' AS language,
     'no' AS trust_id_inbound,
     'no' AS allow_subscribe,
-    'no' AS allow_transfer,
+    'yes' AS allow_transfer,
     '1' AS device_state_busy_at,
     '15' AS rtp_keepalive,
     '120' AS rtp_timeout,
@@ -85,10 +85,23 @@ WHERE intent = 'ready'
 OR (intent = 'paused' AND NOT EXISTS (SELECT 1 FROM agent WHERE intent = 'ready'))
 """
 
+# Whom an agent's phone may transfer a citizen to. A number is used as it stands here, never as it was dialled.
+_TARGETS = """
+CREATE VIEW transfer_targets AS
+SELECT
+    number AS exten,
+    'transfer' AS context,
+    '1' AS priority,
+    'Goto' AS app,
+    'hotline-transfer,' || number || ',1' AS appdata
+FROM agent
+"""
+
 VIEWS: dict[str, str] = {
     "ps_endpoints": _PHONES.strip(),
     "ps_auths": _PASSWORDS.strip(),
     "ps_aors": _REGISTRATIONS.strip(),
     "queue_members": _FALLBACK.strip(),
+    "transfer_targets": _TARGETS.strip(),
 }
 """Name of the view → its `CREATE VIEW` statement, in the order in which to execute them."""

@@ -70,7 +70,11 @@ def render_numbers(settings: Settings, numbers: Iterable[str]) -> bool:
     if wrong := [number for number in more if not re.fullmatch(r"[0-9]{2,15}", number)]:
         raise ProgramError(f"{wrong[0]!r} is no number of a hotline: 2 to 15 digits")
     trunk = ["[trunk-numbers]", "type = identify", "endpoint = trunk", _dials(more)]
-    files = {_MORE_NUMBERS: _numbers(more), _MORE_NUMBERS_TRUNK: trunk if more else []}
+    files = {
+        _MORE_NUMBERS: _numbers(more),
+        _MORE_NUMBERS_TRUNK: trunk if more else [],
+        _MORE_TRANSFERS: _transfers(more),
+    }
     changed = False
     try:
         for name, lines in files.items():
@@ -88,6 +92,7 @@ NUMBER_MODULES = ("pbx_config", "res_pjsip_endpoint_identifier_ip")
 """Asterisk's modules that read what `render_numbers` writes."""
 
 _MORE_NUMBERS, _MORE_NUMBERS_TRUNK = "numbers_dialplan.conf", "numbers_trunk.conf"
+_MORE_TRANSFERS = "numbers_transfer.conf"
 
 
 def ami_secret(settings: Settings) -> str:
@@ -197,6 +202,9 @@ def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
         "MUSIC": _path("the program's own folder", TEMPLATES / "music"),
         "MAX_FILES": str(_max_files()),
         "NUMBERS": "\n".join(_numbers(settings.numbers)),
+        "TRUNK": TRUNK,
+        "TRANSFERS": "\n".join(_transfers((*settings.numbers, *settings.outside))),
+        "MORE_TRANSFERS": _MORE_TRANSFERS,
         "SIP": f"{_host('HOTLINE_SIP_ADDRESS', settings.sip_address)}:{settings.sip_port}",
         "REALM": SIP_REALM,
         "TRUNKS": trunks,
@@ -277,6 +285,11 @@ def _numbers(numbers: Iterable[str]) -> list[str]:
         lines.append(f"exten = {number},1,Set(HL_NUMBER={number})")
         lines.append(" same = n,Goto(hotline-call,s,1)")
     return lines
+
+
+def _transfers(numbers: Iterable[str]) -> list[str]:
+    """Beside agents, an agent may transfer a citizen to these numbers."""
+    return [f"exten = {number},1,Goto(hotline-transfer,{number},1)" for number in numbers]
 
 
 def _identifier_order(settings: Settings, asterisk: AsteriskBinary) -> str:

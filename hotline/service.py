@@ -148,7 +148,12 @@ class Controller:
             enabled=bool(settings.outbound),
         )
         self.desk = Desk(
-            Floor(rules, node=settings.node, outbound=bool(settings.outbound)),
+            Floor(
+                rules,
+                node=settings.node,
+                outbound=bool(settings.outbound),
+                outside=settings.outside,
+            ),
             record=self.record,
             stop_ringing=self._stop_ringing,
             outbound=self.outbound,

@@ -128,6 +128,10 @@ class Settings(BaseSettings):
 
     outbound: Annotated[str, AfterValidator(_outbound)] = ""
     """Where calls to citizens go: a SIP address such as `sip:127.0.0.1:5090`. Empty: callbacks stay due."""
+    transfer_to: Annotated[
+        tuple[Annotated[str, AfterValidator(_number)], ...], NoDecode, BeforeValidator(_parts)
+    ] = ()
+    """Outside numbers to which agents may transfer a citizen, through `outbound`. Empty: to none."""
     callback_rings: Annotated[float, Field(ge=5, le=120)] = 30.0
     """Seconds that a citizen is rung by a callback."""
 
@@ -246,6 +250,11 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's URL for SQLAlchemy's asynchronous engine."""
         return self.database_url or f"sqlite+aiosqlite:///{self.root / 'hotline.db'}"
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """The outside numbers that an agent can transfer to: none without a way out."""
+        return self.transfer_to if self.outbound else ()
 
     @property
     def redis_socket(self) -> Path:

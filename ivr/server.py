@@ -1,8 +1,8 @@
 """The FastAGI server: Asterisk connects once for each call, and a session lives on that connection.
 
 `agi://ADDRESS:PORT/call` is a citizen (`ivr.session`), `…/agent` a feature code of an agent (`ivr.feature`),
-`…/callback` an agent who has picked up for a callback (`ivr.callback`), `…/silent` a caller who says nothing
-(`ivr.silence`).
+`…/colleague` an agent who calls another (`ivr.colleague`), `…/callback` an agent who has picked up for a callback
+(`ivr.callback`), `…/silent` a caller who says nothing (`ivr.silence`).
 
 Nothing that one connection does concerns another: silence, half a line, megabytes, garbage or an error in a session end
 that connection alone, with one line in the log. An ended connection without `HL_DONE` brings the caller back to the
@@ -19,6 +19,7 @@ import structlog
 from acd.model import CallId
 from hotline.tasks import spawn
 from ivr.callback import Callbacks, serve_callback
+from ivr.colleague import serve_colleague
 from ivr.feature import Feature, serve_agent
 from ivr.line import GoneError, Line
 from ivr.phrases import LANGUAGES
@@ -185,6 +186,8 @@ class Server:
                 await serve_agent(line, environment, feature=self._feature)
             elif script == "callback" and self._callbacks is not None:
                 await serve_callback(line, environment, callbacks=self._callbacks)
+            elif script == "colleague":
+                await serve_colleague(line, environment, desk=self._desk, clock=self._clock)
             elif script == "silent":
                 await serve_silent(
                     line,
@@ -217,7 +220,7 @@ class Server:
                     "agi.not_ours",
                     peer=line.peer,
                     script=script[:40],
-                    hint="only /call, /agent, /callback and /silent are served",
+                    hint="only /call, /agent, /colleague, /callback and /silent are served",
                 )
         except GoneError:
             pass  # told already where it concerns anybody; a health check that only connects concerns nobody

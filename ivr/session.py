@@ -26,6 +26,7 @@ from acd.events import (
     CallReleased,
     CallReturned,
     CallSilent,
+    CallTransferred,
     Fact,
     OfferEnded,
 )
@@ -70,6 +71,9 @@ class Desk(Protocol):
 
     def staffed(self, call: CallId) -> bool:
         """Whether anybody is signed in who may answer this call."""
+
+    def call_colleague(self, agent: str, colleague: str) -> str:
+        """For `ivr.colleague`: why he cannot be rung now; when empty, he counts as busy from now on."""
 
 
 class InboundFirst(Protocol):
@@ -148,6 +152,7 @@ class CallSession:
         )
         queue = environment.get("agi_arg_4", "")
         self._reception = receive(self._number, self._caller, now)
+        self._target = _digits(environment.get("agi_arg_5", ""), 15)
         self._queue = queue if _QUEUE.fullmatch(queue) else self._reception.queue
 
     # --- what the desk calls
@@ -206,7 +211,9 @@ class CallSession:
 
     async def _live(self) -> str:
         self._desk.post(CallArrived(self._arrived_at, self.call, self._number, self._caller))
-        if self._queued_at:
+        if self._target:
+            await self._handed_over()
+        elif self._queued_at:
             await self._line.ask("EXEC MSet", "HL_TRIES=0")
             self._join(CallReturned(self._clock(), self.call, self._queue, self._queued_at))
         else:
@@ -230,7 +237,8 @@ class CallSession:
             self._join(CallQueued(min(at, self._clock()), self.call, self._queue))
 
         # A new caller whom nobody is there to answer is told so at once, not after half a minute.
-        tell_at_once = not self._queued_at and not self._desk.staffed(self.call)
+        new = not (self._queued_at or self._target)
+        tell_at_once = new and not self._desk.staffed(self.call)
         announce_at = self._loop_time() + (0 if tell_at_once else self._pace.announce_every)
         music = False
         while True:
@@ -241,7 +249,9 @@ class CallSession:
                         return "dialled"
                     music = False
                 case _Outside(number):
-                    return await self._dial_outside(number)
+                    if how := await self._dial_outside(number):
+                        return how
+                    music = False
                 case Release() as reason:
                     await self._say_farewell(reason)
                     return "released"
@@ -258,6 +268,18 @@ class CallSession:
                     music = True
                 case None:
                     await self._line.idle(announce_at - self._loop_time())
+
+    async def _handed_over(self) -> None:
+        """His agent has transferred him: `HL_TARGET` says to whom, and Asterisk itself who did it."""
+        told = await self._line.ask("GET VARIABLE", "BLINDTRANSFER")
+        found = _AGENTS_CHANNEL.fullmatch(told.data)
+        self._join(
+            CallTransferred(
+                self._clock(), self.call, found[1] if found is not None else "", self._target
+            )
+        )
+        # Only now: whatever ends this program before, the next one knows where he was sent.
+        await self._line.ask("EXEC MSet", "HL_TRIES=0,HL_TARGET=")
 
     async def _announce(self) -> None:
         staffed = self._desk.staffed(self.call)
@@ -299,7 +321,7 @@ class CallSession:
             await self._play(sound)
         return True
 
-    def _join(self, fact: CallQueued | CallReturned) -> None:
+    def _join(self, fact: CallQueued | CallReturned | CallTransferred) -> None:
         if self._line.gone:
             raise GoneError(
                 self._line.gone
@@ -364,11 +386,18 @@ class CallSession:
         return True
 
     async def _dial_outside(self, number: str) -> str:
-        """Connect him to the outside number; when nobody answers there, he hears that and the call ends."""
+        """Connect him to the outside number.
+
+        When nobody answers there, he hears that and the call ends; one whom an agent has sent there waits again (``).
+        """
         self._order = None
         reply = await self._line.ask(
             "EXEC Dial", f"PJSIP/{number}@{OUTBOUND},{_OUTSIDE_RINGS:g},mI", limit=None
         )
+        if reply.result == "0" and number == self._target:
+            now = self._clock()
+            self._desk.post(CallReturned(now, self.call, self._queue, self._queued_at or now))
+            return ""
         if reply.result == "0":
             self._desk.post(CallReleased(self._clock(), self.call, Release.TIMED_OUT))
             await self._say_farewell(Release.TIMED_OUT)
@@ -438,6 +467,7 @@ _REASONS = {
     "CHANUNAVAIL": OfferReason.UNREACHABLE,
     "CANCEL": OfferReason.CALLER_GONE,
 }
+_AGENTS_CHANNEL = re.compile(rf"PJSIP/({AGENT_NUMBER.pattern})-[0-9a-f]{{8}}")
 _QUEUE = re.compile(r"[a-z0-9_-]{1,32}")
 _LONGEST = 86_400 * SECOND
 

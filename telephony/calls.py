@@ -7,6 +7,11 @@ his own. Events that matter, in the order of a good call:
     Newchannel (trunk) → CallArrived      Newchannel (agent's leg)       Newstate Ringing → OfferRinging (the 180, M4)
     Newstate Up → OfferAnswered           HangupRequest: who was first   Hangup → TalkEnded, CallEnded
 
+An agent's hold (re-INVITE) is Hold and Unhold on his leg → TalkHeld, TalkResumed. A blind transfer ends his leg, and
+the citizen's channel comes back to the controller's session, which tells of it. Of an attended one AMI alone knows:
+
+    AttendedTransfer → CallTransferred; the colleague's leg, so far of a call between agents, is one of the citizen's
+
 HangupRequest means that the far end hung up; Asterisk sends none when it hangs up by itself. So whoever has the first
 HangupRequest ended the call (R6), and with none it was the system. A caller's HangupRequest ends his call at once: his
 channel may live on for a moment, until the dialplan notices.
@@ -37,6 +42,7 @@ from acd.events import (
     CallEnded,
     CallOverflowed,
     CallSentOutside,
+    CallTransferred,
     Fact,
     OfferAnswered,
     OfferEnded,
@@ -46,6 +52,8 @@ from acd.events import (
     PhoneReachable,
     PhoneUnreachable,
     TalkEnded,
+    TalkHeld,
+    TalkResumed,
 )
 from acd.model import SECOND, CallId, OfferReason, Party
 from agents.model import AGENT_NUMBER
@@ -136,6 +144,7 @@ class _Leg:
     kept: bool = False
     rang: bool = False
     answered: bool = False
+    held: bool = False
     ended_by: Party | None = None
 
 
@@ -150,6 +159,7 @@ class _Attempt:
     picked_up: bool = False
     dialled: bool = False
     answered: bool = False
+    held: bool = False
     kept: bool = False
     failure: str = ""
     ended_by: Party | None = None
@@ -225,7 +235,8 @@ class Calls:
         callers = [entry for entry in listed if _is_call(entry)]
         for entry in callers:
             self._found_call(entry, now, facts)
-        for entry in listed:
+        # Who dialled comes first: by him a call between agents is known.
+        for entry in sorted(listed, key=lambda one: one.get("Uniqueid") != one.get("Linkedid")):
             self._found_phone(entry, now, facts)
         for entry in listed:
             self._found_out(entry, now, facts)
@@ -419,6 +430,51 @@ class Calls:
         leg = self._legs.get(self._named(message))
         if leg is not None and not leg.answered:
             self._answer(leg, at, facts)
+
+    def _hold(self, message: Message, at: int, facts: list[Fact]) -> None:
+        uniqueid = self._named(message)
+        held = message.get("Event") == "Hold"
+        talk: _Leg | _Attempt | None = self._legs.get(uniqueid) or self._attempts.get(uniqueid)
+        if talk is None or not talk.answered or talk.held == held:
+            return
+        talk.held = held
+        call = talk.call if isinstance(talk, _Leg) else uniqueid
+        facts.append(TalkHeld(at, call, talk.agent) if held else TalkResumed(at, call, talk.agent))
+
+    def _attended_transfer(self, message: Message, at: int, facts: list[Fact]) -> None:
+        """The agent may have sent his REFER on either of his two legs, so either far end may be the citizen."""
+        ends = [
+            (message.get(f"{end}Uniqueid", ""), message.get(f"{end}Channel", ""))
+            for end in ("Transferee", "TransferTarget")
+        ]
+        for (call, channel), (uniqueid, colleague) in (ends, reversed(ends)):
+            state, own = self._calls.get(call), self._own.get(uniqueid)
+            if state is None or own is None or message.get("Result") != "Success":
+                continue
+            if state.channel == channel and own.channel == colleague and not state.ended:
+                self._hand_over(call, state, uniqueid, own, message, at, facts)
+
+    def _hand_over(
+        self,
+        call: CallId,
+        state: _Call,
+        uniqueid: str,
+        own: _Own,
+        message: Message,
+        at: int,
+        facts: list[Fact],
+    ) -> None:
+        """The colleague's leg is one of the citizen's call from now on."""
+        leg = self._legs[uniqueid] = _Leg(own.channel, own.agent, call, rang=True, answered=True)
+        state.legs[uniqueid] = leg
+        if state.caller_gone:
+            leg.ended_by = Party.CALLER
+        del self._own[uniqueid]
+        agent = endpoint(message.get("OrigTransfererChannel", ""))
+        facts.append(CallTransferred(at, call, agent, own.agent, attended=True))
+        facts.append(OfferAnswered(at, call, own.agent))
+        if not self._on_own_call(own.agent):
+            facts.append(OwnCallEnded(at, own.agent))
 
     def _named(self, message: Message) -> str:
         """The Uniqueid, or nothing when another channel is known by it."""
@@ -730,6 +786,9 @@ _HANDLERS: dict[str, Callable[[Calls, Message, int, list[Fact]], None]] = {
     "ContactStatus": Calls._contact_status,
     "UserEvent": Calls._user_event,
     "BridgeEnter": Calls._bridge_enter,
+    "Hold": Calls._hold,
+    "Unhold": Calls._hold,
+    "AttendedTransfer": Calls._attended_transfer,
 }
 
 KEY_EVENT = "DTMFEnd"

@@ -5,7 +5,8 @@ columns). `read_since` finds the lines since a moment, `complete` turns them int
 has already. Pure but for the reading: call `read_since` in a thread, the file may be large.
 
 What CEL cannot tell: when a phone began to ring (only when its INVITE left, so such an `OfferRinging` is `estimated`),
-and that a phone never rang at all.
+that a phone never rang at all, and when a talk was on hold. Of a blind transfer the citizen's session tells when he
+comes back to the controller; an attended one is in CEL.
 """
 
 import csv
@@ -13,7 +14,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from acd.caller import normalise
 from acd.events import (
@@ -23,6 +24,7 @@ from acd.events import (
     CallbackEnded,
     CallEnded,
     CallOverflowed,
+    CallTransferred,
     Fact,
     OfferAnswered,
     OfferEnded,
@@ -171,6 +173,7 @@ class _Leg:
     cause: int = 0
     source: str = ""
     last_at: int = 0
+    handed_by: str = ""
 
 
 @dataclass(slots=True)
@@ -192,6 +195,8 @@ def _gather(events: Iterable[CelEvent], numbers: frozenset[str]) -> dict[CallId,
         own = event.uniqueid == event.linkedid or callback_of(event.linkedid) > 0
         if party == TRUNK and own:
             _about_call(event, calls.setdefault(event.uniqueid, _Call()), numbers)
+        elif event.kind == "ATTENDEDTRANSFER":
+            _hand_over(event, calls, owner)
         elif callback_of(event.uniqueid):
             continue
         elif AGENT_NUMBER.fullmatch(party) and (
@@ -203,6 +208,21 @@ def _gather(events: Iterable[CelEvent], numbers: frozenset[str]) -> dict[CallId,
                 calls.setdefault(event.linkedid, _Call()).legs[event.uniqueid] = leg
             _about_leg(event, leg)
     return calls
+
+
+def _hand_over(event: CelEvent, calls: dict[CallId, _Call], owner: dict[str, _Leg]) -> None:
+    """An attended transfer: the colleague's channel is a leg of the citizen's call from now on."""
+    told = _extra(event.extra)
+    ends = [
+        (str(told.get(f"{end}_channel_uniqueid", "")), str(told.get(f"{end}_channel_name", "")))
+        for end in ("transferee", "transfer_target")
+    ]
+    for (call, citizen), (uniqueid, channel) in (ends, reversed(ends)):
+        agent = endpoint(channel)
+        if endpoint(citizen) == TRUNK and AGENT_NUMBER.fullmatch(agent):
+            leg = owner[uniqueid] = _Leg(agent, channel, event.at, event.at, last_at=event.at)
+            leg.handed_by = endpoint(event.channel)
+            calls.setdefault(call, _Call()).legs[uniqueid] = leg
 
 
 @dataclass(slots=True)
@@ -302,11 +322,19 @@ def _about_leg(event: CelEvent, leg: _Leg) -> None:
 
 def _hangup(extra: str) -> tuple[int, str]:
     """Cause and source. The source is the channel whose far end hung up; the dialplan or nothing for the system."""
+    told = _extra(extra)
+    try:
+        return int(told.get("hangupcause", 0)), str(told.get("hangupsource", ""))
+    except (ValueError, TypeError):
+        return 0, ""
+
+
+def _extra(extra: str) -> dict[str, Any]:
     try:
         told = json.loads(extra)
-        return int(told.get("hangupcause", 0)), str(told.get("hangupsource", ""))
-    except (ValueError, TypeError, AttributeError):
-        return 0, ""
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _missing(call_id: CallId, call: _Call, diary: "_Diary") -> Iterator[Fact]:
@@ -348,7 +376,9 @@ def _missing_leg(call_id: CallId, call: _Call, leg: _Leg, diary: "_Diary") -> It
     reason = unanswered.reason if isinstance(unanswered, OfferEnded) else _reason(leg, call)
     was_answered = bool(leg.answered_at) or answered is not None
     may_have_rung = was_answered or ((leg.ended_at or unanswered is not None) and reason in _RANG)
-    if rang is None and leg.started_at and may_have_rung:
+    if leg.handed_by and (call_id, leg.agent) not in diary.handed:
+        yield CallTransferred(leg.started_at, call_id, leg.handed_by, leg.agent, attended=True)
+    if rang is None and leg.started_at and may_have_rung and not leg.handed_by:
         yield OfferRinging(leg.started_at, call_id, leg.agent, estimated=True)
     if leg.answered_at and answered is None:
         yield OfferAnswered(leg.answered_at, call_id, leg.agent)
@@ -402,6 +432,7 @@ class _Diary:
         self.overflowed: set[CallId] = set()
         self.ended: set[CallId] = set()
         self.answerers: set[str] = set()
+        self.handed: set[tuple[CallId, str]] = set()
         self._facts: dict[tuple[type[Fact], CallId, str], list[Fact]] = {}
         self._open: dict[CallId, dict[str, bool]] = {}
         for fact in sorted(known, key=lambda fact: fact.at):
@@ -419,6 +450,8 @@ class _Diary:
                 self.overflowed.add(call)
             case CallEnded():
                 self.ended.add(call)
+            case CallTransferred(to=to):
+                self.handed.add((call, to))
             case OfferMade(agent=agent):
                 legs.setdefault(agent, False)
             case OfferRinging(agent=agent):

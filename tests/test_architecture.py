@@ -44,7 +44,6 @@ PURE = {
     "metrics.callbacks",
     "metrics.fold",
     "metrics.live",
-    "metrics.period",
     "metrics.window",
     "recorder.policy",
     "telephony.calls",

@@ -41,6 +41,7 @@ from acd.events import (
     CallQueued,
     CallReturned,
     CallSentOutside,
+    CallTransferred,
     Fact,
     LinkLost,
     LinkRestored,
@@ -62,6 +63,8 @@ from metrics.fold import record_of
 AGENTS = ("1001", "1002", "1003", "1004")
 CITIZENS = ("", "+8613800000001", "+8613800000002", "+8613800000003")
 NUMBERS = ("12345", "12346", "8890")
+OUTSIDE = "12333"
+NOWHERE = "1999"
 FAILURES = (
     "busy",
     "no_answer",
@@ -128,7 +131,7 @@ class World:
         self.rng = random.Random(seed)
         self.now = 1_000_000 * SECOND
         self.rules = some_rules(self.rng)
-        self.floor = Floor(self.rules, outbound=True)
+        self.floor = Floor(self.rules, outbound=True, outside=(OUTSIDE,))
         self.shadow: Floor | None = None
         self.linked = False
         self.rings: dict[str, str] = {}  # agent -> the call his phone rings for
@@ -154,7 +157,9 @@ class World:
             self.rng.choice(doings)(self)
             if self.rng.random() < 0.03:
                 plain = json.loads(json.dumps(self.floor.snapshot()))
-                self.shadow = Floor.restore(plain, self.rules, self.now, outbound=True)
+                self.shadow = Floor.restore(
+                    plain, self.rules, self.now, outbound=True, outside=(OUTSIDE,)
+                )
         self.everybody_leaves()
 
     # --- the floor and its commands
@@ -316,8 +321,9 @@ class World:
     def end(self, call: str, by: Party = Party.CALLER) -> None:
         untold = []
         for phones, fact in (
-            (self.rings, lambda agent: OfferEnded(self.now, call, agent, OfferReason.CALLER_GONE)),
+            # The end of a talk that was transferred may make his phone ring for the same citizen once more.
             (self.talks, lambda agent: TalkEnded(self.now, call, agent, by)),
+            (self.rings, lambda agent: OfferEnded(self.now, call, agent, OfferReason.CALLER_GONE)),
         ):
             for agent in [agent for agent, held in phones.items() if held == call]:
                 if self.rng.random() < 0.7:
@@ -396,6 +402,49 @@ class World:
         else:
             self.tell(TalkEnded(self.now, call, agent, Party.AGENT))
             self.end(call, self.rng.choice(list(Party)))
+
+    def do_agent_transfers(self) -> None:
+        """Blind. The end of his own leg is told before, after, or with the end of the call."""
+        agent = self.talking_to_a_citizen()
+        if agent is None:
+            return
+        call = self.talks[agent]
+        to = self.rng.choice([*AGENTS, *NUMBERS, OUTSIDE, NOWHERE])
+        when = self.rng.choice(["before", "after", "never"])
+        if when == "before":
+            self.his_leg_ends(agent)
+        self.tell(CallTransferred(self.now, call, agent, to))
+        if when == "after":
+            self.his_leg_ends(agent)
+
+    def do_agent_hands_over_after_a_word_with_his_colleague(self) -> None:
+        agent = self.talking_to_a_citizen()
+        colleague = self.rng.choice(AGENTS)
+        if agent is None or self.floor.may_call(agent, colleague):
+            return
+        call = self.talks[agent]
+        self.tell(OwnCallStarted(self.now, colleague))
+        self.now += SECOND
+        self.tick()
+        self.talks[colleague] = call
+        self.tell(CallTransferred(self.now, call, agent, colleague, attended=True))
+        self.tell(OfferAnswered(self.now, call, colleague))
+        self.tell(OwnCallEnded(self.now, colleague))
+        if self.rng.random() < 0.7:
+            self.his_leg_ends(agent)
+
+    def talking_to_a_citizen(self) -> str | None:
+        able = sorted(agent for agent, call in self.talks.items() if call not in self.attempts)
+        return self.rng.choice(able) if able else None
+
+    def his_leg_ends(self, agent: str) -> None:
+        self.tell(TalkEnded(self.now, self.talks.pop(agent), agent, Party.SYSTEM))
+
+    def do_nobody_answers_outside(self) -> None:
+        for call, caller in sorted(self.floor.callers.items()):
+            if caller.stage is Stage.OUTSIDE and caller.handed:
+                self.tell(CallReturned(self.now, call, caller.queue, caller.queued_at))
+                return
 
     def do_cancel_and_answer_cross(self) -> None:
         for attempt in sorted(self.cancelled & set(self.attempts)):

@@ -46,6 +46,11 @@ def rendered(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
     }
 
 
+def section(text: str, name: str) -> str:
+    """The lines below this heading, up to the next one."""
+    return text.partition(f"\n[{name}]\n")[2].partition("\n[")[0]
+
+
 def option(text: str, name: str) -> str:
     (value,) = re.findall(rf"^{name} *=>? *(.*)$", text, re.MULTILINE)
     return str(value)
@@ -125,7 +130,7 @@ def test_the_settings_arrive(tmp_path: Path, asterisk: AsteriskBinary) -> None:
         ("12345", "12345"),
         ("8890", "8890"),
     ]
-    assert dialplan.count("AGI(agi://10.1.2.3:6573/") == 3
+    assert dialplan.count("AGI(agi://10.1.2.3:6573/") == 4
     assert "${HL_TRIES} >= 7" in dialplan
     assert "Wait(1.5)" in dialplan
     assert "Queue(fallback,,,,600)" in dialplan
@@ -360,12 +365,39 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
     assert used == {
         *("EPOCH", "UNIQUEID", "DIALSTATUS", "CHANNEL(endpoint)"),
         *("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_TRIES"),
-        *("HL_WISH", "HL_REASON", "EXTEN:3"),
+        *("HL_WISH", "HL_REASON", "HL_COLLEAGUE", "HL_TARGET"),
+        *("EXTEN", "EXTEN:3", "FILTER(0-9,${EXTEN"),
         # Asterisk's own word for whether the number may be shown.
         "CALLERID(num-pres):0:7",
     }
-    # The one place where what was dialled is used: by an agent, and a digit by its pattern.
+    # What an agent dials is used in two places: a digit by its pattern, and the digits of a colleague's number.
     assert re.findall(r"^exten = (\S+),1.*\n.*EXTEN:3", dialplan, re.MULTILINE) == ["_*12X"]
+    assert dialplan.count("${EXTEN}") == 2
+    assert "\nexten = _X.,1,Set(HL_COLLEAGUE=${FILTER(0-9,${EXTEN})})\n" in dialplan
+    # Nobody gets to the other place but by a Goto whose argument stands in a file, or in the view.
+    assert "\n same = n,Set(HL_TARGET=${EXTEN})\n" in dialplan
+    assert re.findall(r"Goto\(hotline-transfer,(.*)\)", dialplan) == ["12345,1"]
+
+
+def test_whom_an_agent_may_transfer_to(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    def lines(settings: Settings) -> list[str]:
+        return section(rendered(settings, asterisk)["extensions.conf"], "transfer").splitlines()
+
+    home = tmp_path / "home"
+    ours, allowed = (f"exten = {n},1,Goto(hotline-transfer,{n},1)" for n in ("12345", "12333"))
+    rest = [
+        f'#tryinclude "{home}/asterisk/numbers_transfer.conf"',
+        "switch => Realtime/transfer@transfer_targets",
+    ]
+    assert [line for line in lines(Settings(home=home, transfer_to=("12333",))) if line] == [
+        ours,  # there is no way out
+        *rest,
+    ]
+    settings = Settings(home=home, outbound="sip:127.0.0.1:5090", transfer_to=("12333",))
+    assert [line for line in lines(settings) if line] == [ours, allowed, *rest]
+    assert render_numbers(settings, ["12346", "12345"])
+    more = rendered(settings, asterisk)["numbers_transfer.conf"]
+    assert more == "exten = 12346,1,Goto(hotline-transfer,12346,1)"
 
 
 def test_numbers_that_came_later_are_included(tmp_path: Path, asterisk: AsteriskBinary) -> None:

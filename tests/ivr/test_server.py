@@ -28,6 +28,7 @@ class FakeDesk:
         self.attached: dict[str, CallSession] = {}
         self.place = 0
         self.anyone = True
+        self.busy: set[str] = set()
         self.on: Callable[[Fact], None] = lambda _: None
 
     def post(self, *facts: Fact) -> None:
@@ -47,6 +48,9 @@ class FakeDesk:
 
     def staffed(self, call: str) -> bool:
         return self.anyone
+
+    def call_colleague(self, agent: str, colleague: str) -> str:
+        return "he is on the phone" if colleague in self.busy else ""
 
 
 @pytest.fixture(autouse=True)

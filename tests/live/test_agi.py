@@ -45,6 +45,9 @@ class TestDesk:
     def staffed(self, call: str) -> bool:
         return self.anyone
 
+    def call_colleague(self, agent: str, colleague: str) -> str:
+        return ""
+
     async def queued(self, within: float = 20) -> CallSession:
         await until(lambda: self.session is not None, within, "a caller in the queue")
         assert self.session is not None

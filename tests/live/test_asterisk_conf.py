@@ -549,6 +549,12 @@ async def test_agents_in_postgresql(tmp_path: Path, postgresql_url: str) -> None
             agent = await phones.agent("1001", PASSWORD, answer_after=0.2)
             leg = await phones.citizen("13900000001").dial(NUMBER)
             await talk(leg, agent)
+            # Whom a citizen may be transferred to is read there, too; without a controller he gets back to the agents.
+            with pytest.raises(baresip.TransferFailed, match="404"):
+                await agent.offers[0].transfer("1002")
+            await agent.offers[0].transfer("1001")
+            await agent.until_rings(2, 20)
+            await talk(leg, agent)
     finally:
         await other.stop()
         await engine.dispose()

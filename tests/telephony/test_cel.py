@@ -17,6 +17,7 @@ from acd.events import (
     CallEnded,
     CallOverflowed,
     CallQueued,
+    CallTransferred,
     Fact,
     OfferAnswered,
     OfferEnded,
@@ -34,6 +35,7 @@ CALLS = [shape for shape in WITH_CEL if shape not in ("feature_code", "own_call"
 CALL_FACTS = (
     CallArrived,
     CallOverflowed,
+    CallTransferred,
     CallEnded,
     OfferRinging,
     OfferAnswered,

@@ -1,0 +1,247 @@
+"""Hold and transfer on the floor: where a citizen gets to whom his agent hands over, and who is busy meanwhile."""
+
+import json
+
+import pytest
+
+from acd.commands import Ring, SendOutside
+from acd.events import (
+    AgentPaused,
+    CallArrived,
+    CallEnded,
+    CallMoved,
+    CallReturned,
+    CallSentOutside,
+    CallTransferred,
+    Fact,
+    LinkLost,
+    LinkRestored,
+    OfferAnswered,
+    OfferEnded,
+    OfferMade,
+    OfferRinging,
+    OwnCallEnded,
+    OwnCallStarted,
+    TalkEnded,
+    TalkHeld,
+    TalkResumed,
+)
+from acd.floor import Floor, Stage
+from acd.model import SECOND, OfferReason, Outcome, Party
+from acd.rules import DEFAULT, Member, Number, Queue, Rules
+from agents.model import Presence
+from metrics.fold import record_of
+from tests.acd.test_floor import Story, deeds
+
+CITIZEN = "+8613800138000"
+OUTSIDE = "12333"
+
+
+def rules(**settings: float) -> Rules:
+    queues = {DEFAULT: Queue(sticky_for=3600, wrap_up_time=5, **settings), "tax": Queue("tax")}
+    return Rules(
+        queues=queues,
+        numbers={"12345": Number("12345"), "12366": Number("12366", "tax")},
+        members=(Member("1001", DEFAULT), Member("1002", DEFAULT), Member("1003", "tax")),
+    )
+
+
+@pytest.fixture
+def story() -> Story:
+    """A citizen, `a`, who talks to 1001 since second 2; 1002 and 1003 are ready."""
+    story = Story(rules())
+    story.floor._outside = frozenset([OUTSIDE])
+    story.agent("1001")
+    story.agent("1002", 1)
+    story.agent("1003", 1)
+    assert story.caller("a", 2, caller=CITIZEN) == [Ring("a", ("1001",), 15.0)]
+    story.tell(OfferAnswered(2 * SECOND, "a", "1001"))
+    return story
+
+
+def blind(story: Story, to: str, second: float = 10) -> list[object]:
+    at = round(second * SECOND)
+    return [
+        *story.tell(TalkEnded(at, "a", "1001", Party.SYSTEM)),
+        *story.tell(CallTransferred(at, "a", "1001", to)),
+    ]
+
+
+def test_a_hold_is_in_the_diary_and_the_agent_goes_on_talking(story: Story) -> None:
+    facts = (TalkHeld(3 * SECOND, "a", "1001"), TalkResumed(4 * SECOND, "a", "1001"))
+    assert story.entries(*facts) == list(facts)
+    assert story.presence("1001") is Presence.TALKING
+
+
+def test_a_blind_transfer_rings_the_colleague_whatever_queue_he_serves(story: Story) -> None:
+    assert blind(story, "1003") == [Ring("a", ("1003",), 15.0)]
+    assert story.presence("1001") is Presence.WRAP_UP
+    assert story.presence("1003") is Presence.RINGING
+    story.tell(OfferAnswered(12 * SECOND, "a", "1003"))
+    assert story.presence("1003") is Presence.TALKING
+    assert deeds(story.until(16)) == []
+    assert story.presence("1001") is Presence.READY
+
+
+def test_the_colleague_rings_even_when_the_end_of_the_first_talk_is_told_late(story: Story) -> None:
+    assert story.tell(CallTransferred(10 * SECOND, "a", "1001", "1002")) == [
+        Ring("a", ("1002",), 15.0)
+    ]
+    assert story.presence("1001") is Presence.TALKING
+    story.tell(TalkEnded(11 * SECOND, "a", "1001", Party.SYSTEM))
+    assert story.presence("1001") is Presence.WRAP_UP
+    assert story.floor.callers["a"].ringing == {"1002"}
+
+
+def test_the_end_of_the_call_frees_one_whose_own_end_was_never_told(story: Story) -> None:
+    story.tell(CallTransferred(10 * SECOND, "a", "1001", "1002"))
+    story.tell(OfferAnswered(11 * SECOND, "a", "1002"))
+    story.tell(CallEnded(20 * SECOND, "a", Party.CALLER))
+    assert [story.presence(agent) for agent in ("1001", "1002")] == [Presence.WRAP_UP] * 2
+
+
+def test_nobody_answers_and_he_is_the_first_of_his_queue_again(story: Story) -> None:
+    blind(story, "1003")
+    story.tell(AgentPaused(10 * SECOND, "1002", ""))
+    story.caller("b", 12)
+    assert story.floor.ahead("b") == 0
+    late = OfferEnded(25 * SECOND, "a", "1003", OfferReason.NO_ANSWER)
+    # 1001 has long finished writing up, has been rung for b, and is free again.
+    story.until(15)
+    assert story.presence("1001") is Presence.RINGING
+    story.tell(late)
+    assert story.presence("1003") is Presence.NOT_RESPONDING
+    story.caller("c", 26)
+    assert story.floor.ahead("a") == 0
+    assert story.floor.ahead("c") == 1
+    # He may wait as long as anybody; it is not counted from his arrival.
+    assert deeds(story.until(2 + 900)) == []
+    assert story.floor.callers["a"].stage is Stage.WAITING
+
+
+@pytest.mark.parametrize("to", ["1001", "1099", "1004", ""])
+def test_one_who_cannot_be_rung_is_not_waited_for(story: Story, to: str) -> None:
+    story.agent("1004", 3)
+    story.tell(AgentPaused(3 * SECOND, "1004", ""))
+    assert blind(story, to) == [Ring("a", ("1002",), 15.0)]
+
+
+def test_nobody_is_passed_over_for_one_who_was_transferred(story: Story) -> None:
+    story.tell(LinkLost(3 * SECOND))
+    story.caller("b", 3)
+    story.tell(CallTransferred(10 * SECOND, "a", "1001", "1002"))
+    story.floor.callers["a"].place = story.floor.callers["a"].rank = 4 * SECOND
+    story.floor._lanes.home(DEFAULT).waiting.clear()
+    for call in ("a", "b"):
+        story.floor._wait(story.floor.callers[call])
+    assert story.tell(LinkRestored(11 * SECOND)) == [Ring("b", ("1002",), 15.0)]
+
+
+def test_a_transfer_to_one_of_our_numbers_leads_into_its_queue(story: Story) -> None:
+    story.tell(TalkEnded(10 * SECOND, "a", "1001", Party.SYSTEM))
+    entries = story.entries(CallTransferred(10 * SECOND, "a", "1001", "12366"))
+    assert CallMoved(10 * SECOND, "a", "tax") in entries
+    assert OfferMade(10 * SECOND, "a", "1003") in entries
+
+
+def test_a_transfer_to_an_outside_number_that_is_allowed(story: Story) -> None:
+    assert blind(story, OUTSIDE) == [SendOutside("a", OUTSIDE)]
+    assert story.entries(CallSentOutside(15 * SECOND, "a", "", answered=True))
+    assert story.floor.callers["a"].stage is Stage.OUTSIDE
+
+
+def test_nobody_answers_outside(story: Story) -> None:
+    blind(story, OUTSIDE)
+    story.until(20)
+    back = CallReturned(40 * SECOND, "a", DEFAULT, 2 * SECOND)
+    assert story.tell(back) == [Ring("a", ("1001",), 15.0)]  # he knows him (R5)
+
+
+def test_an_overflow_does_not_come_back_that_way(story: Story) -> None:
+    blind(story, OUTSIDE)
+    story.floor.callers["a"].handed = ""
+    assert story.tell(CallReturned(40 * SECOND, "a", DEFAULT, 2 * SECOND)) == []
+
+
+def test_the_first_agent_stays_the_one_whom_he_knows(story: Story) -> None:
+    blind(story, "1002")
+    story.tell(OfferAnswered(12 * SECOND, "a", "1002"))
+    story.tell(TalkEnded(20 * SECOND, "a", "1002", Party.CALLER))
+    story.tell(CallEnded(20 * SECOND, "a", Party.CALLER))
+    story.until(30)
+    assert story.caller("b", 40, caller=CITIZEN) == [Ring("b", ("1001",), 15.0)]
+
+
+def attended(at: int) -> tuple[Fact, ...]:
+    """As `telephony.calls` tells it."""
+    return (
+        CallTransferred(at, "a", "1001", "1002", attended=True),
+        OfferAnswered(at, "a", "1002"),
+        OwnCallEnded(at, "1002"),
+        TalkEnded(at + 1, "a", "1001", Party.SYSTEM),
+    )
+
+
+def test_an_attended_transfer(story: Story) -> None:
+    assert story.floor.may_call("1001", "1002") == ""
+    story.tell(OwnCallStarted(5 * SECOND, "1002"))
+    assert story.caller("b", 6) == []  # 1002 rings or talks already
+    assert story.tell(*attended(10 * SECOND)) == []
+    assert story.presence("1001") is Presence.WRAP_UP
+    assert story.presence("1002") is Presence.TALKING
+    story.tell(CallEnded(20 * SECOND, "a", Party.CALLER))
+    assert story.presence("1002") is Presence.WRAP_UP
+
+
+def test_one_call_with_two_agents() -> None:
+    """The diary counts it once, and lists both in order."""
+    for told in (
+        attended(10 * SECOND),
+        (
+            TalkEnded(10 * SECOND, "a", "1001", Party.SYSTEM),
+            CallTransferred(10 * SECOND, "a", "1001", "1002"),
+            OfferMade(10 * SECOND, "a", "1002"),
+            OfferRinging(10 * SECOND, "a", "1002"),
+            OfferAnswered(10 * SECOND, "a", "1002"),
+        ),
+    ):
+        record = record_of(
+            [
+                CallArrived(SECOND, "a", "12345", CITIZEN),
+                OfferRinging(2 * SECOND, "a", "1001"),
+                OfferAnswered(3 * SECOND, "a", "1001"),
+                *told,
+                TalkEnded(20 * SECOND, "a", "1002", Party.CALLER),
+                CallEnded(20 * SECOND, "a", Party.CALLER),
+            ]
+        )
+        assert record is not None
+        assert (record.outcome, record.agents) == (Outcome.HUMAN, ("1001", "1002"))
+        assert (record.answered, record.ring) == (3 * SECOND, 1)
+        assert abs(record.talk - 17 * SECOND) <= 1
+
+
+@pytest.mark.parametrize(
+    ("before", "why"),
+    [
+        ((), ""),
+        ((OwnCallStarted(3 * SECOND, "1002"),), "he is on the phone"),
+        ((AgentPaused(3 * SECOND, "1002", ""),), ""),
+    ],
+)
+def test_whom_a_colleague_may_call(story: Story, before: tuple[Fact, ...], why: str) -> None:
+    story.tell(*before)
+    assert story.floor.may_call("1001", "1002") == why
+    assert story.floor.may_call("1001", "1001") == "no such colleague"
+    assert story.floor.may_call("1001", "1099") == "no such colleague"
+    assert story.floor.may_call("1099", "1002") == "no such colleague"
+
+
+def test_a_snapshot_between_the_transfer_and_the_ring(story: Story) -> None:
+    story.tell(LinkLost(9 * SECOND))
+    assert blind(story, "1003") == []
+    plain = json.loads(json.dumps(story.floor.snapshot()))
+    other = Floor.restore(plain, rules(), story.now, outbound=True, outside=(OUTSIDE,))
+    restored = LinkRestored(11 * SECOND)
+    assert deeds(other.handle(restored, restored.at)) == [Ring("a", ("1003",), 15.0)]
+    assert story.tell(restored) == [Ring("a", ("1003",), 15.0)]
