@@ -11,6 +11,7 @@ from hotline import (
     __version__,
     cli_alarm,
     cli_callback,
+    cli_deliver,
     cli_queue,
     cli_recordings,
     cli_simulate,
@@ -43,6 +44,7 @@ agent_app = typer.Typer(help="The people who answer.", no_args_is_help=True)
 report_app = typer.Typer(help="Figures, folded from the diary.", no_args_is_help=True)
 app.add_typer(agent_app, name="agent")
 app.add_typer(report_app, name="report")
+cli_deliver.add_to(report_app)
 app.add_typer(cli_recordings.app, name="recordings")
 app.add_typer(cli_alarm.app, name="alarm")
 app.add_typer(cli_queue.app, name="queue")

@@ -28,9 +28,9 @@ def label(url: str) -> str:
 
 def usable(url: str) -> bool:
     """Whether apprise understands this address."""
-    _quiet()
     import apprise
 
+    _quiet()
     return apprise.Apprise.instantiate(url) is not None
 
 
@@ -73,13 +73,19 @@ def _give(answer: "asyncio.Future[str]", error: str) -> None:
 
 def _send(url: str, title: str, body: str, kind: str, files: Sequence[Path]) -> str:
     try:
-        _quiet()
         import apprise
+        from apprise.conversion import convert_between
 
+        _quiet()
         target = apprise.Apprise.instantiate(url)
         if target is None:
             return "apprise does not understand this address"
+        text = apprise.NotifyFormat.TEXT
+        if "format=" not in urlsplit(url).query and url.startswith("mailto"):
+            target.notify_format = text  # columns of figures stay columns
+        body = convert_between(text, target.notify_format, body)  # type: ignore[no-untyped-call]
         attached: Any = [str(file) for file in files] or None
+        # Not through apprise's own pools of threads: the end of the program would wait for those.
         with _Heard() as heard:
             sent = target.notify(body=body, title=title, notify_type=_KINDS[kind], attach=attached)
         return "" if sent else _without_secrets(heard.last or "refused", url)

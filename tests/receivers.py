@@ -91,8 +91,9 @@ class Hook:
 
     @property
     def url(self) -> str:
-        """The address for apprise."""
-        return f"json://user:pass-secret@127.0.0.1:{self._server.server_port}/hook/token-secret"
+        """The address for apprise, with patience for a busy machine: by default it takes 4 s for a failure."""
+        address = f"127.0.0.1:{self._server.server_port}/hook/token-secret"
+        return f"json://user:pass-secret@{address}?rto=30&cto=30"
 
     def __enter__(self) -> Self:
         self._thread.start()

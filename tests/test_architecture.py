@@ -44,6 +44,7 @@ PURE = {
     "metrics.callbacks",
     "metrics.fold",
     "metrics.live",
+    "metrics.period",
     "metrics.window",
     "recorder.policy",
     "telephony.calls",

