@@ -428,11 +428,12 @@ class AgentNotResponding:
 
 @dataclass(frozen=True, slots=True)
 class WrapUpStarted:
-    """After-call work began; `until` is the moment at which the floor ends it by itself."""
+    """After-call work on `call` began; `until` is the moment at which the floor ends it by itself."""
 
     at: int
     agent: str
     until: int
+    call: CallId = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,6 +442,7 @@ class WrapUpEnded:
 
     at: int
     agent: str
+    call: CallId = ""
 
 
 # --- the recording of a call

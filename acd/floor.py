@@ -136,7 +136,10 @@ class Caller:
 
 @dataclass(slots=True)
 class Seat:
-    """An agent on the floor. `call` is what he holds, ringing until `answered`; for a callback it names the attempt."""
+    """An agent on the floor. `call` is what he holds, ringing until `answered`; for a callback it names the attempt.
+
+    `worked_on`: the call that he writes up.
+    """
 
     agent: str
     intent: Intent = Intent.OUT
@@ -148,6 +151,7 @@ class Seat:
     answered: bool = False
     callback: int = 0
     wrap_up_until: int = 0
+    worked_on: CallId = ""
     idle_since: int = 0
     since: int = 0
     calls: int = 0
@@ -1154,7 +1158,7 @@ class Floor:
                 caller.agent = ""
         self._attempts.pop(seat.call, None)
         self._dialling.pop(seat.agent, None)
-        seat.call, seat.answered, seat.callback = "", False, 0
+        call, seat.call, seat.answered, seat.callback = seat.call, "", False, 0
         seat.since = at
         if seat.removed:
             self._drop_seat(seat)
@@ -1163,9 +1167,9 @@ class Floor:
             seat.idle_since = at
             until = at + round(queue.wrap_up_time * SECOND)
             if until > now and seat.intent is Intent.READY:
-                seat.wrap_up_until = until
+                seat.wrap_up_until, seat.worked_on = until, call
                 heapq.heappush(self._deadlines, (until, _WRAP_UP, seat.agent))
-                self._note(WrapUpStarted(at, seat.agent, until))
+                self._note(WrapUpStarted(at, seat.agent, until, call))
         self._stand(seat)
 
     def _queue_of_work(self, seat: Seat) -> Queue:
@@ -1190,9 +1194,10 @@ class Floor:
             self._end_wrap_up(seat, now)
 
     def _end_wrap_up(self, seat: Seat, at: int) -> None:
+        call, seat.worked_on = seat.worked_on, ""
         seat.wrap_up_until = 0
         seat.idle_since = seat.since = at
-        self._note(WrapUpEnded(at, seat.agent))
+        self._note(WrapUpEnded(at, seat.agent, call))
         self._stand(seat)
 
     def _end_wait(self, call: CallId, due: int, now: int) -> None:

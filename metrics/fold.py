@@ -23,7 +23,10 @@ from acd.events import (
     OfferEnded,
     OfferMade,
     OfferRinging,
+    RecordingFinished,
     TalkEnded,
+    WrapUpEnded,
+    WrapUpStarted,
 )
 from acd.model import SECOND, CallId, OfferReason, Outcome, Party, Release
 
@@ -38,7 +41,8 @@ _CROSSING = SECOND
 class Offer:
     """One agent's phone rung for one call. Times in microseconds, None when not known.
 
-    `estimated`: the moment of ringing is that of our INVITE, because the phone's 180 is not known.
+    `talk` and `wrap_up` are lengths in microseconds. `estimated`: the moment of ringing is that of our INVITE,
+    because the phone's 180 is not known.
     """
 
     agent: str
@@ -65,7 +69,9 @@ class CallRecord:
 
     `outcome` is None while the call has not ended: *pending*. `answered` is the first answer that led to a talk
     longer than 0 s, or that of the outside number to which the queue overflowed; `agents` are those who answered, in
-    order, `talk` is in microseconds, `ring` is the ring index of that first answer (M4). `returned`: the controller was
+    order, `talk` and `wrap_up` are in microseconds, holds are part of the talk, `ring` is the ring index of that first
+    answer (M4). `queue`: the one in which the call waited first, or empty. `recorded`: the recording's length in
+    microseconds, None when there is none (yet). `wraps`: after-call work by agent. `returned`: the controller was
     lost while the call waited. `overflowed`: the fallback queue in Asterisk took it. `estimated`: `ring` rests on the
     time of our INVITE. `silent`: nobody spoke, and the hotline said farewell (R20): without an agent that counts as
     abandoned.
@@ -88,6 +94,14 @@ class CallRecord:
     overflowed: bool
     estimated: bool
     silent: bool
+    queue: str = ""
+    recorded: int | None = None
+    wraps: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def wrap_up(self) -> int:
+        """After-call work of all agents together (M9)."""
+        return sum(length for _, length in self.wraps)
 
     @property
     def reached_queue(self) -> bool:
@@ -143,6 +157,8 @@ def fold(calls: dict[CallId, History], fact: Fact) -> History | None:
     if type(fact) not in _ORDER:
         return None
     call: CallId = fact.call  # type: ignore[union-attr]  # every kind in _ORDER has it
+    if not call:
+        return None
     history = calls.get(call)
     if history is None:
         history = calls[call] = History()
@@ -163,10 +179,14 @@ def record_of(facts: Iterable[Fact]) -> CallRecord | None:
     silent = False
     end: CallEnded | None = None
     returned = False
+    queue = ""
+    recorded: int | None = None
+    wraps = _WrapUps()
     offers = _Offers()
     for fact in ordered:
         if isinstance(fact, CallQueued):
             queued = fact.at if queued is None else min(queued, fact.at)
+            queue = queue or fact.queue
         elif isinstance(fact, OfferMade):
             offers.made(fact)
         elif isinstance(fact, OfferRinging):
@@ -190,8 +210,13 @@ def record_of(facts: Iterable[Fact]) -> CallRecord | None:
         elif isinstance(fact, CallOverflowed):
             overflowed = fact.at if overflowed is None else overflowed
             offers.dial_is_over(fact.at)
-        elif isinstance(fact, CallSentOutside) and fact.answered:
-            outside = fact.at if outside is None else outside
+        elif isinstance(fact, CallSentOutside):
+            if fact.answered:
+                outside = fact.at if outside is None else outside
+        elif isinstance(fact, RecordingFinished):
+            recorded = max(recorded or 0, fact.duration)
+        else:
+            wraps.add(fact)
     if queued is None:
         queued = overflowed
     ended = end.at if end is not None else None
@@ -234,7 +259,45 @@ def record_of(facts: Iterable[Fact]) -> CallRecord | None:
         overflowed=overflowed is not None,
         estimated=first is not None and first.estimated,
         silent=silent,
+        queue=queue,
+        recorded=recorded,
+        wraps=wraps.lengths(),
     )
+
+
+def wrap_ups(facts: Iterable[Fact]) -> tuple[tuple[str, int], ...]:
+    """After-call work of one call or attempt, from its facts in any order: (agent, microseconds), by agent."""
+    found = _WrapUps()
+    for fact in sorted({one for one in facts if type(one) in _WRAPS}, key=_order):
+        found.add(fact)
+    return found.lengths()
+
+
+class _WrapUps:
+    """After-call work by agent. One whose end is not known lasts as long as it was meant to."""
+
+    def __init__(self) -> None:
+        self._lengths: dict[str, int] = {}
+        self._open: dict[str, WrapUpStarted] = {}
+
+    def add(self, fact: Fact) -> None:
+        if isinstance(fact, WrapUpStarted):
+            self._open[fact.agent] = fact
+        elif isinstance(fact, WrapUpEnded):
+            began = self._open.pop(fact.agent, None)
+            if began is not None:
+                self._count(fact.agent, fact.at - began.at)
+
+    def lengths(self) -> tuple[tuple[str, int], ...]:
+        if not (self._lengths or self._open):
+            return ()
+        for agent, began in self._open.items():
+            self._count(agent, max(0, began.until - began.at))
+        self._open = {}
+        return tuple(sorted(self._lengths.items()))
+
+    def _count(self, agent: str, length: int) -> None:
+        self._lengths[agent] = self._lengths.get(agent, 0) + length
 
 
 _RELEASED = {
@@ -373,12 +436,17 @@ _ORDER: dict[type, tuple[int, Callable[[Any], Any]]] = {
             CallReleased: ("reason",),
             CallSentOutside: ("number", "answered"),
             CallSilent: ("call",),
+            WrapUpStarted: ("agent", "until"),
+            WrapUpEnded: ("agent",),
+            RecordingFinished: ("duration",),
             CallEnded: ("hung_up_by", "cause"),
         }.items()
     )
 }
 """The kinds of fact that a record is made from. Within one microsecond: in this order, then by these fields."""
 
+
+_WRAPS = frozenset({WrapUpStarted, WrapUpEnded})
 
 KINDS = frozenset(kind.__name__ for kind in _ORDER)
 """Their names in the diary."""

@@ -73,11 +73,10 @@ class Live:
             fold(self._ended, fact)
             self._count(call, self._ended[call])
             return
+        if call in self._settled:
+            return  # the diary tells again what is counted already
         history = fold(self._open, fact)
         if history is None or not history.ended or history.record() is None:
-            return
-        if call in self._settled:
-            del self._open[call]  # the diary told again what is counted already
             return
         self._ended[call] = self._open.pop(call)
         self._order.append(call)

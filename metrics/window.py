@@ -367,5 +367,8 @@ _NONE = (0, 0)
 
 
 def _sum(minutes: Mapping[int, Sequence[int]], after: int, until: int) -> Metric:
-    wanted = [minutes.get(minute, _NONE) for minute in range(after + 1, until + 1)]
+    if len(minutes) < until - after:
+        wanted = [counts for minute, counts in minutes.items() if after < minute <= until]
+    else:
+        wanted = [minutes.get(minute, _NONE) for minute in range(after + 1, until + 1)]
     return Metric(sum(counts[0] for counts in wanted), sum(counts[1] for counts in wanted))

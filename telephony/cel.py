@@ -30,7 +30,11 @@ from acd.events import (
     OfferEnded,
     OfferMade,
     OfferRinging,
+    RecordingFinished,
+    RecordingMissing,
     TalkEnded,
+    WrapUpEnded,
+    WrapUpStarted,
 )
 from acd.model import SECOND, CallId, OfferReason, Party
 from agents.model import AGENT_NUMBER
@@ -49,6 +53,7 @@ SAME = 2 * SECOND
 FALLBACK = "fallback"
 """The dialplan's own CEL event: the fallback queue takes the call."""
 
+_AFTERWARDS = frozenset({WrapUpStarted, WrapUpEnded, RecordingFinished, RecordingMissing})
 _COLUMNS = 12
 _NEVER = 1 << 62
 _TOGETHER = SECOND // 20
@@ -437,7 +442,8 @@ class _Diary:
         self._open: dict[CallId, dict[str, bool]] = {}
         for fact in sorted(known, key=lambda fact: fact.at):
             call = getattr(fact, "call", "")
-            if call and not callback_of(call):
+            # Its recording, and its writing up, may come long after a call has ended.
+            if call and type(fact) not in _AFTERWARDS and not callback_of(call):
                 self.calls.add(call)
                 self._note(fact, call)
 

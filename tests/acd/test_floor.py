@@ -193,12 +193,12 @@ def test_wrap_up_delays_the_next_offer(story: Story) -> None:
     story.tell(OfferAnswered(3 * SECOND, "a", "1001"))
     assert story.entries(TalkEnded(10 * SECOND, "a", "1001", Party.CALLER)) == [
         TalkEnded(10 * SECOND, "a", "1001", Party.CALLER),
-        WrapUpStarted(10 * SECOND, "1001", 15 * SECOND),
+        WrapUpStarted(10 * SECOND, "1001", 15 * SECOND, "a"),
     ]
     assert story.presence("1001") is Presence.WRAP_UP
     assert story.until(14.9) == []
     assert story.until(15) == [
-        Record(WrapUpEnded(15 * SECOND, "1001")),
+        Record(WrapUpEnded(15 * SECOND, "1001", "a")),
         Record(OfferMade(15 * SECOND, "b", "1001")),
         Ring("b", ("1001",), 15.0),
     ]
