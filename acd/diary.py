@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -25,9 +25,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from acd.events import (
+    AgentOut,
+    AgentPaused,
+    AgentReady,
+    AgentRemoved,
     CallArrived,
+    CallbackPlaced,
     CallEnded,
     Fact,
+    PhoneReachable,
+    PhoneUnreachable,
     RecordingFinished,
     RecordingMissing,
     details,
@@ -35,7 +42,7 @@ from acd.events import (
 )
 from acd.model import CallId
 from hotline import clock
-from hotline.db import diary
+from hotline.db import changed, diary
 from hotline.tasks import spawn
 
 log = structlog.get_logger(__name__)
@@ -86,6 +93,7 @@ class Diary:
         self._journal = _Journal(run_dir / (name + _JOURNAL), most_unwritten)
         dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
         self._insert = dialect.insert(diary).on_conflict_do_nothing(index_elements=["id"])
+        self._mark = mark(engine.dialect.name)
         # SQLite bounds its own waits (busy_timeout), and a cancelled wait for its thread leaves the lock behind.
         self._answer_within = ANSWER_WITHIN if engine.dialect.name == "postgresql" else None
         self._queue: deque[tuple[int, Fact]] = deque()
@@ -208,8 +216,11 @@ class Diary:
     async def _send(self, rows: Sequence[_Row]) -> None:
         """Insert rows, each once, whatever became of an attempt before."""
         if rows:
+            marks = changes(rows)
             async with asyncio.timeout(self._answer_within), self._engine.begin() as connection:
                 await connection.execute(self._insert, rows)
+                if marks:
+                    await connection.execute(self._mark, marks)
 
     def _spool(self) -> None:
         """Move what is in memory to the journal."""
@@ -234,6 +245,31 @@ class Diary:
             self._lost += len(rows) - kept
 
 
+def changes(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What new rows of the diary change in the figures, as rows of the table `changed`.
+
+    A call, or an attempt of a callback, is named once. A fact about an agent's presence stands for itself.
+    """
+    stamps: dict[str, int] = {}
+    for row in rows:
+        if row["call"]:
+            stamps[row["call"]] = row["id"]
+        elif row["kind"] in _ATTENDANCE:
+            stamps[f"@{row['id']}"] = row["id"]
+    return [{"call": call, "stamp": stamp} for call, stamp in stamps.items()]
+
+
+def mark(dialect: str) -> postgresql.Insert | sqlite.Insert:
+    """The statement that enters what `changes` gave, in the transaction that enters the facts themselves."""
+    made = postgresql.insert(changed) if dialect == "postgresql" else sqlite.insert(changed)
+    stamp = {"stamp": made.excluded.stamp}
+    return made.on_conflict_do_update(index_elements=["call"], set_=stamp)
+
+
+_ATTENDANCE = frozenset(
+    kind.__name__
+    for kind in (AgentReady, AgentPaused, AgentOut, AgentRemoved, PhoneReachable, PhoneUnreachable)
+)
 _WRITER_BITS = 10
 _MOST_IN_MEMORY = 200_000
 
@@ -431,6 +467,20 @@ async def read_kinds(
 _DAY = 86_400_000_000
 
 
+async def read_rows(engine: AsyncEngine, ids: Collection[int]) -> list[Fact]:
+    """The facts of these rows, in the order of their times."""
+    found: list[Fact] = []
+    wanted = sorted(ids)
+    async with engine.connect() as connection:
+        for start in range(0, len(wanted), PAGE):
+            question = select(*_FIELDS).where(diary.c.id.in_(wanted[start : start + PAGE]))
+            for row in await connection.execute(question):
+                fact = _fact(*row)
+                if fact is not None:
+                    found.append(fact)
+    return sorted(found, key=lambda fact: fact.at)
+
+
 async def last_heard(engine: AsyncEngine) -> int | None:
     """The time of the newest fact that the controller wrote (microseconds), or None for an empty diary."""
     recorder = (RecordingFinished.__name__, RecordingMissing.__name__)
@@ -447,23 +497,34 @@ async def read_calls(
     *,
     kinds: Collection[str] | None = None,
     newest_first: bool = False,
+    attempts: bool = False,
 ) -> AsyncGenerator[Sequence[Fact], None]:
     """The calls with `arrived_after` < arrived ≤ `arrived_until` (microseconds): of each, all its facts.
 
     A call's facts may be later than the window. Calls come in the order of their arrivals, their facts in the order
-    of their times. `kinds`: leave out facts of other kinds; CallArrived must be one of them.
+    of their times. `kinds`: leave out facts of other kinds; CallArrived must be one of them. `attempts`: also attempts
+    of callbacks that were placed in that time; their ids are all read at once, so ask for a day or so.
     """
+    first = (CallArrived.__name__, *([CallbackPlaced.__name__] if attempts else []))
     within = and_(
-        diary.c.kind == CallArrived.__name__,
+        diary.c.kind.in_(first),
         diary.c.at > arrived_after,
         diary.c.at <= arrived_until,
     )
     order = (diary.c.at.desc(), diary.c.id.desc()) if newest_first else (diary.c.at, diary.c.id)
     question = select(diary.c.call, diary.c.id, diary.c.at).where(within).order_by(*order)
     after: ColumnElement[bool] = true()
+    whole: deque[Any] = deque()
+    if attempts:
+        # Two kinds come in the order of time only when they are sorted: once, not for every page.
+        async with engine.connect() as connection:
+            whole.extend((await connection.execute(question)).all())
     while True:
         async with engine.connect() as connection:
-            arrivals = (await connection.execute(question.where(after).limit(PAGE))).all()
+            if attempts:
+                arrivals = [whole.popleft() for _ in range(min(PAGE, len(whole)))]
+            else:
+                arrivals = list((await connection.execute(question.where(after).limit(PAGE))).all())
             calls = await _facts_of(connection, [row.call for row in arrivals], kinds)
         for call, row_id, _ in arrivals:
             # An arrival may be told twice, by AMI and by CEL: the first row of it stands for the call.
@@ -542,9 +603,12 @@ async def _facts_of(
         if known is None:
             known = found[call] = _Call([])
         known.facts.append(fact)
-        if not known.arrival and kind == CallArrived.__name__:
+        if not known.arrival and kind in _FIRST:
             known.arrival = row_id
     return found
+
+
+_FIRST = frozenset({CallArrived.__name__, CallbackPlaced.__name__})
 
 
 def _fact(row_id: int, kind: str, at: int, call: str, agent: str, more: str) -> Fact | None:

@@ -257,8 +257,9 @@ _OF_CALLS = frozenset(
     for kind in KINDS.values()
     if "call" in {one.name for one in fields(kind)}
     and "callback" not in {one.name for one in fields(kind)}
+    and kind not in {WrapUpStarted, WrapUpEnded}
 )
-"""Facts about a citizen's call."""
+"""Facts about a citizen's call until its end."""
 
 _RING_CITIZEN_FOR = 30 * SECOND
 _Event: TypeAlias = tuple[int, int, Callable[..., None], tuple[Any, ...]]

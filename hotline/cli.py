@@ -216,22 +216,21 @@ def report_sla(
     lang: Language = "zh",
 ) -> None:
     """Print the SLA report. Status 0: holds; 1: falls short; 2: no verdict."""
-    from acd import rulebook
     from metrics import reports
+    from metrics.sums import Only
 
     form_of(form, "text", "json", "csv")
     settings = read_settings()
 
     async def work(engine: AsyncEngine) -> reports.SlaReport:
-        numbers = (await rulebook.read(engine)).numbers
-        queue_of = {one.number: one.queue for one in numbers.values()}
         return await reports.sla(
             engine,
             at=reports.parse_time(at, clock.now()),
             hours=hours,
             fail_under=fail_under,
             journal=settings.run_dir,
-            only=reports.Only(number, queue, queue_of),
+            only=Only(number, queue),
+            short_abandon=settings.short_abandon,
         )
 
     try:

@@ -16,12 +16,17 @@ from sqlalchemy import (
     Table,
     Text,
     event,
+    text,
 )
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 metadata = MetaData()
 
 _RowId = BigInteger().with_variant(Integer, "sqlite")
+
+WISH = "kind IN ('AgentOut', 'AgentPaused', 'AgentReady', 'AgentRemoved')"
+PHONE = "kind IN ('PhoneReachable', 'PhoneUnreachable')"
+"""Conditions of two indexes; a question has to use the same words."""
 
 diary = Table(
     "diary",
@@ -35,6 +40,22 @@ diary = Table(
     Index("diary_kind_at", "kind", "at"),
     Index("diary_call", "call"),
     Index("diary_at", "at"),
+)
+
+# Who wants what, and whose phone is registered: the last word of each before a moment is asked for (metrics.people).
+Index(
+    "diary_wish",
+    diary.c.agent,
+    diary.c.at,
+    sqlite_where=text(WISH),
+    postgresql_where=text(WISH),
+)
+Index(
+    "diary_phone",
+    diary.c.agent,
+    diary.c.at,
+    sqlite_where=text(PHONE),
+    postgresql_where=text(PHONE),
 )
 
 agent = Table(
@@ -65,6 +86,55 @@ recording = Table(
     Column("sha256", String(64), nullable=False),
     Column("finished_at", BigInteger, nullable=False),
     Column("note", Text, nullable=False, default=""),
+)
+
+# --- figures (metrics.rollup)
+
+changed = Table(
+    "changed",
+    metadata,
+    Column("call", String(80), primary_key=True, doc="or @ and the row of an agent's fact"),
+    Column("stamp", BigInteger, nullable=False, doc="the diary's row that changed it last"),
+)
+
+rollup = Table(
+    "rollup",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False, doc="minutes: 5, 60 or 1440"),
+    Column("begin", BigInteger, primary_key=True, autoincrement=False, doc="microseconds UTC"),
+    Column("queue", String(32), primary_key=True),
+    Column("number", String(80), primary_key=True),
+    Column("agent", String(16), primary_key=True, doc="empty: all calls of this queue and number"),
+    Column("counts", Text, nullable=False, doc="JSON: the counts of a metrics.window.Tally"),
+)
+
+rollup_version = Table(
+    "rollup_version",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, doc="always 1"),
+    Column("version", BigInteger, nullable=False, doc="grows with each change of the roll-ups"),
+)
+
+long_wait = Table(
+    "long_wait",
+    metadata,
+    Column("slot", BigInteger, primary_key=True, autoincrement=False, doc="when the call arrived"),
+    Column("call", String(80), primary_key=True),
+    Column("begin", BigInteger, primary_key=True, autoincrement=False),
+    Column("end", BigInteger, nullable=True, doc="null: he still waits"),
+    Column("queue", String(32), nullable=False),
+    Column("number", String(80), nullable=False),
+)
+
+incident = Table(
+    "incident",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("begin", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("reason", String(200), nullable=False),
+    Column("approved_by", String(80), nullable=False),
+    Column("added_at", BigInteger, nullable=False),
 )
 
 # --- the rules of distribution (acd.rulebook)

@@ -37,6 +37,7 @@ from acd.events import (
     Fact,
     LinkLost,
     LinkRestored,
+    RecordingFinished,
     details,
 )
 from acd.floor import Floor, Seat
@@ -57,6 +58,7 @@ from ivr import hours
 from ivr import server as agi
 from ivr.reception import Reception, receive
 from ivr.session import Pace
+from metrics import rollup
 from metrics.alarms import Key, UnknownAlarm, of_live_state
 from metrics.live import WARM_UP, Live
 from recorder import archive
@@ -74,6 +76,8 @@ _SHOW_PAUSE = 0.1
 """Seconds at least between two states for the screens."""
 _SHOW_SHARE = 30
 """Making states takes at most one part in so many of the controller's time."""
+_RECORDER_EVERY = 10.0
+"""Seconds between two looks for recordings that the recorder has entered."""
 _LOOK_EVERY = 3.0
 """Seconds between two looks for callbacks that the command line wrote when it could not reach us."""
 _LONGEST_OPEN = 6 * 3600 * SECOND
@@ -117,8 +121,8 @@ class Controller:
         self.settings = settings
         self.engine = engine
         self.diary = Diary(engine, settings.run_dir)
-        self.live = Live()
         self.queue_log = QueueLogFile(settings.log_dir / "queue_log", settings.queue_log)
+        self.live = Live(settings.short_abandon)
         self.bus = Bus(settings.redis, settings.node)
         self.calls = Calls(settings.numbers)
         self.link = Link(
@@ -404,6 +408,7 @@ class Controller:
             )
         self.calls.numbers = frozenset(rules.numbers)
         self.desk.configure(rules)
+        self.live.allow({pause.name: pause.minutes for pause in book.pauses})
         logger.info("rules.read", queues=len(rules.queues), numbers=len(rules.numbers))
         await self._tell_numbers()
 
@@ -569,11 +574,28 @@ class Controller:
         """Feed the live figures with the last two days, a little at a time."""
         now = clock.now()
         count = 0
+        for fact in await rollup.state_at(self.engine, now - WARM_UP):
+            self.live.feed(fact)
         async for fact in diary_.read(self.engine, now - WARM_UP, now):
             self.live.feed(fact)
             count += 1
             if count % 200 == 0:
                 await asyncio.sleep(0)
+        await self._hear_recorder(now)
+
+    async def _hear_recorder(self, since: int) -> None:
+        """The recorder is a process of its own: what it entered into the diary is read from there (M23)."""
+        kinds = {RecordingFinished.__name__}
+        while True:
+            await asyncio.sleep(_RECORDER_EVERY)
+            now = clock.now()
+            try:
+                async for fact in diary_.read_kinds(self.engine, kinds, since - _OVERLAP, now + 1):
+                    self.live.feed(fact)
+            except Exception:
+                logger.exception("recordings.away", effect="the screens' M23 is behind")
+            else:
+                since = now
 
 
 def _pause_until(seat: Seat, book: Rulebook) -> int:
@@ -611,9 +633,12 @@ async def record(settings: Settings) -> None:
     await migrations.upgrade(engine)
     bus = Bus(settings.redis, settings.node)
     sender = spawn(bus.run(), "bus")
+    # Folding an hour's calls takes a second of CPU, which the controller must not spend.
+    figures = spawn(rollup.run(engine, stop), "roll-ups")
     try:
         await archive.run(engine, settings, lambda fact: bus.tell(_as_json(fact)), stop)
     finally:
+        figures.cancel()
         sender.cancel()
         await bus.close()
         await engine.dispose()

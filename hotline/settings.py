@@ -159,6 +159,8 @@ class Settings(BaseSettings):
     """Seconds one agent's phone rings: three rings (R3)."""
     wrap_up_time: Seconds = 5.0
     """Seconds of after-call work before the next offer."""
+    short_abandon: Annotated[int, Field(ge=0, le=60)] = 5
+    """M3 leaves out callers who gave up in less than so many seconds."""
     longest_wait: Annotated[float, Field(ge=1, le=86_400)] = 900.0
     """Seconds a citizen may wait before the hotline says farewell."""
     announce_every: Annotated[float, Field(ge=5, le=3600)] = 30.0

@@ -55,7 +55,9 @@ def run(
     figures = _Figures(progress)
     totals = simulate(plan, rules, figures.add, seed=seed, calls=calls, hours=hours)
     rolling, lowest = figures.over(totals.ended)
+    figures.tally.count([("wrap_up", totals.wrapping_up)])
     found = figures.tally.metrics()
+    del found["M23"]  # nothing is recorded here
     metrics = {"M1": found.pop("M1"), "M1r": rolling.metric(totals.ended), **found}
     report = SlaReport(
         since=totals.began,

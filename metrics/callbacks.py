@@ -344,9 +344,11 @@ NO_FIGURES = figures([], [], 0, 0)
 
 
 @dataclass(slots=True)
-class _Wait:
+class Wait:
     """A call waited in a queue, with no phone ringing for it; `end` is None when it still does."""
 
+    call: CallId
+    number: str
     queue: str
     begin: int
     end: int | None = None
@@ -409,18 +411,17 @@ class InboundFirst:
 
     def add(self, facts: Iterable[Fact]) -> None:
         """Take the facts of one call; those of one moment in the diary's order."""
-        if not self._unanswered:
+        if self._unanswered:
+            for wait in waits_of(facts):
+                self.look(wait)
+
+    def look(self, wait: Wait) -> None:
+        """Take one wait of a call (`waits_of`)."""
+        end = self._until if wait.end is None else min(wait.end, self._until)
+        yields = self._yields.get(wait.call, ())
+        if any(wait.begin - STEP <= one.at <= end + STEP for one in yields):
             return
-        known = (fact for fact in facts if type(fact).__name__ in self.KINDS)
-        ordered = sorted(known, key=attrgetter("at"))
-        number = next((one.number for one in ordered if isinstance(one, CallArrived)), "")
-        for wait in _waits(ordered):
-            end = self._until if wait.end is None else min(wait.end, self._until)
-            call: CallId = ordered[0].call  # type: ignore[union-attr]  # all facts of a call have it
-            yields = self._yields.get(call, ())
-            if any(wait.begin - STEP <= one.at <= end + STEP for one in yields):
-                continue
-            self._look(call, number, wait, end)
+        self._look(wait.call, wait.number, wait, end)
 
     def situations(self) -> list[Situation]:
         """All that were found, by time."""
@@ -441,7 +442,7 @@ class InboundFirst:
             end = min([attempt.placed + LONGEST_ATTEMPT, *(at for at in ends if at is not None)])
             self._unanswered.append(_Unanswered(attempt.placed, end, record.id, attempt))
 
-    def _look(self, call: CallId, number: str, wait: _Wait, end: int) -> None:
+    def _look(self, call: CallId, number: str, wait: Wait, end: int) -> None:
         first = bisect_left(
             self._unanswered, wait.begin - LONGEST_ATTEMPT, key=attrgetter("placed")
         )
@@ -469,9 +470,19 @@ class InboundFirst:
         return all(skills.get(need, 0) >= level for need, level in self._rules.needs(queue, number))
 
 
-def _waits(facts: Iterable[Fact]) -> list[_Wait]:
+def waits_of(facts: Iterable[Fact]) -> list[Wait]:
+    """When a call waited for longer than `STEP`, from its facts; those of one moment in the diary's order."""
+    known = (fact for fact in facts if type(fact).__name__ in InboundFirst.KINDS)
+    ordered = sorted(known, key=attrgetter("at"))
+    waits = _waits(ordered)
+    return [one for one in waits if one.end is None or one.end - one.begin > STEP]
+
+
+def _waits(facts: Sequence[Fact]) -> list[Wait]:
     """When the call waited, from its facts in the order of their times."""
-    waits: list[_Wait] = []
+    waits: list[Wait] = []
+    call: CallId = getattr(facts[0], "call", "") if facts else ""
+    number = next((one.number for one in facts if isinstance(one, CallArrived)), "")
     ringing: set[str] = set()
     queue = ""
     for fact in facts:
@@ -482,7 +493,7 @@ def _waits(facts: Iterable[Fact]) -> list[_Wait]:
                 queue = fact.queue
                 ringing.clear()
                 _stop(waits, fact.at)
-                waits.append(_Wait(queue, fact.at))
+                waits.append(Wait(call, number, queue, fact.at))
             case OfferMade(agent=agent) | OfferRinging(agent=agent):
                 ringing.add(agent)
                 _stop(waits, fact.at)
@@ -490,7 +501,7 @@ def _waits(facts: Iterable[Fact]) -> list[_Wait]:
                 ringing.discard(agent)
                 if queue and not ringing and reason is not OfferReason.CALLER_GONE:
                     _stop(waits, fact.at)
-                    waits.append(_Wait(queue, fact.at))
+                    waits.append(Wait(call, number, queue, fact.at))
             case _:
                 # He waits no more, also when the end of another phone's ringing is told late.
                 queue = ""
@@ -498,6 +509,6 @@ def _waits(facts: Iterable[Fact]) -> list[_Wait]:
     return waits
 
 
-def _stop(waits: list[_Wait], at: int) -> None:
+def _stop(waits: list[Wait], at: int) -> None:
     if waits and waits[-1].end is None:
         waits[-1].end = at

@@ -1,4 +1,4 @@
-"""Facts of calls → one record a call, with exactly one outcome once it has ended. Pure.
+"""Facts of calls → one record a call, with exactly one outcome once it has ended; of attempts, one each. Pure.
 
 A record depends on which facts are known, not on the order in which they came: late facts, doubles and facts that
 never come are all ordinary here, for some are told by AMI, some by the caller's session and some, later, by CEL.
@@ -7,10 +7,15 @@ never come are all ordinary here, for some are told by AMI, some by the caller's
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from acd.events import (
     CallArrived,
+    CallbackAnswered,
+    CallbackDialling,
+    CallbackEnded,
+    CallbackPlaced,
+    CallbackYielded,
     CallEnded,
     CallOverflowed,
     CallQueued,
@@ -122,10 +127,39 @@ class CallRecord:
         return self.ended is None and any(_talking(offer) for offer in self.offers)
 
 
-class History:
-    """The facts of one call that are known so far. Adding one twice changes nothing.
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One attempt of a callback, as the agents' figures count it. Times in microseconds UTC, None when not known.
 
-    `ended`: the call's end is among them. `last`: the latest time of any (microseconds).
+    `arrived` is when it was placed, and so the period it counts in; `dialled` when the agent had picked up.
+    """
+
+    id: CallId
+    agent: str
+    arrived: int
+    dialled: int | None
+    answered: int | None
+    ended: int | None
+    wraps: tuple[tuple[str, int], ...]
+    queue: str = ""
+    number: str = ""
+
+    @property
+    def outbound(self) -> int:
+        """M10: how long the agent was busy with it, without its wrap-up; 0 before its end (microseconds)."""
+        began = self.dialled if self.dialled is not None else self.answered
+        if began is None or self.ended is None:
+            return 0
+        return max(0, self.ended - began)
+
+
+Item: TypeAlias = CallRecord | AttemptRecord
+
+
+class History:
+    """The facts of one call, or attempt, that are known so far. Adding one twice changes nothing.
+
+    `ended`: its end is among them. `last`: the latest time of any (microseconds).
     """
 
     __slots__ = ("_facts", "_record", "_stale", "ended", "last")
@@ -134,20 +168,20 @@ class History:
         self.ended = False
         self.last = 0
         self._facts: set[Fact] = set()
-        self._record: CallRecord | None = None
+        self._record: Item | None = None
         self._stale = False
 
     def add(self, fact: Fact) -> None:
         """Take one fact, in any order."""
         self._facts.add(fact)
         self._stale = True
-        self.ended = self.ended or type(fact) is CallEnded
+        self.ended = self.ended or type(fact) in _ENDS
         self.last = max(self.last, fact.at)
 
-    def record(self) -> CallRecord | None:
-        """What the facts say, or None as long as the call's arrival is not among them."""
+    def record(self) -> Item | None:
+        """What the facts say, or None as long as the arrival or the placing is not among them."""
         if self._stale:
-            self._record = record_of(self._facts)
+            self._record = item_of(self._facts)
             self._stale = False
         return self._record
 
@@ -164,6 +198,35 @@ def fold(calls: dict[CallId, History], fact: Fact) -> History | None:
         history = calls[call] = History()
     history.add(fact)
     return history
+
+
+def item_of(facts: Iterable[Fact]) -> Item | None:
+    """Fold the facts of one call, or of one attempt, given in any order."""
+    known = list(facts)
+    if any(type(fact) in _ATTEMPT for fact in known):
+        return attempt_of(known)
+    return record_of(known)
+
+
+def attempt_of(facts: Iterable[Fact]) -> AttemptRecord | None:
+    """Fold the facts of one attempt, given in any order. None when its placing is not among them."""
+    ordered = sorted({fact for fact in facts if type(fact) in _ORDER}, key=_order)
+    placed = next((fact for fact in ordered if isinstance(fact, CallbackPlaced)), None)
+    if placed is None:
+        return None
+    times: dict[type, int] = {}
+    for fact in ordered:
+        times.setdefault(type(fact), fact.at)
+    ends = [at for at in (times.get(CallbackEnded), times.get(CallbackYielded)) if at is not None]
+    return AttemptRecord(
+        id=placed.call,
+        agent=placed.agent,
+        arrived=placed.at,
+        dialled=times.get(CallbackDialling),
+        answered=times.get(CallbackAnswered),
+        ended=min(ends, default=None),
+        wraps=wrap_ups(ordered),
+    )
 
 
 def record_of(facts: Iterable[Fact]) -> CallRecord | None:
@@ -439,6 +502,11 @@ _ORDER: dict[type, tuple[int, Callable[[Any], Any]]] = {
             WrapUpStarted: ("agent", "until"),
             WrapUpEnded: ("agent",),
             RecordingFinished: ("duration",),
+            CallbackPlaced: ("agent",),
+            CallbackDialling: ("agent",),
+            CallbackAnswered: ("agent",),
+            CallbackYielded: ("agent",),
+            CallbackEnded: ("agent", "failure"),
             CallEnded: ("hung_up_by", "cause"),
         }.items()
     )
@@ -446,6 +514,10 @@ _ORDER: dict[type, tuple[int, Callable[[Any], Any]]] = {
 """The kinds of fact that a record is made from. Within one microsecond: in this order, then by these fields."""
 
 
+_ATTEMPT = frozenset(
+    {CallbackPlaced, CallbackDialling, CallbackAnswered, CallbackYielded, CallbackEnded}
+)
+_ENDS = frozenset({CallEnded, CallbackEnded, CallbackYielded})
 _WRAPS = frozenset({WrapUpStarted, WrapUpEnded})
 
 KINDS = frozenset(kind.__name__ for kind in _ORDER)

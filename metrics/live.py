@@ -7,14 +7,19 @@ the ids of older ones, one tally a day, and two numbers a minute. All that for 4
 midnight needs the whole day before.
 """
 
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import takewhile
+from operator import attrgetter
 from typing import Any
 
 from acd.events import CallbackAnswered, CallbackMissed, CallbackYielded, Fact
 from acd.model import SECOND, CallId
-from metrics.fold import CallRecord, History, fold
+from metrics import people
+from metrics.fold import CallRecord, History, Item, fold
+from metrics.people import Attendance, m10
 from metrics.window import (
     DAY,
     LEFT_OUT,
@@ -52,7 +57,7 @@ class Live:
         self._short_abandon = short_abandon
         self._open: dict[CallId, History] = {}
         self._ended: dict[CallId, History] = {}
-        self._counted: dict[CallId, CallRecord] = {}
+        self._counted: dict[CallId, Item] = {}
         self._order: deque[CallId] = deque()
         self._settled: dict[CallId, int] = {}
         self._days: dict[int, Tally] = {}
@@ -62,12 +67,17 @@ class Live:
         self._queued: dict[int, list[int]] = {}
         self._drawn: tuple[tuple[int, int], list[list[Any]]] = ((-1, -1), [])
         self._callbacks: dict[int, dict[type, set[CallId | int]]] = {}
+        self._allowed: Mapping[str, int] = {}
+        self._people: dict[str, _Person] = {}
 
     def feed(self, fact: Fact) -> None:
         """Take one fact."""
-        if type(fact) in _CALLBACKS:
-            self._note(fact)
+        kind = type(fact)
+        if kind.__name__ in people.KINDS:
+            self._attend(fact)
             return
+        if kind in _CALLBACKS:
+            self._note(fact)
         call: CallId = getattr(fact, "call", "")
         if call in self._ended:
             fold(self._ended, fact)
@@ -85,6 +95,13 @@ class Live:
             forgotten = self._order.popleft()
             del self._ended[forgotten]
             self._settled[forgotten] = self._counted.pop(forgotten).arrived
+
+    def allow(self, allowed: Mapping[str, int]) -> None:
+        """From now on breaks for these reasons are approved, for so many minutes (0: for as long as he likes)."""
+        if allowed != self._allowed:
+            self._allowed = allowed
+            for person in self._people.values():
+                person.attendance = None
 
     def snapshot(self, now: int) -> dict[str, Any]:
         """The figures at `now` (microseconds UTC, as all times in it), ready for JSON. Shares are 0 to 1, or None.
@@ -118,7 +135,7 @@ class Live:
         undecided: list[CallRecord] = []
         for history in self._open.values():
             record = history.record()
-            if record is None:
+            if not isinstance(record, CallRecord):
                 continue
             pending += record.arrived > today
             if record.reached_queue:
@@ -133,6 +150,7 @@ class Live:
                 stages["greeting"] += 1
         tally = self._days.get(today) or Tally()
         metrics = tally.metrics(short_abandon=self._short_abandon)
+        metrics["M10"] = m10(tally.busy(), *self._present(now, today))
         m1 = metrics["M1"]
         told = self._callbacks.get(today, {})
         return {
@@ -177,7 +195,7 @@ class Live:
         self._tally(record, 1)
         self._counted[call] = record
 
-    def _tally(self, record: CallRecord, sign: int) -> None:
+    def _tally(self, record: Item, sign: int) -> None:
         began, ends = self._day
         if not began < record.arrived <= ends:
             began = day_of(record.arrived)
@@ -187,6 +205,8 @@ class Live:
         if tally is None:
             tally = self._days[began] = Tally()
         tally.add(record, sign)
+        if not isinstance(record, CallRecord):
+            return
         self._rolling.add(record, sign)
         if record.reached_queue and record.outcome not in LEFT_OUT:
             counts = self._queued.setdefault(record.arrived // MINUTE, [0, 0])
@@ -197,6 +217,35 @@ class Live:
         """Count what happened to a callback, once each: attempts by their call, tasks by their number."""
         name: CallId | int = fact.callback if type(fact) is CallbackMissed else fact.call  # type: ignore[union-attr]
         self._callbacks.setdefault(day_of(fact.at), {}).setdefault(type(fact), set()).add(name)
+
+    def _attend(self, fact: Fact) -> None:
+        agent: str = fact.agent  # type: ignore[union-attr]  # every kind in people.KINDS has it
+        person = self._people.setdefault(agent, _Person())
+        facts, key = person.facts, people.order(fact)
+        if not facts or key > people.order(facts[-1]):
+            facts.append(fact)
+            if person.attendance is not None:
+                person.attendance.feed(fact)
+            return
+        place = bisect_left(facts, key, key=people.order)
+        if facts[place] != fact:
+            facts.insert(place, fact)
+            person.attendance = None
+
+    def _present(self, now: int, today: int) -> tuple[int, int]:
+        """How long all agents were signed in today, and on approved breaks (microseconds)."""
+        signed_in = approved = 0
+        for person in self._people.values():
+            present = person.attendance
+            if present is None or present.since != today:
+                person.forget(today - DAY)
+                present = person.attendance = Attendance(today, self._allowed)
+                for fact in person.facts:
+                    present.feed(fact)
+            here, rest = present.ahead(now)
+            signed_in += present.signed_in + here
+            approved += present.approved + rest
+        return signed_in, approved
 
     def _in_time(self, now: int, minutes: int, undecided: Iterable[CallRecord]) -> float | None:
         """Of the queued who arrived in these minutes, this one included, the share answered within 15 s."""
@@ -252,6 +301,22 @@ class Live:
         oldest = takewhile(lambda one: one[1] < now - WARM_UP, self._settled.items())
         for call, _ in list(oldest):
             del self._settled[call]
+
+
+@dataclass(slots=True)
+class _Person:
+    """An agent's facts in the order of time, and what they come to today; None when that is to be folded anew."""
+
+    facts: list[Fact] = field(default_factory=list)
+    attendance: Attendance | None = None
+
+    def forget(self, before: int) -> None:
+        """Drop what is older, but for the last wish and the last word of his phone."""
+        old = bisect_left(self.facts, before, key=attrgetter("at"))
+        kept: dict[bool, Fact] = {}
+        for fact in self.facts[:old]:
+            kept[type(fact).__name__ in people.WISHES] = fact
+        self.facts[:old] = sorted(kept.values(), key=people.order)
 
 
 def _answered_in_time(record: CallRecord) -> bool:

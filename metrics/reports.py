@@ -11,27 +11,27 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import structlog
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd import diary, rulebook
 from acd.entry import KINDS as TASK_KINDS
 from acd.events import (
-    CallQueued,
     ControllerStarted,
     ControllerStopped,
-    Fact,
     LinkLost,
     LinkRestored,
 )
-from acd.model import Outcome
-from acd.rules import DEFAULT, Queue, Rules
-from hotline import db
+from acd.model import SECOND, Outcome
+from acd.rules import Queue, Rules
+from hotline import clock, db
+from metrics import people, rollup
 from metrics.callbacks import (
     NO_FIGURES,
-    CallbackRecord,
     Figures,
     History,
     InboundFirst,
@@ -40,7 +40,7 @@ from metrics.callbacks import (
     fold,
     records,
 )
-from metrics.fold import KINDS, CallRecord, record_of
+from metrics.sums import ALL, Only
 from metrics.window import (
     CHINA,
     DAY,
@@ -50,11 +50,13 @@ from metrics.window import (
     SMALLEST_SAMPLE,
     Lowest,
     Metric,
-    Rolling,
+    Point,
     Tally,
     local,
     microseconds,
 )
+
+log = structlog.get_logger(__name__)
 
 MOST_HOURS = 24 * 366
 """The longest window of a report."""
@@ -79,28 +81,40 @@ class Words(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Only:
-    """Which calls a report is about (R11, R12): those to one number, of one queue, or both; empty is any.
+class Agent:
+    """One agent's line of a report: his counts (`metrics.window.shares_of_agents`, `metrics.people`)."""
 
-    A call is of the queue in which it waited first. One that ended before is of the queue that its number leads to, by
-    `queue_of`; a number that is not in it leads to the queue `default`.
+    number: str
+    counts: Tally
+
+    def metrics(self) -> dict[str, Metric]:
+        """His M4, M7, M9, M10, M21 and M23; M21 and M23 are of the calls that he was the first to answer."""
+        found = self.counts.counts.get
+        rings = [found(f"ring_{ring}", 0) for ring in (1, 2, 3, 4)]
+        first, handled = found("first", 0), found("handled", 0)
+        worked = found("talk", 0) + found("wrap_up", 0)
+        return {
+            "M4": Metric(sum(rings[:3]), sum(rings), (rings[0], rings[1], rings[2], rings[3])),
+            "M7": Metric(found("wait", 0) / SECOND, found("waits", 0)),
+            "M9": Metric(worked / SECOND, handled),
+            "M10": people.m10(self.counts.busy(), found("signed_in", 0), found("approved", 0)),
+            "M21": Metric(found("caller_first", 0), first),
+            "M23": Metric(found("recorded", 0), first),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What tables and pictures show beside the figures.
+
+    `hours` by the beginning of each hour that had calls; `queues` by queue and number; `curve`: M1r at several hundred
+    moments of the window.
     """
 
-    number: str = ""
-    queue: str = ""
-    queue_of: Mapping[str, str] = field(default_factory=dict)
-
-    def takes(self, record: CallRecord, facts: Iterable[Fact]) -> bool:
-        """Whether this call is one of them."""
-        if self.number and record.number != self.number:
-            return False
-        return not self.queue or self._queue(record, facts) == self.queue
-
-    def _queue(self, record: CallRecord, facts: Iterable[Fact]) -> str:
-        queued = [fact for fact in facts if isinstance(fact, CallQueued)]
-        if queued:
-            return min(queued, key=lambda fact: fact.at).queue
-        return self.queue_of.get(record.number, DEFAULT)
+    hours: Mapping[int, Tally] = field(default_factory=dict)
+    queues: Mapping[tuple[str, str], Tally] = field(default_factory=dict)
+    agents: Sequence[Agent] = ()
+    curve: Sequence[Point] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +124,8 @@ class SlaReport:
     `only`: which calls were counted. `fail_under` is the percentage that M1 has to reach. `lowest`: the lowest M1r of
     the window's minutes, None when every sample was too small. `returned`: calls that lost the controller while they
     waited; `estimated`: answers whose ring rests on the time of our INVITE. `callbacks`: M20 and M22, none when only
-    the calls to one number were counted. All times in microseconds UTC.
+    the calls to one number or of one agent were counted. `excused`: calls that arrived in approved incidents and that
+    M3 leaves out, as it does who gave up in less than `short_abandon` seconds. All times in microseconds UTC.
     """
 
     since: int
@@ -124,14 +139,17 @@ class SlaReport:
     returned: int
     estimated: int
     missing: tuple[Words, ...]
-    only: Only = Only()
+    only: Only = ALL
     callbacks: Figures = NO_FIGURES
+    short_abandon: int = SHORT_ABANDON
+    excused: int = 0
+    details: Details = Details()
 
     @property
     def verdict(self) -> Verdict:
-        """From M1, compared exactly; none for fewer than 20 calls, or when data are missing."""
+        """From M1, compared exactly; none for fewer than 20 calls, one agent, or when data are missing."""
         m1 = self.metrics["M1"]
-        if self.missing or m1.denominator < SMALLEST_SAMPLE:
+        if self.missing or self.only.agent or m1.denominator < SMALLEST_SAMPLE:
             return Verdict.NONE
         needed = Fraction(str(self.fail_under)) * m1.denominator / 100
         return Verdict.HOLDS if m1.numerator >= needed else Verdict.FALLS_SHORT
@@ -146,33 +164,39 @@ async def sla(
     journal: Path | None = None,
     missing: Sequence[Words] = (),
     only: Only | None = None,
+    short_abandon: int = SHORT_ABANDON,
+    details: bool = False,
 ) -> SlaReport:
-    """Fold the calls that arrived in the `hours` before `at` (microseconds).
+    """The figures of the calls that arrived in the `hours` before `at` (microseconds).
 
     `journal`: the folder in which the diary's journals lie while the database is away. `missing`: reasons, known to
-    the one who asks, why the diary is not complete. `only`: the calls to count, else all. Raises `ValueError`
-    with a message for the operator.
+    the one who asks, why the diary is not complete. `only`: the calls to count, else all. `details`: also what tables
+    and pictures show. Raises `ValueError` with a message for the operator.
     """
     if not 0 < hours <= MOST_HOURS:
         raise ValueError(f"--hours {hours:g}: give more than 0 and at most {MOST_HOURS}")
     if not 0 <= fail_under <= 100:
         raise ValueError(f"--fail-under {fail_under:g}: give a percentage from 0 to 100")
-    only = only or Only()
+    only = only or ALL
     since = at - round(hours * 60 * MINUTE)
-    callbacks, inbound = await _callbacks(engine, since, at, only)
-    kinds = KINDS | InboundFirst.KINDS if callbacks else KINDS
-    tally, rolling = Tally(), Rolling(origin=at)
+    now = clock.now()
+    try:
+        await rollup.bring_up_to_date(engine, now)
+    except SQLAlchemyError as error:
+        log.warning("rollup.not_written", error=type(error).__name__, effect="the report is slow")
+    found = await rollup.gather(
+        engine, since, at, only, hours=details, agents=details or bool(only.agent), now=now
+    )
+    excused = await _excused(engine, since, at, only, now)
+    lowest, curve = await _rolling(engine, since, at, only)
+    m1r = found.total
+    if at - since != DAY:
+        m1r = (await rollup.gather(engine, at - DAY, at, only, now=now)).total
     stale = 0
-    # A day more than asked for: the rolling figure at the window's beginning looks back 24 hours.
-    async for facts in diary.read_calls(engine, since - DAY, at, kinds=kinds):
-        inbound.add(facts)
-        record = record_of(facts)
-        if record is None or not only.takes(record, facts):
-            continue
-        rolling.add(record)
-        if record.arrived > since:
-            tally.add(record)
-            stale += _lacks_its_end(record, at)
+    too_long = at - LONGEST_CALL - 1
+    if found.total.pending and since < too_long:
+        stale = (await rollup.gather(engine, since, too_long, only, now=now)).total.pending
+    callbacks = await _callbacks(engine, since, at, only)
     reasons = [*missing, *await _gaps(engine, at)]
     if stale:
         reasons.append(
@@ -188,21 +212,99 @@ async def sla(
                 f"{lines} facts wait in {journal}, because the database was away",
             )
         )
+    metrics = found.total.metrics(short_abandon=short_abandon, excused=excused)
+    if not (only.number or only.queue):
+        present = await rollup.attendance(engine, since, at, now=now)
+        if only.agent:
+            present = {name: one for name, one in present.items() if name == only.agent}
+        metrics["M10"] = people.m10(
+            found.total.busy(),
+            sum(one.counts.get("signed_in", 0) for one in present.values()),
+            sum(one.counts.get("approved", 0) for one in present.values()),
+        )
+        for name, tally in present.items():
+            found.agents.setdefault(name, Tally()).merge(tally)
+    outcomes, pending = found.total.outcomes, found.total.pending
+    agents = [Agent(name, tally) for name, tally in sorted(found.agents.items())]
+    if only.agent:
+        own = next((one for one in agents if one.number == only.agent), Agent(only.agent, Tally()))
+        agents = [own]
+        # What happened to calls before, or without, him is not his.
+        metrics = {name: Metric(0, 0) for name in metrics} | own.metrics()
+        handled = own.counts.counts.get("handled", 0)
+        outcomes = {name: handled * (name is Outcome.HUMAN) for name in outcomes}
+        pending, lowest, curve, m1r = 0, None, [], Tally()
     return SlaReport(
         since=since,
         until=at,
         hours=hours,
         fail_under=fail_under,
-        outcomes=tally.outcomes,
-        pending=tally.pending,
-        metrics=_in_order({**tally.metrics(), "M1r": rolling.metric(at)}),
-        lowest=rolling.lowest(since, at),
-        returned=tally.returned,
-        estimated=tally.estimated,
+        outcomes=outcomes,
+        pending=pending,
+        metrics=_in_order({**metrics, "M1r": m1r.metrics()["M1"]}),
+        lowest=lowest,
+        returned=found.total.returned,
+        estimated=found.total.estimated,
         missing=tuple(reasons),
         only=only,
-        callbacks=figures(callbacks, inbound.situations(), since, at),
+        callbacks=callbacks,
+        short_abandon=short_abandon,
+        excused=excused.counted,
+        details=Details(found.hours, found.by_queue, agents, curve) if details else Details(),
     )
+
+
+async def _excused(engine: AsyncEngine, since: int, at: int, only: Only, now: int) -> Tally:
+    """The calls that arrived in approved incidents."""
+    found = Tally()
+    for begin, end in merged(await incidents(engine, since, at)):
+        within = await rollup.gather(engine, max(begin, since), min(end, at), only, now=now)
+        found.merge(within.total)
+    return found
+
+
+async def incidents(engine: AsyncEngine, since: int, until: int) -> list[tuple[int, int]]:
+    """The approved incidents that touch (since, until], as stretches of microseconds."""
+    row = db.incident.c
+    question = select(row.begin, row.end).where(row.begin < until, row.end > since)
+    async with engine.connect() as connection:
+        return [(begin, end) for begin, end in await connection.execute(question)]
+
+
+def merged(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same time in stretches that do not overlap, in order."""
+    found: list[tuple[int, int]] = []
+    for begin, end in sorted(stretches):
+        if found and begin <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((begin, end))
+    return found
+
+
+async def _rolling(
+    engine: AsyncEngine, since: int, at: int, only: Only
+) -> tuple[Lowest | None, list[Point]]:
+    """The lowest M1r of the window's whole minutes, and its curve."""
+    lowest: Lowest | None = None
+    curve: list[Point] = []
+    step = max(5, -(-(at - since) // (_MOST_POINTS * 5 * MINUTE)) * 5) * MINUTE
+    done = since
+    async for end, rolling in rollup.minutes(engine, since, at, only):
+        low = rolling.lowest(done, end)
+        if low is not None and (
+            lowest is None
+            or low.metric.numerator * lowest.metric.denominator
+            < lowest.metric.numerator * low.metric.denominator
+        ):
+            lowest = low
+        moments = range(-(-(done + 1) // step) * step, end + 1, step)
+        curve += [Point(moment, rolling.metric(moment), 0) for moment in moments]
+        done = end
+    return lowest, curve
+
+
+_MOST_POINTS = 288
 
 
 def status(report: SlaReport) -> int:
@@ -229,22 +331,25 @@ def parse_time(text: str, now: int) -> int:
     return at
 
 
-async def _callbacks(
-    engine: AsyncEngine, since: int, at: int, only: Only
-) -> tuple[list[CallbackRecord], InboundFirst]:
-    """The callbacks that were open at some time in (since, at]; the book says how far back their facts go."""
+async def _callbacks(engine: AsyncEngine, since: int, at: int, only: Only) -> Figures:
+    """M20 and M22 of (since, at]. The book says how far back the facts of its tasks go."""
+    if only.number or only.agent:
+        return NO_FIGURES
     book = db.callback.c
-    concerned = or_(book.updated_at > since, book.latest > since)
+    concerned = and_(book.added_at <= at, or_(book.updated_at > since, book.latest > since))
     async with engine.connect() as connection:
         first = await connection.scalar(select(func.min(book.added_at)).where(concerned))
     begin = since if first is None else min(first, since)
     tasks: dict[int, History] = {}
     async for fact in diary.read_kinds(engine, TASK_KINDS, begin, at + 1):
         fold(tasks, fact)
-    known = [] if only.number else records(tasks)
-    known = [one for one in known if not only.queue or one.queue == only.queue]
+    known = [one for one in records(tasks) if not only.queue or one.queue == only.queue]
     rules = await rulebook.load(engine, Queue()) if known else Rules()
-    return known, InboundFirst(known, rules, at)
+    inbound = InboundFirst(known, rules, at)
+    if inbound.needs_calls:
+        async for wait in rollup.waits(engine, since - LONGEST_CALL, at):
+            inbound.look(wait)
+    return figures(known, inbound.situations(), since, at)
 
 
 async def _gaps(engine: AsyncEngine, at: int) -> list[Words]:
@@ -284,10 +389,6 @@ _STOPPING = MINUTE
 """A link lost so short a time before the controller's own stop was lost by that stop."""
 
 
-def _lacks_its_end(record: CallRecord, at: int) -> bool:
-    return record.outcome is None and record.arrived < at - LONGEST_CALL
-
-
 def _in_order(metrics: dict[str, Metric]) -> dict[str, Metric]:
     first = ("M1", "M1r", "M2")
     return {name: metrics[name] for name in (*first, *(m for m in metrics if m not in first))}
@@ -314,6 +415,7 @@ def render_json(report: SlaReport) -> str:
             },
             "number": report.only.number,
             "queue": report.only.queue,
+            "agent": report.only.agent,
             "verdict": report.verdict.name.lower(),
             "fail_under": report.fail_under,
             "missing": [words.en for words in report.missing],
@@ -321,6 +423,8 @@ def render_json(report: SlaReport) -> str:
             "pending": report.pending,
             "returned": report.returned,
             "estimated": report.estimated,
+            "short_abandon": report.short_abandon,
+            "excused": report.excused,
             **metrics,
             **{name: metric.as_json() for name, metric in report.callbacks.metrics.items()},
             "callbacks_open": report.callbacks.open,
@@ -342,6 +446,7 @@ def render_csv(report: SlaReport) -> str:
     write(("window", "to", "", "", _iso(report.until)))
     write(("only", "number", "", "", report.only.number))
     write(("only", "queue", "", "", report.only.queue))
+    write(("only", "agent", "", "", report.only.agent))
     write(("verdict", report.verdict.name.lower(), "", "", ""))
     for words in report.missing:
         write(("missing", words.en, "", "", ""))
@@ -376,7 +481,7 @@ def render_text(report: SlaReport, lang: str = "zh") -> str:
             since=_second(report.since), until=_second(report.until), hours=f"{report.hours:g}"
         )
     )
-    for name in ("number", "queue"):
+    for name in ("number", "queue", "agent"):
         if value := getattr(report.only, name):
             console.print(say[f"only_{name}"].format(value))
     console.print(_verdict(report, say))
@@ -403,7 +508,7 @@ def render_text(report: SlaReport, lang: str = "zh") -> str:
 def _verdict(report: SlaReport, say: dict[str, str]) -> str:
     m1 = report.metrics["M1"]
     if report.verdict is Verdict.NONE:
-        key = "incomplete" if report.missing else "too_few"
+        key = "incomplete" if report.missing else "one_agent" if report.only.agent else "too_few"
     else:
         key = "holds" if report.verdict is Verdict.HOLDS else "falls_short"
     return say[key].format(
@@ -436,7 +541,7 @@ def _metrics(report: SlaReport, say: dict[str, str]) -> Table:
     table.add_column(say["value"], justify="right")
     table.add_column(say["parts"], justify="right")
     for name, metric in report.metrics.items():
-        in_seconds = name.startswith("M7")
+        in_seconds = name.startswith(("M7", "M9"))
         value = metric.value
         if value is None:
             shown = "–"
@@ -446,7 +551,10 @@ def _metrics(report: SlaReport, say: dict[str, str]) -> Table:
             shown = _percent(metric)
         numerator = f"{metric.numerator:.1f}" if in_seconds else f"{metric.numerator:g}"
         table.add_row(
-            name, say[name].format(short=SHORT_ABANDON), shown, f"{numerator}/{metric.denominator}"
+            name,
+            say[name].format(short=report.short_abandon),
+            shown,
+            f"{numerator}/{metric.denominator}",
         )
     return table
 
@@ -537,9 +645,11 @@ _TEXT = {
         "window": "时段：{since} 至 {until}（{hours} 小时，北京时间）",
         "only_number": "只统计号码：{}",
         "only_queue": "只统计队列：{}",
+        "only_agent": "只统计坐席：{}",
         "holds": "结论：达标，呼叫接通率 {value}（{part}），要求不低于 {needed}",
         "falls_short": "结论：未达标，呼叫接通率 {value}（{part}），要求不低于 {needed}",
         "too_few": "结论：样本不足，仅 {count} 通来电，少于 {least} 通不作评定",
+        "one_agent": "结论：单个坐席不作评定",
         "incomplete": "结论：数据不完整，不作评定（现有数据：{value}，{part}）",
         "missing": "数据不完整：{}",
         "total": "合计",
@@ -571,7 +681,10 @@ _TEXT = {
         "M7_arrived": "平均应答时间（自来电）",
         "M8": "放弃率",
         "M8_greeting": "欢迎语中放弃率",
+        "M9": "平均处理时长",
+        "M10": "坐席占用率",
         "M21": "服务对象先挂机率",
+        "M23": "录音完整率",
         "callbacks": "回访（尚有 {} 件未了结）",
         "M20": "回访率",
         "M20_reached": "回访成功率",
@@ -608,9 +721,11 @@ _TEXT = {
         "window": "Window: {since} to {until} ({hours} hours, Beijing time)",
         "only_number": "Calls to the number {} only",
         "only_queue": "Calls of the queue {} only",
+        "only_agent": "Calls of the agent {} only",
         "holds": "Verdict: holds, connection rate {value} ({part}), required {needed}",
         "falls_short": "Verdict: falls short, connection rate {value} ({part}), required {needed}",
         "too_few": "Verdict: sample too small, {count} calls where {least} are needed",
+        "one_agent": "Verdict: none for a single agent",
         "incomplete": "Verdict: none, the data are not complete (so far {value}, {part})",
         "missing": "Not complete: {}",
         "total": "total",
@@ -642,7 +757,10 @@ _TEXT = {
         "M7_arrived": "mean time to answer, from arrival",
         "M8": "abandoned after queueing",
         "M8_greeting": "abandoned in the greeting",
+        "M9": "mean handling time",
+        "M10": "agents' occupancy",
         "M21": "caller hung up first",
+        "M23": "recorded in full",
         "callbacks": "Callbacks ({} still open)",
         "M20": "followed up, of those settled",
         "M20_reached": "reached, of those followed up",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from acd.model import SECOND, Outcome, Party
-from metrics.fold import CallRecord
+from acd.model import SECOND, OfferReason, Outcome, Party
+from metrics.fold import AttemptRecord, CallRecord, Item
 
 MINUTE = 60 * SECOND
 DAY = 24 * 60 * MINUTE
@@ -95,14 +95,15 @@ class Tally:
     is a tally written down. Times in microseconds. The names: an outcome's own · `pending` · `returned` · `estimated`
     · `queued`: reached the queue · `within_15`, `within_20`: answered so soon after queueing · `total_15`, `total_20`:
     after arriving · `waits`, `wait`: answers with a known wait, and its sum · `arrival_wait` · `ring_1` … `ring_4` (or
-    later) · `caller_first`: the citizen hung up first · `talk`, `hold`, `wrap_up` · `recorded`: the recording is as
-    long as the talk · `left_N`: gave up in the Nth second (0 to 59) · `wait_N`: answered in the Nth of `WAITS`.
+    later) · `caller_first`: the citizen hung up first · `talk`, `hold` (a part of it), `wrap_up` · `outbound`: work on
+    callbacks · `recorded`: the recording is as long as the talk · `left_N`: gave up in the Nth second (0 to 59) ·
+    `wait_N`: answered in the Nth of `WAITS`.
     """
 
     __slots__ = ("counts",)
 
     def __init__(
-        self, records: Iterable[CallRecord] = (), counts: Mapping[str, int] | None = None
+        self, records: Iterable[Item] = (), counts: Mapping[str, int] | None = None
     ) -> None:
         self.counts: dict[str, int] = dict(counts or {})
         for record in records:
@@ -113,7 +114,7 @@ class Tally:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def add(self, record: CallRecord, sign: int = 1) -> None:
+    def add(self, record: Item, sign: int = 1) -> None:
         """Count one call in, or with sign -1 out. A call that has not ended is pending and nothing else."""
         self.count(shares_of(record), sign)
 
@@ -174,13 +175,15 @@ class Tally:
         M3: M1 without those who gave up in less than `short_abandon` seconds (0 to 60), and without the calls of
         `excused`: those that arrived in approved incidents. M5, M5_20: answered within 15 and 20 s, of all who reached
         the queue; M5t, M5t_20: of all that M1 counts, from the arrival on. M7 counts from the queue, M7_arrived from
-        the arrival. M8_greeting: those who left in the greeting, of the calls that M1 counts.
+        the arrival. M8_greeting: those who left in the greeting, of the calls that M1 counts. M9: talk with its holds,
+        and wrap-up, by call answered in the hotline. M23: recordings that are as long as the talk, to half a second.
         """
         found = self.counts.get
         answered = self.connected
         abandoned = found("abandoned_queue", 0) + found("abandoned_ringing", 0)
         rings = [found(f"ring_{ring}", 0) for ring in (1, 2, 3, 4)]
         excused = excused or Tally()
+        human = found("human", 0)
         return {
             "M1": Metric(answered, self.counted),
             "M2": Metric(answered, found("queued", 0)),
@@ -200,8 +203,14 @@ class Tally:
             "M7_arrived": Metric(found("arrival_wait", 0) / SECOND, answered),
             "M8": Metric(abandoned, found("queued", 0)),
             "M8_greeting": Metric(found("abandoned_greeting", 0), self.counted),
+            "M9": Metric((found("talk", 0) + found("wrap_up", 0)) / SECOND, human),
             "M21": Metric(found("caller_first", 0), answered),
+            "M23": Metric(found("recorded", 0), human),
         }
+
+    def busy(self) -> int:
+        """M10: how long agents worked, microseconds: talk with its holds, wrap-up, and callbacks."""
+        return sum(self.counts.get(name, 0) for name in ("talk", "wrap_up", "outbound"))
 
     def left_before(self, second: int) -> int:
         """How many callers gave up before this second (0 to 60) of their call."""
@@ -221,8 +230,10 @@ _ABANDONED = frozenset(
 )
 
 
-def shares_of(record: CallRecord) -> list[tuple[str, int]]:
-    """What one call adds to the counts of a `Tally`."""
+def shares_of(record: Item) -> list[tuple[str, int]]:
+    """What one call, or one attempt of a callback, adds to the counts of a `Tally`."""
+    if isinstance(record, AttemptRecord):
+        return [("outbound", record.outbound), *_wrapped(record)]
     outcome = record.outcome
     if outcome is None:
         return [("pending", 1)]
@@ -260,6 +271,47 @@ def shares_of(record: CallRecord) -> list[tuple[str, int]]:
         found.append(("caller_first", 1))
     if outcome is Outcome.HUMAN:
         found.append(("talk", record.talk))
+        found += _wrapped(record)
+        if record.recorded is not None and record.recorded >= record.talk - SECOND // 2:
+            found.append(("recorded", 1))
+    return found
+
+
+def _wrapped(record: Item) -> list[tuple[str, int]]:
+    name = "wrap_up" if isinstance(record, CallRecord) else "outbound"
+    return [(name, length) for _, length in record.wraps]
+
+
+def shares_of_agents(record: Item) -> dict[str, list[tuple[str, int]]]:
+    """What one call, or attempt, adds to the counts of each agent who had to do with it.
+
+    `offers`, `unanswered`: how often his phone rang, and rang in vain until the time was up · `handled`: calls he
+    talked in · `talk`, `wrap_up`, `outbound`: how long he worked (microseconds) · `ring_1` … `ring_4` · of the calls
+    that he was the first to answer: `first`, `waits`, `wait`, `caller_first`, `recorded`.
+    """
+    found: dict[str, list[tuple[str, int]]] = {}
+    if isinstance(record, AttemptRecord):
+        found[record.agent] = [("outbound", record.outbound), ("attempts", 1)]
+    elif record.outcome is not None and record.outcome is not Outcome.TEST:
+        for offer in record.offers:
+            shares = found.setdefault(offer.agent, [])
+            shares.append(("offers", 1))
+            if offer.reason is OfferReason.NO_ANSWER and offer.answered is None:
+                shares.append(("unanswered", 1))
+            if offer.talk:
+                shares.append(("talk", offer.talk))
+                if offer.ring is not None:
+                    shares.append((f"ring_{min(offer.ring, 4)}", 1))
+        for agent in record.agents:
+            found.setdefault(agent, []).append(("handled", 1))
+        if record.agents:
+            first = found[record.agents[0]]
+            first.append(("first", 1))
+            names = {"waits", "wait", "caller_first", "recorded"}
+            first += [one for one in shares_of(record) if one[0] in names]
+    for agent, length in record.wraps:
+        name = "wrap_up" if isinstance(record, CallRecord) else "outbound"
+        found.setdefault(agent, []).append((name, length))
     return found
 
 

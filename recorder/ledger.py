@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from acd import diary
 from acd.events import Fact, details, restore
 from acd.model import SECOND, CallId
 from hotline import clock, db
@@ -131,7 +132,9 @@ async def enter(engine: AsyncEngine, drafts: Sequence[Draft]) -> list[Fact]:
         if rows:
             await connection.execute(insert(db.recording), rows)
         if news:
-            await connection.execute(insert(db.diary), [_diary_row(fact) for fact in news])
+            written = [_diary_row(fact) for fact in news]
+            await connection.execute(insert(db.diary), written)
+            await connection.execute(diary.mark(engine.dialect.name), diary.changes(written))
     return news
 
 

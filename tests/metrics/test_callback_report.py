@@ -19,7 +19,8 @@ from acd.rules import DEFAULT
 from acd.tasks import _row
 from hotline import db
 from metrics import reports
-from metrics.reports import Only, SlaReport
+from metrics.reports import SlaReport
+from metrics.sums import Only
 from metrics.window import Metric
 from tests.metrics.histories import T, answered, at
 from tests.metrics.test_callbacks import added, busy, reached, waits, yielded

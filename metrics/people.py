@@ -1,0 +1,131 @@
+"""Agents' facts → how long each was signed in, and on a break (M10). Pure.
+
+An agent is signed in from his wish for calls to his signing out, as long as his phone is registered. A break begins
+when he asks for it, and ends with his next wish; work that goes on meanwhile counts as work, too. A break is approved
+when its reason is one of the centre's, and for as long as that reason allows. Work counts in the period in which its
+call arrived, or its callback was placed, as everything about a call does; the time signed in is that of the clock.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from acd.events import (
+    AgentOut,
+    AgentPaused,
+    AgentReady,
+    AgentRemoved,
+    Fact,
+    PhoneReachable,
+    PhoneUnreachable,
+)
+from acd.model import SECOND
+from metrics.window import MINUTE, Metric, Tally
+
+WISHES = frozenset(kind.__name__ for kind in (AgentReady, AgentPaused, AgentOut, AgentRemoved))
+"""The facts that say what an agent wants."""
+
+PHONES = frozenset(kind.__name__ for kind in (PhoneReachable, PhoneUnreachable))
+"""The facts that say whether his phone is registered."""
+
+KINDS = WISHES | PHONES
+"""The facts that `Attendance` needs: those of the time asked for, and of each agent the last of both sorts before."""
+
+
+@dataclass(slots=True)
+class Attendance:
+    """One agent's time, up to what was folded. Feed his facts in the order of time.
+
+    `allowed`: minutes by reason of a break, 0 for as long as he likes.
+    """
+
+    since: int
+    allowed: Mapping[str, int]
+    wish: str = ""
+    reason: str = ""
+    wished: int = 0
+    reachable: bool = False
+    at: int = 0
+    signed_in: int = 0
+    approved: int = 0
+    unapproved: int = 0
+
+    def feed(self, fact: Fact) -> None:
+        """Take the next fact."""
+        self.run(fact.at)
+        match fact:
+            case AgentReady(at) | AgentOut(at) | AgentRemoved(at):
+                self.wish, self.reason, self.wished = type(fact).__name__, "", at
+            case AgentPaused(at, _, reason):
+                self.wish, self.reason, self.wished = type(fact).__name__, reason, at
+            case PhoneReachable():
+                self.reachable = True
+            case PhoneUnreachable():
+                self.reachable = False
+
+    def run(self, until: int) -> None:
+        """Count what lies between the last fact and `until`."""
+        signed_in, approved = self.ahead(until)
+        self.signed_in += signed_in
+        self.approved += approved
+        if self.wish == AgentPaused.__name__:
+            self.unapproved += signed_in - approved
+        self.at = max(self.at, until)
+
+    def ahead(self, until: int) -> tuple[int, int]:
+        """How long he is signed in, and on an approved break, from the last fact to `until`; counts nothing."""
+        begin = max(self.at, self.since)
+        if until <= begin or not self.reachable or self.wish not in _SIGNED_IN:
+            return 0, 0
+        if self.wish != AgentPaused.__name__:
+            return until - begin, 0
+        return until - begin, max(0, min(until, self._approved_until()) - begin)
+
+    def counts(self) -> dict[str, int]:
+        """What was counted, as the counts of a `Tally`."""
+        named = (
+            ("signed_in", self.signed_in),
+            ("approved", self.approved),
+            ("unapproved", self.unapproved),
+        )
+        return {name: number for name, number in named if number}
+
+    def _approved_until(self) -> int:
+        allowed = self.allowed.get(self.reason)
+        if allowed is None:
+            return self.wished
+        return self.wished + allowed * MINUTE if allowed else _ALWAYS
+
+
+_SIGNED_IN = frozenset({AgentReady.__name__, AgentPaused.__name__})
+_ALWAYS = 1 << 62
+
+
+def ordered(facts: Iterable[Fact]) -> list[Fact]:
+    """Each fact once, in the order in which `Attendance` wants them."""
+    return sorted(set(facts), key=order)
+
+
+def order(fact: Fact) -> tuple[int, str, str]:
+    """By time; what happened in one microsecond, always in the same order."""
+    return fact.at, type(fact).__name__, getattr(fact, "reason", "")
+
+
+def attendance(
+    facts: Iterable[Fact], since: int, until: int, allowed: Mapping[str, int]
+) -> dict[str, Tally]:
+    """Fold agents' facts, in any order: of each agent `signed_in`, `approved` and `unapproved` in (since, until]."""
+    people: dict[str, Attendance] = {}
+    for fact in ordered(fact for fact in facts if type(fact).__name__ in KINDS):
+        if fact.at > until:
+            break
+        agent: str = fact.agent  # type: ignore[union-attr]  # every kind in KINDS has it
+        people.setdefault(agent, Attendance(since, allowed)).feed(fact)
+    for one in people.values():
+        one.run(until)
+    made = ((agent, Tally(counts=one.counts())) for agent, one in sorted(people.items()))
+    return {agent: tally for agent, tally in made if tally.counts}
+
+
+def m10(busy: int, signed_in: int, approved: int) -> Metric:
+    """M10, in seconds, of microseconds: the agents' work ÷ their time signed in without approved breaks."""
+    return Metric(busy / SECOND, (signed_in - approved) // SECOND)

@@ -1,0 +1,584 @@
+"""Roll-ups: the figures of slots of five minutes, hours and days, written down, so that a year is read in seconds.
+
+Whoever writes facts marks their calls as changed, in the same transaction (`acd.diary.changes`). `bring_up_to_date`
+folds the slots of marked calls anew, writes the difference into slot, hour and day, and takes the marks away: so late
+facts correct what was written, and nothing depends on when, or how often, it runs. The recorder's process runs it every
+minute; a report runs it first, too. `gather` reads, and folds what is still marked from the facts themselves: a report
+is never behind the diary.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+
+import orjson
+import structlog
+from sqlalchemy import bindparam, delete, func, insert, literal_column, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from acd import diary, rulebook
+from acd.events import Fact
+from acd.rules import DEFAULT
+from hotline import clock, db
+from metrics import people
+from metrics.callbacks import InboundFirst, Wait, waits_of
+from metrics.fold import KINDS, CallRecord, item_of
+from metrics.sums import (
+    DAYS,
+    HOUR,
+    HOURS,
+    SLOT,
+    SLOTS,
+    Key,
+    Only,
+    Span,
+    Sums,
+    begin_of,
+    end_of,
+    pieces,
+    spans,
+)
+from metrics.window import DAY, MINUTE, Rolling, Tally, day_of
+
+log = structlog.get_logger(__name__)
+
+QUIET = MINUTE
+"""A slot is written down when it has been over for so long (microseconds): most of its calls have ended then."""
+
+AGENTS_KEPT = 8 * DAY
+"""For so long agents' counts are kept by slot; older ones by hour and day only."""
+
+EVERY = 60.0
+"""Seconds between two runs beside the controller."""
+
+_MOST = 200_000
+
+
+async def run(engine: AsyncEngine, stop: asyncio.Event) -> None:
+    """Bring the roll-ups up to date every minute, until `stop` is set."""
+    while not stop.is_set():
+        try:
+            await bring_up_to_date(engine, clock.now())
+        except Exception:
+            log.exception("rollup.failed", effect="reports fold the diary themselves")
+        try:
+            async with asyncio.timeout(EVERY):
+                await stop.wait()
+        except TimeoutError:
+            continue
+
+
+async def bring_up_to_date(engine: AsyncEngine, now: int) -> int:
+    """Write down all slots with marked calls that are over. Says how many were written."""
+    queue_of = await queues(engine)
+    written = 0
+    while True:
+        async with engine.connect() as connection:
+            marks = await _marks(connection)
+        hours: dict[int, dict[int, list[tuple[str, int]]]] = {}
+        orphans = [
+            _unmark(mark.call, mark.stamp)
+            for mark in marks
+            if mark.at is None
+            and mark.stamp < (now - 2 * DAY) << 10  # a diary row's id is its time
+        ]
+        for mark in marks:
+            if mark.at is None:
+                continue  # the arrival may still come
+            slot = begin_of(SLOTS, mark.at)
+            if slot + SLOT + QUIET <= now:
+                slots = hours.setdefault(begin_of(HOURS, mark.at), {})
+                slots.setdefault(slot, []).append((mark.call, mark.stamp))
+        for hour, slots in sorted(hours.items()):
+            written += await _write_hour(engine, hour, slots, queue_of, now)
+        if orphans:
+            async with engine.begin() as connection:
+                await connection.execute(_UNMARK, orphans)
+        if len(marks) < _MOST or not hours:
+            break
+    await _write_attendance(engine, now)
+    async with engine.begin() as connection:
+        old = (db.rollup.c.level == SLOTS, db.rollup.c.begin < begin_of(HOURS, now - AGENTS_KEPT))
+        await connection.execute(delete(db.rollup).where(*old, db.rollup.c.agent != ""))
+    return written
+
+
+async def queues(engine: AsyncEngine) -> Callable[[str], str]:
+    """Which queue a number leads to, by the rules of now."""
+    numbers = (await rulebook.read(engine)).numbers
+    queue_of = {one.number: one.queue for one in numbers.values()}
+    return lambda number: queue_of.get(number, DEFAULT)
+
+
+async def fold(
+    engine: AsyncEngine, begin: int, end: int, queue_of: Callable[[str], str]
+) -> AsyncIterator[tuple[int, Sums]]:
+    """The figures of (begin, end] from the facts alone, slot by slot: when each began, and its sums."""
+    sums, current = Sums(queue_of), begin_of(SLOTS, begin + 1)
+    for since, until in pieces(begin, end, DAY):
+        async for facts in diary.read_calls(engine, since, until, kinds=_KINDS, attempts=True):
+            item = item_of(facts)
+            if item is None:
+                continue
+            slot = begin_of(SLOTS, min(max(item.arrived, since + 1), until))
+            if slot != current:
+                yield current, sums
+                sums, current = Sums(queue_of), slot
+            sums.add(item)
+            if isinstance(item, CallRecord) and item.reached_queue:
+                sums.waits += waits_of(facts)
+    yield current, sums
+
+
+_KINDS = KINDS | InboundFirst.KINDS
+
+# --- reading
+
+
+@dataclass(slots=True)
+class Gathered:
+    """The figures of a stretch. `hours`, when asked for: by the beginning of each hour. `agents`: by number."""
+
+    total: Tally = field(default_factory=Tally)
+    by_queue: dict[tuple[str, str], Tally] = field(default_factory=dict)
+    hours: dict[int, Tally] = field(default_factory=dict)
+    agents: dict[str, Tally] = field(default_factory=dict)
+
+    def put(self, begin: int, key: Key, tally: Tally, only: Only) -> None:
+        """Add what was counted in the hour (or slot) that began at `begin`."""
+        if key.agent:
+            if not only.agent or key.agent == only.agent:
+                self.agents.setdefault(key.agent, Tally()).merge(tally)
+            return
+        self.total.merge(tally)
+        self.by_queue.setdefault((key.queue, key.number), Tally()).merge(tally)
+        self.hours.setdefault(begin_of(HOURS, begin + 1), Tally()).merge(tally)
+
+
+async def gather(
+    engine: AsyncEngine,
+    since: int,
+    until: int,
+    only: Only,
+    *,
+    hours: bool = False,
+    agents: bool = False,
+    now: int,
+    written: bool = True,
+) -> Gathered:
+    """The figures of (since, until]. Without `written`, from the facts alone."""
+    queue_of = await queues(engine)
+    found = Gathered()
+    dirty = await marked(engine) if written else set()
+    plan = spans(since, until, dirty, coarsest=HOURS if hours else DAYS)
+    if not written:
+        plan = [Span(0, since, until)]
+    kept = begin_of(HOURS, now - AGENTS_KEPT) + HOUR
+    people_plan = spans(since, until, dirty, coarsest=DAYS, finest_from=kept) if written else plan
+    for span in plan:
+        if span.level:
+            async for begin, key, tally in _read(engine, span, only, agents=False):
+                found.put(begin, key, tally, only)
+    if agents and written:
+        for span in people_plan:
+            if span.level:
+                async for begin, key, tally in _read(engine, span, only, agents=True):
+                    found.put(begin, key, tally, only)
+    raw = {(span.begin, span.end) for span in plan if not span.level}
+    raw_people = {(one.begin, one.end) for one in people_plan if not one.level} if agents else set()
+    for begin, end in sorted(raw | raw_people):
+        async for slot, sums in fold(engine, begin, end, queue_of):
+            for key, tally in sums.tallies.items():
+                wanted = raw_people if key.agent else raw
+                if (begin, end) in wanted and only.takes(key):
+                    found.put(slot, key, tally, only)
+    return found
+
+
+async def waits(
+    engine: AsyncEngine, since: int, until: int, *, written: bool = True
+) -> AsyncIterator[Wait]:
+    """Who waited while no phone rang for him, of the calls that arrived in (since, until]."""
+    queue_of = await queues(engine)
+    dirty = await marked(engine) if written else set()
+    plan = spans(since, until, dirty, coarsest=SLOTS) if written else [Span(0, since, until)]
+    row = db.long_wait.c
+    question = select(row.call, row.number, row.queue, row.begin, row.end).order_by(row.begin)
+    for span in plan:
+        if not span.level:
+            async for _, sums in fold(engine, span.begin, span.end, queue_of):
+                for wait in sums.waits:
+                    yield wait
+            continue
+        for begin, end in pieces(span.begin, span.end, 4 * HOUR):
+            async with engine.connect() as connection:
+                within = question.where(row.slot >= begin, row.slot < end)
+                rows = (await connection.execute(within)).all()
+            for one in rows:
+                yield Wait(*one)
+
+
+async def minutes(
+    engine: AsyncEngine, since: int, until: int, only: Only, *, written: bool = True
+) -> AsyncIterator[tuple[int, Rolling]]:
+    """M1r, day by day: when each day's end (or `until`) is, and the rolling counts of it and the day before.
+
+    Memory is that of three days, however long the stretch.
+    """
+    queue_of = await queues(engine)
+    dirty = await marked(engine) if written else set()
+    rolling = Rolling()
+    begin = since - DAY
+    while begin < until:
+        end = min(until, end_of(DAYS, day_of(begin + 1)))
+        plan = spans(begin, end, dirty, coarsest=SLOTS) if written else [Span(0, begin, end)]
+        for span in plan:
+            if span.level:
+                async for slot, _, tally in _read(engine, span, only, agents=False):
+                    _put(rolling, slot, tally)
+                continue
+            async for slot, sums in fold(engine, span.begin, span.end, queue_of):
+                for key, tally in sums.tallies.items():
+                    if not key.agent and only.takes(key):
+                        _put(rolling, slot, tally)
+        if end > since:
+            yield end, rolling
+        rolling.forget(end - DAY - MINUTE)
+        begin = end
+
+
+def _put(rolling: Rolling, slot: int, tally: Tally) -> None:
+    for minute in range(5):
+        counted = tally.counts.get(f"a{minute}", 0)
+        if counted:
+            connected = tally.counts.get(f"c{minute}", 0)
+            rolling.put(slot + (minute + 1) * MINUTE, connected, counted)
+
+
+async def _read(
+    engine: AsyncEngine, span: Span, only: Only, *, agents: bool
+) -> AsyncIterator[tuple[int, Key, Tally]]:
+    row = db.rollup.c
+    question = (
+        select(row.begin, row.queue, row.number, row.agent, row.counts)
+        .where(row.level == span.level, row.agent != "" if agents else row.agent == "")
+        .order_by(row.begin)
+    )
+    if only.number:
+        question = question.where(row.number == only.number)
+    if only.queue:
+        question = question.where(row.queue == only.queue)
+    if agents and only.agent:
+        question = question.where(row.agent == only.agent)
+    # An hour of slots has a hundred rows or so, a day of agents a thousand; 40 days of either fit into memory.
+    for begin, end in pieces(span.begin, span.end, 40 * DAY):
+        async with engine.connect() as connection:
+            within = question.where(row.begin >= begin, row.begin < end)
+            rows = (await connection.execute(within)).all()
+        for at, queue, number, agent, counts in rows:
+            yield at, Key(queue, number, agent), Tally(counts=orjson.loads(counts))
+
+
+# --- attendance
+
+
+async def attendance(
+    engine: AsyncEngine, since: int, until: int, *, now: int, written: bool = True
+) -> dict[str, Tally]:
+    """How long each agent was signed in, and on breaks, in (since, until] (`metrics.people`)."""
+    allowed = await breaks(engine)
+    found: dict[str, Tally] = {}
+
+    def put(some: Mapping[str, Tally]) -> None:
+        for agent, tally in some.items():
+            found.setdefault(agent, Tally()).merge(tally)
+
+    raw: list[tuple[int, int]] = []
+    begin = since
+    known = await _attended_days(engine, since, until) if written else {}
+    while begin < until:
+        day = day_of(begin + 1)
+        end = min(until, end_of(DAYS, day))
+        if day == begin and day in known and end == end_of(DAYS, day):
+            put(known[day])
+        elif raw and raw[-1][1] == begin:
+            raw[-1] = (raw[-1][0], end)
+        else:
+            raw.append((begin, end))
+        begin = end
+    for begin, end in raw:
+        for first, last in pieces(begin, end, 10 * DAY):
+            put(people.attendance(await _wishes(engine, first, last), first, last, allowed))
+    return found
+
+
+async def breaks(engine: AsyncEngine) -> dict[str, int]:
+    """The centre's reasons of a break, and how many minutes each may last."""
+    return {pause.name: pause.minutes for pause in (await rulebook.read(engine)).pauses}
+
+
+async def state_at(engine: AsyncEngine, at: int) -> list[Fact]:
+    """Of each agent the last wish, and the last word of his phone, up to `at` (microseconds)."""
+    async with engine.connect() as connection:
+        ids = [
+            row[0]
+            for words in (db.WISH, db.PHONE)
+            for row in await connection.execute(text(_LAST.format(words)), {"at": at})
+        ]
+    return await diary.read_rows(engine, ids)
+
+
+_LAST = """
+WITH RECURSIVE one(agent) AS (
+    SELECT MIN(agent) FROM diary WHERE {0}
+    UNION ALL
+    SELECT (SELECT MIN(agent) FROM diary WHERE {0} AND agent > one.agent) FROM one WHERE one.agent IS NOT NULL
+), last(id) AS (
+    SELECT (SELECT id FROM diary WHERE {0} AND agent = one.agent AND at <= :at ORDER BY at DESC, id DESC LIMIT 1)
+    FROM one WHERE one.agent IS NOT NULL
+)
+SELECT id FROM last WHERE id IS NOT NULL
+"""
+
+
+async def _wishes(engine: AsyncEngine, since: int, until: int) -> list[Fact]:
+    """What `people.attendance` needs of (since, until]."""
+    facts = await state_at(engine, since)
+    async for fact in diary.read_kinds(engine, people.KINDS, since + 1, until + 1):
+        facts.append(fact)
+    return facts
+
+
+async def _attended_days(
+    engine: AsyncEngine, since: int, until: int
+) -> dict[int, dict[str, Tally]]:
+    row = db.rollup.c
+    question = select(row.begin, row.agent, row.counts).where(
+        row.level == _ATTENDANCE, row.begin >= since, row.begin < until
+    )
+    found: dict[int, dict[str, Tally]] = {}
+    async with engine.connect() as connection:
+        for begin, agent, counts in await connection.execute(question):
+            day = found.setdefault(begin, {})
+            if agent:
+                day[agent] = Tally(counts=orjson.loads(counts))
+    return found
+
+
+_ATTENDANCE = 1441
+"""The level of days of attendance; a row without an agent says that the day was written down."""
+
+
+async def _write_attendance(engine: AsyncEngine, now: int) -> None:
+    """Write down the days that are over; a late fact unwrites its day and those after it."""
+    row, mark = db.rollup.c, db.changed.c
+    version = await _version(engine)
+    async with engine.connect() as connection:
+        marks = (
+            await connection.execute(
+                select(mark.call, mark.stamp, db.diary.c.at)
+                .join(db.diary, db.diary.c.id == mark.stamp)
+                .where(mark.call.like("@%"))
+                .order_by(mark.call)
+                .limit(_MOST)
+            )
+        ).all()
+        last = await connection.scalar(
+            select(func.max(row.begin)).where(row.level == _ATTENDANCE, row.agent == "")
+        )
+        oldest = await connection.scalar(
+            select(func.min(db.diary.c.at)).where(db.diary.c.kind.in_(people.KINDS))
+        )
+    if marks:
+        first = day_of(min(one.at for one in marks))
+        async with engine.begin() as connection:
+            if not await _claim(connection, version):
+                return
+            await connection.execute(
+                delete(db.rollup).where(row.level == _ATTENDANCE, row.begin >= first)
+            )
+            await connection.execute(_UNMARK, [_unmark(one.call, one.stamp) for one in marks])
+        version += 1
+        if last is not None and last >= first:
+            last = day_of(first - 1) if first > (oldest or 0) else None
+    if oldest is None:
+        return
+    begin = day_of(oldest) if last is None else end_of(DAYS, last)
+    allowed = await breaks(engine)
+    while (end := end_of(DAYS, begin)) + QUIET <= now:
+        present = people.attendance(await _wishes(engine, begin, end), begin, end, allowed)
+        rows = [_row(_ATTENDANCE, begin, Key("", "", agent), one) for agent, one in present.items()]
+        rows.append(_row(_ATTENDANCE, begin, Key("", ""), Tally()))
+        async with engine.begin() as connection:
+            if not await _claim(connection, version):
+                return
+            same = (row.level == _ATTENDANCE, row.begin == begin)
+            await connection.execute(delete(db.rollup).where(*same))
+            await connection.execute(insert(db.rollup), rows)
+        version += 1
+        begin = end
+
+
+# --- marks, and writing
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A call, or an attempt, that has changed, and when it arrived or was placed, if that is known."""
+
+    call: str
+    stamp: int
+    at: int | None
+
+
+async def marked(engine: AsyncEngine) -> set[int]:
+    """The beginnings of all slots whose roll-ups are not up to date."""
+    found: set[int] = set()
+    async with engine.connect() as connection:
+        for mark in await _marks(connection, most=None):
+            if mark.at is not None:
+                found.add(begin_of(SLOTS, mark.at))
+    return found
+
+
+async def _marks(connection: AsyncConnection, most: int | None = _MOST) -> list[_Mark]:
+    mark, fact = db.changed.c, db.diary.c
+    # Joined to nothing, the kind cannot lead SQLite to the index on it, and so through years.
+    kind = fact.kind.op("||")(literal_column("''"))
+    arrived = (
+        select(func.min(fact.at))
+        .where(fact.call == mark.call, kind.in_(["CallArrived", "CallbackPlaced"]))
+        .scalar_subquery()
+    )
+    question = select(mark.call, mark.stamp, arrived.label("at")).where(mark.call.not_like("@%"))
+    if most is not None:
+        question = question.order_by(mark.call).limit(most)
+    rows = (await connection.execute(question)).all()
+    return [_Mark(*row) for row in rows]
+
+
+async def _write_hour(
+    engine: AsyncEngine,
+    hour: int,
+    slots: Mapping[int, Iterable[tuple[str, int]]],
+    queue_of: Callable[[str], str],
+    now: int,
+) -> int:
+    """Fold these slots of an hour anew and write the difference. Says how many; 0 when another one was quicker."""
+    version = await _version(engine)
+    in_slots = hour >= begin_of(HOURS, now - AGENTS_KEPT)
+    wanted = sorted(slots) if in_slots else [hour + n * SLOT for n in range(12)]
+    new: dict[int, Sums] = {}
+    for slot in wanted:
+        async for _, sums in fold(engine, slot, slot + SLOT, queue_of):
+            new[slot] = sums
+    async with engine.begin() as connection:
+        if not await _claim(connection, version):
+            return 0
+        gone = [_unmark(call, stamp) for marks in slots.values() for call, stamp in marks]
+        await connection.execute(_UNMARK, gone)
+        change = Sums(queue_of)
+        for slot, sums in new.items():
+            old = await _stored(connection, SLOTS, slot, queue_of)
+            if in_slots:
+                change.merge(old, -1, upwards=True)
+                change.merge(sums, upwards=True)
+            else:
+                change.merge(sums, upwards=True)
+                for key in [key for key in sums.tallies if key.agent]:
+                    del sums.tallies[key]
+            await _store(connection, SLOTS, slot, sums, replace=list(old.tallies))
+            await connection.execute(delete(db.long_wait).where(db.long_wait.c.slot == slot))
+            if sums.waits:
+                rows = [{"slot": slot, **asdict(wait)} for wait in sums.waits]
+                await connection.execute(insert(db.long_wait), rows)
+        if not in_slots:
+            change.merge(await _stored(connection, HOURS, hour, queue_of), -1)
+        for level in (HOURS, DAYS):
+            begin = begin_of(level, hour + 1)
+            stored = await _stored(connection, level, begin, queue_of)
+            touched = [key for key in change.tallies if key in stored.tallies]
+            stored.merge(change)
+            kept = {key: stored.tallies[key] for key in change.tallies if key in stored.tallies}
+            await _store(connection, level, begin, Sums(queue_of, kept), replace=touched)
+    return len(slots)
+
+
+async def _stored(
+    connection: AsyncConnection, level: int, begin: int, queue_of: Callable[[str], str]
+) -> Sums:
+    row = db.rollup.c
+    question = select(row.queue, row.number, row.agent, row.counts).where(
+        row.level == level, row.begin == begin
+    )
+    found = Sums(queue_of)
+    for queue, number, agent, counts in await connection.execute(question):
+        found.tallies[Key(queue, number, agent)] = Tally(counts=orjson.loads(counts))
+    return found
+
+
+async def _store(
+    connection: AsyncConnection, level: int, begin: int, sums: Sums, replace: Collection[Key]
+) -> None:
+    if replace:
+        await connection.execute(
+            _DELETE,
+            [
+                {
+                    "b_level": level,
+                    "b_begin": begin,
+                    "b_queue": key.queue,
+                    "b_number": key.number,
+                    "b_agent": key.agent,
+                }
+                for key in replace
+            ],
+        )
+    rows = [_row(level, begin, key, tally) for key, tally in sums.tallies.items()]
+    if rows:
+        await connection.execute(insert(db.rollup), rows)
+
+
+def _row(level: int, begin: int, key: Key, tally: Tally) -> dict[str, object]:
+    counts = orjson.dumps(tally.counts, option=orjson.OPT_SORT_KEYS).decode()
+    return {
+        "level": level,
+        "begin": begin,
+        "queue": key.queue,
+        "number": key.number,
+        "agent": key.agent,
+        "counts": counts,
+    }
+
+
+def _unmark(call: str, stamp: int) -> dict[str, object]:
+    return {"b_call": call, "b_stamp": stamp}
+
+
+_UNMARK = delete(db.changed).where(
+    db.changed.c.call == bindparam("b_call"), db.changed.c.stamp == bindparam("b_stamp")
+)
+_DELETE = delete(db.rollup).where(
+    *(
+        db.rollup.c[name] == bindparam(f"b_{name}")
+        for name in ("level", "begin", "queue", "number", "agent")
+    )
+)
+
+
+async def _version(engine: AsyncEngine) -> int:
+    """How often the roll-ups were changed: read before the facts, it tells whether another one wrote meanwhile."""
+    async with engine.begin() as connection:
+        known: int | None = await connection.scalar(select(db.rollup_version.c.version))
+        if known is None:
+            await connection.execute(insert(db.rollup_version).values(id=1, version=0))
+    return known or 0
+
+
+async def _claim(connection: AsyncConnection, version: int) -> bool:
+    """Take the lock of all writers; False when the roll-ups are not of that version any more."""
+    row = db.rollup_version
+    done = await connection.execute(
+        update(row).where(row.c.version == version).values(version=version + 1)
+    )
+    return done.rowcount == 1

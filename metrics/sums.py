@@ -1,0 +1,184 @@
+"""Figures of any stretch of time, as sums of smaller ones: slots of five minutes, hours, days in China. Pure.
+
+A stretch is (begin, end], so a call at the very end of one counts in it. What is written down (`metrics.rollup`) and
+what is folded from facts go into the same `Sums`, and give the same result.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+
+from metrics.callbacks import Wait
+from metrics.fold import CallRecord, Item
+from metrics.window import (
+    CONNECTED,
+    DAY,
+    LEFT_OUT,
+    MINUTE,
+    Tally,
+    day_of,
+    midnight,
+    shares_of,
+    shares_of_agents,
+)
+
+SLOT, HOUR = 5 * MINUTE, 60 * MINUTE
+SLOTS, HOURS, DAYS = 5, 60, 1440
+"""The levels of roll-ups, by their minutes."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """Whose counts: a queue's and a number's; `agent` is empty for those of all its calls."""
+
+    queue: str
+    number: str
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """Which calls a report is about (R11, R12): those to one number, of one queue, of one agent; empty is any.
+
+    A call is of the queue in which it waited first. One that ended before is of the queue that its number leads to.
+    """
+
+    number: str = ""
+    queue: str = ""
+    agent: str = ""
+
+    def takes(self, key: Key) -> bool:
+        """Whether these counts are asked for; `agent` does not matter here."""
+        if self.number and key.number != self.number:
+            return False
+        return not self.queue or key.queue == self.queue
+
+
+ALL = Only()
+"""Every call."""
+
+
+def begin_of(level: int, at: int) -> int:
+    """When the slot, hour or day began that `at` counts in."""
+    if level == DAYS:
+        return day_of(at)
+    length = level * MINUTE
+    return (at - 1) // length * length
+
+
+def end_of(level: int, begin: int) -> int:
+    """When the slot, hour or day ends that began at `begin`."""
+    # Noon of the next day is in it, however long this day is.
+    return midnight(begin + DAY + DAY // 2) if level == DAYS else begin + level * MINUTE
+
+
+@dataclass(slots=True)
+class Sums:
+    """Tallies by `Key`. `queue_of`: where calls belong that never waited, by their number.
+
+    `waits`: who waited while no phone rang for him; with callbacks at that time these may be situations of R7.
+    """
+
+    queue_of: Callable[[str], str]
+    tallies: dict[Key, Tally] = field(default_factory=dict)
+    waits: list[Wait] = field(default_factory=list)
+
+    def add(self, item: Item) -> None:
+        """Count a call, or an attempt of a callback, for its queue and number, and for its agents."""
+        if isinstance(item, CallRecord):
+            key = Key(item.queue or self.queue_of(item.number), item.number)
+            self.of(key).count(minute_counts(item))
+        else:
+            key = Key("", "")
+        self.of(key).count(shares_of(item))
+        for agent, shares in shares_of_agents(item).items():
+            self.of(Key(key.queue, key.number, agent)).count(shares)
+
+    def of(self, key: Key) -> Tally:
+        """The tally of this key."""
+        tally = self.tallies.get(key)
+        if tally is None:
+            tally = self.tallies[key] = Tally()
+        return tally
+
+    def merge(self, other: "Sums", sign: int = 1, *, upwards: bool = False) -> None:
+        """Add what another one counted; `upwards`, without what only slots count."""
+        for key, tally in other.tallies.items():
+            counts = tally.counts.items()
+            mine = self.of(key)
+            mine.count((one for one in counts if not (upwards and one[0] in MINUTES)), sign)
+            if not mine.counts:
+                del self.tallies[key]
+
+
+MINUTES = frozenset(f"{letter}{minute}" for letter in "ac" for minute in range(5))
+"""Of a slot's minutes, how many calls M1 counts (`a0` to `a4`), and how many of them were connected (`c0` to `c4`)."""
+
+
+def minute_counts(record: CallRecord) -> list[tuple[str, int]]:
+    """What a call adds to the counts of its minute, for M1r."""
+    if record.outcome is None or record.outcome in LEFT_OUT:
+        return []
+    minute = (record.arrived - 1) % SLOT // MINUTE
+    found = [(f"a{minute}", 1)]
+    if record.outcome in CONNECTED:
+        found.append((f"c{minute}", 1))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch that can be read from the roll-ups of one level, or (level 0) must be folded from facts."""
+
+    level: int
+    begin: int
+    end: int
+
+
+def spans(
+    since: int, until: int, dirty: Collection[int], *, coarsest: int, finest_from: int = 0
+) -> list[Span]:
+    """Cut (since, until] into spans, the longest possible.
+
+    `dirty`: beginnings of slots whose roll-ups are not up to date. `coarsest`: the highest level that may be used.
+    Slots that begin before `finest_from` are not written down.
+    """
+    dirty_hours = {begin_of(HOURS, slot + 1) for slot in dirty}
+    dirty_days = {day_of(slot + 1) for slot in dirty}
+    found: list[Span] = []
+
+    def put(level: int, begin: int, end: int) -> None:
+        if found and found[-1].level == level and found[-1].end == begin:
+            found[-1] = Span(level, found[-1].begin, end)
+        elif begin < end:
+            found.append(Span(level, begin, end))
+
+    at = since
+    while at < until:
+        slot = begin_of(SLOTS, at + 1)
+        if slot != at or slot + SLOT > until:
+            end = min(until, slot + SLOT)
+            put(0, at, end)
+        elif (
+            coarsest >= DAYS
+            and day_of(at + 1) == at
+            and at not in dirty_days
+            and end_of(DAYS, at) <= until
+        ):
+            end = end_of(DAYS, at)
+            put(DAYS, at, end)
+        elif coarsest >= HOURS and at % HOUR == 0 and at not in dirty_hours and at + HOUR <= until:
+            end = at + HOUR
+            put(HOURS, at, end)
+        else:
+            end = at + SLOT
+            put(0 if at in dirty or at < finest_from else SLOTS, at, end)
+        at = end
+    return found
+
+
+def pieces(begin: int, end: int, length: int = HOUR) -> Iterator[tuple[int, int]]:
+    """Cut (begin, end] where whole multiples of `length` lie in it, so that each piece fits into memory."""
+    while begin < end:
+        cut = min(end, (begin // length + 1) * length)
+        yield begin, cut
+        begin = cut

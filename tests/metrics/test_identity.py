@@ -1,0 +1,237 @@
+"""Every figure is the same whichever way it is reached: fact by fact, from scratch, or from roll-ups.
+
+The histories are those of the real floor (`tests.acd.world`), told in any order, with doubles, cut off anywhere.
+"""
+
+import random
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from acd.diary import Diary
+from acd.events import CallArrived, Fact, RecordingFinished
+from acd.model import SECOND
+from hotline import db
+from metrics import rollup
+from metrics.fold import CallRecord, item_of
+from metrics.live import Live
+from metrics.people import attendance, m10
+from metrics.rollup import Gathered
+from metrics.sums import DAYS, HOURS, SLOT, SLOTS, Only, Span, begin_of, end_of, spans
+from metrics.window import DAY, MINUTE, Tally, day_of
+from tests.acd.world import World
+
+ALLOWED = {"用餐": 1}
+
+
+def history(seed: int, steps: int = 80) -> list[Fact]:
+    """What the floor writes into the diary, and the recorder."""
+    world = World(seed)
+    world.run(steps)
+    facts = [fact for told in world.diary.values() for fact in told]
+    rng = random.Random(seed)
+    for call in sorted(call for call in world.diary if call):
+        if rng.random() < 0.7:
+            length = rng.choice([0, 5, 60, 3600]) * SECOND
+            facts.append(RecordingFinished(world.now + SECOND, call, length, ""))
+    return sorted(facts, key=lambda fact: fact.at)
+
+
+def from_scratch(facts: list[Fact], now: int) -> dict[str, object]:
+    """Today's figures, folded without any state."""
+    calls: dict[str, list[Fact]] = defaultdict(list)
+    for fact in facts:
+        if call := getattr(fact, "call", ""):
+            calls[call].append(fact)
+    items = [item for told in calls.values() if (item := item_of(told)) is not None]
+    ended = [one for one in items if not isinstance(one, CallRecord) or one.outcome is not None]
+    today = day_of(now)
+    tally = Tally(one for one in ended if one.arrived > today and one.ended is not None)
+    metrics = tally.metrics()
+    present = attendance(facts, today, now, ALLOWED).values()
+    metrics["M10"] = m10(
+        tally.busy(),
+        sum(one.counts.get("signed_in", 0) for one in present),
+        sum(one.counts.get("approved", 0) for one in present),
+    )
+    rolling = Tally(
+        one for one in ended if isinstance(one, CallRecord) and one.arrived > now - DAY
+    ).metrics()["M1"]
+    return {
+        **{name: metric.as_json() for name, metric in metrics.items()},
+        "M1r": (rolling.numerator, rolling.denominator),
+    }
+
+
+@given(
+    st.integers(0, 10_000),
+    st.integers(0, 100),
+    st.sampled_from([0, 0, 3600, 43_200]),
+    st.integers(0, 1000),
+)
+@settings(max_examples=100, deadline=None)
+def test_fact_by_fact_is_as_from_scratch(seed: int, percent: int, later: int, order: int) -> None:
+    chance = random.Random(order)
+    facts = history(seed)
+    known = facts[: len(facts) * percent // 100 + 1]
+    now = (known[-1].at + later * SECOND) // MINUTE * MINUTE + MINUTE
+    told = known + chance.choices(known, k=len(known) // 3)
+    if chance.random() < 0.7:
+        chance.shuffle(told)
+    live = Live()
+    live.allow(ALLOWED)
+    for n, fact in enumerate(told):
+        live.feed(fact)
+        if n % 50 == 0:
+            live.snapshot(fact.at)
+    shown = live.snapshot(now)["figures"]
+    m1r = shown.pop("M1r")
+    wanted = from_scratch(known, now)
+    assert (m1r["numerator"], m1r["denominator"]) == wanted.pop("M1r")
+    assert shown == wanted
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_roll_ups_are_as_from_scratch(engine: AsyncEngine, tmp_path: Path, seed: int) -> None:
+    """Facts come late, and out of order, between two runs of the roll-up, and each time all agrees."""
+    rng = random.Random(seed)
+    facts = history(seed, steps=80)
+    if seed % 2:
+        rng.shuffle(facts)
+    now = max(fact.at for fact in facts) + rng.choice([2 * MINUTE, DAY, 10 * DAY])
+    since = min(fact.at for fact in facts) - 1
+    step = len(facts) // 4 + 1
+    for start in range(0, len(facts), step):
+        await write(engine, tmp_path, facts[start : start + step])
+        if rng.random() < 0.8:
+            await rollup.bring_up_to_date(engine, now - rng.choice([0, 0, 10 * MINUTE]))
+        await agrees(engine, since, now, now)
+    await rollup.bring_up_to_date(engine, now)
+    await agrees(engine, since, now, now)
+    for _ in range(4):
+        begin, end = sorted(rng.randint(since, now) for _ in range(2))
+        await agrees(engine, begin, end, now, Only(queue=rng.choice(["", "tax"])))
+    await add_up(engine)
+    assert not [one for one in await left(engine) if one.startswith("@")]
+
+
+async def write(engine: AsyncEngine, folder: Path, facts: list[Fact]) -> None:
+    diary = Diary(engine, folder)
+    for fact in facts:
+        diary.write(fact)
+    diary.start()
+    await diary.close()
+    assert diary.waiting == 0
+
+
+async def agrees(
+    engine: AsyncEngine, since: int, until: int, now: int, only: Only | None = None
+) -> None:
+    only = only or Only()
+    read = await rollup.gather(engine, since, until, only, hours=True, agents=True, now=now)
+    folded = await rollup.gather(
+        engine, since, until, only, hours=True, agents=True, now=now, written=False
+    )
+    assert plain(read) == plain(folded)
+    days = await rollup.gather(engine, since, until, only, agents=True, now=now)
+    assert plain(days)["total"] == plain(folded)["total"]
+    present = await rollup.attendance(engine, since, until, now=now)
+    assert present == await rollup.attendance(engine, since, until, now=now, written=False)
+    curves = []
+    for written in (True, False):
+        source = rollup.minutes(engine, since, until, only, written=written)
+        curves.append([(end, rolling.metric(end)) async for end, rolling in source])
+    assert curves[0] == curves[1]
+    waits = [
+        sorted(
+            [
+                (one.call, one.begin, one.end)
+                async for one in rollup.waits(engine, since, until, written=written)
+            ]
+        )
+        for written in (True, False)
+    ]
+    assert waits[0] == waits[1]
+
+
+def plain(found: Gathered) -> dict[str, object]:
+    def without_minutes(tally: Tally) -> dict[str, int]:
+        return {name: n for name, n in tally.counts.items() if name[1:] not in "01234"}
+
+    return {
+        "total": without_minutes(found.total),
+        "queues": {k: v for k, one in found.by_queue.items() if (v := without_minutes(one))},
+        "hours": {k: v for k, one in found.hours.items() if (v := without_minutes(one))},
+        "agents": {k: one.counts for k, one in found.agents.items() if one.counts},
+    }
+
+
+async def add_up(engine: AsyncEngine) -> None:
+    """Days are the sums of their hours."""
+    row = db.rollup.c
+    async with engine.connect() as connection:
+        rows = (await connection.execute(select(db.rollup))).all()
+    sums: dict[tuple[int, str, str, str], Tally] = {}
+    for one in rows:
+        if one.level == HOURS:
+            key = (begin_of(DAYS, one.begin + 1), one.queue, one.number, one.agent)
+            sums.setdefault(key, Tally()).merge(Tally(counts=rollup.orjson.loads(one.counts)))
+    days = {
+        (one.begin, one.queue, one.number, one.agent): Tally(counts=rollup.orjson.loads(one.counts))
+        for one in rows
+        if one.level == DAYS
+    }
+    assert days == sums
+    assert row.level is not None
+
+
+async def left(engine: AsyncEngine) -> list[str]:
+    async with engine.connect() as connection:
+        return list((await connection.execute(select(db.changed.c.call))).scalars())
+
+
+async def test_a_damaged_roll_up_is_not_taken_for_the_truth(
+    engine: AsyncEngine, tmp_path: Path
+) -> None:
+    facts = history(3)
+    now = max(fact.at for fact in facts) + 2 * MINUTE
+    await write(engine, tmp_path, facts)
+    await rollup.bring_up_to_date(engine, now)
+    async with engine.begin() as connection:
+        await connection.execute(delete(db.rollup).where(db.rollup.c.level == SLOTS))
+    begin = begin_of(SLOTS, facts[0].at) + SLOT
+    with pytest.raises(AssertionError):
+        await agrees(engine, begin - 1, now, now)
+
+
+async def test_two_writers_at_once_write_each_call_once(
+    engine: AsyncEngine, tmp_path: Path
+) -> None:
+    import asyncio
+
+    facts = history(4)
+    now = max(fact.at for fact in facts) + DAY
+    await write(engine, tmp_path, facts)
+    await asyncio.gather(*(rollup.bring_up_to_date(engine, now) for _ in range(3)))
+    await rollup.bring_up_to_date(engine, now)
+    await agrees(engine, facts[0].at - 1, now, now)
+    assert any(isinstance(fact, CallArrived) for fact in facts)
+
+
+@given(st.integers(0, 5 * DAY), st.integers(0, 5 * DAY), st.sets(st.integers(0, 1500), max_size=9))
+def test_spans_cover_the_stretch_once(since: int, length: int, slots: set[int]) -> None:
+    dirty = {slot * SLOT for slot in slots}
+    found = spans(since, since + length, dirty, coarsest=DAYS)
+    assert [one.begin for one in found] == [since, *[one.end for one in found]][: len(found)]
+    assert sum(one.end - one.begin for one in found) == length
+    for one in found:
+        if one.level:
+            assert not any(one.begin <= slot < one.end for slot in dirty)
+            assert begin_of(one.level, one.begin + 1) == one.begin
+            assert one.end == end_of(one.level, begin_of(one.level, one.end))
+    assert Span(0, 0, 0) not in found
