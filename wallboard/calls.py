@@ -10,11 +10,11 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict
 
-from acd import rulebook
 from acd.model import Outcome
 from hotline import clock
 from hotline.log import mask
 from metrics import reports, search
+from metrics.sums import Only
 from metrics.window import CHINA, DAY, microseconds
 from recorder import ledger
 from recorder.ledger import LedgerError
@@ -158,8 +158,6 @@ async def report(
     fail_under: Annotated[float, Query(ge=0, le=100)] = 95,
 ) -> Any:
     """The figures of one window of time."""
-    numbers = (await rulebook.read(behind.engine)).numbers
-    queue_of = {one.number: one.queue for one in numbers.values()}
     try:
         made = await reports.sla(
             behind.engine,
@@ -167,7 +165,8 @@ async def report(
             hours=hours,
             fail_under=fail_under,
             journal=behind.settings.run_dir,
-            only=reports.Only(_text(number, "number"), _text(queue, "queue"), queue_of),
+            only=Only(_text(number, "number"), _text(queue, "queue")),
+            short_abandon=behind.settings.short_abandon,
         )
     except (ValueError, OverflowError) as error:
         raise Problem(422, str(error)) from None
