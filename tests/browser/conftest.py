@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
+from hotline.phones import Phones
 from tests.live.centre import ROOT, Centre
-from tests.live.conftest import centre, phones, pytest_runtest_makereport
+from tests.live.conftest import centre, pytest_runtest_makereport
 
-__all__ = ["centre", "phones", "pytest_runtest_makereport"]
+__all__ = ["centre", "pytest_runtest_makereport"]
 
 PASSWORD = "a-long-enough-password"
 AGENTS = ("1001", "1002", "1003")
@@ -41,9 +43,16 @@ def running() -> Iterator[Centre]:
         yield made
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def phones(centre: Centre) -> AsyncIterator[Phones]:
+    """Telephones of the centre's citizens and agents, in the browser's event loop."""
+    async with Phones(centre.sip) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    """A headless Chromium."""
+    """A headless Chromium for the tests of one module; each screen has its own cookies and memory."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     assert found, f"no browser: install one of {', '.join(BROWSERS)}"
     async with async_playwright() as playwright:
@@ -108,7 +117,7 @@ class Screen:
 MakeScreen = Callable[..., Awaitable[Screen]]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def open_screen(centre: Centre, browser: Browser) -> AsyncIterator[MakeScreen]:
     """Makes screens: `await open_screen(width=390, height=844, color_scheme="light")`."""
     made: list[tuple[BrowserContext, Screen]] = []
@@ -131,7 +140,7 @@ async def open_screen(centre: Centre, browser: Browser) -> AsyncIterator[MakeScr
     assert not complaints, "\n".join(complaints)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def screen(open_screen: MakeScreen) -> Screen:
     """A wall: 1920 × 1080, dark."""
     return await open_screen()

@@ -18,6 +18,8 @@ from hotline.phones import Phones
 from tests.browser.conftest import PASSWORD, MakeScreen, Screen
 from tests.live.centre import NUMBER, ROOT, Centre
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 SIZES = ((1920, 1080), (1366, 768), (390, 844))
 HOSTILE = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
 
@@ -301,25 +303,52 @@ async def _axe(page: Page, axe: str) -> list[str]:
 # --- states that no test centre of ours has: told to the page as its server would
 
 
-async def test_two_hundred_agents_fit_on_the_wall(screen: Screen) -> None:
+@pytest.mark.parametrize("agents", [16, 25, 42, 76, 200])
+async def test_so_many_agents_fit_on_the_wall(screen: Screen, agents: int) -> None:
+    """Also with alarms; the largest number for each size of the tiles."""
     page = await screen.sign_in()
-    await _tell(page, _event("snapshot", {"seq": 1, "now": _NOW, "state": _state(200, alarms=2)}))
+    state = _state(agents, alarms=2)
+    await _tell(page, _event("snapshot", {"seq": 1, "now": _NOW, "state": state}))
     await page.reload()
-    await expect(page.locator("#floor li")).to_have_count(200)
-    await expect(page.locator("#total")).to_have_text("200 人")
+    await expect(page.locator("#floor li")).to_have_count(agents)
+    await expect(page.locator("#total")).to_have_text(f"{agents} 人")
     await expect(page.locator("#alarm-list li")).to_have_count(2)
     await expect(page.locator("#alarm-list li").last).to_contain_text("王芳 已知晓")
-    hidden = await page.evaluate(
-        """() => {
-            const box = document.querySelector("#floor").getBoundingClientRect();
-            return [...document.querySelectorAll("#floor li, #floor h3")].filter((tile) => {
-                const here = tile.getBoundingClientRect();
-                return here.width && (here.bottom > box.bottom + 1 || here.right > box.right + 1);
-            }).length;
-        }"""
-    )
-    assert hidden == 0
-    await screen.picture("wall-1920x1080-200-agents")
+    for box in ("main", "#floor", ".queue", ".rate", ".service"):
+        assert await page.locator(box).evaluate(_FITS) == "", box
+    await screen.picture(f"wall-1920x1080-{agents}-agents")
+
+
+@pytest.mark.parametrize("language", ["中文", "English"])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+async def test_nothing_is_wider_than_the_screen(
+    open_screen: MakeScreen, width: int, height: int, language: str
+) -> None:
+    screen = await open_screen(width, height, color_scheme="light")
+    page = await screen.sign_in()
+    await _tell(page, _event("snapshot", {"seq": 1, "now": _NOW, "state": _state(20, alarms=2)}))
+    for path in ("/sign-in", "/", "/supervisor"):
+        await screen.open(path)
+        if language == "English" and path == "/sign-in":
+            await page.get_by_role("button", name="Switch to English").click()
+        if path != "/sign-in":
+            await expect(page.locator("#alarm-list li")).to_have_count(2)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width, path
+        for box in await page.locator(".hero, .stages, .service div, .badge").all():
+            assert await box.evaluate(_FITS) == ""
+        await screen.picture(f"{path.strip('/') or 'wall'}-{width}x{height}-{language}")
+
+
+_FITS = """(box) => {
+    const room = box.getBoundingClientRect();
+    const out = [...box.querySelectorAll("*:not(.unseen)")].find((part) => {
+        const { left, top, right, bottom, width } = part.getBoundingClientRect();
+        const beyond = left < room.left - 1 || top < room.top - 1 || right > room.right + 1 || bottom > room.bottom + 1;
+        return width && beyond && getComputedStyle(part).display !== "inline"; // letters have room above them
+    });
+    return out ? out.outerHTML : "";
+}"""
+"""The first part of a box that reaches beyond it."""
 
 
 _WATCH_TILES = """

@@ -60,7 +60,7 @@ function filter() {
 function newRow(number) {
   const cell = (className = "") => make("td", { className });
   const row = {
-    agent: null, number: make("th", { scope: "row" }, number), name: cell(), state: cell("state"), lasts: cell("figure"),
+    agent: null, number: make("th", { scope: "row" }, number), name: cell(), state: cell("state"), lasts: cell("figure lasts"),
     queues: cell("queues"), actions: cell("actions"), symbol: icon("out"), word: make("span"), late: make("strong", { className: "late" }),
   };
   row.state.append(row.symbol, row.word, row.late);

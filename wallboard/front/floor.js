@@ -10,7 +10,7 @@ export const STATES = [
 ];
 
 /** From so many agents on, tiles are so large. */
-const DENSITIES = [[97, "dense"], [41, "medium"], [21, "roomy"], [0, "few"]];
+const DENSITIES = [[77, "dense"], [43, "small"], [26, "medium"], [17, "roomy"], [0, "few"]];
 
 /** Draws the agents. `show` with every state, `tick` every second, `speak` when the language changes. */
 export class AgentFloor {

@@ -1,17 +1,20 @@
 // The supervisor's page: agents, queues, callbacks, calls with their recordings. What a role may not do is not shown;
 // the server refuses it in any case.
 import "./supervisor.css";
+import { showAlarms } from "./alarms.js";
 import { showAgents, startAgents } from "./desk-agents.js";
 import { startCallbacks } from "./desk-callbacks.js";
 import { startCalls } from "./desk-calls.js";
 import { startQueues } from "./desk-queues.js";
 import { follow, ServerClock } from "./live.js";
-import { at, start } from "./page.js";
+import { at, make, start } from "./page.js";
 import { clock, put, say } from "./say.js";
-import { session, signOut } from "./session.js";
-import { problem } from "./tell.js";
+import { ask, session, signOut } from "./session.js";
+import { attempt, problem } from "./tell.js";
 
 const TABS = { agents: "agents.read", queues: "queues.read", callbacks: "callbacks.read", calls: "calls.read" };
+
+const MOST_ALARMS = 20;
 
 const serverClock = new ServerClock();
 let me = null;
@@ -59,7 +62,18 @@ function drawLive() {
   put(at("pulse-text"), say(state ? "live" : "connecting"));
   put(at("stale"), !stale ? "" : staleSince ? say("stale", { time: clock(staleSince) }) : say("stale.never"));
   if (me) put(at("who"), `${me.name} · ${say(`role.${me.role}`)}`);
-  if (state && me) showAgents(state.agents, staleSince ?? serverClock.now());
+  if (!state || !me) return;
+  showAgents(state.agents, staleSince ?? serverClock.now());
+  showAlarms(state.alarms, MOST_ALARMS, seenButton);
+}
+
+/** The button by which a supervisor says that he has seen an alarm. */
+function seenButton(alarm) {
+  if (alarm.acknowledged_by || !me.rights.includes("alarms.write")) return [];
+  const button = make("button", { type: "button" }, say("alarm.see"));
+  const path = `/api/alarms/${encodeURIComponent(alarm.id)}/acknowledge`;
+  button.addEventListener("click", () => attempt(button, say("done.alarm"), () => ask("POST", path)));
+  return [button];
 }
 
 async function begin() {

@@ -1,10 +1,10 @@
 // The wallboard: what happens now, readable from five metres.
 import "./wall.css";
+import { showAlarms } from "./alarms.js";
 import { Curve } from "./curve.js";
 import { AgentFloor } from "./floor.js";
 import { follow, ServerClock } from "./live.js";
-import { at, icon, make, start, turn } from "./page.js";
-import { language } from "./preferences.js";
+import { at, make, start, turn } from "./page.js";
 import { clock, count, day, duration, percent, put, say } from "./say.js";
 import { session, signOut } from "./session.js";
 
@@ -17,7 +17,6 @@ const serverClock = new ServerClock();
 const curve = new Curve(at("curve"));
 const floor = new AgentFloor({ floor: at("floor"), chips: at("chips"), total: at("total"), empty: at("no-agents") });
 let state = null;
-const told = new Set(); // alarms that were said aloud
 let staleSince = null; // microseconds; null while news comes
 
 /** The service figures: a word, what is large, what is small beside it. A dash where the state does not say. */
@@ -58,7 +57,7 @@ function draw() {
     put(cell.unit, unit);
     put(cell.small, one.small?.(state) ?? "");
   }
-  drawAlarms(state.alarms ?? []);
+  showAlarms(state.alarms, MOST_ALARMS);
   curve.show(state.curve);
   floor.show(state.agents);
   drawTimes();
@@ -78,28 +77,6 @@ function drawRate() {
   verdict.firstElementChild.toggleAttribute("hidden", few);
   turn(verdict.firstElementChild, holds ? "good" : "bad");
   at("m1").parentElement.classList.toggle("alarming", m1 !== null && !few && !holds);
-}
-
-function drawAlarms(alarms) {
-  // What nobody has seen yet comes first, and of that what cannot wait.
-  const urgency = (alarm) => (alarm.acknowledged_by ? 4 : 0) + ["critical", "warning", "info"].indexOf(alarm.severity);
-  const sorted = [...alarms].sort((a, b) => urgency(a) - urgency(b) || b.since - a.since);
-  const text = (alarm) => (language() === "zh" ? alarm.text_zh : alarm.text_en);
-  at("alarms").hidden = alarms.length === 0;
-  at("alarms").dataset.severity = sorted[0] && !sorted[0].acknowledged_by ? sorted[0].severity : "info";
-  const items = sorted.slice(0, MOST_ALARMS).map((alarm) => {
-    const seen = alarm.acknowledged_by && say("alarm.seen", { by: alarm.acknowledged_by });
-    const since = [say("alarm.since", { time: clock(alarm.since) }), seen].filter(Boolean).join(" · ");
-    const item = make("li", {}, icon("not-responding"), make("span", {}, text(alarm)), make("small", {}, since));
-    item.dataset.severity = alarm.severity;
-    return item;
-  });
-  if (alarms.length > MOST_ALARMS) items.push(make("li", {}, say("alarms.more", { n: alarms.length - MOST_ALARMS })));
-  at("alarm-list").replaceChildren(...items);
-  // Said aloud once, when it is raised, although its figures go on changing.
-  const news = sorted.filter((alarm) => !told.has(alarm.id));
-  for (const alarm of news) told.add(alarm.id);
-  if (news.length) put(at("alarm-news"), news.map(text).join("; "));
 }
 
 function drawClock() {

@@ -49,6 +49,8 @@ export const WORDS = {
   seconds: ["秒", "s"],
   alarms: ["告警", "Alarms"],
   "alarms.more": ["另有 {n} 条", "{n} more"],
+  "alarm.see": ["知晓", "Seen"],
+  "done.alarm": ["告警已标记为知晓", "The alarm is marked as seen"],
   "alarm.seen": ["{by} 已知晓", "seen by {by}"],
   "alarm.since": ["自 {time}", "since {time}"],
   agents: ["坐席状态", "Agents by state"],
