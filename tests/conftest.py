@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 import structlog
 from hypothesis import HealthCheck, settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from hotline import log
 
@@ -47,11 +50,19 @@ class RedisServer:
             stdout=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + 10
-        while not self.socket.exists():
+        while not self._answers():
             assert process.poll() is None, "redis-server ended at once"
             assert time.monotonic() < deadline, "redis-server did not start"
             time.sleep(0.01)
         return process
+
+    def _answers(self) -> bool:
+        # The socket is there a moment before anybody listens on it.
+        with redis.Redis(unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), 0)) as client:
+            try:
+                return client.ping() is True
+            except redis.ConnectionError:
+                return False
 
     def stop(self) -> None:
         self.process.kill()

@@ -187,6 +187,7 @@ def test_what_check_tolerates() -> None:
 # --- staff
 
 
+@pytest.mark.timeout(300)  # half a million simulated calls
 def test_every_hour_holds_and_none_holds_with_one_fewer() -> None:
     demand, target = Demand(DAY_OF_CALLS, talk=150.0), Target()
     hours = staff(demand, target, RULES, calls=20_000, least_calls=1000)
