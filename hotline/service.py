@@ -13,6 +13,7 @@ the first offer is made: the diary says what was known, CEL what happened meanwh
 import asyncio
 import contextlib
 import gc
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -74,8 +75,8 @@ _SHOW_EVERY = 0.5
 """Seconds after which the live state is looked at though no fact came: figures change with time alone, too."""
 _SHOW_PAUSE = 0.1
 """Seconds at least between two states for the screens."""
-_SHOW_SHARE = 30
-"""Making states takes at most one part in so many of the controller's time."""
+_SHOW_SHARE = 20
+"""Making states takes at most one part in so many of a processor."""
 _RECORDER_EVERY = 10.0
 """Seconds between two looks for recordings that the recorder has entered."""
 _LOOK_EVERY = 3.0
@@ -506,13 +507,13 @@ class Controller:
         shown_at = 0
         while True:
             self._news.clear()
-            now = clock.now()
+            now, began = clock.now(), time.thread_time()
             state = self._state(now)
             # Screens take a state that is older than five seconds for stale, so an unchanged one is sent, too.
             if state != shown or now - shown_at > SECOND:
                 shown, shown_at = state, now
                 self.bus.show({"at": now, **state})
-            took = (clock.now() - now) / SECOND
+            took = time.thread_time() - began
             await asyncio.sleep(min(_SHOW_EVERY, max(_SHOW_PAUSE, took * _SHOW_SHARE)))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SHOW_EVERY):

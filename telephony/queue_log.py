@@ -21,6 +21,7 @@ from acd.events import (
     CallReleased,
     CallReturned,
     CallSentOutside,
+    CallTransferred,
     ControllerStarted,
     Fact,
     OfferAnswered,
@@ -104,6 +105,8 @@ class QueueLog:
                 return [self._connected(at, call, known, agent)]
             case TalkEnded(at, _, agent, by) if known.agent == agent:
                 return [self._complete(at, call, known, by)]
+            case CallTransferred(at, _, agent, to, attended) if known.agent == agent:
+                return [self._transferred(at, call, known, to, attended=attended)]
             case CallMoved(at, _, queue):
                 return self._moved(at, call, known, queue)
             case CallReleased(at, _, reason) if known.queue and not known.answered:
@@ -155,6 +158,7 @@ class QueueLog:
         waiting = self._waiting.setdefault(queue, {})
         waiting[call] = None
         known.queue, known.queued, known.position = queue, since, len(waiting)
+        known.offered = known.ring = 0
 
     def _leave(self, call: CallId, known: _Call) -> int:
         """Take a call out of its queue; gives the position that it had."""
@@ -186,6 +190,15 @@ class QueueLog:
             _s(talked),
             str(known.position),
         )
+
+    def _transferred(self, at: int, call: CallId, known: _Call, to: str, *, attended: bool) -> str:
+        """For the reader a transfer ends the call in the queue, as with app_queue; what follows is not in it."""
+        agent, known.agent = known.agent, ""
+        waited, talked, position = _s(known.waited), _s(at - known.answered), str(known.position)
+        event, *how = ("ATTENDEDTRANSFER", "BRIDGE", to) if attended else ("BLINDTRANSFER", to, "")
+        line = _line(at, call, known.queue, _phone(agent), event, *how, waited, talked, position)
+        known.queue, known.answered = "", 0
+        return line
 
     def _moved(self, at: int, call: CallId, known: _Call, queue: str) -> list[str]:
         lines = self._exit(at, call, known) if known.queue else []

@@ -1,12 +1,13 @@
 """Routes about now: the live state and its stream."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi import Path as InPath
 from pydantic import BaseModel
 
 from wallboard.auth import Me, recognise, right
-from wallboard.backend import Behind, Problem
+from wallboard.backend import Behind, Problem, Said
 from wallboard.feed import Stream
 
 router = APIRouter(prefix="/api", tags=["live"])
@@ -52,3 +53,13 @@ async def stream(me: Me, request: Request, behind: Behind) -> Stream:
     `agents` (whole, by their number) and `gone` (numbers). `beat` comes when nothing else does, every two seconds.
     """
     return Stream(behind.feed.watch(me.masked), lambda: recognise(behind, request))
+
+
+@router.post("/alarms/{id}/acknowledge", **right("alarms.write", response_model=Said))
+async def acknowledge(
+    id: Annotated[str, InPath(max_length=80)],  # noqa: A002 the path's word
+    me: Me,
+    behind: Behind,
+) -> Said:
+    """Say that somebody looks after an alarm. The live state has those that are open, in `alarms`."""
+    return Said(said=str((await behind.ask("alarm.ack", id=id, by=me.name))["said"]))

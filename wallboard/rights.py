@@ -23,6 +23,7 @@ class Role(StrEnum):
 
 RIGHTS: Final[Mapping[str, str]] = {
     "live": "see what happens now",
+    "alarms.write": "acknowledge alarms",
     "agents.read": "see the agents and their queues",
     "agents.own": "say for oneself: ready, pause, out",
     "agents.write": "add and remove agents, and speak for them: ready, pause, out",
@@ -52,7 +53,7 @@ OF_ROLE: Final[Mapping[Role, frozenset[str]]] = {
     Role.AGENT: frozenset({"live", "agents.read", "agents.own", "queues.read", "callbacks.read"}),
     Role.SUPERVISOR: _SEES
     | {"agents.own", "agents.write", "queues.write", "callbacks.write", "recordings.read"}
-    | {"blocks.read", "blocks.write"},
+    | {"blocks.read", "blocks.write", "alarms.write"},
     Role.AUDITOR: _SEES | {"recordings.read", "blocks.read", "audit.read"},
     Role.ADMINISTRATOR: frozenset(RIGHTS),
 }

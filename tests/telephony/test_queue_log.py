@@ -18,6 +18,7 @@ from acd.events import (
     CallQueued,
     CallReleased,
     CallReturned,
+    CallTransferred,
     ControllerStarted,
     Fact,
     OfferAnswered,
@@ -32,6 +33,8 @@ from telephony.queue_log import QueueLog
 _DOCUMENTED = {
     "ABANDON": ("position", "origposition", "waittime"),
     "ADDMEMBER": (),
+    "ATTENDEDTRANSFER": ("method", "method-data", "holdtime", "calltime", "origposition"),
+    "BLINDTRANSFER": ("extension", "context", "holdtime", "calltime", "origposition"),
     "COMPLETEAGENT": ("holdtime", "calltime", "origposition"),
     "COMPLETECALLER": ("holdtime", "calltime", "origposition"),
     "CONNECT": ("holdtime", "bridgedchanneluniqueid", "ringtime"),
@@ -143,6 +146,27 @@ def test_who_comes_back_to_his_place_never_left_it() -> None:
         "QUEUESTART",
         "CONNECT",
         "COMPLETEAGENT",
+    ]
+
+
+def test_a_call_that_is_transferred_ends_there_and_may_be_queued_anew() -> None:
+    assert _lines(
+        CallQueued(_at(0), "n-1.1", "tax"),
+        OfferMade(_at(1), "n-1.1", "1001"),
+        OfferAnswered(_at(3), "n-1.1", "1001"),
+        CallTransferred(_at(23), "n-1.1", "1001", "12346"),
+        TalkEnded(_at(23), "n-1.1", "1001", Party.AGENT),
+        CallQueued(_at(24), "n-1.1", "other"),
+        OfferAnswered(_at(26), "n-1.1", "1002"),
+        CallTransferred(_at(30), "n-1.1", "1002", "1001", attended=True),
+        CallEnded(_at(60), "n-1.1", Party.CALLER),
+    ) == [
+        "1763731200|n-1.1|tax|NONE|ENTERQUEUE|||1",
+        "1763731203|n-1.1|tax|PJSIP/1001|CONNECT|3|n-1.1|2",
+        "1763731223|n-1.1|tax|PJSIP/1001|BLINDTRANSFER|12346||3|20|1",
+        "1763731224|n-1.1|other|NONE|ENTERQUEUE|||1",
+        "1763731226|n-1.1|other|PJSIP/1002|CONNECT|2|n-1.1|0",
+        "1763731230|n-1.1|other|PJSIP/1002|ATTENDEDTRANSFER|BRIDGE|1001|2|4|1",
     ]
 
 

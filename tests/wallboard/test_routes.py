@@ -105,6 +105,12 @@ async def test_a_controller_that_is_silent_is_a_clear_error_within_a_second(
     assert len((await read(web.engine)).members) == 1
 
 
+async def test_an_alarm_is_acknowledged_by_whoever_is_signed_in(web: Web) -> None:
+    answer = await web.clients[Role.SUPERVISOR].post("/api/alarms/7/acknowledge")
+    assert answer.status_code == 200
+    assert web.asked == [("alarm.ack", {"id": "7", "by": "supervisor"})]
+
+
 async def test_queues_and_their_members(web: Web) -> None:
     client = web.clients[Role.SUPERVISOR]
     made = (await client.patch("/api/queues/tax", json={"priority": 2, "longest_wait": 60})).json()

@@ -1,0 +1,133 @@
+"""`python -m bench.screens`: how long a fact takes from Asterisk to the screens, with 200 agents and 20 screens.
+
+Real calls are offered to simulated phones; each screen is a connection of its own to the real `hotline web`. A latency
+is the moment at which a screen got `ringing` or `talking` of an agent, minus the time that Asterisk itself gave to that
+event: the whole way, Asterisk → AMI → controller → Redis → web process → screen.
+"""
+
+import argparse
+import asyncio
+import multiprocessing
+import statistics
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+
+import orjson
+
+from bench.phone import Phones
+from bench.side import AGENTS, HOTLINE, PASSWORD, Centre
+from hotline import clock, programs
+from wallboard import accounts
+
+SCREENS = 20
+_TALK = 3.0
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.screens", description=__doc__)
+    parser.add_argument("--rate", type=int, default=10, help="calls per second")
+    parser.add_argument("--calls", type=int, default=300)
+    given = parser.parse_args()
+    asyncio.run(_measure(given.rate, given.calls))
+
+
+async def _measure(rate: int, calls: int) -> None:
+    async with Centre() as centre, Phones(centre.exchange) as phones:
+        phones.talk = lambda _agent, _caller: _TALK
+        await phones.register(AGENTS, PASSWORD)
+        web = programs.own_program(centre.settings, "web")
+        programs.start(web)
+        try:
+            async with centre.side(HOTLINE, ready=len(AGENTS)) as number:
+
+                async def open_for_screens() -> bool:
+                    return await programs.answers("127.0.0.1", centre.settings.web_port)
+
+                await programs.until(web, open_for_screens, 30)
+                token = accounts.token_file(centre.settings).read_text().strip()
+                here, there = multiprocessing.Pipe()
+                watching = multiprocessing.Process(
+                    target=_watch, args=(there, centre.settings.web_port, token)
+                )
+                watching.start()
+                await asyncio.to_thread(here.recv)
+                before = centre.cpu()
+                ticks = _ticks(programs.running(web))
+                began = clock.now()
+                await centre.sipp("caller", number, calls=calls, rate=rate, sink=phones.sink)
+                await asyncio.sleep(1)
+                took = (clock.now() - began) / 1_000_000
+                after = centre.cpu()
+                spent = (_ticks(programs.running(web)) - ticks) / 100
+                here.send("stop")
+                found, messages, size = await asyncio.to_thread(here.recv)
+                watching.join()
+        finally:
+            await programs.stop(web)
+    controller = after["controller"] - before["controller"]
+    print(
+        f"{calls} calls at {rate}/s, {len(AGENTS)} agents, {SCREENS} screens: {len(found)} observations\n"
+        f"fact in Asterisk → screen: median {_ms(found, 50)}, p95 {_ms(found, 95)}, "
+        f"p99 {_ms(found, 99)}, longest {max(found):.0f} ms\n"
+        f"each screen: {messages / SCREENS / took:.1f} messages/s, {size / SCREENS / took / 1000:.1f} kB/s\n"
+        f"CPU: controller {controller / took:.1%} of a core, web process {spent / took:.1%}"
+    )
+
+
+def _ms(found: Sequence[float], percent: int) -> str:
+    return f"{statistics.quantiles(found, n=100)[percent - 1]:.0f} ms"
+
+
+def _ticks(pid: int | None) -> int:
+    with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123 a file that is none
+        fields = stat.read().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def _watch(pipe: Connection, port: int, token: str) -> None:
+    asyncio.run(_screens(pipe, port, token))
+
+
+async def _screens(pipe: Connection, port: int, token: str) -> None:
+    found: list[float] = []
+    counts = [0, 0]
+    opened = asyncio.Barrier(SCREENS + 1)
+    screens = [
+        asyncio.get_running_loop().create_task(_screen(port, token, found, counts, opened))
+        for _ in range(SCREENS)
+    ]
+    await opened.wait()
+    pipe.send("open")
+    await asyncio.to_thread(pipe.recv)
+    for screen in screens:
+        screen.cancel()
+    pipe.send((found, *counts))
+
+
+async def _screen(
+    port: int, token: str, found: list[float], counts: list[int], opened: asyncio.Barrier
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 22)
+    writer.write(
+        f"GET /api/live/stream HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    await opened.wait()
+    seen: dict[str, int] = {}
+    while line := await reader.readline():
+        counts[1] += len(line)
+        if not line.startswith(b"data: {"):
+            continue
+        at = clock.now()
+        counts[0] += 1
+        data = orjson.loads(line[6:])
+        for agent in data.get("agents", []):
+            new = seen.get(agent["number"]) != agent["since"]
+            seen[agent["number"]] = agent["since"]
+            if new and agent["presence"] in {"ringing", "talking"}:
+                found.append((at - agent["since"]) / 1000)
+
+
+if __name__ == "__main__":
+    main()
