@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.wallboard.conftest import Web
 from wallboard.rights import OF_ROLE, RIGHTS, Role
@@ -26,6 +27,7 @@ async def _status(client: httpx.AsyncClient, method: str, path: str) -> int:
         return answer.status_code
 
 
+@pytest.mark.timeout(240)
 async def test_every_role_at_every_route(web: Web) -> None:
     document = (await web.nobody.get("/api/openapi.json")).json()
     operations = _operations(document)
