@@ -517,7 +517,14 @@ def taken_ports(settings: Settings, name: str) -> list[str]:
             ("tcp", sip, settings.sip_port, "HOTLINE_SIP_PORT"),
             ("tcp", control, settings.ami_port, "HOTLINE_AMI_PORT"),
         ],
-        "serve": [("tcp", control, settings.agi_port, "HOTLINE_AGI_PORT")],
+        "serve": [
+            ("tcp", control, settings.agi_port, "HOTLINE_AGI_PORT"),
+            *(
+                [("tcp", control, settings.metrics_port, "HOTLINE_METRICS_PORT")]
+                if settings.metrics_port
+                else []
+            ),
+        ],
         "web": [("tcp", settings.web_address, settings.web_port, "HOTLINE_WEB_PORT")],
     }.get(name, [])
     problems = []

@@ -61,6 +61,7 @@ from ivr.reception import Reception, receive
 from ivr.session import Pace
 from metrics import rollup
 from metrics.alarms import Key, UnknownAlarm, of_live_state
+from metrics.exporter import Exporter
 from metrics.live import WARM_UP, Live
 from recorder import archive
 from telephony import cel
@@ -164,6 +165,7 @@ class Controller:
             outbound=self.outbound,
             clock=clock.now,
         )
+        self.exporter = Exporter(__version__) if settings.metrics_port else None
         self.alarms = alarms.Watch(
             engine,
             [url.get_secret_value() for url in settings.alarm_urls],
@@ -200,6 +202,7 @@ class Controller:
         ]
         self._link_lost_at = clock.now()
         self.alarms.start()
+        self._export()
         pace = Pace(self.settings.answer_pause, self.settings.announce_every)
         self._agi = await agi.serve(
             self.settings.control_address,
@@ -233,9 +236,21 @@ class Controller:
         for task in self._tasks:
             task.cancel()
         await self.alarms.close()
+        if self.exporter is not None:
+            self.exporter.close()
         await self.callbacks.close()
         await self.diary.close()
         await self.bus.close()
+
+    def _export(self) -> None:
+        """Answer Prometheus. A port that is taken costs the figures, not the calls."""
+        if self.exporter is None:
+            return
+        address, port = self.settings.control_address, self.settings.metrics_port
+        try:
+            self.exporter.serve(address, port)
+        except OSError as error:
+            logger.error("metrics.no_port", port=port, error=str(error), effect="no Prometheus")
 
     def _talks_go_on(self) -> bool:
         return self.link.up and self.desk.floor.talking() > 0
@@ -249,6 +264,8 @@ class Controller:
         self.diary.write(fact)
         self.callbacks.note(fact)
         self.live.feed(fact)
+        if self.exporter is not None:
+            self.exporter.feed(fact)
         self.queue_log.write(fact)
         self.bus.tell(_as_json(fact))
         self._news.set()
@@ -263,7 +280,10 @@ class Controller:
             return
         facts = self.calls.fold(message)
         if facts:
-            self._lag = (clock.now(), clock.now() - facts[-1].at)
+            now = clock.now()
+            self._lag = (now, now - facts[-1].at)
+            if self.exporter is not None:
+                self.exporter.lag(self._lag[1] / SECOND)
         self.desk.post(*facts)
         self.outbound.hear(facts)
 
@@ -551,6 +571,16 @@ class Controller:
             "agents": agents,
             "alarms": [alarm.as_json() for alarm in self.alarms.open()],
         }
+        if self.exporter is not None:
+            self.exporter.show(
+                self._shown,
+                now,
+                ami_up=self.link.up,
+                redis_up=not self.bus.away_for(now),
+                backlog=self.diary.waiting,
+                lost=self.diary.lost,
+                callbacks=len(floor.tasks),
+            )
         return self._shown
 
     def _measure(self, now: int) -> dict[Key, float | None]:

@@ -49,6 +49,7 @@ class Centre:
         first = self._block.first
         self.sip = f"127.0.0.1:{first}"
         self.ami_port, self.agi_port, self.web_port = first + 1, first + 2, first + 3
+        self.metrics_port = first + 4
         chosen: dict[str, object] = {
             "home": self.home,
             "numbers": NUMBER,
@@ -56,6 +57,7 @@ class Centre:
             "ami_port": self.ami_port,
             "agi_port": self.agi_port,
             "web_port": self.web_port,
+            "metrics_port": self.metrics_port,
             "rtp_ports": f"{first + 10}-{first + _BLOCK - 1}",
             "ring_time": 3,
             "wrap_up_time": 0.5,

@@ -1,6 +1,7 @@
 """Alarms of a running centre: raised by real calls, told once, seen, cleared; and none when the controller restarts."""
 
 import json
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -93,6 +94,47 @@ async def test_a_caller_waits_and_nobody_is_there(
     assert row["cleared_at"] > row["acknowledged_at"]
     assert "nobody_ready" not in await shown(centre)
     assert told(hook, NOBODY) == both
+
+
+def measured(centre: Centre) -> dict[str, float]:
+    """What Prometheus would read."""
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{centre.metrics_port}/metrics", timeout=5
+    ) as answer:
+        lines = answer.read().decode().splitlines()
+    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, value in pairs}
+
+
+async def test_what_prometheus_reads(centre: Centre, phones: Phones) -> None:
+    centre.shorten_greeting()
+    before = measured(centre)
+    assert before["hotline_ami_up"] == 1
+    assert before["hotline_redis_up"] == 1
+    agent = await centre.agent(phones, "1001", answer_after=0.2)
+    leg = await phones.citizen("13800000022").dial(NUMBER)
+    await leg.until_hears(agent.tone, 20)
+    await centre.until(
+        lambda: measured(centre)['hotline_agents{state="talking"}'] == 1, 5, "an agent who talks"
+    )
+    assert measured(centre)['hotline_callers{stage="talking"}'] == 1
+    await leg.hang_up()
+    await centre.call("13800000022")
+
+    def grown(name: str) -> float:
+        return measured(centre)[name] - before[name]
+
+    await centre.until(lambda: grown('hotline_calls_ended_total{outcome="human"}') == 1, 5, "it")
+    assert grown("hotline_calls_arrived_total") == 1
+    assert grown("hotline_offers_made_total") == 1
+    assert grown('hotline_offers_ended_total{result="answered"}') == 1
+    assert grown('hotline_wait_seconds_count{result="answered"}') == 1
+    assert grown("hotline_talk_seconds_count") == 1
+    assert 0 < grown("hotline_talk_seconds_sum") < 30
+    assert 0 < grown("hotline_ring_seconds_sum") < 3
+    assert grown("hotline_ami_event_lag_seconds_count") > 3
+    late = grown("hotline_ami_event_lag_seconds_sum") / grown("hotline_ami_event_lag_seconds_count")
+    assert late < 1
 
 
 async def test_the_controller_is_gone_and_the_screens_program_says_so(

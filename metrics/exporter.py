@@ -1,0 +1,223 @@
+"""The controller's figures for Prometheus: what happened as counters and histograms, what is now as gauges.
+
+Labels are few and known beforehand (outcomes, states, reasons: never a number or a name), and each labelled child is
+bound once, at the start. Counters begin at 0 with the process; the diary, not Prometheus, is the record.
+"""
+
+from collections.abc import Iterable, Mapping
+from threading import Thread
+from typing import Any
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    start_http_server,
+)
+
+from acd.events import (
+    CallArrived,
+    CallbackAdded,
+    CallbackAnswered,
+    CallbackDialling,
+    CallbackMissed,
+    CallbackPlaced,
+    CallbackRaced,
+    CallbackUnreached,
+    CallbackYielded,
+    Fact,
+    OfferAnswered,
+    OfferEnded,
+    OfferMade,
+)
+from acd.model import SECOND, CallId, OfferReason, Outcome
+from agents.model import Presence
+from metrics.alarms import Severity
+from metrics.fold import CallRecord, History, fold
+from metrics.window import CONNECTED
+
+_WAITS = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900)
+_TALKS = (5, 15, 30, 60, 90, 120, 180, 240, 300, 450, 600, 900, 1800, 3600)
+_RINGS = (1, 2, 3, 5, 7.5, 10, 15, 20, 30)
+"""Three rings are 15 s (M4)."""
+_LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5)
+
+_CALLBACKS = {
+    CallbackAdded: "added",
+    CallbackPlaced: "placed",
+    CallbackDialling: "dialled",
+    CallbackAnswered: "answered",
+    CallbackRaced: "raced",
+    CallbackUnreached: "unreached",
+    CallbackMissed: "missed",
+}
+_STAGES = ("greeting", "waiting", "ringing", "talking")
+_RESULTS = ("answered", "abandoned", "other")
+_ABANDONED = frozenset({Outcome.ABANDONED_QUEUE, Outcome.ABANDONED_RINGING})
+_MOST_OPEN = 20_000
+"""Calls whose facts are remembered; more than that have lost their ends."""
+
+
+class Exporter:
+    """What one process tells Prometheus. All methods return at once; `serve` answers from a thread of its own."""
+
+    def __init__(self, version: str) -> None:
+        registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self._open: dict[CallId, History] = {}
+        self._server: tuple[WSGIServer, Thread] | None = None
+
+        def counter(name: str, says: str, label: str = "", values: Iterable[str] = ()) -> Any:
+            made = Counter(name, says, [label] if label else [], registry=registry)
+            return {value: made.labels(value) for value in values} if label else made
+
+        def gauge(name: str, says: str, label: str = "", values: Iterable[str] = ()) -> Any:
+            made = Gauge(name, says, [label] if label else [], registry=registry)
+            return {value: made.labels(value) for value in values} if label else made
+
+        gauge("hotline_info", "1, with the program's version", "version", [version])[version].set(1)
+        self._arrived = counter("hotline_calls_arrived", "citizens' calls that arrived")
+        self._ended = counter(
+            "hotline_calls_ended", "citizens' calls that ended, by outcome", "outcome", Outcome
+        )
+        waits = Histogram(
+            *("hotline_wait_seconds", "from the queue to the answer or the end", ["result"]),
+            buckets=_WAITS,
+            registry=registry,
+        )
+        self._waits = {result: waits.labels(result) for result in _RESULTS}
+        self._talk = Histogram(
+            *("hotline_talk_seconds", "talk of answered calls"), buckets=_TALKS, registry=registry
+        )
+        self._ring = Histogram(
+            *("hotline_ring_seconds", "how long the phone rang that was answered"),
+            buckets=_RINGS,
+            registry=registry,
+        )
+        self._offers_made = counter("hotline_offers_made", "calls offered to an agent")
+        self._offers = counter(
+            *("hotline_offers_ended", "offers by how they ended", "result"),
+            ["answered", *OfferReason],
+        )
+        self._callbacks = counter(
+            "hotline_callbacks", "what happened to callbacks", "event", _CALLBACKS.values()
+        )
+        self._yields = counter(
+            "hotline_yields", "unanswered callbacks cancelled for a waiting citizen (R7)"
+        )
+        self._callers = gauge("hotline_callers", "callers by stage", "stage", _STAGES)
+        self._longest = gauge("hotline_longest_wait_seconds", "the longest wait of who waits now")
+        self._agents = gauge("hotline_agents", "agents by state", "state", Presence)
+        self._m1r = gauge("hotline_connection_ratio", "M1r: connection rate of the last 24 hours")
+        self._m1r_calls = gauge("hotline_connection_calls", "the calls that M1r is made from")
+        self._due = gauge("hotline_callbacks_open", "callbacks that are not done")
+        self._alarms = gauge("hotline_alarms", "alarms that are raised", "severity", Severity)
+        self._ami_up = gauge("hotline_ami_up", "1 while Asterisk's manager interface is there")
+        self._redis_up = gauge("hotline_redis_up", "1 while Redis answers")
+        self._lag = Histogram(
+            *("hotline_ami_event_lag_seconds", "from Asterisk's own time to our reading"),
+            buckets=_LAGS,
+            registry=registry,
+        )
+        self._backlog = gauge("hotline_diary_backlog_facts", "facts not yet in the database")
+        self._lost = gauge("hotline_diary_lost_facts", "facts that no disk had room for")
+
+    def feed(self, fact: Fact) -> None:
+        """Count one fact."""
+        kind = type(fact)
+        if kind is OfferMade:
+            self._offers_made.inc()
+        elif kind is OfferAnswered:
+            self._offers["answered"].inc()
+        elif isinstance(fact, OfferEnded):
+            self._offers[fact.reason].inc()
+        elif kind is CallbackYielded:
+            self._yields.inc()
+        elif kind in _CALLBACKS:
+            self._callbacks[_CALLBACKS[kind]].inc()
+        call: CallId = getattr(fact, "call", "")
+        if kind is CallArrived and call not in self._open:
+            self._arrived.inc()
+            if len(self._open) >= _MOST_OPEN:
+                del self._open[next(iter(self._open))]
+        elif call not in self._open:
+            return  # one that ended, or began before this process
+        history = fold(self._open, fact)
+        if history is not None and history.ended:
+            record = self._open.pop(call).record()
+            if isinstance(record, CallRecord):
+                self._count(record)
+
+    def lag(self, seconds: float) -> None:
+        """How late an event of Asterisk was read."""
+        self._lag.observe(max(0.0, seconds))
+
+    def show(
+        self,
+        state: Mapping[str, Any],
+        now: int,
+        *,
+        ami_up: bool,
+        redis_up: bool,
+        backlog: int,
+        lost: int,
+        callbacks: int,
+    ) -> None:
+        """What is now: the live state that screens get, and the rest. `now` in microseconds."""
+        for stage, child in self._callers.items():
+            child.set(state["stages"][stage])
+        since = state["waiting_since"]
+        self._longest.set(0 if since is None else max(0, now - since) / SECOND)
+        found = [agent["presence"] for agent in state["agents"]]
+        for presence, child in self._agents.items():
+            child.set(found.count(presence.value))
+        m1r = state["figures"]["M1r"]
+        self._m1r.set(float("nan") if m1r["value"] is None else m1r["value"])
+        self._m1r_calls.set(m1r["denominator"])
+        grave = [alarm["severity"] for alarm in state["alarms"]]
+        for severity, child in self._alarms.items():
+            child.set(grave.count(severity.value))
+        self._due.set(callbacks)
+        self._ami_up.set(ami_up)
+        self._redis_up.set(redis_up)
+        self._backlog.set(backlog)
+        self._lost.set(lost)
+
+    def serve(self, address: str, port: int) -> int:
+        """Answer `GET /metrics` there. Gives the port, which 0 lets the kernel choose. Raises `OSError`."""
+        self._server = start_http_server(port, addr=address, registry=self.registry)
+        return self._server[0].server_port
+
+    def close(self) -> None:
+        """Stop answering."""
+        if self._server is not None:
+            server, thread = self._server
+            self._server = None
+            server.shutdown()
+            server.server_close()
+            thread.join(5)
+
+    def _count(self, record: CallRecord) -> None:
+        if record.outcome is None or record.ended is None:
+            return
+        self._ended[record.outcome].inc()
+        answered = record.answered if record.outcome in CONNECTED else None
+        if record.queued is not None:
+            result = "answered" if answered is not None else "other"
+            if record.outcome in _ABANDONED:
+                result = "abandoned"
+            until = record.ended if answered is None else answered
+            self._waits[result].observe(max(0, until - record.queued) / SECOND)
+        if answered is None:
+            return
+        self._talk.observe(record.talk / SECOND)
+        rang = next((one for one in record.offers if one.answered == answered), None)
+        if rang is not None and rang.ringing is not None:
+            self._ring.observe(max(0, answered - rang.ringing) / SECOND)
