@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
-from acd import diary
+from acd.diary import Diary
 from acd.events import Fact
 from hotline import clock, db, delivery, migrations
 from hotline.cli import app
@@ -39,20 +39,37 @@ DAY_OF_CALLS = "2025-11-21"
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A centre's home whose diary has two days: 40 answered calls and 1 lost one, on the 21st and yesterday."""
+    """A centre's home, without any calls."""
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOTLINE_HOME", str(home))
+    return home
 
-    async def fill() -> None:
+
+@pytest.fixture
+def two_days(home: Path) -> None:
+    """Its diary has 40 answered calls and 1 lost one on the 21st, and as many yesterday."""
+    fill(home, [*calls(0), *calls(yesterday_noon() - T)])
+
+
+def yesterday_noon() -> int:
+    return midnight(clock.now()) - DAY // 2
+
+
+def fill(home: Path, facts: list[Fact]) -> None:
+    """Write facts as the controller does."""
+
+    async def work() -> None:
         engine = db.engine(f"sqlite+aiosqlite:///{home / 'hotline.db'}")
         await migrations.upgrade(engine)
-        yesterday = midnight(clock.now()) - DAY // 2
-        await enter(engine, [*calls(0), *calls(yesterday - T)])
+        writer = Diary(engine, home)
+        writer.start()
+        for fact in facts:
+            writer.write(fact)
+        await writer.close()
         await engine.dispose()
 
-    asyncio.run(fill())
-    return home
+    asyncio.run(work())
 
 
 def calls(shift: int, lost: int = 1) -> list[Fact]:
@@ -62,19 +79,11 @@ def calls(shift: int, lost: int = 1) -> list[Fact]:
     return [replace(fact, at=fact.at + shift) for fact in made]
 
 
-async def enter(engine: AsyncEngine, facts: list[Fact]) -> None:
-    first = clock.now() << 10
-    async with engine.begin() as connection:
-        await connection.execute(
-            insert(db.diary), [diary._row(first + n, fact) for n, fact in enumerate(facts)]
-        )
-
-
 Run = Callable[..., str]
 
 
 @pytest.fixture
-def run(home: Path) -> Run:
+def run(two_days: None) -> Run:
     def run(*args: str, status: int = 0) -> str:
         done = CliRunner().invoke(app, ["report", *args])
         assert done.exit_code == status, done.output
@@ -299,7 +308,7 @@ def run_by_cron(command: str, machine: dict[str, str]) -> subprocess.CompletedPr
     )
 
 
-def test_the_crontab_delivers_yesterday_once(machine: dict[str, str]) -> None:
+def test_the_crontab_delivers_yesterday_once(machine: dict[str, str], two_days: None) -> None:
     environment, (deliver, _) = crontab()
     assert set(environment) == {"HOTLINE_HOME", "HOTLINE_CONFIG", "PATH"}
     with Hook() as hook, Mailbox() as box:
@@ -331,17 +340,7 @@ def test_the_crontab_tells_the_verdict(
     machine: dict[str, str], home: Path, lost: int | None, status: int
 ) -> None:
     _, (_, verdict) = crontab()
-
-    async def fill() -> None:
-        engine = db.engine(f"sqlite+aiosqlite:///{home / 'hotline.db'}")
-        async with engine.begin() as connection:
-            await connection.execute(db.diary.delete())
-        if lost is not None:
-            yesterday = midnight(clock.now()) - DAY // 2
-            await enter(engine, calls(yesterday - T, lost=lost))
-        await engine.dispose()
-
-    asyncio.run(fill())
+    fill(home, [] if lost is None else calls(yesterday_noon() - T, lost=lost))
     done = run_by_cron(verdict, machine)
     assert done.stderr == ""
     logged = Path(machine["HOME"]) / "logger"
@@ -351,7 +350,7 @@ def test_the_crontab_tells_the_verdict(
         assert logged.read_text() == f"-t hotline SLA of yesterday: status {status}\n"
 
 
-def test_the_timer_and_its_service(machine: dict[str, str]) -> None:
+def test_the_timer_and_its_service(machine: dict[str, str], two_days: None) -> None:
     service = (EXAMPLES / "hotline-report.service").read_text()
     (command,) = re.findall(r"^ExecStart=(.*)$", service, re.MULTILINE)
     (variables,) = re.findall(r"^Environment=(.*)$", service, re.MULTILINE)
