@@ -10,7 +10,7 @@ SHELL := /bin/bash
 export HOTLINE_STARTED := $(shell date +%s)
 say = printf '[%3d s] %s\n' $$(($$(date +%s) - HOTLINE_STARTED))
 bin := .venv/bin
-browsers := chromium|chromium-browser|google-chrome|google-chrome-stable
+browsers := chromium chromium-browser google-chrome google-chrome-stable
 # Live tests mostly wait for prompts and telephones, so two files run side by side, each on ports of its own.
 live := $(bin)/python -m pytest -m live -n 2 --dist loadfile
 
@@ -26,7 +26,7 @@ setup: ## installs what is needed: Debian packages, Asterisk, .venv (quick when 
 	command -v npm >/dev/null || missing+=(npm)
 	# The tests look at the screens with a browser, and at Chinese letters. Ubuntu has Chromium as a snap only.
 	if [[ '$(MAKECMDGOALS)' != demo ]]; then
-		compgen -c | grep -qxE '$(browsers)' || ! grep -qx 'ID=debian' /etc/os-release || missing+=(chromium)
+		[[ -n $$(type -P $(browsers)) ]] || ! grep -qx 'ID=debian' /etc/os-release || missing+=(chromium)
 		[[ -n $$(fc-list :lang=zh 2>/dev/null | head -n 1) ]] || missing+=(fontconfig fonts-noto-cjk)
 	fi
 

@@ -1,12 +1,13 @@
 """Browser tests: a whole centre on a real Asterisk, and its screens in a real Chromium."""
 
+import json
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from hotline.phones import Phones
 from tests.live.centre import ROOT, Centre
@@ -17,6 +18,7 @@ __all__ = ["centre", "pytest_runtest_makereport"]
 PASSWORD = "a-long-enough-password"
 AGENTS = ("1001", "1002", "1003")
 OUTPUT = ROOT / "test-output" / "screens"
+expect.set_options(timeout=10_000)  # milliseconds; a busy machine is no defect
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -35,7 +37,8 @@ def running() -> Iterator[Centre]:
     assert (ROOT / "wallboard" / "static" / "made" / "wall.js").is_file(), (
         "the screens are not bundled: run `make setup`"
     )
-    with Centre() as made:
+    alarms = {"longest_wait": {"raise_at": 2, "clear_at": 1, "hold": 0, "rest": 0}}
+    with Centre(alarms=json.dumps(alarms)) as made:
         made.add_agent(*AGENTS)
         made.shorten_greeting()
         for name, role in (("chief", "supervisor"), ("visitor", "guest")):
@@ -59,7 +62,11 @@ async def browser() -> AsyncIterator[Browser]:
         # Root has no sandbox; nothing but the centre's own pages is opened.
         launched = await playwright.chromium.launch(
             executable_path=found,
-            args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
+            args=[
+                "--no-sandbox",
+                "--disable-dev-shm-usage",  # containers have little of it
+                "--autoplay-policy=no-user-gesture-required",
+            ],
         )
         yield launched
         await launched.close()

@@ -21,6 +21,8 @@ from tests.live.centre import NUMBER, ROOT, Centre
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SIZES = ((1920, 1080), (1366, 768), (390, 844))
+_A_SECOND = 1800
+"""Milliseconds in which a command is answered: one second, and what a browser on a busy machine adds."""
 HOSTILE = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
 
 
@@ -94,14 +96,39 @@ async def test_a_supervisor_pauses_an_agent(screen: Screen, centre: Centre, phon
     await screen.picture("supervisor-pause")
     await dialog.get_by_role("button", name="暂停").click()
     await expect(page.get_by_role("status")).to_contain_text(
-        "1002 坐席1002 已暂停（用餐）", timeout=1000
+        "1002 坐席1002 已暂停（用餐）", timeout=_A_SECOND
     )
     await centre.presence("1002", "paused")
     await centre.fact(AgentPaused, agent="1002", reason="用餐")
     await expect(row).to_contain_text("暂停（用餐）")
     await row.get_by_role("button", name="签出 1002").click()
-    await expect(page.get_by_role("status")).to_contain_text("已签出", timeout=1000)
+    await expect(page.get_by_role("status")).to_contain_text("已签出", timeout=_A_SECOND)
     await centre.presence("1002", "out")
+
+
+async def test_an_alarm_is_seen_and_goes(
+    open_screen: MakeScreen, centre: Centre, phones: Phones
+) -> None:
+    """A caller waits and nobody is there: the screens say so until he is gone, and who has seen it."""
+    wall, desk = await open_screen(), await open_screen(1366, 768)
+    await wall.sign_in()
+    await desk.sign_in(path="/supervisor")
+    waits = re.compile("有来电人已等待")
+    leg = await phones.citizen("13900000103").dial(NUMBER)
+    try:
+        for screen in (wall, desk):
+            await expect(screen.page.locator("#alarm-list li")).to_contain_text(
+                waits, timeout=10_000
+            )
+        await expect(wall.page.locator("#alarm-news")).to_contain_text(waits)
+        await desk.picture("supervisor-alarm")
+        await desk.page.get_by_role("button", name="知晓").click()
+        await expect(wall.page.locator("#alarm-list li")).to_contain_text("chief 已知晓")
+        await expect(desk.page.get_by_role("button", name="知晓")).to_be_hidden()
+    finally:
+        await leg.hang_up()
+    for screen in (wall, desk):
+        await expect(screen.page.locator("#alarms")).to_be_hidden(timeout=10_000)
 
 
 async def test_a_command_that_nobody_answers_says_so_within_a_second(
@@ -114,7 +141,7 @@ async def test_a_command_that_nobody_answers_says_so_within_a_second(
     os.kill(serve := centre.pid(" serve"), signal.SIGSTOP)
     try:
         await row.get_by_role("button", name="就绪 1003").click()
-        await expect(page.get_by_role("alert").last).to_contain_text("没有应答", timeout=1300)
+        await expect(page.get_by_role("alert").last).to_contain_text("没有应答", timeout=_A_SECOND)
     finally:
         os.kill(serve, signal.SIGCONT)
     await expect(page.locator("#pulse")).to_be_visible()
@@ -225,6 +252,12 @@ async def test_a_guest_sees_masked_names_and_no_commands(screen: Screen, centre:
     page = await screen.sign_in("visitor", "/supervisor")
     row = page.locator('tr[data-agent="1001"]')
     await expect(row).to_contain_text("坐*")
+    await screen.open("/")
+    tile = page.locator('#floor [data-agent="1001"]')
+    await expect(tile.locator(".who")).to_have_text("1001")
+    await expect(tile.locator(".number")).to_have_text("坐*")
+    await screen.open("/supervisor")
+    await expect(row).to_be_visible()
     assert await row.get_by_role("button").count() == 0
     await page.get_by_role("tab", name="回访").click()
     await expect(page.get_by_role("button", name="登记回访")).to_be_hidden()

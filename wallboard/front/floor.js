@@ -20,6 +20,7 @@ export class AgentFloor {
   #empty;
   #groups = new Map();
   #tiles = new Map();
+  #byNumber = false;
 
   constructor({ floor, chips, total, empty }) {
     this.#holder = floor;
@@ -76,6 +77,11 @@ export class AgentFloor {
     }
   }
 
+  /** Who sees names masked knows people by their numbers, so these stand first. From the next `show` on. */
+  byNumber() {
+    this.#byNumber = true;
+  }
+
   speak() {
     for (const [state, group] of this.#groups) {
       put(group.name, say(state));
@@ -103,8 +109,9 @@ export class AgentFloor {
 
   #dress(tile, agent) {
     tile.until = agent.until ?? 0;
-    put(tile.name, agent.name || agent.number);
-    put(tile.number, agent.name ? agent.number : "");
+    const [large, small] = agent.name && !this.#byNumber ? [agent.name, agent.number] : [agent.number, agent.name];
+    put(tile.name, large);
+    put(tile.number, small);
     put(tile.reason, agent.presence === "paused" ? agent.reason : "");
   }
 

@@ -116,6 +116,8 @@ async function who() {
     const found = await session();
     if (!found) return location.assign("/sign-in?next=/");
     at("to-supervisor").hidden = !found.rights.includes("agents.read");
+    if (found.masked) floor.byNumber();
+    if (state) draw();
     at("sign-out").hidden = !found.csrf; // a wall screen at an open address has no session
   } catch {
     // The screen says by itself that nothing comes.
