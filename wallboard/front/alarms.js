@@ -11,9 +11,13 @@ export function showAlarms(alarms, most, extra = () => []) {
   const urgency = (alarm) => (alarm.acknowledged_by ? SEVERITIES.length : 0) + SEVERITIES.indexOf(alarm.severity);
   const sorted = [...alarms].sort((a, b) => urgency(a) - urgency(b) || b.since - a.since);
   const text = (alarm) => (language() === "zh" ? alarm.text_zh : alarm.text_en);
-  const shown = JSON.stringify([language(), sorted]);
   const list = at("alarm-list");
-  if (list.dataset.shown === shown) return; // the keyboard's focus stays where it is
+  // An alarm's figures go on changing: only its words are touched then, so that its button can be pressed.
+  const shown = JSON.stringify([language(), sorted.map((alarm) => [alarm.id, alarm.acknowledged_by])]);
+  if (list.dataset.shown === shown) {
+    sorted.slice(0, most).forEach((alarm, index) => put(list.children[index].children[1], text(alarm)));
+    return;
+  }
   list.dataset.shown = shown;
   at("alarms").hidden = alarms.length === 0;
   at("alarms").dataset.severity = sorted[0] && !sorted[0].acknowledged_by ? sorted[0].severity : "info";
