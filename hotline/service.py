@@ -33,6 +33,7 @@ from acd.events import (
     AgentReady,
     AgentRemoved,
     CallReleased,
+    CallTransferred,
     ControllerStarted,
     ControllerStopped,
     Fact,
@@ -286,6 +287,9 @@ class Controller:
                 self.exporter.lag(self._lag[1] / SECOND)
         self.desk.post(*facts)
         self.outbound.hear(facts)
+        for fact in facts:
+            if isinstance(fact, CallTransferred):
+                spawn(self._renew_recording(fact.call), "recording renewed")
 
     def _receive(self, number: str, caller: str, at: int) -> Reception:
         """How a caller is received, by the rules that are in force."""
@@ -518,6 +522,12 @@ class Controller:
             await self.switch.stop_ringing(call, agent)
         except LinkError as error:
             logger.warning("offer.not_taken_back", call_id=call, agent=agent, error=str(error))
+
+    async def _renew_recording(self, call: str) -> None:
+        try:
+            await self.switch.renew_recording(call, self.settings.spool_dir / f"{call}.raw")
+        except LinkError as error:
+            logger.error("recording.not_renewed", call_id=call, error=str(error))
 
     # --- live state
 

@@ -1,6 +1,7 @@
 """The verbs as the actions that they send."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,20 @@ async def test_hang_up_a_call_and_a_talk() -> None:
     assert sent.actions == [
         {"Action": "Hangup", "Channel": CALLER, "Cause": "16"},
         {"Action": "Hangup", "Channel": LEG, "Cause": "21"},
+    ]
+
+
+async def test_a_recording_goes_on_in_the_same_file() -> None:
+    switch, sent = desk(6)
+    await switch.renew_recording(CALL, Path("/spool/call.raw"))
+    assert sent.actions == [
+        {"Action": "StopMixMonitor", "Channel": CALLER},
+        {
+            "Action": "MixMonitor",
+            "Channel": CALLER,
+            "File": "/spool/call.raw",
+            "Options": "aD",
+        },
     ]
 
 
