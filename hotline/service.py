@@ -172,7 +172,7 @@ class Controller:
             [url.get_secret_value() for url in settings.alarm_urls],
             alarms.of_names(alarms.rules(settings), alarms.ELSEWHERE, without=True),
             quick=self._measure,
-            slow=lambda now: alarms.recordings(engine, settings, now),
+            slow=self._measure_slowly,
         )
         self._names: dict[str, str] = {}
         # A controller that was killed may have written numbers of which Asterisk does not know yet.
@@ -610,6 +610,16 @@ class Controller:
             ("callbacks_due", ""): due,
             ("calendar_missing", ""): years[0] if years else 0,
         }
+
+    async def _measure_slowly(self, now: int) -> dict[Key, float | None]:
+        """Those that need the disk, the database or Asterisk."""
+        found = await alarms.recordings(self.engine, self.settings, now)
+        found["trunk_gone", ""] = None
+        if self.settings.outbound and self.link.up:
+            with contextlib.suppress(LinkError):  # that is another alarm
+                answers = await self.switch.outbound_answers()
+                found["trunk_gone", ""] = None if answers is None else not answers
+        return found
 
     async def _warm_up(self) -> None:
         """Feed the live figures with the last two days, a little at a time."""

@@ -26,6 +26,8 @@ PARTED = 0.06
 """Seconds after which a channel has forgotten a MixMonitor that was stopped: a few frames of sound."""
 
 _NORMAL_CLEARING = 16
+_WATCH = "outbound-watch"
+"""The endpoint by which Asterisk asks the way out whether it is there (pjsip.conf)."""
 _LIST_TIMEOUT = 10.0
 
 
@@ -115,6 +117,20 @@ class Switch:
             {"Action": "Status", "Variables": ",".join(VARIABLES)}, "StatusComplete", _LIST_TIMEOUT
         )
         return self._calls.snapshot(channels, contacts, self._clock(), before)
+
+    async def outbound_answers(self) -> bool | None:
+        """Whether the way out answers Asterisk's OPTIONS; None when that is not known (yet), or there is none."""
+        entries = await self._link.gather(
+            {"Action": "PJSIPShowEndpoint", "Endpoint": _WATCH}, "EndpointDetailComplete"
+        )
+        found = {
+            entry.get("Status", "")
+            for entry in entries
+            if entry.get("Event") == "ContactStatusDetail"
+        }
+        if "Reachable" in found:
+            return True
+        return False if "Unreachable" in found else None
 
     async def _hang_up(self, channel: str, cause: int) -> None:
         await self._try({"Action": "Hangup", "Channel": channel, "Cause": str(cause)})

@@ -261,7 +261,7 @@ def test_who_is_calling(tmp_path: Path, version: str, trunk: str, order: str) ->
     assert ("match_request_uri" in pjsip) == order.startswith("request_uri")
     trunk, *others = re.findall(r"^identify_by = (.*)$", pjsip, re.MULTILINE)
     assert trunk == ("request_uri,ip" if "request" in order else "ip")
-    assert others == ["header"], "nobody comes in by the way out"
+    assert set(others) == {"header"}, "nobody comes in by the way out"
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,9 @@ def test_who_is_calling(tmp_path: Path, version: str, trunk: str, order: str) ->
 def test_the_way_out(tmp_path: Path, asterisk: AsteriskBinary, outbound: str, contact: str) -> None:
     settings = Settings(home=tmp_path / "home", outbound=outbound)
     pjsip = rendered(settings, asterisk)["pjsip.conf"]
-    assert re.findall(r"^contact = (.*)$", pjsip, re.MULTILINE) == ([contact] if contact else [])
+    assert re.findall(r"^contact = (.*)$", pjsip, re.MULTILINE) == (
+        [contact] * 2 if contact else []
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ import pytest
 from hotline.bus import Bus
 from hotline.phones import Phones
 from tests.live.centre import NUMBER, Centre
+from tests.live.gateway import Gateway
 from tests.receivers import Hook
 
 RULES = {
     "nobody_ready": {"hold": 1, "rest": 1},
     "link_lost": {"raise_at": 1, "rest": 0},
     "longest_wait": {"raise_at": 600},
+    "trunk_gone": {"hold": 0, "rest": 0},
     "stale_figures": {"raise_at": 3, "clear_at": 2, "rest": 0},
 }
 
@@ -27,8 +29,17 @@ def hook() -> Iterator[Hook]:
 
 
 @pytest.fixture(scope="module")
-def running(hook: Hook) -> Iterator[Centre]:
-    with Centre(alarms=json.dumps(RULES), alarm_urls=hook.url) as centre:
+def gateway() -> Iterator[Gateway]:
+    """The trunk for calls to citizens. As long as no test enters it, it has a port and says nothing."""
+    made = Gateway()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def running(hook: Hook, gateway: Gateway) -> Iterator[Centre]:
+    settings = {"alarms": json.dumps(RULES), "alarm_urls": hook.url}
+    with Centre(**settings, outbound=gateway.address) as centre:
         centre.add_agent("1001")
         yield centre
 
@@ -104,6 +115,16 @@ def measured(centre: Centre) -> dict[str, float]:
         lines = answer.read().decode().splitlines()
     pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     return {name: float(value) for name, value in pairs}
+
+
+async def test_the_trunk_answers_or_does_not(centre: Centre, hook: Hook, gateway: Gateway) -> None:
+    silent = "外呼中继无应答"
+    await centre.until(lambda: told(hook, silent) == ["failure"], 60, "the alarm")
+    async with gateway:
+        centre.asterisk("pjsip qualify outbound-watch")  # it asks by itself, but not so often
+        await centre.until(
+            lambda: told(hook, silent) == ["failure", "success"], 60, "the all-clear"
+        )
 
 
 async def test_what_prometheus_reads(centre: Centre, phones: Phones) -> None:

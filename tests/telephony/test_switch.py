@@ -117,3 +117,27 @@ async def test_read_state() -> None:
     snapshot = await switch.read_state()
     assert [agent for _, agent in snapshot.talking] == ["1001"]
     assert (await switch.read_state()).facts == ()
+
+
+@pytest.mark.parametrize(
+    ("states", "answers"),
+    [
+        (["Reachable"], True),
+        (["Unreachable", "Reachable"], True),
+        (["Unreachable"], False),
+        (["Unknown"], None),
+        (["NonQualified"], None),
+        ([], None),
+    ],
+)
+async def test_whether_the_way_out_answers(states: list[str], answers: bool | None) -> None:
+    class Shown(Sent):
+        async def gather(
+            self, action: Mapping[str, str], until: str, timeout: float = 5.0
+        ) -> list[Message]:
+            assert action == {"Action": "PJSIPShowEndpoint", "Endpoint": "outbound-watch"}
+            found = [{"Event": "ContactStatusDetail", "Status": state} for state in states]
+            return [{"Event": "EndpointDetail", "Status": "Reachable"}, *found]
+
+    switch = Switch(Shown(), Calls(NUMBERS), clock=lambda: NOW)
+    assert await switch.outbound_answers() is answers
