@@ -13,6 +13,7 @@ the first offer is made: the diary says what was known, CEL what happened meanwh
 import asyncio
 import contextlib
 import gc
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -703,6 +704,10 @@ async def web(settings: Settings) -> None:
     from wallboard.app import create_app
 
     log.configure(settings.log_level, settings.log_dir / "web.log")
+    # A screen that was dropped: `wallboard.feed` has said so already.
+    logging.getLogger("uvicorn.error").addFilter(
+        lambda record: "without completing response" not in record.getMessage()
+    )
     engine = db.engine(settings.database)
     await migrations.upgrade(engine)
     await accounts.first_start(engine, settings)

@@ -193,7 +193,7 @@ async def read_audit(
     limit: Annotated[int, Query(ge=1, le=audit.MOST)] = 100,
     cursor: Annotated[str, Query(pattern=r"^([0-9]{1,18}\.[0-9]{1,18})?$")] = "",
 ) -> Entries:
-    """Who did what, the newest first: whatever changed something, and every recording that was heard."""
+    """Who did what, the newest first: whatever changed something, and every look at calls and recordings."""
     before = None
     if cursor:
         at, _, row = cursor.partition(".")

@@ -6,7 +6,7 @@
     screens <── events ── feed <── hotline.bus <── the controller
 
 Every answer that is an error is JSON with one field, `error`, a sentence. Every request that changes something, and
-every recording that is heard, is in the audit log before its answer leaves.
+every look at citizens' calls and recordings, is in the audit log before its answer leaves.
 """
 
 import asyncio
@@ -266,4 +266,5 @@ def _path(scope: Scope) -> str:
 
 
 def _matters(scope: Scope) -> bool:
-    return scope["method"] not in auth.SAFE or scope["path"].endswith("/recording")
+    """Whether this goes into the audit log: what changes something, and every look at citizens' calls (R54)."""
+    return scope["method"] not in auth.SAFE or scope["path"].startswith("/api/calls")

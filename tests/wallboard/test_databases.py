@@ -1,0 +1,99 @@
+"""The web process's questions to both databases."""
+
+from pathlib import Path
+
+import httpx
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from acd.diary import Diary
+from acd.events import CallArrived, CallEnded, CallQueued, OfferAnswered, OfferMade, TalkEnded
+from acd.model import SECOND, Party
+from hotline import clock, db
+from metrics import search
+from wallboard import accounts, audit, sender
+from wallboard.rights import Role
+from wallboard.sender import Sender
+
+NOW = clock.now() - 60 * SECOND
+
+
+async def test_accounts_sessions_tokens_and_the_log(engine: AsyncEngine) -> None:
+    await accounts.add(engine, "wang", "supervisor", "a good password", NOW, "1001")
+    assert await accounts.check_password(engine, "wang", "a good password")
+    assert not await accounts.check_password(engine, "wang", "another")
+    assert not await accounts.check_password(engine, "li", "a good password")
+    cookie = await accounts.begin(engine, "wang", clock.now())
+    who = await accounts.by_cookie(engine, cookie, clock.now())
+    assert who is not None
+    assert (who.name, who.role, who.agent) == ("wang", Role.SUPERVISOR, "1001")
+    secret = await accounts.add_token(engine, "hall", "guest", ["live"], "wang", NOW)
+    wall = await accounts.begin_for_token(engine, "hall", NOW)
+    assert await accounts.by_token(engine, secret, NOW) is not None
+    assert await accounts.by_cookie(engine, wall, NOW + accounts.LONGEST_SESSION * 9) is not None
+    await accounts.revoke_token(engine, "hall")
+    assert await accounts.by_cookie(engine, wall, NOW) is None
+    await accounts.remove(engine, "wang")
+    assert await accounts.by_cookie(engine, cookie, NOW) is None
+    for n in range(3):
+        await audit.write(
+            engine,
+            at=NOW + n // 2,
+            who="wang",
+            role="supervisor",
+            address="::1",
+            action="POST /x",
+            values={"caller": "13812345678"},
+            status=200,
+        )
+    first, second, third = await audit.read(engine)
+    assert first["at"] > second["at"] == third["at"]
+    older = await audit.read(engine, before=(second["at"], second["id"]))
+    assert older == [third]
+
+
+async def test_search_and_webhooks(engine: AsyncEngine, tmp_path: Path) -> None:
+    number, _ = await sender.add(
+        engine, "http://127.0.0.1:9/", ["CallArrived"], whole=False, by="x", at=NOW
+    )
+    diary = Diary(engine, tmp_path)
+    diary.start()
+    for n in range(5):
+        call, at = f"n-1.{n}", NOW + n * SECOND
+        diary.write(CallArrived(at, call, "12345", f"+861380000000{n}"))
+        diary.write(CallQueued(at, call, "tax" if n % 2 else "default"))
+        if n == 3:
+            diary.write(OfferMade(at, call, "1001"))
+            diary.write(OfferAnswered(at, call, "1001"))
+            diary.write(TalkEnded(at + SECOND, call, "1001", Party.CALLER))
+        diary.write(CallEnded(at + SECOND, call, Party.CALLER))
+    await diary.close()
+
+    async def found(**wanted: str) -> list[str]:
+        asked = search.Wanted(NOW - SECOND, clock.now() + SECOND, **wanted)
+        page = await search.search(engine, asked, 2)
+        calls = page.calls
+        while page.after is not None:
+            page = await search.search(engine, asked, 2, page.after)
+            calls += page.calls
+        return [call["id"] for call in calls]
+
+    assert await found() == [f"n-1.{n}" for n in (4, 3, 2, 1, 0)]
+    assert await found(agent="1001") == ["n-1.3"]
+    assert await found(queue="tax") == ["n-1.3", "n-1.1"]
+    assert await found(caller="0002") == ["n-1.2"]
+    assert await found(number="12345") == await found()
+    assert await found(number="1234_") == []
+
+    # Nobody listens there: every delivery is kept, and its next attempt is later.
+    async with httpx.AsyncClient(trust_env=False) as client:
+        sending = Sender(engine)
+        await sending.sweep(client)
+        await sending.sweep(client)
+    async with engine.connect() as connection:
+        kept = (await connection.execute(select(db.webhook_delivery))).all()
+    assert len(kept) == 5
+    assert {row.state for row in kept} == {"due"}
+    assert all("ConnectError" in row.error and row.next_at > NOW for row in kept)
+    assert await sender.retry(engine, number, NOW) == 0
+    assert await sender.remove(engine, number)
