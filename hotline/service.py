@@ -76,7 +76,7 @@ logger = structlog.get_logger(__name__)
 
 _SHOW_EVERY = 0.5
 """Seconds after which the live state is looked at though no fact came: figures change with time alone, too."""
-_SHOW_PAUSE = 0.1
+_SHOW_PAUSE = 0.05
 """Seconds at least between two states for the screens."""
 _SHOW_SHARE = 20
 """Making states takes at most one part in so many of a processor."""

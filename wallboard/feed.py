@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 BEAT_EVERY: Final = 2.0
 """Seconds without a message after which a screen is told that there is none."""
-QUEUED: Final = 64
+QUEUED: Final = 128
 """Messages that wait for a screen before it is dropped: six seconds of a busy centre."""
 QUEUED_FACTS: Final = 1024
 SENT_WITHIN: Final = 5.0
