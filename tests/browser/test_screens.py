@@ -129,6 +129,9 @@ async def test_an_alarm_is_seen_and_goes(
         await leg.hang_up()
     for screen in (wall, desk):
         await expect(screen.page.locator("#alarms")).to_be_hidden(timeout=10_000)
+    await desk.page.get_by_role("tab", name="回访").click()
+    lost = desk.page.locator("#callback-rows tr").filter(has_text="13900000103")
+    await expect(lost).to_contain_text("漏接回拨")
 
 
 async def test_a_command_that_nobody_answers_says_so_within_a_second(
@@ -175,12 +178,12 @@ async def test_queues_and_callbacks(screen: Screen, centre: Centre) -> None:
     await page.get_by_label("事由").fill(HOSTILE)
     await page.get_by_role("button", name="登记回访").click()
     await expect(said).to_contain_text("已登记回访 13800000077")
-    task = page.locator("#callback-rows tr").first
-    await expect(task).to_contain_text(HOSTILE)
+    task = page.locator("#callback-rows tr").filter(has_text=HOSTILE)
+    await expect(task).to_contain_text("待拨")
     await screen.picture("supervisor-callbacks")
     await task.get_by_role("button", name=re.compile("取消")).click()
     await expect(said).to_contain_text("已取消")
-    await expect(page.locator("#callback-rows tr")).to_have_count(0)
+    await expect(task).to_have_count(0)
     assert await page.evaluate("window.hacked") is None
     await centre.cli("queue", "remove", "tax")
 
@@ -232,6 +235,27 @@ async def test_stale_when_redis_is_away_and_live_again_when_it_is_back(
     await expect(page.locator("#pulse")).to_have_attribute("data-state", "live")
     longest_ago = await page.locator("#time").inner_text()
     await expect(page.locator("#time")).not_to_have_text(longest_ago)
+
+
+async def test_a_screen_outlives_the_program_behind_it(screen: Screen, centre: Centre) -> None:
+    """`hotline web` is killed and started again: the same page goes on, without anybody's help."""
+    screen.expected += ["ERR_", "502"]
+    centre.expected.append('"event":"program.died","program":"web"')
+    page = await screen.sign_in()
+    await expect(page.locator("#pulse")).to_have_attribute("data-state", "live")
+    await page.evaluate("window.same = true")
+    killed = centre.pid(" web")
+    os.kill(killed, signal.SIGKILL)
+    await centre.until(lambda: killed not in centre.processes(), 10, "the screens' program to die")
+    await centre.cli("agent", "add", "1077", "--name", "后来", "--password-stdin", stdin=PASSWORD)
+    try:
+        tile = page.locator('#floor [data-agent="1077"]')
+        await expect(tile).to_be_visible(timeout=20_000)
+        await expect(page.locator("#stale")).to_be_empty()
+        assert await page.evaluate("window.same")
+    finally:
+        await centre.cli("agent", "remove", "1077")
+    await expect(tile).to_have_count(0)
 
 
 async def test_hostile_names_are_shown_as_text(screen: Screen, centre: Centre) -> None:

@@ -18,10 +18,11 @@ export class Curve {
   }
 
   show(points) {
+    if (points === this.#points) return;
     const signature = JSON.stringify(points);
+    this.#points = points;
     if (signature === this.#shown) return;
     this.#shown = signature;
-    this.#points = points;
     if (this.#plot) this.#plot.setData(this.#data());
     else this.redraw();
     this.#describe();

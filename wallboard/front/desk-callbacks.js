@@ -64,6 +64,7 @@ function row(callback) {
     actions.append(button);
   }
   const word = `callback.${callback.state}`;
+  const why = `callback.why.${callback.reason}`; // the controller's own reasons; others are people's words
   const item = make(
     "tr", {},
     make("th", { scope: "row", className: "figure" }, String(callback.id)),
@@ -72,7 +73,7 @@ function row(callback) {
     make("td", {}, known(word) ? say(word) : callback.state),
     make("td", {}, `${moment(callback.after)} – ${moment(callback.before)}`),
     figure(callback.attempts), figure(callback.yields),
-    make("td", {}, callback.reason), actions,
+    make("td", {}, known(why) ? say(why) : callback.reason), actions,
   );
   item.dataset.callback = callback.id;
   return item;

@@ -162,6 +162,8 @@ export const WORDS = {
   "callback.unreached": ["未接通", "Not reached"],
   "callback.cancelled": ["已取消", "Cancelled"],
   "callback.missed": ["已超期", "Missed"],
+  "callback.why.lost": ["漏接回拨", "gave up"],
+  "callback.why.asked": ["来电人要求回拨", "asked to be called back"],
   "callbacks.none": ["没有这样的回访", "No such callback"],
   since: ["从", "From"],
   until: ["到", "Until"],
