@@ -708,6 +708,12 @@ async def web(settings: Settings) -> None:
     logging.getLogger("uvicorn.error").addFilter(
         lambda record: "without completing response" not in record.getMessage()
     )
+    if not settings.web_is_local:
+        logger.warning(
+            "web.reachable",
+            address=settings.web_address,
+            hint="passwords pass in clear text: let a proxy with TLS listen there instead",
+        )
     engine = db.engine(settings.database)
     await migrations.upgrade(engine)
     await accounts.first_start(engine, settings)

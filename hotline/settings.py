@@ -3,6 +3,7 @@
 The defaults are the embedded centre: everything on this machine, all state below `./var`, loopback only.
 """
 
+import contextlib
 import hashlib
 import ipaddress
 import os
@@ -247,6 +248,13 @@ class Settings(BaseSettings):
     def cel_file(self) -> Path:
         """Asterisk's own record of what happened, independent of this program."""
         return self.log_dir / "asterisk" / "cel-custom" / "hotline.csv"
+
+    @property
+    def web_is_local(self) -> bool:
+        """Whether only this machine reaches the screens."""
+        with contextlib.suppress(ValueError):
+            return ipaddress.ip_address(self.web_address).is_loopback
+        return self.web_address == "localhost"
 
     @property
     def database(self) -> str:

@@ -34,6 +34,8 @@ IDLE: Final = 12 * 3600 * 1_000_000
 """A session ends when nothing was asked for so long."""
 LONGEST_SESSION: Final = 7 * 86_400 * 1_000_000
 """A person signs in again after so long; a wall screen never needs to."""
+LONGEST_UNSEEN: Final = 60 * 86_400 * 1_000_000
+"""A wall screen that was off for so long needs its address with the token again."""
 
 FIRST_ACCOUNT: Final = "admin"
 WALL_TOKEN: Final = "wall"  # noqa: S105 - its name
@@ -211,8 +213,10 @@ async def begin_for_token(engine: AsyncEngine, token: str, at: int) -> str:
 
 async def _begin(engine: AsyncEngine, at: int, **whose: str) -> str:
     cookie = secrets.token_urlsafe(32)
+    forgotten = delete(db.session).where(db.session.c.seen_at < at - LONGEST_UNSEEN)
     row = {"hash": digest(cookie), "csrf": secrets.token_urlsafe(32), "began_at": at, "seen_at": at}
     async with engine.begin() as connection:
+        await connection.execute(forgotten)
         await connection.execute(insert(db.session).values(**row, **whose))
     return cookie
 

@@ -122,6 +122,15 @@ async def test_a_wall_screen_comes_in_by_its_address(web: Web) -> None:
         assert (await screen.get("/api/live")).status_code == 401
 
 
+async def test_a_wall_that_was_off_for_long_needs_its_address_again(web: Web) -> None:
+    now = clock.now()
+    await accounts.add_token(web.engine, "wall", "guest", ["live"], "x", now)
+    old = await accounts.begin_for_token(web.engine, "wall", now - accounts.LONGEST_UNSEEN - 9)
+    assert await accounts.by_cookie(web.engine, old, now - accounts.LONGEST_UNSEEN) is not None
+    await accounts.begin_for_token(web.engine, "wall", now)
+    assert await accounts.by_cookie(web.engine, old, now) is None
+
+
 async def test_a_token_that_may_change_things_does_not_belong_into_an_address(web: Web) -> None:
     scopes = ["agents.write", "agents.own"]
     token = await accounts.add_token(web.engine, "crm", "supervisor", scopes, "x", clock.now())
