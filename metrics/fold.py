@@ -4,7 +4,7 @@ A record depends on which facts are known, not on the order in which they came: 
 never come are all ordinary here, for some are told by AMI, some by the caller's session and some, later, by CEL.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, TypeAlias
@@ -30,6 +30,8 @@ from acd.events import (
     OfferRinging,
     RecordingFinished,
     TalkEnded,
+    TalkHeld,
+    TalkResumed,
     WrapUpEnded,
     WrapUpStarted,
 )
@@ -74,7 +76,7 @@ class CallRecord:
 
     `outcome` is None while the call has not ended: *pending*. `answered` is the first answer that led to a talk
     longer than 0 s, or that of the outside number to which the queue overflowed; `agents` are those who answered, in
-    order, `talk` and `wrap_up` are in microseconds, holds are part of the talk, `ring` is the ring index of that first
+    order, `talk`, `hold` (a part of it) and `wrap_up` are in microseconds, `ring` is the ring index of that first
     answer (M4). `queue`: the one in which the call waited first, or empty. `recorded`: the recording's length in
     microseconds, None when there is none (yet). `wraps`: after-call work by agent. `returned`: the controller was
     lost while the call waited. `overflowed`: the fallback queue in Asterisk took it. `estimated`: `ring` rests on the
@@ -102,6 +104,7 @@ class CallRecord:
     queue: str = ""
     recorded: int | None = None
     wraps: tuple[tuple[str, int], ...] = ()
+    hold: int = 0
 
     @property
     def wrap_up(self) -> int:
@@ -245,6 +248,7 @@ def record_of(facts: Iterable[Fact]) -> CallRecord | None:
     queue = ""
     recorded: int | None = None
     wraps = _WrapUps()
+    holds: list[TalkHeld | TalkResumed] = []
     offers = _Offers()
     for fact in ordered:
         if isinstance(fact, CallQueued):
@@ -278,6 +282,8 @@ def record_of(facts: Iterable[Fact]) -> CallRecord | None:
                 outside = fact.at if outside is None else outside
         elif isinstance(fact, RecordingFinished):
             recorded = max(recorded or 0, fact.duration)
+        elif isinstance(fact, TalkHeld | TalkResumed):
+            holds.append(fact)
         else:
             wraps.add(fact)
     if queued is None:
@@ -325,7 +331,32 @@ def record_of(facts: Iterable[Fact]) -> CallRecord | None:
         queue=queue,
         recorded=recorded,
         wraps=wraps.lengths(),
+        hold=_held(holds, talks, ended) if holds else 0,
     )
+
+
+def _held(
+    facts: Iterable[TalkHeld | TalkResumed], talks: Sequence[Offer], ended: int | None
+) -> int:
+    """How long the citizen was on hold in these talks (microseconds); a hold ends with its talk at the latest."""
+    held: dict[str, int] = {}
+    stretches: list[tuple[str, int, int]] = []
+    for fact in facts:
+        if isinstance(fact, TalkHeld):
+            held.setdefault(fact.agent, fact.at)
+        elif fact.agent in held:
+            stretches.append((fact.agent, held.pop(fact.agent), fact.at))
+    stretches += [(agent, at, _NEVER) for agent, at in held.items()]
+    total = 0
+    for agent, begin, end in stretches:
+        for talk in talks:
+            ends = [at for at in (talk.ended, ended) if at is not None]
+            if talk.agent == agent and talk.answered is not None and ends:
+                total += max(0, min(end, *ends) - max(begin, talk.answered))
+    return total
+
+
+_NEVER = 1 << 62
 
 
 def wrap_ups(facts: Iterable[Fact]) -> tuple[tuple[str, int], ...]:
@@ -499,6 +530,8 @@ _ORDER: dict[type, tuple[int, Callable[[Any], Any]]] = {
             CallReleased: ("reason",),
             CallSentOutside: ("number", "answered"),
             CallSilent: ("call",),
+            TalkHeld: ("agent",),
+            TalkResumed: ("agent",),
             WrapUpStarted: ("agent", "until"),
             WrapUpEnded: ("agent",),
             RecordingFinished: ("duration",),

@@ -270,7 +270,7 @@ def shares_of(record: Item) -> list[tuple[str, int]]:
     if record.hung_up_by is Party.CALLER:
         found.append(("caller_first", 1))
     if outcome is Outcome.HUMAN:
-        found.append(("talk", record.talk))
+        found += [("talk", record.talk), ("hold", record.hold)]
         found += _wrapped(record)
         if record.recorded is not None and record.recorded >= record.talk - SECOND // 2:
             found.append(("recorded", 1))

@@ -23,7 +23,12 @@ from acd.events import (
     OfferEnded,
     OfferMade,
     OfferRinging,
+    RecordingFinished,
     TalkEnded,
+    TalkHeld,
+    TalkResumed,
+    WrapUpEnded,
+    WrapUpStarted,
 )
 from acd.model import SECOND, OfferReason, Outcome, Party, Release
 from metrics.fold import CallRecord, History, fold, record_of
@@ -359,3 +364,24 @@ def test_what_always_holds_of_a_record(facts: list[Fact]) -> None:
         assert (found.outcome is Outcome.HUMAN) == (found.answered is not None) == (found.talk > 0)
     assert (found.answered is None) == (found.agents == ())
     assert found.ring is None or found.ring >= 1
+
+
+def test_holds_and_wrap_up_of_a_call() -> None:
+    facts = [
+        *answered("c"),  # talks from 16 to 76
+        TalkHeld(at(20), "c", "1001"),
+        TalkHeld(at(21), "c", "1001"),
+        TalkResumed(at(25), "c", "1001"),
+        TalkHeld(at(70), "c", "1001"),
+        WrapUpStarted(at(76), "1001", at(81), "c"),
+        WrapUpEnded(at(79), "1001", "c"),
+        RecordingFinished(at(90), "c", 76 * SECOND, ""),
+    ]
+    for told in (facts, facts[::-1]):
+        record = record_of(told)
+        assert record is not None
+        assert (record.talk, record.hold, record.wrap_up) == (60 * SECOND, 11 * SECOND, 3 * SECOND)
+        assert (record.recorded, record.queue) == (76 * SECOND, "default")
+    open_ = record_of(facts[:-2])
+    assert open_ is not None
+    assert open_.wrap_up == 5 * SECOND
