@@ -12,8 +12,10 @@ from hotline import (
     cli_alarm,
     cli_callback,
     cli_deliver,
+    cli_metrics,
     cli_queue,
     cli_recordings,
+    cli_report,
     cli_simulate,
     cli_staff,
     cli_web,
@@ -44,7 +46,9 @@ agent_app = typer.Typer(help="The people who answer.", no_args_is_help=True)
 report_app = typer.Typer(help="Figures, folded from the diary.", no_args_is_help=True)
 app.add_typer(agent_app, name="agent")
 app.add_typer(report_app, name="report")
+app.add_typer(cli_metrics.app, name="metrics")
 cli_deliver.add_to(report_app)
+cli_report.add_to(report_app)
 app.add_typer(cli_recordings.app, name="recordings")
 app.add_typer(cli_alarm.app, name="alarm")
 app.add_typer(cli_queue.app, name="queue")
@@ -203,47 +207,6 @@ def agent_out(number: str) -> None:
 
 
 # --- figures
-
-
-@report_app.command("sla")
-def report_sla(
-    hours: Annotated[float, typer.Option("--hours", help="length of the window")] = 24.0,
-    at: Annotated[str, typer.Option("--at", help="end of the window, ISO 8601, or now")] = "now",
-    form: Annotated[str, typer.Option("--format", help="text, json or csv")] = "text",
-    fail_under: Annotated[float, typer.Option("--fail-under", help="percent for M1")] = 95.0,
-    number: Annotated[str, typer.Option("--number", help="only calls to this number")] = "",
-    queue: Annotated[str, typer.Option("--queue", help="only calls of this queue")] = "",
-    lang: Language = "zh",
-) -> None:
-    """Print the SLA report. Status 0: holds; 1: falls short; 2: no verdict."""
-    from metrics import reports
-    from metrics.sums import Only
-
-    form_of(form, "text", "json", "csv")
-    settings = read_settings()
-
-    async def work(engine: AsyncEngine) -> reports.SlaReport:
-        return await reports.sla(
-            engine,
-            at=reports.parse_time(at, clock.now()),
-            hours=hours,
-            fail_under=fail_under,
-            journal=settings.run_dir,
-            only=Only(number, queue),
-            short_abandon=settings.short_abandon,
-        )
-
-    try:
-        report = with_database(work, ValueError, status=2)
-    except OSError as error:
-        fail(str(error), status=2)
-    if form == "json":
-        print(reports.render_json(report))
-    elif form == "csv":
-        print(reports.render_csv(report), end="")
-    else:
-        print(reports.render_text(report, lang=lang), end="")
-    sys.exit(reports.status(report))
 
 
 @app.command("calls")

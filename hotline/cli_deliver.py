@@ -20,6 +20,7 @@ from hotline.cli_tools import (
 from hotline.delivery import Delivered
 from metrics import period as period_
 from metrics import reports
+from metrics.formats import FORMATS
 from metrics.period import Period
 from metrics.reports import SlaReport
 from metrics.window import local
@@ -45,7 +46,8 @@ def deliver(
         int, typer.Option("--make-up", help="also so many periods before it, if they were missed")
     ] = 0,
     formats: Annotated[
-        list[str] | None, typer.Option("--format", help="text, json or csv; repeatable")
+        list[str] | None,
+        typer.Option("--format", help="text, json, csv, xlsx, html or pdf; repeatable"),
     ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", help="a folder, instead of HOTLINE_REPORT_DIR")
@@ -62,7 +64,7 @@ def deliver(
     """
     chosen = formats or ["csv", "json"]
     for form in chosen:
-        form_of(form, *delivery.FORMATS)
+        form_of(form, *FORMATS)
     if lang not in ("zh", "en"):
         fail(f"--lang {lang}: there is zh, en", status=2)
     if not 0 <= make_up <= _MOST:
@@ -84,6 +86,8 @@ def deliver(
                 hours=of.hours,
                 fail_under=fail_under,
                 journal=settings.run_dir,
+                short_abandon=settings.short_abandon,
+                details=any(FORMATS[name].details for name in chosen),
             )
 
         last = period_.read(period, clock.now())

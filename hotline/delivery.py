@@ -22,6 +22,7 @@ from acd.model import SECOND
 from hotline import clock, db, notify
 from hotline.settings import Settings
 from metrics import reports
+from metrics.formats import FORMATS
 from metrics.period import Period
 from metrics.reports import SlaReport
 
@@ -58,14 +59,6 @@ class Delivered:
     target: str
     done: bool
     error: str = ""
-
-
-FORMATS: Mapping[str, tuple[str, Callable[[SlaReport, str], bytes]]] = {
-    "text": ("txt", lambda report, lang: reports.render_text(report, lang=lang).encode()),
-    "json": ("json", lambda report, _lang: reports.render_json(report).encode()),
-    "csv": ("csv", lambda report, _lang: reports.render_csv(report).encode()),
-}
-"""What a report can be delivered as: file name's ending and how it is made."""
 
 
 def targets(settings: Settings, folder: Path | None = None) -> list[Target]:
@@ -110,7 +103,7 @@ async def deliver(
         try:
             report = await make(period)
             files = {
-                f"sla-{period.name}.{FORMATS[name][0]}": FORMATS[name][1](report, lang)
+                f"sla-{period.name}.{FORMATS[name].suffix}": FORMATS[name].make(report, lang)
                 for name in formats
             }
             text = reports.render_text(report, lang=lang)

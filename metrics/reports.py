@@ -312,7 +312,7 @@ def status(report: SlaReport) -> int:
     return int(report.verdict)
 
 
-def parse_time(text: str, now: int) -> int:
+def parse_time(text: str, now: int, option: str = "--at") -> int:
     """Read `now` or ISO 8601 as microseconds UTC; without an offset it is time in China. Raises `ValueError`."""
     if text.strip().lower() == "now":
         return now
@@ -325,7 +325,7 @@ def parse_time(text: str, now: int) -> int:
         at = -1
     if not DAY < at < 2**53:
         raise ValueError(
-            f"--at {text!r}: write now, or a time such as 2025-11-21T18:00 (in China) "
+            f"{option} {text!r}: write now, or a time such as 2025-11-21T18:00 (in China) "
             "or 2025-11-21T10:00:00Z"
         )
     return at
@@ -470,9 +470,7 @@ def render_csv(report: SlaReport) -> str:
 
 def render_text(report: SlaReport, lang: str = "zh") -> str:
     """The report for people, at most 80 columns wide. `lang`: zh or en. Raises `ValueError` for another."""
-    if lang not in _TEXT:
-        raise ValueError(f"--lang {lang}: there is {', '.join(_TEXT)}")
-    say = _TEXT[lang]
+    say = words(lang)
     out = io.StringIO()
     console = Console(file=out, width=80, highlight=False, markup=False, emoji=False)
     console.print(say["title"])
@@ -484,9 +482,9 @@ def render_text(report: SlaReport, lang: str = "zh") -> str:
     for name in ("number", "queue", "agent"):
         if value := getattr(report.only, name):
             console.print(say[f"only_{name}"].format(value))
-    console.print(_verdict(report, say))
-    for words in report.missing:
-        console.print(say["missing"].format(words.zh if lang == "zh" else words.en))
+    console.print(verdict(report, say))
+    for why in report.missing:
+        console.print(say["missing"].format(why.zh if lang == "zh" else why.en))
     console.print()
     console.print(_outcomes(report, say))
     console.print()
@@ -494,7 +492,7 @@ def render_text(report: SlaReport, lang: str = "zh") -> str:
     console.print()
     console.print(_rings(report.metrics["M4"], say))
     console.print()
-    console.print(_lowest(report.lowest, say))
+    console.print(lowest_words(report.lowest, say))
     console.print(say["m5"])
     if report.returned:
         console.print(say["returned"].format(report.returned))
@@ -505,14 +503,21 @@ def render_text(report: SlaReport, lang: str = "zh") -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-def _verdict(report: SlaReport, say: dict[str, str]) -> str:
+def words(lang: str) -> dict[str, str]:
+    """The report's words in a language. Raises `ValueError` for one that there is not."""
+    if lang not in _TEXT:
+        raise ValueError(f"--lang {lang}: there is {', '.join(_TEXT)}")
+    return _TEXT[lang]
+
+
+def verdict(report: SlaReport, say: dict[str, str]) -> str:
     m1 = report.metrics["M1"]
     if report.verdict is Verdict.NONE:
         key = "incomplete" if report.missing else "one_agent" if report.only.agent else "too_few"
     else:
         key = "holds" if report.verdict is Verdict.HOLDS else "falls_short"
     return say[key].format(
-        value=_percent(m1),
+        value=percent(m1),
         part=f"{m1.numerator:g}/{m1.denominator}",
         needed=f"{report.fail_under:g}%",
         least=SMALLEST_SAMPLE,
@@ -541,22 +546,24 @@ def _metrics(report: SlaReport, say: dict[str, str]) -> Table:
     table.add_column(say["value"], justify="right")
     table.add_column(say["parts"], justify="right")
     for name, metric in report.metrics.items():
-        in_seconds = name.startswith(("M7", "M9"))
-        value = metric.value
-        if value is None:
-            shown = "–"
-        elif in_seconds:
-            shown = say["seconds"].format(f"{value:.1f}")
-        else:
-            shown = _percent(metric)
-        numerator = f"{metric.numerator:.1f}" if in_seconds else f"{metric.numerator:g}"
-        table.add_row(
-            name,
-            say[name].format(short=report.short_abandon),
-            shown,
-            f"{numerator}/{metric.denominator}",
-        )
+        numerator = f"{metric.numerator:.1f}" if name in _OF_TIME else f"{metric.numerator:g}"
+        title = say[name].format(short=report.short_abandon)
+        parts = f"{numerator}/{metric.denominator}"
+        table.add_row(name, title, shown(name, metric, say), parts)
     return table
+
+
+def shown(name: str, metric: Metric, say: Mapping[str, str]) -> str:
+    """A metric's value for people: a share, or seconds."""
+    if metric.value is None:
+        return "–"
+    return say["seconds"].format(f"{metric.value:.1f}") if name in IN_SECONDS else percent(metric)
+
+
+IN_SECONDS = frozenset({"M7", "M7_arrived", "M9"})
+"""Metrics that are no shares."""
+
+_OF_TIME = IN_SECONDS | {"M10"}
 
 
 def _print_callbacks(console: Console, said: Figures, say: dict[str, str]) -> None:
@@ -565,7 +572,7 @@ def _print_callbacks(console: Console, said: Figures, say: dict[str, str]) -> No
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for name, metric in said.metrics.items():
         parts = f"{metric.numerator:g}/{metric.denominator}"
-        table.add_row(name, say[name], _percent(metric), parts)
+        table.add_row(name, say[name], percent(metric), parts)
     console.print(table)
     if said.missed:
         names = ", ".join(map(str, said.missed[:_SHOWN]))
@@ -608,18 +615,18 @@ def _rings(m4: Metric, say: dict[str, str]) -> Table:
         table.add_column(say["ring"].format(name.replace(">=", "≥")), justify="right")
     counts = m4.shares or ()
     table.add_row(say["calls"], *(str(count) for count in counts))
-    table.add_row(say["share"], *(_percent(Metric(count, m4.denominator)) for count in counts))
+    table.add_row(say["share"], *(percent(Metric(count, m4.denominator)) for count in counts))
     return table
 
 
-def _lowest(lowest: Lowest | None, say: dict[str, str]) -> str:
+def lowest_words(lowest: Lowest | None, say: dict[str, str]) -> str:
     if lowest is None:
         return say["no_lowest"].format(least=SMALLEST_SAMPLE)
     part = f"{lowest.metric.numerator:g}/{lowest.metric.denominator}"
-    return say["lowest"].format(value=_percent(lowest.metric), part=part, at=_minute(lowest.at))
+    return say["lowest"].format(value=percent(lowest.metric), part=part, at=_minute(lowest.at))
 
 
-def _percent(metric: Metric) -> str:
+def percent(metric: Metric) -> str:
     """Rounded down, so that 94.999 % never reads as 95.00 %."""
     if not metric.denominator:
         return "–"

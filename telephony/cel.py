@@ -165,6 +165,25 @@ def complete(
     return facts
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What CEL alone says of one call. Times in microseconds UTC, 0 when there is none."""
+
+    arrived: int
+    answered: int
+    ended: int
+
+
+def seen(events: Iterable[CelEvent], numbers: Collection[str]) -> dict[CallId, Seen]:
+    """The calls to the hotline's `numbers` that arrive in these events, for comparison with the diary."""
+    found = {}
+    for call_id, call in _gather(events, frozenset(numbers)).items():
+        if call.arrived is not None:
+            answers = [leg.answered_at for leg in call.legs.values() if leg.answered_at]
+            found[call_id] = Seen(call.arrived.at, min(answers, default=0), call.ended_at)
+    return found
+
+
 # --- what the events amount to
 
 
