@@ -15,7 +15,7 @@ from statistics import median
 
 import orjson
 
-from bench import floor
+from bench import floor, report
 from bench.figures import table
 from bench.measure import NAMES, QUICK, Plan, Results, lines, measure
 from hotline.programs import ProgramError, find_asterisk
@@ -23,6 +23,9 @@ from hotline.settings import SettingsError
 
 _QUIET = 0.5
 _FLOOR = "floor"
+_REPORT = "report"
+_ALONE = {_FLOOR, _REPORT}
+"""Measurements that need no Asterisk."""
 """The one measurement that needs no Asterisk."""
 
 
@@ -31,7 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round: a look, not figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all values to FILE")
-    names = (*NAMES, _FLOOR)
+    names = (*NAMES, _FLOOR, _REPORT)
     parser.add_argument("--only", choices=names, nargs="+", default=names, help="some measurements")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else Plan()
@@ -47,7 +50,7 @@ def main() -> int:
                 flush=True,
             )
         results = Results()
-        if set(arguments.only) != {_FLOOR}:
+        if set(arguments.only) - _ALONE:
             say = partial(_say, began)
             results = asyncio.run(measure(plan, arguments.only, say))
     except (ProgramError, SettingsError, OSError) as error:
@@ -58,10 +61,12 @@ def main() -> int:
         return 130
     print(f"\n{machine()}")
     print(f"{plan.rounds} rounds of each side in turn; {_company(load, results)}\n")
-    if set(arguments.only) != {_FLOOR}:
+    if set(arguments.only) - _ALONE:
         print(table(lines(results)), end="\n\n")
     if _FLOOR in arguments.only:
         floor.main(["--quick"] if arguments.quick else [])
+    if _REPORT in arguments.only:
+        print(table(report.measure(report.CALLS // 10 if arguments.quick else report.CALLS)))
     if arguments.json:
         written = {"machine": machine(), "load": load, "plan": plan, "results": results}
         options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE

@@ -295,12 +295,12 @@ async def attendance(
 
     raw: list[tuple[int, int]] = []
     begin = since
-    known = await _attended_days(engine, since, until) if written else {}
+    last, known = await _attended_days(engine, since, until) if written else (-1, {})
     while begin < until:
         day = day_of(begin + 1)
         end = min(until, end_of(DAYS, day))
-        if day == begin and day in known and end == end_of(DAYS, day):
-            put(known[day])
+        if day == begin and day <= last and end == end_of(DAYS, day):
+            put(known.get(day, {}))
         elif raw and raw[-1][1] == begin:
             raw[-1] = (raw[-1][0], end)
         else:
@@ -351,22 +351,24 @@ async def _wishes(engine: AsyncEngine, since: int, until: int) -> list[Fact]:
 
 async def _attended_days(
     engine: AsyncEngine, since: int, until: int
-) -> dict[int, dict[str, Tally]]:
+) -> tuple[int, dict[int, dict[str, Tally]]]:
+    """The last day that is written down, and what is of the days from `since` on."""
     row = db.rollup.c
     question = select(row.begin, row.agent, row.counts).where(
-        row.level == _ATTENDANCE, row.begin >= since, row.begin < until
+        row.level == _ATTENDANCE, row.begin >= since, row.begin < until, row.agent != ""
     )
     found: dict[int, dict[str, Tally]] = {}
     async with engine.connect() as connection:
+        last: int | None = await connection.scalar(
+            select(row.begin).where(row.level == _ATTENDANCE, row.agent == "")
+        )
         for begin, agent, counts in await connection.execute(question):
-            day = found.setdefault(begin, {})
-            if agent:
-                day[agent] = Tally(counts=orjson.loads(counts))
-    return found
+            found.setdefault(begin, {})[agent] = Tally(counts=orjson.loads(counts))
+    return -1 if last is None else last, found
 
 
 _ATTENDANCE = 1441
-"""The level of days of attendance; a row without an agent says that the day was written down."""
+"""The level of days of attendance; one row without an agent says which day was the last to be written down."""
 
 
 async def _write_attendance(engine: AsyncEngine, now: int) -> None:
@@ -398,25 +400,38 @@ async def _write_attendance(engine: AsyncEngine, now: int) -> None:
                 delete(db.rollup).where(row.level == _ATTENDANCE, row.begin >= first)
             )
             await connection.execute(_UNMARK, [_unmark(one.call, one.stamp) for one in marks])
+            if last is not None and last >= first:
+                last = day_of(first)
+                marker = _row(_ATTENDANCE, last, Key("", ""), Tally())
+                await connection.execute(insert(db.rollup), [marker])
         version += 1
-        if last is not None and last >= first:
-            last = day_of(first - 1) if first > (oldest or 0) else None
     if oldest is None:
         return
     begin = day_of(oldest) if last is None else end_of(DAYS, last)
     allowed = await breaks(engine)
-    while (end := end_of(DAYS, begin)) + QUIET <= now:
-        present = people.attendance(await _wishes(engine, begin, end), begin, end, allowed)
-        rows = [_row(_ATTENDANCE, begin, Key("", "", agent), one) for agent, one in present.items()]
-        rows.append(_row(_ATTENDANCE, begin, Key("", ""), Tally()))
+    while end_of(DAYS, begin) + QUIET <= now:
+        days = [begin]
+        while len(days) < _DAYS_AT_ONCE and end_of(DAYS, end_of(DAYS, days[-1])) + QUIET <= now:
+            days.append(end_of(DAYS, days[-1]))
+        end = end_of(DAYS, days[-1])
+        facts = await _wishes(engine, begin, end)
+        rows = [
+            _row(_ATTENDANCE, day, Key("", "", agent), one)
+            for day in days
+            for agent, one in people.attendance(facts, day, end_of(DAYS, day), allowed).items()
+        ]
+        rows.append(_row(_ATTENDANCE, days[-1], Key("", ""), Tally()))
         async with engine.begin() as connection:
             if not await _claim(connection, version):
                 return
-            same = (row.level == _ATTENDANCE, row.begin == begin)
-            await connection.execute(delete(db.rollup).where(*same))
+            for some in (row.begin >= begin, row.agent == ""):
+                await connection.execute(delete(db.rollup).where(row.level == _ATTENDANCE, some))
             await connection.execute(insert(db.rollup), rows)
         version += 1
         begin = end
+
+
+_DAYS_AT_ONCE = 10
 
 
 # --- marks, and writing
