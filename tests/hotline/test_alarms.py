@@ -237,6 +237,17 @@ async def test_addresses_are_never_logged(engine: AsyncEngine, tmp_path: Path) -
     assert "does not understand" in text
 
 
+def test_a_librarys_words_lose_the_addresss_secrets() -> None:
+    url = "mailtos://user:pass%40word@smtp.example.cn/topic-key?to=boss@example.cn&token=abcdef"
+    said = f"cannot reach smtp.example.cn as user with pass@word: /topic-key, token=abcdef, {url}"
+    left = notify._without_secrets(said, url)
+    assert "smtp.example.cn" in left
+    for secret in ("user", "pass@word", "pass%40word", "topic-key", "abcdef"):
+        assert secret not in left, left
+    assert notify.label(url).startswith("mailtos:")
+    assert "example" not in notify.label(url)
+
+
 async def test_what_the_recorder_left_behind(engine: AsyncEngine, tmp_path: Path) -> None:
     settings = load(home=tmp_path / "home")
     now = clock.now()

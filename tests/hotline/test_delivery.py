@@ -176,7 +176,11 @@ def test_a_folder_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
 
 def test_a_file_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "sla.json"
-    delivery._put(path, b"old")
+    delivery._put(path, b"older")
+    with path.open("rb") as reader:
+        delivery._put(path, b"old")
+        # Who had it open goes on reading the file of before: another one took its name.
+        assert (reader.read(), path.read_bytes()) == (b"older", b"old")
 
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
