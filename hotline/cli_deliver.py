@@ -21,6 +21,7 @@ from hotline.delivery import Delivered
 from metrics import period as period_
 from metrics import reports
 from metrics.formats import FORMATS
+from metrics.page import PrintError
 from metrics.period import Period
 from metrics.reports import SlaReport
 from metrics.window import local
@@ -62,7 +63,7 @@ def deliver(
 
     Status 0: every target has it, now or earlier; 1: some target did not take it, so run it again; 2: nothing to send.
     """
-    chosen = formats or ["csv", "json"]
+    chosen = formats or ["xlsx", "html", "json"]
     for form in chosen:
         form_of(form, *FORMATS)
     if lang not in ("zh", "en"):
@@ -102,7 +103,7 @@ def deliver(
             again=again,
         )
 
-    outcome = with_database(work, ValueError, status=2)
+    outcome = with_database(work, ValueError, PrintError, status=2)
     bad = 0
     for one in outcome:
         if one.error:

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import csv
 import io
 import json
 import os
@@ -15,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -106,7 +106,7 @@ def test_by_mail_webhook_and_file_once(
             assert run("deliver", "--period", DAY_OF_CALLS) == ""
         assert (len(hook.got), len(box.mails)) == (1, 1)
         files = {path.name for path in out.iterdir()}
-        assert files == {"sla-2025-11-21.csv", "sla-2025-11-21.json"}
+        assert files == {f"sla-2025-11-21.{suffix}" for suffix in ("xlsx", "html", "json")}
         written = (out / "sla-2025-11-21.json").read_bytes()
         run("deliver", "--period", DAY_OF_CALLS, "--again", "--format", "text", "--lang", "en")
         assert (len(hook.got), len(box.mails)) == (2, 2)
@@ -125,9 +125,11 @@ def test_by_mail_webhook_and_file_once(
     assert "2025-11-21 00:00" in body.get_content()
     attached = {part.get_filename(): part.get_content() for part in mail.iter_attachments()}
     assert set(attached) == files
-    table = attached["sla-2025-11-21.csv"]
-    text = table.decode() if isinstance(table, bytes) else table
-    assert ["metric", "M1", "40", "41"] in [row[:4] for row in csv.reader(io.StringIO(text))]
+    workbook = openpyxl.load_workbook(io.BytesIO(attached["sla-2025-11-21.xlsx"]))
+    cells = {
+        cell for sheet in workbook for row in sheet.iter_rows(values_only=True) for cell in row
+    }
+    assert {40, 41} <= cells
 
     hooked = hook.got[0]
     assert hooked["title"] == mail["subject"]
