@@ -12,7 +12,7 @@ export const STATES = [
 /** From so many agents on, tiles are so large. */
 const DENSITIES = [[77, "dense"], [43, "small"], [26, "medium"], [17, "roomy"], [0, "few"]];
 
-/** Draws the agents. `show` with every state, `tick` every second, `speak` when the language changes. */
+/** Draws the agents. `show` with every state (`now` in microseconds), `tick` every second, `speak` when the language changes. */
 export class AgentFloor {
   #holder;
   #chips;
@@ -21,6 +21,8 @@ export class AgentFloor {
   #groups = new Map();
   #tiles = new Map();
   #byNumber = false;
+  #shown = null;
+  #now = 0;
 
   constructor({ floor, chips, total, empty }) {
     this.#holder = floor;
@@ -30,7 +32,10 @@ export class AgentFloor {
     for (const state of STATES) this.#groups.set(state, this.#group(state));
   }
 
-  show(agents) {
+  show(agents, now) {
+    this.#now = now;
+    if (agents === this.#shown) return;
+    this.#shown = agents;
     const seen = new Set();
     const many = new Map(STATES.map((state) => [state, 0]));
     for (const agent of agents) {
@@ -39,12 +44,15 @@ export class AgentFloor {
       many.set(state, many.get(state) + 1);
       let tile = this.#tiles.get(agent.number);
       if (!tile) this.#tiles.set(agent.number, (tile = newTile(agent)));
+      if (tile.shown === agent) continue; // whoever did not change is the same object as before
+      tile.shown = agent;
       this.#dress(tile, agent);
       // Whoever is out is listed by his number: since when does not matter.
       const since = state === "out" ? 0 : agent.since;
       if (tile.state === state && tile.since === since) continue;
       Object.assign(tile, { state, since });
       this.#place(tile);
+      this.#time(tile);
     }
     for (const [number, tile] of this.#tiles) {
       if (seen.has(number)) continue;
@@ -66,20 +74,23 @@ export class AgentFloor {
 
   /** The time in each state, `now` in microseconds. */
   tick(now) {
-    for (const tile of this.#tiles.values()) {
-      put(tile.time, tile.state === "out" ? "" : duration((now - tile.since) / SECOND));
-      const over = tile.until > 0 && now > tile.until;
-      if (tile.over !== over) {
-        tile.over = over;
-        tile.item.classList.toggle("over", over);
-        put(tile.late, over ? say("pause.over") : "");
-      }
-    }
+    this.#now = now;
+    for (const tile of this.#tiles.values()) this.#time(tile);
   }
 
-  /** Who sees names masked knows people by their numbers, so these stand first. From the next `show` on. */
+  #time(tile) {
+    put(tile.time, tile.state === "out" ? "" : duration((this.#now - tile.since) / SECOND));
+    const over = tile.until > 0 && this.#now > tile.until;
+    if (tile.over === over) return;
+    tile.over = over;
+    tile.item.classList.toggle("over", over);
+    put(tile.late, over ? say("pause.over") : "");
+  }
+
+  /** Who sees names masked knows people by their numbers, so these stand first. */
   byNumber() {
     this.#byNumber = true;
+    for (const tile of this.#tiles.values()) this.#dress(tile, tile.shown);
   }
 
   speak() {
@@ -128,7 +139,7 @@ function newTile(agent) {
   const part = (className) => make("span", { className });
   const tile = {
     number: part("number"), name: part("who"), reason: part("reason"), late: part("late"), time: part("lasts"),
-    agent: agent.number, state: "", since: 0, until: 0, over: false,
+    agent: agent.number, shown: null, state: "", since: 0, until: 0, over: false,
   };
   const more = make("span", { className: "more" }, tile.number, tile.reason, tile.late);
   tile.item = make("li", {}, tile.name, tile.time, more);

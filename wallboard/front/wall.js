@@ -59,8 +59,8 @@ function draw() {
   }
   showAlarms(state.alarms, MOST_ALARMS);
   curve.show(state.curve);
-  floor.show(state.agents);
-  drawTimes();
+  floor.show(state.agents, now());
+  drawWait();
 }
 
 function drawRate() {
@@ -98,13 +98,18 @@ function drawPulse() {
 
 /** What counts up. While the figures are stale the times stand still: nobody knows whether they still run. */
 function drawTimes() {
-  const now = staleSince === null ? serverClock.now() : staleSince;
+  drawWait();
+  floor.tick(now());
+}
+
+function drawWait() {
   const since = state.waiting_since;
-  put(at("longest"), since ? duration((now - since) / SECOND) : "–");
+  put(at("longest"), since ? duration((now() - since) / SECOND) : "–");
   // The two largest figures share a line; the style sheet makes them smaller when they are long.
   at("queue").dataset.length = Math.min(10, at("waiting").textContent.length + at("longest").textContent.length);
-  floor.tick(now);
 }
+
+const now = () => (staleSince === null ? serverClock.now() : staleSince);
 
 /** A share as large text and unit; a dash when there is none. */
 const share = (value) => (value === null ? ["–", ""] : [percent(value), "%"]);
@@ -117,7 +122,6 @@ async function who() {
     if (!found) return location.assign("/sign-in?next=/");
     at("to-supervisor").hidden = !found.rights.includes("agents.read");
     if (found.masked) floor.byNumber();
-    if (state) draw();
     at("sign-out").hidden = !found.csrf; // a wall screen at an open address has no session
   } catch {
     // The screen says by itself that nothing comes.
