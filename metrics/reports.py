@@ -188,7 +188,7 @@ async def sla(
         engine, since, at, only, hours=details, agents=details or bool(only.agent), now=now
     )
     excused = await _excused(engine, since, at, only, now)
-    lowest, curve = await _rolling(engine, since, at, only)
+    lowest, curve = await _rolling(engine, since, at, only, draw=details)
     m1r = found.total
     if at - since != DAY:
         m1r = (await rollup.gather(engine, at - DAY, at, only, now=now)).total
@@ -283,7 +283,7 @@ def merged(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 async def _rolling(
-    engine: AsyncEngine, since: int, at: int, only: Only
+    engine: AsyncEngine, since: int, at: int, only: Only, *, draw: bool
 ) -> tuple[Lowest | None, list[Point]]:
     """The lowest M1r of the window's whole minutes, and its curve."""
     lowest: Lowest | None = None
@@ -298,7 +298,7 @@ async def _rolling(
             < lowest.metric.numerator * low.metric.denominator
         ):
             lowest = low
-        moments = range(-(-(done + 1) // step) * step, end + 1, step)
+        moments = range(-(-(done + 1) // step) * step, end + 1, step) if draw else ()
         curve += [Point(moment, rolling.metric(moment), 0) for moment in moments]
         done = end
     return lowest, curve
