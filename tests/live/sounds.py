@@ -23,7 +23,7 @@ def music() -> list[Sound]:
 def spoken(key: str, heard: Sound) -> float:
     """How much of a prompt was heard, 0 to 1, piece by piece: a lost packet in it costs only its piece."""
     whole = prompt(key)
-    step = RATE // 2
+    step = RATE // 2 if whole.size > 3 * RATE else RATE // 4
     pieces = [whole[at : at + step] for at in range(0, whole.size - step + 1, step)]
     return sum(likeness(heard, piece) > 0.9 for piece in pieces) / len(pieces)
 
