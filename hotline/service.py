@@ -78,7 +78,7 @@ _SHOW_EVERY = 0.5
 """Seconds after which the live state is looked at though no fact came: figures change with time alone, too."""
 _SHOW_PAUSE = 0.05
 """Seconds at least between two states for the screens."""
-_SHOW_SHARE = 20
+_SHOW_SHARE = 40
 """Making states takes at most one part in so many of a processor."""
 _RECORDER_EVERY = 10.0
 """Seconds between two looks for recordings that the recorder has entered."""

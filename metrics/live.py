@@ -45,6 +45,7 @@ _LONGEST_CALL = DAY
 """Microseconds after its last fact at which a call without an end is dropped: its end was lost."""
 
 _STEP = 5 * MINUTE
+_DRAW_EVERY = 5 * SECOND
 _MINUTES_KEPT = 60
 _IN_TIME = 15 * SECOND
 _CALLBACKS = frozenset({CallbackYielded, CallbackAnswered, CallbackMissed})
@@ -65,7 +66,7 @@ class Live:
         self._rolling = Rolling()
         self._lowest: tuple[int, Lowest | None] = (-1, None)
         self._queued: dict[int, list[int]] = {}
-        self._drawn: tuple[tuple[int, int], list[list[Any]]] = ((-1, -1), [])
+        self._drawn: tuple[int, int, list[list[Any]]] = (0, -1, [])
         self._callbacks: dict[int, dict[type, set[CallId | int]]] = {}
         self._allowed: Mapping[str, int] = {}
         self._people: dict[str, _Person] = {}
@@ -117,7 +118,7 @@ class Live:
         (`at`, `numerator`, `denominator`, `value`), or None.
 
         `curve`: M1r of the last 24 hours, oldest first, each five minutes: [time, share or None under 20 calls, calls
-        that arrived in these five minutes and have ended].
+        that arrived in these five minutes and have ended]; up to five seconds old.
 
         `m4`: today's share answered within three rings · `sla15`, `sla60`: of those who arrived in the last 15 or 60
         minutes and were queued, the share answered within 15 s of it (who waits for less than that does not count
@@ -267,11 +268,13 @@ class Live:
         return good / count if count else None
 
     def _curve(self, now: int) -> list[list[Any]]:
-        drawn = (now // _STEP, self._rolling.changes)
-        if self._drawn[0] != drawn:
+        at, changes, _ = self._drawn
+        # To draw it costs more than all else together, and nobody sees a day's curve move within seconds.
+        stale = changes != self._rolling.changes and not at <= now < at + _DRAW_EVERY
+        if stale or at // _STEP != now // _STEP:
             points = self._rolling.curve(now, _STEP // MINUTE)
-            self._drawn = (drawn, [_point(one) for one in points])
-        return self._drawn[1]
+            self._drawn = (now, self._rolling.changes, [_point(one) for one in points])
+        return self._drawn[2]
 
     def _m1r(self, now: int, today: int) -> dict[str, Any]:
         minute = now // MINUTE

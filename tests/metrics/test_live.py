@@ -209,7 +209,8 @@ def test_the_curve_of_24_hours() -> None:
     assert curve[-3:] == [[at(0), None, 1], [at(300), 0.5, 39], [at(600), 0.5, 0]]
     for fact in answered("late", 70):
         figures.feed(fact)
-    assert figures.snapshot(at(660))["curve"][-1] == [at(600), 0.5122, 0]
+    assert figures.snapshot(at(664))["curve"][-1] == [at(600), 0.5, 0], "as drawn a moment ago"
+    assert figures.snapshot(at(665))["curve"][-1] == [at(600), 0.5122, 0]
 
 
 def test_the_last_quarter_of_an_hour_sees_those_who_wait() -> None:
