@@ -86,7 +86,7 @@ async def test_malformed_agi(centre: Centre, witness: Leg) -> None:
     for what, lines in AGI_LINES.items():
         lines_before = sum(1 for _ in centre.log_lines())
         reader, writer = await asyncio.open_connection("127.0.0.1", centre.agi_port)
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):  # the other side may have hung up already
             writer.write(lines)
             async with asyncio.timeout(5):
                 await writer.drain()
@@ -124,7 +124,7 @@ async def test_strangers_at_the_manager_interface(centre: Centre, witness: Leg) 
         b"\xff\xfe\x00\r\n\r\n",
     ):
         _reader, writer = await asyncio.open_connection("127.0.0.1", centre.ami_port)
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):  # the other side may have hung up already
             writer.write(lines)
             async with asyncio.timeout(5):
                 await writer.drain()
