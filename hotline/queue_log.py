@@ -1,6 +1,7 @@
 """The file `queue_log`: what `telephony.queue_log` says, appended line by line.
 
-Opened anew for each line, so that it may be rotated at any moment. A full disk costs lines, never a call.
+Opened anew for each batch of lines, so that it may be rotated at any moment. A full disk costs lines, never a call;
+a controller that is killed takes those of its last half second with it.
 """
 
 import os
@@ -18,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class QueueLogFile:
-    """Writes for every fact. `numbers`: `masked`, `whole`, or `off`, when nothing is written."""
+    """Takes every fact, and writes at `flush`. `numbers`: `masked`, `whole`, or `off`, when nothing is written."""
 
     def __init__(self, path: Path, numbers: str) -> None:
         self._path = path
@@ -26,6 +27,7 @@ class QueueLogFile:
         self._off = numbers == "off"
         self._lines = QueueLog()
         self._failed = False
+        self._unwritten: list[str] = []
 
     def seed(self, facts: Iterable[Fact]) -> None:
         """Take what an earlier controller has written already."""
@@ -33,19 +35,25 @@ class QueueLogFile:
             self._lines.lines(self._shown(fact))
 
     def write(self, fact: Fact) -> None:
-        """Append the lines for a fact. Never raises."""
+        """Take the lines for a fact. Never raises."""
         if self._off:
             return
         try:
-            lines = self._lines.lines(self._shown(fact))
-            if lines:
-                self._append("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
+            self._unwritten += self._lines.lines(self._shown(fact))
+        except Exception:
+            log.exception("queue_log.fault", fact=type(fact).__name__)
+
+    def flush(self) -> None:
+        """Append what was taken since the last time: a file that is opened for each fact costs more than the facts."""
+        if not self._unwritten:
+            return
+        lines, self._unwritten = self._unwritten, []
+        try:
+            self._append("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
         except OSError as error:
             if not self._failed:
                 self._failed = True
                 log.error("queue_log.failed", error=str(error), file=str(self._path))
-        except Exception:
-            log.exception("queue_log.fault", fact=type(fact).__name__)
 
     def _append(self, lines: bytes) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)

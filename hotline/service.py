@@ -76,7 +76,7 @@ logger = structlog.get_logger(__name__)
 
 _SHOW_EVERY = 0.5
 """Seconds after which the live state is looked at though no fact came: figures change with time alone, too."""
-_SHOW_PAUSE = 0.05
+_SHOW_PAUSE = 0.1
 """Seconds at least between two states for the screens."""
 _SHOW_SHARE = 40
 """Making states takes at most one part in so many of a processor."""
@@ -240,6 +240,7 @@ class Controller:
         await self.alarms.close()
         if self.exporter is not None:
             self.exporter.close()
+        self.queue_log.flush()
         await self.callbacks.close()
         await self.diary.close()
         await self.bus.close()
@@ -538,6 +539,7 @@ class Controller:
         shown_at = 0
         while True:
             self._news.clear()
+            self.queue_log.flush()
             now, began = clock.now(), time.thread_time()
             state = self._state(now)
             # Screens take a state that is older than five seconds for stale, so an unchanged one is sent, too.

@@ -18,6 +18,7 @@ CALL: list[Fact] = [
 def _write(log: QueueLogFile, facts: list[Fact]) -> None:
     for fact in facts:
         log.write(fact)
+    log.flush()
 
 
 @pytest.mark.parametrize(
@@ -38,9 +39,9 @@ def test_nothing_is_written_when_it_is_off(tmp_path: Path) -> None:
 def test_it_may_be_rotated(tmp_path: Path) -> None:
     file = tmp_path / "queue_log"
     log = QueueLogFile(file, "masked")
-    log.write(AgentReady(T, "1001"))
+    _write(log, [AgentReady(T, "1001")])
     file.rename(tmp_path / "queue_log.1")
-    log.write(AgentReady(T, "1002"))
+    _write(log, [AgentReady(T, "1002")])
     assert file.read_text() == "1763731200|NONE|default|PJSIP/1002|ADDMEMBER\n"
 
 
@@ -49,7 +50,7 @@ def test_what_an_earlier_controller_wrote_is_not_written_again(tmp_path: Path) -
     log = QueueLogFile(file, "masked")
     log.seed([*CALL, AgentReady(T, "1001")])
     assert not file.exists()
-    log.write(AgentReady(T, "1001"))
+    _write(log, [AgentReady(T, "1001")])
     assert not file.exists()
 
 
@@ -60,9 +61,9 @@ def test_a_disk_that_cannot_be_written_to_costs_lines_and_nothing_else(
     folder.write_text("a file where the folder should be")
     log = QueueLogFile(folder / "queue_log", "masked")
     _write(log, CALL)
-    log.write(AgentReady(T, "1001"))
+    _write(log, [AgentReady(T, "1001")])
     assert capsys.readouterr().out.count("queue_log.failed") == 1
     folder.unlink()
-    log.write(AgentReady(T, "1002"))
+    _write(log, [AgentReady(T, "1002")])
     assert "PJSIP/1002|ADDMEMBER" in (folder / "queue_log").read_text()
     shutil.rmtree(folder)
