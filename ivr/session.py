@@ -43,9 +43,9 @@ log = structlog.get_logger(__name__)
 OUTBOUND = "outbound"
 """The endpoint by which calls leave (asterisk-conf/pjsip.conf)."""
 
-_SOONER = 0.002
-"""Seconds before a sound's end at which it is over for us: a timer is late by up to one millisecond, and Asterisk has
-sent the last 20 ms of it by then."""
+_SOONER = 0.004
+"""Seconds before a sound's end at which it is over for us: Asterisk has sent the last 20 ms of it by then, a timer is
+late by up to one millisecond, and on an idle machine two programs take a few more to wake up."""
 
 _OUTSIDE_RINGS = 60.0
 """Seconds that an outside number is rung."""
@@ -224,11 +224,11 @@ class CallSession:
                 return str(refusal)
             *opening, last = script.opening(self._number)
             await self._say(opening)
-            lasts = 0.0 if self._reception.detect_silence else self._lasts(last)
-            if lasts > _SOONER:
+            lasts = 0.0 if self._reception.detect_silence else self._lasts(last) - _SOONER
+            if lasts > 0:
                 # Between the last word and the agent's phone stands nothing then but the decision.
                 at = await self._keep_place(self._clock() + round(lasts * SECOND))
-                await self._play(last, lasts - _SOONER)
+                await self._play(last, lasts)
             else:
                 await self._say([last])
                 if self._reception.detect_silence and not await self._spoke():
@@ -388,7 +388,7 @@ class CallSession:
     async def _dial_outside(self, number: str) -> str:
         """Connect him to the outside number.
 
-        When nobody answers there, he hears that and the call ends; one whom an agent has sent there waits again (``).
+        When nobody answers there, he hears that and the call ends; one whom an agent has sent there waits again.
         """
         self._order = None
         reply = await self._line.ask(

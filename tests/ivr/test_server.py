@@ -177,7 +177,7 @@ class TestANormalCall:
         call = await FakeCall.connect(server.port)
         # His place is kept before the notice: the moment at which it will be over.
         await call.until("EXEC MSet")
-        at = NOW + SECOND // 10
+        at = NOW + 96_000  # four milliseconds before the notice is over
         assert f"HL_QUEUED={at}," in call.commands[-1][2]
         call.answer("200 result=0")
         assert await call.next() == ["STREAM", "FILE", "hotline/recording_notice", ""]
