@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class QueueLogFile:
-    """Takes every fact, and writes at `flush`. `numbers`: `masked`, `whole`, or `off`, when nothing is written."""
+    """Takes every fact. `numbers`: `masked`, `whole`, or `off`, when nothing is written."""
 
     def __init__(self, path: Path, numbers: str) -> None:
         self._path = path
@@ -27,29 +27,27 @@ class QueueLogFile:
         self._off = numbers == "off"
         self._lines = QueueLog()
         self._failed = False
-        self._unwritten: list[str] = []
 
     def seed(self, facts: Iterable[Fact]) -> None:
         """Take what an earlier controller has written already."""
         for fact in facts:
             self._lines.lines(self._shown(fact))
 
-    def write(self, fact: Fact) -> None:
-        """Take the lines for a fact. Never raises."""
+    def write(self, facts: Iterable[Fact]) -> None:
+        """Append the lines for these facts. Never raises."""
         if self._off:
             return
-        try:
-            self._unwritten += self._lines.lines(self._shown(fact))
-        except Exception:
-            log.exception("queue_log.fault", fact=type(fact).__name__)
-
-    def flush(self) -> None:
-        """Append what was taken since the last time: a file that is opened for each fact costs more than the facts."""
-        if not self._unwritten:
+        lines: list[str] = []
+        for fact in facts:
+            try:
+                lines += self._lines.lines(self._shown(fact))
+            except Exception:
+                log.exception("queue_log.fault", fact=type(fact).__name__)
+        if not lines:
             return
-        lines, self._unwritten = self._unwritten, []
+        lines.append("")
         try:
-            self._append("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
+            self._append("\n".join(lines).encode("utf-8", "replace"))
         except OSError as error:
             if not self._failed:
                 self._failed = True

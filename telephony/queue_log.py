@@ -250,6 +250,8 @@ def _line(at: int, call: str, queue: str, agent: str, event: str, *data: str) ->
 
 def _clean(text: str) -> str:
     """No bar and no line break: a reason in people's own words must not make another line."""
+    if "|" not in text and text.isprintable():
+        return text
     return "".join(one if one.isprintable() and one != "|" else " " for one in text)
 
 
