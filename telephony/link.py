@@ -44,6 +44,12 @@ _WHOLE = re.compile(
 _LONGEST_CUT = 4096
 """Bytes of an event that a caller's number may cut into pieces; its longest has about a thousand."""
 
+_MANY = 20
+_COUNTED_FOR = 0.1
+_TOGETHER = 0.005
+"""Seconds that events wait for one another, once more than `_MANY` came within `_COUNTED_FOR` seconds: about 25 calls a
+second. Each wake-up finds the caches cold, so one by one they cost twice as much (measured at 40 calls/s)."""
+
 _NOTHING_FOUND = re.compile(r": No \w+ found\.?$")
 _BANNER = b"Asterisk Call Manager/"
 
@@ -252,21 +258,19 @@ def parse(block: bytes) -> dict[str, str]:
     Headers that come several times (`Variable`) have their values joined by line feeds. A caller's number may hold line
     breaks, and so headers of its own: none of them replaces one that came before it, nor the channel's (`_WHOLE`).
     """
-    message: dict[str, str] = {}
     lines = block.decode("utf-8", "replace").split("\r\n")
-    for line in lines:
-        key, colon, value = line.partition(":")
-        if colon:
-            message[key] = value[1:] if value[:1] == " " else value
-    if len(message) != len(lines):
-        return _parse_repeated(block, lines)
-    return message
+    try:
+        message: dict[str, str] = dict([line.split(": ", 1) for line in lines])
+    except ValueError:
+        return _parse_odd(block, lines)
+    return message if len(message) == len(lines) else _parse_odd(block, lines)
 
 
 _JOINED = frozenset({"Variable", "ChanVariable", "Output"})
 
 
-def _parse_repeated(block: bytes, lines: list[str]) -> dict[str, str]:
+def _parse_odd(block: bytes, lines: list[str]) -> dict[str, str]:
+    """One with a header that is repeated, or with a line that is none."""
     message: dict[str, str] = {}
     trusted: frozenset[str] = frozenset()
     for line in lines:
@@ -454,6 +458,9 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         self._greeted = False
         self._garbage = 0
         self._held = b""
+        self._counted = 0
+        self._counting_since = 0.0
+        self._many = False
 
     def data_received(self, data: bytes) -> None:
         """Any number of bytes: half a message, or a hundred."""
@@ -469,11 +476,24 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
             if self._connection.ended.done():
                 return
             start = search = end + 4
+            self._counted += 1
         del buffer[:start]
         # The blank line itself may be split over two packets.
         self._searched = max(0, len(buffer) - 3)
         if len(buffer) > self._link.longest_message:
             self._give_up(f"a message of more than {self._link.longest_message} bytes")
+            return
+        loop = self._connection.loop
+        if (now := loop.time()) - self._counting_since >= _COUNTED_FOR:
+            self._many = self._counted > _MANY
+            self._counted, self._counting_since = 0, now
+        if self._many:
+            self.transport.pause_reading()
+            loop.call_later(_TOGETHER, self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _greet(self) -> bool:
         """The first line names the protocol and is followed by no blank line."""
