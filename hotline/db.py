@@ -1,7 +1,9 @@
 """The database: tables, views for Asterisk, and how to open it. SQLite in WAL mode by default, PostgreSQL by URL."""
 
+import json
 from typing import Any
 
+import orjson
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -369,7 +371,12 @@ SIP_REALM = "hotline"
 
 def engine(url: str, **options: Any) -> AsyncEngine:
     """Open the database at `url`. SQLite gets WAL mode, so that readers (Asterisk is one) never wait for writers."""
-    made = create_async_engine(url, **options)
+    made = create_async_engine(
+        url,
+        json_serializer=_as_json,
+        json_deserializer=orjson.loads,
+        **options,
+    )
     if made.dialect.name == "sqlite":
 
         @event.listens_for(made.sync_engine, "connect")
@@ -382,3 +389,11 @@ def engine(url: str, **options: Any) -> AsyncEngine:
             cursor.close()
 
     return made
+
+
+def _as_json(value: Any) -> str:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        # Bytes that were no UTF-8 (a word of the command line), whole numbers above 64 bits.
+        return json.dumps(value)
