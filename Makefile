@@ -30,10 +30,11 @@ setup: ## installs what is needed: Debian packages, Asterisk, .venv (quick when 
 		[[ -n $$(fc-list :lang=zh 2>/dev/null | head -n 1) ]] || missing+=(fontconfig fonts-noto-cjk)
 	fi
 
-	# PYTHON=… chooses one; otherwise the newest that the lock files are for.
+	# PYTHON=… chooses one; otherwise the distribution's own, which is built with optimisation (what pyenv builds is a
+	# fifth slower), otherwise the newest that the lock files are for.
 	fits() { "$$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
 	python='' bare=''
-	for name in $(or $(PYTHON),python3.13 python3.12 python3.11 python3 /usr/bin/python3); do
+	for name in $(or $(PYTHON),/usr/bin/python3 python3.13 python3.12 python3.11 python3); do
 		fits "$$name" || continue
 		if "$$name" -c 'import ensurepip, venv' 2>/dev/null; then python=$$name && break; fi
 		bare=$${bare:-$$name}
