@@ -6,8 +6,9 @@ never come are all ordinary here, for some are told by AMI, some by the caller's
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from acd.events import (
     CallArrived,
@@ -159,34 +160,98 @@ class AttemptRecord:
 Item: TypeAlias = CallRecord | AttemptRecord
 
 
+class Stage(StrEnum):
+    """Where a caller is whose call goes on: what the screens count."""
+
+    GREETING = "greeting"
+    WAITING = "waiting"
+    RINGING = "ringing"
+    TALKING = "talking"
+    AFTER_TALK = "after_talk"
+
+
+class Sketch(NamedTuple):
+    """Of a call that goes on, what the live figures need of its record, at a tenth of the price.
+
+    `arrived`, `queued`, `answered` and `reached_queue` are those of `CallRecord`.
+    """
+
+    arrived: int
+    queued: int | None
+    answered: int | None
+    reached_queue: bool
+    stage: Stage
+
+
 class History:
     """The facts of one call, or attempt, that are known so far. Adding one twice changes nothing.
 
-    `ended`: its end is among them. `last`: the latest time of any (microseconds).
+    `ended`: its end is among them. `last`: the latest time of any (microseconds). A call's facts are folded as they
+    come, as long as they come in the order of time; after one that is late all are folded anew, when somebody asks.
     """
 
-    __slots__ = ("_facts", "_record", "_stale", "ended", "last")
+    __slots__ = (
+        *("_arrived", "_attempt", "_call", "_facts", "_latest", "_placed", "_record", "_stale"),
+        *("ended", "last"),
+    )
 
     def __init__(self) -> None:
         self.ended = False
         self.last = 0
         self._facts: set[Fact] = set()
+        self._call: _Call | None = None
+        self._latest: Fact | None = None
+        self._attempt = self._arrived = self._placed = False
         self._record: Item | None = None
         self._stale = False
 
     def add(self, fact: Fact) -> None:
         """Take one fact, in any order."""
-        self._facts.add(fact)
+        facts = self._facts
+        known = len(facts)
+        facts.add(fact)
+        if len(facts) == known:
+            return
         self._stale = True
-        self.ended = self.ended or type(fact) in _ENDS
-        self.last = max(self.last, fact.at)
+        kind = type(fact)
+        if kind in _ENDS:
+            self.ended = True
+        if kind in _ATTEMPT:
+            self._attempt = True
+            self._placed = self._placed or kind is CallbackPlaced
+        elif kind is CallArrived:
+            self._arrived = True
+        latest = self._latest
+        if latest is None:
+            self._call = _Call()
+        elif fact.at < self.last or (fact.at == self.last and _order(fact) <= _order(latest)):
+            self._call = None
+            return
+        self._latest = fact
+        self.last = fact.at
+        if self._call is not None:
+            self._call.step(fact)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the arrival, or the placing, is among them, so that there is a record."""
+        return self._placed if self._attempt else self._arrived
 
     def record(self) -> Item | None:
         """What the facts say, or None as long as the arrival or the placing is not among them."""
         if self._stale:
-            self._record = item_of(self._facts)
+            self._record = attempt_of(self._facts) if self._attempt else self._folded().freeze()
             self._stale = False
         return self._record
+
+    def sketch(self) -> Sketch | None:
+        """The same in short, of a call that goes on; None of an attempt, and as long as no arrival is known."""
+        return None if self._attempt else self._folded().sketch()
+
+    def _folded(self) -> "_Call":
+        if self._call is None:
+            self._call = _folded(sorted(self._facts, key=_order))
+        return self._call
 
 
 def fold(calls: dict[CallId, History], fact: Fact) -> History | None:
@@ -234,105 +299,165 @@ def attempt_of(facts: Iterable[Fact]) -> AttemptRecord | None:
 
 def record_of(facts: Iterable[Fact]) -> CallRecord | None:
     """Fold the facts of one call, given in any order. None when its arrival is not among them."""
-    ordered = sorted({fact for fact in facts if type(fact) in _ORDER}, key=_order)
-    arrival = next((fact for fact in ordered if isinstance(fact, CallArrived)), None)
-    if arrival is None:
-        return None
-    queued: int | None = None
-    overflowed: int | None = None
-    outside: int | None = None
-    released: Release | None = None
-    silent = False
-    end: CallEnded | None = None
-    returned = False
-    queue = ""
-    recorded: int | None = None
-    wraps = _WrapUps()
-    holds: list[TalkHeld | TalkResumed] = []
-    offers = _Offers()
+    known = {fact for fact in facts if type(fact) in _ORDER}
+    return _folded(sorted(known, key=_order)).freeze()
+
+
+def _folded(ordered: Iterable[Fact]) -> "_Call":
+    call = _Call()
     for fact in ordered:
-        if isinstance(fact, CallQueued):
-            queued = fact.at if queued is None else min(queued, fact.at)
-            queue = queue or fact.queue
+        call.step(fact)
+    return call
+
+
+class _Call:
+    """A call while its facts are being read, each once, in the order of `_order`."""
+
+    __slots__ = (
+        *("_arrival", "_end", "_holds", "_offers", "_outside", "_overflowed", "_queue", "_queued"),
+        *("_recorded", "_released", "_returned", "_silent", "_wraps"),
+    )
+
+    def __init__(self) -> None:
+        self._arrival: CallArrived | None = None
+        self._queued: int | None = None
+        self._overflowed: int | None = None
+        self._outside: int | None = None
+        self._released: Release | None = None
+        self._silent = False
+        self._end: CallEnded | None = None
+        self._returned = False
+        self._queue = ""
+        self._recorded: int | None = None
+        self._wraps: _WrapUps | None = None
+        self._holds: list[TalkHeld | TalkResumed] = []
+        self._offers = _Offers()
+
+    def step(self, fact: Fact) -> None:
+        """Take the next fact."""
+        if isinstance(fact, CallArrived):
+            self._arrival = self._arrival or fact
+        elif isinstance(fact, CallQueued):
+            self._wait(fact.at)
+            self._queue = self._queue or fact.queue
         elif isinstance(fact, OfferMade):
-            offers.made(fact)
+            self._offers.made(fact)
         elif isinstance(fact, OfferRinging):
-            offers.ringing(fact)
+            self._offers.ringing(fact)
         elif isinstance(fact, OfferAnswered):
-            offers.answered(fact)
+            self._offers.answered(fact)
         elif isinstance(fact, OfferEnded):
-            offers.ended(fact)
+            self._offers.ended(fact)
         elif isinstance(fact, TalkEnded):
-            offers.talk_ended(fact)
+            self._offers.talk_ended(fact)
         elif isinstance(fact, CallEnded):
-            end = end or fact
+            self._end = self._end or fact
         elif isinstance(fact, CallReleased):
-            released = released or fact.reason
+            self._released = self._released or fact.reason
         elif isinstance(fact, CallSilent):
-            silent = True
+            self._silent = True
         elif isinstance(fact, CallReturned):
-            queued = fact.queued_at if queued is None else min(queued, fact.queued_at)
-            returned = True
-            offers.dial_is_over(fact.at)
+            self._wait(fact.queued_at)
+            self._returned = True
+            self._offers.dial_is_over(fact.at)
         elif isinstance(fact, CallOverflowed):
-            overflowed = fact.at if overflowed is None else overflowed
-            offers.dial_is_over(fact.at)
+            self._overflowed = fact.at if self._overflowed is None else self._overflowed
+            self._offers.dial_is_over(fact.at)
         elif isinstance(fact, CallSentOutside):
             if fact.answered:
-                outside = fact.at if outside is None else outside
+                self._outside = fact.at if self._outside is None else self._outside
         elif isinstance(fact, RecordingFinished):
-            recorded = max(recorded or 0, fact.duration)
+            self._recorded = max(self._recorded or 0, fact.duration)
         elif isinstance(fact, TalkHeld | TalkResumed):
-            holds.append(fact)
+            self._holds.append(fact)
         else:
-            wraps.add(fact)
-    if queued is None:
-        queued = overflowed
-    ended = end.at if end is not None else None
-    if queued is not None and ended is not None and queued > ended:
-        queued = None  # he hung up while the session still thought that the greeting was over
-    made = tuple(offer.freeze(ended) for offer in offers.all)
-    talks = [offer for offer in made if offer.talk or (ended is None and _talking(offer))]
-    first = talks[0] if talks else None
-    outcome = None
-    if end is not None:
-        if first is not None:
-            outcome = Outcome.HUMAN
-        elif outside is not None:
-            outcome = Outcome.HUMAN_OVERFLOW
-        elif released is not None:
-            outcome = _RELEASED[released]
-        elif end.hung_up_by is not Party.CALLER and not silent:
-            outcome = Outcome.SYSTEM_FAILURE
-        elif any(_rang_to_the_end(offer, end.at) for offer in made):
-            outcome = Outcome.ABANDONED_RINGING
-        elif queued is not None or made:
-            outcome = Outcome.ABANDONED_QUEUE
+            self._wraps = self._wraps or _WrapUps()
+            self._wraps.add(fact)
+
+    def sketch(self) -> Sketch | None:
+        """What is known while the call goes on."""
+        if self._arrival is None:
+            return None
+        queued = self._overflowed if self._queued is None else self._queued
+        answered: int | None = None
+        ringing = talking = False
+        offers = self._offers.all
+        for offer in offers:
+            if offer.answered is None:
+                ringing = ringing or (offer.ringing is not None and offer.ended is None)
+                continue
+            if offer.ended is None:
+                talking = True
+            elif offer.ended <= offer.answered:
+                continue  # a talk of no length is none
+            answered = offer.answered if answered is None else answered
+        if answered is None:
+            answered = self._outside
+        reached_queue = queued is not None or bool(offers)
+        if talking:
+            stage = Stage.TALKING
+        elif answered is not None:
+            stage = Stage.AFTER_TALK
+        elif not reached_queue:
+            stage = Stage.GREETING
         else:
-            outcome = Outcome.ABANDONED_GREETING
-    return CallRecord(
-        id=arrival.call,
-        number=arrival.number,
-        caller=arrival.caller,
-        arrived=arrival.at,
-        queued=queued,
-        answered=first.answered if first is not None else outside,
-        ended=ended,
-        outcome=outcome,
-        hung_up_by=end.hung_up_by if end is not None else None,
-        agents=tuple(dict.fromkeys(offer.agent for offer in talks)),
-        offers=made,
-        talk=sum(offer.talk for offer in talks),
-        ring=first.ring if first is not None else None,
-        returned=returned,
-        overflowed=overflowed is not None,
-        estimated=first is not None and first.estimated,
-        silent=silent,
-        queue=queue,
-        recorded=recorded,
-        wraps=wraps.lengths(),
-        hold=_held(holds, talks, ended) if holds else 0,
-    )
+            stage = Stage.RINGING if ringing else Stage.WAITING
+        return Sketch(self._arrival.at, queued, answered, reached_queue, stage)
+
+    def freeze(self) -> CallRecord | None:
+        """What is known of it, with its outcome once it has ended; None as long as its arrival is not."""
+        arrival, end, outside = self._arrival, self._end, self._outside
+        if arrival is None:
+            return None
+        queued = self._overflowed if self._queued is None else self._queued
+        ended = end.at if end is not None else None
+        if queued is not None and ended is not None and queued > ended:
+            queued = None  # he hung up while the session still thought that the greeting was over
+        made = tuple([offer.freeze(ended) for offer in self._offers.all])
+        talks = [offer for offer in made if offer.talk or (ended is None and _talking(offer))]
+        first = talks[0] if talks else None
+        outcome = None
+        if end is not None:
+            if first is not None:
+                outcome = Outcome.HUMAN
+            elif outside is not None:
+                outcome = Outcome.HUMAN_OVERFLOW
+            elif self._released is not None:
+                outcome = _RELEASED[self._released]
+            elif end.hung_up_by is not Party.CALLER and not self._silent:
+                outcome = Outcome.SYSTEM_FAILURE
+            elif any(_rang_to_the_end(offer, end.at) for offer in made):
+                outcome = Outcome.ABANDONED_RINGING
+            elif queued is not None or made:
+                outcome = Outcome.ABANDONED_QUEUE
+            else:
+                outcome = Outcome.ABANDONED_GREETING
+        return CallRecord(
+            id=arrival.call,
+            number=arrival.number,
+            caller=arrival.caller,
+            arrived=arrival.at,
+            queued=queued,
+            answered=first.answered if first is not None else outside,
+            ended=ended,
+            outcome=outcome,
+            hung_up_by=end.hung_up_by if end is not None else None,
+            agents=tuple(dict.fromkeys([offer.agent for offer in talks])),
+            offers=made,
+            talk=sum([offer.talk for offer in talks]),
+            ring=first.ring if first is not None else None,
+            returned=self._returned,
+            overflowed=self._overflowed is not None,
+            estimated=first is not None and first.estimated,
+            silent=self._silent,
+            queue=self._queue,
+            recorded=self._recorded,
+            wraps=self._wraps.lengths() if self._wraps is not None else (),
+            hold=_held(self._holds, talks, ended) if self._holds else 0,
+        )
+
+    def _wait(self, since: int) -> None:
+        self._queued = since if self._queued is None else min(self._queued, since)
 
 
 def _held(
@@ -380,18 +505,14 @@ class _WrapUps:
         elif isinstance(fact, WrapUpEnded):
             began = self._open.pop(fact.agent, None)
             if began is not None:
-                self._count(fact.agent, fact.at - began.at)
+                self._lengths[fact.agent] = self._lengths.get(fact.agent, 0) + fact.at - began.at
 
     def lengths(self) -> tuple[tuple[str, int], ...]:
-        if not (self._lengths or self._open):
-            return ()
+        lengths = dict(self._lengths)
         for agent, began in self._open.items():
-            self._count(agent, max(0, began.until - began.at))
-        self._open = {}
-        return tuple(sorted(self._lengths.items()))
-
-    def _count(self, agent: str, length: int) -> None:
-        self._lengths[agent] = self._lengths.get(agent, 0) + length
+            meant = max(0, began.until - began.at)
+            lengths[agent] = lengths.get(agent, 0) + meant
+        return tuple(sorted(lengths.items()))
 
 
 _RELEASED = {

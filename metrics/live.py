@@ -5,11 +5,14 @@
 What is kept: the facts of open calls and of the last few thousand ended ones (a late fact may still change those),
 the ids of older ones, one tally a day, and two numbers a minute. All that for 48 hours: the rolling figure at
 midnight needs the whole day before.
+
+A snapshot is made ten times a second, so it costs what has changed since the one before, not how much there is: the
+calls that facts have touched, and the agents, are counted anew, and sums stand for all others.
 """
 
 from bisect import bisect_left
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from operator import attrgetter
@@ -18,8 +21,8 @@ from typing import Any
 from acd.events import CallbackAnswered, CallbackMissed, CallbackYielded, Fact
 from acd.model import SECOND, CallId
 from metrics import people
-from metrics.fold import CallRecord, History, Item, fold
-from metrics.people import Attendance, m10
+from metrics.fold import CallRecord, History, Item, Sketch, Stage, fold
+from metrics.people import Attendance, Crowd, m10
 from metrics.window import (
     DAY,
     LEFT_OUT,
@@ -48,6 +51,8 @@ _STEP = 5 * MINUTE
 _DRAW_EVERY = 5 * SECOND
 _MINUTES_KEPT = 60
 _IN_TIME = 15 * SECOND
+_NEVER = 1 << 62
+_STAGES = [(stage.value, stage) for stage in Stage if stage is not Stage.AFTER_TALK]
 _CALLBACKS = frozenset({CallbackYielded, CallbackAnswered, CallbackMissed})
 
 
@@ -57,12 +62,20 @@ class Live:
     def __init__(self, short_abandon: int = SHORT_ABANDON) -> None:
         self._short_abandon = short_abandon
         self._open: dict[CallId, History] = {}
+        self._touched: set[CallId] = set()
+        self._oldest = _NEVER
+        self._sketches: dict[CallId, Sketch] = {}
+        self._stages: Counter[Stage] = Counter()
+        self._waiting: dict[CallId, Sketch] = {}
+        self._pending: Counter[int] = Counter()
         self._ended: dict[CallId, History] = {}
         self._counted: dict[CallId, Item] = {}
         self._order: deque[CallId] = deque()
         self._settled: dict[CallId, int] = {}
         self._days: dict[int, Tally] = {}
         self._day = (0, 0)
+        self._figures: tuple[int, dict[str, Any], dict[str, Any]] | None = None
+        self._minute = 0
         self._rolling = Rolling()
         self._lowest: tuple[int, Lowest | None] = (-1, None)
         self._queued: dict[int, list[int]] = {}
@@ -70,11 +83,14 @@ class Live:
         self._callbacks: dict[int, dict[type, set[CallId | int]]] = {}
         self._allowed: Mapping[str, int] = {}
         self._people: dict[str, _Person] = {}
+        self._moved: set[str] = set()
+        self._crowd = Crowd()
+        self._crowd_of = 0
 
     def feed(self, fact: Fact) -> None:
         """Take one fact."""
         kind = type(fact)
-        if kind.__name__ in people.KINDS:
+        if kind in people.FACTS:
             self._attend(fact)
             return
         if kind in _CALLBACKS:
@@ -82,27 +98,30 @@ class Live:
         call: CallId = getattr(fact, "call", "")
         if call in self._ended:
             fold(self._ended, fact)
-            self._count(call, self._ended[call])
+            self._touched.add(call)
             return
         if call in self._settled:
             return  # the diary tells again what is counted already
         history = fold(self._open, fact)
-        if history is None or not history.ended or history.record() is None:
+        if history is None:
+            return
+        self._touched.add(call)
+        if not (history.ended and history.begun):
             return
         self._ended[call] = self._open.pop(call)
         self._order.append(call)
-        self._count(call, history)
         if len(self._order) > _REMEMBERED:
             forgotten = self._order.popleft()
-            del self._ended[forgotten]
-            self._settled[forgotten] = self._counted.pop(forgotten).arrived
+            self._renew(forgotten)
+            self._touched.discard(forgotten)
+            self._settled[forgotten] = self._ended.pop(forgotten).last
+            self._counted.pop(forgotten, None)
 
     def allow(self, allowed: Mapping[str, int]) -> None:
         """From now on breaks for these reasons are approved, for so many minutes (0: for as long as he likes)."""
         if allowed != self._allowed:
             self._allowed = allowed
-            for person in self._people.values():
-                person.attendance = None
+            self._crowd_of = 0
 
     def snapshot(self, now: int) -> dict[str, Any]:
         """The figures at `now` (microseconds UTC, as all times in it), ready for JSON. Shares are 0 to 1, or None.
@@ -127,56 +146,43 @@ class Live:
         `open`, and of these `due` (to be placed now), `dialling` and `talking`.
 
         A day begins after its midnight in China: a call at the very moment belongs to the day before, as in reports.
+        Parts that have not changed are those of the snapshot before: they are to be read only.
         """
-        today = day_of(now)
+        for call in self._touched:
+            self._renew(call)
+        self._touched.clear()
+        today = self._day_of(now)
         self._forget(now, today)
-        stages = dict.fromkeys(("greeting", "waiting", "ringing", "talking"), 0)
         since: int | None = None
-        pending = 0
-        undecided: list[CallRecord] = []
-        for history in self._open.values():
-            record = history.record()
-            if not isinstance(record, CallRecord):
-                continue
-            pending += record.arrived > today
-            if record.reached_queue:
-                undecided.append(record)
-            if record.talking:
-                stages["talking"] += 1
-            elif record.answered is None and record.reached_queue:
-                stages["ringing" if record.ringing else "waiting"] += 1
-                if record.queued is not None:
-                    since = record.queued if since is None else min(since, record.queued)
-            elif record.answered is None:
-                stages["greeting"] += 1
-        tally = self._days.get(today) or Tally()
-        metrics = tally.metrics(short_abandon=self._short_abandon)
-        metrics["M10"] = m10(tally.busy(), *self._present(now, today))
-        m1 = metrics["M1"]
+        late = []
+        for sketch in self._waiting.values():
+            queued: int = sketch.queued  # type: ignore[assignment]  # so that he is among these
+            if since is None or queued < since:
+                since = queued
+            if now - queued > _IN_TIME:
+                late.append(sketch.arrived)
+        stages = self._stages
+        of_today, metrics = self._of_today(today)
+        figures = dict(metrics)
+        figures["M10"] = m10(self._worked(today), *self._present(now, today)).as_json()
+        figures["M1r"] = self._m1r(now, today)
         told = self._callbacks.get(today, {})
         return {
             "at": now,
-            "stages": stages,
+            "stages": {name: stages[stage] for name, stage in _STAGES},
             "waiting_since": since,
             "longest_wait": None if since is None else max(0, now - since) / SECOND,
             "today": {
-                "date": local(now - 1).date().isoformat(),
-                "outcomes": {outcome.value: count for outcome, count in tally.outcomes.items()},
-                "pending": pending,
-                "calls": m1.denominator,
-                "human": m1.numerator,
-                "m1": m1.value,
+                **of_today,
+                "pending": sum(n for began, n in self._pending.items() if began >= today),
             },
-            "figures": {
-                **{name: metric.as_json() for name, metric in metrics.items()},
-                "M1r": self._m1r(now, today),
-            },
+            "figures": figures,
             "curve": self._curve(now),
-            "m4": metrics["M4"].value,
-            "sla15": self._in_time(now, 15, undecided),
-            "sla60": self._in_time(now, 60, undecided),
-            "asa": metrics["M7"].value,
-            "abandoned": metrics["M8"].value,
+            "m4": figures["M4"]["value"],
+            "sla15": self._in_time(now, 15, late),
+            "sla60": self._in_time(now, 60, late),
+            "asa": figures["M7"]["value"],
+            "abandoned": figures["M8"]["value"],
             "callbacks": {
                 name: len(told.get(kind, ()))
                 for name, kind in (
@@ -187,6 +193,42 @@ class Live:
             },
         }
 
+    def _renew(self, call: CallId) -> None:
+        """Count a call as it is now: one that has ended by its record, another one by its sketch."""
+        history = self._ended.get(call)
+        if history is not None:
+            self._draw(call, None)
+            self._count(call, history)
+        elif call in self._open:
+            self._oldest = min(self._oldest, self._open[call].last)
+            self._draw(call, self._open[call].sketch())
+
+    def _draw(self, call: CallId, sketch: Sketch | None) -> None:
+        before = self._sketches.get(call)
+        if sketch == before:
+            return
+        if before is not None:
+            del self._sketches[call]
+            self._waiting.pop(call, None)
+            self._add(before, -1)
+        if sketch is not None:
+            self._sketches[call] = sketch
+            if sketch.queued is not None and sketch.answered is None:
+                self._waiting[call] = sketch
+            self._add(sketch, 1)
+
+    def _add(self, sketch: Sketch, sign: int) -> None:
+        self._stages[sketch.stage] += sign
+        self._pending[self._day_of(sketch.arrived)] += sign
+        if sketch.queued is not None and sketch.answered is not None:
+            self._put(sketch.arrived, sketch.answered - sketch.queued <= _IN_TIME, sign)
+
+    def _put(self, arrived: int, in_time: bool, sign: int) -> None:
+        """Count one who was queued for the share answered within 15 s."""
+        counts = self._queued.setdefault(arrived // MINUTE, [0, 0])
+        counts[0] += sign * in_time
+        counts[1] += sign
+
     def _count(self, call: CallId, history: History) -> None:
         record, before = history.record(), self._counted.get(call)
         if record is None or record == before:
@@ -196,23 +238,28 @@ class Live:
         self._tally(record, 1)
         self._counted[call] = record
 
-    def _tally(self, record: Item, sign: int) -> None:
+    def _day_of(self, at: int) -> int:
+        """`day_of`, at no cost as long as it is asked about one day."""
         began, ends = self._day
-        if not began < record.arrived <= ends:
-            began = day_of(record.arrived)
+        if not began < at <= ends:
+            began = day_of(at)
             # Noon of the next day is in it, however long this day is.
             self._day = (began, midnight(began + DAY + DAY // 2))
+        return began
+
+    def _tally(self, record: Item, sign: int) -> None:
+        began = self._day_of(record.arrived)
         tally = self._days.get(began)
         if tally is None:
             tally = self._days[began] = Tally()
         tally.add(record, sign)
+        if self._figures is not None and self._figures[0] == began:
+            self._figures = None
         if not isinstance(record, CallRecord):
             return
         self._rolling.add(record, sign)
         if record.reached_queue and record.outcome not in LEFT_OUT:
-            counts = self._queued.setdefault(record.arrived // MINUTE, [0, 0])
-            counts[0] += sign * _answered_in_time(record)
-            counts[1] += sign
+            self._put(record.arrived, _answered_in_time(record), sign)
 
     def _note(self, fact: Fact) -> None:
         """Count what happened to a callback, once each: attempts by their call, tasks by their number."""
@@ -220,36 +267,66 @@ class Live:
         self._callbacks.setdefault(day_of(fact.at), {}).setdefault(type(fact), set()).add(name)
 
     def _attend(self, fact: Fact) -> None:
-        agent: str = fact.agent  # type: ignore[union-attr]  # every kind in people.KINDS has it
-        person = self._people.setdefault(agent, _Person())
-        facts, key = person.facts, people.order(fact)
-        if not facts or key > people.order(facts[-1]):
+        agent: str = fact.agent  # type: ignore[union-attr]  # every kind in people.FACTS has it
+        person = self._people.get(agent)
+        if person is None:
+            person = self._people[agent] = _Person()
+        self._moved.add(agent)
+        facts = person.facts
+        if not facts or people.order(fact) > people.order(facts[-1]):
             facts.append(fact)
             if person.attendance is not None:
                 person.attendance.feed(fact)
             return
-        place = bisect_left(facts, key, key=people.order)
+        place = bisect_left(facts, people.order(fact), key=people.order)
         if facts[place] != fact:
             facts.insert(place, fact)
             person.attendance = None
 
+    def _of_today(self, today: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Of the snapshot, `today` without `pending`, and `figures` that only calls change."""
+        if self._figures is None or self._figures[0] != today:
+            tally = self._days.get(today) or Tally()
+            metrics = tally.metrics(short_abandon=self._short_abandon)
+            m1 = metrics["M1"]
+            of_today = {
+                "date": local(today).date().isoformat(),
+                "outcomes": {outcome.value: count for outcome, count in tally.outcomes.items()},
+                "calls": m1.denominator,
+                "human": m1.numerator,
+                "m1": m1.value,
+            }
+            figures = {name: metric.as_json() for name, metric in metrics.items()}
+            self._figures = (today, of_today, figures)
+        return self._figures[1:]
+
+    def _worked(self, today: int) -> int:
+        tally = self._days.get(today)
+        return tally.busy() if tally is not None else 0
+
     def _present(self, now: int, today: int) -> tuple[int, int]:
         """How long all agents were signed in today, and on approved breaks (microseconds)."""
-        signed_in = approved = 0
-        for person in self._people.values():
-            present = person.attendance
-            if present is None or present.since != today:
+        if self._crowd_of != today:
+            self._crowd, self._crowd_of = Crowd(), today
+            self._moved.update(self._people)
+            for person in self._people.values():
+                person.attendance = None
+        for agent in self._moved:
+            person = self._people[agent]
+            if person.attendance is None:
                 person.forget(today - DAY)
-                present = person.attendance = Attendance(today, self._allowed)
+                person.attendance = Attendance(today, self._allowed)
                 for fact in person.facts:
-                    present.feed(fact)
-            here, rest = present.ahead(now)
-            signed_in += present.signed_in + here
-            approved += present.approved + rest
-        return signed_in, approved
+                    person.attendance.feed(fact)
+            self._crowd.put(agent, person.attendance)
+        self._moved.clear()
+        return self._crowd.at(now)
 
-    def _in_time(self, now: int, minutes: int, undecided: Iterable[CallRecord]) -> float | None:
-        """Of the queued who arrived in these minutes, this one included, the share answered within 15 s."""
+    def _in_time(self, now: int, minutes: int, late: Sequence[int]) -> float | None:
+        """Of the queued who arrived in these minutes, this one included, the share answered within 15 s.
+
+        `late`: when those arrived who have waited for longer, and still do.
+        """
         last = now // MINUTE
         first = last - minutes + 1
         good = count = 0
@@ -258,13 +335,7 @@ class Live:
             if counts is not None:
                 good += counts[0]
                 count += counts[1]
-        for record in undecided:
-            if record.arrived >= first * MINUTE and record.queued is not None:
-                if _answered_in_time(record):
-                    good += 1
-                    count += 1
-                elif record.answered is not None or now - record.queued > _IN_TIME:
-                    count += 1
+        count += sum(arrived >= first * MINUTE for arrived in late)
         return good / count if count else None
 
     def _curve(self, now: int) -> list[list[Any]]:
@@ -288,22 +359,31 @@ class Live:
         }
 
     def _forget(self, now: int, today: int) -> None:
-        for call in [
-            call for call, history in self._open.items() if history.last < now - _LONGEST_CALL
-        ]:
-            del self._open[call]
+        if self._oldest < now - _LONGEST_CALL:
+            self._drop(now - _LONGEST_CALL)
         for began in [began for began in self._days if began < today - DAY]:
             del self._days[began]
         for began in [began for began in self._callbacks if began < today - DAY]:
             del self._callbacks[began]
-        oldest_minute = now // MINUTE - _MINUTES_KEPT
-        for minute in [minute for minute in self._queued if minute < oldest_minute]:
-            del self._queued[minute]
-        self._rolling.forget(now - WARM_UP - MINUTE)
-        # In the order in which they ended, which is near enough to that of their arrivals.
+        for began in [began for began, count in self._pending.items() if not count]:
+            del self._pending[began]
+        minute = now // MINUTE
+        if minute != self._minute:
+            self._minute = minute
+            for old in [one for one in self._queued if one < minute - _MINUTES_KEPT]:
+                del self._queued[old]
+            self._rolling.forget(now - WARM_UP - MINUTE)
+        # In the order in which they ended, which is near enough to that of their last facts.
         oldest = takewhile(lambda one: one[1] < now - WARM_UP, self._settled.items())
         for call, _ in list(oldest):
             del self._settled[call]
+
+    def _drop(self, before: int) -> None:
+        """Drop the open calls whose last fact is older."""
+        for call in [call for call, history in self._open.items() if history.last < before]:
+            del self._open[call]
+            self._draw(call, None)
+        self._oldest = min((history.last for history in self._open.values()), default=_NEVER)
 
 
 @dataclass(slots=True)

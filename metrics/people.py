@@ -27,7 +27,10 @@ WISHES = frozenset(kind.__name__ for kind in (AgentReady, AgentPaused, AgentOut,
 PHONES = frozenset(kind.__name__ for kind in (PhoneReachable, PhoneUnreachable))
 """The facts that say whether his phone is registered."""
 
-KINDS = WISHES | PHONES
+FACTS = frozenset(
+    {AgentReady, AgentPaused, AgentOut, AgentRemoved, PhoneReachable, PhoneUnreachable}
+)
+KINDS = frozenset(kind.__name__ for kind in FACTS)
 """The facts that `Attendance` needs: those of the time asked for, and of each agent the last of both sorts before."""
 
 
@@ -78,7 +81,7 @@ class Attendance:
             return 0, 0
         if self.wish != AgentPaused.__name__:
             return until - begin, 0
-        return until - begin, max(0, min(until, self._approved_until()) - begin)
+        return until - begin, max(0, min(until, self.rests_until()) - begin)
 
     def counts(self) -> dict[str, int]:
         """What was counted, as the counts of a `Tally`."""
@@ -89,11 +92,67 @@ class Attendance:
         )
         return {name: number for name, number in named if number}
 
-    def _approved_until(self) -> int:
+    def rests_until(self) -> int:
+        """When his approved break ends, if he asked for one (microseconds)."""
+        if self.wish != AgentPaused.__name__:
+            return 0
         allowed = self.allowed.get(self.reason)
         if allowed is None:
             return self.wished
         return self.wished + allowed * MINUTE if allowed else _ALWAYS
+
+
+class Crowd:
+    """Many agents' time, together at any moment, without asking each of them.
+
+    Between two of his facts an agent's time is a straight line, so all of them together are one, too: what was
+    counted, and how many gain a microsecond with each. Those on a break of limited length are asked one by one.
+    """
+
+    def __init__(self) -> None:
+        self._all: dict[str, Attendance] = {}
+        self._lines: dict[str, tuple[int, int, bool, bool]] = {}
+        self._limited: dict[str, Attendance] = {}
+        self._signed_in = self._approved = self._here = self._resting = 0
+        self._from = 0
+
+    def put(self, agent: str, one: Attendance) -> None:
+        """Take an agent, or what has changed about him since he was put."""
+        self._all[agent] = one
+        self._limited.pop(agent, None)
+        if agent in self._lines:
+            self._add(self._lines.pop(agent), -1)
+        begin = max(one.at, one.since)
+        here = one.reachable and one.wish in _SIGNED_IN
+        until = one.rests_until() if here else 0
+        self._from = max(self._from, begin)
+        if begin < until < _ALWAYS:
+            self._limited[agent] = one
+            return
+        resting = until == _ALWAYS
+        line = (one.signed_in - begin * here, one.approved - begin * resting, here, resting)
+        self._lines[agent] = line
+        self._add(line, 1)
+
+    def at(self, now: int) -> tuple[int, int]:
+        """How long all of them were signed in up to `now`, and on approved breaks (microseconds)."""
+        # Before somebody's last fact his time stands still.
+        asked = self._limited if now >= self._from else self._all
+        signed_in = approved = 0
+        if asked is self._limited:
+            signed_in = self._signed_in + self._here * now
+            approved = self._approved + self._resting * now
+        for one in asked.values():
+            here, rest = one.ahead(now)
+            signed_in += one.signed_in + here
+            approved += one.approved + rest
+        return signed_in, approved
+
+    def _add(self, line: tuple[int, int, bool, bool], sign: int) -> None:
+        self._signed_in += sign * line[0]
+        self._approved += sign * line[1]
+        self._here += sign * line[2]
+        self._resting += sign * line[3]
 
 
 _SIGNED_IN = frozenset({AgentReady.__name__, AgentPaused.__name__})

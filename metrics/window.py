@@ -135,7 +135,7 @@ class Tally:
     @property
     def outcomes(self) -> dict[Outcome, int]:
         """How many calls ended in each outcome, all outcomes named."""
-        return {outcome: self.counts.get(outcome.value, 0) for outcome in Outcome}
+        return {outcome: self.counts.get(name, 0) for outcome, name in _NAMES.items()}
 
     @property
     def pending(self) -> int:
@@ -155,17 +155,17 @@ class Tally:
     @property
     def ended(self) -> int:
         """All calls with an outcome."""
-        return sum(self.outcomes.values())
+        return self._of(_NAMES.values())
 
     @property
     def connected(self) -> int:
         """Calls that a person answered: the numerator of M1 and M2."""
-        return sum(self.counts.get(outcome.value, 0) for outcome in CONNECTED)
+        return self._of(_CONNECTED)
 
     @property
     def counted(self) -> int:
         """Calls that M1 counts: all that ended but tests and blocked ones."""
-        return self.ended - sum(self.counts.get(outcome.value, 0) for outcome in LEFT_OUT)
+        return self.ended - self._of(_LEFT_OUT)
 
     def metrics(
         self, *, short_abandon: int = SHORT_ABANDON, excused: "Tally | None" = None
@@ -179,30 +179,29 @@ class Tally:
         and wrap-up, by call answered in the hotline. M23: recordings that are as long as the talk, to half a second.
         """
         found = self.counts.get
-        answered = self.connected
+        answered, counted, queued = self.connected, self.counted, found("queued", 0)
         abandoned = found("abandoned_queue", 0) + found("abandoned_ringing", 0)
         rings = [found(f"ring_{ring}", 0) for ring in (1, 2, 3, 4)]
-        excused = excused or Tally()
         human = found("human", 0)
+        left_out = self.left_before(short_abandon)
+        excused_connected = 0
+        if excused is not None:
+            excused_connected = excused.connected
+            left_out += excused.counted - excused.left_before(short_abandon)
         return {
-            "M1": Metric(answered, self.counted),
-            "M2": Metric(answered, found("queued", 0)),
-            "M3": Metric(
-                answered - excused.connected,
-                self.counted
-                - self.left_before(short_abandon)
-                - (excused.counted - excused.left_before(short_abandon)),
-            ),
+            "M1": Metric(answered, counted),
+            "M2": Metric(answered, queued),
+            "M3": Metric(answered - excused_connected, counted - left_out),
             "M4": Metric(sum(rings[:3]), sum(rings), (rings[0], rings[1], rings[2], rings[3])),
-            "M5": Metric(found("within_15", 0), found("queued", 0)),
-            "M5_20": Metric(found("within_20", 0), found("queued", 0)),
+            "M5": Metric(found("within_15", 0), queued),
+            "M5_20": Metric(found("within_20", 0), queued),
             "M5a": Metric(found("within_15", 0), answered),
-            "M5t": Metric(found("total_15", 0), self.counted),
-            "M5t_20": Metric(found("total_20", 0), self.counted),
+            "M5t": Metric(found("total_15", 0), counted),
+            "M5t_20": Metric(found("total_20", 0), counted),
             "M7": Metric(found("wait", 0) / SECOND, found("waits", 0)),
             "M7_arrived": Metric(found("arrival_wait", 0) / SECOND, answered),
-            "M8": Metric(abandoned, found("queued", 0)),
-            "M8_greeting": Metric(found("abandoned_greeting", 0), self.counted),
+            "M8": Metric(abandoned, queued),
+            "M8_greeting": Metric(found("abandoned_greeting", 0), counted),
             "M9": Metric((found("talk", 0) + found("wrap_up", 0)) / SECOND, human),
             "M21": Metric(found("caller_first", 0), answered),
             "M23": Metric(found("recorded", 0), human),
@@ -220,6 +219,14 @@ class Tally:
         """How many answers there were in each of `WAITS`, and after the last."""
         return [self.counts.get(f"wait_{one}", 0) for one in range(len(WAITS) + 1)]
 
+    def _of(self, names: Iterable[str]) -> int:
+        found = self.counts.get
+        return sum([found(name, 0) for name in names])
+
+
+_NAMES = {outcome: outcome.value for outcome in Outcome}
+_CONNECTED = tuple(outcome.value for outcome in CONNECTED)
+_LEFT_OUT = tuple(outcome.value for outcome in LEFT_OUT)
 
 WAITS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 90, 120, 180, 300, 600, 900)
 """The histogram of waits from queueing to the answer: up to so many seconds, the bound included."""
@@ -237,7 +244,7 @@ def shares_of(record: Item) -> list[tuple[str, int]]:
     outcome = record.outcome
     if outcome is None:
         return [("pending", 1)]
-    found = [(outcome.value, 1)]
+    found = [(_NAMES[outcome], 1)]
     if outcome is Outcome.TEST:
         return found
     if record.returned:
@@ -335,12 +342,15 @@ class Point:
 class Rolling:
     """M1 over (T-24 h, T] for every whole minute T; memory: two numbers a minute.
 
-    Minutes are counted from `origin` (microseconds), so that a report at any second can have T = its own time.
+    Minutes are counted from `origin` (microseconds), so that a report at any second can have T = its own time. The
+    last window that was asked for is kept up to date, so that to ask again costs next to nothing.
     """
 
     def __init__(self, origin: int = 0) -> None:
         self._origin = origin
         self._minutes: dict[int, list[int]] = {}
+        self._until: int | None = None
+        self._connected = self._counted = 0
         self.changes = 0
         """Grows with every call that is counted: as long as it stays, so do the figures."""
 
@@ -352,15 +362,26 @@ class Rolling:
 
     def put(self, at: int, connected: int, counted: int) -> None:
         """Count calls that arrived at `at` or in the same minute."""
-        counts = self._minutes.setdefault(self._minute(at), [0, 0])
+        minute = self._minute(at)
+        counts = self._minutes.get(minute)
+        if counts is None:
+            counts = self._minutes[minute] = [0, 0]
         counts[0] += connected
         counts[1] += counted
+        until = self._until
+        if until is not None and until - _MINUTES_A_DAY < minute <= until:
+            self._connected += connected
+            self._counted += counted
         self.changes += 1
 
     def metric(self, at: int) -> Metric:
         """M1r at the first whole minute that is not before `at`."""
         minute = self._minute(at)
-        return _sum(self._minutes, minute - _MINUTES_A_DAY, minute)
+        if minute != self._until:
+            metric = _sum(self._minutes, minute - _MINUTES_A_DAY, minute)
+            self._until = minute
+            self._connected, self._counted = int(metric.numerator), metric.denominator
+        return Metric(self._connected, self._counted)
 
     def curve(self, until: int, step: int = 5, count: int = 289) -> list[Point]:
         """M1r at `count` moments up to `until`, `step` minutes apart, the last a whole multiple of `step`."""
@@ -408,6 +429,7 @@ class Rolling:
         limit = self._minute(before)
         for minute in [minute for minute in self._minutes if minute < limit]:
             del self._minutes[minute]
+        self._until = None
 
     def _minute(self, at: int) -> int:
         """Which minute `at` belongs to: the one that ends at or after it."""

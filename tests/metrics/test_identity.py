@@ -6,6 +6,7 @@ The histories are those of the real floor (`tests.acd.world`), told in any order
 import random
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,16 +15,25 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.diary import Diary
-from acd.events import CallArrived, Fact, RecordingFinished
+from acd.events import (
+    AgentOut,
+    AgentPaused,
+    AgentReady,
+    CallArrived,
+    Fact,
+    PhoneReachable,
+    PhoneUnreachable,
+    RecordingFinished,
+)
 from acd.model import SECOND
 from hotline import db
 from metrics import rollup
-from metrics.fold import CallRecord, item_of
+from metrics.fold import CallRecord, History, Stage, fold, item_of, record_of
 from metrics.live import Live
-from metrics.people import attendance, m10
+from metrics.people import Attendance, Crowd, attendance, m10
 from metrics.rollup import Gathered
 from metrics.sums import DAYS, HOURS, SLOT, SLOTS, Only, Span, begin_of, end_of, spans
-from metrics.window import DAY, MINUTE, Tally, day_of
+from metrics.window import DAY, LEFT_OUT, MINUTE, Tally, day_of
 from tests.acd.world import World
 
 ALLOWED = {"用餐": 1}
@@ -68,6 +78,121 @@ def from_scratch(facts: list[Fact], now: int) -> dict[str, object]:
     }
 
 
+def open_calls(shown: dict[str, Any]) -> dict[str, object]:
+    """What a snapshot says of calls that go on."""
+    return {
+        "stages": shown["stages"],
+        "waiting_since": shown["waiting_since"],
+        "pending": shown["today"]["pending"],
+        "sla15": shown["sla15"],
+        "sla60": shown["sla60"],
+    }
+
+
+def who_is_on_the_phone(facts: list[Fact], now: int) -> dict[str, object]:
+    """The same, from the records of all calls."""
+    calls: dict[str, list[Fact]] = defaultdict(list)
+    for fact in facts:
+        if call := getattr(fact, "call", ""):
+            calls[call].append(fact)
+    records = [one for told in calls.values() if (one := record_of(told)) is not None]
+    on = [one for one in records if one.ended is None]
+    stages = dict.fromkeys(("greeting", "waiting", "ringing", "talking"), 0)
+    waiting = []
+    for one in on:
+        if one.talking:
+            stages["talking"] += 1
+        elif one.answered is None and one.reached_queue:
+            stages["ringing" if one.ringing else "waiting"] += 1
+            if one.queued is not None:
+                waiting.append(one.queued)
+        elif one.answered is None:
+            stages["greeting"] += 1
+
+    def in_time(minutes: int) -> float | None:
+        last = now // MINUTE
+        good = count = 0
+        for one in records:
+            minute = one.arrived // MINUTE
+            if not (last - minutes < minute <= last and one.reached_queue):
+                continue
+            waits = (one.answered or now) - one.queued if one.queued is not None else None
+            fine = one.answered is not None and waits is not None and waits <= 15 * SECOND
+            if one.ended is None and (waits is None or not (one.answered or waits > 15 * SECOND)):
+                continue
+            good += fine
+            count += one.outcome not in LEFT_OUT
+        return good / count if count else None
+
+    return {
+        "stages": stages,
+        "waiting_since": min(waiting, default=None),
+        "pending": sum(one.arrived > day_of(now) for one in on),
+        "sla15": in_time(15),
+        "sla60": in_time(60),
+    }
+
+
+def test_open_calls_in_short_are_as_in_full() -> None:
+    stages: set[Stage] = set()
+    for seed in range(60):
+        rng = random.Random(seed)
+        facts = history(seed)
+        if seed % 2:
+            rng.shuffle(facts)
+        histories: dict[str, History] = {}
+        known: dict[str, list[Fact]] = defaultdict(list)
+        for fact in facts:
+            one = fold(histories, fact)
+            if one is None:
+                continue
+            known[fact.call].append(fact)  # type: ignore[union-attr]
+            item = item_of(known[fact.call])  # type: ignore[union-attr]
+            assert one.begun == (item is not None)
+            if rng.random() < 0.5:
+                assert one.record() == item
+            if one.ended:
+                continue
+            sketch = one.sketch()
+            if not isinstance(item, CallRecord):
+                assert sketch is None
+                continue
+            assert sketch is not None
+            assert sketch[:4] == (item.arrived, item.queued, item.answered, item.reached_queue)
+            assert (sketch.stage is Stage.TALKING) == item.talking
+            assert (sketch.stage is Stage.RINGING) <= item.ringing
+            stages.add(sketch.stage)
+    assert stages == set(Stage)
+
+
+def test_all_agents_together_are_the_sum_of_each() -> None:
+    allowed = {"meal": 1, "course": 0}
+    for seed in range(200):
+        rng = random.Random(seed)
+        crowd, since = Crowd(), rng.randint(0, 300) * SECOND
+        agents = {name: Attendance(since, allowed) for name in ("1", "2", "3")}
+        at = 0
+        for _ in range(30):
+            at += rng.randint(0, 40) * SECOND
+            name = rng.choice(list(agents))
+            reason = rng.choice(["meal", "meal", "course", "none"])
+            fact = rng.choice(
+                [
+                    *(AgentReady(at, name), AgentPaused(at, name, reason), AgentOut(at, name)),
+                    *(PhoneReachable(at, name), PhoneReachable(at, name)),
+                    PhoneUnreachable(at, name),
+                ]
+            )
+            agents[name].feed(fact)
+            crowd.put(name, agents[name])
+            for now in (at, at + rng.randint(0, 100) * SECOND, at - rng.randint(0, 9) * SECOND):
+                ahead = [one.ahead(now) for one in agents.values()]
+                assert crowd.at(now) == (
+                    sum(one.signed_in for one in agents.values()) + sum(one[0] for one in ahead),
+                    sum(one.approved for one in agents.values()) + sum(one[1] for one in ahead),
+                )
+
+
 @given(
     st.integers(0, 10_000),
     st.integers(0, 100),
@@ -89,6 +214,8 @@ def test_fact_by_fact_is_as_from_scratch(seed: int, percent: int, later: int, or
         live.feed(fact)
         if n % 50 == 0:
             live.snapshot(fact.at)
+        if n % 7 == 0:
+            assert open_calls(live.snapshot(fact.at)) == who_is_on_the_phone(told[: n + 1], fact.at)
     shown = live.snapshot(now)["figures"]
     m1r = shown.pop("M1r")
     wanted = from_scratch(known, now)
