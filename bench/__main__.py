@@ -5,7 +5,6 @@ import asyncio
 import os
 import platform
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import orjson
 from bench import floor, report
 from bench.figures import table
 from bench.measure import NAMES, QUICK, Plan, Results, lines, measure
+from bench.side import stop_on_sigterm
 from hotline.programs import ProgramError, find_asterisk
 from hotline.settings import SettingsError
 
@@ -26,7 +26,6 @@ _FLOOR = "floor"
 _REPORT = "report"
 _ALONE = {_FLOOR, _REPORT}
 """Measurements that need no Asterisk."""
-"""The one measurement that needs no Asterisk."""
 
 
 def main() -> int:
@@ -38,8 +37,7 @@ def main() -> int:
     parser.add_argument("--only", choices=names, nargs="+", default=names, help="some measurements")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else Plan()
-    # As Ctrl-C: what was started is stopped.
-    signal.signal(signal.SIGTERM, _interrupt)
+    stop_on_sigterm()
     load = os.getloadavg()[0]
     began = time.monotonic()
     try:
@@ -72,13 +70,6 @@ def main() -> int:
         options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
         arguments.json.write_bytes(orjson.dumps(written, option=options))
     return 0
-
-
-def _interrupt(_number: int, _frame: object) -> None:
-    """Stop, and do not let a second signal interrupt that."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def machine() -> str:

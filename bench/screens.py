@@ -7,15 +7,17 @@ event: the whole way, Asterisk → AMI → controller → Redis → web process 
 
 import argparse
 import asyncio
+import contextlib
 import multiprocessing
 import statistics
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 
 import orjson
 
 from bench.phone import Phones
-from bench.side import AGENTS, HOTLINE, PASSWORD, Centre
+from bench.side import AGENTS, HOTLINE, PASSWORD, Centre, stop_on_sigterm
 from hotline import clock, programs
 from wallboard import accounts
 
@@ -23,13 +25,19 @@ SCREENS = 20
 _TALK = 3.0
 
 
-def main() -> None:
-    """Measure and print."""
+def main() -> int:
+    """Measure and print. Status 130 when it was interrupted."""
     parser = argparse.ArgumentParser(prog="python -m bench.screens", description=__doc__)
     parser.add_argument("--rate", type=int, default=10, help="calls per second")
     parser.add_argument("--calls", type=int, default=300)
     given = parser.parse_args()
-    asyncio.run(_measure(given.rate, given.calls))
+    stop_on_sigterm()
+    try:
+        asyncio.run(_measure(given.rate, given.calls))
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        return 130
+    return 0
 
 
 async def _measure(rate: int, calls: int) -> None:
@@ -46,23 +54,18 @@ async def _measure(rate: int, calls: int) -> None:
 
                 await programs.until(web, open_for_screens, 30)
                 token = accounts.token_file(centre.settings).read_text().strip()
-                here, there = multiprocessing.Pipe()
-                watching = multiprocessing.Process(
-                    target=_watch, args=(there, centre.settings.web_port, token)
-                )
-                watching.start()
-                await asyncio.to_thread(here.recv)
-                before = centre.cpu()
-                ticks = _ticks(programs.running(web))
-                began = clock.now()
-                await centre.sipp("caller", number, calls=calls, rate=rate, sink=phones.sink)
-                await asyncio.sleep(1)
-                took = (clock.now() - began) / 1_000_000
-                after = centre.cpu()
-                spent = (_ticks(programs.running(web)) - ticks) / 100
-                here.send("stop")
-                found, messages, size = await asyncio.to_thread(here.recv)
-                watching.join()
+                with _watching(centre.settings.web_port, token) as screens:
+                    await asyncio.to_thread(screens.recv)
+                    before = centre.cpu()
+                    ticks = _ticks(programs.running(web))
+                    began = clock.now()
+                    await centre.sipp("caller", number, calls=calls, rate=rate, sink=phones.sink)
+                    await asyncio.sleep(1)
+                    took = (clock.now() - began) / 1_000_000
+                    after = centre.cpu()
+                    spent = (_ticks(programs.running(web)) - ticks) / 100
+                    screens.send("stop")
+                    found, messages, size = await asyncio.to_thread(screens.recv)
         finally:
             await programs.stop(web)
     controller = after["controller"] - before["controller"]
@@ -73,6 +76,21 @@ async def _measure(rate: int, calls: int) -> None:
         f"each screen: {messages / SCREENS / took:.1f} messages/s, {size / SCREENS / took / 1000:.1f} kB/s\n"
         f"CPU: controller {controller / took:.1%} of a core, web process {spent / took:.1%}"
     )
+
+
+@contextlib.contextmanager
+def _watching(port: int, token: str) -> Iterator[Connection]:
+    """The screens, in a process of their own: it says `open`, is told `stop`, and gives what it has seen."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.Process(target=_watch, args=(there, port, token))
+    process.start()
+    # Ours of that end: with it open nobody who waits for a word of a dead process would ever hear that it is dead.
+    there.close()
+    try:
+        yield here
+    finally:
+        process.kill()
+        process.join()
 
 
 def _ms(found: Sequence[float], percent: int) -> str:
@@ -130,4 +148,4 @@ async def _screen(
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,6 +10,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import socket
 import tempfile
 import time
@@ -343,6 +344,17 @@ _QUEUE = (
     "announce-holdtime = no",
     "announce-position = no",
 )
+
+
+def stop_on_sigterm() -> None:
+    """From now on SIGTERM is as Ctrl-C: what was started is stopped, and a second signal does not interrupt that."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 def _free_ports(count: int) -> list[int]:
