@@ -77,7 +77,7 @@ logger = structlog.get_logger(__name__)
 
 _SHOW_EVERY = 0.5
 """Seconds after which the live state is looked at though no fact came: figures change with time alone, too."""
-_SHOW_PAUSE = 0.1
+_SHOW_PAUSE = 0.15
 """Seconds at least between two states for the screens."""
 _SHOW_SHARE = 40
 """Making states takes at most one part in so many of a processor."""
@@ -275,7 +275,7 @@ class Controller:
     def _hand_on(self) -> None:
         """Let the figures, the stream and queue_log have what was recorded since the last time.
 
-        Ten times a second for all together, not one by one between a caller and his agent: one kind of work at a time
+        Several times a second for all together, not one by one between a caller and his agent: one kind of work at a time
         stays in the processor's caches, and takes half as long.
         """
         facts, self._recorded = self._recorded, []

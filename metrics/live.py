@@ -6,7 +6,7 @@ What is kept: the facts of open calls and of the last few thousand ended ones (a
 the ids of older ones, one tally a day, and two numbers a minute. All that for 48 hours: the rolling figure at
 midnight needs the whole day before.
 
-A snapshot is made ten times a second, so it costs what has changed since the one before, not how much there is: the
+A snapshot is made several times a second, so it costs what has changed since the one before, not how much there is: the
 calls that facts have touched, and the agents, are counted anew, and sums stand for all others.
 """
 

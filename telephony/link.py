@@ -46,7 +46,7 @@ _LONGEST_CUT = 4096
 
 _MANY = 20
 _COUNTED_FOR = 0.1
-_TOGETHER = 0.005
+_TOGETHER = 0.01
 """Seconds that events wait for one another, once more than `_MANY` came within `_COUNTED_FOR` seconds: about 25 calls a
 second. Each wake-up finds the caches cold, so one by one they cost twice as much (measured at 40 calls/s)."""
 
