@@ -1,4 +1,4 @@
-"""The agents as screens show them: two hundred rows, wanted several times a second, and few of them change in between."""
+"""The agents as screens show them: two hundred rows, wanted seven times a second, and few of them change in between."""
 
 from collections.abc import Mapping
 from operator import attrgetter

@@ -275,8 +275,8 @@ class Controller:
     def _hand_on(self) -> None:
         """Let the figures, the stream and queue_log have what was recorded since the last time.
 
-        Several times a second for all together, not one by one between a caller and his agent: one kind of work at a time
-        stays in the processor's caches, and takes half as long.
+        Several times a second for all together, not one by one between a caller and his agent: one kind of work at a
+        time stays in the processor's caches, and takes half as long.
         """
         facts, self._recorded = self._recorded, []
         _each(facts, self.live.feed)

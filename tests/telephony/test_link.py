@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from telephony.link import ActionRefused, Link, LinkDown, Unknown, parse
+from telephony.link import ActionRefused, Link, LinkDown, Unknown, _Protocol, parse
 from tests.fakes.asterisk_ami import FakeAsterisk, message
 
 
@@ -100,6 +100,46 @@ async def test_wanted_events_come_in_order_and_others_do_not(
         asterisk.event("VarSet", X=str(number))
     await until(lambda: len(seen.messages) >= 100)
     assert [got["X"] for got in seen.messages] == [str(number) for number in range(100)]
+
+
+async def test_many_events_are_read_together_and_few_at_once(
+    asterisk: FakeAsterisk, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+    take = _Protocol.data_received
+
+    def count(self: _Protocol, data: bytes) -> None:
+        nonlocal reads
+        reads += 1
+        take(self, data)
+
+    monkeypatch.setattr(_Protocol, "data_received", count)
+    sent = 0
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        asterisk.event("Newchannel", X=str(sent))
+        sent += 1
+        await asyncio.sleep(0)
+    await until(lambda: len(seen.messages) == sent)
+    assert [got["X"] for got in seen.messages] == [str(number) for number in range(sent)]
+    assert reads < sent / 3
+    await asyncio.sleep(0.25)
+    reads = 0
+    for number in range(5):
+        asterisk.event("Newchannel", X=f"late {number}")
+        await until(lambda wanted=number: seen.messages[-1]["X"] == f"late {wanted}")  # type: ignore[misc]
+    assert reads == 5
+
+
+async def test_a_link_that_waits_for_more_events_can_be_closed(
+    asterisk: FakeAsterisk, seen: Seen
+) -> None:
+    for number in range(200):
+        asterisk.event("Newchannel", X=str(number))
+        await asyncio.sleep(0)
+    await until(lambda: len(seen.messages) == 200)
+    await seen.close()
+    await asyncio.sleep(0.05)
 
 
 async def test_an_error_in_the_callback_concerns_one_event_only(
