@@ -1,7 +1,7 @@
 """Redis: live figures and facts for the screens, commands from them. Calls never depend on it.
 
-Everything that goes out is buffered and sent in one pipeline a few times a second: a round trip for each fact
-would cost more than the rest of the controller. When Redis is away the newest state is kept, older facts are
+What goes out in one moment is sent in one pipeline, and the controller hands its facts on a few times a second: a round
+trip for each would cost more than all the rest. When Redis is away the newest state is kept, older facts are
 dropped (the diary has them), and screens see by the age of what they hold that they are stale.
 
 Commands are a list per node with an answer list per request. A request names the moment after which nobody waits
@@ -27,7 +27,6 @@ from hotline.tasks import stopping
 
 log = structlog.get_logger(__name__)
 
-_FLUSH_EVERY = 0.1
 _BUFFERED_FACTS = 10_000
 _ANSWER_KEPT = 10
 _RETRY_AFTER = 1.0
@@ -71,23 +70,20 @@ class Bus:
         return max(1, now - self._away_since) if self._away else 0
 
     def tell(self, fact: Mapping[str, Any]) -> None:
-        """Send a fact to whoever listens. Returns at once."""
+        """Send a fact to whoever listens, together with those told in the same moment. Returns at once."""
         self._outgoing.append(orjson.dumps(fact))
+        self._news.set()
 
     def show(self, snapshot: Mapping[str, Any]) -> None:
-        """Replace the live state that screens read, and send it without delay. Returns at once."""
+        """Replace the live state that screens read. Returns at once."""
         self._snapshot = orjson.dumps(snapshot)
         self._news.set()
 
     async def run(self) -> None:
         """Send what was told and shown, until cancelled."""
         while not stopping():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_FLUSH_EVERY):
-                    await self._news.wait()
+            await self._news.wait()
             self._news.clear()
-            if not self._outgoing and self._snapshot is None:
-                continue
             try:
                 await self._flush()
             except (RedisError, OSError) as error:
