@@ -30,7 +30,7 @@ _SHOWN = 200
 def verify(
     day: Annotated[str, typer.Option("--day", help="a day in China; today by default")] = "",
 ) -> None:
-    """Count a day again from the facts, and compare: roll-ups, screens, CEL, recordings.
+    """Count a day again from the facts, and compare: roll-ups, callbacks, screens, CEL, recordings.
 
     Status 0: all agree; 1: there are differences; 2: something could not be checked.
     """

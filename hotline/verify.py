@@ -1,8 +1,9 @@
 """`hotline metrics verify`: a day's figures counted again from the facts, and compared with every other witness.
 
-Roll-ups must be what the facts give. The live figures of a running controller must be what a fresh fold of the same
-facts gives. Asterisk's own record (CEL) must tell of the same calls: arrived, answered and ended within 50 ms, and
-whether a person answered. The recordings' ledger must hold what the facts say.
+Roll-ups must be what the facts give, and so must what a report says of callbacks (M20, M22). The live figures of a
+running controller must be what a fresh fold of the same facts gives. Asterisk's own record (CEL) must tell of the same
+calls: arrived, answered and ended within 50 ms, and whether a person answered. The recordings' ledger must hold what
+the facts say.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from acd import diary, rulebook
 from acd.model import SECOND, CallId, Outcome
 from hotline import clock, db
 from hotline.settings import Settings
-from metrics import rollup
+from metrics import reports, rollup
 from metrics.fold import KINDS, CallRecord, record_of
 from metrics.live import WARM_UP, Live
 from metrics.rollup import Gathered
@@ -54,6 +55,7 @@ async def verify(
     """Compare the figures of (since, until]; `live` is what a running controller shows, or None."""
     found = Findings()
     await _rollups(engine, since, until, found)
+    await _callbacks(engine, since, until, found)
     await _live(engine, settings, until, live, found)
     calls = await _calls(engine, since, min(until, clock.now() - SETTLED))
     await _cel(engine, settings, since, until, calls, found)
@@ -88,8 +90,33 @@ async def _rollups(engine: AsyncEngine, since: int, until: int, found: Findings)
         for (end, one), (_, other) in zip(*curves, strict=True)
         if one != other
     ]
+    found.differences += await _waits(engine, since, until)
     if len(found.differences) == before:
         found.checked.append(f"roll-ups: {folded.total.counted} calls")
+
+
+async def _waits(engine: AsyncEngine, since: int, until: int) -> list[str]:
+    """Who waited (M22), as it is written down and as the facts tell it."""
+    read, folded = [
+        {
+            (one.call, one.begin): one.end
+            async for one in rollup.waits(engine, since, until, written=written)
+        }
+        for written in (True, False)
+    ]
+    return [
+        f"{call}: waited from {_time(begin)}: roll-ups {_until(read, call, begin)}, "
+        f"facts {_until(folded, call, begin)}"
+        for call, begin in sorted(read.keys() | folded.keys())
+        if _until(read, call, begin) != _until(folded, call, begin)
+    ]
+
+
+def _until(waits: Mapping[tuple[str, int], int | None], call: str, begin: int) -> str:
+    if (call, begin) not in waits:
+        return "not at all"
+    end = waits[call, begin]
+    return "until now" if end is None else f"until {_time(end)}"
 
 
 def _compare(read: Gathered, folded: Gathered, *, hours: bool) -> Iterator[str]:
@@ -116,6 +143,39 @@ def _counts(name: str, read: Tally | None, folded: Tally | None) -> Iterator[str
 
 
 _MINUTES = frozenset("01234")
+
+
+# --- callbacks
+
+
+async def _callbacks(engine: AsyncEngine, since: int, until: int, found: Findings) -> None:
+    """M20 and M22, as a report gives them, and from every fact that there is about callbacks and waits."""
+    before = len(found.differences)
+    read = await reports.callbacks(engine, since, until)
+    folded = await reports.callbacks(engine, since, until, written=False)
+    for name, metric in folded.metrics.items():
+        if read.metrics[name] != metric:
+            found.differences.append(
+                f"callbacks: {name}: report {_plain(read.metrics[name].as_json())}, "
+                f"facts {_plain(metric.as_json())}"
+            )
+    for name, one, other in (
+        ("open", read.open, folded.open),
+        ("missed", read.missed, folded.missed),
+    ):
+        if one != other:
+            found.differences.append(f"callbacks: {name}: report {one}, facts {other}")
+    for situation in sorted({*read.inbound_first} ^ {*folded.inbound_first}):
+        witness = "report" if situation in read.inbound_first else "facts"
+        found.differences.append(
+            f"{situation.inbound}: callback {situation.callback}: {situation.done.value} at "
+            f"{_time(situation.at)}, only in the {witness}"
+        )
+    if folded and len(found.differences) == before:
+        found.checked.append(
+            f"callbacks: {folded.metrics['M20'].denominator}, "
+            f"situations of 呼入优先: {len(folded.inbound_first)}"
+        )
 
 
 # --- live figures
@@ -146,10 +206,12 @@ async def _live(
     before = len(found.differences)
     for name, value in shown["figures"].items():
         # Recordings reach the controller some seconds after the diary, and M10 runs with the clock.
-        if name not in ("M10", "M23") and live["figures"].get(name) != value:
+        if name in ("M10", "M23"):
+            continue
+        other = live["figures"].get(name)
+        if _plain(other) != _plain(value):
             found.differences.append(
-                f"live {name}: the screens show {_plain(live['figures'].get(name))}, "
-                f"the facts give {_plain(value)}"
+                f"live {name}: the screens show {_plain(other)}, the facts give {_plain(value)}"
             )
     if live["today"]["outcomes"] != shown["today"]["outcomes"]:
         found.differences.append(
@@ -228,7 +290,9 @@ async def _cel(
         ended = bool(one.ended) and one.ended < clock.now() - SETTLED
         if ended and call not in calls and since < one.arrived <= until:
             found.differences.append(f"{call}: arrived {_time(one.arrived)}, only CEL knows it")
-    missing = sum(record.arrived <= first + NEAR for record in calls.values())
+    missing = sum(
+        call not in seen and record.arrived <= first + NEAR for call, record in calls.items()
+    )
     if missing and first > since + DAY // 24:
         found.unchecked.append(
             f"CEL: {settings.cel_file} begins at {_time(first)}: {missing} calls are older"

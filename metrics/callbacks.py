@@ -18,7 +18,7 @@ situations shorter than `STEP` that ended without a yield. A callback with a kep
 callback in R7's sense, and does not yield.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -114,23 +114,33 @@ class CallbackRecord:
         return sum(attempt.yielded is not None for attempt in self.attempts)
 
     @property
+    def eligible(self) -> bool:
+        """Whether M20 counts it."""
+        return self.state is not State.CANCELLED
+
+    @property
     def settled(self) -> int:
         """When it was closed, or else has to be."""
         return self.latest if self.closed is None else self.closed
 
 
 class History:
-    """The facts of one task that are known so far, in any order; adding one twice changes nothing."""
+    """The facts of one task that are known so far, in any order; adding one twice changes nothing.
 
-    __slots__ = ("_added", "_attempts", "_closings")
+    `last`: the latest time of any (microseconds).
+    """
+
+    __slots__ = ("_added", "_attempts", "_closings", "last")
 
     def __init__(self) -> None:
+        self.last = 0
         self._added: CallbackAdded | None = None
         self._attempts: dict[CallId, _Attempt] = {}
         self._closings: dict[State, int] = {}
 
     def add(self, fact: Fact) -> None:
         """Take one fact. Of two that tell the same the earlier one holds."""
+        self.last = max(self.last, fact.at)
         match fact:
             case CallbackAdded():
                 self._added = _first(self._added, fact)
@@ -269,12 +279,83 @@ def m20(found: Iterable[CallbackRecord], since: int, until: int) -> dict[str, Me
     """`M20` and `M20_reached` of the tasks that were settled with `since` < settled ≤ `until`."""
     eligible = followed = reached = 0
     for record in found:
-        if record.state is State.CANCELLED or not since < record.settled <= until:
-            continue
-        eligible += 1
-        followed += record.tried > 0
-        reached += record.state is State.REACHED
+        if record.eligible and since < record.settled <= until:
+            eligible += 1
+            followed += record.tried > 0
+            reached += record.state is State.REACHED
     return {"M20": Metric(followed, eligible), "M20_reached": Metric(reached, followed)}
+
+
+FACTS = frozenset(
+    {
+        *(CallbackAdded, CallbackPlaced, CallbackDialling, CallbackAnswered, CallbackSpared),
+        *(CallbackEnded, CallbackYielded, CallbackRaced, CallbackCancelled, CallbackUnreached),
+        CallbackMissed,
+    }
+)
+"""The kinds of fact that a `History` is made from."""
+
+
+class FollowUp:
+    """M20 of any stretch of time, kept up to date fact by fact: `feed` each of `FACTS`, in any order.
+
+    Kept sorted, the moments at which tasks were settled, so that a task which passes its deadline while it is open
+    counts from that moment on, though no fact tells it.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: dict[int, History] = {}
+        self._touched: set[int] = set()
+        self._counted: dict[int, CallbackRecord] = {}
+        self._eligible: list[int] = []
+        self._followed: list[int] = []
+        self._reached: list[int] = []
+
+    def feed(self, fact: Fact) -> None:
+        """Take one fact."""
+        fold(self._tasks, fact)
+        self._touched.add(fact.callback)  # type: ignore[union-attr]  # every kind in FACTS has it
+
+    def m20(self, since: int, until: int) -> dict[str, Metric]:
+        """As the function of this name says of the records of all tasks."""
+        for number in self._touched:
+            self._renew(number, self._tasks[number].record())
+        self._touched.clear()
+        eligible, followed, reached = (
+            bisect_right(moments, until) - bisect_right(moments, since)
+            for moments in (self._eligible, self._followed, self._reached)
+        )
+        return {"M20": Metric(followed, eligible), "M20_reached": Metric(reached, followed)}
+
+    def forget(self, before: int) -> None:
+        """Drop the tasks that were settled before, and of which nothing was heard since then."""
+        for number in [number for number, task in self._tasks.items() if task.last < before]:
+            record = self._tasks[number].record()
+            if record is None or record.settled < before:
+                self._renew(number, None)
+                self._touched.discard(number)
+                del self._tasks[number]
+
+    def _renew(self, number: int, record: CallbackRecord | None) -> None:
+        before = self._counted.pop(number, None)
+        if before is not None:
+            for moments in self._moments(before):
+                del moments[bisect_left(moments, before.settled)]
+        if record is not None:
+            self._counted[number] = record
+            for moments in self._moments(record):
+                insort(moments, record.settled)
+
+    def _moments(self, record: CallbackRecord) -> list[list[int]]:
+        """The lists in which this task is named."""
+        if not record.eligible:
+            return []
+        found = [self._eligible]
+        if record.tried:
+            found.append(self._followed)
+        if record.state is State.REACHED:
+            found.append(self._reached)
+        return found
 
 
 # --- inbound first

@@ -20,7 +20,7 @@ from typing import Any
 
 from acd.events import CallbackAnswered, CallbackMissed, CallbackYielded, Fact
 from acd.model import SECOND, CallId
-from metrics import people
+from metrics import callbacks, people
 from metrics.fold import CallRecord, History, Item, Sketch, Stage, fold
 from metrics.people import Attendance, Crowd, m10
 from metrics.window import (
@@ -80,6 +80,7 @@ class Live:
         self._lowest: tuple[int, Lowest | None] = (-1, None)
         self._queued: dict[int, list[int]] = {}
         self._drawn: tuple[int, int, list[list[Any]]] = (0, -1, [])
+        self._tasks = callbacks.FollowUp()
         self._callbacks: dict[int, dict[type, set[CallId | int]]] = {}
         self._allowed: Mapping[str, int] = {}
         self._people: dict[str, _Person] = {}
@@ -93,8 +94,10 @@ class Live:
         if kind in people.FACTS:
             self._attend(fact)
             return
-        if kind in _CALLBACKS:
-            self._note(fact)
+        if kind in callbacks.FACTS:
+            self._tasks.feed(fact)
+            if kind in _CALLBACKS:
+                self._note(fact)
         call: CallId = getattr(fact, "call", "")
         if call in self._ended:
             fold(self._ended, fact)
@@ -132,7 +135,8 @@ class Live:
         `today`: `date`; `outcomes` (name → count); `pending`: calls of today that go on; `calls`: those that M1 counts;
         `human`: those of them that a person answered; `m1`.
 
-        `figures`: today's metrics by ID as in the report (`numerator`, `denominator`, `value`, M4 also `shares`), and
+        `figures`: today's metrics by ID as in the report (`numerator`, `denominator`, `value`, M4 also `shares`), but
+        for M22, which needs the rules, and
         `M1r`: also `enough` (False: sample too small) and `lowest`, today's lowest whole minute, up to a minute old
         (`at`, `numerator`, `denominator`, `value`), or None.
 
@@ -165,6 +169,8 @@ class Live:
         of_today, metrics = self._of_today(today)
         figures = dict(metrics)
         figures["M10"] = m10(self._worked(today), *self._present(now, today)).as_json()
+        for name, metric in self._tasks.m20(today, now).items():
+            figures[name] = metric.as_json()
         figures["M1r"] = self._m1r(now, today)
         told = self._callbacks.get(today, {})
         return {
@@ -373,6 +379,7 @@ class Live:
             for old in [one for one in self._queued if one < minute - _MINUTES_KEPT]:
                 del self._queued[old]
             self._rolling.forget(now - WARM_UP - MINUTE)
+            self._tasks.forget(today - DAY)
         # In the order in which they ended, which is near enough to that of their last facts.
         oldest = takewhile(lambda one: one[1] < now - WARM_UP, self._settled.items())
         for call, _ in list(oldest):

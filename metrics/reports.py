@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from acd import diary, rulebook
 from acd.entry import KINDS as TASK_KINDS
 from acd.events import (
+    CallbackAdded,
     ControllerStarted,
     ControllerStopped,
     LinkLost,
@@ -196,7 +197,7 @@ async def sla(
     too_long = at - LONGEST_CALL - 1
     if found.total.pending and since < too_long:
         stale = (await rollup.gather(engine, since, too_long, only, now=now)).total.pending
-    callbacks = await _callbacks(engine, since, at, only)
+    about_callbacks = await callbacks(engine, since, at, only)
     reasons = [*missing, *await _gaps(engine, at)]
     if stale:
         reasons.append(
@@ -247,7 +248,7 @@ async def sla(
         estimated=found.total.estimated,
         missing=tuple(reasons),
         only=only,
-        callbacks=callbacks,
+        callbacks=about_callbacks,
         short_abandon=short_abandon,
         excused=excused.counted,
         details=Details(found.hours, found.by_queue, agents, curve) if details else Details(),
@@ -331,25 +332,60 @@ def parse_time(text: str, now: int, option: str = "--at") -> int:
     return at
 
 
-async def _callbacks(engine: AsyncEngine, since: int, at: int, only: Only) -> Figures:
-    """M20 and M22 of (since, at]. The book says how far back the facts of its tasks go."""
+async def callbacks(
+    engine: AsyncEngine, since: int, at: int, only: Only = ALL, *, written: bool = True
+) -> Figures:
+    """M20 and M22 of (since, at]. The book says how far back the facts of its tasks go.
+
+    Without `written`, from the facts alone: all callbacks that there ever were, and each call's waits. Neither figure
+    has a roll-up of its own: a task belongs to the time when it was settled, which its deadline may decide without
+    any fact, and who may take whose call is asked of today's rules. What is written down are the book's dates, and
+    the waits (`metrics.rollup.waits`).
+    """
     if only.number or only.agent:
         return NO_FIGURES
-    book = db.callback.c
-    concerned = and_(book.added_at <= at, or_(book.updated_at > since, book.latest > since))
-    async with engine.connect() as connection:
-        first = await connection.scalar(select(func.min(book.added_at)).where(concerned))
-    begin = since if first is None else min(first, since)
     tasks: dict[int, History] = {}
+    day = 0
+    begin = await (_first_of_book(engine, since, at) if written else _first_of_all(engine, since))
     async for fact in diary.read_kinds(engine, TASK_KINDS, begin, at + 1):
         fold(tasks, fact)
+        if fact.at - day > DAY:
+            day = fact.at
+            _forget(tasks, since)
     known = [one for one in records(tasks) if not only.queue or one.queue == only.queue]
     rules = await rulebook.load(engine, Queue()) if known else Rules()
     inbound = InboundFirst(known, rules, at)
     if inbound.needs_calls:
-        async for wait in rollup.waits(engine, since - LONGEST_CALL, at):
+        async for wait in rollup.waits(engine, since - LONGEST_CALL, at, written=written):
             inbound.look(wait)
     return figures(known, inbound.situations(), since, at)
+
+
+async def _first_of_book(engine: AsyncEngine, since: int, at: int) -> int:
+    """When the first task was entered that can matter for (since, at]."""
+    book = db.callback.c
+    concerned = and_(book.added_at <= at, or_(book.updated_at > since, book.latest > since))
+    async with engine.connect() as connection:
+        first = await connection.scalar(select(func.min(book.added_at)).where(concerned))
+    return since if first is None else min(first, since)
+
+
+async def _first_of_all(engine: AsyncEngine, since: int) -> int:
+    """When the first task of all was entered."""
+    fact = db.diary.c
+    question = select(func.min(fact.at)).where(fact.kind == CallbackAdded.__name__)
+    async with engine.connect() as connection:
+        first = await connection.scalar(question)
+    return since if first is None else min(first, since)
+
+
+def _forget(tasks: dict[int, History], since: int) -> None:
+    """Drop the tasks that were closed long before the window, so that years of them fit into memory."""
+    for number, task in list(tasks.items()):
+        if task.last < since - LONGEST_CALL:
+            record = task.record()
+            if record is None or (record.closed is not None and record.closed <= since):
+                del tasks[number]
 
 
 async def _gaps(engine: AsyncEngine, at: int) -> list[Words]:

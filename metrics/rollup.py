@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass, field
 
 import orjson
 import structlog
-from sqlalchemy import bindparam, delete, func, insert, literal_column, select, text, update
+from sqlalchemy import bindparam, delete, func, insert, literal_column, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from acd import diary, rulebook
+from acd.entry import KINDS as TASK_KINDS
 from acd.events import Fact
 from acd.rules import DEFAULT
 from hotline import clock, db
@@ -318,7 +319,27 @@ async def breaks(engine: AsyncEngine) -> dict[str, int]:
 
 
 async def state_at(engine: AsyncEngine, at: int) -> list[Fact]:
-    """Of each agent the last wish, and the last word of his phone, up to `at` (microseconds)."""
+    """What `metrics.live` needs of the time up to `at` (microseconds), though it is fed only with what comes after.
+
+    Of each agent the last wish, and the last word of his phone; of each callback that is settled later all so far.
+    """
+    return [*await _last_words(engine, at), *await _open_tasks(engine, at)]
+
+
+async def _open_tasks(engine: AsyncEngine, at: int) -> list[Fact]:
+    book = db.callback.c
+    question = select(book.id, book.added_at).where(
+        book.added_at <= at, or_(book.updated_at > at, book.latest > at)
+    )
+    async with engine.connect() as connection:
+        added = {row.id: row.added_at for row in await connection.execute(question)}
+    begin = min(added.values(), default=at + 1)
+    source = diary.read_kinds(engine, TASK_KINDS, begin, at + 1)
+    return [fact async for fact in source if getattr(fact, "callback", 0) in added]
+
+
+async def _last_words(engine: AsyncEngine, at: int) -> list[Fact]:
+    """Of each agent the last wish, and the last word of his phone."""
     async with engine.connect() as connection:
         ids = [
             row[0]
@@ -343,7 +364,7 @@ SELECT id FROM last WHERE id IS NOT NULL
 
 async def _wishes(engine: AsyncEngine, since: int, until: int) -> list[Fact]:
     """What `people.attendance` needs of (since, until]."""
-    facts = await state_at(engine, since)
+    facts = await _last_words(engine, since)
     async for fact in diary.read_kinds(engine, people.KINDS, since + 1, until + 1):
         facts.append(fact)
     return facts

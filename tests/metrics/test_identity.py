@@ -27,7 +27,7 @@ from acd.events import (
 )
 from acd.model import SECOND
 from hotline import db
-from metrics import rollup
+from metrics import callbacks, rollup
 from metrics.fold import CallRecord, History, Stage, fold, item_of, record_of
 from metrics.live import Live
 from metrics.people import Attendance, Crowd, attendance, m10
@@ -69,6 +69,10 @@ def from_scratch(facts: list[Fact], now: int) -> dict[str, object]:
         sum(one.counts.get("signed_in", 0) for one in present),
         sum(one.counts.get("approved", 0) for one in present),
     )
+    tasks: dict[int, callbacks.History] = {}
+    for fact in facts:
+        callbacks.fold(tasks, fact)
+    metrics |= callbacks.m20(callbacks.records(tasks), today, now)
     rolling = Tally(
         one for one in ended if isinstance(one, CallRecord) and one.arrived > now - DAY
     ).metrics()["M1"]
@@ -163,6 +167,36 @@ def test_open_calls_in_short_are_as_in_full() -> None:
             assert (sketch.stage is Stage.RINGING) <= item.ringing
             stages.add(sketch.stage)
     assert stages == set(Stage)
+
+
+def test_follow_up_fact_by_fact_is_as_from_scratch() -> None:
+    """M20, of any stretch at any point, also where tasks are forgotten that were settled long ago."""
+    eligible = reached = 0
+    for seed in range(60):
+        rng = random.Random(seed)
+        facts = [fact for fact in history(seed) if type(fact) in callbacks.FACTS]
+        if seed % 2:
+            rng.shuffle(facts)
+        figures = callbacks.FollowUp()
+        tasks: dict[int, callbacks.History] = {}
+        for fact in facts:
+            figures.feed(fact)
+            callbacks.fold(tasks, fact)
+            since = fact.at - rng.randint(0, 3600) * SECOND
+            until = fact.at + rng.randint(0, 3600) * SECOND
+            wanted = callbacks.m20(callbacks.records(tasks), since, until)
+            assert figures.m20(since, until) == wanted
+            eligible += wanted["M20"].denominator
+            reached += int(wanted["M20_reached"].numerator)
+        if facts:
+            now = max(fact.at for fact in facts)
+            figures.forget(now - 600 * SECOND)
+            wanted = callbacks.m20(callbacks.records(tasks), now - 600 * SECOND, now + DAY)
+            assert figures.m20(now - 600 * SECOND, now + DAY) == wanted
+            figures.forget(now + 300 * DAY)
+            assert figures.m20(0, now + 400 * DAY) == callbacks.m20([], 0, 0)
+    assert eligible
+    assert reached
 
 
 def test_all_agents_together_are_the_sum_of_each() -> None:

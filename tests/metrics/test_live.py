@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from acd.events import (
     AgentReady,
     CallArrived,
+    CallbackAdded,
     CallbackAnswered,
+    CallbackEnded,
     CallbackMissed,
+    CallbackPlaced,
     CallbackYielded,
     Fact,
     RecordingFinished,
@@ -230,6 +233,23 @@ def test_callbacks_of_today_are_counted_once() -> None:
     old = CallbackMissed(at(-13 * 3600), 6)
     figures = fed(yielded, yielded, missed, answered_, old)
     assert figures.snapshot(at(100))["callbacks"] == {"yielded": 1, "reached": 1, "missed": 1}
+
+
+def test_an_open_callback_counts_from_its_deadline_on() -> None:
+    figures = fed(CallbackAdded(at(0), 7, "+8613800000001", "default", at(0), at(60)))
+    shown = figures.snapshot(at(59))["figures"]["M20"]
+    assert shown == {"numerator": 0, "denominator": 0, "value": None}
+    assert figures.snapshot(at(60))["figures"]["M20"]["denominator"] == 1
+    for fact in (
+        CallbackPlaced(at(61), 7, "hotline-c7.1", "1001"),
+        CallbackAnswered(at(70), 7, "hotline-c7.1", "1001"),
+        CallbackEnded(at(90), 7, "hotline-c7.1", "1001"),
+    ):
+        figures.feed(fact)
+    shown = figures.snapshot(at(100))["figures"]
+    assert shown["M20"] == {"numerator": 1, "denominator": 1, "value": 1.0}
+    assert shown["M20_reached"] == {"numerator": 1, "denominator": 1, "value": 1.0}
+    assert figures.snapshot(at(86_400))["figures"]["M20"]["denominator"] == 0
 
 
 def test_a_snapshot_is_small_and_quick() -> None:
