@@ -55,6 +55,7 @@ from acd.events import (
 )
 from acd.model import SECOND, CallId, OfferReason
 from acd.rules import Rules
+from metrics.fold import History as CallHistory
 from metrics.window import Metric
 
 STEP = SECOND // 10
@@ -318,14 +319,23 @@ class FollowUp:
 
     def m20(self, since: int, until: int) -> dict[str, Metric]:
         """As the function of this name says of the records of all tasks."""
-        for number in self._touched:
-            self._renew(number, self._tasks[number].record())
-        self._touched.clear()
+        self.renew()
         eligible, followed, reached = (
             bisect_right(moments, until) - bisect_right(moments, since)
             for moments in (self._eligible, self._followed, self._reached)
         )
         return {"M20": Metric(followed, eligible), "M20_reached": Metric(reached, followed)}
+
+    def renew(self) -> list[CallbackRecord]:
+        """Count what was fed. Gives the records that are new, or have changed."""
+        changed = []
+        for number in self._touched:
+            record, before = self._tasks[number].record(), self._counted.get(number)
+            if record is not None and record != before:
+                self._renew(number, record)
+                changed.append(record)
+        self._touched.clear()
+        return changed
 
     def forget(self, before: int) -> None:
         """Drop the tasks that were settled before, and of which nothing was heard since then."""
@@ -435,7 +445,7 @@ class Wait:
     end: int | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Unanswered:
     """An attempt as long as R7 can ask it to yield."""
 
@@ -472,18 +482,14 @@ class InboundFirst:
     """The facts of a call that it needs."""
 
     def __init__(self, found: Iterable[CallbackRecord], rules: Rules, until: int) -> None:
-        self._rules = rules
+        self._able = _Able(rules)
         self._until = until
-        self._members: dict[str, set[str]] = {}
-        for member in rules.members:
-            self._members.setdefault(member.queue, set()).add(member.agent)
         self._yields: dict[CallId, list[Situation]] = {}
         self._lasting: dict[CallId, Situation] = {}
         self._unanswered: list[_Unanswered] = []
         for record in found:
-            if not record.kept_place:
-                self._take(record)
-        self._unanswered.sort(key=attrgetter("placed", "callback"))
+            self._take(record)
+        self._unanswered.sort(key=_ORDER)
 
     @property
     def needs_calls(self) -> bool:
@@ -502,7 +508,7 @@ class InboundFirst:
         yields = self._yields.get(wait.call, ())
         if any(wait.begin - STEP <= one.at <= end + STEP for one in yields):
             return
-        self._look(wait.call, wait.number, wait, end)
+        self._look(wait, end)
 
     def situations(self) -> list[Situation]:
         """All that were found, by time."""
@@ -511,7 +517,7 @@ class InboundFirst:
         return sorted(found)
 
     def _take(self, record: CallbackRecord) -> None:
-        for attempt in record.attempts:
+        for attempt in _concerned(record):
             if attempt.yielded is not None:
                 done = Done.RACED if attempt.raced else Done.YIELDED
                 situation = Situation(
@@ -519,36 +525,265 @@ class InboundFirst:
                     *(attempt.call, attempt.agent, done),
                 )
                 self._yields.setdefault(attempt.inbound, []).append(situation)
-            ends = (attempt.answered, attempt.ended, attempt.yielded, record.closed)
-            end = min([attempt.placed + LONGEST_ATTEMPT, *(at for at in ends if at is not None)])
-            self._unanswered.append(_Unanswered(attempt.placed, end, record.id, attempt))
+        self._unanswered += _unanswered(record)
 
-    def _look(self, call: CallId, number: str, wait: Wait, end: int) -> None:
-        first = bisect_left(
-            self._unanswered, wait.begin - LONGEST_ATTEMPT, key=attrgetter("placed")
-        )
-        for one in self._unanswered[first:]:
-            if one.placed >= end:
-                return
-            begin = max(one.placed, wait.begin)
-            if min(one.end, end) - begin <= STEP or not self._able(one, wait.queue, number):
-                continue
-            attempt = one.attempt
-            answered = attempt.answered is not None and attempt.answered <= end
-            done = Done.ANSWERED_FIRST if answered else Done.NOT_YIELDED
-            situation = Situation(begin, call, one.callback, attempt.call, attempt.agent, done)
-            known = self._lasting.get(attempt.call)
-            self._lasting[attempt.call] = situation if known is None else min(known, situation)
+    def _look(self, wait: Wait, end: int) -> None:
+        found = _beside(self._unanswered, wait, end, self._able)
+        if found is None:
             return
+        begin, one = found
+        attempt = one.attempt
+        answered = attempt.answered is not None and attempt.answered <= end
+        done = Done.ANSWERED_FIRST if answered else Done.NOT_YIELDED
+        situation = Situation(begin, wait.call, one.callback, attempt.call, attempt.agent, done)
+        known = self._lasting.get(attempt.call)
+        self._lasting[attempt.call] = situation if known is None else min(known, situation)
 
-    def _able(self, one: _Unanswered, queue: str, number: str) -> bool:
-        """Whether the agent of this attempt may take a call to `number` that waits in `queue`."""
-        queue = self._rules.queue(queue).name
-        agent = one.attempt.agent
+
+def _concerned(record: CallbackRecord) -> tuple[Attempt, ...]:
+    """The attempts of a task that R7 is about."""
+    return () if record.kept_place else record.attempts
+
+
+def _unanswered(record: CallbackRecord) -> list[_Unanswered]:
+    """The attempts of a task that R7 may ask to yield, each as long as it may."""
+    found = []
+    for attempt in _concerned(record):
+        ends = (attempt.answered, attempt.ended, attempt.yielded, record.closed)
+        end = min([attempt.placed + LONGEST_ATTEMPT, *(at for at in ends if at is not None)])
+        found.append(_Unanswered(attempt.placed, end, record.id, attempt))
+    return found
+
+
+def _beside(
+    attempts: Sequence[_Unanswered], wait: Wait, end: int, able: "_Able"
+) -> tuple[int, _Unanswered] | None:
+    """The first attempt, of those sorted by `_ORDER`, beside which a call waited up to `end`; and since when."""
+    first = bisect_left(attempts, wait.begin - LONGEST_ATTEMPT, key=attrgetter("placed"))
+    for place in range(first, len(attempts)):
+        one = attempts[place]
+        if one.placed >= end:
+            return None
+        begin = max(one.placed, wait.begin)
+        if min(one.end, end) - begin > STEP and able(one.attempt.agent, wait):
+            return begin, one
+    return None
+
+
+_ORDER = attrgetter("placed", "callback", "attempt.call")
+
+
+class _Able:
+    """Whether an agent may take a call, by the rules of now."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._members: dict[str, set[str]] = {}
+        for member in rules.members:
+            self._members.setdefault(member.queue, set()).add(member.agent)
+
+    def __call__(self, agent: str, wait: Wait) -> bool:
+        queue = self._rules.queue(wait.queue).name
         if agent not in self._members.get(queue, {agent}):
             return False
         skills = self._rules.skills.get(agent, {})
-        return all(skills.get(need, 0) >= level for need, level in self._rules.needs(queue, number))
+        needs = self._rules.needs(queue, wait.number)
+        return all(skills.get(need, 0) >= level for need, level in needs)
+
+
+class _Caller:
+    """A call that waited: its facts, or once it is closed its waits alone. `last`: when it was over at the latest."""
+
+    __slots__ = ("_history", "_known", "_waits", "arrived", "last")
+
+    def __init__(self) -> None:
+        self.arrived = 0
+        self.last = _NEVER
+        self._history: CallHistory | None = None
+        self._known = 0
+        self._waits: list[Wait] = []
+
+    def put(self, arrived: int, history: CallHistory) -> None:
+        self.arrived, self._history = arrived, history
+        self.last = history.last if history.ended else _NEVER
+
+    def waits(self) -> list[Wait]:
+        history = self._history
+        if history is not None and len(history.facts) != self._known:
+            self._known = len(history.facts)
+            self._waits = waits_of(history.facts)
+        return self._waits
+
+    def close(self) -> None:
+        self.waits()
+        self._history = None
+
+
+class Compliance:
+    """M22 of any stretch of time, kept up to date: `put` what changes, a task or a call.
+
+    As `InboundFirst` finds it in the same facts. Only calls beside which an attempt was made are looked at: no other
+    one can be a situation. Their facts of one moment count in the order in which they came.
+    """
+
+    def __init__(self) -> None:
+        self._able: _Able | None = None
+        self._attempts: list[_Unanswered] = []
+        self._tasks: dict[int, CallbackRecord] = {}
+        self._yields: dict[CallId, list[int]] = {}
+        self._yielded: list[int] = []
+        self._calls: dict[CallId, _Caller] = {}
+        self._dirty: set[CallId] = set()
+        self._beside: dict[CallId, dict[CallId, int]] = {}
+        self._lasting: dict[CallId, dict[CallId, int]] = {}
+        self._lasted: list[int] = []
+
+    def rule(self, rules: Rules) -> None:
+        """From now on these rules say who may take which call."""
+        self._able = _Able(rules)
+        self._dirty.update(self._calls)
+
+    def put_call(self, call: CallId, arrived: int, history: CallHistory) -> None:
+        """Take a call that waited for a person, or what is new about it."""
+        caller = self._calls.get(call)
+        if caller is None:
+            caller = self._calls[call] = _Caller()
+        caller.put(arrived, history)
+        self._dirty.add(call)
+
+    def drop_call(self, call: CallId) -> None:
+        """Forget a call."""
+        if self._calls.pop(call, None) is not None:
+            self._dirty.discard(call)
+            self._put(call, {})
+
+    def close_call(self, call: CallId) -> None:
+        """Nothing new will be heard of this call: keep only its waits, and those only if they can matter."""
+        caller = self._calls.get(call)
+        if caller is None:
+            return
+        if self._near(caller):
+            caller.close()
+        else:
+            self.drop_call(call)
+
+    def put_task(self, record: CallbackRecord) -> None:
+        """Take a task, or what is new about it."""
+        before = self._tasks.get(record.id)
+        self._tasks[record.id] = record
+        self._change(before, record)
+
+    def m22(self, since: int, until: int) -> Metric | None:
+        """M22 of (since, until]; None as long as the rules are not known. Nobody is known to wait after `until`."""
+        if self._able is None:
+            return None
+        dirty, self._dirty = self._dirty, set()
+        if self._attempts or self._beside:
+            for call in dirty:
+                if call in self._calls:
+                    self._put(call, self._look(call, until, self._able))
+        yielded, lasted = (
+            bisect_right(moments, until) - bisect_right(moments, since)
+            for moments in (self._yielded, self._lasted)
+        )
+        return Metric(yielded, yielded + lasted)
+
+    def forget(self, before: int) -> None:
+        """Drop the tasks and the calls that were over before."""
+        for number, record in list(self._tasks.items()):
+            if record.settled < before and all(one.end < before for one in _unanswered(record)):
+                self._change(self._tasks.pop(number), None)
+        for call in [call for call, caller in self._calls.items() if caller.last < before]:
+            self.drop_call(call)
+
+    def _change(self, before: CallbackRecord | None, record: CallbackRecord | None) -> None:
+        """Take out what a task was, and put in what it is."""
+        for some, sign in ((before, -1), (record, 1)):
+            for attempt in _concerned(some) if some is not None else ():
+                if attempt.yielded is not None:
+                    self._dirty.add(attempt.inbound)
+                    yields = self._yields.setdefault(attempt.inbound, [])
+                    _enter(yields, attempt.yielded, sign)
+                    _enter(self._yielded, attempt.yielded, sign)
+                    if not yields:
+                        del self._yields[attempt.inbound]
+        old, new = (
+            {one.attempt.call: one for one in _unanswered(some)} if some is not None else {}
+            for some in (before, record)
+        )
+        for call in old.keys() | new.keys():
+            self._replace(old.get(call), new.get(call))
+
+    def _replace(self, old: _Unanswered | None, new: _Unanswered | None) -> None:
+        """Replace an attempt, and look again at the calls for which that can make a difference."""
+        if old == new:
+            return
+        if old is not None:
+            del self._attempts[bisect_left(self._attempts, _ORDER(old), key=_ORDER)]
+            self._dirty.update(self._lasting.get(old.attempt.call, ()))
+        if new is None:
+            return
+        insort(self._attempts, new, key=_ORDER)
+        if old is not None and old.placed == new.placed and old.end >= new.end:
+            return  # shorter than it was thought to be: that matters only where it was found to be in the way
+        begin, end = new.placed, new.end
+        self._dirty.update(
+            [call for call, one in self._calls.items() if one.last > begin and one.arrived < end]
+        )
+
+    def _near(self, caller: "_Caller") -> bool:
+        """Whether there is an attempt beside which this call may have waited."""
+        first = bisect_left(
+            self._attempts, caller.arrived - LONGEST_ATTEMPT, key=attrgetter("placed")
+        )
+        return first < len(self._attempts) and self._attempts[first].placed < caller.last
+
+    def _look(self, call: CallId, until: int, able: _Able) -> dict[CallId, int]:
+        """The attempts beside which this call waited in vain, and since when."""
+        caller = self._calls[call]
+        if not self._near(caller):
+            return {}
+        found: dict[CallId, int] = {}
+        for wait in caller.waits():
+            if wait.end is None or wait.end > until:
+                self._dirty.add(call)  # he still waits: to be looked at again
+            end = until if wait.end is None else min(wait.end, until)
+            if any(wait.begin - STEP <= at <= end + STEP for at in self._yields.get(call, ())):
+                continue
+            beside = _beside(self._attempts, wait, end, able)
+            if beside is not None:
+                begin, one = beside
+                found[one.attempt.call] = min(begin, found.get(one.attempt.call, begin))
+        return found
+
+    def _put(self, call: CallId, beside: dict[CallId, int]) -> None:
+        before = self._beside.pop(call, {})
+        if beside:
+            self._beside[call] = beside
+        if before == beside:
+            return
+        for attempt in before.keys() | beside.keys():
+            since = self._lasting.setdefault(attempt, {})
+            if since:
+                _enter(self._lasted, min(since.values()), -1)
+            since.pop(call, None)
+            if attempt in beside:
+                since[call] = beside[attempt]
+            if since:
+                _enter(self._lasted, min(since.values()), 1)
+            else:
+                del self._lasting[attempt]
+
+
+_NEVER = 1 << 62
+
+
+def _enter(moments: list[int], at: int, sign: int) -> None:
+    """Enter a moment into a sorted list, or with sign -1 take it out."""
+    if sign > 0:
+        insort(moments, at)
+    else:
+        del moments[bisect_left(moments, at)]
 
 
 def waits_of(facts: Iterable[Fact]) -> list[Wait]:

@@ -4,7 +4,7 @@ A record depends on which facts are known, not on the order in which they came: 
 never come are all ordinary here, for some are told by AMI, some by the caller's session and some, later, by CEL.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import attrgetter
@@ -17,7 +17,9 @@ from acd.events import (
     CallbackEnded,
     CallbackPlaced,
     CallbackYielded,
+    CallDetached,
     CallEnded,
+    CallMoved,
     CallOverflowed,
     CallQueued,
     CallReleased,
@@ -198,7 +200,7 @@ class History:
     def __init__(self) -> None:
         self.ended = False
         self.last = 0
-        self._facts: set[Fact] = set()
+        self._facts: dict[Fact, None] = {}
         self._call: _Call | None = None
         self._latest: Fact | None = None
         self._attempt = self._arrived = self._placed = False
@@ -207,11 +209,9 @@ class History:
 
     def add(self, fact: Fact) -> None:
         """Take one fact, in any order."""
-        facts = self._facts
-        known = len(facts)
-        facts.add(fact)
-        if len(facts) == known:
+        if fact in self._facts:
             return
+        self._facts[fact] = None
         self._stale = True
         kind = type(fact)
         if kind in _ENDS:
@@ -231,6 +231,11 @@ class History:
         self.last = fact.at
         if self._call is not None:
             self._call.step(fact)
+
+    @property
+    def facts(self) -> Collection[Fact]:
+        """All of them, in the order in which they came."""
+        return self._facts.keys()
 
     @property
     def begun(self) -> bool:
@@ -255,7 +260,7 @@ class History:
 
 
 def fold(calls: dict[CallId, History], fact: Fact) -> History | None:
-    """Add a fact to its call in `calls` and return that call's history; None for one that no record depends on."""
+    """Add a fact to its call in `calls` and return that call's history; None for one of no kind in `KINDS`."""
     if type(fact) not in _ORDER:
         return None
     call: CallId = fact.call  # type: ignore[union-attr]  # every kind in _ORDER has it
@@ -370,7 +375,7 @@ class _Call:
             self._recorded = max(self._recorded or 0, fact.duration)
         elif isinstance(fact, TalkHeld | TalkResumed):
             self._holds.append(fact)
-        else:
+        elif isinstance(fact, WrapUpStarted | WrapUpEnded):
             self._wraps = self._wraps or _WrapUps()
             self._wraps.add(fact)
 
@@ -661,11 +666,16 @@ _ORDER: dict[type, tuple[int, Callable[[Any], Any]]] = {
             CallbackAnswered: ("agent",),
             CallbackYielded: ("agent",),
             CallbackEnded: ("agent", "failure"),
+            CallMoved: ("queue",),
+            CallDetached: ("call",),
             CallEnded: ("hung_up_by", "cause"),
         }.items()
     )
 }
-"""The kinds of fact that a record is made from. Within one microsecond: in this order, then by these fields."""
+"""The kinds of fact that a record is made from. Within one microsecond: in this order, then by these fields.
+
+Nothing in a record depends on `CallMoved` and `CallDetached`: they are kept for the waits (`metrics.callbacks`).
+"""
 
 
 _ATTEMPT = frozenset(

@@ -3,8 +3,8 @@
 `Live.snapshot` says what the screens get; the controller adds what only the floor knows (agents, open callbacks).
 
 What is kept: the facts of open calls and of the last few thousand ended ones (a late fact may still change those),
-the ids of older ones, one tally a day, and two numbers a minute. All that for 48 hours: the rolling figure at
-midnight needs the whole day before.
+the ids of older ones, when those waited beside which a callback was made, one tally a day, and two numbers a minute.
+All that for 48 hours: the rolling figure at midnight needs the whole day before.
 
 A snapshot is made several times a second, so it costs what has changed since the one before, not how much there is: the
 calls that facts have touched, and the agents, are counted anew, and sums stand for all others.
@@ -20,6 +20,7 @@ from typing import Any
 
 from acd.events import CallbackAnswered, CallbackMissed, CallbackYielded, Fact
 from acd.model import SECOND, CallId
+from acd.rules import Rules
 from metrics import callbacks, people
 from metrics.fold import CallRecord, History, Item, Sketch, Stage, fold
 from metrics.people import Attendance, Crowd, m10
@@ -81,6 +82,7 @@ class Live:
         self._queued: dict[int, list[int]] = {}
         self._drawn: tuple[int, int, list[list[Any]]] = (0, -1, [])
         self._tasks = callbacks.FollowUp()
+        self._inbound_first = callbacks.Compliance()
         self._callbacks: dict[int, dict[type, set[CallId | int]]] = {}
         self._allowed: Mapping[str, int] = {}
         self._people: dict[str, _Person] = {}
@@ -116,6 +118,7 @@ class Live:
         if len(self._order) > _REMEMBERED:
             forgotten = self._order.popleft()
             self._renew(forgotten)
+            self._inbound_first.close_call(forgotten)
             self._touched.discard(forgotten)
             self._settled[forgotten] = self._ended.pop(forgotten).last
             self._counted.pop(forgotten, None)
@@ -126,6 +129,10 @@ class Live:
             self._allowed = allowed
             self._crowd_of = 0
 
+    def rule(self, rules: Rules) -> None:
+        """From now on these rules say who may take which call (M22)."""
+        self._inbound_first.rule(rules)
+
     def snapshot(self, now: int) -> dict[str, Any]:
         """The figures at `now` (microseconds UTC, as all times in it), ready for JSON. Shares are 0 to 1, or None.
 
@@ -135,10 +142,9 @@ class Live:
         `today`: `date`; `outcomes` (name → count); `pending`: calls of today that go on; `calls`: those that M1 counts;
         `human`: those of them that a person answered; `m1`.
 
-        `figures`: today's metrics by ID as in the report (`numerator`, `denominator`, `value`, M4 also `shares`), but
-        for M22, which needs the rules, and
-        `M1r`: also `enough` (False: sample too small) and `lowest`, today's lowest whole minute, up to a minute old
-        (`at`, `numerator`, `denominator`, `value`), or None.
+        `figures`: today's metrics by ID as in the report (`numerator`, `denominator`, `value`, M4 also `shares`), M22
+        only when the rules are known, and `M1r`: also `enough` (False: sample too small) and `lowest`, today's lowest
+        whole minute, up to a minute old (`at`, `numerator`, `denominator`, `value`), or None.
 
         `curve`: M1r of the last 24 hours, oldest first, each five minutes: [time, share or None under 20 calls, calls
         that arrived in these five minutes and have ended]; up to five seconds old.
@@ -169,8 +175,13 @@ class Live:
         of_today, metrics = self._of_today(today)
         figures = dict(metrics)
         figures["M10"] = m10(self._worked(today), *self._present(now, today)).as_json()
+        for record in self._tasks.renew():
+            self._inbound_first.put_task(record)
         for name, metric in self._tasks.m20(today, now).items():
             figures[name] = metric.as_json()
+        m22 = self._inbound_first.m22(today, now)
+        if m22 is not None:
+            figures["M22"] = m22.as_json()
         figures["M1r"] = self._m1r(now, today)
         told = self._callbacks.get(today, {})
         return {
@@ -205,9 +216,22 @@ class Live:
         if history is not None:
             self._draw(call, None)
             self._count(call, history)
+            record = self._counted.get(call)
+            if isinstance(record, CallRecord):
+                self._put_wait(call, record, history)
         elif call in self._open:
-            self._oldest = min(self._oldest, self._open[call].last)
-            self._draw(call, self._open[call].sketch())
+            history = self._open[call]
+            self._oldest = min(self._oldest, history.last)
+            sketch = history.sketch()
+            self._draw(call, sketch)
+            if sketch is not None:
+                self._put_wait(call, sketch, history)
+
+    def _put_wait(self, call: CallId, known: CallRecord | Sketch, history: History) -> None:
+        if known.reached_queue:
+            self._inbound_first.put_call(call, known.arrived, history)
+        else:
+            self._inbound_first.drop_call(call)
 
     def _draw(self, call: CallId, sketch: Sketch | None) -> None:
         before = self._sketches.get(call)
@@ -380,6 +404,7 @@ class Live:
                 del self._queued[old]
             self._rolling.forget(now - WARM_UP - MINUTE)
             self._tasks.forget(today - DAY)
+            self._inbound_first.forget(today - DAY)
         # In the order in which they ended, which is near enough to that of their last facts.
         oldest = takewhile(lambda one: one[1] < now - WARM_UP, self._settled.items())
         for call, _ in list(oldest):
@@ -390,6 +415,7 @@ class Live:
         for call in [call for call, history in self._open.items() if history.last < before]:
             del self._open[call]
             self._draw(call, None)
+            self._inbound_first.drop_call(call)
         self._oldest = min((history.last for history in self._open.values()), default=_NEVER)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.events import Fact
 from acd.model import SECOND
+from acd.rules import Rules
 from hotline import clock, db
 from hotline.settings import Settings
 from hotline.verify import Findings, verify
@@ -186,19 +187,27 @@ async def test_the_screens_are_compared(
     now = at(200)
     monkeypatch.setattr(clock, "now", lambda: now)
     old = added(9, -5 * 86_400, 199)
-    facts: list[Fact] = [old, *answered(FIRST), *reached(1, 60)]
+    facts: list[Fact] = [
+        *(old, *answered(FIRST), *reached(1, 60)),
+        *(*yielded(20, "hotline-1.4"), *waits("hotline-1.5", 62, 100)),
+    ]
     await write(engine, tmp_path, facts)
     live = Live()
+    live.rule(Rules())
     for fact in facts:
         live.feed(fact)
     shown = live.snapshot(now)
     assert shown["figures"]["M20"] == {"numerator": 1, "denominator": 2, "value": 0.5}
+    # One yielded; of the two beside which nothing was done, one was answered within five seconds all the same.
+    assert shown["figures"]["M22"]["denominator"] == 3
     assert await said(engine, tmp_path, shown) == []
-    for name in ("M1", "M20", "M20_reached"):
+    for name in ("M1", "M20", "M20_reached", "M22"):
         wrong = {**shown["figures"][name], "numerator": 77}
         figures = {**shown["figures"], name: wrong}
         [one] = await said(engine, tmp_path, {**shown, "figures": figures})
         assert one.startswith(f"live {name}: the screens show 77/")
+    del shown["figures"]["M22"]
+    assert await said(engine, tmp_path, shown) == [], "a controller that does not know the rules"
 
 
 async def said(engine: AsyncEngine, home: Path, live: dict[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ from acd.events import (
     CallReleased,
     CallReturned,
     CallSentOutside,
+    CallTransferred,
     Fact,
     OfferAnswered,
     OfferEnded,
@@ -308,7 +309,7 @@ def test_stages_of_an_open_call() -> None:
 def test_facts_about_no_call_are_left_alone() -> None:
     calls: dict[str, History] = {}
     assert fold(calls, AgentReady(at(0), "1001")) is None
-    assert fold(calls, CallDetached(at(0), "c")) is None
+    assert fold(calls, CallTransferred(at(0), "c", "1001", "1002")) is None
     assert calls == {}
     history = fold(calls, arrived(0, "c"))
     assert history is not None

@@ -20,12 +20,17 @@ from acd.events import (
     AgentPaused,
     AgentReady,
     CallArrived,
+    CallbackYielded,
+    CallEnded,
     Fact,
+    OfferMade,
+    OfferRinging,
     PhoneReachable,
     PhoneUnreachable,
     RecordingFinished,
 )
 from acd.model import SECOND
+from acd.rules import DEFAULT, Member, Rules
 from hotline import db
 from metrics import callbacks, rollup
 from metrics.fold import CallRecord, History, Stage, fold, item_of, record_of
@@ -33,7 +38,7 @@ from metrics.live import Live
 from metrics.people import Attendance, Crowd, attendance, m10
 from metrics.rollup import Gathered
 from metrics.sums import DAYS, HOURS, SLOT, SLOTS, Only, Span, begin_of, end_of, spans
-from metrics.window import DAY, LEFT_OUT, MINUTE, Tally, day_of
+from metrics.window import DAY, LEFT_OUT, MINUTE, Metric, Tally, day_of
 from tests.acd.world import World
 
 ALLOWED = {"用餐": 1}
@@ -197,6 +202,66 @@ def test_follow_up_fact_by_fact_is_as_from_scratch() -> None:
             assert figures.m20(0, now + 400 * DAY) == callbacks.m20([], 0, 0)
     assert eligible
     assert reached
+
+
+@pytest.mark.parametrize("remembered", [4096, 2])
+def test_inbound_first_fact_by_fact_is_as_from_scratch(
+    monkeypatch: pytest.MonkeyPatch, remembered: int
+) -> None:
+    """M22 at any point, from facts that come late or twice, under rules that change, with situations of every kind.
+
+    Also where calls are soon forgotten, as long as their facts come in time.
+    """
+    monkeypatch.setattr("metrics.live._REMEMBERED", remembered)
+    yields = lasting = 0
+    for seed in range(80):
+        rng = random.Random(seed)
+        # The floor complies; a diary that misses some of its facts does not.
+        facts = [fact for fact in history(seed) if not (type(fact) in GAPS and rng.random() < 0.3)]
+        if seed % 2 and remembered > 2:
+            # Of one moment, in the diary's order: that is how the floor decided.
+            late = {fact.at: rng.random() * 60 * SECOND for fact in facts}
+            facts.sort(key=lambda fact: fact.at + late[fact.at])
+        live = Live()
+        rules = Rules()
+        live.rule(rules)
+        now, known = 0, list[Fact]()
+        for n, fact in enumerate(facts):
+            for told in (fact, *rng.sample(known, min(len(known), rng.choice([0, 0, 1])))):
+                live.feed(told)
+            known.append(fact)
+            now = max(now, fact.at + rng.choice([0, 0, 90]) * SECOND)
+            if n % 97 == 50:
+                rules = rng.choice([Rules(), Rules(members=(Member("1001", DEFAULT),))])
+                live.rule(rules)
+            for wait in (0, 0.5, 20) if n % 5 == 0 or n == len(facts) - 1 else ():
+                now += round(wait * SECOND)  # who waits goes on waiting, though no fact tells it
+                wanted = inbound_first(known, rules, now)
+                assert live.snapshot(now)["figures"]["M22"] == wanted.as_json()
+        yields += int(wanted.numerator)
+        lasting += wanted.denominator - int(wanted.numerator)
+    assert yields > 20
+    assert lasting > 20
+
+
+GAPS = (OfferMade, OfferRinging, CallbackYielded, CallEnded)
+
+
+def inbound_first(facts: list[Fact], rules: Rules, now: int) -> Metric:
+    """Today's M22, folded without any state."""
+    tasks: dict[int, callbacks.History] = {}
+    calls: dict[str, dict[Fact, None]] = defaultdict(dict)
+    for fact in facts:
+        callbacks.fold(tasks, fact)
+        if call := getattr(fact, "call", ""):
+            calls[call][fact] = None
+    found = callbacks.InboundFirst(callbacks.records(tasks), rules, now)
+    for told in calls.values():
+        record = record_of(told)
+        if record is not None and record.reached_queue:
+            found.add(told)
+    today = day_of(now)
+    return callbacks.m22(one for one in found.situations() if today < one.at <= now)
 
 
 def test_all_agents_together_are_the_sum_of_each() -> None:

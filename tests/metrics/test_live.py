@@ -188,6 +188,9 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(figures._ended) == len(figures._counted) == len(figures._order) == 50
     assert len(figures._settled) <= two_days + 50
     assert len(figures._days) <= 3
+    assert len(figures._sketches) <= two_days
+    assert len(figures._inbound_first._calls) <= 50
+    assert len(figures._inbound_first._dirty) <= 50
     assert sys.getsizeof(figures._rolling._minutes) < 2**20
     assert len(figures._rolling._minutes) <= two_days + 2
 
