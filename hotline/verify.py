@@ -7,7 +7,7 @@ the facts say.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,8 +58,8 @@ async def verify(
     await _rollups(engine, since, until, found)
     await _callbacks(engine, since, until, found)
     await _live(engine, settings, until, live, found)
-    calls = await _calls(engine, since, min(until, clock.now() - SETTLED))
-    await _cel(engine, settings, since, until, calls, found)
+    calls, going_on = await _calls(engine, since, min(until, clock.now() - SETTLED))
+    await _cel(engine, settings, since, until, calls, going_on, found)
     await _ledger(engine, calls, found)
     return found
 
@@ -233,14 +233,21 @@ def _plain(metric: Any) -> str:
 # --- call by call
 
 
-async def _calls(engine: AsyncEngine, since: int, until: int) -> dict[CallId, CallRecord]:
-    """The ended calls of (since, until]."""
+async def _calls(
+    engine: AsyncEngine, since: int, until: int
+) -> tuple[dict[CallId, CallRecord], set[CallId]]:
+    """The ended calls of (since, until], and those of which no end is known."""
     found: dict[CallId, CallRecord] = {}
+    going_on: set[CallId] = set()
     async for facts in diary.read_calls(engine, since, until, kinds=KINDS):
         record = record_of(facts)
-        if record is not None and record.ended is not None and record.ended <= until:
+        if record is None:
+            continue
+        if record.ended is None:
+            going_on.add(record.id)
+        elif record.ended <= until:
             found[record.id] = record
-    return found
+    return found, going_on
 
 
 async def _cel(
@@ -249,6 +256,7 @@ async def _cel(
     since: int,
     until: int,
     calls: Mapping[CallId, CallRecord],
+    going_on: Collection[CallId],
     found: Findings,
 ) -> None:
     if not settings.cel_file.exists():
@@ -293,7 +301,11 @@ async def _cel(
     for call, one in seen.items():
         ended = bool(one.ended) and one.ended < clock.now() - SETTLED
         if ended and call not in calls and since < one.arrived <= until:
-            found.differences.append(f"{call}: arrived {_time(one.arrived)}, only CEL knows it")
+            found.differences.append(
+                f"{call}: ended {_time(one.ended)} in CEL, but not in the diary"
+                if call in going_on
+                else f"{call}: arrived {_time(one.arrived)}, only CEL knows it"
+            )
     missing = sum(
         call not in seen and record.arrived <= first + NEAR for call, record in calls.items()
     )

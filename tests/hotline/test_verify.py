@@ -127,6 +127,15 @@ async def test_a_call_that_the_diary_does_not_know(diary: AsyncEngine, tmp_path:
     assert found.status == 1
 
 
+async def test_an_end_that_the_diary_does_not_know(diary: AsyncEngine, tmp_path: Path) -> None:
+    await write(diary, tmp_path, answered("hotline-1.8", 30)[:-1])
+    found = await compared(diary, tmp_path, asterisk() | {"x": cel("hotline-1.8", 30)})
+    assert found.differences == [
+        "hotline-1.8: ended 2025-11-21 12:01:46.001 in CEL, but not in the diary",
+    ]
+    assert found.status == 1
+
+
 async def test_another_outcome(diary: AsyncEngine, tmp_path: Path) -> None:
     other = {
         SECOND_CALL: cel(SECOND_CALL, 10, picked=None),
