@@ -238,18 +238,22 @@ class Live:
         if sketch == before:
             return
         if before is not None:
-            del self._sketches[call]
-            self._waiting.pop(call, None)
             self._add(before, -1)
-        if sketch is not None:
+            self._waiting.pop(call, None)
+        if sketch is None:
+            del self._sketches[call]
+        else:
             self._sketches[call] = sketch
+            self._add(sketch, 1)
             if sketch.queued is not None and sketch.answered is None:
                 self._waiting[call] = sketch
-            self._add(sketch, 1)
+        if before is None or sketch is None or before.arrived != sketch.arrived:
+            for one, sign in ((before, -1), (sketch, 1)):
+                if one is not None:
+                    self._pending[self._day_of(one.arrived)] += sign
 
     def _add(self, sketch: Sketch, sign: int) -> None:
         self._stages[sketch.stage] += sign
-        self._pending[self._day_of(sketch.arrived)] += sign
         if sketch.queued is not None and sketch.answered is not None:
             self._put(sketch.arrived, sketch.answered - sketch.queued <= _IN_TIME, sign)
 
