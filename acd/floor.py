@@ -256,7 +256,7 @@ class Floor:
             if caller.stage is Stage.WAITING and caller.attached:
                 self._wait(caller)
         for task in self.tasks.values():
-            if task.place and task.state is State.DUE:
+            if task.place and task.state is State.DUE and task.not_before <= now:
                 self._wait_in_turn(task)
         self._all_dirty()
         self._settle(now)

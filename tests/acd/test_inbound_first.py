@@ -311,6 +311,17 @@ def test_a_kept_place_does_not_yield(story: Story) -> None:
     assert story.caller("b", 3) == []
 
 
+def test_new_rules_do_not_shorten_the_pause_before_a_kept_place_is_called_again(
+    story: Story,
+) -> None:
+    story.agent("1001")
+    story.tell(task(7, spacing=60 * SECOND, attempts=2, place=SECOND))
+    story.tell(CallbackEnded(5 * SECOND, 7, "hotline-c7.1", "1001", "busy"))
+    story.until(20)
+    assert deeds(story.floor.configure(one_queue(wrap_up_time=3), story.now)) == []
+    assert deeds(story.until(65)) == [place(tries=2)]
+
+
 # --- queues
 
 
