@@ -448,6 +448,7 @@ class Controller:
         self.calls.numbers = frozenset(rules.numbers)
         self.desk.configure(rules)
         self.live.allow({pause.name: pause.minutes for pause in book.pauses})
+        self.live.rule(rules)
         logger.info("rules.read", queues=len(rules.queues), numbers=len(rules.numbers))
         await self._tell_numbers()
 
