@@ -27,6 +27,7 @@ setup: ## installs what is needed: Debian packages, Asterisk, .venv (quick when 
 	# The tests look at the screens with a browser, and at Chinese letters. Ubuntu has Chromium as a snap only.
 	if [[ '$(MAKECMDGOALS)' != demo ]]; then
 		[[ -n $$(type -P $(browsers)) ]] || ! grep -qx 'ID=debian' /etc/os-release || missing+=(chromium)
+		command -v promtool >/dev/null || missing+=(prometheus) # which reads the alert rules
 		[[ -n $$(fc-list :lang=zh 2>/dev/null | head -n 1) ]] || missing+=(fontconfig fonts-noto-cjk)
 	fi
 
