@@ -116,6 +116,7 @@ class CallSilent:
 class CallTransferred:
     """The agent handed the citizen over (SIP REFER), `to` an agent, a number of ours (its queue) or an outside number.
 
+    `to` is empty when he hung up on a silent citizen who then spoke (R20): that one waits in his queue again.
     `attended`: the two had talked before; the citizen talks to him from now on. Otherwise he waits for an answer.
     """
 

@@ -43,6 +43,9 @@ log = structlog.get_logger(__name__)
 OUTBOUND = "outbound"
 """The endpoint by which calls leave (asterisk-conf/pjsip.conf)."""
 
+LEFT = "queue"
+"""`HL_TARGET` of a caller who spoke after his agent had gone: he waits in his queue again (extensions.conf)."""
+
 _SOONER = 0.004
 """Seconds before a sound's end at which it is over for us: Asterisk has sent the last 20 ms of it by then, a timer is
 late by up to one millisecond, and on an idle machine two programs take a few more to wake up."""
@@ -152,7 +155,7 @@ class CallSession:
         )
         queue = environment.get("agi_arg_4", "")
         self._reception = receive(self._number, self._caller, now)
-        self._target = _digits(environment.get("agi_arg_5", ""), 15)
+        self._target = _target(environment.get("agi_arg_5", ""))
         self._queue = queue if _QUEUE.fullmatch(queue) else self._reception.queue
 
     # --- what the desk calls
@@ -270,14 +273,16 @@ class CallSession:
                     await self._line.idle(announce_at - self._loop_time())
 
     async def _handed_over(self) -> None:
-        """His agent has transferred him: `HL_TARGET` says to whom, and Asterisk itself who did it."""
-        told = await self._line.ask("GET VARIABLE", "BLINDTRANSFER")
-        found = _AGENTS_CHANNEL.fullmatch(told.data)
-        self._join(
-            CallTransferred(
-                self._clock(), self.call, found[1] if found is not None else "", self._target
-            )
-        )
+        """His agent has transferred him: `HL_TARGET` says to whom, and Asterisk itself who did it.
+
+        Or the agent hung up while he was silent (R20), and now he has spoken: who that was, `TalkEnded` tells.
+        """
+        by, to = "", ""
+        if self._target != LEFT:
+            told = await self._line.ask("GET VARIABLE", "BLINDTRANSFER")
+            found = _AGENTS_CHANNEL.fullmatch(told.data)
+            by, to = found[1] if found is not None else "", self._target
+        self._join(CallTransferred(self._clock(), self.call, by, to))
         # Only now: whatever ends this program before, the next one knows where he was sent.
         await self._line.ask("EXEC MSet", "HL_TRIES=0,HL_TARGET=")
 
@@ -474,6 +479,10 @@ _LONGEST = 86_400 * SECOND
 
 def _digits(text: str, most: int) -> str:
     return text if text.isascii() and text.isdigit() and len(text) <= most else ""
+
+
+def _target(text: str) -> str:
+    return LEFT if text == LEFT else _digits(text, 15)
 
 
 def _is_withheld(presentation: str) -> bool:

@@ -3,7 +3,10 @@
 It begins in one of two ways. An agent who hears nobody presses `*0` (asterisk-conf/features.conf): Asterisk takes the
 caller out of the talk and runs `agi://…/silent` on his channel, while the agent hears music. When the caller speaks,
 the connection is closed and Asterisk puts him back to the same agent; otherwise he is hung up, and with him the talk
-ends. Or, with a queue's `detect_silence`, the session asks before it queues a caller who has said nothing.
+ends. The agent need not wait for that: when he hangs up, Asterisk goes on asking. A caller who speaks then, or whose
+agent hangs up just as he does, waits for the next agent at his old place (the dialplan, by `HL_SILENT`).
+
+Or, with a queue's `detect_silence`, the session asks before it queues a caller who has said nothing.
 
 Measured with tones (tests/live/test_caller_side.py): `BackgroundDetect` hears a word while the phrase is said, as soon
 as 0.3 s of silence follow it; `WaitForNoise` hears it in the pause after 0.2 s. Both take for silence what is below
@@ -17,6 +20,7 @@ from typing import Protocol
 import structlog
 
 from acd.events import CallSilent, Fact
+from acd.model import SECOND
 from ivr import script
 from ivr.line import PLAY_LIMIT, Line
 from ivr.phrases import MANDARIN, in_language
@@ -28,6 +32,11 @@ TIMES = 3
 """How often the phrase is said (003 六(五)1: 重复三遍)."""
 PAUSE = 3.0
 """Seconds that he has for an answer each time."""
+
+LASTS = 40
+"""Seconds within which all is asked and the farewell is over: 23 as the prompts are now."""
+COMES_BACK = 2
+"""Seconds after his first word within which an agent who hangs up has not heard him."""
 
 _WORD = 150  # milliseconds of sound that are a word, and no click
 _AFTER_WORD = 300  # milliseconds of silence by which a word is over
@@ -53,7 +62,10 @@ async def serve_silent(
     call = environment.get("agi_uniqueid", "")
     language = receive(environment.get("agi_arg_1", ""), "", clock()).language
     log.info("silence.asked", call_id=call)
+    # Until then whoever hangs up leaves him unheard, also should this program die meanwhile.
+    await line.ask("SET VARIABLE", "HL_SILENT", str(clock() // SECOND + LASTS))
     if await speaks(line, language):
+        await line.ask("SET VARIABLE", "HL_SILENT", str(clock() // SECOND + COMES_BACK))
         return
     desk.post(CallSilent(clock(), call))
     for sound in script.SILENT_FAREWELL:

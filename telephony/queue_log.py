@@ -105,7 +105,7 @@ class QueueLog:
                 return [self._connected(at, call, known, agent)]
             case TalkEnded(at, _, agent, by) if known.agent == agent:
                 return [self._complete(at, call, known, by)]
-            case CallTransferred(at, _, agent, to, attended) if known.agent == agent:
+            case CallTransferred(at, _, agent, to, attended) if agent and known.agent == agent:
                 return [self._transferred(at, call, known, to, attended=attended)]
             case CallMoved(at, _, queue):
                 return self._moved(at, call, known, queue)

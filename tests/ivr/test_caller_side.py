@@ -366,6 +366,7 @@ class TestSilentInATalk:
         await to_the_end(call, listening(*[False] * 6))
         said = [c[2] for c in call.commands if c[:2] == ["EXEC", "BackgroundDetect"]]
         assert said == ["hotline/no_response,300,150"] * 3
+        assert call.commands[0] == ["SET", "VARIABLE", "HL_SILENT", str(NOW // SECOND + 40)]
         assert sounds(call) == ["hotline/no_response_farewell"]
         assert call.commands[-1] == ["HANGUP"]
         assert desk.facts == [CallSilent(NOW, CALL)]
@@ -379,6 +380,8 @@ class TestSilentInATalk:
         assert phrases_said(call) == moment // 2 + 1
         assert not sounds(call)
         assert ["HANGUP"] not in call.commands
+        # For a moment, in which his agent may be just about to hang up.
+        assert call.commands[-1] == ["SET", "VARIABLE", "HL_SILENT", str(NOW // SECOND + 2)]
         assert desk.facts == []
 
     async def test_in_english(self, server: Server, house: House) -> None:

@@ -86,6 +86,15 @@ async def test_who_did_it_may_be_unknown(server: Server, desk: FakeDesk, by: str
     assert desk.facts[-1] == CallTransferred(NOW, CALL, "", "1002")
 
 
+async def test_one_whom_his_agent_left_silent_is_handed_to_nobody(
+    server: Server, desk: FakeDesk
+) -> None:
+    arguments = ("12345", str(ARRIVED), str(QUEUED), "default", "queue")
+    call = await FakeCall.connect(server.port, *arguments)
+    assert await call.next() == ["EXEC", "MSet", "HL_TRIES=0,HL_TARGET="]
+    assert desk.facts[-1] == CallTransferred(NOW, CALL, "", "")
+
+
 @pytest.mark.parametrize("to", ["1002&PJSIP/1", "1002,60", "x", "1" * 16])
 async def test_a_target_that_is_no_number_is_none(server: Server, desk: FakeDesk, to: str) -> None:
     arguments = ("12345", str(ARRIVED), str(QUEUED), "default", to)

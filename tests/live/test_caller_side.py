@@ -4,9 +4,11 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from acd.events import (
@@ -18,15 +20,20 @@ from acd.events import (
     CallQueued,
     CallReleased,
     CallSilent,
+    CallTransferred,
     OfferMade,
+    RecordingFinished,
+    RecordingMissing,
+    TalkEnded,
 )
-from acd.model import SECOND, Release
+from acd.model import SECOND, Party, Release
 from acd.rules import Queue, Rules
-from hotline.phones import RATE, AgentPhone, Leg, Phones, likeness
+from hotline.phones import RATE, AgentPhone, Leg, Phones, likeness, seconds_of
 from ivr.hours import CHINA, SHIPPED, read_calendar, read_shipped
 from ivr.reception import Reception, receive
 from ivr.server import serve
 from ivr.session import Pace
+from ivr.silence import COMES_BACK
 from tests.live import sounds
 from tests.live.centre import NUMBER, Centre
 from tests.live.gateway import Gateway, Manners
@@ -72,8 +79,15 @@ def hears(leg: Leg, key: str) -> bool:
 
 
 def how_often(leg: Leg, key: str) -> int:
-    """How many times this prompt was heard."""
-    whole, part = leg.heard().astype(np.float64), sounds.prompt(key).astype(np.float64)
+    """How many times this prompt was heard: the piece of it that was heard most often counts, for a gap costs one."""
+    whole, prompt = leg.heard().astype(np.float64), sounds.prompt(key).astype(np.float64)
+    return max(
+        _how_often(whole, prompt[at : at + RATE // 2])
+        for at in range(0, prompt.size - RATE // 2, RATE // 2)
+    )
+
+
+def _how_often(whole: npt.NDArray[np.float64], part: npt.NDArray[np.float64]) -> int:
     size = 1 << (whole.size + part.size).bit_length()
     match = np.fft.irfft(np.fft.rfft(whole, size) * np.conj(np.fft.rfft(part, size)), size)
     found = 0
@@ -100,6 +114,14 @@ async def silent_talk(centre: Centre, phones: Phones, caller: str) -> tuple[Leg,
     return leg, agent.offers[-1], agent
 
 
+async def until_asked(leg: Leg) -> None:
+    """Wait until the caller has heard the beginning of the phrase, just now."""
+    beginning = sounds.prompt("no_response")[:RATE]
+    async with asyncio.timeout(8):
+        while likeness(leg.heard(3), beginning) < 0.9:
+            await asyncio.sleep(0.1)
+
+
 # --- *0 (R20)
 
 
@@ -124,6 +146,130 @@ async def test_a_silent_caller_hears_the_phrase_three_times_and_the_farewell(
     assert "silent" in await centre.cli("calls")
     # The whole of it was recorded.
     assert row["recording_seconds"] is None or row["recording_seconds"] > 10
+
+
+async def test_the_agent_need_not_wait_for_a_silent_caller(
+    centre: Centre, phones: Phones, tmp_path: Path
+) -> None:
+    leg, talk, _ = await silent_talk(centre, phones, "13900000002")
+    await talk.press("*0")
+    await until_asked(leg)
+    await talk.hang_up()
+    # He writes up, and is ready for the next one, while this one is still asked.
+    await centre.presence("1001", "ready")
+    assert leg.talking
+    await leg.until_ended(PHRASES)
+    assert not leg.hung_up_here
+    assert how_often(leg, "no_response") == 3
+    assert hears(leg, "no_response_farewell")
+    row = await centre.call("13900000002")
+    assert (row["disposition"], row["outcome"], row["hung_up_by"], row["agents"]) == (
+        "silent",
+        "human",
+        "agent",
+        ["1001"],
+    )
+    assert len(centre.facts(CallSilent, call=row["id"])) == 1
+    assert len(centre.facts(TalkEnded, call=row["id"])) == 1
+    assert centre.facts(CallTransferred, call=row["id"]) == []
+    # One recording, to the farewell's end.
+    assert leg.ended_at is not None
+    assert leg.answered_at is not None
+    await centre.fact(RecordingFinished, 20, call=row["id"])
+    await centre.cli("recordings", "export", row["id"], "--out", str(tmp_path / "silent.wav"))
+    left, _ = sounds.stereo(tmp_path / "silent.wav")
+    assert abs(left.size / RATE - (leg.ended_at - leg.answered_at)) < 0.5
+
+
+async def test_a_word_after_the_agent_has_gone_brings_him_to_the_next_at_his_old_place(
+    centre: Centre, phones: Phones, tmp_path: Path
+) -> None:
+    await centre.cli("queue", "set", "default", "wrap_up_time=60")
+    leg, talk, first = await silent_talk(centre, phones, "13900000004")
+    call = await centre.call_id("13900000004")
+    later = await phones.citizen("13900000005").dial(NUMBER)
+    await centre.fact(CallQueued, GREETING, call=await centre.call_id("13900000005"))
+    await talk.press("*0")
+    await until_asked(leg)
+    await talk.hang_up()
+    ended = await centre.fact(TalkEnded, call=call, agent="1001")
+    assert ended.hung_up_by is Party.AGENT
+    speak(leg, 6000)
+    left_alone = await centre.fact(CallTransferred, 10, call=call)
+    assert (left_alone.agent, left_alone.to, left_alone.attended) == ("", "", False)
+    assert leg.talking
+    # He stands before one who has waited all that time, for the first agent still writes up.
+    second = await centre.agent(phones, "1002", answer_after=0.2)
+    await centre.cli("queue", "set", "default", "wrap_up_time=")
+    await leg.until_hears(second.tone, 5)
+    await second.offers[0].until_hears(leg.tone, 5)
+    assert second.offers[0].peer == "13900000004"
+    assert len(first.offers) == 1
+    await asyncio.sleep(1)
+    await leg.hang_up()
+    await later.hang_up()
+    row = await centre.call("13900000004")
+    assert (row["disposition"], row["outcome"], row["hung_up_by"], row["agents"]) == (
+        None,
+        "human",
+        "caller",
+        ["1001", "1002"],
+    )
+    assert how_often(leg, "no_response") < 3
+    assert centre.facts(CallSilent, call=call) == []
+    assert [end.agent for end in centre.facts(TalkEnded, call=call)] == ["1001", "1002"]
+    assert len(centre.facts(CallEnded, call=call)) == 1
+    await centre.fact(RecordingFinished, 20, call=call)
+    assert len(centre.facts(RecordingFinished, RecordingMissing, call=call)) == 1
+    await centre.cli("recordings", "export", call, "--out", str(tmp_path / "both.wav"))
+    left, right = sounds.stereo(tmp_path / "both.wav")
+    assert seconds_of(left, leg.tone) > 1
+    assert seconds_of(right, first.tone) > 0.3
+    assert seconds_of(right, second.tone) > 0.8
+
+
+async def test_a_talk_that_went_on_after_the_phrase_ends_as_any_other(
+    centre: Centre, phones: Phones
+) -> None:
+    leg, talk, _ = await silent_talk(centre, phones, "13900000006")
+    await talk.press("*0")
+    await until_asked(leg)
+    speak(leg, 6000)
+    await talk.until_hears(leg.tone, 10)
+    await asyncio.sleep(COMES_BACK + 1.1)
+    await talk.hang_up()
+    await leg.until_ended()
+    row = await centre.call("13900000006")
+    assert (row["disposition"], row["hung_up_by"]) == (None, "agent")
+    assert centre.facts(CallTransferred, call=row["id"]) == []
+
+
+@pytest.fixture
+def fragile() -> Iterator[Centre]:
+    """A centre of the test's own, for it will be damaged."""
+    with Centre(retry_pause=1, retries=30) as made:
+        made.add_agent("1001")
+        made.shorten_greeting()
+        yield made
+        assert not made.complaints(), "\n".join(made.complaints())
+
+
+async def test_kill_9_while_he_is_asked_and_his_agent_has_gone(fragile: Centre) -> None:
+    """Nobody knows whether he speaks, so he waits for a person."""
+    async with Phones(fragile.sip) as phones:
+        leg, talk, first = await silent_talk(fragile, phones, "13900000007")
+        await talk.press("*0")
+        await until_asked(leg)
+        await talk.hang_up()
+        call = await fragile.call_id("13900000007")
+        await fragile.fact(TalkEnded, call=call, agent="1001")
+        fragile.kill_controller()
+        await fragile.fact(CallTransferred, 30, call=call)
+        await first.until_rings(2)
+        await leg.until_hears(first.tone)
+        await leg.hang_up()
+        row = await fragile.call("13900000007")
+        assert (row["disposition"], row["agents"], row["hung_up_by"]) == (None, ["1001"], "caller")
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,22 @@ def test_a_call_that_is_transferred_ends_there_and_may_be_queued_anew() -> None:
     ]
 
 
+def test_one_whom_his_agent_left_silent_was_completed_by_that_agent() -> None:
+    assert _lines(
+        CallQueued(_at(0), "n-1.1", "tax"),
+        OfferAnswered(_at(3), "n-1.1", "1001"),
+        TalkEnded(_at(23), "n-1.1", "1001", Party.AGENT),
+        CallTransferred(_at(30), "n-1.1", "", ""),
+        OfferAnswered(_at(36), "n-1.1", "1002"),
+        TalkEnded(_at(50), "n-1.1", "1002", Party.CALLER),
+        CallEnded(_at(50), "n-1.1", Party.CALLER),
+    ) == [
+        "1763731200|n-1.1|tax|NONE|ENTERQUEUE|||1",
+        "1763731203|n-1.1|tax|PJSIP/1001|CONNECT|3|n-1.1|0",
+        "1763731223|n-1.1|tax|PJSIP/1001|COMPLETEAGENT|3|20|1",
+    ]
+
+
 def test_an_agents_day() -> None:
     lines = _lines(
         AgentAdded(T, "1001"),
