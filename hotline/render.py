@@ -230,6 +230,7 @@ def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
         "CEL_MODULES": "\n".join(_cel_modules(asterisk)),
         "RETRIES": str(settings.retries),
         "RETRY_PAUSE": f"{settings.retry_pause:g}",
+        "ANSWER_PAUSE": f"{settings.answer_pause:g}",
         "LONGEST_WAIT": str(round(settings.longest_wait)),
         "RING_TIME": str(round(settings.ring_time)),
         "WRAP_UP_TIME": str(round(settings.wrap_up_time)),

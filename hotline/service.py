@@ -208,7 +208,7 @@ class Controller:
         self._link_lost_at = clock.now()
         self.alarms.start()
         self._export()
-        pace = Pace(self.settings.answer_pause, self.settings.announce_every)
+        pace = Pace(self.settings.announce_every)
         self._agi = await agi.serve(
             self.settings.control_address,
             self.settings.agi_port,

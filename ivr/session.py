@@ -93,7 +93,6 @@ class InboundFirst(Protocol):
 class Pace:
     """The settings of a session, in seconds. `first_word`: how long a caller has, where silence is detected."""
 
-    answer_pause: float = 0.2
     announce_every: float = 30.0
     first_word: float = 5.0
 
@@ -220,7 +219,6 @@ class CallSession:
             await self._line.ask("EXEC MSet", "HL_TRIES=0")
             self._join(CallReturned(self._clock(), self.call, self._queue, self._queued_at))
         else:
-            await self._line.idle(self._pace.answer_pause)
             if (refusal := self._reception.refusal) is not None:
                 self._desk.post(CallReleased(self._clock(), self.call, refusal))
                 await self._say_farewell(refusal)

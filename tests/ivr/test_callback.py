@@ -62,7 +62,7 @@ async def server(desk: FakeDesk, callbacks: FakeCallbacks) -> AsyncIterator[Serv
         desk=desk,
         clock=lambda: NOW,
         feature=feature,
-        pace=Pace(answer_pause=0, announce_every=60),
+        pace=Pace(announce_every=60),
         callbacks=callbacks,
     )
     yield made

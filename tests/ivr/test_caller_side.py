@@ -64,7 +64,7 @@ async def server(desk: FakeDesk, house: House) -> AsyncIterator[Server]:
         desk=desk,
         clock=lambda: NOW,
         feature=feature,
-        pace=Pace(answer_pause=0, announce_every=0.05),
+        pace=Pace(announce_every=0.05),
         receive=house.receive,
     )
     yield server

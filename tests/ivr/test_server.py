@@ -84,7 +84,7 @@ async def server(desk: FakeDesk, asked: list[tuple[str, str, str]]) -> AsyncIter
         desk=desk,
         clock=lambda: NOW,
         feature=feature,
-        pace=Pace(answer_pause=0, announce_every=60),
+        pace=Pace(announce_every=60),
         silence_limit=0.2,
         most_sessions=60,
     )
@@ -123,7 +123,7 @@ async def _knowing_lengths(desk: FakeDesk, sounds: Path, clock: Callable[[], int
         desk=desk,
         clock=clock,
         feature=feature,
-        pace=Pace(answer_pause=0),
+        pace=Pace(),
         sounds=sounds,
     )
 
@@ -318,7 +318,7 @@ class TestAnnouncements:
         async def feature(agent: str, action: str, reason: str) -> str:
             return "ok"
 
-        pace = Pace(answer_pause=0.001, announce_every=0.02)
+        pace = Pace(announce_every=0.02)
         server = await serve(
             "127.0.0.1", 0, desk=desk, clock=lambda: NOW, feature=feature, pace=pace
         )

@@ -31,7 +31,7 @@ async def server(desk: FakeDesk) -> AsyncIterator[Server]:
     async def feature(agent: str, action: str, key: str) -> str:
         return "ok"
 
-    pace = Pace(answer_pause=0, announce_every=60)
+    pace = Pace(announce_every=60)
     made = await serve("127.0.0.1", 0, desk=desk, clock=lambda: NOW, feature=feature, pace=pace)
     yield made
     await made.close()

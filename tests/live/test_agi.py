@@ -17,7 +17,7 @@ from ivr.session import CallSession, Pace
 from tests.live.sounds import music, prompt, spoken
 from tests.live.test_asterisk_conf import NUMBER, PASSWORD, Exchange, until
 
-FAST = Pace(answer_pause=0.1, announce_every=30)
+FAST = Pace(announce_every=30)
 
 
 class TestDesk:
@@ -221,7 +221,7 @@ async def test_the_caller_gives_up_while_it_rings(
 async def test_a_ring_cuts_an_announcement_within_milliseconds(
     start: Callable[[Pace], Awaitable[Server]], desk: TestDesk, phones: Phones
 ) -> None:
-    server = await start(Pace(answer_pause=0, announce_every=0.5))
+    server = await start(Pace(announce_every=0.5))
     try:
         phone = await agent(phones, answer_after=1.5)
         leg, session = await waiting(phones, desk)

@@ -477,7 +477,7 @@ async def test_the_calendar_of_the_spring_festival(
         desk=desk,
         clock=lambda: now,
         feature=feature,
-        pace=Pace(answer_pause=0.1),
+        pace=Pace(),
         receive=received,
     )
     try:
