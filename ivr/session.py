@@ -50,6 +50,9 @@ _SOONER = 0.004
 """Seconds before a sound's end at which it is over for us: Asterisk has sent the last 20 ms of it by then, a timer is
 late by up to one millisecond, and on an idle machine two programs take a few more to wake up."""
 
+DIALLED = "dialled"
+"""How the session of a call ends that went the usual way: `Dial` was left to Asterisk."""
+
 _OUTSIDE_RINGS = 60.0
 """Seconds that an outside number is rung."""
 
@@ -207,7 +210,9 @@ class CallSession:
             how = str(gone)
         finally:
             self._leave()
-        log.info(
+        # What a call usually comes to is in the diary; the log is for the rest.
+        tell = log.debug if how == DIALLED else log.info
+        tell(
             "session.ended", call_id=self.call, how=how, seconds=round(self._loop_time() - began, 3)
         )
 
@@ -247,7 +252,7 @@ class CallSession:
                 case _Ring() as ring:
                     self._order = None
                     if not await self._dial(ring):
-                        return "dialled"
+                        return DIALLED
                     music = False
                 case _Outside(number):
                     if how := await self._dial_outside(number):
