@@ -116,7 +116,8 @@ class CallSilent:
 class CallTransferred:
     """The agent handed the citizen over (SIP REFER), `to` an agent, a number of ours (its queue) or an outside number.
 
-    `to` is empty when he hung up on a silent citizen who then spoke (R20): that one waits in his queue again.
+    `to` is empty when he hung up on a silent citizen who then spoke (R20), or joined him with nobody: the citizen waits
+    in his queue again. `agent` is empty when Asterisk does not tell; it is the one whose talk ended just before.
     `attended`: the two had talked before; the citizen talks to him from now on. Otherwise he waits for an answer.
     """
 

@@ -221,6 +221,8 @@ class Leg:
     def __init__(self, call: Any, tone: int) -> None:
         self.tone = tone
         self.started_at = time.monotonic()
+        self.rings_there = False
+        """True when the far end's phone rings (180), or has rung."""
         self.answered_at: float | None = None
         self.ended_at: float | None = None
         self.hung_up_here = False
@@ -336,7 +338,9 @@ class Leg:
 
     def happened(self, event: Any) -> None:
         """Take in an event of the SIP stack. For `Phones`."""
-        if event.event is baresip.Event.CALL_ESTABLISHED:
+        if event.event is baresip.Event.CALL_RINGING:
+            self.rings_there = True
+        elif event.event is baresip.Event.CALL_ESTABLISHED:
             self.answered_at = time.monotonic()
             self._answered.set()
         elif event.event is baresip.Event.CALL_DTMF_START:

@@ -293,6 +293,8 @@ class Controller:
             if self._agi is not None:
                 self._agi.pressed(*key)
             return
+        if (early := self.calls.joined_early(message)) is not None:
+            spawn(self.switch.end_early(early), "early transfer")
         facts = self.calls.fold(message)
         if facts:
             now = clock.now()

@@ -12,6 +12,8 @@ the citizen's channel comes back to the controller's session, which tells of it.
 
     AttendedTransfer → CallTransferred; the colleague's leg, so far of a call between agents, is one of the citizen's
 
+One that is joined before the colleague has answered is no fact yet: `joined_early` finds it; it becomes a blind one.
+
 HangupRequest means that the far end hung up; Asterisk sends none when it hangs up by itself. So whoever has the first
 HangupRequest ended the call (R6), and with none it was the system. A caller's HangupRequest ends his call at once: his
 channel may live on for a moment, until the dialplan notices.
@@ -129,9 +131,21 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Early:
+    """An agent has joined a citizen with a colleague, `to`, whose phone still rings on `ringing` (RFC 5589, 7.6)."""
+
+    call: CallId
+    to: str
+    ringing: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Own:
+    """`of`: the channel that dialled, which may be this one."""
+
     channel: str
     agent: str
+    of: str
 
 
 @dataclass(slots=True)
@@ -277,6 +291,22 @@ class Calls:
             if leg.call == call and leg.agent == agent and leg.answered == answered:
                 return leg.channel
         return ""
+
+    def joined_early(self, message: Message) -> Early | None:
+        """The transfer that this message tells of, when Asterisk has joined the citizen with nobody yet.
+
+        It has put him in the place of the agent who dials: the end of the ringing is the end of that `Dial`.
+        """
+        if message.get("Event") != "AttendedTransfer" or message.get("DestType") != "App":
+            return None
+        call, dials = message.get("TransfereeUniqueid", ""), message.get("SecondTransfererUniqueid")
+        state = self._calls.get(call)
+        if state is None or state.ended or state.channel != message.get("TransfereeChannel"):
+            return None
+        for uniqueid, own in self._own.items():
+            if own.of == dials != uniqueid:
+                return Early(call, own.agent, own.channel)
+        return None
 
     # --- what `outbound` asks and says
 
@@ -519,7 +549,7 @@ class Calls:
         if linkedid in (uniqueid, "") or linkedid in self._own:
             if not self._on_own_call(agent):
                 facts.append(OwnCallStarted(at, agent))
-            self._own[uniqueid] = _Own(channel, agent)
+            self._own[uniqueid] = _Own(channel, agent, linkedid or uniqueid)
             return
         leg = self._legs[uniqueid] = _Leg(channel, agent, linkedid)
         if linkedid in self._gone:

@@ -14,7 +14,7 @@ import structlog
 
 from acd.model import CallId
 from hotline.clock import now as _now
-from telephony.calls import VARIABLES, WITHDRAWN_CAUSE, Calls, Message, Snapshot
+from telephony.calls import VARIABLES, WITHDRAWN_CAUSE, Calls, Early, Message, Snapshot
 from telephony.link import ActionRefused
 
 log = structlog.get_logger(__name__)
@@ -93,6 +93,12 @@ class Switch:
                 "Priority": "controller",
             }
         )
+
+    async def end_early(self, early: Early) -> None:
+        """Let the colleague's phone fall silent: the dialplan hands the citizen over as a blind transfer does."""
+        log.info("transfer.joined_early", call_id=early.call, to=early.to)
+        # Not as withdrawn: the cause stays on the citizen's channel, and would be read as that of his next ring.
+        await self._hang_up(early.ringing, _NORMAL_CLEARING)
 
     async def renew_recording(self, call: CallId, file: Path) -> None:
         """Go on recording the citizen with a new MixMonitor, at the end of the same file.

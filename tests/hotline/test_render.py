@@ -368,6 +368,7 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
         *("EPOCH", "UNIQUEID", "DIALSTATUS", "CHANNEL(endpoint)"),
         *("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_TRIES"),
         *("HL_WISH", "HL_REASON", "HL_COLLEAGUE", "HL_TARGET", "HL_SILENT"),
+        *("HL_AGENT", "CHANNEL"),
         *("EXTEN", "EXTEN:3", "FILTER(0-9,${EXTEN"),
         # Asterisk's own word for whether the number may be shown.
         "CALLERID(num-pres):0:7",

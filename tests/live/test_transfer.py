@@ -1,11 +1,12 @@
 """Hold and transfer from the softphone: nobody is lost; one call, one recording, both agents in the diary."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import baresip
 import pytest
+from baresip.call import lib
 
 from acd.events import (
     CallbackAnswered,
@@ -210,6 +211,96 @@ async def test_an_attended_transfer_to_a_colleague(
     said = await recorded(centre, call, leg, tmp_path / "attended.wav", first.tone, second.tone)
     assert said[second.tone] > 1
     assert said[first.tone] < 3  # of their talk nothing
+
+
+async def join_early(talk: Leg, ringing: Leg) -> None:
+    """Join both calls although the second is not answered, which `Leg.transfer_to` refuses to do (RFC 5589, 7.6)."""
+    handles = f"{talk._call.handle} {ringing._call.handle}"
+    await talk._call._execute_transfer(handles, cmd=lib.BP_CMD_CALL_REPLACE_TRANSFER, timeout=10)
+
+
+async def cancel_and_refer(talk: Leg, ringing: Leg) -> None:
+    """What phones do that do not join early: the call to the colleague is ended, and the transfer a blind one."""
+    await ringing.hang_up()
+    await talk.transfer("1002")
+
+
+async def refer_and_cancel(talk: Leg, ringing: Leg) -> None:
+    """The same in the other order: the citizen comes while the colleague's phone still rings for the agent."""
+    await talk.transfer("1002")
+    await ringing.hang_up()
+
+
+@pytest.mark.parametrize("hand_over", [join_early, cancel_and_refer, refer_and_cancel])
+async def test_a_transfer_while_the_colleague_still_rings(
+    centre: Centre, phones: Phones, tmp_path: Path, hand_over: Callable[[Leg, Leg], Awaitable[None]]
+) -> None:
+    caller = f"1390000013{[join_early, cancel_and_refer, refer_and_cancel].index(hand_over)}"
+    leg, first = await talk(centre, phones, caller)
+    second = await centre.agent(phones, "1002", answer_after=None)
+    await first.offers[0].hold()
+    own = await first.dial("1002")
+    await second.until_rings()
+    await centre.until(lambda: own.rings_there, 5, "the colleague's ringing")
+    await hand_over(first.offers[0], own)
+    # His phone falls silent, and rings for the citizen, whose number it shows.
+    citizen = await second.until_rings(2)
+    assert second.offers[0].ended_at is not None
+    assert citizen.peer == caller
+    await citizen.answer()
+    await leg.until_hears(second.tone)
+    await citizen.until_hears(leg.tone)
+    await centre.presence("1002", "talking")
+    await centre.presence("1001", "ready")
+    await asyncio.sleep(1)
+    await citizen.hang_up()
+    await leg.until_ended()
+    call = await one_call(centre, caller, "1001", "1002")
+    (handed,) = centre.facts(CallTransferred, call=call)
+    assert (handed.agent, handed.to, handed.attended) == ("1001", "1002", False)
+    assert [end.agent for end in centre.facts(TalkEnded, call=call)] == ["1001", "1002"]
+    assert (await centre.call(caller))["hung_up_by"] == "agent"
+    await centre.presence("1002", "ready")
+    said = await recorded(centre, call, leg, tmp_path / "early.wav", first.tone, second.tone)
+    assert said[second.tone] > 0.8
+
+
+async def test_a_citizen_joined_with_a_colleague_who_never_answers_is_not_lost(
+    centre: Centre, phones: Phones
+) -> None:
+    leg, first = await talk(centre, phones, "13900000141")
+    second = await centre.agent(phones, "1002", answer_after=None)
+    await first.offers[0].hold()
+    own = await first.dial("1002")
+    await second.until_rings()
+    await centre.until(lambda: own.rings_there, 5, "the colleague's ringing")
+    await join_early(first.offers[0], own)
+    await second.until_rings(2)
+    call = await centre.call_id("13900000141")
+    ended = await centre.fact(OfferEnded, 10, call=call, agent="1002")
+    assert ended.reason is OfferReason.NO_ANSWER
+    # He is the first of his queue again, and the first agent has him back.
+    await first.until_rings(2)
+    await leg.until_hears(first.tone)
+    await leg.hang_up()
+    await one_call(centre, "13900000141", "1001")
+
+
+async def test_a_citizen_joined_with_an_announcement_waits_again(
+    centre: Centre, phones: Phones
+) -> None:
+    leg, first = await talk(centre, phones, "13900000151")
+    await first.offers[0].hold()
+    own = await first.dial("1099")
+    await own.until_hears_something(5)  # 操作未成功
+    await first.offers[0].transfer_to(own)
+    call = await centre.call_id("13900000151")
+    handed = await centre.fact(CallTransferred, call=call)
+    assert handed.to == ""
+    await first.until_rings(2)
+    await leg.until_hears(first.tone)
+    await leg.hang_up()
+    await one_call(centre, "13900000151", "1001")
 
 
 async def test_a_transfer_to_nobody_is_refused_and_the_talk_goes_on(

@@ -22,7 +22,7 @@ from acd.events import (
     OfferRinging,
     TalkEnded,
 )
-from telephony.calls import Calls, Message, Snapshot, Waiting, microseconds, pressed
+from telephony.calls import Calls, Early, Message, Snapshot, Waiting, microseconds, pressed
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "ami"
 NUMBERS = ("12345", "8890")
@@ -335,6 +335,35 @@ def test_a_caller_who_hangs_up_is_gone_at_once() -> None:
     request = next(message for message in stream if message["Event"] == "HangupRequest")
     (ended,) = [fact for fact in folded(stream) if isinstance(fact, CallEnded)]
     assert ended.at == microseconds(request["Timestamp"])
+
+
+def joined_early() -> list[Message]:
+    """The recorded attended transfer, told by Asterisk as one to a colleague whose phone still rings."""
+    messages = recorded("attended_transfer")
+    at = next(n for n, one in enumerate(messages) if one["Event"] == "AttendedTransfer")
+    told = {name: value for name, value in messages[at].items() if "TransferTarget" not in name}
+    return [*messages[:at], told | {"DestType": "App", "DestApp": "Dial"}]
+
+
+def test_an_attended_transfer_to_a_colleague_who_still_rings() -> None:
+    calls = Calls(NUMBERS)
+    *before, early = joined_early()
+    known = folded(before, calls)
+    arrived = next(fact for fact in known if isinstance(fact, CallArrived))
+    (rings,) = {
+        one["Channel"] for one in before if one.get("Channel", "").startswith("PJSIP/1002-")
+    }
+    assert calls.joined_early(early) == Early(arrived.call, "1002", rings)
+    assert folded([early], calls) == []
+    for other in (
+        early | {"Event": "BlindTransfer"},
+        early | {"DestType": "Bridge"},
+        early | {"SecondTransfererUniqueid": "hotline-9.9"},
+        early | {"TransfereeUniqueid": "hotline-9.9"},
+        early | {"TransfereeChannel": "PJSIP/1002-00000001"},
+        {"Event": "AttendedTransfer", "DestType": "App"},
+    ):
+        assert calls.joined_early(other) is None
 
 
 def test_a_leg_on_its_way_when_the_caller_leaves() -> None:

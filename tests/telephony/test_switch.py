@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from telephony.calls import Calls, Message
+from telephony.calls import Calls, Early, Message
 from telephony.link import ActionRefused, Unknown
 from telephony.switch import Switch
 from tests.telephony.test_calls import NOW, NUMBERS, folded, lists, recorded
@@ -65,6 +65,12 @@ async def test_a_recording_goes_on_in_the_same_file() -> None:
             "Options": "aD",
         },
     ]
+
+
+async def test_the_phone_of_a_transfer_that_was_joined_early_falls_silent() -> None:
+    switch, sent = desk(6)
+    await switch.end_early(Early(CALL, "1002", "PJSIP/1002-00000009"))
+    assert sent.actions == [{"Action": "Hangup", "Channel": "PJSIP/1002-00000009", "Cause": "16"}]
 
 
 async def test_stop_ringing_takes_back_only_what_still_rings() -> None:
