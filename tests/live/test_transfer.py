@@ -10,6 +10,7 @@ from baresip.call import lib
 
 from acd.events import (
     CallbackAnswered,
+    CallbackEnded,
     CallEnded,
     CallTransferred,
     OfferAnswered,
@@ -21,7 +22,7 @@ from acd.events import (
     TalkHeld,
     TalkResumed,
 )
-from acd.model import OfferReason
+from acd.model import OfferReason, Party
 from hotline.phones import RATE, AgentPhone, Leg, Phones, likeness, seconds_of
 from tests.live import sounds
 from tests.live.centre import NUMBER, Centre
@@ -429,16 +430,30 @@ async def test_a_callback_is_not_transferred(
     gateway.manners["13900000095"] = Manners(answer_after=0.2)
     agent = await centre.agent(phones, "1001", answer_after=0.2)
     await centre.cli("callback", "add", "13900000095")
-    await centre.fact(CallbackAnswered, 10, agent="1001")
+    answered = await centre.fact(CallbackAnswered, 10, agent="1001")
+    refusals = sum(REFUSED in line for line in centre.log_lines())
     second = await centre.agent(phones, "1002", answer_after=0.2)
     centre.expected.append(REFUSED)
     with pytest.raises(baresip.TransferFailed, match="404"):
         await agent.offers[0].transfer("1002")
+    # Nor to a queue; the log of Asterisk says so each time.
+    with pytest.raises(baresip.TransferFailed, match="404"):
+        await agent.offers[0].transfer(OTHER_NUMBER)
+    assert sum(REFUSED in line for line in centre.log_lines()) - refusals == 2
+    # And a colleague is not called about it: the agent hears that, and the log says why.
     own = await agent.dial("1002")
+    await own.until_hears_something(5)
     await own.until_ended(10)
+    why = "a callback cannot be handed over"
+    assert any("colleague.called" in line and why in line for line in centre.log_lines())
     assert second.offers == []
-    assert agent.offers[0].talking
+    # The talk has gone on all the time.
+    await agent.offers[0].resume()
+    await agent.offers[0].until_hears(gateway.calls[-1].manners.tone)
+    assert centre.facts(CallbackEnded, call=answered.call) == []
     await agent.offers[0].hang_up()
+    ended = await centre.fact(CallbackEnded, call=answered.call)
+    assert (ended.failure, ended.hung_up_by) == ("", Party.AGENT)
     await centre.presence("1001", "ready")
 
 
