@@ -398,16 +398,18 @@ async def test_a_controller_that_dies_in_a_talk(exchange: Exchange, phones: Phon
 async def test_the_controller_comes_back(exchange: Exchange, phones: Phones) -> None:
     """It finds the waiting caller in the fallback queue and takes him back, to his old place."""
     exchange.intent("out")
+    remembered = asyncio.Event()
 
     async def remember(
         _: Controller, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         await ask(reader, writer, "EXEC MSet HL_ARRIVED=11,HL_QUEUED=22,HL_QUEUE=12345")
+        remembered.set()
         writer.close()
 
     async with Controller(exchange, remember):
         leg = await phones.citizen("13900000001").dial(NUMBER)
-        await leg.until_answered()
+        await until(remembered.is_set, 10, "the first controller")
     await until(exchange.in_fallback, 10, "the fallback queue")
     async with Controller(exchange, finish) as controller, Ami(exchange) as ami:
         (channel,) = exchange.in_fallback()
