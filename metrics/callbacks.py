@@ -350,11 +350,11 @@ class FollowUp:
         before = self._counted.pop(number, None)
         if before is not None:
             for moments in self._moments(before):
-                del moments[bisect_left(moments, before.settled)]
+                _enter(moments, before.settled, -1)
         if record is not None:
             self._counted[number] = record
             for moments in self._moments(record):
-                insort(moments, record.settled)
+                _enter(moments, record.settled, 1)
 
     def _moments(self, record: CallbackRecord) -> list[list[int]]:
         """The lists in which this task is named."""
