@@ -201,6 +201,15 @@ class Centre:
         spent["all"] = machine_ticks(Path("/proc/stat").read_text()) / tick
         return spent
 
+    def threads(self) -> dict[str, float]:
+        """Seconds of processor time so far of each of Asterisk's threads, by the thread's number."""
+        asterisk = programs.running(programs.asterisk_program(self.settings, self.asterisk))
+        spent = {}
+        for file in Path(f"/proc/{asterisk}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError):
+                spent[file.parent.name] = int(file.read_text().split()[0]) / 1e9
+        return spent
+
     async def channels(self) -> int:
         """How many channels Asterisk has."""
         answer = await programs.asterisk_cli(
