@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import os
 import random
+import shlex
 import shutil
 import signal
 import socket
+import sys
 import time
 import wave
 from collections.abc import AsyncIterator, Iterable
@@ -594,7 +596,12 @@ async def _report(stage: Stage, console: Console, lang: str) -> None:
     console.print(
         stage.say("recordings").format(folder=stage.settings.recordings_dir), soft_wrap=True
     )
-    console.print(stage.say("again").format(home=stage.settings.root), soft_wrap=True)
+    # As it was typed to start this: after `make setup` it is in no folder of PATH.
+    command = shlex.quote(sys.argv[0])
+    console.print(
+        stage.say("again").format(home=shlex.quote(str(stage.settings.root)), command=command),
+        soft_wrap=True,
+    )
     console.print(stage.say("wallboard").format(url=_wallboard(stage.settings)), soft_wrap=True)
 
 

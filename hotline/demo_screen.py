@@ -208,8 +208,8 @@ _WORDS = {
     ),
     "recordings": ("录音：{folder}（左声道市民，右声道坐席）", "recordings: {folder} (citizen left, agent right)"),
     "again": (
-        "再次查看：HOTLINE_HOME={home} hotline calls（或 report sla、recordings export）",
-        "look again: HOTLINE_HOME={home} hotline calls (or report sla, recordings export)",
+        "再次查看：HOTLINE_HOME={home} {command} calls（或 report sla、recordings export）",
+        "look again: HOTLINE_HOME={home} {command} calls (or report sla, recordings export)",
     ),
     "trickle": (
         "继续运行，每 10 秒一个来电，按 Ctrl-C 结束；大屏：{url}",
