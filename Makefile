@@ -72,7 +72,7 @@ setup: ## installs what is needed: Debian packages, Asterisk, .venv (quick when 
 				tee -a .venv/pip.log |
 				while read -r word rest; do
 					case "$$word $$rest" in
-					Collecting*) n=$$((n + 1)); ((n % 20)) || $(say) "  fetched $$n of about $$total" ;;
+					Collecting* | Processing*) n=$$((n + 1)); ((n % 20)) || $(say) "  fetched $$n of about $$total" ;;
 					'Installing collected'*) $(say) "  unpacking" ;;
 					esac
 				done && return
@@ -118,8 +118,8 @@ setup: ## installs what is needed: Debian packages, Asterisk, .venv (quick when 
 	asterisk-conf/get-asterisk
 	$(say) "setup is complete: $(bin)/hotline"
 
-demo: setup ## plays a day's calls on a real Asterisk and shows them (KEEP=1 leaves it running)
-	@exec $(bin)/hotline demo $(if $(KEEP),--keep)
+demo: setup ## plays a day's calls on a real Asterisk and shows them (KEEP=1 leaves it running, ARGS="--lang en")
+	@exec $(bin)/hotline demo $(if $(KEEP),--keep) $(ARGS)
 
 test: setup lint ## all checks and all tests, the live ones too
 	@$(say) "tests"
