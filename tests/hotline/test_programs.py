@@ -156,7 +156,7 @@ def test_a_full_disk_is_said_and_leaves_no_process_that_nobody_knows(
 async def test_waiting_for_one_who_dies_says_its_last_words(
     started: Callable[[str], Program],
 ) -> None:
-    program = started("print('first'); sys.exit('the port is taken')")
+    program = started("print('first', flush=True); sys.exit('the port is taken')")
 
     async def never() -> bool:
         return False
