@@ -25,16 +25,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from acd.events import (
-    AgentOut,
-    AgentPaused,
-    AgentReady,
-    AgentRemoved,
+    ATTENDANCE_KINDS,
     CallArrived,
     CallbackPlaced,
     CallEnded,
     Fact,
-    PhoneReachable,
-    PhoneUnreachable,
     RecordingFinished,
     RecordingMissing,
     details,
@@ -287,7 +282,7 @@ def changes(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         if row["call"]:
             stamps[row["call"]] = row["id"]
-        elif row["kind"] in _ATTENDANCE:
+        elif row["kind"] in ATTENDANCE_KINDS:
             stamps[f"@{row['id']}"] = row["id"]
     return [{"call": call, "stamp": stamp} for call, stamp in stamps.items()]
 
@@ -299,10 +294,6 @@ def mark(dialect: str) -> postgresql.Insert | sqlite.Insert:
     return made.on_conflict_do_update(index_elements=["call"], set_=stamp)
 
 
-_ATTENDANCE = frozenset(
-    kind.__name__
-    for kind in (AgentReady, AgentPaused, AgentOut, AgentRemoved, PhoneReachable, PhoneUnreachable)
-)
 _WRITER_BITS = 10
 _MOST_IN_MEMORY = 200_000
 

@@ -557,6 +557,14 @@ Fact: TypeAlias = (
 KINDS: dict[str, type[Fact]] = {kind.__name__: kind for kind in get_args(Fact)}
 """Every kind of fact by its name in the diary."""
 
+ATTENDANCE: frozenset[type[Fact]] = frozenset(
+    {AgentReady, AgentPaused, AgentOut, AgentRemoved, PhoneReachable, PhoneUnreachable}
+)
+"""The facts that say when an agent was signed in: what he wants, and whether his phone is registered."""
+
+ATTENDANCE_KINDS = frozenset(kind.__name__ for kind in ATTENDANCE)
+"""The same by their names in the diary."""
+
 _HINTS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in KINDS.values()}
 _FIELDS: dict[type, tuple[str, ...]] = {
     kind: tuple(field.name for field in fields(kind) if field.name not in {"at", "call", "agent"})

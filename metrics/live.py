@@ -18,7 +18,7 @@ from itertools import takewhile
 from operator import attrgetter
 from typing import Any
 
-from acd.events import CallbackAnswered, CallbackMissed, CallbackYielded, Fact
+from acd.events import ATTENDANCE, CallbackAnswered, CallbackMissed, CallbackYielded, Fact
 from acd.model import SECOND, CallId
 from acd.rules import Rules
 from metrics import callbacks, people
@@ -93,7 +93,7 @@ class Live:
     def feed(self, fact: Fact) -> None:
         """Take one fact."""
         kind = type(fact)
-        if kind in people.FACTS:
+        if kind in ATTENDANCE:
             self._attend(fact)
             return
         if kind in callbacks.FACTS:
@@ -301,7 +301,7 @@ class Live:
         self._callbacks.setdefault(day_of(fact.at), {}).setdefault(type(fact), set()).add(name)
 
     def _attend(self, fact: Fact) -> None:
-        agent: str = fact.agent  # type: ignore[union-attr]  # every kind in people.FACTS has it
+        agent: str = fact.agent  # type: ignore[union-attr]  # every kind in ATTENDANCE has it
         person = self._people.get(agent)
         if person is None:
             person = self._people[agent] = _Person()

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from acd.events import (
+    ATTENDANCE,
     AgentOut,
     AgentPaused,
     AgentReady,
@@ -24,19 +25,11 @@ from metrics.window import MINUTE, Metric, Tally
 WISHES = frozenset(kind.__name__ for kind in (AgentReady, AgentPaused, AgentOut, AgentRemoved))
 """The facts that say what an agent wants."""
 
-PHONES = frozenset(kind.__name__ for kind in (PhoneReachable, PhoneUnreachable))
-"""The facts that say whether his phone is registered."""
-
-FACTS = frozenset(
-    {AgentReady, AgentPaused, AgentOut, AgentRemoved, PhoneReachable, PhoneUnreachable}
-)
-KINDS = frozenset(kind.__name__ for kind in FACTS)
-"""The facts that `Attendance` needs: those of the time asked for, and of each agent the last of both sorts before."""
-
 
 @dataclass(slots=True)
 class Attendance:
-    """One agent's time, up to what was folded. Feed his facts in the order of time.
+    """One agent's time, up to what was folded. Feed his facts (`ATTENDANCE`) in the order of time: those of the time
+    asked for, and the last of both sorts, wish and telephone, before it.
 
     `allowed`: minutes by reason of a break, 0 for as long as he likes.
     """
@@ -174,10 +167,10 @@ def attendance(
 ) -> dict[str, Tally]:
     """Fold agents' facts, in any order: of each agent `signed_in`, `approved` and `unapproved` in (since, until]."""
     people: dict[str, Attendance] = {}
-    for fact in ordered(fact for fact in facts if type(fact).__name__ in KINDS):
+    for fact in ordered(fact for fact in facts if type(fact) in ATTENDANCE):
         if fact.at > until:
             break
-        agent: str = fact.agent  # type: ignore[union-attr]  # every kind in KINDS has it
+        agent: str = fact.agent  # type: ignore[union-attr]  # every kind in ATTENDANCE has it
         people.setdefault(agent, Attendance(since, allowed)).feed(fact)
     for one in people.values():
         one.run(until)

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from acd import diary, rulebook
 from acd.entry import KINDS as TASK_KINDS
-from acd.events import Fact
+from acd.events import ATTENDANCE_KINDS, Fact
 from acd.rules import DEFAULT
 from hotline import clock, db
 from metrics import people
@@ -365,7 +365,7 @@ SELECT id FROM last WHERE id IS NOT NULL
 async def _wishes(engine: AsyncEngine, since: int, until: int) -> list[Fact]:
     """What `people.attendance` needs of (since, until]."""
     facts = await _last_words(engine, since)
-    async for fact in diary.read_kinds(engine, people.KINDS, since + 1, until + 1):
+    async for fact in diary.read_kinds(engine, ATTENDANCE_KINDS, since + 1, until + 1):
         facts.append(fact)
     return facts
 
@@ -410,7 +410,7 @@ async def _write_attendance(engine: AsyncEngine, now: int) -> None:
             select(func.max(row.begin)).where(row.level == _ATTENDANCE, row.agent == "")
         )
         oldest = await connection.scalar(
-            select(func.min(db.diary.c.at)).where(db.diary.c.kind.in_(people.KINDS))
+            select(func.min(db.diary.c.at)).where(db.diary.c.kind.in_(ATTENDANCE_KINDS))
         )
     if marks:
         first = day_of(min(one.at for one in marks))
