@@ -87,6 +87,19 @@ def _outbound(value: str) -> str:
     return value
 
 
+_SIX_MONTHS = 184
+"""Days: from the beginning of July to the end of December."""
+
+
+def _audit_days(value: int) -> int:
+    if value < _SIX_MONTHS:
+        raise ValueError(
+            f"{value} days are too few: the Cybersecurity Law (网络安全法) asks for logs of six months at least; "
+            f"write {_SIX_MONTHS} or more"
+        )
+    return value
+
+
 def _rtp_ports(value: Any) -> Any:
     if isinstance(value, str):
         found = re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", value)
@@ -191,6 +204,9 @@ class Settings(BaseSettings):
     """Where `hotline report deliver` sends reports; as `alarm_urls`."""
     report_dir: Path | None = None
     """The folder into which `hotline report deliver` puts reports."""
+    audit_days: Annotated[int, Field(le=36_600), AfterValidator(_audit_days)] = 1096
+    """Days for which the audit log is kept: three years (个人信息保护法 art. 56, records of what was done with personal
+    data), and never less than six months (网络安全法, logs)."""
 
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
 

@@ -4,7 +4,7 @@ app        the application: pages, errors, security headers, audit; read it firs
 auth       who is asking, and may he: cookies, tokens, CSRF, sign-in
 rights     roles, rights, and what is masked for whom (pure)
 accounts   accounts, sessions and tokens in the database
-audit      who did what
+audit      who did what, and for how long that is kept
 backend    what routes work with: database, controller, feed
 feed       one reader of Redis, fanned out to every screen
 sender     webhooks leave from here

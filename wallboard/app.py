@@ -65,7 +65,11 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        work = [spawn(feed.run(), "feed"), spawn(sending.run(), "webhooks")]
+        work = [
+            spawn(feed.run(), "feed"),
+            spawn(sending.run(), "webhooks"),
+            spawn(audit.keep(engine, settings.audit_days), "audit"),
+        ]
         yield
         for task in work:
             task.cancel()

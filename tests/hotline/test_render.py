@@ -454,3 +454,12 @@ def test_an_asterisk_without_request_uri_includes_no_trunk_numbers(
     files = rendered(Settings(home=tmp_path / "home"), an_asterisk(tmp_path, "20.6.0"))
     assert "numbers_trunk" not in files["pjsip.conf"]
     assert "numbers_dialplan" in files["extensions.conf"]
+
+
+def test_an_audit_log_of_less_than_six_months_is_refused() -> None:
+    assert load().audit_days == 1096
+    assert load(audit_days=184).audit_days == 184
+    with pytest.raises(
+        SettingsError, match=r"HOTLINE_AUDIT_DAYS: 183 days are too few.*write 184 or more"
+    ):
+        load(audit_days=183)

@@ -1,9 +1,14 @@
 """The web process's questions to both databases."""
 
+import asyncio
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
-from sqlalchemy import select
+import pytest
+from sqlalchemy import insert, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.diary import Diary
@@ -11,6 +16,7 @@ from acd.events import CallArrived, CallEnded, CallQueued, OfferAnswered, OfferM
 from acd.model import SECOND, Party
 from hotline import clock, db
 from metrics import search
+from metrics.window import CHINA, microseconds, midnight
 from wallboard import accounts, audit, sender
 from wallboard.rights import Role
 from wallboard.sender import Sender
@@ -50,6 +56,78 @@ async def test_accounts_sessions_tokens_and_the_log(engine: AsyncEngine) -> None
     assert first["at"] > second["at"] == third["at"]
     older = await audit.read(engine, before=(second["at"], second["id"]))
     assert older == [third]
+
+
+async def enter(engine: AsyncEngine, *moments: int) -> None:
+    """A row in the audit log at each moment."""
+    row = {"who": "wang", "role": "", "address": "", "action": "POST /x", "status": 200}
+    rows = [{**row, "at": at, "target": str(at)} for at in moments]
+    async with engine.begin() as connection:
+        await connection.execute(insert(db.audit), rows)
+
+
+async def test_the_audit_log_forgets_what_is_older_than_it_must_keep(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "BATCH", 4)
+    now = microseconds(datetime(2026, 3, 31, 15, 0, tzinfo=CHINA))
+    limit = microseconds(datetime(2025, 9, 28, 0, 0, tzinfo=CHINA))
+    await enter(engine, *(limit - n for n in range(1, 11)), limit, now - SECOND)
+    assert await audit.prune(engine, now, 184) == 10
+    said, *kept = await audit.read(engine)
+    assert [one["at"] for one in kept] == [now - SECOND, limit]
+    assert (said["at"], said["who"], said["action"]) == (now, "hotline web", "DELETE audit")
+    assert said["target"] == "10 from before 2025-09-28"
+    assert await audit.prune(engine, now, 184) == 0
+    assert len(await audit.read(engine)) == 3
+
+
+async def test_a_broken_off_pruning_has_said_what_it_did(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def break_off(_seconds: float) -> None:
+        if len(await audit.read(engine)) <= 8:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(audit, "BATCH", 4)
+    monkeypatch.setattr(audit, "asyncio", SimpleNamespace(sleep=break_off))
+    await enter(engine, *range(1, 14))
+    with pytest.raises(KeyboardInterrupt):
+        await audit.prune(engine, NOW, 184)
+    said, *kept = await audit.read(engine)
+    assert said["target"].startswith("8 from before ")
+    assert [one["at"] for one in kept] == [13, 12, 11, 10, 9]
+
+
+async def test_the_audit_log_is_looked_at_every_day_and_again_when_the_database_was_away(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    prune = audit.prune
+
+    async def next_day(seconds: float) -> None:
+        if seconds == audit._PAUSE:
+            return
+        pauses.append(seconds)
+        monkeypatch.setattr(clock, "now", lambda: NOW + len(pauses) * 86_400 * SECOND)
+        if len(pauses) == 3:
+            raise asyncio.CancelledError
+
+    async def sometimes(engine: AsyncEngine, now: int, days: int) -> int:
+        if len(pauses) == 1:
+            raise OperationalError("", None, OSError("away"))
+        return await prune(engine, now, days)
+
+    monkeypatch.setattr(audit, "asyncio", SimpleNamespace(sleep=next_day))
+    monkeypatch.setattr(audit, "prune", sometimes)
+    monkeypatch.setattr(clock, "now", lambda: NOW)
+    today = midnight(NOW)
+    await enter(engine, *(today - (184 - n) * 86_400 * SECOND - 1 for n in range(4)))
+    with pytest.raises(asyncio.CancelledError):
+        await audit.keep(engine, 184)
+    assert pauses == [audit.EVERY, audit.AGAIN, audit.EVERY]
+    told = [one["target"].split()[0] for one in await audit.read(engine) if one["who"] == audit.BY]
+    assert told == ["2", "1"]
 
 
 async def test_search_and_webhooks(engine: AsyncEngine, tmp_path: Path) -> None:

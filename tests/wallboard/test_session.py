@@ -1,15 +1,19 @@
 """Signing in, tokens, walls, limits, and the log of who did what."""
 
+import asyncio
 import stat
 
 import httpx
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, insert, update
 
 from hotline import clock, db
+from hotline.bus import Bus
+from metrics.window import DAY
 from tests.wallboard.conftest import PASSWORD, Web, state
-from wallboard import accounts
+from wallboard import accounts, audit
 from wallboard.accounts import AccountError
+from wallboard.app import create_app
 from wallboard.rights import Role
 
 
@@ -174,6 +178,21 @@ async def test_who_did_what_is_written_down(web: Web) -> None:
     assert [one["id"] for one in page["entries"] + following["entries"]] == [
         one["id"] for one in entries[:4]
     ]
+
+
+async def test_a_start_takes_away_what_the_log_need_not_keep(web: Web) -> None:
+    async with web.engine.begin() as connection:
+        row = {"who": "wang", "role": "", "address": "", "action": "x", "target": "", "status": 200}
+        await connection.execute(insert(db.audit).values(at=clock.now() - 200 * DAY, **row))
+        await connection.execute(insert(db.audit).values(at=clock.now() - 180 * DAY, **row))
+    settings = web.settings.model_copy(update={"audit_days": 184})
+    app = create_app(settings, db.engine(settings.database), Bus(settings.redis, settings.node))
+    async with app.router.lifespan_context(app), asyncio.timeout(10):
+        while (await audit.read(web.engine))[0]["who"] != audit.BY:
+            await asyncio.sleep(0.02)
+    entries = (await web.clients[Role.AUDITOR].get("/api/audit")).json()["entries"]
+    assert [one["who"] for one in entries] == ["hotline web", "wang"]
+    assert entries[0]["target"].startswith("1 from before 20")
 
 
 async def test_the_first_start_makes_an_administrator(web: Web) -> None:
