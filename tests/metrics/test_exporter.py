@@ -217,6 +217,18 @@ def test_prometheus_takes_the_rules(tmp_path: Path) -> None:
     tool("test", "rules", "alerts_test.yml", folder=tmp_path)
 
 
+def test_every_rule_is_seen_to_be_silent_and_to_fire() -> None:
+    rules = yaml.safe_load((FOLDER / "alerts.yml").read_text())
+    tests = yaml.safe_load((Path(__file__).parent / "alerts_test.yml").read_text())["tests"]
+    tried = {
+        (one["alertname"], bool(one["exp_alerts"]))
+        for test in tests
+        for one in test["alert_rule_test"]
+    }
+    named = {one["alert"] for group in rules["groups"] for one in group["rules"]}
+    assert tried == {(name, fires) for name in named for fires in (False, True)}
+
+
 def test_prometheus_takes_every_expression_and_the_page(tmp_path: Path) -> None:
     """The dashboard's expressions as recording rules; what the exporter says through promtool's own reader."""
     rules = [
