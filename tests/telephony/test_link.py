@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from telephony.link import ActionRefused, Link, LinkDown, Unknown, _Protocol, parse
+from telephony.link import _TOGETHER, ActionRefused, Link, LinkDown, Unknown, _Protocol, parse
 from tests.fakes.asterisk_ami import FakeAsterisk, message
 
 
@@ -134,12 +134,21 @@ async def test_many_events_are_read_together_and_few_at_once(
 async def test_a_link_that_waits_for_more_events_can_be_closed(
     asterisk: FakeAsterisk, seen: Seen
 ) -> None:
-    for number in range(200):
-        asterisk.event("Newchannel", X=str(number))
-        await asyncio.sleep(0)
-    await until(lambda: len(seen.messages) == 200)
+    assert seen.link._connection is not None
+    transport = seen.link._connection.protocol.transport
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, fault: faults.append(fault))
+    async with asyncio.timeout(5):
+        while transport.is_reading():
+            asterisk.event("Newchannel", X="before")
+            await asyncio.sleep(0)
+    asterisk.event("Newchannel", X="too late")
     await seen.close()
-    await asyncio.sleep(0.05)
+    # The other end is told at once, though nothing was being read.
+    await until(lambda: all(writer.is_closing() for writer in asterisk._writers))
+    await asyncio.sleep(3 * _TOGETHER)
+    assert {got["X"] for got in seen.messages} == {"before"}
+    assert faults == []
 
 
 async def test_an_error_in_the_callback_concerns_one_event_only(
