@@ -339,7 +339,7 @@ async def _open_tasks(engine: AsyncEngine, at: int) -> list[Fact]:
 
 
 async def _last_words(engine: AsyncEngine, at: int) -> list[Fact]:
-    """Of each agent the last wish, and the last word of his phone."""
+    """Of each agent the last wish, and the last word of his phone; of one microsecond, as `people.order` has them."""
     async with engine.connect() as connection:
         ids = [
             row[0]
@@ -355,7 +355,10 @@ WITH RECURSIVE one(agent) AS (
     UNION ALL
     SELECT (SELECT MIN(agent) FROM diary WHERE {0} AND agent > one.agent) FROM one WHERE one.agent IS NOT NULL
 ), last(id) AS (
-    SELECT (SELECT id FROM diary WHERE {0} AND agent = one.agent AND at <= :at ORDER BY at DESC, id DESC LIMIT 1)
+    SELECT (
+        SELECT id FROM diary WHERE {0} AND agent = one.agent AND at <= :at
+        ORDER BY at DESC, kind DESC, id DESC LIMIT 1
+    )
     FROM one WHERE one.agent IS NOT NULL
 )
 SELECT id FROM last WHERE id IS NOT NULL
