@@ -14,12 +14,19 @@ from acd.model import CallId, OfferReason, Party, Release
 
 @dataclass(frozen=True, slots=True)
 class CallArrived:
-    """The INVITE reached one of the hotline's numbers. `caller` is empty when the number is withheld."""
+    """The INVITE reached one of the hotline's numbers. `caller` is empty when the number is withheld.
+
+    Or an agent hands on a citizen whom he has called back: `origin` is that attempt, in whose recording their talk is,
+    `queue` its task's. From now on he is a call of his own, with no `number`, for he has dialled none; of the figures
+    about inbound calls he is no part. The next fact is `CallTransferred`.
+    """
 
     at: int
     call: CallId
     number: str
     caller: str
+    origin: CallId = ""
+    queue: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -397,8 +397,10 @@ class Floor:
         own, other = self.seats.get(agent), self.seats.get(colleague)
         if own is None or other is None or own is other or other.removed:
             return "no such colleague"
-        if own.callback and own.answered:
-            return "a callback cannot be handed over"
+        if own.callback and not own.answered:
+            return (
+                "he dials a citizen"  # who would be joined with a colleague before he has answered
+            )
         if not other.reachable:
             return "his phone is not registered"
         return "he is on the phone" if other.call or other.own_call else ""
@@ -428,10 +430,25 @@ class Floor:
     def _call_arrived(self, fact: CallArrived, now: int) -> None:
         if fact.call in self.callers or fact.call in self._ended:
             return
+        if fact.origin:
+            fact = self._handed_on(fact)
         self.callers[fact.call] = Caller(
-            fact.call, fact.number, fact.caller, arrived_at=fact.at, since=fact.at
+            fact.call,
+            fact.number,
+            fact.caller,
+            arrived_at=fact.at,
+            queue=fact.queue,
+            answered=fact.origin != "",
+            since=fact.at,
         )
         self._note(fact)
+
+    def _handed_on(self, fact: CallArrived) -> CallArrived:
+        """The citizen of an answered callback leaves it. Of an attended transfer Asterisk tells no number or queue."""
+        task = self.tasks.get(self._attempts.get(fact.origin, 0))
+        queue = fact.queue or (task.queue if task is not None else "")
+        caller = fact.caller or (task.number if task is not None else "")
+        return replace(fact, queue=self.rules.queue(queue).name, caller=caller)
 
     def _call_queued(self, fact: CallQueued, now: int) -> None:
         self._queue(fact, fact.queue, fact.at, now)

@@ -483,6 +483,8 @@ class Controller:
         state = await self.switch.read_state()
         for fact in await self._missed(state.alive):
             self.desk.post(fact)
+            if isinstance(fact, CallTransferred) and fact.call in state.alive:
+                spawn(self._renew_recording(fact.call), "recording renewed")
         for fact in state.facts:
             self.desk.post(fact)
         self.outbound.caught_up(self.desk.floor.tasks.values())

@@ -279,7 +279,9 @@ async def from_history(engine: AsyncEngine, now: int, days: int, *, weekly: bool
     async with aclosing(source) as calls:
         async for facts in calls:
             record = record_of(facts)
-            if record is not None and record.reached_queue and record.outcome is not Outcome.TEST:
+            if record is None or record.origin or record.outcome is Outcome.TEST:
+                continue
+            if record.reached_queue:
                 arrivals.append(record.arrived)
                 seen.add(record)
     if not arrivals:

@@ -3,7 +3,8 @@
 `Dial` runs inside Asterisk, so that a talk outlives this program. Its options: `i` no forwarding by the citizen's
 phone, `I` no change of the agent's display. Ringing and the operator's own sounds reach the agent as they come. Without
 `g` a `Dial` returns -1 when a talk is over or somebody has gone; 0 means that nobody answered. Either way there is
-nothing left to do here: the dialplan hangs up, and what happened is told by AMI.
+nothing left to do here: the dialplan hangs up, and what happened is told by AMI. A citizen whom the agent hands on
+(SIP REFER) leaves this `Dial` as a call of his own.
 """
 
 import re
@@ -36,6 +37,10 @@ class Attempt(Protocol):
     def rings(self) -> float:
         """Seconds."""
 
+    @property
+    def queue(self) -> str:
+        """The task's."""
+
 
 class Callbacks(InboundFirst, Protocol):
     """What the sessions need of `telephony.outbound.Outbound`."""
@@ -57,8 +62,13 @@ async def serve_callback(
         log.warning("callback.not_wanted", call_id=call[:100])
         return
     log.info("callback.dialling", call_id=call)
-    # The citizen sees the hotline's number, and nothing of what the agent's display showed.
-    await line.ask("EXEC MSet", f"CALLERID(num)={attempt.caller},CALLERID(name)=")
+    # The citizen sees the hotline's number, and nothing of what the agent's display showed. What begins with `_` is
+    # inherited by his line alone: should the agent hand him on, it becomes a call of its own and knows where from.
+    await line.ask(
+        "EXEC MSet",
+        f"CALLERID(num)={attempt.caller},CALLERID(name)=,_HL_ATTEMPT={call},"
+        f"_HL_CITIZEN={attempt.number},_HL_QUEUE={attempt.queue}",
+    )
     target = f"PJSIP/{attempt.number}@{OUTBOUND}"
     reply = await line.ask("EXEC Dial", f"{target},{attempt.rings:g},iI", limit=None)
     log.info("callback.dialled", call_id=call, result=reply.result)

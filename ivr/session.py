@@ -158,6 +158,8 @@ class CallSession:
         queue = environment.get("agi_arg_4", "")
         self._reception = receive(self._number, self._caller, now)
         self._target = _target(environment.get("agi_arg_5", ""))
+        origin = environment.get("agi_arg_6", "")
+        self._origin = origin if CALL_ID.fullmatch(origin) else ""
         self._queue = queue if _QUEUE.fullmatch(queue) else self._reception.queue
 
     # --- what the desk calls
@@ -217,7 +219,7 @@ class CallSession:
         )
 
     async def _live(self) -> str:
-        self._desk.post(CallArrived(self._arrived_at, self.call, self._number, self._caller))
+        self._desk.post(self._arrival())
         if self._target:
             await self._handed_over()
         elif self._queued_at:
@@ -275,6 +277,11 @@ class CallSession:
                 case None:
                     await self._line.idle(announce_at - self._loop_time())
 
+    def _arrival(self) -> CallArrived:
+        if not self._origin:
+            return CallArrived(self._arrived_at, self.call, self._number, self._caller)
+        return CallArrived(self._arrived_at, self.call, "", self._caller, self._origin, self._queue)
+
     async def _handed_over(self) -> None:
         """His agent has transferred him: `HL_TARGET` says to whom, and Asterisk itself who did it.
 
@@ -286,21 +293,26 @@ class CallSession:
             found = _AGENTS_CHANNEL.fullmatch(told.data)
             by, to = found[1] if found is not None else "", self._target
         self._join(CallTransferred(self._clock(), self.call, by, to))
-        # Only now: whatever ends this program before, the next one knows where he was sent.
-        await self._line.ask("EXEC MSet", "HL_TRIES=0,HL_TARGET=")
+        # Only now: whatever ends this program before, the next one knows where he was sent. One without a place, who
+        # comes from a callback, has one from now on.
+        place = "" if self._queued_at else f"{self._places(self._arrived_at)},"
+        await self._line.ask("EXEC MSet", f"{place}HL_TRIES=0,HL_TARGET=")
 
     async def _announce(self) -> None:
         staffed = self._desk.staffed(self.call)
-        # Nobody is offered what cannot be done: without his number he cannot be called.
-        key = self._reception.callback_key if self._caller else ""
+        # Nobody is offered what cannot be done: without his number he cannot be called. One who comes from a callback
+        # has just been called, and the keys of his line are not read.
+        key = self._reception.callback_key if self._caller and not self._origin else ""
         ahead = self._desk.ahead(self.call)
         await self._say(script.announcement(ahead, staffed=staffed, callback_key=key))
 
     async def _keep_place(self, at: int) -> int:
         """Keep his place on the channel: a caller who outlives this program gets it back from the next one."""
-        places = f"HL_ARRIVED={self._arrived_at},HL_QUEUED={at},HL_QUEUE={self._queue},HL_TRIES=0"
-        await self._line.ask("EXEC MSet", places)
+        await self._line.ask("EXEC MSet", f"{self._places(at)},HL_TRIES=0")
         return at
+
+    def _places(self, at: int) -> str:
+        return f"HL_ARRIVED={self._arrived_at},HL_QUEUED={at},HL_QUEUE={self._queue}"
 
     async def _spoke(self) -> bool:
         """Whether the caller says anything (R20); if not, he has heard the farewell."""

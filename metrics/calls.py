@@ -25,7 +25,8 @@ async def list_calls(
 
     Each has `id`, `number`, `caller`, `arrived`, `queued`, `answered`, `ended` (ISO 8601 with microseconds and offset,
     or None), `outcome` (None while pending), `disposition` (`silent` when nobody spoke (R20), else None), `hung_up_by`,
-    `agents` (who answered, in order) and `recording_seconds` (None when there is no recording).
+    `agents` (who answered, in order), `recording_seconds` (None when there is no recording) and `origin`: the attempt
+    of a callback from which a citizen was handed on who has not called himself, else None.
     """
     records: list[CallRecord] = []
     source = diary.read_calls(engine, since, until, kinds=KINDS, newest_first=True)
@@ -52,7 +53,7 @@ def render_text(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         table.add_row(
             row["arrived"][:19].replace("T", " "),
-            row["number"],
+            row["number"] or "callback",
             mask(row["caller"]),
             " ".join(filter(None, (row["outcome"] or "pending", row["disposition"]))),
             _between(row["queued"], row["answered"] or row["ended"]),
@@ -100,6 +101,7 @@ def as_json(record: CallRecord, recorded: float | None) -> dict[str, Any]:
         "hung_up_by": record.hung_up_by and record.hung_up_by.value,
         "agents": list(record.agents),
         "recording_seconds": recorded,
+        "origin": record.origin or None,
     }
 
 

@@ -143,6 +143,8 @@ class Exporter:
         elif kind in _CALLBACKS:
             self._callbacks[_CALLBACKS[kind]].inc()
         call: CallId = getattr(fact, "call", "")
+        if isinstance(fact, CallArrived) and fact.origin:
+            return  # no citizen has called; he is unknown from here on
         if kind is CallArrived and call not in self._open:
             self._arrived.inc()
             if len(self._open) >= _MOST_OPEN:

@@ -84,7 +84,9 @@ class CallRecord:
     microseconds, None when there is none (yet). `wraps`: after-call work by agent. `returned`: the controller was
     lost while the call waited. `overflowed`: the fallback queue in Asterisk took it. `estimated`: `ring` rests on the
     time of our INVITE. `silent`: nobody spoke, and the hotline said farewell (R20): without an agent that counts as
-    abandoned.
+    abandoned. `origin`: he did not call; it is the attempt of a callback from which an agent has handed him on at
+    `arrived`, and from then on he waits. Such a record is no part of the figures about inbound calls, but of its
+    agents' work.
     """
 
     id: CallId
@@ -104,6 +106,7 @@ class CallRecord:
     overflowed: bool
     estimated: bool
     silent: bool
+    origin: CallId = ""
     queue: str = ""
     recorded: int | None = None
     wraps: tuple[tuple[str, int], ...] = ()
@@ -175,7 +178,7 @@ class Stage(StrEnum):
 class Sketch(NamedTuple):
     """Of a call that goes on, what the live figures need of its record, at a tenth of the price.
 
-    `arrived`, `queued`, `answered` and `reached_queue` are those of `CallRecord`.
+    `arrived`, `queued`, `answered` and `reached_queue` are those of `CallRecord`; `inbound`: it has no `origin`.
     """
 
     arrived: int
@@ -183,6 +186,7 @@ class Sketch(NamedTuple):
     answered: int | None
     reached_queue: bool
     stage: Stage
+    inbound: bool = True
 
 
 class History:
@@ -383,7 +387,7 @@ class _Call:
         """What is known while the call goes on."""
         if self._arrival is None:
             return None
-        queued = self._overflowed if self._queued is None else self._queued
+        queued = self._waits_since(self._arrival)
         answered: int | None = None
         ringing = talking = False
         offers = self._offers.all
@@ -407,14 +411,15 @@ class _Call:
             stage = Stage.GREETING
         else:
             stage = Stage.RINGING if ringing else Stage.WAITING
-        return Sketch(self._arrival.at, queued, answered, reached_queue, stage)
+        inbound = not self._arrival.origin
+        return Sketch(self._arrival.at, queued, answered, reached_queue, stage, inbound)
 
     def freeze(self) -> CallRecord | None:
         """What is known of it, with its outcome once it has ended; None as long as its arrival is not."""
         arrival, end, outside = self._arrival, self._end, self._outside
         if arrival is None:
             return None
-        queued = self._overflowed if self._queued is None else self._queued
+        queued = self._waits_since(arrival)
         ended = end.at if end is not None else None
         if queued is not None and ended is not None and queued > ended:
             queued = None  # he hung up while the session still thought that the greeting was over
@@ -455,11 +460,17 @@ class _Call:
             overflowed=self._overflowed is not None,
             estimated=first is not None and first.estimated,
             silent=self._silent,
-            queue=self._queue,
+            origin=arrival.origin,
+            queue=self._queue or arrival.queue,
             recorded=self._recorded,
             wraps=self._wraps.lengths() if self._wraps is not None else (),
             hold=_held(self._holds, talks, ended) if self._holds else 0,
         )
+
+    def _waits_since(self, arrival: CallArrived) -> int | None:
+        if arrival.origin:
+            return arrival.at
+        return self._overflowed if self._queued is None else self._queued
 
     def _wait(self, since: int) -> None:
         self._queued = since if self._queued is None else min(self._queued, since)
@@ -644,7 +655,7 @@ _ORDER: dict[type, tuple[int, Callable[[Any], Any]]] = {
     kind: (rank, attrgetter(*names))
     for rank, (kind, names) in enumerate(
         {
-            CallArrived: ("number", "caller"),
+            CallArrived: ("number", "caller", "origin", "queue"),
             CallQueued: ("queue",),
             CallReturned: ("queued_at", "queue"),
             CallOverflowed: ("call",),

@@ -169,7 +169,7 @@ class Live:
             queued: int = sketch.queued  # type: ignore[assignment]  # so that he is among these
             if since is None or queued < since:
                 since = queued
-            if now - queued > _IN_TIME:
+            if sketch.inbound and now - queued > _IN_TIME:
                 late.append(sketch.arrived)
         stages = self._stages
         of_today, metrics = self._of_today(today)
@@ -249,12 +249,12 @@ class Live:
                 self._waiting[call] = sketch
         if before is None or sketch is None or before.arrived != sketch.arrived:
             for one, sign in ((before, -1), (sketch, 1)):
-                if one is not None:
+                if one is not None and one.inbound:
                     self._pending[self._day_of(one.arrived)] += sign
 
     def _add(self, sketch: Sketch, sign: int) -> None:
         self._stages[sketch.stage] += sign
-        if sketch.queued is not None and sketch.answered is not None:
+        if sketch.inbound and sketch.queued is not None and sketch.answered is not None:
             self._put(sketch.arrived, sketch.answered - sketch.queued <= _IN_TIME, sign)
 
     def _put(self, arrived: int, in_time: bool, sign: int) -> None:
@@ -289,7 +289,7 @@ class Live:
         tally.add(record, sign)
         if self._figures is not None and self._figures[0] == began:
             self._figures = None
-        if not isinstance(record, CallRecord):
+        if not isinstance(record, CallRecord) or record.origin:
             return
         self._rolling.add(record, sign)
         if record.reached_queue and record.outcome not in LEFT_OUT:

@@ -84,7 +84,7 @@ class Sums:
 
     def add(self, item: Item) -> None:
         """Count a call, or an attempt of a callback, for its queue and number, and for its agents."""
-        if isinstance(item, CallRecord):
+        if isinstance(item, CallRecord) and not item.origin:
             key = Key(item.queue or self.queue_of(item.number), item.number)
             self.of(key).count(minute_counts(item))
         else:

@@ -238,9 +238,14 @@ _ABANDONED = frozenset(
 
 
 def shares_of(record: Item) -> list[tuple[str, int]]:
-    """What one call, or one attempt of a callback, adds to the counts of a `Tally`."""
+    """What one call, or one attempt of a callback, adds to the counts of a `Tally`.
+
+    One who was handed on from a callback has not called: he is work on callbacks, and nothing else.
+    """
     if isinstance(record, AttemptRecord):
         return [("outbound", record.outbound), *_wrapped(record)]
+    if record.origin:
+        return [("outbound", record.talk), *_wrapped(record)]
     outcome = record.outcome
     if outcome is None:
         return [("pending", 1)]
@@ -285,8 +290,11 @@ def shares_of(record: Item) -> list[tuple[str, int]]:
 
 
 def _wrapped(record: Item) -> list[tuple[str, int]]:
-    name = "wrap_up" if isinstance(record, CallRecord) else "outbound"
-    return [(name, length) for _, length in record.wraps]
+    return [(_wrap_name(record), length) for _, length in record.wraps]
+
+
+def _wrap_name(record: Item) -> str:
+    return "wrap_up" if isinstance(record, CallRecord) and not record.origin else "outbound"
 
 
 def shares_of_agents(record: Item) -> dict[str, list[tuple[str, int]]]:
@@ -299,6 +307,9 @@ def shares_of_agents(record: Item) -> dict[str, list[tuple[str, int]]]:
     found: dict[str, list[tuple[str, int]]] = {}
     if isinstance(record, AttemptRecord):
         found[record.agent] = [("outbound", record.outbound), ("attempts", 1)]
+    elif record.origin:
+        for offer in record.offers:
+            found.setdefault(offer.agent, []).append(("outbound", offer.talk))
     elif record.outcome is not None and record.outcome is not Outcome.TEST:
         for offer in record.offers:
             shares = found.setdefault(offer.agent, [])
@@ -317,8 +328,7 @@ def shares_of_agents(record: Item) -> dict[str, list[tuple[str, int]]]:
             names = {"waits", "wait", "caller_first", "recorded"}
             first += [one for one in shares_of(record) if one[0] in names]
     for agent, length in record.wraps:
-        name = "wrap_up" if isinstance(record, CallRecord) else "outbound"
-        found.setdefault(agent, []).append((name, length))
+        found.setdefault(agent, []).append((_wrap_name(record), length))
     return found
 
 
@@ -355,8 +365,11 @@ class Rolling:
         """Grows with every call that is counted: as long as it stays, so do the figures."""
 
     def add(self, record: CallRecord, sign: int = 1) -> None:
-        """Count one call in, or with sign -1 out. Pending calls, tests and blocked ones do not count."""
-        if record.outcome is None or record.outcome in LEFT_OUT:
+        """Count one call in, or with sign -1 out. Pending calls, tests and blocked ones do not count.
+
+        Nor does who was handed on from a callback: he has not called.
+        """
+        if record.outcome is None or record.outcome in LEFT_OUT or record.origin:
             return
         self.put(record.arrived, sign * (record.outcome in CONNECTED), sign)
 

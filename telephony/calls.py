@@ -24,6 +24,12 @@ the citizen's leg is a channel of the endpoint `outbound` whose Linkedid it is. 
     Newchannel (agent's)                  Newstate Up: he picked up      Newchannel (outbound) → CallbackDialling
     Newstate Up (outbound) → CallbackAnswered                            Hangup (agent's) → CallbackEnded
 
+When the agent hands on a citizen who has answered, the citizen's leg goes on without the agent's. It is a call of its
+own from then on, whose id is that channel's Uniqueid; its Linkedid, and that of every leg that it gets, stays the
+attempt's. Before or after the agent's Hangup comes
+
+    UserEvent (blind), AttendedTransfer → CallArrived, with the attempt as its origin
+
 Nothing here raises, whatever is missing, repeated, late or out of order. And nothing a caller can forge concerns a call
 of others: Asterisk writes the line breaks of his number (`%0d%0a` in SIP) into AMI as they are. The link puts such
 events together again; here an event without Privilege and Timestamp is ignored (with both and a Uniqueid it is longer
@@ -78,7 +84,10 @@ FALLBACK_EVENT = "HotlineFallback"
 KEPT_EVENT = "HotlineInboundFirst"
 """The dialplan's own event: an agent whose callback yielded has heard the tone, and waits for the citizen."""
 
-VARIABLES = ("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE")
+HANDED_ON_EVENT = "HotlineHandedOn"
+"""The dialplan's own event: the citizen of a callback has left it (SIP REFER), and is a call of his own."""
+
+VARIABLES = ("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_ATTEMPT")
 """Channel variables that `Calls.snapshot` reads: ask for them with `Status`."""
 
 _ATTEMPT = re.compile(r"[a-z][a-z0-9]{0,15}-c([0-9]{1,12})\.[0-9]{1,9}")
@@ -215,6 +224,7 @@ class Calls:
         self._own: dict[str, _Own] = {}
         self._attempts: dict[CallId, _Attempt] = {}
         self._outs: dict[str, _Out] = {}
+        self._linked: dict[str, CallId] = {}
         self._contacts: dict[str, set[str]] = {}
         self._gone: dict[str, None] = {}
 
@@ -246,7 +256,8 @@ class Calls:
         listed = [entry for entry in channels if entry.get("Uniqueid", "") not in self._gone]
         facts: list[Fact] = []
         self._forget(listed, now, before, facts)
-        callers = [entry for entry in listed if _is_call(entry)]
+        exist = {entry.get("Uniqueid", "") for entry in listed}
+        callers = [entry for entry in listed if _is_call(entry) or _was_handed_on(entry, exist)]
         for entry in callers:
             self._found_call(entry, now, facts)
         # Who dialled comes first: by him a call between agents is known.
@@ -300,8 +311,12 @@ class Calls:
         if message.get("Event") != "AttendedTransfer" or message.get("DestType") != "App":
             return None
         call, dials = message.get("TransfereeUniqueid", ""), message.get("SecondTransfererUniqueid")
-        state = self._calls.get(call)
-        if state is None or state.ended or state.channel != message.get("TransfereeChannel"):
+        state, out = self._calls.get(call), self._outs.get(call)
+        if state is not None and not state.ended:
+            channel = state.channel
+        else:
+            channel = out.channel if out is not None and self._reached(out) else ""
+        if not channel or channel != message.get("TransfereeChannel"):
             return None
         for uniqueid, own in self._own.items():
             if own.of == dials != uniqueid:
@@ -420,7 +435,7 @@ class Calls:
             self._tell_arrival(uniqueid, call, message, facts)
             if not call.caller_gone:
                 call.cause = _number(message.get("Cause", ""))
-            if endpoint(message.get("Channel", "")) != TRUNK:
+            if AGENT_NUMBER.fullmatch(endpoint(message.get("Channel", ""))):
                 # A lost Newchannel made an agent's own call look like a citizen's.
                 call.ended = True
             self._remove_call(uniqueid, call, at, facts)
@@ -449,6 +464,11 @@ class Calls:
         call = self._calls.get(uniqueid)
         if message.get("UserEvent") == KEPT_EVENT and (leg := self._legs.get(uniqueid)) is not None:
             self._ring(leg, at, facts)
+        elif message.get("UserEvent") == HANDED_ON_EVENT and uniqueid:
+            if call is None and uniqueid not in self._gone:
+                origin, queue = message.get("Linkedid", ""), message.get("Queue", "")
+                self._go_on(uniqueid, message.get("Channel", ""), origin)
+                facts.append(CallArrived(at, uniqueid, "", _caller(message), origin, queue))
         elif (
             message.get("UserEvent") == FALLBACK_EVENT and call is not None and not call.overflowed
         ):
@@ -457,8 +477,10 @@ class Calls:
 
     def _bridge_enter(self, message: Message, at: int, facts: list[Fact]) -> None:
         # An ordinary leg is answered before that; a line that was kept has been up all the time.
-        leg = self._legs.get(self._named(message))
+        uniqueid = self._named(message)
+        leg = self._legs.get(uniqueid)
         if leg is not None and not leg.answered:
+            self._link(uniqueid, leg.call)
             self._answer(leg, at, facts)
 
     def _hold(self, message: Message, at: int, facts: list[Fact]) -> None:
@@ -478,10 +500,14 @@ class Calls:
             for end in ("Transferee", "TransferTarget")
         ]
         for (call, channel), (uniqueid, colleague) in (ends, reversed(ends)):
-            state, own = self._calls.get(call), self._own.get(uniqueid)
-            if state is None or own is None or message.get("Result") != "Success":
+            own, out = self._own.get(uniqueid), self._outs.get(call)
+            if own is None or own.channel != colleague or message.get("Result") != "Success":
                 continue
-            if state.channel == channel and own.channel == colleague and not state.ended:
+            if out is not None and out.channel == channel and self._reached(out):
+                facts.append(CallArrived(at, call, "", "", origin=out.call))
+                self._go_on(call, channel, out.call)
+            state = self._calls.get(call)
+            if state is not None and state.channel == channel and not state.ended:
                 self._hand_over(call, state, uniqueid, own, message, at, facts)
 
     def _hand_over(
@@ -518,6 +544,27 @@ class Calls:
         )
         return uniqueid if known is None or known.channel in (channel, "") else ""
 
+    # --- citizens who are handed on, and their agents
+
+    @staticmethod
+    def _reached(out: _Out) -> bool:
+        """Whether this leg is that of a citizen who talks in a callback, so that he can be handed on."""
+        return out.answered and callback_of(out.call) > 0
+
+    def _go_on(self, uniqueid: CallId, channel: str, attempt: CallId) -> None:
+        """The citizen of this attempt is a call of his own from now on."""
+        self._outs.pop(uniqueid, None)
+        if (before := self._attempts.get(attempt)) is not None:
+            before.citizen.pop(uniqueid, None)
+        self._calls[uniqueid] = _Call(channel, arrived=True)
+        self._link(attempt, uniqueid)
+
+    def _link(self, linkedid: str, call: CallId) -> None:
+        """Legs with this Linkedid are of `call`, whose own Uniqueid is another one."""
+        self._linked[linkedid] = call
+        if len(self._linked) > _REMEMBERED:
+            del self._linked[next(iter(self._linked))]
+
     # --- calls and legs
 
     def _arrive(self, uniqueid: str, message: Message, at: int, facts: list[Fact]) -> None:
@@ -546,6 +593,7 @@ class Calls:
             self._attempts[uniqueid] = _Attempt(message.get("Channel", ""), agent, callback)
             return
         channel, linkedid = message.get("Channel", ""), message.get("Linkedid", "")
+        linkedid = self._linked.get(linkedid, linkedid)
         if linkedid in (uniqueid, "") or linkedid in self._own:
             if not self._on_own_call(agent):
                 facts.append(OwnCallStarted(at, agent))
@@ -626,8 +674,11 @@ class Calls:
     def _leave(self, uniqueid: str, message: Message, at: int, facts: list[Fact]) -> None:
         """A leg to the outside begins."""
         call = message.get("Linkedid", "")
+        call = self._linked.get(call, call)
         attempt = self._attempts.get(call)
-        if uniqueid in self._outs or (attempt is None and call not in self._calls):
+        if uniqueid in self._outs or uniqueid in self._calls:
+            return
+        if attempt is None and call not in self._calls:
             return
         channel = message.get("Channel", "")
         self._outs[uniqueid] = _Out(channel, call)
@@ -673,6 +724,8 @@ class Calls:
         self, call: CallId, attempt: _Attempt, failure: str, at: int, facts: list[Fact]
     ) -> None:
         for uniqueid in attempt.citizen:
+            if (out := self._outs.get(uniqueid)) is not None and out.answered:
+                continue  # until its own end is told: it may be that he was handed on
             self._outs.pop(uniqueid, None)
             self._remember(uniqueid)
         del self._attempts[call]
@@ -725,10 +778,15 @@ class Calls:
 
     def _found_call(self, entry: Message, now: int, facts: list[Fact]) -> None:
         uniqueid = entry["Uniqueid"]
+        variables = _variables(entry)
+        if (origin := variables.get("HL_ATTEMPT", "")) and uniqueid not in self._calls:
+            self._go_on(uniqueid, entry.get("Channel", ""), origin)
+            at = _number(variables.get("HL_ARRIVED", "")) or now
+            queue = variables.get("HL_QUEUE", "")
+            facts.append(CallArrived(at, uniqueid, "", _caller(entry), origin, queue))
         call = self._calls.setdefault(uniqueid, _Call())
         call.channel = entry.get("Channel", "")
         self._tell_arrival(uniqueid, call, entry, facts)
-        variables = _variables(entry)
         number = variables.get("HL_NUMBER") or entry.get("DNID", "")
         if call.arrived or call.ended or number not in self.numbers:
             return
@@ -776,6 +834,7 @@ class Calls:
             if call is None or uniqueid not in self._attempts:
                 continue
             self.keep_line(uniqueid, call)
+            self._link(uniqueid, call)
             self._ring(self._legs[uniqueid], now, facts, estimated=True)
             self._answer(self._legs[uniqueid], now, facts)
 
@@ -866,6 +925,19 @@ def _is_call(message: Message) -> bool:
         and (uniqueid == linkedid or callback_of(linkedid) > 0)
         and message.get("Context") in CALL_CONTEXTS
         and endpoint(message.get("Channel", "")) == TRUNK
+    )
+
+
+def _was_handed_on(entry: Message, exist: Collection[str]) -> bool:
+    """Whether a listed channel is that of a citizen who has left his callback, the agent's channel of which is gone."""
+    linkedid = entry.get("Linkedid", "")
+    return (
+        endpoint(entry.get("Channel", "")) == OUTBOUND
+        and callback_of(linkedid) > 0
+        and linkedid not in exist
+        and _variables(entry).get("HL_ATTEMPT") == linkedid
+        # Else he has just been hung up with the agent.
+        and (entry.get("BridgeID", "") != "" or entry.get("Context") in CALL_CONTEXTS)
     )
 
 

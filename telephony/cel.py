@@ -6,7 +6,8 @@ has already. Pure but for the reading: call `read_since` in a thread, the file m
 
 What CEL cannot tell: when a phone began to ring (only when its INVITE left, so such an `OfferRinging` is `estimated`),
 that a phone never rang at all, and when a talk was on hold. Of a blind transfer the citizen's session tells when he
-comes back to the controller; an attended one is in CEL.
+comes back to the controller; an attended one is in CEL. So is the moment at which a citizen who was called back is
+handed on, and becomes a call of his own.
 """
 
 import csv
@@ -52,6 +53,9 @@ SAME = 2 * SECOND
 
 FALLBACK = "fallback"
 """The dialplan's own CEL event: the fallback queue takes the call."""
+
+HANDED_ON = "handed_on"
+"""The dialplan's own CEL event: the citizen of a callback has left it, and is a call of his own. It has his queue."""
 
 _AFTERWARDS = frozenset({WrapUpStarted, WrapUpEnded, RecordingFinished, RecordingMissing})
 _COLUMNS = 12
@@ -214,13 +218,24 @@ class _Call:
 def _gather(events: Iterable[CelEvent], numbers: frozenset[str]) -> dict[CallId, _Call]:
     calls: dict[CallId, _Call] = {}
     owner: dict[str, _Leg] = {}
+    # Linkedids of attempts: whose legs those are that have one.
+    linked: dict[str, CallId] = {}
+    lines: dict[str, CallId] = {}
     for event in sorted(events, key=lambda event: event.at):
         party = endpoint(event.channel)
         own = event.uniqueid == event.linkedid or callback_of(event.linkedid) > 0
         if party == TRUNK and own:
             _about_call(event, calls.setdefault(event.uniqueid, _Call()), numbers)
+            if event.uniqueid != event.linkedid:
+                linked[event.linkedid] = event.uniqueid
         elif event.kind == "ATTENDEDTRANSFER":
-            _hand_over(event, calls, owner)
+            _hand_over(event, calls, owner, lines, linked)
+        elif party == OUTBOUND and event.uniqueid in calls:
+            _about_call(event, calls[event.uniqueid], numbers)
+        elif party == OUTBOUND and event.kind == "USER_DEFINED" and event.name == HANDED_ON:
+            _go_on(event, event.uniqueid, event.channel, event.linkedid, calls, linked)
+        elif party == OUTBOUND and callback_of(event.linkedid):
+            lines[event.uniqueid] = event.linkedid
         elif callback_of(event.uniqueid):
             continue
         elif AGENT_NUMBER.fullmatch(party) and (
@@ -229,12 +244,35 @@ def _gather(events: Iterable[CelEvent], numbers: frozenset[str]) -> dict[CallId,
             leg = owner.get(event.uniqueid)
             if leg is None:
                 leg = owner[event.uniqueid] = _Leg(party, event.channel)
-                calls.setdefault(event.linkedid, _Call()).legs[event.uniqueid] = leg
+                call = linked.get(event.linkedid, event.linkedid)
+                calls.setdefault(call, _Call()).legs[event.uniqueid] = leg
             _about_leg(event, leg)
     return calls
 
 
-def _hand_over(event: CelEvent, calls: dict[CallId, _Call], owner: dict[str, _Leg]) -> None:
+def _go_on(
+    event: CelEvent,
+    call_id: CallId,
+    channel: str,
+    origin: CallId,
+    calls: dict[CallId, _Call],
+    linked: dict[str, CallId],
+) -> None:
+    """The citizen of the attempt `origin` is a call of his own from now on."""
+    number = normalise(event.number) if channel == event.channel else ""
+    queue = str(_extra(event.extra).get("extra", ""))
+    call = calls[call_id] = _Call(channel=channel)
+    call.arrived = CallArrived(event.at, call_id, "", number, origin, queue)
+    linked[origin] = call_id
+
+
+def _hand_over(
+    event: CelEvent,
+    calls: dict[CallId, _Call],
+    owner: dict[str, _Leg],
+    lines: dict[str, CallId],
+    linked: dict[str, CallId],
+) -> None:
     """An attended transfer: the colleague's channel is a leg of the citizen's call from now on."""
     told = _extra(event.extra)
     ends = [
@@ -243,7 +281,11 @@ def _hand_over(event: CelEvent, calls: dict[CallId, _Call], owner: dict[str, _Le
     ]
     for (call, citizen), (uniqueid, channel) in (ends, reversed(ends)):
         agent = endpoint(channel)
-        if endpoint(citizen) == TRUNK and AGENT_NUMBER.fullmatch(agent):
+        if not AGENT_NUMBER.fullmatch(agent):
+            continue
+        if call in lines and call not in calls:
+            _go_on(event, call, citizen, lines[call], calls, linked)
+        if endpoint(citizen) == TRUNK or call in lines:
             leg = owner[uniqueid] = _Leg(agent, channel, event.at, event.at, last_at=event.at)
             leg.handed_by = endpoint(event.channel)
             calls.setdefault(call, _Call()).legs[uniqueid] = leg
@@ -296,7 +338,8 @@ def _about_attempt(event: CelEvent, one: _Attempt) -> None:
             one.source = _hangup(event.extra)[1]
     elif party == OUTBOUND:
         if event.kind == "CHAN_START":
-            one.dialled_at = event.at
+            # Later ones are those of outside numbers to which the citizen was handed on.
+            one.dialled_at = one.dialled_at or event.at
         elif event.kind in ("ANSWER", "BRIDGE_ENTER"):
             one.answered_at = one.answered_at or event.at
         elif event.kind == "HANGUP":

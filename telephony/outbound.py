@@ -65,11 +65,12 @@ _DIALLABLE = re.compile(r"\+?[0-9]{2,20}")
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Whom to dial for an attempt, under which number of ours, and for how many seconds."""
+    """Whom to dial for an attempt, under which number of ours, for how many seconds, and for which queue."""
 
     number: str
     caller: str
     rings: float
+    queue: str
 
 
 class Outbound:
@@ -144,7 +145,7 @@ class Outbound:
         if not _DIALLABLE.fullmatch(wanted.number):
             log.error("callback.undiallable", call_id=call, number_dialled=mask(wanted.number))
             return None
-        return Attempt(wanted.number, self._number_of(wanted.queue), self._rings)
+        return Attempt(wanted.number, self._number_of(wanted.queue), self._rings, wanted.queue)
 
     def line_for(self, call: CallId, agent: str) -> str:
         """The channel of an agent who stays on the line for this citizen; empty when his phone is to be rung."""

@@ -2,7 +2,7 @@
 
 One line an event: `time|call|queue|agent|event|data…`, times in whole seconds, as app_queue writes it
 (docs.asterisk.org, Operation, Logging, Queue Logs). Our agent 1001 is `PJSIP/1001`. What app_queue cannot say is
-not in it: callbacks, the greeting.
+not in it: callbacks, also what follows when a citizen is handed on from one; the greeting.
 """
 
 from dataclasses import dataclass
@@ -60,6 +60,7 @@ class QueueLog:
 
     def __init__(self) -> None:
         self._calls: dict[CallId, _Call] = {}
+        self._left_out: dict[CallId, int] = {}
         self._waiting: dict[str, dict[CallId, None]] = {}
         self._agents: dict[str, str] = {}
         self._last_swept = 0
@@ -67,6 +68,10 @@ class QueueLog:
     def lines(self, fact: Fact) -> list[str]:
         """What is written for this fact: mostly one line or none, each without its line break."""
         self._sweep(fact.at)
+        if isinstance(fact, CallArrived) and fact.origin:
+            self._left_out[fact.call] = fact.at
+        if getattr(fact, "call", "") in self._left_out:
+            return []
         match fact:
             case ControllerStarted(at):
                 return [_line(at, ALL, ALL, ALL, "QUEUESTART")]
@@ -237,6 +242,8 @@ class QueueLog:
         for call in [one for one, known in self._calls.items() if known.arrived < now - _LONGEST]:
             self._leave(call, self._calls[call])
             del self._calls[call]
+        for call in [one for one, at in self._left_out.items() if at < now - _LONGEST]:
+            del self._left_out[call]
 
 
 def _left(at: int, known: _Call, position: int) -> tuple[str, str, str]:

@@ -29,7 +29,10 @@ _LARGEST: Final = 2**63 - 1
 
 
 class Call(BaseModel):
-    """A call. Times in ISO 8601 with microseconds, None for what did not happen; `outcome` None while it goes on."""
+    """A call. Times in ISO 8601 with microseconds, None for what did not happen; `outcome` None while it goes on.
+
+    `origin`: of one who was handed on from a callback, that attempt, whose recording is the beginning.
+    """
 
     id: str
     number: str
@@ -43,6 +46,7 @@ class Call(BaseModel):
     hung_up_by: str | None
     agents: list[str]
     recording_seconds: float | None
+    origin: str | None
 
 
 class Calls(BaseModel):

@@ -1,13 +1,19 @@
 """Hold and transfer on the floor: where a citizen gets to whom his agent hands over, and who is busy meanwhile."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from acd.commands import Ring, SendOutside
 from acd.events import (
     AgentPaused,
+    AgentReady,
     CallArrived,
+    CallbackAdded,
+    CallbackAnswered,
+    CallbackDialling,
+    CallbackEnded,
     CallEnded,
     CallMoved,
     CallReturned,
@@ -25,6 +31,7 @@ from acd.events import (
     TalkEnded,
     TalkHeld,
     TalkResumed,
+    WrapUpStarted,
 )
 from acd.floor import Floor, Stage
 from acd.model import SECOND, OfferReason, Outcome, Party
@@ -245,3 +252,101 @@ def test_a_snapshot_between_the_transfer_and_the_ring(story: Story) -> None:
     restored = LinkRestored(11 * SECOND)
     assert deeds(other.handle(restored, restored.at)) == [Ring("a", ("1003",), 15.0)]
     assert story.tell(restored) == [Ring("a", ("1003",), 15.0)]
+
+
+# --- a citizen whom an agent has called back
+
+ATTEMPT = "hotline-c7.1"
+
+
+@pytest.fixture
+def reached() -> Story:
+    """1001 talks to a citizen whom he has called back for the queue `tax`; 1002 and 1003 are ready."""
+    story = Story(replace(rules(), members=(Member("1001", "tax"), *rules().members)))
+    story.floor._outside = frozenset([OUTSIDE])
+    story.agent("1001")
+    story.tell(CallbackAdded(SECOND, 7, CITIZEN, "tax", 0, 600 * SECOND))
+    story.tell(CallbackDialling(2 * SECOND, 7, ATTEMPT, "1001"))
+    story.tell(CallbackAnswered(3 * SECOND, 7, ATTEMPT, "1001"))
+    assert story.presence("1001") is Presence.TALKING
+    story.agent("1002", 4)
+    story.agent("1003", 4)
+    return story
+
+
+def of_the_callback(at: int, **known: str) -> CallArrived:
+    return CallArrived(at, "a", "", known.get("caller", ""), ATTEMPT, known.get("queue", ""))
+
+
+END = CallbackEnded(10 * SECOND, 7, ATTEMPT, "1001")
+
+
+@pytest.mark.parametrize("end_first", [True, False])
+def test_a_called_back_citizen_is_handed_on_as_any_other(reached: Story, end_first: bool) -> None:
+    at = 10 * SECOND
+    arrived = of_the_callback(at, caller=CITIZEN, queue="tax")
+    facts = (arrived, CallTransferred(at, "a", "1001", "1002"))
+    entries = reached.entries(*((END, *facts) if end_first else (*facts, END)))
+    assert arrived in entries
+    assert OfferMade(at, "a", "1002") in entries
+    assert reached.floor.tasks == {}, "he was reached"
+    # After-call work is that of the callback, and of its queue.
+    assert WrapUpStarted(at, "1001", at + 5 * SECOND, ATTEMPT) in entries
+    reached.tell(OfferAnswered(12 * SECOND, "a", "1002"))
+    # The task does not come back, and no waiting citizen makes this talk yield.
+    reached.tell(AgentPaused(12 * SECOND, "1003", ""))
+    assert reached.caller("b", 13) == []
+    assert deeds(reached.until(14)) == []
+    assert deeds(reached.until(15)) == [Ring("b", ("1001",), 15.0)]
+    assert reached.presence("1002") is Presence.TALKING
+
+
+def test_of_an_attended_transfer_the_floor_knows_whom_it_is_about(reached: Story) -> None:
+    at = 10 * SECOND
+    assert reached.floor.may_call("1001", "1002") == ""
+    reached.tell(OwnCallStarted(9 * SECOND, "1002"))
+    (noted, *_) = reached.entries(of_the_callback(at))
+    assert noted == of_the_callback(at, caller=CITIZEN, queue="tax")
+    reached.tell(
+        CallTransferred(at, "a", "1001", "1002", attended=True),
+        OfferAnswered(at, "a", "1002"),
+        OwnCallEnded(at, "1002"),
+        END,
+    )
+    assert reached.presence("1001") is Presence.WRAP_UP
+    assert reached.presence("1002") is Presence.TALKING
+    reached.tell(CallEnded(20 * SECOND, "a", Party.CALLER))
+    assert reached.presence("1002") is not Presence.TALKING
+
+
+def test_nobody_takes_the_called_back_citizen_and_he_waits_in_his_tasks_queue(
+    reached: Story,
+) -> None:
+    at = 10 * SECOND
+    reached.tell(AgentPaused(9 * SECOND, "1003", ""), END)
+    reached.tell(of_the_callback(at, caller=CITIZEN, queue="tax"))
+    assert reached.tell(CallTransferred(at, "a", "1001", "1003")) == []
+    assert reached.floor.callers["a"].queue == "tax"
+    # For a citizen who waits a callback yields (R7), for this one, too.
+    assert reached.tell(AgentReady(20 * SECOND, "1003")) == [Ring("a", ("1003",), 15.0)]
+    # He gives up; but he has been talked to: nobody calls him back once more.
+    assert reached.tell(CallEnded(30 * SECOND, "a", Party.CALLER)) == []
+
+
+def test_a_colleague_is_not_called_while_a_citizen_is_dialled() -> None:
+    story = Story(rules())
+    story.agent("1001")
+    story.tell(CallbackAdded(SECOND, 7, CITIZEN, DEFAULT, 0, 600 * SECOND))
+    story.agent("1002", 2)
+    assert story.floor.may_call("1001", "1002") == "he dials a citizen"
+    story.tell(CallbackAnswered(3 * SECOND, 7, ATTEMPT, "1001"))
+    assert story.floor.may_call("1001", "1002") == ""
+
+
+def test_a_snapshot_of_one_who_was_handed_on(reached: Story) -> None:
+    reached.tell(LinkLost(9 * SECOND), of_the_callback(10 * SECOND))
+    reached.tell(CallTransferred(10 * SECOND, "a", "1001", "1002"), END)
+    plain = json.loads(json.dumps(reached.floor.snapshot()))
+    other = Floor.restore(plain, reached.floor.rules, reached.now, outbound=True)
+    restored = LinkRestored(11 * SECOND)
+    assert deeds(other.handle(restored, restored.at)) == reached.tell(restored)

@@ -140,6 +140,7 @@ class World:
         self.answered: set[str] = set()  # attempts the citizen has picked up
         self.cancelled: set[str] = set()
         self.gone: set[str] = set()
+        self.handed_on: set[str] = set()  # calls of citizens who were called back
         self.next_call = 0
         self.next_task = 0
         self.diary: dict[str, list[Fact]] = defaultdict(list)
@@ -220,6 +221,9 @@ class World:
                 case StopRinging(call, agent):
                     assert self.rings.get(agent) == call
                 case CreateCallback(number, queue, latest, reason, origin, place):
+                    assert reason != "lost" or origin not in self.handed_on, (
+                        "one who has talked was called lost"
+                    )
                     self.next_task += 1
                     later.append(
                         CallbackAdded(
@@ -333,6 +337,9 @@ class World:
                     untold.append((phones, agent))  # its own end was lost: the caller's says enough
         for phones, agent in untold:
             del phones[agent]
+        # An end that was told before the caller's own may have made one ring for him again.
+        for agent in [agent for agent, held in self.rings.items() if held == call]:
+            del self.rings[agent]
         self.gone.add(call)
         self.tell(CallEnded(self.now, call, by))
 
@@ -432,6 +439,46 @@ class World:
         self.tell(OwnCallEnded(self.now, colleague))
         if self.rng.random() < 0.7:
             self.his_leg_ends(agent)
+
+    def do_agent_hands_on_whom_he_has_called_back(self) -> None:
+        """The citizen becomes a call of his own, before or after the end of his attempt is told."""
+        able = sorted(agent for agent, call in self.talks.items() if call in self.attempts)
+        if not able:
+            return
+        agent = self.rng.choice(able)
+        attempt = self.talks[agent]
+        task, _ = self.attempts[attempt]
+        known = self.floor.tasks.get(task)
+
+        def his_attempt_ends() -> None:
+            del self.talks[agent], self.attempts[attempt]
+            self.tell(CallbackEnded(self.now, task, attempt, agent))
+            assert task not in self.floor.tasks, "a citizen was reached, and is to be called again"
+
+        self.next_call += 1
+        call = f"hotline-1.{self.next_call}"
+        self.handed_on.add(call)
+        arrived = CallArrived(self.now, call, "", "", attempt)
+        colleague = self.rng.choice(AGENTS)
+        if self.rng.random() < 0.5 and not self.floor.may_call(agent, colleague):
+            self.tell(OwnCallStarted(self.now, colleague))
+            self.talks[colleague] = call
+            self.tell(arrived)
+            self.tell(CallTransferred(self.now, call, agent, colleague, attended=True))
+            self.tell(OfferAnswered(self.now, call, colleague))
+            self.tell(OwnCallEnded(self.now, colleague))
+            his_attempt_ends()
+            assert known is None or self.floor.callers[call].caller == known.number
+            return
+        first = self.rng.random() < 0.5
+        if first:
+            his_attempt_ends()
+            arrived = replace(arrived, caller=self.rng.choice(CITIZENS), queue=DEFAULT)
+        self.tell(arrived)
+        to = self.rng.choice([*AGENTS, *NUMBERS, OUTSIDE, NOWHERE, ""])
+        self.tell(CallTransferred(self.now, call, agent, to))
+        if not first:
+            his_attempt_ends()
 
     def talking_to_a_citizen(self) -> str | None:
         able = sorted(agent for agent, call in self.talks.items() if call not in self.attempts)

@@ -368,7 +368,7 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
         *("EPOCH", "UNIQUEID", "DIALSTATUS", "CHANNEL(endpoint)"),
         *("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_TRIES"),
         *("HL_WISH", "HL_REASON", "HL_COLLEAGUE", "HL_TARGET", "HL_SILENT"),
-        *("HL_AGENT", "CHANNEL"),
+        *("HL_AGENT", "CHANNEL", "HL_ATTEMPT", "HL_CITIZEN", "QUEUE_PRIO"),
         *("EXTEN", "EXTEN:3", "FILTER(0-9,${EXTEN"),
         # Asterisk's own word for whether the number may be shown.
         "CALLERID(num-pres):0:7",
@@ -378,7 +378,7 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
     assert dialplan.count("${EXTEN}") == 2
     assert "\nexten = _X.,1,Set(HL_COLLEAGUE=${FILTER(0-9,${EXTEN})})\n" in dialplan
     # Nobody gets to the other place but by a Goto whose argument stands in a file, or in the view.
-    assert "\n same = n,Set(HL_TARGET=${EXTEN})\n" in dialplan
+    assert "\nexten = _X.,1,Set(HL_TARGET=${EXTEN})\n" in dialplan
     assert re.findall(r"Goto\(hotline-transfer,(.*)\)", dialplan) == ["12345,1"]
 
 

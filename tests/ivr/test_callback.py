@@ -21,6 +21,7 @@ class Attempt:
     number: str = "+8613800000001"
     caller: str = "12345"
     rings: float = 30.0
+    queue: str = "tax"
 
 
 class FakeCallbacks:
@@ -78,7 +79,11 @@ async def attempt(server: Server, call: str = ATTEMPT) -> FakeCall:
 
 async def test_the_citizen_is_dialled_with_the_hotlines_number(server: Server) -> None:
     call = await attempt(server)
-    assert await call.next() == ["EXEC", "MSet", "CALLERID(num)=12345,CALLERID(name)="]
+    assert await call.next() == [
+        "EXEC",
+        "MSet",
+        "CALLERID(num)=12345,CALLERID(name)=,_HL_ATTEMPT=hotline-c7.1,_HL_CITIZEN=+8613800000001,_HL_QUEUE=tax",
+    ]
     call.answer("200 result=0")
     assert await call.next() == ["EXEC", "Dial", "PJSIP/+8613800000001@outbound,30,iI"]
     call.answer("200 result=-1")

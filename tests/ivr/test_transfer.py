@@ -103,6 +103,29 @@ async def test_a_target_that_is_no_number_is_none(server: Server, desk: FakeDesk
     assert desk.facts[-1] == CallReturned(NOW, CALL, "default", QUEUED)
 
 
+async def test_one_who_is_handed_on_from_a_callback_gets_a_place(
+    server: Server, desk: FakeDesk
+) -> None:
+    """He has none on his channel: whatever ends the controller, the next one gives him this one back."""
+    call = await FakeCall.connect(server.port, "", "", "", "tax", "1002", "hotline-c7.1")
+    assert await call.next() == ["GET", "VARIABLE", "BLINDTRANSFER"]
+    call.answer(BY_1001)
+    place = f"HL_ARRIVED={NOW},HL_QUEUED={NOW},HL_QUEUE=tax"
+    assert await call.next() == ["EXEC", "MSet", f"{place},HL_TRIES=0,HL_TARGET="]
+    assert desk.facts == [
+        CallArrived(NOW, CALL, "", "+8613812345678", "hotline-c7.1", "tax"),
+        CallTransferred(NOW, CALL, "1001", "1002"),
+    ]
+    again = await FakeCall.connect(
+        server.port, "", str(ARRIVED), str(QUEUED), "tax", "", "hotline-c7.1"
+    )
+    await again.until("SET MUSIC ON")
+    assert desk.facts[-2:] == [
+        CallArrived(ARRIVED, CALL, "", "+8613812345678", "hotline-c7.1", "tax"),
+        CallReturned(NOW, CALL, "tax", QUEUED),
+    ]
+
+
 async def test_nobody_answers_outside_and_he_waits_again(server: Server, desk: FakeDesk) -> None:
     desk.on = lambda fact: (
         desk.attached[CALL].send_outside("12333") if isinstance(fact, CallTransferred) else None

@@ -8,12 +8,15 @@ from acd.events import (
     CallOverflowed,
     CallQueued,
     CallReleased,
+    CallTransferred,
     Fact,
     OfferAnswered,
     OfferEnded,
     OfferMade,
     OfferRinging,
     TalkEnded,
+    WrapUpEnded,
+    WrapUpStarted,
 )
 from acd.model import SECOND, OfferReason, Party, Release
 from metrics.window import CHINA, microseconds
@@ -94,3 +97,25 @@ def overflowed(call: str, begin: float = 0) -> list[Fact]:
         TalkEnded(at(begin + 60), call, "1002", Party.AGENT),
         ended(begin + 60.5, call, Party.AGENT),
     ]
+
+
+def handed_on(call: str, begin: float = 0, *, talks: float = 60) -> list[Fact]:
+    """From a callback of agent 1001's to 1002, who talks to him; 4 s after that 1002 has written up."""
+    picked = begin + 2
+    over = at(picked + talks)
+    return [
+        CallArrived(at(begin), call, "", "13812345678", "hotline-c7.1", "tax"),
+        CallTransferred(at(begin), call, "1001", "1002"),
+        OfferMade(at(begin), call, "1002"),
+        OfferRinging(at(begin + 0.1), call, "1002"),
+        OfferAnswered(at(picked), call, "1002"),
+        TalkEnded(over, call, "1002", Party.CALLER),
+        WrapUpStarted(over, "1002", over + 30 * SECOND, call),
+        ended(picked + talks + 0.001, call),
+        WrapUpEnded(over + 4 * SECOND, "1002", call),
+    ]
+
+
+def handed_on_and_lost(call: str, begin: float = 0) -> list[Fact]:
+    """Nobody takes him, and he hangs up."""
+    return [*handed_on(call, begin)[:2], ended(begin + 20, call)]

@@ -22,7 +22,15 @@ from acd.events import (
 )
 from acd.model import OfferReason
 from metrics.exporter import Exporter
-from tests.metrics.histories import T, answered, at, in_greeting, in_queue, while_ringing
+from tests.metrics.histories import (
+    T,
+    answered,
+    at,
+    handed_on,
+    in_greeting,
+    in_queue,
+    while_ringing,
+)
 
 FOLDER = Path(__file__).parents[2] / "metrics" / "prometheus"
 
@@ -68,6 +76,12 @@ def test_calls_by_outcome_with_waits_talk_and_rings() -> None:
     assert found["hotline_talk_seconds_sum"] == pytest.approx(70)
     assert found['hotline_ring_seconds_bucket{le="15.0"}'] == 1
     assert found["hotline_ring_seconds_count"] == 2
+
+
+def test_one_who_was_handed_on_from_a_callback_is_no_call() -> None:
+    found = read(fed(*handed_on("a"), *answered("b")))
+    assert found["hotline_calls_arrived_total"] == 1
+    assert found['hotline_calls_ended_total{outcome="human"}'] == 1
 
 
 def test_a_call_is_counted_once_and_forgotten() -> None:

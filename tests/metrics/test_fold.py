@@ -32,12 +32,14 @@ from acd.events import (
     WrapUpStarted,
 )
 from acd.model import SECOND, OfferReason, Outcome, Party, Release
-from metrics.fold import CallRecord, History, fold, record_of
+from metrics.fold import CallRecord, History, Stage, fold, record_of
 from tests.metrics.histories import (
     answered,
     arrived,
     at,
     ended,
+    handed_on,
+    handed_on_and_lost,
     in_greeting,
     in_queue,
     overflowed,
@@ -54,6 +56,19 @@ def record(facts: Sequence[Fact]) -> CallRecord:
 
 def outcome(facts: Sequence[Fact]) -> Outcome | None:
     return record(facts).outcome
+
+
+def test_one_who_was_handed_on_waits_from_that_moment() -> None:
+    found = record(handed_on("a"))
+    assert (found.origin, found.number, found.queue) == ("hotline-c7.1", "", "tax")
+    assert (found.arrived, found.queued, found.answered) == (at(0), at(0), at(2))
+    assert (found.outcome, found.agents, found.talk) == (Outcome.HUMAN, ("1002",), 60 * SECOND)
+    assert outcome(handed_on_and_lost("b")) is Outcome.ABANDONED_QUEUE
+    open_ = History()
+    open_.add(handed_on("a")[0])
+    sketch = open_.sketch()
+    assert sketch is not None
+    assert (sketch.stage, sketch.inbound) == (Stage.WAITING, False)
 
 
 # --- outcomes

@@ -79,7 +79,9 @@ def from_scratch(facts: list[Fact], now: int) -> dict[str, object]:
         callbacks.fold(tasks, fact)
     metrics |= callbacks.m20(callbacks.records(tasks), today, now)
     rolling = Tally(
-        one for one in ended if isinstance(one, CallRecord) and one.arrived > now - DAY
+        one
+        for one in ended
+        if isinstance(one, CallRecord) and not one.origin and one.arrived > now - DAY
     ).metrics()["M1"]
     return {
         **{name: metric.as_json() for name, metric in metrics.items()},
@@ -122,6 +124,8 @@ def who_is_on_the_phone(facts: list[Fact], now: int) -> dict[str, object]:
         last = now // MINUTE
         good = count = 0
         for one in records:
+            if one.origin:
+                continue  # he has not called
             minute = one.arrived // MINUTE
             if not (last - minutes < minute <= last and one.reached_queue):
                 continue
@@ -136,7 +140,7 @@ def who_is_on_the_phone(facts: list[Fact], now: int) -> dict[str, object]:
     return {
         "stages": stages,
         "waiting_since": min(waiting, default=None),
-        "pending": sum(one.arrived > day_of(now) for one in on),
+        "pending": sum(one.arrived > day_of(now) and not one.origin for one in on),
         "sla15": in_time(15),
         "sla60": in_time(60),
     }

@@ -32,6 +32,7 @@ from tests.metrics.histories import (
     answered,
     at,
     ended,
+    handed_on,
     in_greeting,
     in_queue,
     while_ringing,
@@ -43,6 +44,20 @@ def fed(*facts: Fact) -> Live:
     for fact in facts:
         made.feed(fact)
     return made
+
+
+def test_one_who_was_handed_on_waits_and_talks_but_has_not_called() -> None:
+    shown = fed(*handed_on("a")[:2]).snapshot(at(40))
+    assert shown["stages"]["waiting"] == 1
+    assert shown["waiting_since"] == at(0)
+    assert (shown["today"]["pending"], shown["sla15"], shown["sla60"]) == (0, None, None)
+    assert fed(*handed_on("a")[:5]).snapshot(at(40))["stages"]["talking"] == 1
+    figures = fed(*handed_on("a"), *answered("b"))
+    only = fed(*answered("b")).snapshot(at(200))
+    shown = figures.snapshot(at(200))
+    for name in ("stages", "today", "curve", "m4", "sla15", "sla60", "asa", "abandoned"):
+        assert shown[name] == only[name], name
+    assert shown["figures"]["M10"]["numerator"] - only["figures"]["M10"]["numerator"] == 64
 
 
 def test_callers_by_stage() -> None:

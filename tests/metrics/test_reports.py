@@ -367,6 +367,7 @@ async def test_list_of_calls(engine: AsyncEngine, write: Any) -> None:
         "hung_up_by": "caller",
         "agents": ["1001"],
         "recording_seconds": 60.5,
+        "origin": None,
     }
     assert found[1]["recording_seconds"] is None
     assert (found[1]["queued"], found[1]["agents"]) == (None, [])

@@ -9,12 +9,25 @@ from hypothesis import strategies as st
 from acd.events import Fact
 from acd.model import SECOND, Outcome, Party, Release
 from metrics.fold import CallRecord, record_of
-from metrics.window import CHINA, DAY, MINUTE, Metric, Rolling, Tally, local, microseconds, midnight
+from metrics.window import (
+    CHINA,
+    DAY,
+    MINUTE,
+    Metric,
+    Rolling,
+    Tally,
+    local,
+    microseconds,
+    midnight,
+    shares_of_agents,
+)
 from tests.metrics.histories import (
     T,
     answered,
     at,
     ended,
+    handed_on,
+    handed_on_and_lost,
     in_greeting,
     in_queue,
     overflowed,
@@ -75,6 +88,23 @@ def test_a_day_counted_by_hand() -> None:
         "value": 5 / 7,
         "shares": {"1": 2 / 7, "2": 1 / 7, "3": 2 / 7, ">=4": 2 / 7},
     }
+
+
+def test_one_who_was_handed_on_from_a_callback_is_work_and_no_call() -> None:
+    calls = [record(facts) for facts in (answered("a"), handed_on("b"), handed_on_and_lost("c"))]
+    tally = Tally(calls)
+    of_calls = Tally(calls[:1])
+    assert tally.metrics() == of_calls.metrics()
+    assert tally.outcomes == of_calls.outcomes
+    assert tally.busy() - of_calls.busy() == 64 * SECOND
+    assert Tally([record(handed_on("b")[:-3])]).pending == 0
+    of_1002 = Tally()
+    of_1002.count(shares_of_agents(calls[1])["1002"])
+    assert of_1002.counts == {"outbound": 64 * SECOND}
+    rolling = Rolling()
+    for call in calls:
+        rolling.add(call)
+    assert rolling.metric(at(100)) == Metric(1, 1)
 
 
 def test_nothing_to_divide_by() -> None:

@@ -9,17 +9,19 @@ from pathlib import Path
 import pytest
 
 from acd.events import (
+    CallArrived,
     CallbackAnswered,
     CallbackEnded,
     CallEnded,
+    CallSentOutside,
     Fact,
     OfferAnswered,
     OfferRinging,
     TalkEnded,
 )
-from acd.model import OfferReason, Party
+from acd.model import SECOND, OfferReason, Party
 from telephony.calls import Calls, Message, callback_of
-from telephony.cel import complete, read_since
+from telephony.cel import complete, read_since, seen
 from tests.telephony.test_calls import folded, told
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "callback"
@@ -218,6 +220,187 @@ def test_after_a_restart_an_answered_attempt_is_known() -> None:
     (found,) = snapshot.attempts
     assert (found.callback, found.picked_up, found.answered) == (7, True, True)
     assert calls.snapshot(listed, [], 10).facts == ()
+
+
+# --- a citizen whom his agent hands on
+
+HANDED_ON = {
+    "handed_on_blind": [
+        "CallArrived #2  +8613900000095",
+        "OfferRinging #2 1003",
+        "OfferAnswered #2 1003",
+        "TalkEnded #2 1003 caller",
+        "CallEnded #2 caller 16",
+    ],
+    "handed_on_attended": [
+        "CallArrived #2  ",
+        "CallTransferred #2 1001 1003 True",
+        "OfferAnswered #2 1003",
+        "TalkEnded #2 1003 caller",
+        "CallEnded #2 caller 16",
+    ],
+    "handed_on_outside": [
+        "CallArrived #2  +8613900000095",
+        "CallSentOutside #2 True",
+        "CallEnded #2 caller 16",
+    ],
+}
+# His agent's phone has sent the REFER on its other leg.
+HANDED_ON["handed_on_other"] = HANDED_ON["handed_on_attended"]
+
+
+def of_the_citizen(facts: list[Fact]) -> list[Fact]:
+    (call,) = {fact.call for fact in facts if isinstance(fact, CallArrived)}
+    return [fact for fact in facts if getattr(fact, "call", "") == call]
+
+
+def outline(facts: list[Fact]) -> list[str]:
+    """The kinds of fact, with the agent."""
+    return [f"{type(fact).__name__} {getattr(fact, 'agent', '')}".strip() for fact in facts]
+
+
+@pytest.mark.parametrize("shape", HANDED_ON)
+def test_one_who_is_handed_on_is_a_call_of_his_own(shape: str) -> None:
+    calls = Calls(NUMBERS)
+    facts = folded(recorded(shape), calls)
+    attempt = attempt_of(shape)
+    assert [type(fact) for fact in facts if getattr(fact, "call", "") == attempt][-1] is (
+        CallbackEnded
+    )
+    (ended,) = [fact for fact in facts if isinstance(fact, CallbackEnded)]
+    assert (ended.call, ended.failure) == (attempt, "")
+    arrived, *_ = mine = of_the_citizen(facts)
+    assert isinstance(arrived, CallArrived)
+    assert (arrived.origin, arrived.number) == (attempt, "")
+    assert arrived.queue in ("", "default")
+    assert [line.split()[0] for line in HANDED_ON[shape]] == [type(fact).__name__ for fact in mine]
+    agents = {getattr(fact, "agent", "") for fact in mine} - {"", "1001"}
+    assert agents <= {"1003"}
+    last = mine[-1]
+    assert isinstance(last, CallEnded)
+    assert last.hung_up_by is Party.CALLER
+    assert calls.channels() == frozenset()
+
+
+@pytest.mark.parametrize("shape", HANDED_ON)
+def test_handed_on_whichever_of_the_two_ends_is_told_first(shape: str) -> None:
+    """The agent's Hangup comes before or after the dialplan's word for it."""
+    messages = recorded(shape)
+    attempt = attempt_of(shape)
+    end = next(
+        n for n, m in enumerate(messages) if m["Event"] == "Hangup" and m["Uniqueid"] == attempt
+    )
+    word = next(
+        n
+        for n, m in enumerate(messages)
+        if m["Event"] == "AttendedTransfer" or m.get("UserEvent") == "HotlineHandedOn"
+    )
+    other = [*messages]
+    other[end], other[word] = other[word], other[end]
+    usual = of_the_citizen(folded(messages))
+    assert of_the_citizen(folded(other)) == usual
+    twice = [message for message in messages for _ in range(2)]
+    assert of_the_citizen(folded(twice)) == usual
+
+
+@pytest.mark.parametrize("shape", HANDED_ON)
+def test_handed_on_by_cel_alone(shape: str) -> None:
+    reading = read_since(RECORDED / f"{shape}.csv", 0)
+    assert reading.garbage == 0
+    facts = complete(reading.events, [], numbers=NUMBERS)
+    told_by_ami = folded(recorded(shape))
+    mine, theirs = of_the_citizen(facts), of_the_citizen(told_by_ami)
+    if shape == "handed_on_outside":
+        # CEL is not asked who answers outside.
+        theirs = [fact for fact in theirs if not isinstance(fact, CallSentOutside)]
+    assert outline(mine) == outline(theirs)
+    assert all(
+        abs(one.at - other.at) < SECOND // 20
+        for one, other in zip(mine, theirs, strict=True)
+        if not getattr(one, "estimated", False)
+    )
+    (ended,) = [fact for fact in facts if isinstance(fact, CallbackEnded)]
+    (answered,) = [fact for fact in facts if isinstance(fact, CallbackAnswered)]
+    assert (ended.call, answered.call) == (attempt_of(shape),) * 2
+    assert answered.at < mine[0].at
+    assert complete(reading.events, facts, numbers=NUMBERS) == []
+    call = mine[0].call  # type: ignore[union-attr]
+    one = seen(reading.events, NUMBERS)[call]
+    assert one.arrived == mine[0].at
+    assert abs(one.ended - mine[-1].at) < SECOND // 20
+    assert bool(one.answered) == any(isinstance(fact, OfferAnswered) for fact in mine)
+
+
+@pytest.mark.parametrize("shape", HANDED_ON)
+def test_after_a_restart_one_who_was_handed_on_is_found(shape: str) -> None:
+    lines = (RECORDED / f"{shape}_status.jsonl").read_text().splitlines()
+    listed = [json.loads(line) for line in lines]
+    calls = Calls(NUMBERS)
+    found = calls.snapshot(listed, [], 2_000_000_000_000_000)
+    call = next(
+        entry["Uniqueid"] for entry in listed if "HL_ATTEMPT=hotline-c" in entry["Variable"]
+    )
+    assert found.alive == {call}
+    assert found.attempts == ()
+    arrived = found.facts[0]
+    assert isinstance(arrived, CallArrived)
+    assert (arrived.call, arrived.origin, arrived.queue) == (call, "hotline-c1.1", "default")
+    if shape == "handed_on_outside":
+        assert CallSentOutside(2_000_000_000_000_000, call, "", answered=True) in found.facts
+    else:
+        assert found.talking == ((call, "1003"),)
+    assert found.waiting == ()
+    assert calls.snapshot(listed, [], 2_000_000_000_000_001).facts == ()
+    # What comes from here on is told as ever.
+    (ended,) = [fact for fact in folded(recorded(shape)[-4:], calls) if isinstance(fact, CallEnded)]
+    assert ended.call == call
+
+
+def test_after_a_restart_one_who_goes_with_his_agent_was_not_handed_on() -> None:
+    """Asterisk hangs up the agent's channel first, and his own some milliseconds later."""
+    attempt = "hotline-c7.1"
+    left = {
+        "Uniqueid": "hotline-1.2",
+        "Linkedid": attempt,
+        "Channel": "PJSIP/outbound-00000002",
+        "ChannelState": "6",
+        "Context": "nothing",
+        "BridgeID": "",
+        "Variable": f"HL_ATTEMPT={attempt}\nHL_QUEUE=default",
+    }
+    assert Calls(NUMBERS).snapshot([left], [], 9).facts == ()
+    talks_outside = {**left, "BridgeID": "b", "Variable": "HL_ATTEMPT=(null)"}
+    assert Calls(NUMBERS).snapshot([talks_outside], [], 9).facts == ()
+
+
+def test_who_is_no_citizen_of_a_callback_is_not_handed_on() -> None:
+    """Whoever hung up before the word came, or talks to an outside number, stays what he was."""
+    messages = recorded("handed_on_blind")
+    word = next(m for m in messages if m.get("UserEvent") == "HotlineHandedOn")
+    before = [m for m in messages if m["Timestamp"] < word["Timestamp"]]
+    gone = {**next(m for m in messages if m["Event"] == "Hangup"), "Uniqueid": word["Uniqueid"]}
+    calls = Calls(NUMBERS)
+    folded([*before, {**gone, "Channel": word["Channel"]}], calls)
+    assert folded([word], calls) == []
+    assert calls.channels() == frozenset()
+
+
+def test_a_kept_lines_citizen_is_handed_on_as_any_other() -> None:
+    """His Linkedid is that of the attempt which yielded to him, and so are those of the next agent's legs."""
+    calls, _, attempt, call = kept(-2)
+    leg = {
+        "Event": "Newchannel",
+        "Privilege": "call,all",
+        "Timestamp": "1999999999.000000",
+        "Channel": "PJSIP/1002-000000aa",
+        "Uniqueid": "hotline-1999999999.9",
+        "Linkedid": attempt,
+        "ChannelState": "0",
+    }
+    rings = {**leg, "Event": "Newstate", "ChannelState": "5"}
+    (ringing,) = folded([leg, rings], calls)
+    assert isinstance(ringing, OfferRinging)
+    assert (ringing.call, ringing.agent) == (call, "1002")
 
 
 def test_an_outside_number_that_answers() -> None:

@@ -170,6 +170,20 @@ def test_a_call_that_is_transferred_ends_there_and_may_be_queued_anew() -> None:
     ]
 
 
+def test_one_who_was_handed_on_from_a_callback_is_not_in_it() -> None:
+    """Nor does he move those who wait."""
+    assert _lines(
+        CallArrived(_at(0), "n-1.1", "", "+8613800000001", "n-c7.1", "tax"),
+        CallTransferred(_at(0), "n-1.1", "1001", "12346"),
+        CallMoved(_at(0), "n-1.1", "other"),
+        CallReturned(_at(5), "n-1.1", "other", _at(0)),
+        CallQueued(_at(6), "n-1.2", "other"),
+        OfferAnswered(_at(7), "n-1.1", "1002"),
+        TalkEnded(_at(9), "n-1.1", "1002", Party.AGENT),
+        CallEnded(_at(9), "n-1.1", Party.AGENT),
+    ) == ["1763731206|n-1.2|other|NONE|ENTERQUEUE|||1"]
+
+
 def test_one_whom_his_agent_left_silent_was_completed_by_that_agent() -> None:
     assert _lines(
         CallQueued(_at(0), "n-1.1", "tax"),
