@@ -376,19 +376,28 @@ async def _wishes(engine: AsyncEngine, since: int, until: int) -> list[Fact]:
 async def _attended_days(
     engine: AsyncEngine, since: int, until: int
 ) -> tuple[int, dict[int, dict[str, Tally]]]:
-    """The last day that is written down, and what is of the days from `since` on."""
-    row = db.rollup.c
+    """The last day that is written down and still right, and what is of the days from `since` on."""
+    row, mark = db.rollup.c, db.changed.c
+    marked_facts = (
+        select(func.min(db.diary.c.at))
+        .join(db.changed, mark.stamp == db.diary.c.id)
+        .where(mark.call.like("@%"))
+    )
     question = select(row.begin, row.agent, row.counts).where(
         row.level == _ATTENDANCE, row.begin >= since, row.begin < until, row.agent != ""
     )
     found: dict[int, dict[str, Tally]] = {}
     async with engine.connect() as connection:
+        # Before the days: whoever takes a mark away meanwhile has taken away the days that it is about.
+        late: int | None = await connection.scalar(marked_facts)
         last: int | None = await connection.scalar(
             select(row.begin).where(row.level == _ATTENDANCE, row.agent == "")
         )
         for begin, agent, counts in await connection.execute(question):
             found.setdefault(begin, {})[agent] = Tally(counts=orjson.loads(counts))
-    return -1 if last is None else last, found
+    if last is None:
+        return -1, {}
+    return last if late is None else min(last, day_of(late) - 1), found
 
 
 _ATTENDANCE = 1441
