@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -272,8 +273,8 @@ def machine(home: Path, tmp_path: Path) -> dict[str, str]:
     programs = tmp_path / "bin"
     programs.mkdir()
     for name, text in {
-        "hotline": f'exec {sys.executable} -P -c "from hotline.cli import main; main()" "$@"',
-        "logger": f'echo "$@" >> {tmp_path / "logger"}',
+        "hotline": f'exec {shlex.quote(sys.executable)} -P -c "from hotline.cli import main; main()" "$@"',
+        "logger": f'echo "$@" >> {shlex.quote(str(tmp_path / "logger"))}',
     }.items():
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
         (programs / name).chmod(0o755)
