@@ -73,9 +73,14 @@ async def phones(centre: Centre) -> AsyncIterator[Phones]:
         yield made
 
 
-def hears(leg: Leg, key: str) -> bool:
-    """Whether the beginning of this prompt was heard: its end may lie in a telephone's buffer, or beyond a gap."""
-    return likeness(leg.heard(), sounds.prompt(key)[: RATE * 2]) > 0.9
+def hears(leg: Leg, key: str, language: str = "zh", last: float | None = None) -> bool:
+    """Whether the beginning of this prompt was heard in the last seconds: its end may lie in a telephone's buffer.
+
+    Half of it is enough, piece by piece: a packet that a busy machine loses costs only its piece.
+    """
+    heard, beginning = leg.heard(last), sounds.prompt(key, language)[: RATE * 2]
+    pieces = [beginning[at : at + RATE // 2] for at in range(0, beginning.size, RATE // 2)]
+    return sum(likeness(heard, piece) > 0.9 for piece in pieces) >= len(pieces) / 2
 
 
 def how_often(leg: Leg, key: str) -> int:
@@ -501,8 +506,7 @@ async def test_the_calendar_of_the_spring_festival(
 async def test_a_number_of_its_own_language_speaks_it(centre: Centre, phones: Phones) -> None:
     leg = await phones.citizen("13900000081").dial(ENGLISH)
     for key in ("greeting_8890", "recording_notice", "agents_away"):
-        english = sounds.prompt(key, "en")[: RATE * 2]
-        await centre.until(lambda said=english: likeness(leg.heard(), said) > 0.9, 20, key)
+        await centre.until(lambda key=key: hears(leg, key, "en", last=4), 20, key)
     # 1002 speaks Mandarin only.
     other = await centre.agent(phones, "1002", answer_after=0.1)
     agent = await centre.agent(phones, "1001", answer_after=0.1)
