@@ -316,7 +316,10 @@ def test_of_an_attended_transfer_the_floor_knows_whom_it_is_about(reached: Story
     assert reached.presence("1001") is Presence.WRAP_UP
     assert reached.presence("1002") is Presence.TALKING
     reached.tell(CallEnded(20 * SECOND, "a", Party.CALLER))
-    assert reached.presence("1002") is not Presence.TALKING
+    assert reached.presence("1002") is Presence.WRAP_UP
+    # As after any transfer, it is not the second one whom he knows (R5).
+    reached.until(30)
+    assert reached.caller("b", 31, caller=CITIZEN) == [Ring("b", ("1001",), 15.0)]
 
 
 def test_nobody_takes_the_called_back_citizen_and_he_waits_in_his_tasks_queue(
