@@ -398,8 +398,11 @@ async def test_a_secret_with_a_line_break_is_refused() -> None:
 
 async def test_a_wrong_secret_is_said_aloud_and_retried_slowly(asterisk: FakeAsterisk) -> None:
     with capture_logs() as logs:
+        began = time.monotonic()
         seen = Seen(asterisk.port, secret="wrong", refused_retry=0.5)
-        await asyncio.sleep(0.7)
+        await until(lambda: len(asterisk.received) > 1)
+        assert time.monotonic() - began >= 0.5
+        await until(lambda: [one["event"] for one in logs].count("link.login_refused") > 1)
         await seen.close()
     told = [entry for entry in logs if entry["event"] == "link.login_refused"]
     assert len(told) == len(asterisk.received) == 2
