@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 
 import pytest
@@ -75,7 +76,8 @@ async def test_three_calls_counted_by_hand_and_proven(centre: Centre, phones: Ph
         assert time.monotonic() < deadline, said
         await asyncio.sleep(2)
     assert "agrees: live figures" in said
-    assert "agrees: recordings: 3" in said
+    # Of the third there is as much sound as he heard of the greeting, maybe none.
+    assert re.search("^agrees: recordings: [23]$", said, re.MULTILINE)
     await centre.cli("metrics", "verify", status=0)
     json.loads(await centre.cli("metrics", "incident", "list", "--format", "json"))
 

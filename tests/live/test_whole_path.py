@@ -62,7 +62,7 @@ async def test_a_citizen_dials_and_reaches_a_person(
     row = await centre.call("13912345678")
     assert set(row) == {
         "id", "number", "caller", "arrived", "queued", "answered", "ended",
-        "outcome", "disposition", "hung_up_by", "agents", "recording_seconds",
+        "outcome", "disposition", "hung_up_by", "agents", "recording_seconds", "origin",
     }  # fmt: skip
     assert row["id"].startswith("hotline-")
     assert row["number"] == NUMBER
