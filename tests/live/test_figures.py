@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 import time
 
 import pytest
@@ -44,6 +43,8 @@ async def test_three_calls_counted_by_hand_and_proven(centre: Centre, phones: Ph
 
     leg = await phones.citizen("13900000103").dial(NUMBER)
     await leg.until_answered()
+    # Of one who leaves in the same instant there may be no sound at all.
+    await asyncio.sleep(1)
     await leg.hang_up()
     third = await centre.call("13900000103")
     assert third["outcome"] == "abandoned_greeting"
@@ -76,8 +77,7 @@ async def test_three_calls_counted_by_hand_and_proven(centre: Centre, phones: Ph
         assert time.monotonic() < deadline, said
         await asyncio.sleep(2)
     assert "agrees: live figures" in said
-    # Of the third there is as much sound as he heard of the greeting, maybe none.
-    assert re.search("^agrees: recordings: [23]$", said, re.MULTILINE)
+    assert "agrees: recordings: 3" in said
     await centre.cli("metrics", "verify", status=0)
     json.loads(await centre.cli("metrics", "incident", "list", "--format", "json"))
 
