@@ -397,10 +397,9 @@ class Floor:
         own, other = self.seats.get(agent), self.seats.get(colleague)
         if own is None or other is None or own is other or other.removed:
             return "no such colleague"
+        # That citizen could be joined with a colleague before he has answered.
         if own.callback and not own.answered:
-            return (
-                "he dials a citizen"  # who would be joined with a colleague before he has answered
-            )
+            return "he dials a citizen"
         if not other.reachable:
             return "his phone is not registered"
         return "he is on the phone" if other.call or other.own_call else ""

@@ -216,79 +216,79 @@ class _Call:
 
 
 def _gather(events: Iterable[CelEvent], numbers: frozenset[str]) -> dict[CallId, _Call]:
-    calls: dict[CallId, _Call] = {}
-    owner: dict[str, _Leg] = {}
-    # Linkedids of attempts: whose legs those are that have one.
-    linked: dict[str, CallId] = {}
-    lines: dict[str, CallId] = {}
+    gathered = _Gathered(numbers)
     for event in sorted(events, key=lambda event: event.at):
+        gathered.add(event)
+    return gathered.calls
+
+
+class _Gathered:
+    """Calls, from events in the order of time."""
+
+    def __init__(self, numbers: frozenset[str]) -> None:
+        self.calls: dict[CallId, _Call] = {}
+        self._numbers = numbers
+        self._legs: dict[str, _Leg] = {}
+        # Linkedids of attempts: whose legs those are that have one.
+        self._linked: dict[str, CallId] = {}
+        # Citizens' legs in callbacks, and the attempt of each.
+        self._lines: dict[str, CallId] = {}
+
+    def add(self, event: CelEvent) -> None:
         party = endpoint(event.channel)
         own = event.uniqueid == event.linkedid or callback_of(event.linkedid) > 0
         if party == TRUNK and own:
-            _about_call(event, calls.setdefault(event.uniqueid, _Call()), numbers)
+            _about_call(event, self._call(event.uniqueid), self._numbers)
             if event.uniqueid != event.linkedid:
-                linked[event.linkedid] = event.uniqueid
+                self._linked[event.linkedid] = event.uniqueid
         elif event.kind == "ATTENDEDTRANSFER":
-            _hand_over(event, calls, owner, lines, linked)
-        elif party == OUTBOUND and event.uniqueid in calls:
-            _about_call(event, calls[event.uniqueid], numbers)
+            self._hand_over(event)
+        elif party == OUTBOUND and event.uniqueid in self.calls:
+            _about_call(event, self.calls[event.uniqueid], self._numbers)
         elif party == OUTBOUND and event.kind == "USER_DEFINED" and event.name == HANDED_ON:
-            _go_on(event, event.uniqueid, event.channel, event.linkedid, calls, linked)
+            self._go_on(event, event.uniqueid, event.channel, event.linkedid)
         elif party == OUTBOUND and callback_of(event.linkedid):
-            lines[event.uniqueid] = event.linkedid
+            self._lines[event.uniqueid] = event.linkedid
         elif callback_of(event.uniqueid):
-            continue
+            return
         elif AGENT_NUMBER.fullmatch(party) and (
-            event.uniqueid != event.linkedid or event.uniqueid in owner
+            event.uniqueid != event.linkedid or event.uniqueid in self._legs
         ):
-            leg = owner.get(event.uniqueid)
+            leg = self._legs.get(event.uniqueid)
             if leg is None:
-                leg = owner[event.uniqueid] = _Leg(party, event.channel)
-                call = linked.get(event.linkedid, event.linkedid)
-                calls.setdefault(call, _Call()).legs[event.uniqueid] = leg
+                leg = self._legs[event.uniqueid] = _Leg(party, event.channel)
+                call = self._linked.get(event.linkedid, event.linkedid)
+                self._call(call).legs[event.uniqueid] = leg
             _about_leg(event, leg)
-    return calls
 
+    def _call(self, call: CallId) -> _Call:
+        return self.calls.setdefault(call, _Call())
 
-def _go_on(
-    event: CelEvent,
-    call_id: CallId,
-    channel: str,
-    origin: CallId,
-    calls: dict[CallId, _Call],
-    linked: dict[str, CallId],
-) -> None:
-    """The citizen of the attempt `origin` is a call of his own from now on."""
-    number = normalise(event.number) if channel == event.channel else ""
-    queue = str(_extra(event.extra).get("extra", ""))
-    call = calls[call_id] = _Call(channel=channel)
-    call.arrived = CallArrived(event.at, call_id, "", number, origin, queue)
-    linked[origin] = call_id
+    def _go_on(self, event: CelEvent, call_id: CallId, channel: str, origin: CallId) -> None:
+        """The citizen of the attempt `origin` is a call of his own from now on."""
+        number = normalise(event.number) if channel == event.channel else ""
+        queue = str(_extra(event.extra).get("extra", ""))
+        call = self.calls[call_id] = _Call(channel=channel)
+        call.arrived = CallArrived(event.at, call_id, "", number, origin, queue)
+        self._linked[origin] = call_id
 
-
-def _hand_over(
-    event: CelEvent,
-    calls: dict[CallId, _Call],
-    owner: dict[str, _Leg],
-    lines: dict[str, CallId],
-    linked: dict[str, CallId],
-) -> None:
-    """An attended transfer: the colleague's channel is a leg of the citizen's call from now on."""
-    told = _extra(event.extra)
-    ends = [
-        (str(told.get(f"{end}_channel_uniqueid", "")), str(told.get(f"{end}_channel_name", "")))
-        for end in ("transferee", "transfer_target")
-    ]
-    for (call, citizen), (uniqueid, channel) in (ends, reversed(ends)):
-        agent = endpoint(channel)
-        if not AGENT_NUMBER.fullmatch(agent):
-            continue
-        if call in lines and call not in calls:
-            _go_on(event, call, citizen, lines[call], calls, linked)
-        if endpoint(citizen) == TRUNK or call in lines:
-            leg = owner[uniqueid] = _Leg(agent, channel, event.at, event.at, last_at=event.at)
-            leg.handed_by = endpoint(event.channel)
-            calls.setdefault(call, _Call()).legs[uniqueid] = leg
+    def _hand_over(self, event: CelEvent) -> None:
+        """An attended transfer: the colleague's channel is a leg of the citizen's call from now on."""
+        told = _extra(event.extra)
+        ends = [
+            (str(told.get(f"{end}_channel_uniqueid", "")), str(told.get(f"{end}_channel_name", "")))
+            for end in ("transferee", "transfer_target")
+        ]
+        for (call, citizen), (uniqueid, channel) in (ends, reversed(ends)):
+            agent = endpoint(channel)
+            if not AGENT_NUMBER.fullmatch(agent):
+                continue
+            if call in self._lines and call not in self.calls:
+                self._go_on(event, call, citizen, self._lines[call])
+            if endpoint(citizen) == TRUNK or call in self._lines:
+                leg = _Leg(agent, channel, event.at, event.at, last_at=event.at)
+                leg.handed_by = endpoint(event.channel)
+                self._legs[uniqueid] = self._call(call).legs[uniqueid] = leg
 
 
 @dataclass(slots=True)

@@ -41,10 +41,14 @@ _LONGEST: Final = 86_400 * SECOND
 
 @dataclass(slots=True)
 class _Call:
-    """What is known of a call that waits or talks. Times in microseconds; positions count from 1."""
+    """What is known of a call that waits or talks. Times in microseconds; positions count from 1.
+
+    `left_out`: he was handed on from a callback, and nothing is written about him.
+    """
 
     arrived: int
     caller: str = ""
+    left_out: bool = False
     queue: str = ""
     queued: int = 0
     position: int = 0
@@ -60,7 +64,6 @@ class QueueLog:
 
     def __init__(self) -> None:
         self._calls: dict[CallId, _Call] = {}
-        self._left_out: dict[CallId, int] = {}
         self._waiting: dict[str, dict[CallId, None]] = {}
         self._agents: dict[str, str] = {}
         self._last_swept = 0
@@ -68,9 +71,8 @@ class QueueLog:
     def lines(self, fact: Fact) -> list[str]:
         """What is written for this fact: mostly one line or none, each without its line break."""
         self._sweep(fact.at)
-        if isinstance(fact, CallArrived) and fact.origin:
-            self._left_out[fact.call] = fact.at
-        if getattr(fact, "call", "") in self._left_out:
+        known = self._calls.get(getattr(fact, "call", ""))
+        if known is not None and known.left_out:
             return []
         match fact:
             case ControllerStarted(at):
@@ -85,15 +87,15 @@ class QueueLog:
                 return self._paused(at, agent, reason)
             case AgentOut(at, agent) | AgentRemoved(at, agent):
                 return self._out(at, agent)
-            case CallArrived(at, call, _, caller):
-                self._calls.setdefault(call, _Call(at, caller))
+            case CallArrived(at, call, _, caller, origin):
+                if known is None or origin:
+                    self._calls[call] = _Call(at, caller, left_out=origin != "")
                 return []
             case CallQueued(at, call, queue):
                 return self._queued(at, call, queue)
             case CallReturned(at, call, queue, queued_at):
                 return self._queued(at, call, queue, queued_at)
-        call = getattr(fact, "call", "")
-        return self._of_call(fact, call, self._calls[call]) if call in self._calls else []
+        return [] if known is None else self._of_call(fact, getattr(fact, "call", ""), known)
 
     def _of_call(self, fact: Fact, call: CallId, known: _Call) -> list[str]:
         match fact:
@@ -242,8 +244,6 @@ class QueueLog:
         for call in [one for one, known in self._calls.items() if known.arrived < now - _LONGEST]:
             self._leave(call, self._calls[call])
             del self._calls[call]
-        for call in [one for one, at in self._left_out.items() if at < now - _LONGEST]:
-            del self._left_out[call]
 
 
 def _left(at: int, known: _Call, position: int) -> tuple[str, str, str]:

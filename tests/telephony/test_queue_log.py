@@ -184,6 +184,15 @@ def test_one_who_was_handed_on_from_a_callback_is_not_in_it() -> None:
     ) == ["1763731206|n-1.2|other|NONE|ENTERQUEUE|||1"]
 
 
+def test_one_whose_origin_is_told_late_is_left_out_from_then_on() -> None:
+    assert _lines(
+        CallQueued(_at(5), "n-1.1", "other"),
+        CallArrived(_at(0), "n-1.1", "", "+8613800000001", "n-c7.1", "other"),
+        OfferAnswered(_at(7), "n-1.1", "1002"),
+        CallEnded(_at(9), "n-1.1", Party.AGENT),
+    ) == ["1763731205|n-1.1|other|NONE|ENTERQUEUE|||1"]
+
+
 def test_one_whom_his_agent_left_silent_was_completed_by_that_agent() -> None:
     assert _lines(
         CallQueued(_at(0), "n-1.1", "tax"),
