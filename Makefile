@@ -110,10 +110,10 @@ setup: ## installs what is needed: Debian packages, Asterisk, .venv (quick when 
 		}
 		printf '%s\n' "$$stamp" >node_modules/stamp
 	fi
-	stamp=$$(cat package-lock.json wallboard/front/* | sha256sum)
-	if [[ $$stamp != "$$(cat wallboard/static/made/stamp 2>/dev/null)" ]]; then
-		node wallboard/front/build.js
-		printf '%s\n' "$$stamp" >wallboard/static/made/stamp
+	stamp=$$(cat package-lock.json web/front/* | sha256sum)
+	if [[ $$stamp != "$$(cat web/static/made/stamp 2>/dev/null)" ]]; then
+		node web/front/build.js
+		printf '%s\n' "$$stamp" >web/static/made/stamp
 	fi
 	asterisk-conf/get-asterisk
 	$(say) "setup is complete: $(bin)/hotline"
@@ -161,5 +161,5 @@ lock: setup ## renews the lock files from pyproject.toml (UPGRADE=1 takes newer 
 
 clean: ## removes .venv and what tools left behind (not Asterisk: that is in the cache folder)
 	@rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf node_modules wallboard/static/made test-output
+	rm -rf node_modules web/static/made test-output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from acd.events import Fact
-from acd.model import CallId, Release
+from facts import Fact
+from facts.terms import CallId, Release
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 
-from acd.callback import Task
+from acd.callbacks.task import Task
 from acd.commands import (
     CancelAttempt,
     Command,
@@ -24,10 +24,11 @@ from acd.commands import (
     StopRinging,
     Yield,
 )
-from acd.events import CallDetached, Fact, OfferEnded, OwnCallStarted
 from acd.floor import Floor
-from acd.model import SECOND, CallId, OfferReason, Release
-from acd.rules import Rules
+from acd.rules.model import Rules
+from facts import CallDetached, Fact, OfferEnded, OwnCallStarted
+from facts.terms import CallId, OfferReason, Release
+from facts.times import SECOND
 
 log = structlog.get_logger(__name__)
 
@@ -114,7 +115,7 @@ class Desk:
         self._set_timer()
 
     def take_up(self, tasks: Iterable[Task]) -> None:
-        """After a start: give the floor the open callbacks of the book (`acd.tasks`)."""
+        """After a start: give the floor the open callbacks of the book (`acd.callbacks.book`)."""
         self._work(self.floor.take_up(tasks, self._clock()))
 
     def attach(self, call: CallId, session: Session) -> None:
@@ -171,7 +172,7 @@ class Desk:
         try:
             commands = self.floor.handle(fact, self._clock(), more=more)
         except Exception:
-            log.exception("floor.failed", fact=type(fact).__name__)
+            log.exception("floor.failed", fact=fact.kind)
             return
         self._carry_out(commands)
 

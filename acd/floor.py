@@ -24,7 +24,7 @@ from enum import IntEnum
 from itertools import islice
 from typing import Any
 
-from acd.callback import AGENT_SIDE, Book, State, Task
+from acd.callbacks.task import AGENT_SIDE, Book, State, Task
 from acd.commands import (
     CancelAttempt,
     Command,
@@ -37,7 +37,12 @@ from acd.commands import (
     StopRinging,
     Yield,
 )
-from acd.events import (
+from acd.lane import Lane, Lanes
+from acd.rules.model import Queue, Rules, Strategy
+from acd.strategy import Key, key
+from agents.model import Intent, Presence
+from agents.presence import presence
+from facts import (
     AgentAdded,
     AgentNotResponding,
     AgentOut,
@@ -82,12 +87,8 @@ from acd.events import (
     WrapUpEnded,
     WrapUpStarted,
 )
-from acd.lane import Lane, Lanes
-from acd.model import SECOND, CallId, OfferReason, Party, Release
-from acd.rules import Queue, Rules, Strategy
-from acd.strategy import Key, key
-from agents.model import Intent, Presence
-from agents.presence import presence
+from facts.terms import CallId, OfferReason, Party, Release
+from facts.times import SECOND
 
 _REMEMBERED = 4096
 """How many ended calls, left places and last agents are remembered."""

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from sortedcontainers import SortedList
 
-from acd.rules import Queue, Rules
+from acd.rules.model import Queue, Rules
 from acd.strategy import Key
 
 Needs: TypeAlias = tuple[tuple[str, int], ...]

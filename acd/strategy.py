@@ -6,7 +6,7 @@ Pure. The penalty comes first in every key and the agent's number last, so that 
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
-from acd.rules import Strategy
+from acd.rules.model import Strategy
 
 Key: TypeAlias = tuple[int, int, int, str]
 """(penalty, the strategy's own order, microseconds idle since, agent)"""

@@ -11,9 +11,9 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from agents import tables
 from agents.model import AGENT_NUMBER, Agent, Intent
 from agents.signin import md5_cred
-from hotline import db
 
 LONGEST_NAME = 80
 """Characters, of any script; also of a reason for a pause."""
@@ -45,7 +45,7 @@ async def add(engine: AsyncEngine, number: str, name: str, password: str, at: in
     }
     try:
         async with engine.begin() as connection:
-            await connection.execute(insert(db.agent).values(row))
+            await connection.execute(insert(tables.agent).values(row))
     except IntegrityError as error:
         raise RosterError(
             f"There is an agent {number} already. Take another number, or remove that agent first."
@@ -58,14 +58,14 @@ async def remove(engine: AsyncEngine, number: str) -> None:
     Raises `RosterError` when there is no such agent.
     """
     async with engine.begin() as connection:
-        done = await connection.execute(delete(db.agent).where(db.agent.c.number == number))
+        done = await connection.execute(delete(tables.agent).where(tables.agent.c.number == number))
     if not done.rowcount:
         raise await _unknown(engine, number)
 
 
 async def list_all(engine: AsyncEngine) -> list[Agent]:
     """Give every agent, by number."""
-    columns = db.agent.c
+    columns = tables.agent.c
     question = select(
         columns.number, columns.name, columns.intent, columns.pause_reason, columns.intent_at
     ).order_by(columns.number)
@@ -97,7 +97,7 @@ async def set_password(engine: AsyncEngine, number: str, password: str) -> None:
 
 
 async def _update(engine: AsyncEngine, number: str, **values: str | int) -> None:
-    change = update(db.agent).where(db.agent.c.number == number).values(**values)
+    change = update(tables.agent).where(tables.agent.c.number == number).values(**values)
     async with engine.begin() as connection:
         done = await connection.execute(change)
     if not done.rowcount:
@@ -106,7 +106,7 @@ async def _update(engine: AsyncEngine, number: str, **values: str | int) -> None
 
 async def _unknown(engine: AsyncEngine, number: str) -> RosterError:
     async with engine.connect() as connection:
-        known = list((await connection.execute(select(db.agent.c.number))).scalars())
+        known = list((await connection.execute(select(tables.agent.c.number))).scalars())
     if not known:
         return RosterError("There are no agents yet. Add the first one: hotline agent add NUMBER")
     near = difflib.get_close_matches(number, known, n=3)

@@ -2,7 +2,8 @@
 
 import hashlib
 
-from hotline.db import SIP_REALM
+SIP_REALM = "hotline"
+"""The realm in the agents' digest (RFC 3261 section 22); fixed, because the stored hash contains it."""
 
 
 def md5_cred(number: str, password: str) -> str:

@@ -14,12 +14,12 @@ from statistics import median
 
 import orjson
 
+from base.settings import SettingsError
 from bench import floor, report
 from bench.figures import table
 from bench.measure import NAMES, QUICK, Plan, Results, lines, measure
 from bench.side import stop_on_sigterm
-from hotline.programs import ProgramError, find_asterisk
-from hotline.settings import SettingsError
+from hotline.machine.programs import ProgramError, find_asterisk
 
 _QUIET = 0.5
 _FLOOR = "floor"

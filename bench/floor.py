@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from random import Random
 
 from acd.commands import Ring
-from acd.events import (
+from acd.floor import Floor
+from acd.rules.model import DEFAULT, Member, Queue, Rules
+from facts import (
     AgentAdded,
     AgentReady,
     CallArrived,
@@ -27,9 +29,7 @@ from acd.events import (
     PhoneReachable,
     TalkEnded,
 )
-from acd.floor import Floor
-from acd.model import Party
-from acd.rules import DEFAULT, Member, Queue, Rules
+from facts.terms import Party
 
 WAITING = (100, 1_000, 10_000)
 AGENTS = 2_000

@@ -17,7 +17,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from acd.events import (
+from base import clock, database, migrations
+from bench.figures import Line
+from facts import (
     AgentReady,
     CallArrived,
     CallEnded,
@@ -33,11 +35,9 @@ from acd.events import (
     WrapUpStarted,
     details,
 )
-from acd.model import SECOND, Party
-from bench.figures import Line
-from hotline import clock, db, migrations
+from facts.terms import Party
+from facts.times import DAY, SECOND, local, midnight
 from metrics import rollup
-from metrics.window import DAY, local, midnight
 
 CALLS = 100_000
 AGENTS = 400
@@ -95,21 +95,21 @@ def _said(took: Took) -> str:
 
 
 async def _make(path: Path, calls: int) -> None:
-    engine = db.engine(f"sqlite+aiosqlite:///{path}")
+    engine = database.engine(f"sqlite+aiosqlite:///{path}")
     await migrations.upgrade(engine)
     await engine.dispose()
-    database = sqlite3.connect(path)
-    with database:
-        database.executemany("INSERT INTO diary VALUES (?, ?, ?, ?, ?, ?)", _rows(calls))
-        database.execute(
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.executemany("INSERT INTO diary VALUES (?, ?, ?, ?, ?, ?)", _rows(calls))
+        connection.execute(
             "INSERT INTO changed SELECT call, MAX(id) FROM diary WHERE call <> '' GROUP BY call"
         )
-        database.execute("INSERT INTO changed SELECT '@' || id, id FROM diary WHERE call = ''")
-    database.close()
+        connection.execute("INSERT INTO changed SELECT '@' || id, id FROM diary WHERE call = ''")
+    connection.close()
 
 
 async def _roll_up(path: Path) -> float:
-    engine = db.engine(f"sqlite+aiosqlite:///{path}")
+    engine = database.engine(f"sqlite+aiosqlite:///{path}")
     began = time.process_time()
     await rollup.bring_up_to_date(engine, clock.now())
     took = time.process_time() - began
@@ -122,7 +122,7 @@ def _rows(calls: int) -> Iterator[tuple[int, int, str, str, str, str]]:
     for fact in _facts(calls):
         row += 1
         yield (
-            *(row, fact.at, type(fact).__name__, getattr(fact, "call", "")),
+            *(row, fact.at, fact.kind, getattr(fact, "call", "")),
             *(getattr(fact, "agent", ""), json.dumps(details(fact))),
         )
 
@@ -158,17 +158,17 @@ def _facts(calls: int) -> Iterator[Fact]:
 
 def _copy_days(path: Path) -> None:
     """The same day again and again, back through the year: what reports of whole days read."""
-    database = sqlite3.connect(path)
-    with database:
+    connection = sqlite3.connect(path)
+    with connection:
         for day in range(1, _WHOLE_YEAR):
-            database.execute(
+            connection.execute(
                 "INSERT OR IGNORE INTO rollup "
                 "SELECT level, begin - ?, queue, number, agent, counts FROM rollup "
                 "WHERE begin >= ? AND begin < ? AND (agent <> '' OR level < 1441) "
                 "AND (agent = '' OR level >= 1440)",
                 (day * DAY, _FIRST, _FIRST + DAY),
             )
-    database.close()
+    connection.close()
 
 
 def _report(home: Path, *options: str) -> Took:

@@ -16,10 +16,11 @@ from multiprocessing.connection import Connection
 
 import orjson
 
+from base import clock
 from bench.phone import Phones
 from bench.side import AGENTS, HOTLINE, PASSWORD, Centre, stop_on_sigterm
-from hotline import clock, programs
-from wallboard import accounts
+from hotline.machine import programs
+from web.accounts import accounts
 
 SCREENS = 20
 _TALK = 3.0

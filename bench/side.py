@@ -20,13 +20,16 @@ from typing import Self
 
 from sqlalchemy import delete
 
+from acd.callbacks import tables as callbacks_tables
 from agents import roster
 from agents.model import Intent
+from base import clock, database, log, migrations, settings
+from base.bus import Bus
 from bench.figures import Calls, machine_ticks, process, sipp_calls
 from bench.phone import GREETING_SOUND
-from hotline import clock, db, log, migrations, programs, render, settings
-from hotline.bus import Bus
-from hotline.programs import AsteriskBinary, ProgramError
+from diary import tables as diary_tables
+from hotline.machine import programs, render
+from hotline.machine.programs import AsteriskBinary, ProgramError
 
 HOTLINE = "hotline"
 APP_QUEUE = "app_queue"
@@ -108,7 +111,7 @@ class Centre:
         render.render(self.settings, self.asterisk)
         self._write_comparison()
         self._shorten_greeting()
-        engine = db.engine(self.settings.database)
+        engine = database.engine(self.settings.database)
         try:
             await migrations.upgrade(engine)
             for number in AGENTS:
@@ -153,7 +156,7 @@ class Centre:
             await bus.close()
 
     async def _want_calls(self, ready: Collection[str]) -> None:
-        engine = db.engine(self.settings.database)
+        engine = database.engine(self.settings.database)
         try:
             for number in AGENTS:
                 # Paused, not signed out: to a centre without any agents callers are told so.
@@ -287,11 +290,11 @@ class Centre:
         """Forget all earlier calls: no recordings that wait, no callbacks, an empty diary."""
         for file in self.settings.spool_dir.glob("*.raw"):
             file.unlink()
-        engine = db.engine(self.settings.database)
+        engine = database.engine(self.settings.database)
         try:
             async with engine.begin() as connection:
-                await connection.execute(delete(db.diary))
-                await connection.execute(delete(db.callback))
+                await connection.execute(delete(diary_tables.diary))
+                await connection.execute(delete(callbacks_tables.callback))
         finally:
             await engine.dispose()
 

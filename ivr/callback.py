@@ -13,8 +13,8 @@ from typing import Protocol
 
 import structlog
 
-from acd.model import CallId
-from ivr.line import Line
+from facts.terms import CallId
+from ivr.connection import Line
 from ivr.session import CALL_ID, OUTBOUND, InboundFirst
 
 log = structlog.get_logger(__name__)

@@ -9,9 +9,9 @@ from typing import Protocol
 
 import structlog
 
-from acd.events import Fact, OwnCallEnded
 from agents.model import AGENT_NUMBER
-from ivr.line import GoneError, Line
+from facts import Fact, OwnCallEnded
+from ivr.connection import GoneError, Line
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ import structlog
 
 from agents.model import AGENT_NUMBER
 from ivr import script
-from ivr.line import Line
+from ivr.connection import Line
 
 log = structlog.get_logger(__name__)
 

@@ -24,16 +24,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any, TypeAlias
 
-from acd.model import SECOND
+from facts.times import SECOND
 
 CHINA = timezone(timedelta(hours=8), "Asia/Shanghai")
 """China has had no summer time since 1991, so this needs no database of time zones."""
-
-SHIPPED = Path(__file__).with_name("cn-workdays.json")
-"""The years that come with the program; for `read_calendar`, as JSON."""
 
 Hours: TypeAlias = Mapping[str, str]
 """Days → times."""
@@ -85,7 +81,7 @@ def read_calendar(*layers: Mapping[str, Mapping[str, Iterable[str]]]) -> Calenda
 
 
 def read_shipped(text: str) -> Mapping[str, Mapping[str, list[str]]]:
-    """The content of `SHIPPED` as a layer of `read_calendar`."""
+    """The content of `ivr.workdays.SHIPPED` as a layer of `read_calendar`."""
     years: dict[str, Any] = json.loads(text)
     return years
 

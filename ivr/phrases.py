@@ -5,17 +5,14 @@ The sentences live in ``asterisk-conf/prompts/phrases.toml``: those of the 8890 
 ``asterisk-conf/render-prompts``; a sound name such as ``hotline/greeting_12345`` is what Asterisk's
 ``Playback`` or ``STREAM FILE`` takes, without language and extension.
 
-Pure: the only input is the file given to `load` and `load_forbidden`.
+Pure: `ivr.phrase_file` reads the file.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -111,26 +108,26 @@ class Phrase:
         return said
 
 
-def load(path: Path) -> Mapping[str, Phrase]:
-    """Read a phrase file. Returns key → phrase, in the file's order.
+def phrases_of(content: Mapping[str, Any], where: str) -> Mapping[str, Phrase]:
+    """The phrases of a phrase file, key → phrase, in the file's order. `where` names the file in errors.
 
-    Raises `PhraseError` when the file is missing, is no TOML, or a phrase is incomplete.
+    Raises `PhraseError` when there is none, or one is incomplete.
     """
-    tables = _read(path).get("phrase")
+    tables = content.get("phrase")
     if not isinstance(tables, dict) or not tables:
-        raise PhraseError(f"{path}: no phrases; each is a table [phrase.KEY]")
-    return MappingProxyType({key: _phrase(path, key, table) for key, table in tables.items()})
+        raise PhraseError(f"{where}: no phrases; each is a table [phrase.KEY]")
+    return MappingProxyType({key: _phrase(where, key, table) for key, table in tables.items()})
 
 
-def load_forbidden(path: Path) -> tuple[str, ...]:
+def forbidden_of(content: Mapping[str, Any], where: str) -> tuple[str, ...]:
     """The words that an agent must never say (服务禁语, R44), from the same file, in its order.
 
     Raises `PhraseError` when they are missing.
     """
-    forbidden = _read(path).get("forbidden")
+    forbidden = content.get("forbidden")
     words = forbidden.get("words") if isinstance(forbidden, dict) else None
     if not isinstance(words, list) or not words or not all(isinstance(w, str) and w for w in words):
-        raise PhraseError(f'{path}: [forbidden] needs words = ["…", …], the 服务禁语')
+        raise PhraseError(f'{where}: [forbidden] needs words = ["…", …], the 服务禁语')
     return tuple(words)
 
 
@@ -142,14 +139,6 @@ def in_language(sound: str, language: str) -> str:
     if language == MANDARIN or language not in LANGUAGES:
         return sound
     return f"{SOUNDS.rstrip('/')}-{language}/{sound.removeprefix(SOUNDS)}"
-
-
-def seconds(folder: Path, sound: str) -> float:
-    """How long a rendered sound lasts, from the folder of Asterisk's sounds; 0 when there is no such A-law file."""
-    try:
-        return os.stat(f"{folder}/{sound}.alaw").st_size / _BYTES_A_SECOND  # noqa: PTH116 - once a call
-    except OSError:
-        return 0.0
 
 
 def digits(text: str) -> list[str]:
@@ -209,9 +198,6 @@ def _aloud_in_english(text: str) -> str:
 
 
 _SLOT = re.compile(r"\{(\w+)\}")
-_BYTES_A_SECOND = 8000
-"""Of A-law (ITU-T G.711)."""
-
 _DIGITS = re.compile(r"[0-9]+")
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
 _ALOUD = str.maketrans("0123456789", "零幺二三四五六七八九")
@@ -230,18 +216,9 @@ _FIELDS: Mapping[str, type] = {
 }
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PhraseError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PhraseError(f"{path}: is not valid TOML ({error})") from error
-
-
-def _phrase(path: Path, key: str, table: object) -> Phrase:
+def _phrase(where: str, key: str, table: object) -> Phrase:
     def wrong(what: str) -> PhraseError:
-        return PhraseError(f"{path}: phrase {key}: {what}")
+        return PhraseError(f"{where}: phrase {key}: {what}")
 
     # The key becomes a file name and a word of a dialplan command.
     if not _KEY.fullmatch(key):

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from acd.model import Release
-from acd.rules import DEFAULT, MANDARIN, Rules
+from acd.rules.model import DEFAULT, MANDARIN, Rules
+from facts.terms import Release
 from ivr.hours import Calendar, Hours, is_open
 
 

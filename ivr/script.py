@@ -7,7 +7,7 @@ Everything here is a list of sound names for Asterisk, such as `hotline/greeting
 `asterisk-conf/prompts/` has the words, `ivr.phrases.in_language` the other languages.
 """
 
-from acd.model import Release
+from facts.terms import Release
 from ivr.phrases import SOUNDS, position
 
 GREETINGS = {"8890": "greeting_8890", "12345": "greeting_12345"}

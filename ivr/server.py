@@ -16,12 +16,12 @@ from pathlib import Path
 
 import structlog
 
-from acd.model import CallId
-from hotline.tasks import spawn
+from base.background import spawn
+from facts.terms import CallId
 from ivr.callback import Callbacks, serve_callback
 from ivr.colleague import serve_colleague
+from ivr.connection import GoneError, Line
 from ivr.feature import Feature, serve_agent
-from ivr.line import GoneError, Line
 from ivr.phrases import LANGUAGES
 from ivr.reception import Receive, Reception
 from ivr.session import CALL_ID, CallSession, Desk, Pace
@@ -122,7 +122,7 @@ class Server:
         # later. Set here, for connections inherit it, instead of five system calls for each.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         # A command that cuts a sound short follows one that has no answer: without this the kernel would keep it back
-        # for 40 ms. `ivr.line` sees to it that Asterisk reads them one by one.
+        # for 40 ms. `ivr.connection` sees to it that Asterisk reads them one by one.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for option, value in KEEPALIVE.items():
             sock.setsockopt(socket.IPPROTO_TCP, option, value)

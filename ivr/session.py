@@ -17,8 +17,8 @@ from typing import Protocol
 
 import structlog
 
-from acd.caller import normalise
-from acd.events import (
+from agents.model import AGENT_NUMBER
+from facts import (
     CallArrived,
     CallbackAsked,
     CallDetached,
@@ -30,11 +30,13 @@ from acd.events import (
     Fact,
     OfferEnded,
 )
-from acd.model import SECOND, CallId, OfferReason, Release
-from agents.model import AGENT_NUMBER
+from facts.numbers import normalise
+from facts.terms import CallId, OfferReason, Release
+from facts.times import SECOND
 from ivr import script
-from ivr.line import GoneError, Line
-from ivr.phrases import in_language, seconds
+from ivr.connection import GoneError, Line
+from ivr.phrase_file import seconds
+from ivr.phrases import in_language
 from ivr.reception import Receive
 from ivr.silence import hears, speaks
 

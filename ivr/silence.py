@@ -19,10 +19,10 @@ from typing import Protocol
 
 import structlog
 
-from acd.events import CallSilent, Fact
-from acd.model import SECOND
+from facts import CallSilent, Fact
+from facts.times import SECOND
 from ivr import script
-from ivr.line import PLAY_LIMIT, Line
+from ivr.connection import PLAY_LIMIT, Line
 from ivr.phrases import MANDARIN, in_language
 from ivr.reception import Receive
 

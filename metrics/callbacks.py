@@ -25,8 +25,9 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
-from acd.callback import AGENT_SIDE, State
-from acd.events import (
+from acd.callbacks.task import AGENT_SIDE, State
+from acd.rules.model import Rules
+from facts import (
     CallArrived,
     CallbackAdded,
     CallbackAnswered,
@@ -53,8 +54,8 @@ from acd.events import (
     OfferMade,
     OfferRinging,
 )
-from acd.model import SECOND, CallId, OfferReason
-from acd.rules import Rules
+from facts.terms import CallId, OfferReason
+from facts.times import SECOND
 from metrics.fold import History as CallHistory
 from metrics.window import Metric
 
@@ -462,7 +463,7 @@ class InboundFirst:
     """
 
     KINDS = frozenset(
-        kind.__name__
+        kind.kind
         for kind in (
             CallArrived,
             CallQueued,
@@ -788,7 +789,7 @@ def _enter(moments: list[int], at: int, sign: int) -> None:
 
 def waits_of(facts: Iterable[Fact]) -> list[Wait]:
     """When a call waited for longer than `STEP`, from its facts; those of one moment in the diary's order."""
-    known = (fact for fact in facts if type(fact).__name__ in InboundFirst.KINDS)
+    known = (fact for fact in facts if fact.kind in InboundFirst.KINDS)
     ordered = sorted(known, key=attrgetter("at"))
     waits = _waits(ordered)
     return [one for one in waits if one.end is None or one.end - one.begin > STEP]

@@ -10,12 +10,12 @@ from rich.table import Table
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd import diary
-from acd.model import SECOND, CallId
-from hotline.db import recording
-from hotline.log import mask
+from diary import reader
+from facts.masking import mask
+from facts.terms import CallId
+from facts.times import SECOND, local
 from metrics.fold import KINDS, CallRecord, record_of
-from metrics.window import local
+from recorder.tables import recording
 
 
 async def list_calls(
@@ -29,7 +29,7 @@ async def list_calls(
     of a callback from which a citizen was handed on who has not called himself, else None.
     """
     records: list[CallRecord] = []
-    source = diary.read_calls(engine, since, until, kinds=KINDS, newest_first=True)
+    source = reader.read_calls(engine, since, until, kinds=KINDS, newest_first=True)
     async with aclosing(source) as calls:
         async for facts in calls:
             if len(records) >= limit:
@@ -77,9 +77,9 @@ async def recordings(engine: AsyncEngine, calls: list[CallId]) -> dict[CallId, f
     """Seconds of recording by call; a call without a file is not in it."""
     found: dict[CallId, float] = {}
     async with engine.connect() as connection:
-        for start in range(0, len(calls), diary.PAGE):
+        for start in range(0, len(calls), reader.PAGE):
             question = select(recording.c.call, recording.c.duration).where(
-                recording.c.call.in_(calls[start : start + diary.PAGE]), recording.c.path != ""
+                recording.c.call.in_(calls[start : start + reader.PAGE]), recording.c.path != ""
             )
             for row in await connection.execute(question):
                 found[row.call] = row.duration / SECOND

@@ -20,7 +20,8 @@ from prometheus_client import (
     start_http_server,
 )
 
-from acd.events import (
+from agents.model import Presence
+from facts import (
     CallArrived,
     CallbackAdded,
     CallbackAnswered,
@@ -35,9 +36,8 @@ from acd.events import (
     OfferEnded,
     OfferMade,
 )
-from acd.model import SECOND, CallId, OfferReason, Outcome
-from agents.model import Presence
-from metrics.alarms import Severity
+from facts.terms import CallId, OfferReason, Outcome, Severity
+from facts.times import SECOND
 from metrics.fold import CallRecord, History, fold
 from metrics.window import CONNECTED
 

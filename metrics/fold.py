@@ -10,7 +10,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
-from acd.events import (
+from facts import (
     CallArrived,
     CallbackAnswered,
     CallbackDialling,
@@ -38,7 +38,8 @@ from acd.events import (
     WrapUpEnded,
     WrapUpStarted,
 )
-from acd.model import SECOND, CallId, OfferReason, Outcome, Party, Release
+from facts.terms import CallId, OfferReason, Outcome, Party, Release
+from facts.times import SECOND
 
 RING = 5 * SECOND
 """One ring: 1 s of tone and 4 s of silence (GB/T 3380-1982), so three rings last 15.000 s (M4)."""
@@ -651,7 +652,7 @@ class _Offer:
         )
 
 
-_ORDER: dict[type, tuple[int, Callable[[Any], Any]]] = {
+_ORDER: dict[type[Fact], tuple[int, Callable[[Any], Any]]] = {
     kind: (rank, attrgetter(*names))
     for rank, (kind, names) in enumerate(
         {
@@ -695,7 +696,7 @@ _ATTEMPT = frozenset(
 _ENDS = frozenset({CallEnded, CallbackEnded, CallbackYielded})
 _WRAPS = frozenset({WrapUpStarted, WrapUpEnded})
 
-KINDS = frozenset(kind.__name__ for kind in _ORDER)
+KINDS = frozenset(kind.kind for kind in _ORDER)
 """Their names in the diary."""
 
 

@@ -18,26 +18,14 @@ from itertools import takewhile
 from operator import attrgetter
 from typing import Any
 
-from acd.events import ATTENDANCE, CallbackAnswered, CallbackMissed, CallbackYielded, Fact
-from acd.model import SECOND, CallId
-from acd.rules import Rules
+from acd.rules.model import Rules
+from facts import ATTENDANCE, CallbackAnswered, CallbackMissed, CallbackYielded, Fact
+from facts.terms import CallId
+from facts.times import DAY, MINUTE, SECOND, day_of, local, midnight
 from metrics import callbacks, people
 from metrics.fold import CallRecord, History, Item, Sketch, Stage, fold
 from metrics.people import Attendance, Crowd, m10
-from metrics.window import (
-    DAY,
-    LEFT_OUT,
-    MINUTE,
-    SHORT_ABANDON,
-    SMALLEST_SAMPLE,
-    Lowest,
-    Point,
-    Rolling,
-    Tally,
-    day_of,
-    local,
-    midnight,
-)
+from metrics.window import LEFT_OUT, SHORT_ABANDON, SMALLEST_SAMPLE, Lowest, Point, Rolling, Tally
 
 WARM_UP = 2 * DAY
 """Microseconds of diary that a fresh `Live` must be fed, in any order, so that its figures are complete."""
@@ -435,7 +423,7 @@ class _Person:
         old = bisect_left(self.facts, before, key=attrgetter("at"))
         kept: dict[bool, Fact] = {}
         for fact in self.facts[:old]:
-            kept[type(fact).__name__ in people.WISHES] = fact
+            kept[fact.kind in people.WISHES] = fact
         self.facts[:old] = sorted(kept.values(), key=people.order)
 
 

@@ -9,7 +9,7 @@ call arrived, or its callback was placed, as everything about a call does; the t
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from acd.events import (
+from facts import (
     ATTENDANCE,
     AgentOut,
     AgentPaused,
@@ -19,10 +19,10 @@ from acd.events import (
     PhoneReachable,
     PhoneUnreachable,
 )
-from acd.model import SECOND
-from metrics.window import MINUTE, Metric, Tally
+from facts.times import MINUTE, SECOND
+from metrics.window import Metric, Tally
 
-WISHES = frozenset(kind.__name__ for kind in (AgentReady, AgentPaused, AgentOut, AgentRemoved))
+WISHES = frozenset(kind.kind for kind in (AgentReady, AgentPaused, AgentOut, AgentRemoved))
 """The facts that say what an agent wants."""
 
 
@@ -50,9 +50,9 @@ class Attendance:
         self.run(fact.at)
         match fact:
             case AgentReady(at) | AgentOut(at) | AgentRemoved(at):
-                self.wish, self.reason, self.wished = type(fact).__name__, "", at
+                self.wish, self.reason, self.wished = fact.kind, "", at
             case AgentPaused(at, _, reason):
-                self.wish, self.reason, self.wished = type(fact).__name__, reason, at
+                self.wish, self.reason, self.wished = fact.kind, reason, at
             case PhoneReachable():
                 self.reachable = True
             case PhoneUnreachable():
@@ -63,7 +63,7 @@ class Attendance:
         signed_in, approved = self.ahead(until)
         self.signed_in += signed_in
         self.approved += approved
-        if self.wish == AgentPaused.__name__:
+        if self.wish == AgentPaused.kind:
             self.unapproved += signed_in - approved
         self.at = max(self.at, until)
 
@@ -72,7 +72,7 @@ class Attendance:
         begin = max(self.at, self.since)
         if until <= begin or not self.reachable or self.wish not in _SIGNED_IN:
             return 0, 0
-        if self.wish != AgentPaused.__name__:
+        if self.wish != AgentPaused.kind:
             return until - begin, 0
         return until - begin, max(0, min(until, self.rests_until()) - begin)
 
@@ -87,7 +87,7 @@ class Attendance:
 
     def rests_until(self) -> int:
         """When his approved break ends, if he asked for one (microseconds)."""
-        if self.wish != AgentPaused.__name__:
+        if self.wish != AgentPaused.kind:
             return 0
         allowed = self.allowed.get(self.reason)
         if allowed is None:
@@ -148,7 +148,7 @@ class Crowd:
         self._resting += sign * line[3]
 
 
-_SIGNED_IN = frozenset({AgentReady.__name__, AgentPaused.__name__})
+_SIGNED_IN = frozenset({AgentReady.kind, AgentPaused.kind})
 _ALWAYS = 1 << 62
 
 
@@ -159,7 +159,7 @@ def ordered(facts: Iterable[Fact]) -> list[Fact]:
 
 def order(fact: Fact) -> tuple[int, str, str]:
     """By time; what happened in one microsecond, always in the same order."""
-    return fact.at, type(fact).__name__, getattr(fact, "reason", "")
+    return fact.at, fact.kind, getattr(fact, "reason", "")
 
 
 def attendance(

@@ -1,6 +1,6 @@
 """Roll-ups: the figures of slots of five minutes, hours and days, written down, so that a year is read in seconds.
 
-Whoever writes facts marks their calls as changed, in the same transaction (`acd.diary.changes`). `bring_up_to_date`
+Whoever writes facts marks their calls as changed, in the same transaction (`diary.writer.changes`). `bring_up_to_date`
 folds the slots of marked calls anew, writes the difference into slot, hour and day, and takes the marks away: so late
 facts correct what was written, and nothing depends on when, or how often, it runs. The recorder's process runs it every
 minute; a report runs it first, too. `gather` reads, and folds what is still marked from the facts themselves: a report
@@ -16,12 +16,17 @@ import structlog
 from sqlalchemy import bindparam, delete, func, insert, literal_column, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from acd import diary, rulebook
-from acd.entry import KINDS as TASK_KINDS
-from acd.events import ATTENDANCE_KINDS, Fact
-from acd.rules import DEFAULT
-from hotline import clock, db
+from acd.callbacks import tables as callbacks_tables
+from acd.callbacks.entry import KINDS as TASK_KINDS
+from acd.rules import book as rulebook
+from acd.rules.model import DEFAULT
+from base import clock
+from diary import reader
+from diary import tables as diary_tables
+from facts import ATTENDANCE_KINDS, Fact
+from facts.times import DAY, MINUTE, day_of
 from metrics import people
+from metrics import tables as metrics_tables
 from metrics.callbacks import InboundFirst, Wait, waits_of
 from metrics.fold import KINDS, CallRecord, item_of
 from metrics.sums import (
@@ -39,7 +44,7 @@ from metrics.sums import (
     pieces,
     spans,
 )
-from metrics.window import DAY, MINUTE, Rolling, Tally, day_of
+from metrics.window import Rolling, Tally
 
 log = structlog.get_logger(__name__)
 
@@ -99,8 +104,13 @@ async def bring_up_to_date(engine: AsyncEngine, now: int) -> int:
             break
     await _write_attendance(engine, now)
     async with engine.begin() as connection:
-        old = (db.rollup.c.level == SLOTS, db.rollup.c.begin < begin_of(HOURS, now - AGENTS_KEPT))
-        await connection.execute(delete(db.rollup).where(*old, db.rollup.c.agent != ""))
+        old = (
+            metrics_tables.rollup.c.level == SLOTS,
+            metrics_tables.rollup.c.begin < begin_of(HOURS, now - AGENTS_KEPT),
+        )
+        await connection.execute(
+            delete(metrics_tables.rollup).where(*old, metrics_tables.rollup.c.agent != "")
+        )
     return written
 
 
@@ -117,7 +127,7 @@ async def fold(
     """The figures of (begin, end] from the facts alone, slot by slot: when each began, and its sums."""
     sums, current = Sums(queue_of), begin_of(SLOTS, begin + 1)
     for since, until in pieces(begin, end, DAY):
-        async for facts in diary.read_calls(engine, since, until, kinds=_KINDS, attempts=True):
+        async for facts in reader.read_calls(engine, since, until, kinds=_KINDS, attempts=True):
             item = item_of(facts)
             if item is None:
                 continue
@@ -203,7 +213,7 @@ async def waits(
     queue_of = await queues(engine)
     dirty = await marked(engine) if written else set()
     plan = spans(since, until, dirty, coarsest=SLOTS) if written else [Span(0, since, until)]
-    row = db.long_wait.c
+    row = metrics_tables.long_wait.c
     question = select(row.call, row.number, row.queue, row.begin, row.end).order_by(row.begin)
     for span in plan:
         if not span.level:
@@ -259,7 +269,7 @@ def _put(rolling: Rolling, slot: int, tally: Tally) -> None:
 async def _read(
     engine: AsyncEngine, span: Span, only: Only, *, agents: bool
 ) -> AsyncIterator[tuple[int, Key, Tally]]:
-    row = db.rollup.c
+    row = metrics_tables.rollup.c
     question = (
         select(row.begin, row.queue, row.number, row.agent, row.counts)
         .where(row.level == span.level, row.agent != "" if agents else row.agent == "")
@@ -327,14 +337,14 @@ async def state_at(engine: AsyncEngine, at: int) -> list[Fact]:
 
 
 async def _open_tasks(engine: AsyncEngine, at: int) -> list[Fact]:
-    book = db.callback.c
+    book = callbacks_tables.callback.c
     question = select(book.id, book.added_at).where(
         book.added_at <= at, or_(book.updated_at > at, book.latest > at)
     )
     async with engine.connect() as connection:
         added = {row.id: row.added_at for row in await connection.execute(question)}
     begin = min(added.values(), default=at + 1)
-    source = diary.read_kinds(engine, TASK_KINDS, begin, at + 1)
+    source = reader.read_kinds(engine, TASK_KINDS, begin, at + 1)
     return [fact async for fact in source if getattr(fact, "callback", 0) in added]
 
 
@@ -343,10 +353,10 @@ async def _last_words(engine: AsyncEngine, at: int) -> list[Fact]:
     async with engine.connect() as connection:
         ids = [
             row[0]
-            for words in (db.WISH, db.PHONE)
+            for words in (diary_tables.WISH, diary_tables.PHONE)
             for row in await connection.execute(text(_LAST.format(words)), {"at": at})
         ]
-    return await diary.read_rows(engine, ids)
+    return await reader.read_rows(engine, ids)
 
 
 _LAST = """
@@ -368,7 +378,7 @@ SELECT id FROM last WHERE id IS NOT NULL
 async def _wishes(engine: AsyncEngine, since: int, until: int) -> list[Fact]:
     """What `people.attendance` needs of (since, until]."""
     facts = await _last_words(engine, since)
-    async for fact in diary.read_kinds(engine, ATTENDANCE_KINDS, since + 1, until + 1):
+    async for fact in reader.read_kinds(engine, ATTENDANCE_KINDS, since + 1, until + 1):
         facts.append(fact)
     return facts
 
@@ -377,10 +387,10 @@ async def _attended_days(
     engine: AsyncEngine, since: int, until: int
 ) -> tuple[int, dict[int, dict[str, Tally]]]:
     """The last day that is written down and still right, and what is of the days from `since` on."""
-    row, mark = db.rollup.c, db.changed.c
+    row, mark = metrics_tables.rollup.c, diary_tables.changed.c
     marked_facts = (
-        select(func.min(db.diary.c.at))
-        .join(db.changed, mark.stamp == db.diary.c.id)
+        select(func.min(diary_tables.diary.c.at))
+        .join(diary_tables.changed, mark.stamp == diary_tables.diary.c.id)
         .where(mark.call.like("@%"))
     )
     question = select(row.begin, row.agent, row.counts).where(
@@ -406,13 +416,13 @@ _ATTENDANCE = 1441
 
 async def _write_attendance(engine: AsyncEngine, now: int) -> None:
     """Write down the days that are over; a late fact unwrites its day and those after it."""
-    row, mark = db.rollup.c, db.changed.c
+    row, mark = metrics_tables.rollup.c, diary_tables.changed.c
     version = await _version(engine)
     async with engine.connect() as connection:
         marks = (
             await connection.execute(
-                select(mark.call, mark.stamp, db.diary.c.at)
-                .join(db.diary, db.diary.c.id == mark.stamp)
+                select(mark.call, mark.stamp, diary_tables.diary.c.at)
+                .join(diary_tables.diary, diary_tables.diary.c.id == mark.stamp)
                 .where(mark.call.like("@%"))
                 .order_by(mark.call)
                 .limit(_MOST)
@@ -422,7 +432,9 @@ async def _write_attendance(engine: AsyncEngine, now: int) -> None:
             select(func.max(row.begin)).where(row.level == _ATTENDANCE, row.agent == "")
         )
         oldest = await connection.scalar(
-            select(func.min(db.diary.c.at)).where(db.diary.c.kind.in_(ATTENDANCE_KINDS))
+            select(func.min(diary_tables.diary.c.at)).where(
+                diary_tables.diary.c.kind.in_(ATTENDANCE_KINDS)
+            )
         )
     if marks:
         first = day_of(min(one.at for one in marks))
@@ -430,13 +442,13 @@ async def _write_attendance(engine: AsyncEngine, now: int) -> None:
             if not await _claim(connection, version):
                 return
             await connection.execute(
-                delete(db.rollup).where(row.level == _ATTENDANCE, row.begin >= first)
+                delete(metrics_tables.rollup).where(row.level == _ATTENDANCE, row.begin >= first)
             )
             await connection.execute(_UNMARK, [_unmark(one.call, one.stamp) for one in marks])
             if last is not None and last >= first:
                 last = day_of(first)
                 marker = _row(_ATTENDANCE, last, Key("", ""), Tally())
-                await connection.execute(insert(db.rollup), [marker])
+                await connection.execute(insert(metrics_tables.rollup), [marker])
         version += 1
     if oldest is None:
         return
@@ -458,8 +470,10 @@ async def _write_attendance(engine: AsyncEngine, now: int) -> None:
             if not await _claim(connection, version):
                 return
             for some in (row.begin >= begin, row.agent == ""):
-                await connection.execute(delete(db.rollup).where(row.level == _ATTENDANCE, some))
-            await connection.execute(insert(db.rollup), rows)
+                await connection.execute(
+                    delete(metrics_tables.rollup).where(row.level == _ATTENDANCE, some)
+                )
+            await connection.execute(insert(metrics_tables.rollup), rows)
         version += 1
         begin = end
 
@@ -490,7 +504,7 @@ async def marked(engine: AsyncEngine) -> set[int]:
 
 
 async def _marks(connection: AsyncConnection, most: int | None = _MOST) -> list[_Mark]:
-    mark, fact = db.changed.c, db.diary.c
+    mark, fact = diary_tables.changed.c, diary_tables.diary.c
     # Joined to nothing, the kind cannot lead SQLite to the index on it, and so through years.
     kind = fact.kind.op("||")(literal_column("''"))
     arrived = (
@@ -536,10 +550,12 @@ async def _write_hour(
                 for key in [key for key in sums.tallies if key.agent]:
                     del sums.tallies[key]
             await _store(connection, SLOTS, slot, sums, replace=list(old.tallies))
-            await connection.execute(delete(db.long_wait).where(db.long_wait.c.slot == slot))
+            await connection.execute(
+                delete(metrics_tables.long_wait).where(metrics_tables.long_wait.c.slot == slot)
+            )
             if sums.waits:
                 rows = [{"slot": slot, **asdict(wait)} for wait in sums.waits]
-                await connection.execute(insert(db.long_wait), rows)
+                await connection.execute(insert(metrics_tables.long_wait), rows)
         if not in_slots:
             change.merge(await _stored(connection, HOURS, hour, queue_of), -1)
         for level in (HOURS, DAYS):
@@ -555,7 +571,7 @@ async def _write_hour(
 async def _stored(
     connection: AsyncConnection, level: int, begin: int, queue_of: Callable[[str], str]
 ) -> Sums:
-    row = db.rollup.c
+    row = metrics_tables.rollup.c
     question = select(row.queue, row.number, row.agent, row.counts).where(
         row.level == level, row.begin == begin
     )
@@ -584,7 +600,7 @@ async def _store(
         )
     rows = [_row(level, begin, key, tally) for key, tally in sums.tallies.items()]
     if rows:
-        await connection.execute(insert(db.rollup), rows)
+        await connection.execute(insert(metrics_tables.rollup), rows)
 
 
 def _row(level: int, begin: int, key: Key, tally: Tally) -> dict[str, object]:
@@ -603,12 +619,13 @@ def _unmark(call: str, stamp: int) -> dict[str, object]:
     return {"b_call": call, "b_stamp": stamp}
 
 
-_UNMARK = delete(db.changed).where(
-    db.changed.c.call == bindparam("b_call"), db.changed.c.stamp == bindparam("b_stamp")
+_UNMARK = delete(diary_tables.changed).where(
+    diary_tables.changed.c.call == bindparam("b_call"),
+    diary_tables.changed.c.stamp == bindparam("b_stamp"),
 )
-_DELETE = delete(db.rollup).where(
+_DELETE = delete(metrics_tables.rollup).where(
     *(
-        db.rollup.c[name] == bindparam(f"b_{name}")
+        metrics_tables.rollup.c[name] == bindparam(f"b_{name}")
         for name in ("level", "begin", "queue", "number", "agent")
     )
 )
@@ -617,15 +634,15 @@ _DELETE = delete(db.rollup).where(
 async def _version(engine: AsyncEngine) -> int:
     """How often the roll-ups were changed: read before the facts, it tells whether another one wrote meanwhile."""
     async with engine.begin() as connection:
-        known: int | None = await connection.scalar(select(db.rollup_version.c.version))
+        known: int | None = await connection.scalar(select(metrics_tables.rollup_version.c.version))
         if known is None:
-            await connection.execute(insert(db.rollup_version).values(id=1, version=0))
+            await connection.execute(insert(metrics_tables.rollup_version).values(id=1, version=0))
     return known or 0
 
 
 async def _claim(connection: AsyncConnection, version: int) -> bool:
     """Take the lock of all writers; False when the roll-ups are not of that version any more."""
-    row = db.rollup_version
+    row = metrics_tables.rollup_version
     done = await connection.execute(
         update(row).where(row.c.version == version).values(version=version + 1)
     )

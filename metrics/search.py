@@ -7,11 +7,10 @@ from typing import Any
 from sqlalchemy import Text, and_, cast, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd import diary
-from acd.caller import normalise
-from acd.events import CallArrived, CallQueued, Fact, OfferAnswered
-from acd.model import CallId, Outcome
-from hotline import db
+from diary import reader, tables
+from facts import CallArrived, CallQueued, Fact, OfferAnswered
+from facts.numbers import normalise
+from facts.terms import CallId, Outcome
 from metrics.calls import as_json, recordings
 from metrics.fold import record_of
 
@@ -50,7 +49,7 @@ async def search(
         rows = await _arrivals(engine, wanted, after)
         if not rows:
             return Page(found, None)
-        facts = await diary.read_stories(engine, [row.call for row in rows])
+        facts = await reader.read_stories(engine, [row.call for row in rows])
         lengths = await recordings(engine, [row.call for row in rows])
         for row in rows:
             scanned += 1
@@ -70,7 +69,7 @@ async def search(
 
 async def story(engine: AsyncEngine, call: CallId) -> tuple[dict[str, Any] | None, list[Fact]]:
     """One call as `list_calls` gives it, or None, and every fact about it, oldest first."""
-    facts = list((await diary.read_stories(engine, [call])).get(call, []))
+    facts = list((await reader.read_stories(engine, [call])).get(call, []))
     record = record_of(facts)
     if record is None:
         return None, facts
@@ -84,10 +83,10 @@ _ROWS = 200
 async def _arrivals(
     engine: AsyncEngine, wanted: Wanted, after: tuple[int, int] | None
 ) -> Sequence[Any]:
-    rows = db.diary.c
+    rows = tables.diary.c
     question = (
         select(rows.call, rows.at, rows.id)
-        .where(rows.kind == CallArrived.__name__, rows.at >= wanted.since, rows.at < wanted.until)
+        .where(rows.kind == CallArrived.kind, rows.at >= wanted.since, rows.at < wanted.until)
         .order_by(rows.at.desc(), rows.id.desc())
         .limit(_ROWS)
     )
@@ -103,16 +102,16 @@ async def _arrivals(
         question = question.where(more.like(f'%"{_plain(wanted.number)}"%', escape="\\"))
     if wanted.agent:
         answered = select(rows.call).where(
-            rows.kind == OfferAnswered.__name__,
+            rows.kind == OfferAnswered.kind,
             rows.at >= wanted.since,
             rows.agent == wanted.agent,
         )
         question = question.where(rows.call.in_(answered))
     if wanted.queue:
-        queued = db.diary.alias().c
+        queued = tables.diary.alias().c
         waits = select(queued.call).where(
             and_(
-                queued.kind == CallQueued.__name__,
+                queued.kind == CallQueued.kind,
                 queued.at >= wanted.since,
                 cast(queued.more, Text).like(f'%"{_plain(wanted.queue)}"%', escape="\\"),
             )

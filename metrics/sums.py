@@ -7,19 +7,10 @@ what is folded from facts go into the same `Sums`, and give the same result.
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
+from facts.times import DAY, MINUTE, day_of, midnight
 from metrics.callbacks import Wait
 from metrics.fold import CallRecord, Item
-from metrics.window import (
-    CONNECTED,
-    DAY,
-    LEFT_OUT,
-    MINUTE,
-    Tally,
-    day_of,
-    midnight,
-    shares_of,
-    shares_of_agents,
-)
+from metrics.window import CONNECTED, LEFT_OUT, Tally, shares_of, shares_of_agents
 
 SLOT, HOUR = 5 * MINUTE, 60 * MINUTE
 SLOTS, HOURS, DAYS = 5, 60, 1440

@@ -1,16 +1,12 @@
-"""Records of calls → tallies → metrics by their ID; rolling 24 hours; days in China. Pure."""
+"""Records of calls → tallies → metrics by their ID; rolling 24 hours. Pure."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from acd.model import SECOND, OfferReason, Outcome, Party
+from facts.terms import OfferReason, Outcome, Party
+from facts.times import DAY, MINUTE, SECOND
 from metrics.fold import AttemptRecord, CallRecord, Item
-
-MINUTE = 60 * SECOND
-DAY = 24 * 60 * MINUTE
 
 SMALLEST_SAMPLE = 20
 """Under so many calls a share is shown, but no verdict is given (M1r)."""
@@ -26,38 +22,6 @@ SHORT_ABANDON = 5
 
 SHARES = ("1", "2", "3", ">=4")
 """The names of M4's shares."""
-
-
-def _china() -> tzinfo:
-    try:
-        return ZoneInfo("Asia/Shanghai")
-    except ZoneInfoNotFoundError:
-        # A system without time zone data. China has had one offset since 1991.
-        return timezone(timedelta(hours=8), "Asia/Shanghai")
-
-
-CHINA = _china()
-"""Days and hours are shown in this zone."""
-
-
-def local(at: int) -> datetime:
-    """Microseconds UTC as a moment in China, exact to the microsecond."""
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)).astimezone(CHINA)
-
-
-def microseconds(moment: datetime) -> int:
-    """A moment with its offset as microseconds UTC."""
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def midnight(at: int) -> int:
-    """When the day in China that contains `at` began (microseconds)."""
-    return microseconds(local(at).replace(hour=0, minute=0, second=0, microsecond=0))
-
-
-def day_of(at: int) -> int:
-    """The midnight after which the day began that `at` counts in: a call at midnight itself closes a day."""
-    return midnight(at - 1)
 
 
 @dataclass(frozen=True, slots=True)

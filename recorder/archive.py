@@ -23,11 +23,14 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd.events import CallbackEnded, CallbackRaced, CallbackYielded, CallEnded, Fact
-from acd.model import SECOND, CallId
-from hotline import clock, db
-from hotline.settings import Settings
+from base import clock
+from base.settings import Settings
+from diary import tables as diary_tables
+from facts import CallbackEnded, CallbackRaced, CallbackYielded, CallEnded, Fact
+from facts.terms import CallId
+from facts.times import SECOND
 from recorder import ledger, policy, tape
+from recorder import tables as recorder_tables
 from recorder.ledger import Draft
 from recorder.tape import Fault, Tape, TapeError
 
@@ -47,7 +50,7 @@ BATCH_FILES: Final = 64
 BATCH_BYTES: Final = 32 << 20
 """Small recordings share one job and one transaction, up to this much."""
 _ENDS: Final = tuple(
-    kind.__name__ for kind in (CallEnded, CallbackEnded, CallbackYielded, CallbackRaced)
+    kind.kind for kind in (CallEnded, CallbackEnded, CallbackYielded, CallbackRaced)
 )
 GIVE_UP_AFTER: Final = 3
 """Attempts after which the ledger says that a recording cannot be finished; it is tried again all the same."""
@@ -181,11 +184,15 @@ class Archive:
             if raw.call not in self._ended and now - raw.changed >= policy.SETTLED
         ]
         audit = now >= self._audit_at
-        columns = db.diary.c
+        columns = diary_tables.diary.c
         ended = select(columns.call, columns.at).where(columns.kind.in_(_ENDS))
         lately = (
-            ended.outerjoin_from(db.diary, db.recording, db.recording.c.call == columns.call)
-            .where(db.recording.c.call.is_(None))
+            ended.outerjoin_from(
+                diary_tables.diary,
+                recorder_tables.recording,
+                recorder_tables.recording.c.call == columns.call,
+            )
+            .where(recorder_tables.recording.c.call.is_(None))
             .where(columns.at >= (now - AUDIT if audit else self._read_from))
             .where(columns.call.startswith(f"{self._settings.node}-", autoescape=True))
         )

@@ -12,12 +12,15 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from acd import diary
-from acd.events import Fact, details, restore
-from acd.model import SECOND, CallId
-from hotline import clock, db
-from hotline.settings import Settings
+from base import clock
+from base.settings import Settings
+from diary import tables as diary_tables
+from diary import writer
+from facts import Fact, details, restore
+from facts.terms import CallId
+from facts.times import SECOND
 from recorder import policy, tape
+from recorder import tables as recorder_tables
 from recorder.policy import State
 from recorder.tape import BLOCK, Tape, TapeError
 
@@ -96,7 +99,7 @@ def draft(
     sound = made is not None and bool(made.size)
     entry = Entry(
         call=call,
-        path=str(policy.place(call)) if sound else "",
+        path=policy.place(call) if sound else "",
         state=verdict.state,
         duration=duration,
         size=made.size if made else 0,
@@ -128,13 +131,17 @@ async def enter(engine: AsyncEngine, drafts: Sequence[Draft]) -> list[Fact]:
                 news.extend(drafted.facts)
         replaced = [row["call"] for row in rows if row["call"] in before]
         if replaced:
-            await connection.execute(delete(db.recording).where(db.recording.c.call.in_(replaced)))
+            await connection.execute(
+                delete(recorder_tables.recording).where(
+                    recorder_tables.recording.c.call.in_(replaced)
+                )
+            )
         if rows:
-            await connection.execute(insert(db.recording), rows)
+            await connection.execute(insert(recorder_tables.recording), rows)
         if news:
             written = [_diary_row(fact) for fact in news]
-            await connection.execute(insert(db.diary), written)
-            await connection.execute(diary.mark(engine.dialect.name), diary.changes(written))
+            await connection.execute(insert(diary_tables.diary), written)
+            await connection.execute(writer.mark(engine.dialect.name), writer.changes(written))
     return news
 
 
@@ -147,7 +154,7 @@ async def look_up(engine: AsyncEngine, calls: Sequence[CallId]) -> dict[CallId, 
 async def facts_of(engine: AsyncEngine, calls: Sequence[CallId]) -> dict[CallId, list[Fact]]:
     """Give what the diary knows of these calls and `policy.times` wants."""
     found: dict[CallId, list[Fact]] = {}
-    columns = db.diary.c
+    columns = diary_tables.diary.c
     async with engine.connect() as connection:
         for start in range(0, len(calls), PAGE):
             question = select(
@@ -201,9 +208,9 @@ async def verify_all(
     """
     last = ""
     while True:
-        columns = db.recording.c
+        columns = recorder_tables.recording.c
         question = (
-            select(db.recording)
+            select(recorder_tables.recording)
             .where(columns.call > last, columns.finished_at >= since)
             .order_by(columns.call)
             .limit(PAGE)
@@ -246,7 +253,7 @@ async def _entry_with_file(engine: AsyncEngine, settings: Settings, call: CallId
     entry = (await look_up(engine, [call])).get(call)
     if entry is None:
         async with engine.connect() as connection:
-            question = select(func.count()).where(db.diary.c.call == call)
+            question = select(func.count()).where(diary_tables.diary.c.call == call)
             if not await connection.scalar(question):
                 raise LedgerError(f"There is no call {call}. See all calls: hotline calls")
         raise LedgerError(
@@ -307,7 +314,9 @@ def _no_call_id(call: str) -> str:
 async def _rows(connection: AsyncConnection, calls: Sequence[CallId]) -> dict[CallId, Entry]:
     found: dict[CallId, Entry] = {}
     for start in range(0, len(calls), PAGE):
-        question = select(db.recording).where(db.recording.c.call.in_(calls[start : start + PAGE]))
+        question = select(recorder_tables.recording).where(
+            recorder_tables.recording.c.call.in_(calls[start : start + PAGE])
+        )
         for row in await connection.execute(question):
             found[row.call] = _entry(row)
     return found
@@ -331,18 +340,18 @@ def _row(entry: Entry) -> dict[str, str | int]:
 
 
 def _diary_row(fact: Fact) -> dict[str, object]:
-    """A row as `acd.diary` writes it. Not through that writer: row and fact belong into one transaction."""
+    """A row as `diary.writer` writes it. Not through that writer: row and fact belong into one transaction."""
     return {
         "id": _next_id(),
         "at": fact.at,
-        "kind": type(fact).__name__,
+        "kind": fact.kind,
         "call": getattr(fact, "call", ""),
         "agent": "",
         "more": details(fact),
     }
 
 
-# The diary's row ids: the moment in microseconds, then ten bits of this writer's own (acd.diary).
+# The diary's row ids: the moment in microseconds, then ten bits of this writer's own (diary.writer).
 _WRITER_BITS = 10
 _writer = secrets.randbits(_WRITER_BITS)
 _last_id = 0

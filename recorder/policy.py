@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
-from pathlib import PurePosixPath
 
-from acd.events import (
+from facts import (
     CallArrived,
     CallbackAnswered,
     CallbackDialling,
@@ -24,7 +23,8 @@ from acd.events import (
     RecordingMissing,
     TalkEnded,
 )
-from acd.model import SECOND, CallId
+from facts.terms import CallId
+from facts.times import SECOND
 
 RATE = 8000
 """Samples a second, on each of two sides."""
@@ -98,7 +98,7 @@ def is_attempt(text: str) -> bool:
     return _ATTEMPT.fullmatch(text) is not None
 
 
-def place(call: CallId) -> PurePosixPath:
+def place(call: CallId) -> str:
     """Where the call's file lies below the recordings folder: `2025/11/21/hotline-1763731200.17.wav`.
 
     The day is the day in China on which the call came in; Asterisk puts that second into the id, so the place follows
@@ -108,10 +108,10 @@ def place(call: CallId) -> PurePosixPath:
     if not is_call_id(call):
         raise ValueError(f"{call[:100]!r} is not a call id")
     if (attempt := _ATTEMPT.fullmatch(call)) is not None:
-        return PurePosixPath(f"callbacks/{int(attempt[1]) // _A_FOLDER:03}") / f"{call}.wav"
+        return f"callbacks/{int(attempt[1]) // _A_FOLDER:03}/{call}.wav"
     second = int(call.partition("-")[2].partition(".")[0])
     day = datetime.fromtimestamp(second, UTC).astimezone(_CHINA)
-    return PurePosixPath(f"{day:%Y/%m/%d}") / f"{call}.wav"
+    return f"{day:%Y/%m/%d}/{call}.wav"
 
 
 def times(facts: Iterable[Fact]) -> Times:

@@ -17,7 +17,7 @@ from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from acd.model import SECOND
+from facts.times import SECOND
 from recorder.policy import FRAME, RATE
 
 with warnings.catch_warnings():

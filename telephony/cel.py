@@ -1,8 +1,8 @@
 """Asterisk's own record of events (CEL) → the facts that nobody heard while the controller or the link was away.
 
 Asterisk writes one line an event, whoever runs or does not run beside it (asterisk-conf/cel_custom.conf has the
-columns). `read_since` finds the lines since a moment, `complete` turns them into facts and leaves out what the diary
-has already. Pure but for the reading: call `read_since` in a thread, the file may be large.
+columns). `telephony.cel_file` finds the lines since a moment, `complete` turns them into facts and leaves out what the
+diary has already. Pure.
 
 What CEL cannot tell: when a phone began to ring (only when its INVITE left, so such an `OfferRinging` is `estimated`),
 that a phone never rang at all, and when a talk was on hold. Of a blind transfer the citizen's session tells when he
@@ -14,11 +14,10 @@ import csv
 import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from acd.caller import normalise
-from acd.events import (
+from agents.model import AGENT_NUMBER
+from facts import (
     CallArrived,
     CallbackAnswered,
     CallbackDialling,
@@ -37,16 +36,10 @@ from acd.events import (
     WrapUpEnded,
     WrapUpStarted,
 )
-from acd.model import SECOND, CallId, OfferReason, Party
-from agents.model import AGENT_NUMBER
-from telephony.calls import (
-    NOT_REACHED,
-    OUTBOUND,
-    TRUNK,
-    callback_of,
-    endpoint,
-    microseconds,
-)
+from facts.numbers import normalise
+from facts.terms import CallId, OfferReason, Party
+from facts.times import SECOND
+from telephony.channels import NOT_REACHED, OUTBOUND, TRUNK, callback_of, endpoint, microseconds
 
 SAME = 2 * SECOND
 """Microseconds by which AMI and CEL may differ about one event."""
@@ -61,8 +54,6 @@ _AFTERWARDS = frozenset({WrapUpStarted, WrapUpEnded, RecordingFinished, Recordin
 _COLUMNS = 12
 _NEVER = 1 << 62
 _TOGETHER = SECOND // 20
-_DISORDER = 5 * SECOND
-_LONGEST_LINE = 65_536
 _REFUSED = {17, 21}
 _NORMAL, _NO_ANSWER, _ELSEWHERE = 16, 19, 26
 _RANG = frozenset({OfferReason.NO_ANSWER, OfferReason.CALLER_GONE, OfferReason.WITHDRAWN})
@@ -107,34 +98,6 @@ def parse(line: str) -> CelEvent | None:
     kind, time, *rest = rows[0]
     at = microseconds(time)
     return CelEvent(kind, at, *rest) if at and kind else None
-
-
-def read_since(path: Path, at: int) -> Reading:
-    """Read the events since `at` (microseconds), older ones of the same few seconds included.
-
-    Seeks by bisection, so the file's size does not matter. Goes on to rotated files (`hotline.csv.1`,
-    `hotline.csv-20251121`; not to compressed ones) while these may hold newer events. No file is no event. A last line
-    that Asterisk is still writing is left for the next time. Raises `OSError` for a file that cannot be read.
-    """
-    since = at - _DISORDER
-    events: list[CelEvent] = []
-    garbage = 0
-    for file in (path, *_rotated(path)):
-        try:
-            opened = file.open("rb")
-        except FileNotFoundError:
-            continue
-        with opened as stream:
-            reached = _seek(stream, since)
-            for event in _events(stream):
-                if event is None:
-                    garbage += 1
-                elif event.at >= since:
-                    events.append(event)
-        if reached:
-            break
-    events.sort(key=lambda event: event.at)
-    return Reading(tuple(events), garbage)
 
 
 def complete(
@@ -567,79 +530,3 @@ class _Diary:
             else:
                 yield OfferEnded(now, call, agent, OfferReason.CALLER_GONE)
         yield CallEnded(now, call, Party.SYSTEM)
-
-
-# --- the file
-
-
-def _rotated(path: Path) -> list[Path]:
-    """Older files, the newest first."""
-    found = [
-        file
-        for file in path.parent.glob(f"{path.name}[.-]*")
-        if not file.name.endswith((".gz", ".xz", ".bz2", ".zst"))
-    ]
-    return sorted(found, key=lambda file: file.stat().st_mtime, reverse=True)
-
-
-def _seek(stream: BinaryIO, since: int) -> bool:
-    """Go to a line before the first event since `since`. True when an older event lies before it: no need for more."""
-    low, high = 0, stream.seek(0, 2)
-    reached = False
-    while high - low > _LONGEST_LINE:
-        middle = (low + high) // 2
-        stream.seek(middle)
-        stream.readline(_LONGEST_LINE)
-        at = _next_time(stream)
-        if at and at < since:
-            low, reached = middle, True
-        else:
-            high = middle
-    stream.seek(low)
-    if low:
-        stream.readline(_LONGEST_LINE)
-        return reached
-    first = _next_time(stream)
-    stream.seek(0)
-    return bool(first) and first < since
-
-
-def _next_time(stream: BinaryIO) -> int:
-    """The time of the next line that is one of ours; 0 at the end, or after too much garbage."""
-    for _ in range(1000):
-        line = stream.readline(_LONGEST_LINE)
-        if not line:
-            return 0
-        event = parse(line.decode("utf-8", "replace").rstrip("\r\n"))
-        if event is not None:
-            return event.at
-    return 0
-
-
-def _events(stream: BinaryIO) -> Iterator[CelEvent | None]:
-    """The lines from here on; None for each that makes no sense. A number may hold a line break, so one event may be
-    spread over several lines."""
-    held = ""
-    for raw in stream:
-        if not raw.endswith(b"\n"):
-            return  # still being written
-        line = raw.decode("utf-8", "replace").rstrip("\r\n")
-        event = parse(line)
-        if event is not None:
-            if held:
-                yield None
-            held = ""
-            yield event
-            continue
-        joined = f"{held}\n{line}" if held else line
-        event = parse(joined)
-        if event is not None:
-            held = ""
-            yield event
-        elif joined.startswith('"') and len(joined) < 4096:
-            held = joined
-        else:
-            held = ""
-            yield None
-    if held:
-        yield None

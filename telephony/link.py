@@ -25,8 +25,8 @@ from panoramisk.manager import Manager
 # The class behind every parsed answer in panoramisk; its case-insensitive keys are what Action compares.
 from panoramisk.message import Message as PanoramiskMessage
 
-from hotline.tasks import spawn
-from telephony.calls import WANTED, Message
+from base.background import spawn
+from telephony.channels import WANTED, Message
 
 log = structlog.get_logger(__name__)
 

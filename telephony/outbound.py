@@ -2,7 +2,8 @@
 
 An attempt is a channel to the agent's phone that the controller originates under the attempt's own call id. When he has
 picked up, the dialplan's context `callback` records the call and asks `ivr.callback`, which looks the citizen's number
-up here and dials him on the agent's channel. What happens on the wire comes back as facts from `telephony.calls`; this
+up here and dials him on the agent's channel. What happens on the wire comes back as facts of `telephony.channels`;
+this
 module posts facts only about attempts of which Asterisk never made a channel.
 
 **A callback yields** in one step: the agent's channel is hung up, which cancels the citizen's ringing, and as soon as
@@ -24,9 +25,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from acd.callback import State, Task
+from acd.callbacks.task import State, Task
 from acd.commands import CreateCallback, PlaceCallback, Yield
-from acd.events import (
+from acd.rules.model import Rules
+from base.background import spawn
+from facts import (
     CallbackAdded,
     CallbackAnswered,
     CallbackEnded,
@@ -36,11 +39,9 @@ from acd.events import (
     OfferRinging,
     OwnCallEnded,
 )
-from acd.model import CallId
-from acd.rules import Rules
-from hotline.log import mask
-from hotline.tasks import spawn
-from telephony.calls import WITHDRAWN_CAUSE, Calls
+from facts.masking import mask
+from facts.terms import CallId
+from telephony.channels import WITHDRAWN_CAUSE, Calls
 from telephony.link import ActionRefused, LinkDown, LinkError, Unknown
 from telephony.switch import Actions
 

@@ -8,7 +8,8 @@ not in it: callbacks, also what follows when a citizen is handed on from one; th
 from dataclasses import dataclass
 from typing import Final
 
-from acd.events import (
+from acd.rules.model import DEFAULT
+from facts import (
     AgentAdded,
     AgentOut,
     AgentPaused,
@@ -30,8 +31,8 @@ from acd.events import (
     OfferRinging,
     TalkEnded,
 )
-from acd.model import SECOND, CallId, OfferReason, Party, Release
-from acd.rules import DEFAULT
+from facts.terms import CallId, OfferReason, Party, Release
+from facts.times import SECOND
 
 ALL: Final = "NONE"
 """What stands for the queue, the call or the agent where there is none."""

@@ -12,9 +12,9 @@ from typing import Protocol
 
 import structlog
 
-from acd.model import CallId
-from hotline.clock import now as _now
-from telephony.calls import VARIABLES, WITHDRAWN_CAUSE, Calls, Early, Message, Snapshot
+from base.clock import now as _now
+from facts.terms import CallId
+from telephony.channels import VARIABLES, WITHDRAWN_CAUSE, Calls, Early, Message, Snapshot
 from telephony.link import ActionRefused
 
 log = structlog.get_logger(__name__)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from hotline import db
-from hotline.migrations import upgrade
+from base import database
+from base.migrations import upgrade
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def empty(url: str) -> AsyncIterator[AsyncEngine]:
     """A database without any tables."""
-    made = db.engine(url)
+    made = database.engine(url)
     yield made
     await made.dispose()
 

@@ -1,7 +1,9 @@
 """The shell round the floor: facts that cross, sessions that are gone, and a floor that fails."""
 
 from acd.desk import Desk
-from acd.events import (
+from acd.floor import Floor
+from acd.rules.model import Rules
+from facts import (
     AgentAdded,
     AgentReady,
     CallArrived,
@@ -15,9 +17,8 @@ from acd.events import (
     OfferRinging,
     PhoneReachable,
 )
-from acd.floor import Floor
-from acd.model import SECOND, CallId, OfferReason, Party, Release
-from acd.rules import Rules
+from facts.terms import CallId, OfferReason, Party, Release
+from facts.times import SECOND
 
 T = 1_763_731_200 * SECOND
 CALL, OTHER = "hotline-1.1", "hotline-1.2"

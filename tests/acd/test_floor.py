@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from acd.commands import Command, Record, ReleaseCall, Ring, SendOutside, StopRinging
-from acd.events import (
+from acd.floor import Floor, Stage
+from acd.rules.model import DEFAULT, Queue, Rules
+from agents.model import Presence
+from facts import (
     AgentAdded,
     AgentNotResponding,
     AgentOut,
@@ -36,10 +39,8 @@ from acd.events import (
     WrapUpEnded,
     WrapUpStarted,
 )
-from acd.floor import Floor, Stage
-from acd.model import SECOND, OfferReason, Party, Release
-from acd.rules import DEFAULT, Queue, Rules
-from agents.model import Presence
+from facts.terms import OfferReason, Party, Release
+from facts.times import SECOND
 
 
 def one_queue(**settings: Any) -> Rules:

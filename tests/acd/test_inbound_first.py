@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from acd.callback import State
+from acd.callbacks.task import State
 from acd.commands import CancelAttempt, Command, CreateCallback, PlaceCallback, Ring, Yield
-from acd.events import (
+from acd.rules.model import DEFAULT, Member, Queue, Rules
+from agents.model import Presence
+from facts import (
     AgentPaused,
     CallArrived,
     CallbackAdded,
@@ -31,9 +33,8 @@ from acd.events import (
     OwnCallEnded,
     TalkEnded,
 )
-from acd.model import SECOND, OfferReason, Party, Release
-from acd.rules import DEFAULT, Member, Queue, Rules
-from agents.model import Presence
+from facts.terms import OfferReason, Party, Release
+from facts.times import SECOND
 from tests.acd.test_floor import Story, deeds, one_queue
 
 CITIZEN = "+8613800000001"

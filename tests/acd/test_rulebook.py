@@ -8,14 +8,15 @@ import pytest
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd import rulebook
-from acd.rulebook import Block
-from acd.rules import DEFAULT, Flag, Member, Number, Queue, Strategy
-from acd.ruletext import Rulebook, RulesError
+from acd.rules import book as rulebook
+from acd.rules import tables
+from acd.rules.book import Block
+from acd.rules.model import DEFAULT, Flag, Member, Number, Queue, Strategy
+from acd.rules.text import Rulebook, RulesError
 from agents import roster
 from agents.pause import USUAL, Pause
-from hotline import db
-from hotline.settings import Settings
+from base import database
+from base.settings import Settings
 
 NOW = 1_763_731_200_000_000
 DAY = 86_400_000_000
@@ -107,7 +108,7 @@ async def test_an_edit_that_fails_changes_nothing(engine: AsyncEngine) -> None:
 
 
 async def test_of_two_who_change_at_once_neither_undoes_the_other(engine: AsyncEngine) -> None:
-    others = [db.engine(engine.url.render_as_string(hide_password=False)) for _ in range(4)]
+    others = [database.engine(engine.url.render_as_string(hide_password=False)) for _ in range(4)]
 
     async def add(one: AsyncEngine, name: str) -> None:
         await rulebook.change(
@@ -118,7 +119,7 @@ async def test_of_two_who_change_at_once_neither_undoes_the_other(engine: AsyncE
     await asyncio.gather(*(add(others[n % 4], name) for n, name in enumerate(names)))
     assert set((await rulebook.read(engine)).queues) == {DEFAULT, *names}
     async with engine.connect() as connection:
-        assert (await connection.execute(select(db.rules.c.version))).scalar_one() == 21
+        assert (await connection.execute(select(tables.rules.c.version))).scalar_one() == 21
     for other in others:
         await other.dispose()
 
@@ -212,7 +213,9 @@ async def test_years_of_the_calendar_are_replaced_one_by_one(engine: AsyncEngine
 async def test_a_broken_row_is_an_error_and_not_other_rules(engine: AsyncEngine) -> None:
     """Somebody wrote into the database by hand: the controller keeps the rules of before and says so."""
     async with engine.begin() as connection:
-        await connection.execute(insert(db.queue).values(name="x", settings={"strategy": "fair"}))
+        await connection.execute(
+            insert(tables.queue).values(name="x", settings={"strategy": "fair"})
+        )
     with pytest.raises(ValueError, match="fair"):
         await rulebook.read(engine)
     async with engine.begin() as connection:

@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acd.model import SECOND
-from acd.rules import DEFAULT, Flag, Member, Number, Queue, Rules, Strategy, check
-from acd.ruletext import (
+from acd.rules.model import DEFAULT, Flag, Member, Number, Queue, Rules, Strategy, check
+from acd.rules.text import (
     FIELDS,
     Rulebook,
     RulesError,
@@ -26,6 +25,7 @@ from acd.ruletext import (
     to_toml,
 )
 from agents.pause import USUAL, Pause
+from facts.times import SECOND
 
 DEFAULTS = Queue(ring_time=7.0, wrap_up_time=3.0, longest_wait=99.0)
 

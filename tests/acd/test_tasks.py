@@ -13,12 +13,10 @@ from sqlalchemy import event, func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd import tasks
-from acd.callback import State
-from acd.commands import Command, CreateCallback, PlaceCallback, Record
-from acd.desk import Desk
-from acd.diary import Diary
-from acd.entry import (
+from acd.callbacks import book as tasks
+from acd.callbacks import tables
+from acd.callbacks.book import TaskBook, find, find_all, history
+from acd.callbacks.entry import (
     ATTEMPTS,
     KINDS,
     OPEN,
@@ -30,8 +28,17 @@ from acd.entry import (
     checked,
     checked_number,
 )
-from acd.events import KINDS as KIND_OF
-from acd.events import (
+from acd.callbacks.task import State
+from acd.commands import Command, CreateCallback, PlaceCallback, Record
+from acd.desk import Desk
+from acd.floor import Floor
+from acd.rules.model import DEFAULT, Queue, Rules
+from base import clock, database
+from base.background import spawn
+from base.bus import Refused
+from diary.writer import Diary
+from facts import KINDS as KIND_OF
+from facts import (
     AgentAdded,
     AgentReady,
     CallbackAdded,
@@ -47,13 +54,7 @@ from acd.events import (
     PhoneReachable,
     WrapUpStarted,
 )
-from acd.floor import Floor
-from acd.model import SECOND
-from acd.rules import DEFAULT, Queue, Rules
-from acd.tasks import TaskBook, find, find_all, history
-from hotline import clock, db
-from hotline.bus import Refused
-from hotline.tasks import spawn
+from facts.times import SECOND
 from tests.acd.world import World
 from tests.postgres import PostgresServer
 
@@ -635,9 +636,9 @@ async def test_what_waits_is_bounded(
 async def test_a_server_that_crashes(
     postgres_server: PostgresServer, postgresql_url: str, tmp_path: Path
 ) -> None:
-    engine = db.engine(postgresql_url)
+    engine = database.engine(postgresql_url)
     async with engine.begin() as connection:
-        await connection.run_sync(db.metadata.create_all)
+        await connection.run_sync(database.metadata.create_all)
     centre = Centre(engine, tmp_path)
     await centre.start()
     await tasks.add(centre.book, centre.desk, by_hand())
@@ -651,6 +652,6 @@ async def test_a_server_that_crashes(
     await until(lambda: not centre.book.waiting)
     assert (await entry_of(engine, 1)).state is State.CANCELLED
     async with engine.connect() as connection:
-        assert await connection.scalar(select(func.count()).select_from(db.callback)) == 2
+        assert await connection.scalar(select(func.count()).select_from(tables.callback)) == 2
     await centre.close()
     await engine.dispose()

@@ -6,7 +6,10 @@ from dataclasses import replace
 import pytest
 
 from acd.commands import Ring, SendOutside
-from acd.events import (
+from acd.floor import Floor, Stage
+from acd.rules.model import DEFAULT, Member, Number, Queue, Rules
+from agents.model import Presence
+from facts import (
     AgentPaused,
     AgentReady,
     CallArrived,
@@ -33,10 +36,8 @@ from acd.events import (
     TalkResumed,
     WrapUpStarted,
 )
-from acd.floor import Floor, Stage
-from acd.model import SECOND, OfferReason, Outcome, Party
-from acd.rules import DEFAULT, Member, Number, Queue, Rules
-from agents.model import Presence
+from facts.terms import OfferReason, Outcome, Party
+from facts.times import SECOND
 from metrics.fold import record_of
 from tests.acd.test_floor import Story, deeds
 
@@ -180,7 +181,7 @@ def test_the_first_agent_stays_the_one_whom_he_knows(story: Story) -> None:
 
 
 def attended(at: int) -> tuple[Fact, ...]:
-    """As `telephony.calls` tells it."""
+    """As `telephony.channels` tells it."""
     return (
         CallTransferred(at, "a", "1001", "1002", attended=True),
         OfferAnswered(at, "a", "1002"),

@@ -10,7 +10,7 @@ import random
 from collections import defaultdict
 from dataclasses import replace
 
-from acd.callback import State
+from acd.callbacks.task import State
 from acd.commands import (
     CancelAttempt,
     Command,
@@ -23,7 +23,10 @@ from acd.commands import (
     StopRinging,
     Yield,
 )
-from acd.events import (
+from acd.floor import Floor, Stage
+from acd.rules.model import DEFAULT, Flag, Member, Number, Queue, Rules, Strategy
+from agents.model import Presence
+from facts import (
     AgentAdded,
     AgentOut,
     AgentPaused,
@@ -54,10 +57,8 @@ from acd.events import (
     PhoneUnreachable,
     TalkEnded,
 )
-from acd.floor import Floor, Stage
-from acd.model import SECOND, OfferReason, Party
-from acd.rules import DEFAULT, Flag, Member, Number, Queue, Rules, Strategy
-from agents.model import Presence
+from facts.terms import OfferReason, Party
+from facts.times import SECOND
 from metrics.fold import record_of
 
 AGENTS = ("1001", "1002", "1003", "1004")

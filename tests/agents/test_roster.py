@@ -6,11 +6,10 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from agents import roster
+from agents import roster, tables
 from agents.model import Agent, Intent
 from agents.roster import RosterError
 from agents.signin import md5_cred
-from hotline import db
 
 AT = 1_763_731_200_000_000
 
@@ -27,7 +26,7 @@ async def test_an_agent_is_added_signed_out_and_listed_by_number(engine: AsyncEn
 async def test_the_password_is_never_stored(engine: AsyncEngine) -> None:
     await roster.add(engine, "1001", "张三", "Secret 密码:1", AT)
     async with engine.connect() as connection:
-        row = (await connection.execute(select(db.agent))).one()
+        row = (await connection.execute(select(tables.agent))).one()
     secret = "1001:hotline:Secret 密码:1".encode()
     assert row.md5_cred == hashlib.md5(secret, usedforsecurity=False).hexdigest()
     assert "Secret" not in str(row)
@@ -41,7 +40,9 @@ async def test_a_new_password_replaces_the_old_one(engine: AsyncEngine) -> None:
     await roster.add(engine, "1001", "张三", "secret-1", AT)
     await roster.set_password(engine, "1001", "secret-2")
     async with engine.connect() as connection:
-        assert await connection.scalar(select(db.agent.c.md5_cred)) == md5_cred("1001", "secret-2")
+        assert await connection.scalar(select(tables.agent.c.md5_cred)) == md5_cred(
+            "1001", "secret-2"
+        )
 
 
 async def test_intents_follow_each_other(engine: AsyncEngine) -> None:

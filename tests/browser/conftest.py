@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
-from hotline.phones import Phones
+from hotline.demo.phones import Phones
 from tests.live.centre import ROOT, Centre
 from tests.live.conftest import centre, pytest_runtest_makereport
 
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def running() -> Iterator[Centre]:
     """A centre with three agents, and an account for each role that the tests sign in with."""
-    assert (ROOT / "wallboard" / "static" / "made" / "wall.js").is_file(), (
+    assert (ROOT / "web" / "static" / "made" / "wall.js").is_file(), (
         "the screens are not bundled: run `make setup`"
     )
     alarms = {"longest_wait": {"raise_at": 2, "clear_at": 1, "hold": 0, "rest": 0}}

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from acd.events import AgentPaused
-from hotline.bus import connect
-from hotline.phones import Phones
+from base.bus import connect
+from facts import AgentPaused
+from hotline.demo.phones import Phones
 from tests.browser.conftest import PASSWORD, MakeScreen, Screen
 from tests.live.centre import NUMBER, ROOT, Centre
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hotline.cli import app
+from hotline.cli.main import app
 
 
 @pytest.mark.parametrize("command", ["report sla", "simulate", "staff", "demo"])

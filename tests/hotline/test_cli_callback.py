@@ -12,11 +12,11 @@ import pytest
 import redis
 from typer.testing import CliRunner
 
-from acd.entry import TaskError, Wanted
-from hotline import clock
-from hotline.cli import app
-from hotline.cli_callback import _moment, decode, read_rows
-from metrics.window import local
+from acd.callbacks.entry import TaskError, Wanted
+from base import clock
+from facts.times import local
+from hotline.cli.callback import _moment, decode, read_rows
+from hotline.cli.main import app
 
 SECOND = 1_000_000
 HOUR = 3600 * SECOND

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from hotline.bus import Bus, Refused
-from hotline.cli import app
-from hotline.tasks import spawn
+from base.background import spawn
+from base.bus import Bus, Refused
+from hotline.cli.main import app
 
 Hotline = Callable[..., str]
 

@@ -11,11 +11,10 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
-from acd.events import Fact
-from hotline import db
-from hotline.cli import app
-from hotline.settings import Settings
-from recorder import ledger, policy
+from base.settings import Settings
+from facts import Fact
+from hotline.cli.main import app
+from recorder import ledger, policy, tables
 
 NOW = 1_763_731_300_000_000
 
@@ -77,7 +76,7 @@ async def test_every_difference_is_listed(engine: AsyncEngine, settings: Setting
     torn.write_bytes(torn.read_bytes()[:-4])
     empty.write_bytes(b"")
     async with engine.begin() as connection:
-        row = update(db.recording).where(db.recording.c.path == entries[4].path)
+        row = update(tables.recording).where(tables.recording.c.path == entries[4].path)
         await connection.execute(row.values(duration=entries[4].duration + 1))
     status, found = verdict(await in_thread("verify", "--format", "json"))
     assert status == 1

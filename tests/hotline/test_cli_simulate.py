@@ -11,14 +11,16 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
-from acd.events import Fact, details
-from acd.rules import DEFAULT, Queue, Rules
-from acd.simulator import BEGIN, HOUR, Length, Plan, Shape, simulate
-from hotline import db, simulation, staffing
-from hotline.cli import app
-from hotline.staffing import Demand, Measured, Target, from_csv, from_history, staff
+from acd.rules.model import DEFAULT, Queue, Rules
+from diary import tables
+from facts import Fact, details
+from facts.times import DAY, local
+from hotline.cli.main import app
 from metrics.fold import record_of
-from metrics.window import DAY, Metric, Rolling, Tally, local
+from metrics.window import Metric, Rolling, Tally
+from planning import simulation, staffing
+from planning.simulator import BEGIN, HOUR, Length, Plan, Shape, simulate
+from planning.staffing import Demand, Measured, Target, from_csv, from_history, staff
 
 RULES = Rules(queues={DEFAULT: Queue(wrap_up_time=5)})
 DAY_OF_CALLS = tuple([4.0] * 7 + [60.0] * 11 + [20.0] * 6)
@@ -289,7 +291,7 @@ async def keep(engine: AsyncEngine, calls: list[list[Fact]]) -> None:
     rows: list[dict[str, Any]] = [
         {
             "at": fact.at,
-            "kind": type(fact).__name__,
+            "kind": fact.kind,
             "call": getattr(fact, "call", ""),
             "agent": getattr(fact, "agent", ""),
             "more": details(fact),
@@ -298,7 +300,7 @@ async def keep(engine: AsyncEngine, calls: list[list[Fact]]) -> None:
         for fact in facts
     ]
     async with engine.begin() as connection:
-        await connection.execute(db.diary.insert(), rows)
+        await connection.execute(tables.diary.insert(), rows)
 
 
 async def test_demand_from_history_is_what_made_it(engine: AsyncEngine) -> None:

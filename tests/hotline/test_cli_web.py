@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
-from hotline import cli, clock, db
-from wallboard import accounts
+from base import clock, database
+from hotline.cli import main as cli
+from web.accounts import accounts
 
 PASSWORD = "a good password"
 T = TypeVar("T")
@@ -33,7 +34,7 @@ def _run(*words: str, stdin: str = "", status: int = 0) -> str:
 
 def _ask(home: Path, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
     async def run() -> T:
-        engine = db.engine(f"sqlite+aiosqlite:///{home / 'hotline.db'}")
+        engine = database.engine(f"sqlite+aiosqlite:///{home / 'hotline.db'}")
         try:
             return await work(engine)
         finally:

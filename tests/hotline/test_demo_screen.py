@@ -7,19 +7,13 @@ import io
 import pytest
 from rich.console import Console
 
-from acd.events import (
-    CallArrived,
-    CallEnded,
-    CallQueued,
-    Fact,
-    OfferAnswered,
-    OfferEnded,
-    OfferRinging,
-)
-from acd.model import SECOND, OfferReason, Party
 from agents.model import Presence
-from hotline import demo, demo_screen
-from hotline.demo_screen import summary, view, words
+from facts import CallArrived, CallEnded, CallQueued, Fact, OfferAnswered, OfferEnded, OfferRinging
+from facts.terms import OfferReason, Party
+from facts.times import SECOND
+from hotline.demo import play as demo
+from hotline.demo import screen as demo_screen
+from hotline.demo.screen import summary, view, words
 
 T = 1_763_731_200 * SECOND
 CALL = "hotline-1.1"
@@ -52,7 +46,7 @@ def test_every_presence_and_every_event_has_words(lang: str) -> None:
         assert say(presence.value) != presence.value or lang == "en", presence
         assert "{" not in say(presence.value)
     for kind in demo_screen._TOLD:
-        assert say(kind.__name__) != kind.__name__
+        assert say(kind.kind) != kind.kind
 
 
 def test_a_language_that_is_not_there() -> None:

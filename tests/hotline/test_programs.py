@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from hotline import bus, programs
-from hotline.programs import Program, ProgramError
-from hotline.settings import Settings
+from base import bus
+from base.settings import Settings
+from hotline.machine import programs
+from hotline.machine.programs import Program, ProgramError
 
 
 def a_program(folder: Path, code: str, name: str = "thing") -> Program:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from hotline.db import SIP_REALM
-from hotline.programs import AsteriskBinary, ProgramError
-from hotline.realtime import VIEWS
-from hotline.render import AMI_EVENTS, TEMPLATES, ami_secret, render, render_numbers
-from hotline.settings import Settings, SettingsError, load
-from telephony.calls import WANTED
+from agents.signin import SIP_REALM
+from base.settings import Settings, SettingsError, load
+from hotline.machine.programs import AsteriskBinary, ProgramError
+from hotline.machine.render import AMI_EVENTS, TEMPLATES, ami_secret, render, render_numbers
+from telephony.channels import WANTED
+from telephony.realtime import VIEWS
 
 
 def an_asterisk(folder: Path, version: str = "22.10.1", without: str = "") -> AsteriskBinary:

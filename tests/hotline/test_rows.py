@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from acd.floor import Seat
-from acd.ruletext import Rulebook
+from acd.rules.text import Rulebook
 from agents.model import Intent, Presence
 from agents.pause import USUAL
-from hotline.rows import AgentRows
+from hotline.controller.rows import AgentRows
 
 T = 1_763_731_200_000_000
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from acd.events import CallDetached, CallQueued, CallReleased
-from acd.model import Release
+from facts import CallDetached, CallQueued, CallReleased
+from facts.terms import Release
 from ivr.server import Server, serve
 from ivr.session import Pace
 from tests.fakes.asterisk_agi import FakeCall, close_all

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from acd.events import (
+from facts import (
     CallArrived,
     CallbackAsked,
     CallDetached,
@@ -17,8 +17,9 @@ from acd.events import (
     CallSilent,
     OfferEnded,
 )
-from acd.model import SECOND, OfferReason, Release
-from ivr.line import SETTLED
+from facts.terms import OfferReason, Release
+from facts.times import SECOND
+from ivr.connection import SETTLED
 from ivr.reception import Reception
 from ivr.server import Server, serve
 from ivr.session import Pace

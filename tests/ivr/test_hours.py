@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acd.model import SECOND
-from acd.ruletext import read_calendar as check_calendar
+from acd.rules.text import read_calendar as check_calendar
+from facts.times import SECOND
 from ivr.hours import (
     CHINA,
-    SHIPPED,
     Calendar,
     Opening,
     is_open,
@@ -20,6 +19,7 @@ from ivr.hours import (
     read_calendar,
     read_shipped,
 )
+from ivr.workdays import SHIPPED
 
 CALENDAR = read_calendar(read_shipped(SHIPPED.read_text()))
 OFFICE = {"workdays": "08:00-18:00"}

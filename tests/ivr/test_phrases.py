@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ivr import phrases
+from ivr import phrase_file, phrases
 from ivr.phrases import Phrase, PhraseError
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +20,7 @@ PROMPTS = ROOT / "asterisk-conf" / "prompts"
 MUSIC = ROOT / "asterisk-conf" / "music"
 SEED = (ROOT / "tests" / "fixtures" / "seed-003-phrases.txt").read_text(encoding="utf-8")
 
-BOOK = phrases.load(PROMPTS / "phrases.toml")
+BOOK = phrase_file.load(PROMPTS / "phrases.toml")
 SAID = {name: words for phrase in BOOK.values() for name, words in phrase.recordings().items()}
 RENDERED = {
     f"{language}/{name}": words
@@ -85,7 +85,7 @@ def test_headings_and_notes_are_the_standards_own() -> None:
 
 
 def test_forbidden_words_are_those_of_the_standard() -> None:
-    words = phrases.load_forbidden(PROMPTS / "phrases.toml")
+    words = phrase_file.load_forbidden(PROMPTS / "phrases.toml")
     assert list(words) == re.findall("“(.+?)”", SEED[SEED.index("(六)服务禁语") :])
 
 
@@ -248,20 +248,20 @@ def test_a_bad_file_is_refused_with_the_phrase_and_the_remedy(
     file = tmp_path / "phrases.toml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(PhraseError, match=complaint) as caught:
-        phrases.load(file)
+        phrase_file.load(file)
     assert str(file) in str(caught.value)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PhraseError, match="cannot be read"):
-        phrases.load(tmp_path / "none.toml")
+        phrase_file.load(tmp_path / "none.toml")
 
 
 def test_missing_forbidden_words_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "phrases.toml"
     file.write_text("[forbidden]\nwords = []", encoding="utf-8")
     with pytest.raises(PhraseError, match="服务禁语"):
-        phrases.load_forbidden(file)
+        phrase_file.load_forbidden(file)
 
 
 # ---- The sound files ----

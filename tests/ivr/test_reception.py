@@ -4,10 +4,12 @@ from datetime import datetime
 
 import pytest
 
-from acd.model import SECOND, Release
-from acd.rules import Flag, Number, Queue, Rules
-from ivr.hours import CHINA, SHIPPED, read_calendar, read_shipped
+from acd.rules.model import Flag, Number, Queue, Rules
+from facts.terms import Release
+from facts.times import SECOND
+from ivr.hours import CHINA, read_calendar, read_shipped
 from ivr.reception import Reception, receive
+from ivr.workdays import SHIPPED
 
 CALENDAR = read_calendar(read_shipped(SHIPPED.read_text()))
 HOURS = {"office": {"workdays": "08:00-18:00"}}

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from acd.model import Release
-from ivr import phrases, script
+from facts.terms import Release
+from ivr import phrase_file, phrases, script
 
-PHRASES = phrases.load(Path(__file__).parents[2] / "asterisk-conf" / "prompts" / "phrases.toml")
+PHRASES = phrase_file.load(Path(__file__).parents[2] / "asterisk-conf" / "prompts" / "phrases.toml")
 RECORDED = {
     phrases.in_language(phrases.SOUNDS + name, language)
     for language in phrases.LANGUAGES

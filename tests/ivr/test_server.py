@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from acd.events import CallArrived, CallDetached, CallQueued, CallReturned, Fact, OfferEnded
-from acd.model import SECOND, OfferReason, Release
-from ivr.line import Line
+from facts import CallArrived, CallDetached, CallQueued, CallReturned, Fact, OfferEnded
+from facts.terms import OfferReason, Release
+from facts.times import SECOND
+from ivr.connection import Line
 from ivr.server import Server, serve
 from ivr.session import CallSession, Pace
 from tests.fakes.asterisk_agi import PATIENCE, FakeCall, close_all, connect
@@ -591,7 +592,7 @@ class TestBadInput:
     async def test_a_command_without_an_answer(
         self, server: Server, desk: FakeDesk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("ivr.line.PLAY_LIMIT", 0.05)
+        monkeypatch.setattr("ivr.connection.PLAY_LIMIT", 0.05)
         with capture_logs() as logs:
             call = await FakeCall.connect(server.port)
             await call.until("STREAM FILE")

@@ -4,14 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from acd.events import (
-    CallArrived,
-    CallDetached,
-    CallReturned,
-    CallTransferred,
-    Fact,
-    OwnCallEnded,
-)
+from facts import CallArrived, CallDetached, CallReturned, CallTransferred, Fact, OwnCallEnded
 from ivr.server import Server, serve
 from ivr.session import Pace
 from tests.fakes.asterisk_agi import FakeCall, close_all

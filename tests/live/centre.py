@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
-from acd.caller import normalise
-from acd.events import CallArrived, CallEnded, Fact, restore
-from hotline.bus import Bus
-from hotline.phones import AgentPhone, Phones
-from hotline.programs import find_asterisk
+from base.bus import Bus
+from facts import CallArrived, CallEnded, Fact, restore
+from facts.numbers import normalise
+from hotline.demo.phones import AgentPhone, Phones
+from hotline.machine.programs import find_asterisk
 
 ROOT = Path(__file__).parents[2]
 PROMPTS = ROOT / "asterisk-conf" / "prompts" / "zh"
@@ -37,11 +37,11 @@ PASSWORD = "a-long-enough-password"
 
 _BLOCK = 500
 _BLOCKS = range(12_000, 32_000, _BLOCK)  # below the ports that the kernel hands out by itself
-_PROGRAM = [sys.executable, "-c", "from hotline.cli import main; main()"]
+_PROGRAM = [sys.executable, "-c", "from hotline.cli.main import main; main()"]
 
 
 class Centre:
-    """One running centre. `settings` are those of `hotline.settings`, with short times as defaults."""
+    """One running centre. `settings` are those of `base.settings`, with short times as defaults."""
 
     def __init__(self, **settings: object) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="hl-"))
@@ -358,7 +358,7 @@ class Centre:
             ).fetchall()
         finally:
             database.close()
-        names = {kind.__name__ for kind in kinds}
+        names = {kind.kind for kind in kinds}
         return [
             restore(kind, at, of_call, of_agent, json.loads(more))
             for kind, at, of_call, of_agent, more in rows
@@ -379,7 +379,7 @@ class Centre:
             ]
             return len(found) >= count
 
-        await self.until(there, within, f"{count} {kind.__name__} with {values}")
+        await self.until(there, within, f"{count} {kind.kind} with {values}")
         return found[count - 1]
 
     def wait(self, true: Callable[[], bool], within: float, what: str) -> None:

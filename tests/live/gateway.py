@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from hotline.tasks import spawn
+from base.background import spawn
 
 _STEP = 0.02
 _SAMPLES = 160

@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
-from acd.events import CallArrived, CallDetached, CallQueued, CallReturned, Fact, OfferEnded
-from acd.model import SECOND, OfferReason, Release
-from hotline import clock, render
-from hotline.phones import RATE, AgentPhone, Leg, Phones, likeness
+from base import clock
+from facts import CallArrived, CallDetached, CallQueued, CallReturned, Fact, OfferEnded
+from facts.terms import OfferReason, Release
+from facts.times import SECOND
+from hotline.demo.phones import RATE, AgentPhone, Leg, Phones, likeness
+from hotline.machine import render
 from ivr.agi import Reply
-from ivr.line import Line
+from ivr.connection import Line
 from ivr.server import Server, serve
 from ivr.session import CallSession, Pace
 from tests.live.sounds import music, prompt, spoken

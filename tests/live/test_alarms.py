@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hotline.bus import Bus
-from hotline.phones import Phones
+from base.bus import Bus
+from hotline.demo.phones import Phones
 from tests.live.centre import NUMBER, Centre
 from tests.live.gateway import Gateway
 from tests.receivers import Hook

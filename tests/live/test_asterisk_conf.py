@@ -20,11 +20,13 @@ import baresip
 import numpy as np
 import pytest
 
-from hotline import db, migrations, programs
-from hotline.phones import AgentPhone, Leg, Phones, tone_share
-from hotline.programs import AsteriskBinary
-from hotline.render import AMI_EVENTS, AMI_USER, ami_secret, render
-from hotline.settings import Settings
+from agents import signin, tables
+from base import database, migrations
+from base.settings import Settings
+from hotline.demo.phones import AgentPhone, Leg, Phones, tone_share
+from hotline.machine import programs
+from hotline.machine.programs import AsteriskBinary
+from hotline.machine.render import AMI_EVENTS, AMI_USER, ami_secret, render
 from tests.live.centre import _take_block
 
 PASSWORD = "a-long-enough-password"
@@ -58,7 +60,7 @@ class Exchange:
 
     async def start(self) -> None:
         self.settings.root.mkdir(parents=True, exist_ok=True)
-        engine = db.engine(self.settings.database)
+        engine = database.engine(self.settings.database)
         await migrations.upgrade(engine)
         await engine.dispose()
         if not self.rows("SELECT number FROM agent"):
@@ -83,7 +85,7 @@ class Exchange:
         return rows
 
     def add(self, number: str, password: str = PASSWORD, intent: str = "ready") -> None:
-        hashed = hashlib.md5(f"{number}:{db.SIP_REALM}:{password}".encode()).hexdigest()  # noqa: S324
+        hashed = hashlib.md5(f"{number}:{signin.SIP_REALM}:{password}".encode()).hexdigest()  # noqa: S324
         self.rows(
             "INSERT INTO agent (number, name, md5_cred, intent, pause_reason, intent_at, added_at)"
             " VALUES (?, ?, ?, ?, '', 0, 0)",
@@ -532,10 +534,10 @@ async def test_from_elsewhere_the_hotlines_number_is_refused_and_phones_are_not(
 
 async def test_agents_in_postgresql(tmp_path: Path, postgresql_url: str) -> None:
     other = Exchange(tmp_path, database_url=postgresql_url)
-    engine = db.engine(postgresql_url)
+    engine = database.engine(postgresql_url)
     try:
         await migrations.upgrade(engine)
-        hashed = hashlib.md5(f"1001:{db.SIP_REALM}:{PASSWORD}".encode()).hexdigest()  # noqa: S324
+        hashed = hashlib.md5(f"1001:{signin.SIP_REALM}:{PASSWORD}".encode()).hexdigest()  # noqa: S324
         row = {
             "number": "1001",
             "name": "坐席",
@@ -544,7 +546,7 @@ async def test_agents_in_postgresql(tmp_path: Path, postgresql_url: str) -> None
             "added_at": 0,
         }
         async with engine.begin() as connection:
-            await connection.execute(db.agent.insert(), row)
+            await connection.execute(tables.agent.insert(), row)
         render(other.settings, other.asterisk)
         await programs.start_asterisk(other.settings, other.asterisk)
         async with Phones(other.sip) as phones:
@@ -616,7 +618,7 @@ async def test_a_code_that_fails_is_answered_in_words(phones: Phones, code: str)
 
 async def test_a_phone_that_dies_without_a_word_becomes_unreachable(exchange: Exchange) -> None:
     program = (
-        "import asyncio, sys\nfrom hotline.phones import Phones\n"
+        "import asyncio, sys\nfrom hotline.demo.phones import Phones\n"
         "async def main():\n async with Phones(sys.argv[1]) as phones:\n"
         "  await phones.agent('1001', sys.argv[2]); print('in', flush=True)\n"
         "  await asyncio.sleep(60)\nasyncio.run(main())\n"

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from acd.caller import normalise
-from acd.events import CallArrived, CallEnded, CallQueued, RecordingMissing
-from hotline.phones import LOUD, RATE, Leg, Phones, loudness
+from facts import CallArrived, CallEnded, CallQueued, RecordingMissing
+from facts.numbers import normalise
+from hotline.demo.phones import LOUD, RATE, Leg, Phones, loudness
 from tests.live.centre import NUMBER, PASSWORD, Centre
 from tests.live.sip import Wire
 

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from acd.events import (
+from acd.rules.model import Queue, Rules
+from facts import (
     CallArrived,
     CallbackAdded,
     CallbackAsked,
@@ -26,14 +27,15 @@ from acd.events import (
     RecordingMissing,
     TalkEnded,
 )
-from acd.model import SECOND, Party, Release
-from acd.rules import Queue, Rules
-from hotline.phones import RATE, AgentPhone, Leg, Phones, likeness, seconds_of
-from ivr.hours import CHINA, SHIPPED, read_calendar, read_shipped
+from facts.terms import Party, Release
+from facts.times import SECOND
+from hotline.demo.phones import RATE, AgentPhone, Leg, Phones, likeness, seconds_of
+from ivr.hours import CHINA, read_calendar, read_shipped
 from ivr.reception import Reception, receive
 from ivr.server import serve
 from ivr.session import Pace
 from ivr.silence import COMES_BACK
+from ivr.workdays import SHIPPED
 from tests.live import sounds
 from tests.live.centre import NUMBER, Centre
 from tests.live.gateway import Gateway, Manners

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from acd.events import AgentNotResponding, CallQueued
-from hotline.phones import Leg, Phones
+from facts import AgentNotResponding, CallQueued
+from hotline.demo.phones import Leg, Phones
 from tests.live import sounds
 from tests.live.centre import NUMBER, PASSWORD, Centre
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from acd.events import RecordingFinished, WrapUpEnded
-from hotline.phones import Phones
+from facts import RecordingFinished, WrapUpEnded
+from hotline.demo.phones import Phones
 from tests.live.centre import NUMBER, Centre
 
 pytestmark = pytest.mark.timeout(300)

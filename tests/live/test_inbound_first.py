@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from acd.events import (
+from base.background import spawn
+from base.bus import Bus, NoAnswer, Refused
+from facts import (
     CallbackAdded,
     CallbackAnswered,
     CallbackDialling,
@@ -31,10 +33,9 @@ from acd.events import (
     RecordingFinished,
     TalkEnded,
 )
-from acd.model import SECOND, OfferReason, Party
-from hotline.bus import Bus, NoAnswer, Refused
-from hotline.phones import AgentPhone, Leg, Phones, Sound, seconds_of
-from hotline.tasks import spawn
+from facts.terms import OfferReason, Party
+from facts.times import SECOND
+from hotline.demo.phones import AgentPhone, Leg, Phones, Sound, seconds_of
 from recorder.policy import place
 from tests.live import sounds
 from tests.live.centre import NUMBER, Centre
@@ -166,9 +167,9 @@ async def talk_over(centre: Centre, leg: Leg, agent: AgentPhone, call: str) -> N
 def kinds(centre: Centre, call: str, *left_out: type) -> list[str]:
     """What the diary has of a call, in order."""
     return [
-        type(fact).__name__
+        fact.kind
         for fact in centre.facts(call=call)
-        if not type(fact).__name__.startswith("Recording") and type(fact) not in left_out
+        if not fact.kind.startswith("Recording") and type(fact) not in left_out
     ]
 
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 from structlog.testing import capture_logs
 
-from acd.events import (
+from facts import (
     CallArrived,
     CallEnded,
     Fact,
@@ -25,12 +25,13 @@ from acd.events import (
     PhoneUnreachable,
     TalkEnded,
 )
-from acd.model import OfferReason, Party
-from hotline import programs
-from hotline.phones import Phones
-from hotline.render import AMI_USER, ami_secret
-from telephony.calls import Calls, Message, Snapshot
-from telephony.cel import complete, read_since
+from facts.terms import OfferReason, Party
+from hotline.demo.phones import Phones
+from hotline.machine import programs
+from hotline.machine.render import AMI_USER, ami_secret
+from telephony.cel import complete
+from telephony.cel_file import read_since
+from telephony.channels import Calls, Message, Snapshot
 from telephony.link import ActionRefused, Link, LinkDown
 from telephony.switch import Switch
 from tests.live.test_asterisk_conf import NUMBER, PASSWORD, Controller, Exchange, ask, say_nothing

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd.events import CallQueued, OfferAnswered, RecordingFinished, RecordingMissing
-from hotline import db
-from hotline.phones import Leg, Phones, seconds_of
-from hotline.settings import Settings
+from base import database
+from base.settings import Settings
+from facts import CallQueued, OfferAnswered, RecordingFinished, RecordingMissing
+from hotline.demo.phones import Leg, Phones, seconds_of
 from recorder import ledger
 from recorder.ledger import Entry
 from recorder.policy import State
@@ -30,7 +30,7 @@ def running() -> Iterator[Centre]:
 
 @pytest.fixture
 async def engine(centre: Centre) -> AsyncIterator[AsyncEngine]:
-    made = db.engine(f"sqlite+aiosqlite:///{centre.home / 'hotline.db'}")
+    made = database.engine(f"sqlite+aiosqlite:///{centre.home / 'hotline.db'}")
     yield made
     await made.dispose()
 

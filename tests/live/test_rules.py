@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from acd.events import CallArrived, CallQueued, OfferMade
-from hotline.phones import Phones
+from facts import CallArrived, CallQueued, OfferMade
+from hotline.demo.phones import Phones
 from tests.live.centre import NUMBER, Centre
 
 GREETING = 15.0

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from acd.events import CallOverflowed, CallQueued, ControllerStarted, LinkLost, LinkRestored
-from hotline.phones import LOUD, Leg, Phones, loudness
+from facts import CallOverflowed, CallQueued, ControllerStarted, LinkLost, LinkRestored
+from hotline.demo.phones import LOUD, Leg, Phones, loudness
 from tests.live.centre import NUMBER, PASSWORD, Centre
 
 GREETING = 18.0

@@ -10,7 +10,7 @@ import baresip
 import pytest
 from baresip.call import lib
 
-from acd.events import (
+from facts import (
     CallArrived,
     CallbackAdded,
     CallbackAnswered,
@@ -29,9 +29,10 @@ from acd.events import (
     TalkHeld,
     TalkResumed,
 )
-from acd.model import SECOND, OfferReason, Party
-from hotline.phones import RATE, AgentPhone, Leg, Phones, likeness, seconds_of
-from hotline.verify import SETTLED
+from facts.terms import OfferReason, Party
+from facts.times import SECOND
+from hotline.demo.phones import RATE, AgentPhone, Leg, Phones, likeness, seconds_of
+from metrics.verify import SETTLED
 from tests.live import sounds
 from tests.live.centre import NUMBER, Centre
 from tests.live.gateway import Gateway, GatewayCall, Manners

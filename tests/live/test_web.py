@@ -11,8 +11,8 @@ import httpx
 import orjson
 import pytest
 
-from acd.events import AgentPaused, OfferRinging, RecordingFinished
-from hotline.phones import Phones
+from facts import AgentPaused, OfferRinging, RecordingFinished
+from hotline.demo.phones import Phones
 from tests.live.centre import NUMBER, Centre
 
 Event = tuple[str, dict[str, Any]]

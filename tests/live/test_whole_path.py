@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from acd.events import CallQueued, OfferRinging, RecordingFinished
-from hotline.phones import RATE, Phones, likeness, loudness, seconds_of
+from facts import CallQueued, OfferRinging, RecordingFinished
+from hotline.demo.phones import RATE, Phones, likeness, loudness, seconds_of
 from tests.live import sounds
 from tests.live.centre import NUMBER, PASSWORD, Centre
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from acd.events import (
+from facts import (
     CallArrived,
     CallEnded,
     CallOverflowed,
@@ -18,8 +18,8 @@ from acd.events import (
     WrapUpEnded,
     WrapUpStarted,
 )
-from acd.model import SECOND, OfferReason, Party, Release
-from metrics.window import CHINA, microseconds
+from facts.terms import OfferReason, Party, Release
+from facts.times import CHINA, SECOND, microseconds
 
 T = microseconds(datetime(2025, 11, 21, 12, tzinfo=CHINA))
 

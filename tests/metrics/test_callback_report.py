@@ -12,14 +12,14 @@ from rich.cells import cell_len
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd.diary import Diary
-from acd.entry import Wanted
-from acd.events import CallbackAdded, CallbackMissed, CallbackRaced, CallDetached, Fact, OfferMade
-from acd.rules import DEFAULT
-from acd.tasks import _row
-from hotline import db
-from metrics import reports
-from metrics.reports import SlaReport
+from acd.callbacks import tables
+from acd.callbacks.book import _row
+from acd.callbacks.entry import Wanted
+from acd.rules.model import DEFAULT
+from diary.writer import Diary
+from facts import CallbackAdded, CallbackMissed, CallbackRaced, CallDetached, Fact, OfferMade
+from metrics.reports import sla as reports
+from metrics.reports.sla import SlaReport
 from metrics.sums import Only
 from metrics.window import Metric
 from tests.metrics.histories import T, answered, at
@@ -37,7 +37,7 @@ async def write(engine: AsyncEngine, folder: Path, *histories: list[Fact]) -> No
             wanted = Wanted(fact.number, fact.queue, fact.earliest, fact.latest)
             async with engine.begin() as connection:
                 row = {"id": fact.callback, **_row(wanted, fact.at)}
-                await connection.execute(insert(db.callback).values(row))
+                await connection.execute(insert(tables.callback).values(row))
     diary.start()
     await diary.close()
 

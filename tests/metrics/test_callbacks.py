@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acd.callback import State
+from acd.callbacks.task import State
 from acd.commands import Command, Record
-from acd.events import (
+from acd.rules.model import DEFAULT, Member, Number, Queue, Rules
+from facts import (
     CallArrived,
     CallbackAdded,
     CallbackAnswered,
@@ -33,8 +34,7 @@ from acd.events import (
     OfferEnded,
     OfferMade,
 )
-from acd.model import OfferReason, Party
-from acd.rules import DEFAULT, Member, Number, Queue, Rules
+from facts.terms import OfferReason, Party
 from metrics.callbacks import (
     LONGEST_ATTEMPT,
     NO_FIGURES,
@@ -457,7 +457,7 @@ def test_the_floor_complies_in_every_history(seed: int) -> None:
     calls: dict[str, list[Fact]] = {}
     for fact in world.facts:
         fold(tasks, fact)
-        if type(fact).__name__ in InboundFirst.KINDS:
+        if fact.kind in InboundFirst.KINDS:
             calls.setdefault(fact.call, []).append(fact)  # type: ignore[union-attr]
     callbacks = records(tasks)
     inbound = InboundFirst(callbacks, world.rules, world.now)

@@ -12,15 +12,8 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from acd.events import (
-    AgentReady,
-    CallbackAdded,
-    CallbackYielded,
-    Fact,
-    OfferEnded,
-    OfferMade,
-)
-from acd.model import OfferReason
+from facts import AgentReady, CallbackAdded, CallbackYielded, Fact, OfferEnded, OfferMade
+from facts.terms import OfferReason
 from metrics.exporter import Exporter
 from tests.metrics.histories import (
     T,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acd.events import (
+from facts import (
     AgentReady,
     CallArrived,
     CallDetached,
@@ -31,7 +31,8 @@ from acd.events import (
     WrapUpEnded,
     WrapUpStarted,
 )
-from acd.model import SECOND, OfferReason, Outcome, Party, Release
+from facts.terms import OfferReason, Outcome, Party, Release
+from facts.times import SECOND
 from metrics.fold import CallRecord, History, Stage, fold, record_of
 from tests.metrics.histories import (
     answered,

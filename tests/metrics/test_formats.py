@@ -11,17 +11,20 @@ import pytest
 from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd.diary import Diary
-from acd.events import AgentPaused, AgentReady, Fact, PhoneReachable
-from acd.model import SECOND, Release
-from hotline import clock, db, verify
-from hotline.cli_report import window
-from hotline.settings import Settings
-from metrics import page, reports, rollup
-from metrics.formats import FORMATS
-from metrics.reports import SlaReport
+from base import clock
+from base.settings import Settings
+from diary.writer import Diary
+from facts import AgentPaused, AgentReady, Fact, PhoneReachable
+from facts.terms import Release
+from facts.times import DAY, SECOND, midnight
+from hotline.cli.report import window
+from metrics import rollup, tables, verify
+from metrics.reports import page
+from metrics.reports import sla as reports
+from metrics.reports.formats import FORMATS
+from metrics.reports.sla import SlaReport
 from metrics.sums import Only
-from metrics.window import DAY, Metric, midnight
+from metrics.window import Metric
 from tests.metrics.histories import T, answered, arrived, at, in_greeting, in_queue, released
 
 HOUR = 3600
@@ -74,7 +77,7 @@ async def test_incidents_are_left_out_of_m3(diary: AsyncEngine) -> None:
     async with diary.begin() as connection:
         for begin, end in ((35, 45), (44, 60)):
             values = {"begin": at(begin), "end": at(end), **row}
-            await connection.execute(insert(db.incident).values(values))
+            await connection.execute(insert(tables.incident).values(values))
     found = await reports.sla(diary, at(HOUR), 1, 80)
     assert found.excused == 2
     assert found.metrics["M3"] == Metric(20, 20)
@@ -207,7 +210,7 @@ async def test_a_day_is_proven_and_a_wrong_roll_up_is_found(
     assert found.differences == []
     assert found.status == 2  # there is no CEL here
     async with diary.begin() as connection:
-        rows = db.rollup
+        rows = tables.rollup
         change = update(rows).where(rows.c.level == 60, rows.c.agent == "", rows.c.queue != "")
         await connection.execute(change.values(counts='{"human": 19}'))
     found = await verify.verify(diary, settings, since, until, None)

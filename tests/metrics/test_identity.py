@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd.diary import Diary
-from acd.events import (
+from acd.rules.model import DEFAULT, Member, Rules
+from diary import tables as diary_tables
+from diary.writer import Diary
+from facts import (
     ATTENDANCE,
     AgentOut,
     AgentPaused,
@@ -30,16 +32,15 @@ from acd.events import (
     PhoneUnreachable,
     RecordingFinished,
 )
-from acd.model import SECOND
-from acd.rules import DEFAULT, Member, Rules
-from hotline import db
+from facts.times import DAY, MINUTE, SECOND, day_of
 from metrics import callbacks, rollup
+from metrics import tables as metrics_tables
 from metrics.fold import CallRecord, History, Stage, fold, item_of, record_of
 from metrics.live import Live
 from metrics.people import Attendance, Crowd, attendance, m10
 from metrics.rollup import Gathered
 from metrics.sums import DAYS, HOUR, HOURS, SLOT, SLOTS, Only, Span, begin_of, end_of, spans
-from metrics.window import DAY, LEFT_OUT, MINUTE, Metric, Tally, day_of
+from metrics.window import LEFT_OUT, Metric, Tally
 from tests.acd.world import World
 
 ALLOWED = {"用餐": 1}
@@ -351,7 +352,7 @@ async def test_roll_ups_are_as_from_scratch(engine: AsyncEngine, tmp_path: Path,
     assert not [one for one in await left(engine) if one.startswith("@")]
 
 
-@pytest.mark.parametrize("kind", sorted(ATTENDANCE, key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("kind", sorted(ATTENDANCE, key=lambda kind: kind.kind))
 async def test_a_late_fact_about_an_agent_counts_at_once_and_after_the_next_roll_up(
     engine: AsyncEngine, tmp_path: Path, kind: type[Fact]
 ) -> None:
@@ -429,9 +430,9 @@ def plain(found: Gathered) -> dict[str, object]:
 
 async def add_up(engine: AsyncEngine) -> None:
     """Days are the sums of their hours."""
-    row = db.rollup.c
+    row = metrics_tables.rollup.c
     async with engine.connect() as connection:
-        rows = (await connection.execute(select(db.rollup))).all()
+        rows = (await connection.execute(select(metrics_tables.rollup))).all()
     sums: dict[tuple[int, str, str, str], Tally] = {}
     for one in rows:
         if one.level == HOURS:
@@ -448,7 +449,7 @@ async def add_up(engine: AsyncEngine) -> None:
 
 async def left(engine: AsyncEngine) -> list[str]:
     async with engine.connect() as connection:
-        return list((await connection.execute(select(db.changed.c.call))).scalars())
+        return list((await connection.execute(select(diary_tables.changed.c.call))).scalars())
 
 
 async def test_a_damaged_roll_up_is_not_taken_for_the_truth(
@@ -459,7 +460,9 @@ async def test_a_damaged_roll_up_is_not_taken_for_the_truth(
     await write(engine, tmp_path, facts)
     await rollup.bring_up_to_date(engine, now)
     async with engine.begin() as connection:
-        await connection.execute(delete(db.rollup).where(db.rollup.c.level == SLOTS))
+        await connection.execute(
+            delete(metrics_tables.rollup).where(metrics_tables.rollup.c.level == SLOTS)
+        )
     begin = begin_of(SLOTS, facts[0].at) + SLOT
     with pytest.raises(AssertionError):
         await agrees(engine, begin - 1, now, now)

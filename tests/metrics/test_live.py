@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acd.events import (
+from facts import (
     AgentReady,
     CallArrived,
     CallbackAdded,
@@ -22,11 +22,12 @@ from acd.events import (
     Fact,
     RecordingFinished,
 )
-from acd.model import SECOND, Party
+from facts.terms import Party
+from facts.times import DAY, MINUTE, SECOND, local
 from metrics import live
 from metrics.fold import record_of
 from metrics.live import Live
-from metrics.window import DAY, MINUTE, Tally, local
+from metrics.window import Tally
 from tests.metrics.histories import (
     T,
     answered,

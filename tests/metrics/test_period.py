@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics.period import read, with_those_before
-from metrics.window import CHINA, DAY, local, microseconds
+from facts.times import CHINA, DAY, local, microseconds
+from metrics.reports.period import read, with_those_before
 
 
 def moment(text: str) -> int:

@@ -13,8 +13,9 @@ from rich.cells import cell_len
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd.diary import Diary
-from acd.events import (
+from acd.rules import tables as rules_tables
+from diary.writer import Diary
+from facts import (
     CallArrived,
     CallEnded,
     CallQueued,
@@ -26,12 +27,14 @@ from acd.events import (
     LinkLost,
     LinkRestored,
 )
-from acd.model import SECOND, Outcome, Party, Release
-from hotline import db
-from metrics import calls, reports
-from metrics.reports import SlaReport, Words, parse_time
+from facts.terms import Outcome, Party, Release
+from facts.times import DAY, SECOND
+from metrics import calls
+from metrics.reports import sla as reports
+from metrics.reports.sla import SlaReport, Words, parse_time
 from metrics.sums import Only
-from metrics.window import DAY, Metric
+from metrics.window import Metric
+from recorder import tables as recorder_tables
 from tests.metrics.histories import (
     T,
     answered,
@@ -351,7 +354,7 @@ async def test_list_of_calls(engine: AsyncEngine, write: Any) -> None:
             {"call": "b", "path": "", "state": "missing", "duration": 0},
         ]
         more = {"size": 1, "sha256": "", "finished_at": T}
-        await connection.execute(insert(db.recording), [row | more for row in rows])
+        await connection.execute(insert(recorder_tables.recording), [row | more for row in rows])
     found = await calls.list_calls(engine, T - 1, at(50), 10)
     assert [row["id"] for row in found] == ["c", "b", "a"]
     assert found[2] == {
@@ -446,12 +449,12 @@ async def test_two_numbers_of_one_queue_have_statistics_of_their_own(
     async with engine.begin() as connection:
         # Where calls belong that gave up in the greeting.
         names = [{"name": name, "settings": {}} for name in ("tax", "vip")]
-        await connection.execute(insert(db.queue), names)
+        await connection.execute(insert(rules_tables.queue), names)
         lines = [
             {"number": number, "queue": queue, "language": "zh", "label": ""}
             for number, queue in (("96178", "tax"), ("12345", "vip"))
         ]
-        await connection.execute(insert(db.number), lines)
+        await connection.execute(insert(rules_tables.number), lines)
 
     async def counted(number: str = "", queue: str = "") -> tuple[int, int]:
         only = Only(number, queue)

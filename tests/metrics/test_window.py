@@ -6,21 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acd.events import Fact
-from acd.model import SECOND, Outcome, Party, Release
+from facts import Fact
+from facts.terms import Outcome, Party, Release
+from facts.times import CHINA, DAY, MINUTE, SECOND, local, microseconds, midnight
 from metrics.fold import CallRecord, record_of
-from metrics.window import (
-    CHINA,
-    DAY,
-    MINUTE,
-    Metric,
-    Rolling,
-    Tally,
-    local,
-    microseconds,
-    midnight,
-    shares_of_agents,
-)
+from metrics.window import Metric, Rolling, Tally, shares_of_agents
 from tests.metrics.histories import (
     T,
     answered,

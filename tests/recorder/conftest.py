@@ -8,17 +8,11 @@ import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd.events import (
-    CallArrived,
-    CallEnded,
-    Fact,
-    OfferAnswered,
-    TalkEnded,
-    restore,
-)
-from acd.model import SECOND, Party
-from hotline import db
-from hotline.settings import Settings
+from base.settings import Settings
+from diary import tables
+from facts import CallArrived, CallEnded, Fact, OfferAnswered, TalkEnded, restore
+from facts.terms import Party
+from facts.times import SECOND
 from recorder.ledger import _diary_row
 
 NOW = 1_763_731_300 * SECOND
@@ -40,7 +34,7 @@ async def write(engine: AsyncEngine, facts: Iterable[Fact]) -> None:
     """Enter facts as the controller does."""
     async with engine.begin() as connection:
         await connection.execute(
-            insert(db.diary),
+            insert(tables.diary),
             [{**_diary_row(fact), "agent": getattr(fact, "agent", "")} for fact in facts],
         )
 
@@ -76,8 +70,8 @@ def spool(settings: Settings) -> Spool:
 
 async def recording_facts(engine: AsyncEngine) -> list[Fact]:
     """What the recorder wrote into the diary, in order."""
-    columns = db.diary.c
-    question = select(db.diary).where(columns.kind.startswith("Recording")).order_by(columns.id)
+    columns = tables.diary.c
+    question = select(tables.diary).where(columns.kind.startswith("Recording")).order_by(columns.id)
     async with engine.connect() as connection:
         rows = (await connection.execute(question)).all()
     return [restore(row.kind, row.at, row.call, row.agent, row.more) for row in rows]

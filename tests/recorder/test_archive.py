@@ -17,7 +17,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from acd.events import (
+from base import clock, database
+from base.migrations import upgrade
+from base.settings import Settings
+from facts import (
     CallbackAnswered,
     CallbackDialling,
     CallbackEnded,
@@ -27,10 +30,7 @@ from acd.events import (
     RecordingFinished,
     RecordingMissing,
 )
-from acd.model import SECOND
-from hotline import clock, db
-from hotline.migrations import upgrade
-from hotline.settings import Settings
+from facts.times import SECOND
 from recorder import archive, ledger, policy, tape
 from recorder.archive import Archive
 from recorder.policy import State
@@ -378,7 +378,7 @@ async def test_a_lost_database_leaves_all_raw_files_and_is_alarmed_once(
 ) -> None:
     raw = spool(CALL)
     await write(engine, a_call(CALL))
-    away = db.engine("postgresql+asyncpg://nobody@127.0.0.1:1/nothing")
+    away = database.engine("postgresql+asyncpg://nobody@127.0.0.1:1/nothing")
     work = Archive(away, settings, lambda _: None)
     with capture_logs() as logs:
         await work.sweep(NOW)
@@ -458,8 +458,8 @@ async def test_run_works_until_stopped_and_a_second_recorder_waits(
 _RECORDER = """
     import asyncio, os, sys
     from pathlib import Path
-    from hotline import db
-    from hotline.settings import Settings
+    from base import database
+    from base.settings import Settings
     from recorder import archive, ledger
 
     where, die_at = sys.argv[1], sys.argv[2]
@@ -479,7 +479,7 @@ _RECORDER = """
             Path.replace = die
         elif die_at == "post":
             pass
-        engine = db.engine(settings.database)
+        engine = database.engine(settings.database)
         post = die if die_at == "post" else lambda fact: None
         if die_at == "part":
             from recorder import tape
@@ -495,7 +495,7 @@ _RECORDER = """
 async def test_kill_9_at_any_moment_loses_nothing_and_enters_nothing_twice(
     settings: Settings, spool: Spool, tmp_path: Path, moment: str
 ) -> None:
-    engine = db.engine(settings.database)
+    engine = database.engine(settings.database)
     await upgrade(engine)
     calls = [f"hotline-{clock.now() // SECOND}.{number}" for number in range(5)]
     for call in calls:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd.events import RecordingFinished, RecordingMissing
-from hotline.settings import Settings
+from base.settings import Settings
+from facts import RecordingFinished, RecordingMissing
 from recorder import ledger, tape
 from recorder.ledger import LedgerError
 from recorder.policy import State

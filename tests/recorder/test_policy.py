@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acd.events import (
+from facts import (
     CallArrived,
     CallEnded,
     Fact,
@@ -15,7 +15,8 @@ from acd.events import (
     RecordingMissing,
     TalkEnded,
 )
-from acd.model import SECOND, Party
+from facts.terms import Party
+from facts.times import SECOND
 from recorder import policy
 from recorder.policy import State, Times, conclude, is_call_id, is_due, judge, place, times
 
@@ -24,15 +25,15 @@ T = 1_763_731_200 * SECOND
 
 
 def test_the_place_follows_from_the_id_by_the_day_in_china() -> None:
-    assert place(CALL) == PurePosixPath("2025/11/21/hotline-1763731200.17.wav")
+    assert PurePosixPath(place(CALL)) == PurePosixPath("2025/11/21/hotline-1763731200.17.wav")
     # 2025-11-21 15:59:59 UTC is one second before midnight in Shanghai.
-    assert place("hotline-1763740799.1").parent == PurePosixPath("2025/11/21")
-    assert place("hotline-1763740800.1").parent == PurePosixPath("2025/11/22")
+    assert PurePosixPath(place("hotline-1763740799.1")).parent == PurePosixPath("2025/11/21")
+    assert PurePosixPath(place("hotline-1763740800.1")).parent == PurePosixPath("2025/11/22")
 
 
 def test_attempts_of_callbacks_have_a_place_of_their_own() -> None:
-    assert place("hotline-c7.1") == PurePosixPath("callbacks/000/hotline-c7.1.wav")
-    assert place("hotline-c12345.10").parent == PurePosixPath("callbacks/012")
+    assert PurePosixPath(place("hotline-c7.1")) == PurePosixPath("callbacks/000/hotline-c7.1.wav")
+    assert PurePosixPath(place("hotline-c12345.10")).parent == PurePosixPath("callbacks/012")
     assert policy.is_attempt("hotline-c7.1")
     assert not policy.is_attempt(CALL)
     for text in ("hotline-c.1", "hotline-c7", "hotline-c7.1/..", "hotline-c7.1\n", "x-c1.1.1"):
@@ -69,7 +70,7 @@ def test_nothing_else_is_a_call_id_and_gets_a_place(text: str) -> None:
 def test_whatever_has_a_place_stays_inside_the_folder(text: str) -> None:
     if not is_call_id(text):
         return
-    path = place(text)
+    path = PurePosixPath(place(text))
     assert not path.is_absolute()
     assert len(path.parts) == 4
     assert ".." not in path.parts

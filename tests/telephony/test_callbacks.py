@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from acd.events import (
+from facts import (
     CallArrived,
     CallbackAnswered,
     CallbackEnded,
@@ -19,9 +19,11 @@ from acd.events import (
     OfferRinging,
     TalkEnded,
 )
-from acd.model import SECOND, OfferReason, Party
-from telephony.calls import Calls, Message, callback_of
-from telephony.cel import complete, read_since, seen
+from facts.terms import OfferReason, Party
+from facts.times import SECOND
+from telephony.cel import complete, seen
+from telephony.cel_file import read_since
+from telephony.channels import Calls, Message, callback_of
 from tests.telephony.test_calls import folded, told
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "callback"
@@ -137,7 +139,7 @@ def kept(cut: int | None = None) -> tuple[Calls, list[Fact], str, str]:
 def test_a_kept_line_is_a_leg_of_the_citizens_call() -> None:
     calls, facts, attempt, call = kept()
     about = [fact for fact in facts if getattr(fact, "call", "") == call]
-    assert [type(fact).__name__ for fact in about] == [
+    assert [fact.kind for fact in about] == [
         "CallArrived",
         "OfferRinging",
         "OfferAnswered",
@@ -256,7 +258,7 @@ def of_the_citizen(facts: list[Fact]) -> list[Fact]:
 
 def outline(facts: list[Fact]) -> list[str]:
     """The kinds of fact, with the agent."""
-    return [f"{type(fact).__name__} {getattr(fact, 'agent', '')}".strip() for fact in facts]
+    return [f"{fact.kind} {getattr(fact, 'agent', '')}".strip() for fact in facts]
 
 
 @pytest.mark.parametrize("shape", HANDED_ON)
@@ -273,7 +275,7 @@ def test_one_who_is_handed_on_is_a_call_of_his_own(shape: str) -> None:
     assert isinstance(arrived, CallArrived)
     assert (arrived.origin, arrived.number) == (attempt, "")
     assert arrived.queue in ("", "default")
-    assert [line.split()[0] for line in HANDED_ON[shape]] == [type(fact).__name__ for fact in mine]
+    assert [line.split()[0] for line in HANDED_ON[shape]] == [fact.kind for fact in mine]
     agents = {getattr(fact, "agent", "") for fact in mine} - {"", "1001"}
     assert agents <= {"1003"}
     last = mine[-1]

@@ -7,22 +7,15 @@ what Asterisk's own record said of the same minutes.
 import json
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acd.events import (
-    CallArrived,
-    CallEnded,
-    Fact,
-    OfferAnswered,
-    OfferEnded,
-    OfferRinging,
-    TalkEnded,
-)
-from telephony.calls import Calls, Early, Message, Snapshot, Waiting, microseconds, pressed
+from facts import CallArrived, CallEnded, Fact, OfferAnswered, OfferEnded, OfferRinging, TalkEnded
+from telephony.channels import Calls, Early, Message, Snapshot, Waiting, microseconds, pressed
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "ami"
 NUMBERS = ("12345", "8890")
@@ -38,8 +31,8 @@ def told(facts: Iterable[Fact]) -> list[str]:
     calls: dict[str, str] = {}
     words = []
     for fact in facts:
-        parts = [type(fact).__name__]
-        for name in fact.__dataclass_fields__:
+        parts = [fact.kind]
+        for name in (field.name for field in fields(fact)):
             value = getattr(fact, name)
             if name == "call":
                 value = calls.setdefault(value, f"#{len(calls) + 1}")

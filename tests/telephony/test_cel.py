@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acd.events import (
+from facts import (
     CallArrived,
     CallEnded,
     CallOverflowed,
@@ -25,8 +25,10 @@ from acd.events import (
     OfferRinging,
     TalkEnded,
 )
-from acd.model import SECOND, OfferReason, Party
-from telephony.cel import CelEvent, complete, parse, read_since
+from facts.terms import OfferReason, Party
+from facts.times import SECOND
+from telephony.cel import CelEvent, complete, parse
+from telephony.cel_file import read_since
 from tests.telephony.test_calls import NUMBERS, folded, recorded, told
 
 CEL = Path(__file__).parents[1] / "fixtures" / "cel"

@@ -7,18 +7,12 @@ from typing import Any
 
 import pytest
 
-from acd.callback import State, Task
+from acd.callbacks.task import State, Task
 from acd.commands import CreateCallback, PlaceCallback, Yield
-from acd.events import (
-    CallbackAdded,
-    CallbackEnded,
-    CallbackSpared,
-    Fact,
-    OwnCallEnded,
-)
-from acd.rules import DEFAULT, Number, Queue, Rules
+from acd.rules.model import DEFAULT, Number, Queue, Rules
+from facts import CallbackAdded, CallbackEnded, CallbackSpared, Fact, OwnCallEnded
 from telephony import outbound as module
-from telephony.calls import Calls, Message
+from telephony.channels import Calls, Message
 from telephony.link import ActionRefused, LinkDown
 from telephony.outbound import Outbound
 from tests.telephony.test_callbacks import attempt_of, recorded
@@ -345,7 +339,7 @@ async def test_what_nobody_knows_is_hung_up_unless_they_talk(asterisk: Asterisk)
     other.citizen("Newstate", ChannelState="6")
     other.outbound.caught_up([])
     other.agent("Hangup", Cause="16")
-    kinds = [type(fact).__name__ for fact in other.facts]
+    kinds = [fact.kind for fact in other.facts]
     assert kinds[-3:] == ["CallbackSpared", "CallbackEnded", "OwnCallEnded"]
     assert other.sent == []
 

@@ -7,7 +7,7 @@ docs.asterisk.org, Operation, Logging, Queue Logs: each event with the names of 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acd.events import (
+from facts import (
     AgentAdded,
     AgentOut,
     AgentPaused,
@@ -27,7 +27,8 @@ from acd.events import (
     OfferRinging,
     TalkEnded,
 )
-from acd.model import SECOND, OfferReason, Party, Release
+from facts.terms import OfferReason, Party, Release
+from facts.times import SECOND
 from telephony.queue_log import QueueLog
 
 _DOCUMENTED = {

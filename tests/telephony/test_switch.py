@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from telephony.calls import Calls, Early, Message
+from telephony.channels import Calls, Early, Message
 from telephony.link import ActionRefused, Unknown
 from telephony.switch import Switch
 from tests.telephony.test_calls import NOW, NUMBERS, folded, lists, recorded

@@ -1,0 +1,551 @@
+"""The book of callbacks (回访, 漏接回拨): what the database knows of the floor's tasks. The floor decides; this keeps.
+
+A task is entered once (`TaskBook.create`, `enter`) and the database gives its number. From then on every fact
+that the floor records about it is applied to a copy in memory (`note`, `apply`), and the copy is written as a whole a
+moment later. So what waits while the database is away is one row a task, however many facts there were, and writing a
+row twice changes nothing. Wishes that could not be entered yet lie in a file of JSON lines, and outlive a crash.
+
+What happened to a task is not kept twice: its history is its facts in the diary (`history`).
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from acd.callbacks import tables
+from acd.callbacks.entry import DIALABLE, KINDS, OPEN, Entry, TaskError, Wanted, apply, checked
+from acd.callbacks.task import State, Task
+from acd.commands import CreateCallback
+from acd.desk import Desk
+from base import clock
+from base.background import spawn
+from base.bus import Refused
+from diary import reader
+from diary.writer import Diary
+from facts import CallbackAdded, CallbackCancelled, Fact
+from facts.masking import mask
+from facts.times import SECOND
+
+log = structlog.get_logger(__name__)
+
+FLUSH_EVERY = 0.05
+"""Seconds that a change waits at most before it is written."""
+RETRY_EVERY = 1.0
+"""Seconds between two attempts while the database is away."""
+ANSWER_WITHIN = 5.0
+"""Seconds after which a server that does not answer counts as away."""
+MOST_WISHES = 100_000
+"""Wishes that are kept while the database is away: more lost callers than a day of the busiest hotline has."""
+BATCH = 500
+"""Rows in one transaction."""
+
+_WISHES = "callbacks.jsonl"
+_MINUTE = 60 * SECOND
+
+
+# --- writing
+
+
+@dataclass(slots=True, eq=False)
+class _Wish:
+    """A wish that waits for its number. `kept`: it is in the file, too."""
+
+    wanted: Wanted
+    at: int
+    done: "asyncio.Future[CallbackAdded | None]"
+    kept: bool = False
+
+
+class TaskBook:
+    """Writes the book; the controller has the only one. `start` in a running loop, `close` at the end.
+
+    `run_dir` is where wishes lie while the database is away. `post`, the desk's, gets the facts of those that an
+    earlier controller left there.
+    """
+
+    def __init__(self, engine: AsyncEngine, run_dir: Path, post: Callable[[Fact], None]) -> None:
+        self._engine = engine
+        self._file = run_dir / _WISHES
+        self._post = post
+        self._answer_within = ANSWER_WITHIN if engine.dialect.name == "postgresql" else None
+        self._entries: dict[int, Entry] = {}
+        self._entering = asyncio.Lock()  # nobody reads the table between a commit and `_entries`
+        self._unwritten: dict[int, Entry] = {}
+        self._wishes: deque[_Wish] = deque()
+        self._some = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._away = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to write, first what an earlier controller wished and could not enter."""
+        for wanted, at in _read_wishes(self._file):
+            self._wish(wanted, at, kept=True).add_done_callback(self._post_it)
+        self._task = spawn(self._write_for_ever(), "book of callbacks")
+
+    async def create(self, wanted: CreateCallback) -> CallbackAdded | None:
+        """Enter what the floor wants, and give the fact for the desk. Waits as long as the database is away.
+
+        None when it cannot be: the number cannot be dialled, or too many wishes wait already.
+        """
+        return await self._wish(_of(wanted), clock.now())
+
+    async def enter(self, wanted: Wanted) -> CallbackAdded:
+        """Enter a checked wish now or not at all. Raises what the database raises when it is away."""
+        return (await self._insert(wanted, clock.now())).fact()
+
+    def note(self, fact: Fact) -> None:
+        """Take a fact that the floor has recorded. Returns at once and never raises; other facts are left alone."""
+        entry = self._entries.get(_task_of(fact))
+        if entry is None or isinstance(fact, CallbackAdded):
+            return
+        entry = apply(entry, fact)
+        self._unwritten[entry.id] = entry
+        if entry.state in OPEN:
+            self._entries[entry.id] = entry
+        else:
+            del self._entries[entry.id]
+        self._some.set()
+
+    async def open_tasks(self) -> list[Task]:
+        """The tasks that go on, for `Desk.take_up`; from now on their facts are noted. Raises without a database.
+
+        What the diary knows and a crash kept from the book is applied first, so the diary's journal must be written.
+        """
+        known = await find_all(self._engine, OPEN)
+        entries = {entry.id: entry for entry in known if entry.id not in self._entries}
+        told = {entry.id: entry.updated_at for entry in entries.values()}
+        since, until = min(told.values(), default=0), clock.now() + _MINUTE
+        facts = reader.read_kinds(self._engine, KINDS, since + 1, until if told else 0)
+        async for fact in facts:
+            number = _task_of(fact)
+            if number in entries and fact.at > told[number]:
+                entries[number] = self._unwritten[number] = apply(entries[number], fact)
+                self._some.set()
+        for entry in entries.values():
+            if entry.state in OPEN:
+                self._entries.setdefault(entry.id, entry)
+        return [entry.task() for entry in self._entries.values()]
+
+    async def changes(self) -> tuple[list[Task], list[CallbackCancelled]]:
+        """What another program has done to the table meanwhile: its new tasks, for `Desk.take_up`, and its cancels.
+
+        The command line writes into the table when it cannot reach the controller. Raises without a database.
+        """
+        async with self._entering:
+            question = select(tables.callback.c.id).where(
+                tables.callback.c.state.in_([state.value for state in OPEN])
+            )
+            async with asyncio.timeout(self._answer_within), self._engine.connect() as connection:
+                there = {row.id for row in await connection.execute(question)}
+            new = there - self._entries.keys() - self._unwritten.keys()
+            gone = self._entries.keys() - there - self._unwritten.keys()
+            found = await _find_these(self._engine, {*new, *gone}) if new or gone else []
+            added = [entry for entry in found if entry.id in new and entry.state in OPEN]
+            self._entries.update((entry.id, entry) for entry in added)
+        cancelled = [
+            CallbackCancelled(entry.updated_at, entry.id, BY_HAND)
+            for entry in found
+            if entry.id in gone and entry.state is State.CANCELLED and entry.id in self._entries
+        ]
+        return [entry.task() for entry in added], cancelled
+
+    async def find(self, number: int) -> Entry | None:
+        """The task with this number, as it is at this moment."""
+        return (
+            self._entries.get(number)
+            or self._unwritten.get(number)
+            or await find(self._engine, number)
+        )
+
+    def adopt(self, entry: Entry) -> Task:
+        """Note the facts of a task that another program has entered meanwhile. Gives it for `Desk.take_up`."""
+        self._entries[entry.id] = entry
+        return entry.task()
+
+    @property
+    def waiting(self) -> int:
+        """Wishes and changed tasks that are not in the database yet."""
+        return len(self._wishes) + len(self._unwritten)
+
+    async def flush(self, within: float = 5.0) -> bool:
+        """Wait until all that was noted so far is written. False when the database is away, or after `within`."""
+        self._some.set()
+        self._idle.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._idle.wait()
+        return not self.waiting
+
+    async def close(self, deadline: float = 5.0) -> None:
+        """Write what is left; wishes that the database does not take stay in the file."""
+        self._closing.set()
+        self._some.set()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=deadline)
+            self._task.cancel()
+            self._task = None
+        self._keep_wishes()
+        if self.waiting:
+            log.error("callbacks.unwritten", count=self.waiting, file=str(self._file))
+
+    # --- the background
+
+    def _wish(
+        self, wanted: Wanted, at: int, *, kept: bool = False
+    ) -> "asyncio.Future[CallbackAdded | None]":
+        done: asyncio.Future[CallbackAdded | None] = asyncio.get_running_loop().create_future()
+        if not DIALABLE.fullmatch(wanted.number):
+            log.warning("callback.not_dialable", origin=wanted.origin, number=mask(wanted.number))
+            done.set_result(None)
+        elif len(self._wishes) >= MOST_WISHES:
+            log.error("callback.lost", origin=wanted.origin, number=mask(wanted.number))
+            done.set_result(None)
+        else:
+            self._wishes.append(_Wish(wanted, at, done, kept))
+            self._some.set()
+        return done
+
+    def _post_it(self, done: "asyncio.Future[CallbackAdded | None]") -> None:
+        if not done.cancelled() and (fact := done.result()) is not None:
+            self._post(fact)
+
+    async def _write_for_ever(self) -> None:
+        while True:
+            if not self.waiting:
+                self._idle.set()
+                await self._some.wait()
+            self._some.clear()
+            written = await self._write()
+            if not written:
+                self._idle.set()
+            if self._closing.is_set() and not (written and self.waiting):
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_EVERY if written else RETRY_EVERY):
+                    await self._closing.wait()
+
+    async def _write(self) -> bool:
+        """Enter the wishes, then write the changed tasks. False when the database is away."""
+        try:
+            kept = False
+            while self._wishes:
+                wish = self._wishes[0]
+                entry = await self._insert(wish.wanted, wish.at)
+                self._wishes.popleft()
+                kept = kept or wish.kept
+                if not wish.done.done():
+                    wish.done.set_result(entry.fact() if entry.state in OPEN else None)
+            if kept:
+                self._file.unlink(missing_ok=True)
+            while self._unwritten:
+                batch = list(self._unwritten.values())[:BATCH]
+                await self._update(batch)
+                for entry in batch:
+                    if self._unwritten[entry.id] is entry:
+                        del self._unwritten[entry.id]
+        except Exception as error:  # noqa: BLE001 - whatever a driver raises, nothing must be lost
+            if not self._away:
+                self._away = True
+                log.error("callbacks.away", error=type(error).__name__, file=str(self._file))
+            self._keep_wishes()
+            return False
+        if self._away:
+            self._away = False
+            log.info("callbacks.back")
+        return True
+
+    async def _insert(self, wanted: Wanted, at: int) -> Entry:
+        """Enter a wish, or find what it became when the answer to its commit was lost: a call is lost only once."""
+        row = _row(wanted, at)
+        async with self._entering:
+            async with asyncio.timeout(self._answer_within), self._engine.begin() as connection:
+                if wanted.origin:
+                    question = select(tables.callback).where(
+                        tables.callback.c.origin == wanted.origin
+                    )
+                    known = (await connection.execute(question)).first()
+                    if known is not None:
+                        return self._entries.setdefault(known.id, _entry(known))
+                done = await connection.execute(
+                    insert(tables.callback).values(row).returning(tables.callback)
+                )
+                entry = _entry(done.one())
+            self._entries[entry.id] = entry
+            return entry
+
+    async def _update(self, entries: Sequence[Entry]) -> None:
+        rows = [
+            {("row_id" if name == "id" else name): value for name, value in asdict(entry).items()}
+            for entry in entries
+        ]
+        async with asyncio.timeout(self._answer_within), self._engine.begin() as connection:
+            await connection.execute(_UPDATE, rows)
+
+    def _keep_wishes(self) -> None:
+        """What is in memory would not survive a crash of this process."""
+        fresh = [wish for wish in self._wishes if not wish.kept]
+        if not fresh:
+            return
+        lines = "".join(
+            json.dumps({"at": wish.at, **asdict(wish.wanted)}, ensure_ascii=False) + "\n"
+            for wish in fresh
+        )
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with open(
+                self._file,
+                "a",
+                encoding="utf-8",
+                opener=lambda path, flags: os.open(path, flags, 0o600),
+            ) as file:
+                file.write(lines)
+        except OSError as error:
+            log.error("callbacks.file_failed", error=str(error), file=str(self._file))
+            return  # they stay in memory, and are tried again with the next attempt
+        for wish in fresh:
+            wish.kept = True
+
+
+_UPDATE = (
+    update(tables.callback)
+    .where(tables.callback.c.id == bindparam("row_id"))
+    .values({field.name: bindparam(field.name) for field in fields(Entry) if field.name != "id"})
+)
+
+
+def _of(wanted: CreateCallback) -> Wanted:
+    return Wanted(
+        number=wanted.number,
+        queue=wanted.queue,
+        latest=wanted.latest,
+        reason=wanted.reason,
+        origin=wanted.origin,
+        place=wanted.place,
+    )
+
+
+def _row(wanted: Wanted, at: int) -> dict[str, Any]:
+    earliest = wanted.earliest or at
+    return {
+        "number": wanted.number,
+        "queue": wanted.queue,
+        "state": State.DUE,
+        "reason": wanted.reason,
+        "matter": wanted.matter,
+        "earliest": earliest,
+        "latest": wanted.latest,
+        "attempts_left": wanted.attempts,
+        "attempts": 0,
+        "tries": 0,
+        "spacing": wanted.spacing,
+        "prefers": wanted.prefers,
+        "agent": "",
+        "attempt": "",
+        "origin": wanted.origin,
+        "place": wanted.place,
+        "not_before": earliest,
+        "first": False,
+        "yields": 0,
+        "last_failure": "",
+        "added_at": at,
+        "updated_at": at,
+    }
+
+
+def _entry(row: Any) -> Entry:
+    values = row._asdict()
+    return Entry(**values | {"state": State(values["state"]), "first": bool(values["first"])})
+
+
+def _read_wishes(file: Path) -> list[tuple[Wanted, int]]:
+    """What lies in the file; a line that was torn by a crash is skipped, and logged."""
+    found = []
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        log.error("callbacks.file_failed", error=str(error), file=str(file))
+        return []
+    for number, line in enumerate(lines, 1):
+        try:
+            values = json.loads(line)
+            at = int(values.pop("at"))
+            found.append((Wanted(**values), at))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            log.error("callbacks.torn_line", file=str(file), line=number)
+    return found
+
+
+# --- commands from the bus
+
+
+async def add(book: TaskBook, desk: Desk, args: Mapping[str, Any]) -> dict[str, Any]:
+    """Carry out `callback.add`. `args` are the fields of `Wanted`. Raises `Refused`.
+
+    Gives `id`, the task's number, and `said`, a sentence.
+    """
+    agents = {number for number, seat in desk.floor.seats.items() if not seat.removed}
+    try:
+        wanted = checked(wanted_of(args), desk.floor.rules, agents, clock.now())
+    except TaskError as error:
+        raise Refused(str(error)) from None
+    try:
+        fact = await book.enter(wanted)
+    except Exception as error:
+        log.exception("callback.not_entered")
+        raise Refused("the database is away: nothing was entered, try again later") from error
+    desk.post(fact)
+    return {"id": fact.callback, "said": f"callback {fact.callback} added"}
+
+
+async def cancel(book: TaskBook, desk: Desk, args: Mapping[str, Any]) -> dict[str, Any]:
+    """Carry out `callback.cancel`; `args` has `id`. Raises `Refused`. An answered callback is never cut."""
+    try:
+        number = int(args["id"])
+    except (KeyError, TypeError, ValueError):
+        raise Refused("callback.cancel: id must be a whole number") from None
+    if number not in desk.floor.tasks:
+        desk.take_up([book.adopt(await _still_open(book, number))])
+    task = desk.floor.tasks.get(number)
+    if task is None:
+        raise Refused(f"callback {number} is over already: its latest time is past")
+    if task.state is State.TALKING:
+        raise Refused(f"callback {number}: the citizen has answered, and that talk is not cut")
+    dialling = task.state is State.DIALLING
+    desk.post(CallbackCancelled(clock.now(), number, BY_HAND))
+    more = "; the attempt that was under way is hung up" if dialling else ""
+    return {"id": number, "said": f"callback {number} cancelled{more}"}
+
+
+BY_HAND = "by hand"
+"""Why a task was cancelled, when a person did it."""
+
+
+async def _still_open(book: TaskBook, number: int) -> Entry:
+    try:
+        entry = await book.find(number)
+    except Exception as error:
+        log.exception("callback.not_found")
+        raise Refused("the database is away: nothing was done, try again later") from error
+    try:
+        return still_open(entry, number)
+    except TaskError as error:
+        raise Refused(str(error)) from None
+
+
+def still_open(entry: Entry | None, number: int) -> Entry:
+    """The entry. Raises `TaskError` when there is none, or nothing is left to do about it."""
+    if entry is None:
+        raise TaskError(f"there is no callback {number}: `hotline callback list` shows them")
+    if entry.state not in OPEN:
+        raise TaskError(f"callback {number} is over already: {entry.state.value}")
+    return entry
+
+
+def wanted_of(args: Mapping[str, Any]) -> Wanted:
+    """A wish from JSON. Raises `Refused` for a field that is unknown or of another type."""
+    known = {field.name: field.type for field in fields(Wanted)}
+    for name, value in args.items():
+        if name not in known or name in {"origin", "place"}:
+            raise Refused(f"callback.add has no {name}")
+        if not isinstance(value, str if known[name] is str else int) or isinstance(value, bool):
+            raise Refused(f"callback.add: {name} is of the wrong type")
+    if "number" not in args:
+        raise Refused("callback.add needs a number")
+    return Wanted(**args)
+
+
+# --- without a controller
+
+
+async def enter_directly(engine: AsyncEngine, run_dir: Path, wanted: Wanted) -> int:
+    """Enter a checked wish while no controller runs; the next one takes it up. Gives the task's number."""
+    book = TaskBook(engine, run_dir, lambda fact: None)
+    fact = await book.enter(wanted)
+    await _into_the_diary(engine, run_dir, fact)
+    return fact.callback
+
+
+async def cancel_directly(engine: AsyncEngine, run_dir: Path, number: int) -> None:
+    """Cancel a task while no controller runs. Raises `TaskError` when there is none, or it is over."""
+    fact = CallbackCancelled(clock.now(), number, BY_HAND)
+    entry = still_open(await find(engine, number), number)
+    book = TaskBook(engine, run_dir, lambda fact: None)
+    await book._update([apply(replace(entry, state=State.DUE), fact)])
+    await _into_the_diary(engine, run_dir, fact)
+
+
+async def _into_the_diary(engine: AsyncEngine, run_dir: Path, fact: Fact) -> None:
+    book = Diary(engine, run_dir, name="callbacks")
+    book.start()
+    book.write(fact)
+    await book.close()
+
+
+# --- reading
+
+
+async def find(engine: AsyncEngine, number: int) -> Entry | None:
+    """The task with this number, if there is one."""
+    async with engine.connect() as connection:
+        question = select(tables.callback).where(tables.callback.c.id == number)
+        row = (await connection.execute(question)).first()
+    return None if row is None else _entry(row)
+
+
+async def _find_these(engine: AsyncEngine, numbers: Collection[int]) -> list[Entry]:
+    """The tasks with these numbers, by number."""
+    found: list[Entry] = []
+    ordered = sorted(numbers)
+    async with engine.connect() as connection:
+        for start in range(0, len(ordered), BATCH):
+            question = select(tables.callback).where(
+                tables.callback.c.id.in_(ordered[start : start + BATCH])
+            )
+            found += [_entry(row) for row in await connection.execute(question)]
+    return sorted(found, key=lambda entry: entry.id)
+
+
+async def find_all(
+    engine: AsyncEngine, states: Collection[State] = tuple(State), limit: int | None = None
+) -> list[Entry]:
+    """The tasks in these states, by number; with `limit` the newest ones only."""
+    question = (
+        select(tables.callback)
+        .where(tables.callback.c.state.in_([state.value for state in states]))
+        .order_by(tables.callback.c.id.desc())
+        .limit(limit)
+    )
+    async with engine.connect() as connection:
+        rows = (await connection.execute(question)).all()
+    return [_entry(row) for row in reversed(rows)]
+
+
+async def history(engine: AsyncEngine, entry: Entry) -> list[Fact]:
+    """The facts about one task, oldest first.
+
+    A fact names its task in its details, which have no index: all facts of callbacks between the task's first and
+    last one are read, by the index on (kind, at). That is some ten thousand rows for a day of a busy hotline.
+    """
+    facts = reader.read_kinds(engine, KINDS, entry.added_at, entry.updated_at + _MINUTE)
+    return [fact async for fact in facts if _task_of(fact) == entry.id]
+
+
+def _task_of(fact: Fact) -> int:
+    """The number of the task that a fact is about; 0 for a fact about none."""
+    number: int = getattr(fact, "callback", 0)
+    return number

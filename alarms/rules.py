@@ -1,0 +1,362 @@
+"""Alarms: what is measured, when it is too much, and the life of one alarm: raised → acknowledged → cleared. Pure.
+
+A rule is data. A value is *bad* beyond `raise_at` and *good* again from `clear_at` on; between the two nothing changes
+(hysteresis). It must be bad for `hold` seconds before the alarm is raised, and good for `rest` seconds before it is
+cleared, so that a value at the limit makes one alarm and not fifty. An alarm is news twice, when it is raised and when
+it is cleared; it can be raised again only after it was cleared.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from agents.model import Presence
+from facts.terms import Severity
+from facts.times import SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One kind of alarm. `over`: values above `raise_at` are bad, else values below it. `hold` and `rest` in seconds.
+
+    `zh` and `en` are the sentences for people; they may name `{value}`, `{limit}` and `{subject}`.
+    """
+
+    name: str
+    severity: Severity
+    over: bool
+    raise_at: float
+    clear_at: float
+    hold: float
+    rest: float
+    zh: str
+    en: str
+    on: bool = True
+
+    def bad(self, value: float) -> bool:
+        """Whether an alarm of this rule begins to be due at this value."""
+        return value > self.raise_at if self.over else value < self.raise_at
+
+    def good(self, value: float) -> bool:
+        """Whether an alarm of this rule is over at this value."""
+        return value <= self.clear_at if self.over else value >= self.clear_at
+
+
+_HIGH, _LOW = True, False
+_C, _W = Severity.CRITICAL, Severity.WARNING
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        *("m1r", _C, _LOW, 95, 95.5, 60, 60),
+        "24 小时接通率 {value:.1f}%，低于 {limit:g}%",
+        "connection rate of 24 hours is {value:.1f} %, below {limit:g} %",
+    ),
+    Rule(
+        *("longest_wait", _W, _HIGH, 120, 60, 5, 10),
+        "有来电人已等待 {value:.0f} 秒",
+        "a caller has waited for {value:.0f} seconds",
+    ),
+    Rule(
+        *("nobody_ready", _C, _HIGH, 0, 0, 30, 10),
+        "{value:.0f} 位来电人在等待，没有话务员在岗",
+        "{value:.0f} callers wait, and no agent is on duty",
+    ),
+    Rule(
+        *("link_lost", _C, _HIGH, 5, 0, 0, 5),
+        "与 Asterisk 的连接已中断 {value:.0f} 秒",
+        "the link to Asterisk has been gone for {value:.0f} seconds",
+    ),
+    Rule(
+        *("trunk_gone", _C, _HIGH, 0, 0, 10, 30),
+        "外呼中继无应答",
+        "the outbound trunk does not answer",
+    ),
+    Rule(
+        *("event_lag", _W, _HIGH, 2, 1, 30, 30),
+        "Asterisk 的事件迟到 {value:.1f} 秒",
+        "events of Asterisk come {value:.1f} seconds late",
+    ),
+    Rule(
+        *("recording_gap", _C, _HIGH, 0, 0, 0, 0),
+        "最近一小时有 {value:.0f} 通电话没有完整录音",
+        "{value:.0f} calls of the last hour have no complete recording",
+    ),
+    Rule(
+        *("recording_blocked", _C, _HIGH, 0, 0, 5, 5),
+        "录音目录无法写入，新的通话录不了音",
+        "the recordings' folder cannot be written: new calls are not recorded",
+    ),
+    Rule(
+        *("recording_late", _W, _HIGH, 600, 60, 0, 10),
+        "录音已有 {value:.0f} 秒未处理，请检查 hotline recorder",
+        "a recording has waited for {value:.0f} seconds: does `hotline recorder` run?",
+    ),
+    Rule(
+        *("disk_low", _C, _LOW, 500, 550, 5, 30),
+        "录音磁盘只剩 {value:.0f} MB",
+        "only {value:.0f} MB are free on the recordings' disk",
+    ),
+    Rule(
+        *("database_away", _C, _HIGH, 0, 0, 10, 10),
+        "数据库无法写入，{value:.0f} 条事实暂存本地",
+        "the database cannot be written; {value:.0f} facts wait in the journal",
+    ),
+    Rule(
+        *("screens_stale", _W, _HIGH, 10, 0, 0, 5),
+        "Redis 已断开 {value:.0f} 秒，屏幕数据停止更新",
+        "Redis has been gone for {value:.0f} seconds: the screens stand still",
+    ),
+    Rule(
+        *("stale_figures", _C, _HIGH, 10, 5, 0, 5),
+        "控制程序已 {value:.0f} 秒没有更新数据",
+        "the controller has shown nothing for {value:.0f} seconds",
+    ),
+    Rule(
+        *("callbacks_due", _W, _HIGH, 0, 0, 60, 10),
+        "{value:.0f} 个回访在 10 分钟内到期",
+        "{value:.0f} callbacks have to be made within 10 minutes",
+    ),
+    Rule(
+        *("callbacks_missed", _W, _HIGH, 0, 0, 0, 0),
+        "最近一小时有 {value:.0f} 个回访超期未办",
+        "{value:.0f} callbacks missed their deadline in the last hour",
+    ),
+    Rule(
+        *("pause_too_long", _W, _HIGH, 60, 0, 0, 0),
+        "话务员 {subject} 示忙超时 {value:.0f} 秒",
+        "agent {subject} has exceeded the pause by {value:.0f} seconds",
+    ),
+    Rule(
+        *("calendar_missing", _W, _HIGH, 0, 0, 0, 0),
+        "{value:.0f} 年的工作日历尚未导入（hotline queue calendar 文件）",
+        "the working calendar of {value:.0f} is missing: hotline queue calendar FILE",
+    ),
+)
+"""Every rule with its defaults. Values: m1r in percent; the waits, lags and delays in seconds; the others counts."""
+
+
+Key: TypeAlias = tuple[str, str]
+"""A rule's name, and whom or what it is about (an agent's number; empty for the centre)."""
+
+Readings: TypeAlias = Mapping[Key, float | None]
+"""What was measured: None says nothing (too few calls, not known). A subject that is absent is good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One alarm that was raised. Times in microseconds UTC, 0: not yet. `value` is the worst one since then."""
+
+    id: str
+    rule: str
+    subject: str
+    severity: Severity
+    value: float
+    limit: float
+    raised_at: int
+    acknowledged_at: int = 0
+    acknowledged_by: str = ""
+    cleared_at: int = 0
+
+    def text(self, lang: str = "zh") -> str:
+        """The sentence for people. `lang`: zh or en."""
+        rule = _BY_NAME.get(self.rule)
+        if rule is None:
+            return self.rule  # of a newer or an older program
+        sentence = rule.zh if lang == "zh" else rule.en
+        return sentence.format(value=self.value, limit=self.limit, subject=self.subject)
+
+    def as_json(self) -> dict[str, Any]:
+        """As screens show it: `id`, `rule`, `severity`, `since`, `text_zh`, `text_en`, `value`, who saw it."""
+        return {
+            "id": self.id,
+            "rule": self.rule,
+            "subject": self.subject,
+            "severity": self.severity.value,
+            "since": self.raised_at,
+            "text_zh": self.text("zh"),
+            "text_en": self.text("en"),
+            "value": round(self.value, 1),
+            "acknowledged_by": self.acknowledged_by,
+            "acknowledged_at": self.acknowledged_at,
+        }
+
+
+class UnknownAlarm(LookupError):  # noqa: N818 - reads as a sentence where it is raised
+    """There is no open alarm of this name. The message says what there is."""
+
+
+class Alarms:
+    """The alarms of one process. Feed it `look`; it tells what is new."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._rules = {rule.name: rule for rule in rules if rule.on}
+        self._open: dict[Key, Alarm] = {}
+        self._since: dict[Key, int] = {}
+
+    def restore(self, alarm: Alarm) -> bool:
+        """After a start: one that was open is not raised again. False when there is no such rule, or it is raised."""
+        key = (alarm.rule, alarm.subject)
+        if alarm.rule not in self._rules or key in self._open:
+            return False
+        self._open[key] = alarm
+        return True
+
+    def look(self, readings: Readings, now: int) -> list[Alarm]:
+        """Take readings of `now` (microseconds). Gives the alarms that were raised or cleared just now."""
+        news = []
+        for key in [*readings, *(key for key in self._open if key not in readings)]:
+            rule = self._rules.get(key[0])
+            if rule is None:
+                continue
+            if key in readings:
+                value = readings[key]
+            elif key[1]:
+                value = rule.clear_at  # this agent is no longer among those who were measured
+            else:
+                value = None
+            if value is None:
+                self._since.pop(key, None)
+                continue
+            changed = self._step(key, rule, value, now)
+            if changed is not None:
+                news.append(changed)
+        for key in [key for key in self._since if key not in readings and key not in self._open]:
+            del self._since[key]
+        return news
+
+    def acknowledge(self, name: str, by: str, now: int) -> Alarm:
+        """Somebody has seen it. `name`: an id, or a rule of which one alarm is open. Raises `UnknownAlarm`.
+
+        The first who acknowledges stays the one who did.
+        """
+        named = [alarm for alarm in self._open.values() if name in (alarm.id, alarm.rule)]
+        if len(named) != 1:
+            there = ", ".join(f"{alarm.id} ({alarm.rule})" for alarm in self.open()) or "none"
+            raise UnknownAlarm(f"there is no open alarm {name!r}; open: {there}")
+        alarm = named[0]
+        if not alarm.acknowledged_at:
+            alarm = replace(alarm, acknowledged_at=now, acknowledged_by=by)
+            self._open[alarm.rule, alarm.subject] = alarm
+        return alarm
+
+    def open(self) -> list[Alarm]:
+        """Those that are raised, the gravest first, then the oldest."""
+        grave = list(Severity)
+        return sorted(
+            self._open.values(), key=lambda one: (grave.index(one.severity), one.raised_at)
+        )
+
+    def _step(self, key: Key, rule: Rule, value: float, now: int) -> Alarm | None:
+        alarm = self._open.get(key)
+        if alarm is None:
+            if not self._lasts(key, rule.bad(value), rule.hold, now):
+                return None
+            alarm = Alarm(_id(key, now), *key, rule.severity, value, rule.raise_at, raised_at=now)
+            self._open[key] = alarm
+        else:
+            if not self._lasts(key, rule.good(value), rule.rest, now):
+                worse = max(alarm.value, value) if rule.over else min(alarm.value, value)
+                self._open[key] = replace(alarm, value=worse)
+                return None
+            alarm = replace(self._open.pop(key), cleared_at=now)
+        self._since.pop(key, None)
+        return alarm
+
+    def _lasts(self, key: Key, so: bool, seconds: float, now: int) -> bool:
+        """Whether something has been so for that long."""
+        if not so:
+            self._since.pop(key, None)
+            return False
+        return now - self._since.setdefault(key, now) >= seconds * SECOND
+
+
+def _id(key: Key, at: int) -> str:
+    """Short enough to be typed, the same for the same alarm in every process."""
+    return hashlib.blake2s(f"{key[0]} {key[1]} {at}".encode(), digest_size=3).hexdigest()
+
+
+_BY_NAME = {rule.name: rule for rule in RULES}
+
+CHANGEABLE = {
+    "on": "true or false",
+    "raise_at": "a number",
+    "clear_at": "a number",
+    "hold": "seconds",
+    "rest": "seconds",
+    "severity": ", ".join(Severity),
+}
+"""What the settings may change about a rule."""
+
+
+def changed(
+    changes: Mapping[str, Mapping[str, Any]], rules: Iterable[Rule] = RULES
+) -> tuple[Rule, ...]:
+    """The rules with an operator's changes: rule → `CHANGEABLE` → value. Raises `ValueError` in his words.
+
+    A new `raise_at` without a `clear_at` keeps the distance between the two.
+    """
+    made = {rule.name: rule for rule in rules}
+    for name, change in changes.items():
+        if name not in made:
+            raise ValueError(f"alarms.{name}: there is no such alarm: there is {', '.join(made)}")
+        made[name] = _changed(made[name], change)
+    return tuple(made.values())
+
+
+def _changed(rule: Rule, change: Mapping[str, Any]) -> Rule:
+    values = dict(change)
+    for name, value in values.items():
+        fine = name in CHANGEABLE and (
+            isinstance(value, bool)
+            if name == "on"
+            else value in set(Severity)
+            if name == "severity"
+            else isinstance(value, int | float) and not isinstance(value, bool)
+        )
+        if name not in CHANGEABLE:
+            raise ValueError(
+                f"alarms.{rule.name}.{name}: there is no such setting: "
+                f"there is {', '.join(CHANGEABLE)}"
+            )
+        if not fine or (name in {"hold", "rest"} and value < 0):
+            raise ValueError(f"alarms.{rule.name}.{name}: {value!r} is not {CHANGEABLE[name]}")
+    if "severity" in values:
+        values["severity"] = Severity(values["severity"])
+    if "raise_at" in values and "clear_at" not in values:
+        values["clear_at"] = rule.clear_at - rule.raise_at + values["raise_at"]
+    made = replace(rule, **values)
+    if made.bad(made.clear_at):
+        side = "more" if rule.over else "less"
+        raise ValueError(
+            f"alarms.{rule.name}: clear_at {made.clear_at:g} must not be {side} than raise_at "
+            f"{made.raise_at:g}, or the alarm would come and go"
+        )
+    return made
+
+
+ON_DUTY = frozenset(
+    {
+        *(Presence.READY, Presence.RINGING, Presence.TALKING),
+        *(Presence.WRAP_UP, Presence.ON_OWN_CALL),
+    }
+)
+"""Agents who take the next call sooner or later without doing anything for it."""
+
+
+def of_live_state(state: Mapping[str, Any], now: int) -> dict[Key, float | None]:
+    """What a live state (as the controller shows it) says for the rules."""
+    m1r = state["figures"]["M1r"]
+    value = m1r["value"]
+    since = state["waiting_since"]
+    waiting = state["stages"]["waiting"] + state["stages"]["ringing"]
+    on_duty = any(agent["presence"] in ON_DUTY for agent in state["agents"])
+    found: dict[Key, float | None] = {
+        ("m1r", ""): value * 100 if m1r["enough"] and value is not None else None,
+        ("longest_wait", ""): 0.0 if since is None else max(0, now - since) / SECOND,
+        ("nobody_ready", ""): 0 if on_duty or since is None else max(waiting, 1),
+    }
+    for agent in state["agents"]:
+        if agent["until"]:
+            found["pause_too_long", agent["number"]] = (now - agent["until"]) / SECOND
+    return found

@@ -1,0 +1,428 @@
+"""Watches over a process: takes readings, keeps the table of alarms, and sends each alarm once to each address.
+
+Nothing here waits for anything else: looking (every second) is arithmetic, what needs a disk or the database is read
+beside it (`slow`), rows are written when the database takes them, and each address has a task of its own, which tries
+again until the message is accepted. No error ends any of them.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from dataclasses import asdict, replace
+from typing import Any
+
+import structlog
+from sqlalchemy import delete, func, insert, or_, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from alarms import tables as alarms_tables
+from alarms.rules import Alarm, Alarms, Key, Readings, Rule, changed
+from base import clock, notify
+from base.background import spawn
+from base.bus import Bus
+from base.settings import Settings, SettingsError
+from diary import tables as diary_tables
+from facts import CallbackMissed, RecordingMissing
+from facts.terms import Severity
+from facts.times import SECOND, local
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY = 1.0
+SLOW_EVERY = 10.0
+"""Seconds between two looks at disk and database."""
+RETRY = (2.0, 5.0, 15.0, 60.0, 300.0)
+"""Seconds between the attempts to send; the last one again and again."""
+_LAST_LETTERS = 5.0
+"""Seconds that a stop waits for letters that are under way."""
+_GIVE_UP = 86_400 * SECOND
+"""Microseconds after which nobody needs to hear of it any more."""
+_HOUR = 3600 * SECOND
+
+ELSEWHERE = frozenset({"stale_figures"})
+"""Rules about the controller itself: watched by the process that shows its figures (`hotline web`)."""
+
+
+def rules(settings: Settings) -> tuple[Rule, ...]:
+    """The rules with what the settings change. Raises `SettingsError`."""
+    least = float(settings.min_free_mb)
+    disk = {"raise_at": least, "clear_at": least * 1.1, **settings.alarms.get("disk_low", {})}
+    try:
+        return changed({**settings.alarms, "disk_low": disk})
+    except ValueError as error:
+        raise SettingsError(f"HOTLINE_ALARMS, hotline.toml: {error}") from None
+
+
+class Watch:
+    """The alarms of one process.
+
+    `quick` measures without waiting; `slow` may wait, and is asked every `slow_every` seconds. A reading of either that
+    cannot be taken says nothing. `urls`: where alarms are sent.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        urls: Sequence[str],
+        watched: Iterable[Rule],
+        quick: Callable[[int], Readings],
+        slow: Callable[[int], Awaitable[Readings]] | None = None,
+        slow_every: float = SLOW_EVERY,
+    ) -> None:
+        self._engine = engine
+        self._rules = tuple(watched)
+        self._book = Alarms(self._rules)
+        self._quick = quick
+        self._slow = slow
+        self._slow_every = slow_every
+        self._measured: dict[Key, float | None] = {}
+        self._letters = {url: _Letters(url, self._delivered) for url in urls}
+        self._known: dict[str, Alarm] = {}
+        self._sent: dict[str, dict[str, list[str]]] = {}
+        self._unsaved: set[str] = set()
+        self._restored = False
+        self._save = asyncio.Event()
+        self._troubles: set[str] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin. Needs the running loop."""
+        self._tasks = [
+            spawn(self._look_for_ever(), "alarms"),
+            spawn(self._save_for_ever(), "alarms' table"),
+            *(spawn(one.run(), "alarms' letters") for one in self._letters.values()),
+        ]
+        if self._slow is not None:
+            self._tasks.append(spawn(self._measure_for_ever(), "alarms' readings"))
+
+    async def close(self) -> None:
+        """Stop, when letters that are under way have arrived. What was not sent is sent after the next start."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_LETTERS):
+                await asyncio.gather(*(one.finish() for one in self._letters.values()))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._unsaved:
+            await self._guarded("alarms.not_saved", self._write)
+
+    def open(self) -> list[Alarm]:
+        """The alarms that are raised, the gravest first."""
+        return self._book.open()
+
+    def acknowledge(self, name: str, by: str) -> Alarm:
+        """Somebody has seen an alarm: an id, or a rule's name. Raises `UnknownAlarm`."""
+        alarm = self._book.acknowledge(name, by, clock.now())
+        log.info("alarm.acknowledged", alarm=alarm.id, rule=alarm.rule, by=by)
+        self._keep(alarm)
+        return alarm
+
+    def look(self, now: int) -> None:
+        """Take the readings of `now`, and send what is new."""
+        for alarm in self._book.look({**self._measured, **self._quick(now)}, now):
+            over = bool(alarm.cleared_at)
+            log.warning(
+                "alarm.cleared" if over else "alarm.raised",
+                alarm=alarm.id,
+                rule=alarm.rule,
+                value=round(alarm.value, 1),
+                **({"agent": alarm.subject} if alarm.subject else {}),
+            )
+            self._keep(alarm)
+            for letters in self._letters.values():
+                letters.post(alarm, "cleared" if over else "raised")
+
+    # --- the tasks
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            if not self._restored:
+                await self._guarded("alarms.not_restored", self._restore)
+            await self._guarded("alarms.failed", self._look)
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _look(self) -> None:
+        self.look(clock.now())
+
+    async def _measure_for_ever(self) -> None:
+        while True:
+            if not await self._guarded("alarms.not_measured", self._measure):
+                self._measured = dict.fromkeys(self._measured)
+            await asyncio.sleep(self._slow_every)
+
+    async def _measure(self) -> None:
+        if self._slow is not None:
+            self._measured = dict(await self._slow(clock.now()))
+
+    async def _save_for_ever(self) -> None:
+        while True:
+            await self._save.wait()
+            self._save.clear()
+            if not await self._guarded("alarms.not_saved", self._write):
+                await asyncio.sleep(LOOK_EVERY)
+                self._save.set()
+
+    async def _guarded(self, trouble: str, work: Callable[[], Awaitable[None]]) -> bool:
+        """Do something that may fail. Logs when it begins to fail, not each time; True when it went well."""
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 whatever it is, the next look may go well
+            if trouble not in self._troubles:
+                self._troubles.add(trouble)
+                log.warning(trouble, error=f"{type(error).__name__}: {error}"[:200])
+            return False
+        self._troubles.discard(trouble)
+        return True
+
+    # --- the table
+
+    def _keep(self, alarm: Alarm) -> None:
+        self._known[alarm.id] = alarm
+        self._unsaved.add(alarm.id)
+        self._save.set()
+
+    async def _write(self) -> None:
+        unsaved, self._unsaved = self._unsaved, set()
+        rows = [
+            {**asdict(one), "severity": one.severity.value, "sent": self._sent.get(one.id, {})}
+            for one in (self._known[name] for name in unsaved)
+        ]
+        if not rows:
+            return
+        try:
+            async with self._engine.begin() as connection:
+                await connection.execute(
+                    delete(alarms_tables.alarm).where(alarms_tables.alarm.c.id.in_(unsaved))
+                )
+                await connection.execute(insert(alarms_tables.alarm), rows)
+        except BaseException:
+            self._unsaved |= unsaved
+            raise
+        self._forget()
+
+    def _forget(self) -> None:
+        """Alarms that were cleared long ago, and written, need no memory."""
+        before = clock.now() - _GIVE_UP
+        old = [one.id for one in self._known.values() if 0 < one.cleared_at < before]
+        for name in set(old) - self._unsaved:
+            del self._known[name]
+            self._sent.pop(name, None)
+
+    async def _restore(self) -> None:
+        """Take up what an earlier process left: open alarms, and letters that were not accepted."""
+        now = clock.now()
+        table = alarms_tables.alarm.c
+        question = (
+            select(alarms_tables.alarm)
+            .where(table.rule.in_([rule.name for rule in self._rules]))
+            .where(or_(table.cleared_at == 0, table.cleared_at > now - _GIVE_UP))
+            .order_by(table.raised_at)
+        )
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(question)).all()
+        self._restored = True
+        for row in rows:
+            alarm = _alarm(row)
+            if alarm.id in self._known:
+                continue
+            self._known[alarm.id] = alarm
+            self._sent[alarm.id] = {what: list(labels) for what, labels in row.sent.items()}
+            if not alarm.cleared_at and not self._book.restore(alarm):
+                self._keep(replace(alarm, cleared_at=now))  # switched off, or raised anew meanwhile
+                continue
+            for letters in self._letters.values():
+                raised = letters.label in row.sent.get("raised", ())
+                if not raised and not alarm.cleared_at:
+                    letters.post(alarm, "raised")
+                if raised and alarm.cleared_at and letters.label not in row.sent.get("cleared", ()):
+                    letters.post(alarm, "cleared")
+
+    def _delivered(self, alarm: Alarm, what: str, label: str) -> None:
+        self._sent.setdefault(alarm.id, {}).setdefault(what, []).append(label)
+        # It may have been acknowledged or cleared since this letter was written.
+        self._keep(self._known.get(alarm.id, alarm))
+
+
+class _Letters:
+    """What one address is to be told, in order."""
+
+    def __init__(self, url: str, delivered: Callable[[Alarm, str, str], None]) -> None:
+        self.label = notify.label(url)
+        self._url = url
+        self._delivered = delivered
+        self._waiting: asyncio.Queue[tuple[Alarm, str]] = asyncio.Queue()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._finishing = False
+
+    def post(self, alarm: Alarm, what: str) -> None:
+        self._waiting.put_nowait((alarm, what))
+
+    async def finish(self) -> None:
+        """Begin no other letter, and wait for the one that is under way."""
+        self._finishing = True
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        while not self._finishing:
+            alarm, what = await self._waiting.get()
+            await self._carry(alarm, what)
+
+    async def _send(self, alarm: Alarm) -> str:
+        title, body, kind = letter(alarm)
+        self._idle.clear()
+        try:
+            return await notify.send(self._url, title, body, kind=kind)
+        finally:
+            self._idle.set()
+
+    async def _carry(self, alarm: Alarm, what: str) -> None:
+        attempt = 0
+        while error := await self._send(alarm):
+            fields = {"alarm": alarm.id, "rule": alarm.rule, "to": self.label, "error": error}
+            if clock.now() - (alarm.cleared_at or alarm.raised_at) > _GIVE_UP:
+                log.warning("alarm.not_sent", **fields, effect="given up after a day")
+                return
+            if not attempt:
+                log.warning("alarm.not_sent", **fields, effect="it is tried again")
+            await asyncio.sleep(RETRY[min(attempt, len(RETRY) - 1)])
+            attempt += 1
+        log.info("alarm.sent", alarm=alarm.id, rule=alarm.rule, to=self.label)
+        self._delivered(alarm, what, self.label)
+
+
+_MARKS = {
+    Severity.CRITICAL: "严重 CRITICAL",
+    Severity.WARNING: "警告 WARNING",
+    Severity.INFO: "提示 INFO",
+}
+
+
+def letter(alarm: Alarm) -> tuple[str, str, str]:
+    """Title, text and kind (see `notify.send`) of the message about an alarm, in both languages."""
+    over = bool(alarm.cleared_at)
+    title = f"[{'恢复 OK' if over else _MARKS[alarm.severity]}] {alarm.text('zh')}"
+    lines = [alarm.text("zh"), alarm.text("en"), "", f"发生 since {_second(alarm.raised_at)}"]
+    if over:
+        lines.append(f"恢复 until {_second(alarm.cleared_at)}")
+    else:
+        lines.append(f"确认 acknowledge: hotline alarm ack {alarm.id}")
+    return title, "\n".join(lines), "good" if over else alarm.severity.value
+
+
+def _second(at: int) -> str:
+    return local(at).strftime("%Y-%m-%d %H:%M:%S")
+
+
+async def read(engine: AsyncEngine, since: int | None = None) -> list[Alarm]:
+    """The open alarms; with `since` (microseconds) also those that were raised or cleared after it. Oldest first."""
+    table = alarms_tables.alarm.c
+    wanted = table.cleared_at == 0
+    if since is not None:
+        wanted = or_(wanted, table.raised_at >= since, table.cleared_at >= since)
+    question = select(alarms_tables.alarm).where(wanted).order_by(table.raised_at, table.id)
+    async with engine.connect() as connection:
+        return [_alarm(row) for row in await connection.execute(question)]
+
+
+def _alarm(row: Any) -> Alarm:
+    values = {name: value for name, value in row._mapping.items() if name != "sent"}
+    return Alarm(**{**values, "severity": Severity(row.severity)})
+
+
+# --- what needs the disk, the database or Redis
+
+
+async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[Key, float | None]:
+    """What the recorder and the callbacks left in the diary in the last hour, and the recordings' disk."""
+    disk = await asyncio.to_thread(_disk, settings, now)
+    columns = diary_tables.diary.c
+    kinds = (RecordingMissing.kind, CallbackMissed.kind)
+    question = (
+        select(columns.kind, func.count())
+        .where(columns.kind.in_(kinds), columns.at > now - _HOUR, columns.at <= now)
+        .group_by(columns.kind)
+    )
+    counts: Mapping[str, int] = {}
+    try:
+        async with engine.connect() as connection:
+            rows = await connection.execute(question)
+            counts = {row[0]: row[1] for row in rows}
+    except Exception as error:  # noqa: BLE001 whatever a driver raises: `database_away` says it
+        log.debug("alarms.database_away", error=type(error).__name__)
+        return {**disk, ("recording_gap", ""): None, ("callbacks_missed", ""): None}
+    return {
+        **disk,
+        ("recording_gap", ""): counts.get(RecordingMissing.kind, 0),
+        ("callbacks_missed", ""): counts.get(CallbackMissed.kind, 0),
+    }
+
+
+def _disk(settings: Settings, now: int) -> dict[Key, float | None]:
+    folder = settings.spool_dir
+    try:
+        writable = os.access(folder, os.W_OK | os.X_OK)
+        free = shutil.disk_usage(folder).free / 1_000_000
+        with os.scandir(folder) as entries:
+            changed = [
+                entry.stat(follow_symlinks=False).st_mtime_ns // 1000
+                for entry in entries
+                if entry.name.endswith(".raw")
+            ]
+    except OSError:
+        return {
+            ("recording_blocked", ""): 1,
+            ("disk_low", ""): None,
+            ("recording_late", ""): None,
+        }
+    return {
+        ("recording_blocked", ""): 0 if writable else 1,
+        ("disk_low", ""): free,
+        ("recording_late", ""): max(0, now - min(changed, default=now)) / SECOND,
+    }
+
+
+async def age_of_live_state(bus: Bus, now: int) -> dict[Key, float | None]:
+    """How old the figures are that screens show; None when there never were any, or Redis is away (another alarm)."""
+    try:
+        state = await bus.live()
+    except Exception:  # noqa: BLE001 redis raises many kinds
+        state = None
+    return {("stale_figures", ""): None if state is None else max(0, now - state["at"]) / SECOND}
+
+
+@contextlib.asynccontextmanager
+async def over_figures(engine: AsyncEngine, settings: Settings) -> AsyncIterator[None]:
+    """Watch over the controller from another process: who else could say that it stands still?"""
+    bus = Bus(settings.redis, settings.node)
+    watch = Watch(
+        engine,
+        [url.get_secret_value() for url in settings.alarm_urls],
+        of_names(rules(settings), ELSEWHERE),
+        quick=lambda _now: {},
+        slow=lambda now: age_of_live_state(bus, now),
+        slow_every=2.0,
+    )
+    watch.start()
+    try:
+        yield
+    finally:
+        await watch.close()
+        await bus.close()
+
+
+def of_names(
+    watched: Iterable[Rule], names: Collection[str], *, without: bool = False
+) -> list[Rule]:
+    """The rules of these names, or all others."""
+    return [rule for rule in watched if (rule.name in names) is not without]

@@ -1,0 +1,11 @@
+"""The program's tools, which know nothing of calls.
+
+settings    what an operator can set, from the environment and `hotline.toml`
+clock       the one place that asks the machine for the time
+background  tasks that cannot vanish
+log         one JSON line an event, numbers masked
+database    how the database is opened; the metadata of all tables
+migrations  the database's versions
+bus         Redis: live state and facts to the screens, commands from them
+notify      messages to any address of apprise
+"""

@@ -1,0 +1,222 @@
+"""Redis: live figures and facts for the screens, commands from them. Calls never depend on it.
+
+What goes out in one moment is sent in one pipeline, and the controller hands its facts on a few times a second: a round
+trip for each would cost more than all the rest. When Redis is away the newest state is kept, older facts are
+dropped (the diary has them), and screens see by the age of what they hold that they are stale.
+
+Commands are a list per node with an answer list per request. A request names the moment after which nobody waits
+for its answer any more, so that a controller that comes back late does not carry out what was given up long ago.
+"""
+
+import asyncio
+import contextlib
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import orjson
+import redis.asyncio as redis
+import structlog
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from base import clock
+from base.background import stopping
+
+log = structlog.get_logger(__name__)
+
+_BUFFERED_FACTS = 10_000
+_ANSWER_KEPT = 10
+_RETRY_AFTER = 1.0
+
+
+class NoAnswer(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """The controller did not answer in time: it is not running, or cannot reach Redis."""
+
+
+class Refused(Exception):  # noqa: N818
+    """The controller answered that it will not do this; the message is its reason."""
+
+
+def connect(url: str, *, wait: float = 2.0) -> redis.Redis:
+    """Open Redis without its patient defaults: no retries, and no wait longer than `wait` seconds."""
+    return redis.Redis.from_url(
+        url, socket_connect_timeout=0.5, socket_timeout=wait, retry=Retry(NoBackoff(), 0)
+    )
+
+
+class Bus:
+    """One process's end of the bus. `node` keeps several centres apart in one Redis."""
+
+    def __init__(self, url: str, node: str) -> None:
+        self._redis = connect(url)
+        self._commands = f"hotline:{node}:commands"
+        self._answer = f"hotline:{node}:answer:"
+        self._facts = f"hotline:{node}:facts"
+        self._live = f"hotline:{node}:live"
+        self._shown = f"hotline:{node}:shown"
+        self._outgoing: deque[bytes] = deque(maxlen=_BUFFERED_FACTS)
+        self._snapshot: bytes | None = None
+        self._away = False
+        self._news = asyncio.Event()
+        self._away_since = 0
+
+    # --- the controller's side
+
+    def away_for(self, now: int) -> int:
+        """How long Redis has not been reached (microseconds); 0 when it answers."""
+        return max(1, now - self._away_since) if self._away else 0
+
+    def tell(self, fact: Mapping[str, Any]) -> None:
+        """Send a fact to whoever listens, together with those told in the same moment. Returns at once."""
+        self._outgoing.append(orjson.dumps(fact))
+        self._news.set()
+
+    def show(self, snapshot: Mapping[str, Any]) -> None:
+        """Replace the live state that screens read. Returns at once."""
+        self._snapshot = orjson.dumps(snapshot)
+        self._news.set()
+
+    async def run(self) -> None:
+        """Send what was told and shown, until cancelled."""
+        while not stopping():
+            await self._news.wait()
+            self._news.clear()
+            try:
+                await self._flush()
+            except (RedisError, OSError) as error:
+                self._lost(error)
+                await asyncio.sleep(_RETRY_AFTER)
+            else:
+                self._found()
+
+    async def answer(
+        self, handle: Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+    ) -> None:
+        """Answer commands with `handle`, which raises `Refused` to say no, until cancelled."""
+        while not stopping():
+            try:
+                taken = await self._redis.blpop([self._commands], timeout=1)
+            except (RedisError, OSError) as error:
+                self._lost(error)
+                await asyncio.sleep(_RETRY_AFTER)
+                continue
+            self._found()
+            if taken is not None:
+                await self._answer_one(taken[1], handle)
+
+    async def _answer_one(
+        self,
+        raw: bytes | str,
+        handle: Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]],
+    ) -> None:
+        try:
+            request = orjson.loads(raw)
+            if request["until"] < clock.now():
+                return
+            try:
+                reply: dict[str, Any] = {"ok": await handle(request["command"], request["args"])}
+            except Refused as refusal:
+                reply = {"refused": str(refusal)}
+            key = self._answer + request["id"]
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.rpush(key, orjson.dumps(reply))
+                pipe.expire(key, _ANSWER_KEPT)
+                await pipe.execute()
+        except Exception:
+            log.exception("command.failed")
+
+    async def _flush(self) -> None:
+        batch = [self._outgoing.popleft() for _ in range(len(self._outgoing))]
+        snapshot, self._snapshot = self._snapshot, None
+        async with self._redis.pipeline(transaction=False) as pipe:
+            if snapshot is not None:
+                pipe.set(self._live, snapshot)
+                pipe.publish(self._shown, snapshot)
+            if batch:
+                pipe.publish(self._facts, b"\n".join(batch))
+            await pipe.execute()
+
+    def _lost(self, error: Exception) -> None:
+        if not self._away:
+            self._away = True
+            self._away_since = clock.now()
+            log.warning("redis.away", error=str(error), effect="calls go on; screens are stale")
+
+    def _found(self) -> None:
+        if self._away:
+            self._away = False
+            log.info("redis.back")
+
+    # --- the other side: screens and the command line
+
+    async def ask(self, command: str, *, wait: float = 1.0, **args: Any) -> dict[str, Any]:
+        """Ask the controller to do something. Raises `NoAnswer` after `wait` seconds, or `Refused`."""
+        request_id = uuid.uuid4().hex
+        until = clock.now() + round(wait * 1_000_000)
+        request = {"id": request_id, "command": command, "args": args, "until": until}
+        try:
+            # Redis itself ends the wait; the time-out is for a Redis that hangs.
+            async with asyncio.timeout(wait + 0.5):
+                await self._redis.rpush(self._commands, orjson.dumps(request))
+                got = await self._redis.blpop([self._answer + request_id], timeout=wait)
+        except TimeoutError:
+            got = None
+        except (RedisError, OSError) as error:
+            raise NoAnswer(
+                f"Redis cannot be reached ({error}): is `hotline up` running with this home?"
+            ) from None
+        if got is None:
+            raise NoAnswer(
+                "the controller does not answer: is `hotline up` running with this home?"
+            )
+        reply = orjson.loads(got[1])
+        if "refused" in reply:
+            raise Refused(reply["refused"])
+        answer: dict[str, Any] = reply["ok"]
+        return answer
+
+    async def live(self) -> dict[str, Any] | None:
+        """The newest live state, or None when nothing was ever shown. Raises `RedisError` or `OSError`."""
+        raw = await self._redis.get(self._live)
+        return None if raw is None else orjson.loads(raw)
+
+    async def facts(self) -> AsyncIterator[dict[str, Any]]:
+        """Every fact from now on. Ends with `RedisError` or `OSError` when Redis goes away."""
+        async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+            await pubsub.subscribe(self._facts)
+            while not stopping():
+                message = await pubsub.get_message(timeout=1.0)
+                if message is not None:
+                    for line in message["data"].split(b"\n"):
+                        yield orjson.loads(line)
+
+    async def watch(self) -> AsyncIterator[tuple[str, bytes]]:
+        """What screens need: `live` with each state, beginning with the newest, and `facts`, JSON lines.
+
+        Ends with `RedisError` or `OSError` when Redis goes away.
+        """
+        async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+            await pubsub.subscribe(self._facts, self._shown)
+            newest = await self._redis.get(self._live)
+            if newest is not None:
+                yield "live", _bytes(newest)
+            while not stopping():
+                message = await pubsub.get_message(timeout=1.0)
+                if message is not None:
+                    channel = message["channel"].decode()
+                    name = "live" if channel == self._shown else "facts"
+                    yield name, _bytes(message["data"])
+
+    async def close(self) -> None:
+        """Send what is left, then disconnect."""
+        if self._outgoing or self._snapshot is not None:
+            with contextlib.suppress(RedisError, OSError):
+                await self._flush()
+        await self._redis.aclose()
+
+
+def _bytes(data: bytes | str) -> bytes:
+    return data.encode() if isinstance(data, str) else data

@@ -1,0 +1,133 @@
+"""Facts: what happened, in the past tense. Each is one row of the diary, and each is fed to the floor. Pure.
+
+Every fact has `at`, microseconds UTC, first. A fact about a call has `call`, one about a person has `agent`.
+Facts are immutable and compare by value, so that a test reads like a diary. `from facts import CallArrived` is how they
+are named everywhere.
+
+calls       a citizen's call
+offers      its offer to an agent, and their talk
+callbacks   a task to call a citizen
+agents      an agent and their phone
+recordings  the recording of a call
+centre      the controller and its link to Asterisk
+record      all of them together: kinds, JSON, rows
+terms       the words that facts are made of: ids, reasons, outcomes
+times       microseconds, and days in China
+numbers     a caller's number in one form
+masking     what of it may be read in a log
+"""
+
+from facts.agents import (
+    AgentAdded,
+    AgentNotResponding,
+    AgentOut,
+    AgentPaused,
+    AgentReady,
+    AgentRemoved,
+    OwnCallEnded,
+    OwnCallStarted,
+    PhoneReachable,
+    PhoneUnreachable,
+    WrapUpEnded,
+    WrapUpStarted,
+)
+from facts.callbacks import (
+    CallbackAdded,
+    CallbackAnswered,
+    CallbackAsked,
+    CallbackCancelled,
+    CallbackDialling,
+    CallbackEnded,
+    CallbackMerged,
+    CallbackMissed,
+    CallbackPlaced,
+    CallbackRaced,
+    CallbackSpared,
+    CallbackUnreached,
+    CallbackYielded,
+)
+from facts.calls import (
+    CallArrived,
+    CallDetached,
+    CallEnded,
+    CallMoved,
+    CallOverflowed,
+    CallQueued,
+    CallReleased,
+    CallReturned,
+    CallSentOutside,
+    CallSilent,
+    CallTransferred,
+    PlaceRestored,
+)
+from facts.centre import ControllerStarted, ControllerStopped, LinkLost, LinkRestored
+from facts.offers import (
+    OfferAnswered,
+    OfferEnded,
+    OfferMade,
+    OfferRinging,
+    TalkEnded,
+    TalkHeld,
+    TalkResumed,
+)
+from facts.record import ATTENDANCE, ATTENDANCE_KINDS, KINDS, Fact, details, restore
+from facts.recordings import RecordingFinished, RecordingMissing
+
+__all__ = [
+    "ATTENDANCE",
+    "ATTENDANCE_KINDS",
+    "KINDS",
+    "AgentAdded",
+    "AgentNotResponding",
+    "AgentOut",
+    "AgentPaused",
+    "AgentReady",
+    "AgentRemoved",
+    "CallArrived",
+    "CallDetached",
+    "CallEnded",
+    "CallMoved",
+    "CallOverflowed",
+    "CallQueued",
+    "CallReleased",
+    "CallReturned",
+    "CallSentOutside",
+    "CallSilent",
+    "CallTransferred",
+    "CallbackAdded",
+    "CallbackAnswered",
+    "CallbackAsked",
+    "CallbackCancelled",
+    "CallbackDialling",
+    "CallbackEnded",
+    "CallbackMerged",
+    "CallbackMissed",
+    "CallbackPlaced",
+    "CallbackRaced",
+    "CallbackSpared",
+    "CallbackUnreached",
+    "CallbackYielded",
+    "ControllerStarted",
+    "ControllerStopped",
+    "Fact",
+    "LinkLost",
+    "LinkRestored",
+    "OfferAnswered",
+    "OfferEnded",
+    "OfferMade",
+    "OfferRinging",
+    "OwnCallEnded",
+    "OwnCallStarted",
+    "PhoneReachable",
+    "PhoneUnreachable",
+    "PlaceRestored",
+    "RecordingFinished",
+    "RecordingMissing",
+    "TalkEnded",
+    "TalkHeld",
+    "TalkResumed",
+    "WrapUpEnded",
+    "WrapUpStarted",
+    "details",
+    "restore",
+]

@@ -1,0 +1,163 @@
+"""Facts about a callback (回访): a task to call a citizen, and each attempt at it. Pure."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from facts.terms import CallId, Party
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackAdded:
+    """A task to call a citizen. `queue` is whose agents may do it; `agent` the preferred one, or empty.
+
+    `earliest` and `latest` in microseconds; `spacing` microseconds between attempts; `origin` the call it comes from
+    (漏接回拨), or empty; `place` is the kept place of a caller who asked to be called back in his turn, else 0.
+    """
+
+    kind: ClassVar[str] = "CallbackAdded"
+    at: int
+    callback: int
+    number: str
+    queue: str
+    earliest: int
+    latest: int
+    attempts: int = 3
+    spacing: int = 0
+    agent: str = ""
+    reason: str = ""
+    matter: str = ""
+    origin: CallId = ""
+    place: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackMerged:
+    """The same citizen gave up again: one task is enough."""
+
+    kind: ClassVar[str] = "CallbackMerged"
+    at: int
+    callback: int
+    call: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackPlaced:
+    """The agent was chosen; his phone is rung for the task. `call` names the attempt, and its recording."""
+
+    kind: ClassVar[str] = "CallbackPlaced"
+    at: int
+    callback: int
+    call: CallId
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackDialling:
+    """The agent picked up; the citizen is being dialled: from now on this is an attempt."""
+
+    kind: ClassVar[str] = "CallbackDialling"
+    at: int
+    callback: int
+    call: CallId
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackAnswered:
+    """The citizen picked up: nothing cuts this talk any more (R7)."""
+
+    kind: ClassVar[str] = "CallbackAnswered"
+    at: int
+    callback: int
+    call: CallId
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackEnded:
+    """An attempt is over. `failure` is empty after a talk, else why there was none."""
+
+    kind: ClassVar[str] = "CallbackEnded"
+    at: int
+    callback: int
+    call: CallId
+    agent: str
+    failure: str = ""
+    hung_up_by: Party = Party.SYSTEM
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackYielded:
+    """呼入优先 (R7): the unanswered callback was cancelled, and its agent is offered `inbound` in the same step.
+
+    Neither an attempt nor the citizen's no-answer; the deadline goes on running.
+    """
+
+    kind: ClassVar[str] = "CallbackYielded"
+    at: int
+    callback: int
+    call: CallId
+    agent: str
+    inbound: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackSpared:
+    """The floor holds an attempt to be over, but the citizen had picked up: his talk is not cut (R7).
+
+    He did so just before his callback was to yield, or while no controller was there to see it.
+    """
+
+    kind: ClassVar[str] = "CallbackSpared"
+    at: int
+    callback: int
+    call: CallId
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackRaced:
+    """The citizen's answer and our cancel crossed on the wire: he is called back first."""
+
+    kind: ClassVar[str] = "CallbackRaced"
+    at: int
+    callback: int
+    call: CallId
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackCancelled:
+    """The task is over without a talk; `why`: by a person, or because the citizen called and was answered."""
+
+    kind: ClassVar[str] = "CallbackCancelled"
+    at: int
+    callback: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackUnreached:
+    """All attempts were made, and the citizen was never reached."""
+
+    kind: ClassVar[str] = "CallbackUnreached"
+    at: int
+    callback: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackMissed:
+    """The deadline passed without a talk."""
+
+    kind: ClassVar[str] = "CallbackMissed"
+    at: int
+    callback: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackAsked:
+    """A waiting caller pressed the key: he hangs up, keeps his place, and is called in his turn."""
+
+    kind: ClassVar[str] = "CallbackAsked"
+    at: int
+    call: CallId

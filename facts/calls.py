@@ -1,0 +1,141 @@
+"""Facts about a call: one citizen's call to one of the hotline's numbers, from INVITE to hang-up. Pure."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from facts.terms import CallId, Party, Release
+
+
+@dataclass(frozen=True, slots=True)
+class CallArrived:
+    """The INVITE reached one of the hotline's numbers. `caller` is empty when the number is withheld.
+
+    Or an agent hands on a citizen whom he has called back: `origin` is that attempt, in whose recording their talk is,
+    `queue` its task's. From now on he is a call of his own, with no `number`, for he has dialled none; of the figures
+    about inbound calls he is no part. The next fact is `CallTransferred`.
+    """
+
+    kind: ClassVar[str] = "CallArrived"
+    at: int
+    call: CallId
+    number: str
+    caller: str
+    origin: CallId = ""
+    queue: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallQueued:
+    """Greeting over: the citizen wants a person."""
+
+    kind: ClassVar[str] = "CallQueued"
+    at: int
+    call: CallId
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallDetached:
+    """The session that spoke for this waiting call is gone (the call itself may live on in the dialplan)."""
+
+    kind: ClassVar[str] = "CallDetached"
+    at: int
+    call: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class CallReturned:
+    """A waiting call came back to the controller, with the place it had (`queued_at`, microseconds)."""
+
+    kind: ClassVar[str] = "CallReturned"
+    at: int
+    call: CallId
+    queue: str
+    queued_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallReleased:
+    """The hotline decided to end the call without an agent."""
+
+    kind: ClassVar[str] = "CallReleased"
+    at: int
+    call: CallId
+    reason: Release
+
+
+@dataclass(frozen=True, slots=True)
+class CallOverflowed:
+    """The fallback queue in Asterisk took the call, because no controller did."""
+
+    kind: ClassVar[str] = "CallOverflowed"
+    at: int
+    call: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """The caller's channel is gone. `cause` is the Q.850 cause code, 0 when unknown."""
+
+    kind: ClassVar[str] = "CallEnded"
+    at: int
+    call: CallId
+    hung_up_by: Party
+    cause: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceRestored:
+    """A caller who had given up or was cut off has redialled in time: `place` (microseconds) is his again."""
+
+    kind: ClassVar[str] = "PlaceRestored"
+    at: int
+    call: CallId
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallMoved:
+    """The call overflowed into another queue, with its place."""
+
+    kind: ClassVar[str] = "CallMoved"
+    at: int
+    call: CallId
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallSentOutside:
+    """The call overflowed to an outside number; `answered` says whether a person there picked up."""
+
+    kind: ClassVar[str] = "CallSentOutside"
+    at: int
+    call: CallId
+    number: str
+    answered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallSilent:
+    """Nobody spoke, even after the phrase had been said three times (R20)."""
+
+    kind: ClassVar[str] = "CallSilent"
+    at: int
+    call: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class CallTransferred:
+    """The agent handed the citizen over (SIP REFER), `to` an agent, a number of ours (its queue) or an outside number.
+
+    `to` is empty when he hung up on a silent citizen who then spoke (R20), or joined him with nobody: the citizen waits
+    in his queue again. `agent` is empty when Asterisk does not tell; it is the one whose talk ended just before.
+    `attended`: the two had talked before; the citizen talks to him from now on. Otherwise he waits for an answer.
+    """
+
+    kind: ClassVar[str] = "CallTransferred"
+    at: int
+    call: CallId
+    agent: str
+    to: str
+    attended: bool = False

@@ -1,0 +1,79 @@
+"""Facts about an offer of a call to an agent, and the talk that follows. Pure."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from facts.terms import CallId, OfferReason, Party
+
+
+@dataclass(frozen=True, slots=True)
+class OfferMade:
+    """The floor chose this agent for this call; our INVITE leaves now."""
+
+    kind: ClassVar[str] = "OfferMade"
+    at: int
+    call: CallId
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRinging:
+    """The agent's phone rings: its 180, not our INVITE (M4). `estimated` when only CEL's INVITE time is known."""
+
+    kind: ClassVar[str] = "OfferRinging"
+    at: int
+    call: CallId
+    agent: str
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OfferAnswered:
+    """The agent picked up."""
+
+    kind: ClassVar[str] = "OfferAnswered"
+    at: int
+    call: CallId
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfferEnded:
+    """The offer ended without an answer."""
+
+    kind: ClassVar[str] = "OfferEnded"
+    at: int
+    call: CallId
+    agent: str
+    reason: OfferReason
+
+
+@dataclass(frozen=True, slots=True)
+class TalkEnded:
+    """An answered agent's leg is gone."""
+
+    kind: ClassVar[str] = "TalkEnded"
+    at: int
+    call: CallId
+    agent: str
+    hung_up_by: Party
+
+
+@dataclass(frozen=True, slots=True)
+class TalkHeld:
+    """The agent put the talk on hold: the citizen hears music, until `TalkResumed` or the talk's end."""
+
+    kind: ClassVar[str] = "TalkHeld"
+    at: int
+    call: CallId
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class TalkResumed:
+    """The agent is back from a hold."""
+
+    kind: ClassVar[str] = "TalkResumed"
+    at: int
+    call: CallId
+    agent: str

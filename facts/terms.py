@@ -1,0 +1,62 @@
+"""The words that facts are made of: ids, reasons, outcomes. Pure."""
+
+from enum import StrEnum
+from typing import TypeAlias
+
+CallId: TypeAlias = str
+"""Asterisk's unique id of the caller's channel, with the node's name in front: `hotline-1763731200.17`."""
+
+
+class Party(StrEnum):
+    """Who ended a call first (R6)."""
+
+    CALLER = "caller"
+    AGENT = "agent"
+    SYSTEM = "system"
+
+
+class OfferReason(StrEnum):
+    """Why an offer ended without an answer."""
+
+    NO_ANSWER = "no_answer"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    CALLER_GONE = "caller_gone"
+    WITHDRAWN = "withdrawn"
+
+
+class Release(StrEnum):
+    """Why the hotline itself ends a call that no agent has answered."""
+
+    TIMED_OUT = "timed_out"
+    QUEUE_FULL = "queue_full"
+    CLOSED_HOURS = "closed_hours"
+    BLOCKED = "blocked"
+    SYSTEM_FAILURE = "system_failure"
+
+
+class Outcome(StrEnum):
+    """Every call ends in exactly one of these (`metrics.md` of the requirements; glossary in ARCHITECTURE.md)."""
+
+    HUMAN = "human"
+    HUMAN_OVERFLOW = "human_overflow"
+    ABANDONED_GREETING = "abandoned_greeting"
+    ABANDONED_QUEUE = "abandoned_queue"
+    ABANDONED_RINGING = "abandoned_ringing"
+    SELF_SERVED = "self_served"
+    VOICEMAIL = "voicemail"
+    TIMED_OUT = "timed_out"
+    QUEUE_FULL = "queue_full"
+    NO_CAPACITY = "no_capacity"
+    CLOSED_HOURS = "closed_hours"
+    BLOCKED = "blocked"
+    SYSTEM_FAILURE = "system_failure"
+    TEST = "test"
+
+
+class Severity(StrEnum):
+    """How soon somebody has to look: now, today, or when there is time."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"

@@ -1,0 +1,15 @@
+"""The command line `hotline`: one module a command, `main` puts them together, `tools` is what they share.
+
+main        every command, and those without a module of their own
+tools       output as text or JSON, errors as sentences, settings, database
+alarm       `hotline alarm`
+callback    `hotline callback`
+deliver     `hotline report deliver`, `deliveries`
+metrics     `hotline metrics`
+queue       `hotline queue`
+recordings  `hotline recordings`
+report      `hotline report`
+simulate    `hotline simulate`
+staff       `hotline staff`
+web         `hotline account`, `hotline token`
+"""

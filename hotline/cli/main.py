@@ -1,0 +1,230 @@
+"""The command `hotline`. Each subcommand reads its arguments, calls one function and says what came of it."""
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from base import clock
+from hotline import __version__
+from hotline.cli import alarm as cli_alarm
+from hotline.cli import callback as cli_callback
+from hotline.cli import deliver as cli_deliver
+from hotline.cli import metrics as cli_metrics
+from hotline.cli import queue as cli_queue
+from hotline.cli import recordings as cli_recordings
+from hotline.cli import report as cli_report
+from hotline.cli import simulate as cli_simulate
+from hotline.cli import staff as cli_staff
+from hotline.cli import web as cli_web
+from hotline.cli.tools import (
+    JsonOrText,
+    Language,
+    ask_controller,
+    fail,
+    form_of,
+    live_state,
+    print_table,
+    read_settings,
+    run,
+    run_forever,
+    tell_controller,
+    with_database,
+)
+
+app = typer.Typer(
+    help="A call centre on Asterisk for citizen hotlines: inbound first.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+agent_app = typer.Typer(help="The people who answer.", no_args_is_help=True)
+report_app = typer.Typer(help="Figures, folded from the diary.", no_args_is_help=True)
+app.add_typer(agent_app, name="agent")
+app.add_typer(report_app, name="report")
+app.add_typer(cli_metrics.app, name="metrics")
+cli_deliver.add_to(report_app)
+cli_report.add_to(report_app)
+app.add_typer(cli_recordings.app, name="recordings")
+app.add_typer(cli_alarm.app, name="alarm")
+app.add_typer(cli_queue.app, name="queue")
+app.add_typer(cli_callback.app, name="callback")
+app.add_typer(cli_simulate.app)
+app.add_typer(cli_staff.app)
+app.add_typer(cli_web.app)
+
+
+def main() -> None:
+    """Run the command line; an interrupted command ends quietly."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+# --- the programs
+
+
+@app.command()
+def up() -> None:
+    """Run the whole centre on this machine: Asterisk, Redis, controller, recorder, screens."""
+    from hotline.machine import up as up_
+
+    run(up_.up(read_settings()))
+
+
+@app.command()
+def serve() -> None:
+    """Run the controller alone: AMI, AGI and call distribution."""
+    from hotline.controller import serve as service
+
+    run_forever(service.serve(read_settings(), ready=lambda: print("ready", flush=True)))
+
+
+@app.command()
+def recorder() -> None:
+    """Run the recorder alone: finished calls become stereo files in the ledger."""
+    from hotline.controller import serve as service
+
+    run_forever(service.record(read_settings()))
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="stay up until Ctrl-C")] = False,
+    lang: Language = "zh",
+) -> None:
+    """Run a centre with simulated citizens and agents over real SIP, and print its SLA report."""
+    from hotline.demo import play as demo_
+
+    sys.exit(run(demo_.demo(keep=keep, lang=lang)))
+
+
+@app.command()
+def check() -> None:
+    """Say what is wrong with the settings and with this machine. Status 1 when something is."""
+    from hotline.machine import check as check_
+
+    sys.exit(check_.check())
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+# --- agents
+
+
+@agent_app.command("add")
+def agent_add(
+    number: str,
+    name: Annotated[str, typer.Option("--name", help="shown to supervisors, never to citizens")],
+    password_stdin: Annotated[
+        bool,
+        typer.Option("--password-stdin", help="read the softphone's password from standard input"),
+    ] = False,
+) -> None:
+    """Add an agent; the softphone can sign in at once."""
+    from agents import roster
+
+    if not password_stdin:
+        fail(
+            "pass the password on standard input: printf %s SECRET | hotline agent add … --password-stdin"
+        )
+    password = sys.stdin.readline().rstrip("\r\n")
+
+    async def work(engine: AsyncEngine) -> None:
+        await roster.add(engine, number, name, password, clock.now())
+
+    with_database(work, roster.RosterError)
+    tell_controller("agent.added", number=number)
+    print(f"agent {number} added")
+
+
+@agent_app.command("list")
+def agent_list(form: JsonOrText = "text") -> None:
+    """List the agents and what they do now."""
+    from agents import roster
+
+    rows = with_database(roster.list_all)
+    live = {one["number"]: one for one in (live_state() or {}).get("agents", [])}
+    table = [
+        {
+            "number": row.number,
+            "name": row.name,
+            "presence": live.get(row.number, {}).get("presence"),
+            "pause_reason": row.pause_reason,
+            "call": live.get(row.number, {}).get("call") or None,
+            "intent": row.intent.value,
+        }
+        for row in rows
+    ]
+    if form_of(form, "text", "json") == "json":
+        print(json.dumps(table, ensure_ascii=False, indent=1))
+        return
+    if not live:
+        print("the controller is not running: what follows is the roster only", file=sys.stderr)
+    print_table(table)
+
+
+@agent_app.command("remove")
+def agent_remove(number: str) -> None:
+    """Remove an agent; a talk that goes on is not cut."""
+    from agents import roster
+
+    async def work(engine: AsyncEngine) -> None:
+        await roster.remove(engine, number)
+
+    with_database(work, roster.RosterError)
+    tell_controller("agent.removed", number=number)
+    print(f"agent {number} removed")
+
+
+@agent_app.command("ready")
+def agent_ready(number: str) -> None:
+    """The agent wants calls."""
+    ask_controller("agent.ready", number=number)
+
+
+@agent_app.command("pause")
+def agent_pause(
+    number: str, reason: Annotated[str, typer.Option("--reason", help="such as 用餐")]
+) -> None:
+    """The agent wants a pause; a talk that goes on is finished first."""
+    ask_controller("agent.pause", number=number, reason=reason)
+
+
+@agent_app.command("out")
+def agent_out(number: str) -> None:
+    """The agent signs out."""
+    ask_controller("agent.out", number=number)
+
+
+# --- figures
+
+
+@app.command("calls")
+def calls_(
+    hours: Annotated[float, typer.Option("--hours", help="how far back")] = 24.0,
+    limit: Annotated[
+        int, typer.Option("--limit", help="newest first in text, at most this many")
+    ] = 10_000,
+    form: JsonOrText = "text",
+) -> None:
+    """List calls with their times and outcomes."""
+    from metrics import calls
+
+    now = clock.now()
+
+    async def work(engine: AsyncEngine) -> list[dict[str, Any]]:
+        return await calls.list_calls(engine, now - round(hours * 3_600_000_000), now, limit)
+
+    rows = with_database(work)
+    if form_of(form, "text", "json") == "json":
+        print(json.dumps(rows, ensure_ascii=False, indent=1))
+    else:
+        print(calls.render_text(rows), end="")

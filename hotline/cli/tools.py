@@ -1,0 +1,178 @@
+"""What the commands of `hotline` share: settings, database, controller, failing with a sentence, printing.
+
+A command's own module (`hotline/cli_*.py`) exposes a typer `app`, which `hotline.cli.main` adds with one line.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import structlog
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from base import clock, database, migrations
+from base import settings as settings_
+from base.settings import Settings
+
+T = TypeVar("T")
+JsonOrText = Annotated[str, typer.Option("--format", help="text or json")]
+LANGUAGES = ("zh", "en")
+
+
+def _language_of(value: str) -> str:
+    if value not in LANGUAGES:
+        fail(f"--lang {value}: there is {', '.join(LANGUAGES)}", status=2)
+    return value
+
+
+Language = Annotated[
+    str, typer.Option("--lang", help=" or ".join(LANGUAGES), callback=_language_of)
+]
+
+
+def read_settings() -> Settings:
+    """The settings, or the end of the program with what is wrong about them."""
+    try:
+        return settings_.load()
+    except settings_.SettingsError as error:
+        fail(str(error))
+
+
+def fail(message: str, status: int = 1) -> NoReturn:
+    """End the program with a sentence on standard error."""
+    print(f"hotline: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def form_of(value: str, *known: str) -> str:
+    """Check what was given as `--format`."""
+    if value not in known:
+        fail(f"--format {value}: there is {', '.join(known)}", status=2)
+    return value
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end; its known errors end the program with their sentence."""
+    from hotline.machine.programs import ProgramError
+
+    try:
+        return asyncio.run(work)
+    except (ProgramError, migrations.DatabaseError, settings_.SettingsError) as error:
+        fail(str(error))
+
+
+def run_forever(work: Coroutine[Any, Any, None]) -> None:
+    """Run a program on uvloop: it halves the CPU of AGI sessions."""
+    import uvloop
+
+    from hotline.machine.programs import ProgramError
+
+    try:
+        uvloop.run(work)
+    except (ProgramError, migrations.DatabaseError, settings_.SettingsError) as error:
+        fail(str(error))
+
+
+def with_database(
+    work: Callable[[AsyncEngine], Coroutine[Any, Any, T]],
+    *expected: type[Exception],
+    status: int = 1,
+) -> T:
+    """Open the database, bring it up to date, do the work, close it."""
+    settings = read_settings()
+    # Standard output is the command's answer, which another program may read.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+    async def run() -> T:
+        settings.root.mkdir(parents=True, exist_ok=True)
+        engine = database.engine(settings.database)
+        try:
+            await migrations.upgrade(engine)
+            return await work(engine)
+        finally:
+            await engine.dispose()
+
+    try:
+        return asyncio.run(run())
+    except expected as error:
+        fail(str(error), status=status)
+    except migrations.DatabaseError as error:
+        fail(str(error), status=status)
+    except (SQLAlchemyError, OSError) as error:
+        fail(f"the database cannot be used ({settings.root}): {error}", status=status)
+
+
+def with_bus(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+    """Open the bus, do the work, close it."""
+    from base.bus import Bus
+
+    settings = read_settings()
+
+    async def run() -> T:
+        bus = Bus(settings.redis, settings.node)
+        try:
+            return await work(bus)
+        finally:
+            await bus.close()
+
+    return asyncio.run(run())
+
+
+def ask_controller(command: str, **args: str) -> None:
+    """Have the running controller do something, and print what it says."""
+    from base.bus import NoAnswer, Refused
+
+    try:
+        reply = with_bus(lambda bus: bus.ask(command, **args))
+    except (NoAnswer, Refused) as error:
+        fail(str(error))
+    print(reply["said"])
+
+
+def tell_controller(command: str, **args: str) -> None:
+    """Let a running controller know at once; one that starts later reads the database anyhow."""
+    from base.bus import NoAnswer, Refused
+
+    try:
+        with_bus(lambda bus: bus.ask(command, **args))
+    except NoAnswer:
+        return
+    except Refused as error:
+        fail(str(error))
+
+
+def live_state() -> dict[str, Any] | None:
+    """What the running controller shows, at most five seconds old; None without one."""
+    from redis.exceptions import RedisError
+
+    try:
+        live: dict[str, Any] | None = with_bus(lambda bus: bus.live())
+    except (RedisError, OSError):
+        return None
+    if live is None or clock.now() - live["at"] > 5_000_000:
+        return None
+    return live
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Print rows of the same keys; the keys are the heading."""
+    table = Table(box=None, pad_edge=False)
+    for name in rows[0] if rows else ():
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    Console().print(table)
+
+
+def print_rows(rows: list[dict[str, Any]], form: str) -> None:
+    """Print rows as a table, or as JSON when `--format json` was given."""
+    if form_of(form, "text", "json") == "json":
+        print(json.dumps(rows, ensure_ascii=False, indent=1))
+    else:
+        print_table(rows)

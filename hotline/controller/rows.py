@@ -1,0 +1,58 @@
+"""The agents as screens show them: two hundred rows, wanted seven times a second, and few of them change in between."""
+
+from collections.abc import Mapping
+from operator import attrgetter
+from typing import Any
+
+from acd.floor import Seat
+from acd.rules.text import Rulebook
+from agents.model import Presence
+from agents.pause import minutes
+from facts.times import SECOND
+
+_ALL_THAT_SHOWS = attrgetter(
+    *("since", "call", "answered", "intent", "pause_reason", "reachable"),
+    *("not_responding", "own_call", "wrap_up_until"),
+)
+"""What a row is made from, of its seat."""
+
+
+class AgentRows:
+    """Makes a row for each agent, and keeps it as long as nothing changes that it shows."""
+
+    def __init__(self) -> None:
+        self._book: Rulebook | None = None
+        self._made: dict[str, tuple[Any, str, dict[str, Any]]] = {}
+
+    def of(
+        self, seats: Mapping[str, Seat], names: Mapping[str, str], book: Rulebook
+    ) -> list[dict[str, Any]]:
+        """`number`, `name`, `presence`, `reason`, `since`, `until`, `call` of each, by number. Not to be changed.
+
+        `until`: when a pause ends that has an allowed length, in microseconds as `since` is; 0 without one.
+        """
+        if book is not self._book or len(self._made) > len(seats):
+            self._book, self._made = book, {}
+        rows = []
+        for number in sorted(seats):
+            seat, name = seats[number], names.get(number, "")
+            shows = _ALL_THAT_SHOWS(seat)
+            made = self._made.get(number)
+            if made is None or made[0] != shows or made[1] != name:
+                made = self._made[number] = (shows, name, _row(seat, name, book))
+            rows.append(made[2])
+        return rows
+
+
+def _row(seat: Seat, name: str, book: Rulebook) -> dict[str, Any]:
+    presence = seat.presence()
+    allowed = minutes(seat.pause_reason, book.pauses) if presence is Presence.PAUSED else 0
+    return {
+        "number": seat.agent,
+        "name": name,
+        "presence": presence.value,
+        "reason": seat.pause_reason,
+        "since": seat.since,
+        "until": seat.since + allowed * 60 * SECOND if allowed else 0,
+        "call": seat.call,
+    }

@@ -1,0 +1,9 @@
+"""What runs on this machine: Asterisk, Redis, our own processes, and what is written for them.
+
+up        `hotline up`: starts and keeps all processes
+programs  one process: start, stop, is it there
+render    Asterisk's configuration from the settings
+check     `hotline check`
+tables    every table of the program
+draft     drafts the next version of the database
+"""

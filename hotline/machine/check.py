@@ -1,0 +1,197 @@
+"""`hotline check`: what is wrong with the settings and with this machine, and what to do about it."""
+
+import asyncio
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from redis.exceptions import RedisError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from alarms import watch as alarms
+from base import bus, database, notify
+from base import settings as settings_
+from base.settings import Settings
+from diary.writer import unwritten
+from hotline.machine import programs, render
+from hotline.machine.programs import AsteriskBinary, ProgramError
+from telephony import oneshot
+
+_OLDEST_ASTERISK = 20
+
+
+def check() -> int:
+    """Print one line for each thing that was looked at. Returns 1 when something has to be done, else 0."""
+    bad = 0
+    for name in settings_.unknown():
+        print(f"?  {name}: there is no such setting (it is ignored): is it misspelt?")
+    try:
+        settings = settings_.load()
+    except settings_.SettingsError as error:
+        for line in str(error).splitlines():
+            print(f"✗  {line}")
+        return 1
+    print(f"✓  settings: home {settings.root}, numbers {', '.join(settings.numbers)}")
+    for fine, line in _findings(settings):
+        print(f"{'✓' if fine else '✗'}  {line}")
+        bad += not fine
+    return 1 if bad else 0
+
+
+def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
+    yield _home(settings)
+    asterisk = None
+    try:
+        asterisk = programs.find_asterisk()
+        fine = asterisk.release[0] >= _OLDEST_ASTERISK
+        advice = "" if fine else f": {_OLDEST_ASTERISK} or newer is needed; run `make setup`"
+        yield fine, f"Asterisk {asterisk.version}{advice}"
+    except ProgramError as error:
+        yield False, str(error)
+    yield asyncio.run(_database(settings))
+    yield asyncio.run(_redis(settings))
+    yield from _alarms(settings)
+    if asterisk is not None:
+        yield from _running(settings, asterisk)
+    if waiting := unwritten(settings.run_dir):
+        yield (
+            False,
+            f"{waiting} facts wait for the database; they are written when the controller reaches it",
+        )
+
+
+def _home(settings: Settings) -> tuple[bool, str]:
+    folder = settings.root
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        return (
+            False,
+            f"{folder} cannot be written to: HOTLINE_HOME must belong to the user who runs this",
+        )
+    free = shutil.disk_usage(folder).free // 1_000_000
+    if free < settings.min_free_mb:
+        return False, (
+            f"only {free} MB are free at {folder}: make room, or move HOTLINE_HOME "
+            f"(HOTLINE_MIN_FREE_MB is {settings.min_free_mb})"
+        )
+    return True, f"{free} MB free at {folder}"
+
+
+async def _database(settings: Settings) -> tuple[bool, str]:
+    if not settings.database_url:
+        return True, f"database: SQLite, {settings.root / 'hotline.db'}"
+    engine = None
+    try:
+        engine = database.engine(settings.database)
+        async with asyncio.timeout(5), engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+        return True, f"database: {engine.url.render_as_string(hide_password=True)}"
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        return False, f"HOTLINE_DATABASE_URL: the database cannot be reached: {error}"
+    finally:
+        if engine is not None:
+            await engine.dispose()
+
+
+async def _redis(settings: Settings) -> tuple[bool, str]:
+    if not settings.redis_url:
+        found = shutil.which("redis-server")
+        if found is None:
+            return False, "redis-server is not installed: run `make setup`"
+        return True, f"redis: a private {found}"
+    client = bus.connect(settings.redis)
+    try:
+        await client.ping()
+        return True, "redis: HOTLINE_REDIS_URL answers"
+    except (RedisError, OSError) as error:
+        return False, f"HOTLINE_REDIS_URL: Redis cannot be reached: {error}"
+    finally:
+        await client.aclose()
+
+
+def _alarms(settings: Settings) -> Iterator[tuple[bool, str]]:
+    try:
+        alarms.rules(settings)
+    except settings_.SettingsError as error:
+        yield False, str(error)
+    for name, urls in (("ALARM", settings.alarm_urls), ("REPORT", settings.report_urls)):
+        for position, url in enumerate(urls, 1):
+            if not notify.usable(url.get_secret_value()):
+                yield (
+                    False,
+                    (
+                        f"HOTLINE_{name}_URLS, address {position}: it is none of the library apprise, "
+                        "such as mailtos://user:password@host?to=a@b.cn or json://host/path"
+                    ),
+                )
+    if not settings.alarm_urls:
+        yield True, "alarms: on the screens only (HOTLINE_ALARM_URLS is empty)"
+
+
+def _running(settings: Settings, asterisk: AsteriskBinary) -> Iterator[tuple[bool, str]]:
+    """Ports when the centre is down; its programs and Asterisk's manager interface when it is up."""
+    states = {state.name: state.pid for state in programs.status(settings, asterisk)}
+    if not any(states.values()):
+        for name in ("asterisk", *programs.OWN):
+            for problem in programs.taken_ports(settings, name):
+                yield False, problem
+        yield True, "the centre is not running"
+        return
+    for name, pid in states.items():
+        yield pid is not None, f"{name}: " + (f"process {pid}" if pid else "not running")
+    if states.get("asterisk"):
+        yield from _manager(settings)
+
+
+def _manager(settings: Settings) -> Iterator[tuple[bool, str]]:
+    known = dict(_settings_of(settings.asterisk_dir / "manager.conf"))
+    if known.get(("general", "port")) != str(settings.ami_port):
+        yield (
+            False,
+            (
+                f"{settings.asterisk_dir / 'manager.conf'} was rendered with another HOTLINE_AMI_PORT: "
+                "restart `hotline up`"
+            ),
+        )
+        return
+    try:
+        answer = oneshot.ask(
+            settings.control_address,
+            settings.ami_port,
+            "hotline",
+            render.ami_secret(settings),
+            {"Action": "CoreStatus"},
+        )
+        calls = answer.get("CoreCurrentCalls", "?")
+        yield True, f"Asterisk's manager interface answers; calls now: {calls}"
+    except oneshot.OneshotError as error:
+        yield False, f"{error}: restart `hotline up`"
+
+
+def _settings_of(file: Path) -> Iterator[tuple[tuple[str, str], str]]:
+    """Read an Asterisk configuration file: (section, name) → value.
+
+    pyst2 reads the sections and items; it knows no includes, templates or escaped semicolons, so those lines are made
+    plain for it first.
+    """
+    from asterisk.config import Config, ParseError
+
+    plain = file.with_suffix(".check")
+    try:
+        lines = file.read_text().replace("\\;", "").splitlines()
+        kept = [
+            re.sub(r"^(\[[^]]+\])\(.*\)", r"\1", line) for line in lines if not line.startswith("#")
+        ]
+        plain.write_text("\n".join(kept) + "\n")
+        for category in Config(str(plain)).categories:
+            for item in category.items:
+                if hasattr(item, "name"):
+                    yield (category.name, item.name), item.value.strip()
+    except (OSError, ParseError):
+        return
+    finally:
+        plain.unlink(missing_ok=True)

@@ -1,0 +1,406 @@
+"""Writes Asterisk's configuration: the templates of `asterisk-conf/` with the settings put in.
+
+A template's `@{NAME}` is replaced (Asterisk itself owns `${...}`). Every value is checked first, for a line break or a
+semicolon in one would end the line that it is put into and start another. Files are replaced as a whole or not at all,
+and only when they changed.
+"""
+
+import ipaddress
+import os
+import re
+import resource
+import secrets
+import string
+from collections.abc import Iterable
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from agents.signin import SIP_REALM
+from base.settings import Settings
+from hotline.machine.programs import AsteriskBinary, ProgramError, explained
+from ivr.phrases import LANGUAGES, SOUNDS, in_language
+from telephony.channels import TRUNK, WANTED
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "asterisk-conf"
+"""The templates, the prompts (`prompts/zh/KEY.alaw`, played as `hotline/KEY`) and the music."""
+
+AMI_USER = "hotline"
+"""Who the controller is to Asterisk's manager interface; `ami_secret` has the password."""
+
+AMI_EVENTS = ("FullyBooted", *sorted(WANTED))
+"""The events that Asterisk sends to the controller; answers to its own questions come in any case."""
+
+_FOLDER_MODE = 0o700
+_FILE_MODE = 0o600
+
+
+class _Template(string.Template):
+    delimiter = "@"
+    idpattern = None  # type: ignore[assignment]
+    braceidpattern = "[A-Z_]+"
+
+
+def render(settings: Settings, asterisk: AsteriskBinary) -> None:
+    """Write all of Asterisk's configuration into `settings.asterisk_dir`, and make the folders that it names.
+
+    Generates the manager interface's secret at the first start. May be repeated at any time: what is the same is not
+    written again. Raises `ProgramError`.
+    """
+    try:
+        values = _values(settings, asterisk)
+        _make_folders(settings, asterisk)
+        for template in sorted(TEMPLATES.glob("*.conf")):
+            text = _filled(template, values)
+            if template.name == "modules.conf":
+                _link_modules(settings, asterisk, re.findall(r"^load = (\S+)$", text, re.MULTILINE))
+            _write(settings.asterisk_dir / template.name, text)
+    except OSError as error:
+        raise ProgramError(
+            f"Asterisk's configuration cannot be written: {explained(error)}"
+        ) from None
+
+
+def render_numbers(settings: Settings, numbers: Iterable[str]) -> bool:
+    """Write those of the hotline's numbers that are not in the settings, for a reload of `NUMBER_MODULES` to take up.
+
+    Returns whether that changed anything. `render` leaves these files alone. Raises `ProgramError`.
+    """
+    more = sorted(set(numbers) - set(settings.numbers))
+    if wrong := [number for number in more if not re.fullmatch(r"[0-9]{2,15}", number)]:
+        raise ProgramError(f"{wrong[0]!r} is no number of a hotline: 2 to 15 digits")
+    trunk = ["[trunk-numbers]", "type = identify", "endpoint = trunk", _dials(more)]
+    files = {
+        _MORE_NUMBERS: _numbers(more),
+        _MORE_NUMBERS_TRUNK: trunk if more else [],
+        _MORE_TRANSFERS: _transfers(more),
+    }
+    changed = False
+    try:
+        for name, lines in files.items():
+            if lines or (settings.asterisk_dir / name).exists():
+                text = "".join(f"{line}\n" for line in lines)
+                changed = _write(settings.asterisk_dir / name, text) or changed
+    except OSError as error:
+        raise ProgramError(
+            f"Asterisk's configuration cannot be written: {explained(error)}"
+        ) from None
+    return changed
+
+
+NUMBER_MODULES = ("pbx_config", "res_pjsip_endpoint_identifier_ip")
+"""Asterisk's modules that read what `render_numbers` writes."""
+
+_MORE_NUMBERS, _MORE_NUMBERS_TRUNK = "numbers_dialplan.conf", "numbers_trunk.conf"
+_MORE_TRANSFERS = "numbers_transfer.conf"
+
+
+def ami_secret(settings: Settings) -> str:
+    """The password of `AMI_USER`, 64 hexadecimal digits, made at the first call and kept in `settings.secrets_dir`."""
+    file = settings.secrets_dir / "ami"
+    if not file.exists():
+        settings.secrets_dir.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        _write(file, secrets.token_hex(32) + "\n")
+    secret = file.read_text().strip()
+    if not re.fullmatch(r"[0-9a-f]{64}", secret):
+        raise ProgramError(
+            f"{file} does not hold a secret: remove it, and a new one is made at the next start"
+        )
+    return secret
+
+
+# --- folders ---
+
+
+def sounds_folder(settings: Settings) -> Path:
+    """Where Asterisk finds its sounds when the language is Mandarin; the others are folders beside them."""
+    return _data(settings) / "sounds" / "zh"
+
+
+def _make_folders(settings: Settings, asterisk: AsteriskBinary) -> None:
+    for folder in (
+        settings.root,
+        settings.run_dir,
+        settings.secrets_dir,
+        settings.asterisk_dir,
+        _modules(settings),
+        _lib(settings) / "agi-bin",
+        _lib(settings) / "cache",
+        _lib(settings) / "spool",
+        sounds_folder(settings),
+        settings.log_dir,
+        settings.cel_file.parent.parent,
+        settings.cel_file.parent,
+        settings.recordings_dir,
+        settings.spool_dir,
+    ):
+        folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+    # Asterisk looks for documentation and sounds in one folder: ours, with links to its own and to the prompts.
+    _link(_data(settings) / "documentation", asterisk.data / "documentation")
+    _link(_data(settings) / "sounds" / "en", asterisk.data / "sounds" / "en")
+    for language in LANGUAGES:
+        name = in_language(SOUNDS, language).rstrip("/")
+        _link(sounds_folder(settings) / name, TEMPLATES / "prompts" / language)
+
+
+def _link_modules(settings: Settings, asterisk: AsteriskBinary, names: list[str]) -> None:
+    """Fill Asterisk's folder of modules with links to those that `modules.conf` loads.
+
+    What is not there cannot be loaded later through the manager interface either: above all nothing that runs programs.
+    """
+    folder = _modules(settings)
+    for name in names:
+        if not (asterisk.modules / name).exists():
+            raise ProgramError(
+                f"Asterisk {asterisk.version} lacks the module {name} in {asterisk.modules}: "
+                "run `make setup`, or install the package that has it"
+            )
+        _link(folder / name, asterisk.modules / name)
+    for link in folder.iterdir():
+        if link.name not in names:
+            link.unlink()
+
+
+def _modules(settings: Settings) -> Path:
+    return settings.asterisk_dir / "modules"
+
+
+def _lib(settings: Settings) -> Path:
+    return settings.asterisk_dir / "lib"
+
+
+def _data(settings: Settings) -> Path:
+    return settings.asterisk_dir / "data"
+
+
+def _link(link: Path, target: Path) -> None:
+    if not (link.is_symlink() and link.readlink() == target):
+        fresh = link.with_name(f"{link.name}.new")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(target)
+        fresh.replace(link)
+
+
+# --- values ---
+
+
+def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
+    """What the templates' names stand for."""
+    trunks = ",".join(settings.trunks)
+    by_number = _can_match_request_uri(asterisk)
+    outbound = settings.outbound.replace(";", "\\;")
+    values = {
+        "NODE": settings.node,
+        "ETC": _path("HOTLINE_HOME", settings.asterisk_dir),
+        "LIB": _path("HOTLINE_HOME", _lib(settings)),
+        "DATA": _path("HOTLINE_HOME", _data(settings)),
+        "RUN": _path("HOTLINE_HOME", settings.redis_socket.parent),
+        "LOG": _path("HOTLINE_HOME", settings.log_dir / "asterisk"),
+        "CEL_FILE": _path("HOTLINE_HOME", settings.cel_file),
+        "SPOOL": _path("HOTLINE_HOME", settings.spool_dir),
+        "MODULES": _path("HOTLINE_HOME", _modules(settings)),
+        "MUSIC": _path("the program's own folder", TEMPLATES / "music"),
+        "MAX_FILES": str(_max_files()),
+        "NUMBERS": "\n".join(_numbers(settings.numbers)),
+        "TRUNK": TRUNK,
+        "TRANSFERS": "\n".join(_transfers((*settings.numbers, *settings.outside))),
+        "MORE_TRANSFERS": _MORE_TRANSFERS,
+        "SIP": f"{_host('HOTLINE_SIP_ADDRESS', settings.sip_address)}:{settings.sip_port}",
+        "REALM": SIP_REALM,
+        "TRUNKS": trunks,
+        # Without a contact whatever is dialled there fails at once. ";" would begin a comment.
+        "OUTBOUND_CONTACT": f"contact = {outbound}" if outbound else "",
+        "IDENTIFIER_ORDER": _identifier_order(settings, asterisk),
+        "TRUNK_IDENTIFY_BY": "request_uri,ip" if by_number else "ip",
+        "TRUNK_MATCH_REQUEST_URI": (_dials(settings.numbers) if by_number else ""),
+        "MORE_NUMBERS": _MORE_NUMBERS,
+        "MORE_NUMBERS_TRUNK": (
+            f'#tryinclude "{_path("HOTLINE_HOME", settings.asterisk_dir)}/{_MORE_NUMBERS_TRUNK}"'
+            if by_number
+            else ""
+        ),
+        "RTP_FIRST": str(settings.rtp_ports[0]),
+        "RTP_LAST": str(settings.rtp_ports[1]),
+        "AGI": f"{_host('HOTLINE_CONTROL_ADDRESS', settings.control_address)}:{settings.agi_port}",
+        "AMI_ADDRESS": settings.control_address,
+        "AMI_PORT": str(settings.ami_port),
+        "AMI_PERMIT": _ami_permit(settings),
+        "AMI_SECRET": ami_secret(settings),
+        "EVENT_FILTERS": "\n".join(_event_filters(settings.node, asterisk)),
+        "CEL_MODULES": "\n".join(_cel_modules(asterisk)),
+        "RETRIES": str(settings.retries),
+        "RETRY_PAUSE": f"{settings.retry_pause:g}",
+        "ANSWER_PAUSE": f"{settings.answer_pause:g}",
+        "LONGEST_WAIT": str(round(settings.longest_wait)),
+        "RING_TIME": str(round(settings.ring_time)),
+        "WRAP_UP_TIME": str(round(settings.wrap_up_time)),
+    }
+    return values | _database(settings)
+
+
+def _filled(template: Path, values: dict[str, str]) -> str:
+    try:
+        return _Template(template.read_text()).substitute(values)
+    except (KeyError, ValueError) as error:
+        raise ProgramError(f"the template {template} cannot be filled in: {error}") from None
+
+
+def _path(setting: str, path: Path) -> str:
+    """A path as text. Letters of any script are fine; what Asterisk reads as syntax is not."""
+    text = str(path)
+    if not re.fullmatch(r"/[\w /.+:@=~-]*", text) or "\n" in text:
+        raise ProgramError(
+            f"{setting}: the path {text!r} has a character that Asterisk's configuration cannot hold: "
+            "use letters, digits, spaces and . + : @ = ~ - only"
+        )
+    return text
+
+
+def _host(setting: str, address: str) -> str:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        raise ProgramError(
+            f"{setting}: {address!r} is not an address: write one such as 127.0.0.1"
+        ) from None
+    return f"[{parsed}]" if parsed.version == 6 else str(parsed)
+
+
+def _text(setting: str, value: str) -> str:
+    """A value that is put into a line as it is."""
+    if re.search(r"[\x00-\x20\x7f;\"'\\$]", value):
+        raise ProgramError(
+            f"{setting}: Asterisk's configuration cannot hold spaces, quotes, backslashes, $ or ; here: choose others"
+        )
+    return value
+
+
+def _dials(numbers: Iterable[str]) -> str:
+    """An INVITE to one of these numbers."""
+    return f"match_request_uri = /^(sips?|tel):({'|'.join(numbers)})([@\\;]|$)/"
+
+
+def _numbers(numbers: Iterable[str]) -> list[str]:
+    lines = []
+    for number in numbers:
+        lines.append(f"exten = {number},1,Set(HL_NUMBER={number})")
+        lines.append(" same = n,Goto(hotline-call,s,1)")
+    return lines
+
+
+def _transfers(numbers: Iterable[str]) -> list[str]:
+    """Beside agents, an agent may transfer a citizen to these numbers."""
+    return [f"exten = {number},1,Goto(hotline-transfer,{number},1)" for number in numbers]
+
+
+def _identifier_order(settings: Settings, asterisk: AsteriskBinary) -> str:
+    """See `asterisk-conf/README.md`, "Who is calling"."""
+    if _can_match_request_uri(asterisk):
+        return "request_uri,username,ip"
+    return "username,ip" if _trunks_hold_this_machine(settings) else "ip,username"
+
+
+def _can_match_request_uri(asterisk: AsteriskBinary) -> bool:
+    major = asterisk.release[0]
+    return asterisk.release >= {20: (20, 8), 21: (21, 3)}.get(major, (22,))
+
+
+def _trunks_hold_this_machine(settings: Settings) -> bool:
+    """Whether a phone on this machine has an address that is also the trunk's."""
+    own = {ipaddress.ip_address(address) for address in ("127.0.0.1", "::1", settings.sip_address)}
+    networks = [ipaddress.ip_network(trunk, strict=False) for trunk in settings.trunks]
+    return any(address in network for address in own for network in networks)
+
+
+def _ami_permit(settings: Settings) -> str:
+    """Loopback, and the address at which the manager interface listens: this machine either way."""
+    own = ipaddress.ip_network(settings.control_address)
+    return ",".join(dict.fromkeys(("127.0.0.1/32", "::1/128", str(own))))
+
+
+def _event_filters(node: str, asterisk: AsteriskBinary) -> list[str]:
+    """Newer versions compare names by a hash; older ones match a regular expression against the whole event."""
+    if asterisk.release >= {20: (20, 11), 21: (21, 6)}.get(asterisk.release[0], (22, 1)):
+        # Of the states of a dialling only 183 is news: 180 and the answer are told by Newstate. Who enters a bridge is
+        # news of agents who came from a callback: their channels are named after it.
+        narrowed = {
+            "DialState": ("header(DialStatus),method(exact)", "PROGRESS"),
+            "BridgeEnter": ("header(Uniqueid),method(starts_with)", f"{node}-c"),
+            # What agents press is nobody's business.
+            "DTMFEnd": ("header(Channel),method(starts_with)", f"PJSIP/{TRUNK}-"),
+        }
+        filters = []
+        for name in AMI_EVENTS:
+            criteria, value = narrowed.get(name, ("", ""))
+            filters.append(
+                f"eventfilter(action(include),name({name}){criteria and ','}{criteria}) = {value}"
+            )
+        return filters
+    return [f"eventfilter = Event: {name}" for name in AMI_EVENTS]
+
+
+def _cel_modules(asterisk: AsteriskBinary) -> list[str]:
+    names = [
+        name
+        for name in ("res_cdrel_custom", "cel_custom")
+        if (asterisk.modules / f"{name}.so").exists()
+    ]
+    return [f"load = {name}.so" for name in names]
+
+
+def _max_files() -> int:
+    """Open files for Asterisk: as many as this machine allows, up to 65536."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+
+
+def _database(settings: Settings) -> dict[str, str]:
+    url = make_url(settings.database)
+    if url.get_backend_name() == "sqlite":
+        return {
+            "REALTIME": "sqlite3,hotline",
+            "REALTIME_MODULE": "res_config_sqlite3.so",
+            "SQLITE_FILE": _path("HOTLINE_DATABASE_URL", Path(url.database or "").absolute()),
+            "PGSQL": "",
+        }
+    # A name that is localhost would make Asterisk use the socket.
+    host = str(url.host or url.query.get("host") or "")
+    host = "127.0.0.1" if host == "localhost" else host
+    given: dict[str, str | None] = {
+        "socket" if host.startswith("/") else "hostname": host,
+        "port": str(url.port or url.query.get("port") or 5432),
+        "dbname": url.database,
+        "user": url.username,
+        "password": str(url.password) if url.password is not None else None,
+    }
+    lines = [
+        f"{key} = {_text('HOTLINE_DATABASE_URL', value)}" for key, value in given.items() if value
+    ]
+    return {
+        "REALTIME": f"pgsql,{_text('HOTLINE_DATABASE_URL', url.database or '')}",
+        "REALTIME_MODULE": "res_config_pgsql.so",
+        "SQLITE_FILE": "",
+        "PGSQL": "\n".join(lines),
+    }
+
+
+# --- files ---
+
+
+def _write(file: Path, text: str) -> bool:
+    """Replace `file` as a whole, readable for its owner only; False when it already holds `text`."""
+    if file.exists() and file.read_text() == text and file.stat().st_mode & 0o777 == _FILE_MODE:
+        return False
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        fresh.replace(file)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
+    return True

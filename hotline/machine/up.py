@@ -1,0 +1,169 @@
+"""`hotline up`: the whole centre on one machine, started in order, kept running, stopped in order.
+
+Order of the start: settings and machine, database, Redis, Asterisk, then our own programs. Of the stop: first the
+controller (it makes no more offers and waits for talks), then the recorder (which finishes what has ended), the
+screens, Asterisk, Redis. Talks that are still running are left to Asterisk, which ends after the last of them.
+"""
+
+import asyncio
+import fcntl
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from base import database, log, migrations
+from base.background import spawn
+from base.bus import Bus, NoAnswer
+from base.settings import Settings
+from hotline.machine import programs, render
+from hotline.machine.programs import AsteriskBinary, ProgramError
+from web.accounts import accounts
+
+logger = structlog.get_logger(__name__)
+
+_READY_WITHIN = 60.0
+_RECORDER_MAY_TAKE = 60.0
+
+
+async def up(settings: Settings, say: Callable[[str], None] | None = None) -> None:
+    """Run the centre until SIGTERM or SIGINT. `say` is given the line `ready` when calls can be taken.
+
+    Before it come lines that say where the screens are.
+
+    Raises `ProgramError` or `DatabaseError` with a sentence for the operator.
+    """
+    stop = stop_event()
+    with _alone(settings):
+        log.configure(settings.log_level, settings.log_dir / "up.log")
+        asterisk = programs.find_asterisk()
+        keepers: list[asyncio.Task[None]] = []
+        try:
+            await start(settings, asterisk, keepers)
+            say = say or _print
+            for line in screens(settings):
+                say(line)
+            say("ready")
+            await stop.wait()
+        finally:
+            for task in keepers:
+                task.cancel()
+            await shut(settings, asterisk)
+
+
+async def start(
+    settings: Settings, asterisk: AsteriskBinary, keepers: list[asyncio.Task[None]]
+) -> None:
+    """Start everything; `keepers` receives the tasks that keep the programs running."""
+    for name in programs.OWN:
+        # What an earlier `hotline up` that was killed has left: replaced, for it may be another version.
+        await programs.stop(programs.own_program(settings, name))
+        if problems := programs.taken_ports(settings, name):
+            raise ProgramError("\n".join(problems))
+    render.render(settings, asterisk)
+    engine = database.engine(settings.database)
+    try:
+        await migrations.upgrade(engine)
+        await accounts.first_start(engine, settings)
+    finally:
+        await engine.dispose()
+    if not settings.redis_url:
+        await programs.start_redis(settings)
+        keepers.append(spawn(programs.keep(programs.redis_program(settings)), "keep redis"))
+    await programs.start_asterisk(settings, asterisk)
+    keepers.append(
+        spawn(programs.keep(programs.asterisk_program(settings, asterisk)), "keep asterisk")
+    )
+
+    async def controller_answers() -> bool:
+        return await programs.answers(settings.control_address, settings.agi_port)
+
+    for name in programs.OWN:
+        program = programs.own_program(settings, name)
+        programs.start(program)
+        alive = controller_answers if name == "serve" else None
+        keepers.append(spawn(programs.keep(program, alive), f"keep {name}"))
+    await _until_ready(settings)
+
+
+def screens(settings: Settings) -> list[str]:
+    """Where the screens are, and how one signs in."""
+    address = settings.web_address
+    url = f"http://{f'[{address}]' if ':' in address else address}:{settings.web_port}/"
+    password, token = accounts.password_file(settings), accounts.token_file(settings)
+    lines = [f"screens: {url}"]
+    if password.exists():
+        lines.append(f"sign in as {accounts.FIRST_ACCOUNT}; the password is in {password}")
+    if token.exists():
+        lines.append(f"a wall screen needs no keyboard: {url}?token=… with the token in {token}")
+    return lines
+
+
+async def shut(settings: Settings, asterisk: AsteriskBinary) -> None:
+    """Stop everything in order. Running talks are not cut."""
+    own = {name: programs.own_program(settings, name) for name in programs.OWN}
+    await programs.stop(own["serve"], within=settings.stop_wait + 10)
+    talks = await _channels(settings, asterisk)
+    await programs.stop(own["recorder"], within=_RECORDER_MAY_TAKE)
+    await programs.stop(own["web"])
+    await programs.stop_asterisk(settings, asterisk, leave_calls=talks > 0)
+    if talks:
+        logger.warning("asterisk.left_running", channels=talks, until="the last call has ended")
+    if not settings.redis_url:
+        await programs.stop_redis(settings)
+
+
+def stop_event() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _until_ready(settings: Settings) -> None:
+    """Wait until the controller says that it takes calls."""
+    bus = Bus(settings.redis, settings.node)
+    program = programs.own_program(settings, "serve")
+
+    async def ready() -> bool:
+        try:
+            return bool((await bus.ask("status"))["ready"])
+        except NoAnswer:
+            return False
+
+    try:
+        await programs.until(program, ready, _READY_WITHIN)
+    finally:
+        await bus.close()
+
+
+async def _channels(settings: Settings, asterisk: AsteriskBinary) -> int:
+    answer = await programs.asterisk_cli(settings, asterisk, "core show channels count")
+    first = answer.split(" ", 1)[0]
+    return int(first) if first.isdigit() else 0
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Hold the home's lock, so that two centres never share one."""
+    try:
+        settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(settings.run_dir / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ProgramError(f"{settings.root} cannot be used: {programs.explained(error)}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ProgramError(
+            f"a centre with HOTLINE_HOME={settings.root} is running: stop it, or choose another home"
+        ) from None
+    finally:
+        os.close(lock)
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)

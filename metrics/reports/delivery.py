@@ -1,0 +1,225 @@
+"""Brings a period's report to where it is wanted, once: by mail, webhook and as a file.
+
+The table `delivery` has one row for each report, period and target. A run claims a row before it sends and marks it
+afterwards, so it may be started as often as one likes, also twice at once: what was delivered is not delivered again,
+what failed is tried again. A run that was killed between sending and marking is the one case in which a target may
+get a report twice: after `CLAIM` another run takes over.
+"""
+
+import os
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from base import clock, notify
+from base.settings import Settings
+from diary import tables as diary_tables
+from facts.times import SECOND
+from metrics.reports import sla as reports
+from metrics.reports import tables as reports_tables
+from metrics.reports.formats import FORMATS
+from metrics.reports.period import Period
+from metrics.reports.sla import SlaReport
+
+CLAIM = 600 * SECOND
+"""Microseconds that a run has for one target; longer than any message may take."""
+WITHIN = 120.0
+"""Seconds for one message with its attachments."""
+
+Make = Callable[[Period], Awaitable[SlaReport]]
+
+
+class State(StrEnum):
+    """What became of a report for one target."""
+
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a report goes: an address of apprise, or a folder. `label` names it without secrets."""
+
+    label: str
+    url: str = ""
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What a run did about one period and target. `error` is empty when all is well, `done`: now, not earlier."""
+
+    period: str
+    target: str
+    done: bool
+    error: str = ""
+
+
+def targets(settings: Settings, folder: Path | None = None) -> list[Target]:
+    """The settings' addresses and folder; `folder` instead of the latter."""
+    found = [
+        Target(notify.label(url.get_secret_value()), url=url.get_secret_value())
+        for url in settings.report_urls
+    ]
+    chosen = folder or settings.report_dir
+    if chosen is not None:
+        place = chosen.expanduser().absolute()
+        found.append(Target(notify.label(f"file:{place}"), folder=place))
+    return found
+
+
+async def deliver(
+    engine: AsyncEngine,
+    periods: Sequence[Period],
+    wanted: Sequence[Target],
+    make: Make,
+    *,
+    formats: Sequence[str],
+    lang: str,
+    again: bool = False,
+) -> list[Delivered]:
+    """Deliver the report of each period to each target that has not got it; `again`: also to those that have.
+
+    One target's failure, whatever it is, is no other's. Raises what `make` raises.
+    """
+    outcome: list[Delivered] = []
+    for period in periods:
+        open_: list[Target] = []
+        for target in wanted:
+            state = await _claim(engine, period.name, target.label, again=again)
+            if state is None:
+                open_.append(target)
+            else:
+                busy = "another run is at it" if state is State.SENDING else ""
+                outcome.append(Delivered(period.name, target.label, done=False, error=busy))
+        if not open_:
+            continue
+        try:
+            report = await make(period)
+            files = {
+                f"sla-{period.name}.{FORMATS[name].suffix}": FORMATS[name].make(report, lang)
+                for name in formats
+            }
+            text = reports.render_text(report, lang=lang)
+        except BaseException as error:
+            for target in open_:
+                await _mark(engine, period.name, target.label, f"no report: {type(error).__name__}")
+            raise
+        for target in open_:
+            failed = await _bring(target, _title(report, period, lang), text, files)
+            await _mark(engine, period.name, target.label, failed)
+            outcome.append(Delivered(period.name, target.label, done=not failed, error=failed))
+    return outcome
+
+
+async def first_fact(engine: AsyncEngine) -> int:
+    """When the diary begins (microseconds); now for an empty one. No report of before is missed by anybody."""
+    async with engine.connect() as connection:
+        at: int | None = await connection.scalar(select(func.min(diary_tables.diary.c.at)))
+    return clock.now() if at is None else at
+
+
+async def log(engine: AsyncEngine, limit: int) -> list[dict[str, Any]]:
+    """The newest rows of the table, newest first."""
+    question = (
+        select(reports_tables.delivery)
+        .order_by(reports_tables.delivery.c.updated_at.desc())
+        .limit(limit)
+    )
+    async with engine.connect() as connection:
+        return [dict(row._mapping) for row in await connection.execute(question)]
+
+
+_REPORT = "sla"
+
+
+async def _claim(engine: AsyncEngine, period: str, target: str, *, again: bool) -> State | None:
+    """Take a row for this run: None when it is ours, else why not."""
+    row = reports_tables.delivery.c
+    key = and_(row.report == _REPORT, row.period == period, row.target == target)
+    now = clock.now()
+    dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
+    new = {"report": _REPORT, "period": period, "target": target, "state": State.SENDING.value}
+    begin = dialect.insert(reports_tables.delivery).values(
+        **new, attempts=1, updated_at=now, note=""
+    )
+    free = or_(
+        row.state == State.FAILED.value,
+        and_(row.state == State.SENDING.value, row.updated_at < now - CLAIM),
+        *([row.state == State.DELIVERED.value] if again else []),
+    )
+    retry = update(reports_tables.delivery).where(key, free)
+    retry = retry.values(state=State.SENDING.value, attempts=row.attempts + 1, updated_at=now)
+    # Writing comes first in each transaction: of two runs at once the database lets one through.
+    for statement in (begin.on_conflict_do_nothing(), retry):
+        async with engine.begin() as connection:
+            if (await connection.execute(statement)).rowcount == 1:
+                return None
+    async with engine.connect() as connection:
+        state: str = (await connection.execute(select(row.state).where(key))).scalar_one()
+    return State(state)
+
+
+async def _mark(engine: AsyncEngine, period: str, target: str, error: str) -> None:
+    row = reports_tables.delivery.c
+    state = State.FAILED if error else State.DELIVERED
+    async with engine.begin() as connection:
+        await connection.execute(
+            update(reports_tables.delivery)
+            .where(row.report == _REPORT, row.period == period, row.target == target)
+            .values(state=state.value, updated_at=clock.now(), note=error[:200])
+        )
+
+
+async def _bring(target: Target, title: str, text: str, files: Mapping[str, bytes]) -> str:
+    """Give the report to one target. An empty string, or why it did not work."""
+    try:
+        if target.folder is not None:
+            for name, content in files.items():
+                _put(target.folder / name, content)
+            return ""
+        with tempfile.TemporaryDirectory(prefix="hotline-report-") as folder:
+            attached = [Path(folder) / name for name in files]
+            for path in attached:
+                path.write_bytes(files[path.name])
+            return await notify.send(target.url, title, text, files=attached, within=WITHIN)
+    except OSError as error:
+        return f"{error.strerror or error}: {error.filename or ''}".removesuffix(": ")
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write a file so that whoever looks sees the old one, or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+_VERDICTS = {
+    reports.Verdict.HOLDS: ("达标", "holds"),
+    reports.Verdict.FALLS_SHORT: ("未达标", "falls short"),
+    reports.Verdict.NONE: ("不作评定", "no verdict"),
+}
+
+
+def _title(report: SlaReport, period: Period, lang: str) -> str:
+    zh, en = _VERDICTS[report.verdict]
+    value = report.metrics["M1"].value
+    rate = "–" if value is None else f"{value:.1%}"
+    if lang == "zh":
+        return f"[{zh}] 热线服务报告 {period.name}，接通率 {rate}"
+    return f"[{en}] hotline report {period.name}, connection rate {rate}"

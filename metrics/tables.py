@@ -1,0 +1,45 @@
+"""Figures that are written down: roll-ups, long waits, approved incidents."""
+
+from sqlalchemy import BigInteger, Column, Integer, String, Table, Text
+
+from base.database import metadata
+
+rollup = Table(
+    "rollup",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False, doc="minutes: 5, 60 or 1440"),
+    Column("begin", BigInteger, primary_key=True, autoincrement=False, doc="microseconds UTC"),
+    Column("queue", String(32), primary_key=True),
+    Column("number", String(80), primary_key=True),
+    Column("agent", String(16), primary_key=True, doc="empty: all calls of this queue and number"),
+    Column("counts", Text, nullable=False, doc="JSON: the counts of a metrics.window.Tally"),
+)
+
+rollup_version = Table(
+    "rollup_version",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, doc="always 1"),
+    Column("version", BigInteger, nullable=False, doc="grows with each change of the roll-ups"),
+)
+
+long_wait = Table(
+    "long_wait",
+    metadata,
+    Column("slot", BigInteger, primary_key=True, autoincrement=False, doc="when the call arrived"),
+    Column("call", String(80), primary_key=True),
+    Column("begin", BigInteger, primary_key=True, autoincrement=False),
+    Column("end", BigInteger, nullable=True, doc="null: he still waits"),
+    Column("queue", String(32), nullable=False),
+    Column("number", String(80), nullable=False),
+)
+
+incident = Table(
+    "incident",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("begin", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("reason", String(200), nullable=False),
+    Column("approved_by", String(80), nullable=False),
+    Column("added_at", BigInteger, nullable=False),
+)

@@ -1,0 +1,359 @@
+"""`hotline metrics verify`: a day's figures counted again from the facts, and compared with every other witness.
+
+Roll-ups must be what the facts give, and so must what a report says of callbacks (M20, M22). The live figures of a
+running controller must be what a fresh fold of the same facts gives. Asterisk's own record (CEL) must tell of the same
+calls: arrived, answered and ended within 50 ms, and whether a person answered. The recordings' ledger must hold what
+the facts say.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from acd.rules import book as rulebook
+from acd.rules.model import Queue
+from base import clock
+from base.settings import Settings
+from diary import reader
+from facts.terms import CallId, Outcome
+from facts.times import DAY, SECOND, day_of, local
+from metrics import rollup
+from metrics.fold import KINDS, CallRecord, record_of
+from metrics.live import WARM_UP, Live
+from metrics.reports import sla as reports
+from metrics.rollup import Gathered
+from metrics.sums import ALL
+from metrics.window import Tally
+from recorder import tables
+from telephony import cel, cel_file
+
+NEAR = SECOND // 20
+"""Microseconds by which two witnesses may differ about one moment."""
+
+SETTLED = 30 * SECOND
+"""Calls are compared with CEL and the ledger when they have ended for so long: both are written a little later."""
+
+_PAGE = 500
+
+
+@dataclass(slots=True)
+class Findings:
+    """`differences`: one sentence each. `unchecked`: what could not be compared, and why. `checked`: what agreed."""
+
+    differences: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+    checked: list[str] = field(default_factory=list)
+
+    @property
+    def status(self) -> int:
+        """0 when all agree, 1 with differences, 2 when something could not be checked."""
+        return 1 if self.differences else 2 if self.unchecked else 0
+
+
+async def verify(
+    engine: AsyncEngine, settings: Settings, since: int, until: int, live: Mapping[str, Any] | None
+) -> Findings:
+    """Compare the figures of (since, until]; `live` is what a running controller shows, or None."""
+    found = Findings()
+    await _rollups(engine, since, until, found)
+    await _callbacks(engine, since, until, found)
+    await _live(engine, settings, until, live, found)
+    calls, going_on = await _calls(engine, since, min(until, clock.now() - SETTLED))
+    await _cel(engine, settings, since, until, calls, going_on, found)
+    await _ledger(engine, calls, found)
+    return found
+
+
+# --- roll-ups
+
+
+async def _rollups(engine: AsyncEngine, since: int, until: int, found: Findings) -> None:
+    now = clock.now()
+    before = len(found.differences)
+    folded = await rollup.gather(
+        engine, since, until, ALL, hours=True, agents=True, now=now, written=False
+    )
+    for hours in (True, False):
+        read = await rollup.gather(engine, since, until, ALL, hours=hours, agents=True, now=now)
+        found.differences += _compare(read, folded, hours=hours)
+    present = await rollup.attendance(engine, since, until, now=now)
+    again = await rollup.attendance(engine, since, until, now=now, written=False)
+    for agent in sorted(present.keys() | again.keys()):
+        found.differences += _counts(
+            f"attendance of agent {agent}", present.get(agent), again.get(agent)
+        )
+    curves = []
+    for written in (True, False):
+        source = rollup.minutes(engine, since, until, ALL, written=written)
+        curves.append([(end, rolling.metric(end)) async for end, rolling in source])
+    found.differences += [
+        f"M1r at {_time(end)}: roll-ups {one}, facts {other}"
+        for (end, one), (_, other) in zip(*curves, strict=True)
+        if one != other
+    ]
+    found.differences += await _waits(engine, since, until)
+    if len(found.differences) == before:
+        found.checked.append(f"roll-ups: {folded.total.counted} calls")
+
+
+async def _waits(engine: AsyncEngine, since: int, until: int) -> list[str]:
+    """Who waited (M22), as it is written down and as the facts tell it."""
+    read, folded = [
+        {
+            (one.call, one.begin): one.end
+            async for one in rollup.waits(engine, since, until, written=written)
+        }
+        for written in (True, False)
+    ]
+    return [
+        f"{call}: waited from {_time(begin)}: roll-ups {_until(read, call, begin)}, "
+        f"facts {_until(folded, call, begin)}"
+        for call, begin in sorted(read.keys() | folded.keys())
+        if _until(read, call, begin) != _until(folded, call, begin)
+    ]
+
+
+def _until(waits: Mapping[tuple[str, int], int | None], call: str, begin: int) -> str:
+    if (call, begin) not in waits:
+        return "not at all"
+    end = waits[call, begin]
+    return "until now" if end is None else f"until {_time(end)}"
+
+
+def _compare(read: Gathered, folded: Gathered, *, hours: bool) -> Iterator[str]:
+    yield from _counts("all calls", read.total, folded.total)
+    for key in sorted(read.by_queue.keys() | folded.by_queue.keys()):
+        name = f"queue {key[0] or '-'}, number {key[1] or '-'}"
+        yield from _counts(name, read.by_queue.get(key), folded.by_queue.get(key))
+    for agent in sorted(read.agents.keys() | folded.agents.keys()):
+        yield from _counts(f"agent {agent}", read.agents.get(agent), folded.agents.get(agent))
+    if hours:
+        for begin in sorted(read.hours.keys() | folded.hours.keys()):
+            yield from _counts(
+                f"hour {_time(begin)}", read.hours.get(begin), folded.hours.get(begin)
+            )
+
+
+def _counts(name: str, read: Tally | None, folded: Tally | None) -> Iterator[str]:
+    one, other = (tally.counts if tally else {} for tally in (read, folded))
+    for count in sorted(one.keys() | other.keys()):
+        if count[1:] in _MINUTES:
+            continue  # of slots only; M1r is compared as a whole
+        if one.get(count, 0) != other.get(count, 0):
+            yield f"{name}: {count}: roll-ups {one.get(count, 0)}, facts {other.get(count, 0)}"
+
+
+_MINUTES = frozenset("01234")
+
+
+# --- callbacks
+
+
+async def _callbacks(engine: AsyncEngine, since: int, until: int, found: Findings) -> None:
+    """M20 and M22, as a report gives them, and from every fact that there is about callbacks and waits."""
+    before = len(found.differences)
+    read = await reports.callbacks(engine, since, until)
+    folded = await reports.callbacks(engine, since, until, written=False)
+    for name, metric in folded.metrics.items():
+        if read.metrics[name] != metric:
+            found.differences.append(
+                f"callbacks: {name}: report {_plain(read.metrics[name].as_json())}, "
+                f"facts {_plain(metric.as_json())}"
+            )
+    for name, one, other in (
+        ("open", read.open, folded.open),
+        ("missed", read.missed, folded.missed),
+    ):
+        if one != other:
+            found.differences.append(f"callbacks: {name}: report {one}, facts {other}")
+    for situation in sorted({*read.inbound_first} ^ {*folded.inbound_first}):
+        witness = "report" if situation in read.inbound_first else "facts"
+        found.differences.append(
+            f"{situation.inbound}: callback {situation.callback}: {situation.done.value} at "
+            f"{_time(situation.at)}, only in the {witness}"
+        )
+    if folded and len(found.differences) == before:
+        found.checked.append(
+            f"callbacks: {folded.metrics['M20'].denominator}, "
+            f"situations of 呼入优先: {len(folded.inbound_first)}"
+        )
+
+
+# --- live figures
+
+
+async def _live(
+    engine: AsyncEngine,
+    settings: Settings,
+    until: int,
+    live: Mapping[str, Any] | None,
+    found: Findings,
+) -> None:
+    now = clock.now()
+    if until <= day_of(now):
+        return  # the screens show today
+    if live is None:
+        found.unchecked.append("live figures: no controller runs, or Redis is away")
+        return
+    at = int(live["at"])
+    await asyncio.sleep(1)  # what the controller knew then is in the diary by now
+    again = Live(settings.short_abandon)
+    again.allow(await rollup.breaks(engine))
+    again.rule(await rulebook.load(engine, Queue()))
+    for fact in await rollup.state_at(engine, at - WARM_UP):
+        again.feed(fact)
+    async for fact in reader.read(engine, at - WARM_UP, at + 1):
+        again.feed(fact)
+    shown = again.snapshot(at)
+    before = len(found.differences)
+    for name, value in shown["figures"].items():
+        # Recordings reach the controller some seconds after the diary, and M10 runs with the clock.
+        if name in ("M10", "M23"):
+            continue
+        other = live["figures"].get(name)
+        if name == "M22" and other is None:
+            continue  # this controller does not show it
+        if _plain(other) != _plain(value):
+            found.differences.append(
+                f"live {name}: the screens show {_plain(other)}, the facts give {_plain(value)}"
+            )
+    if live["today"]["outcomes"] != shown["today"]["outcomes"]:
+        found.differences.append(
+            f"live outcomes: the screens show {live['today']['outcomes']}, "
+            f"the facts give {shown['today']['outcomes']}"
+        )
+    if len(found.differences) == before:
+        found.checked.append("live figures")
+
+
+def _plain(metric: Any) -> str:
+    return f"{metric['numerator']:g}/{metric['denominator']:g}" if metric else "nothing"
+
+
+# --- call by call
+
+
+async def _calls(
+    engine: AsyncEngine, since: int, until: int
+) -> tuple[dict[CallId, CallRecord], set[CallId]]:
+    """The ended calls of (since, until], and those of which no end is known."""
+    found: dict[CallId, CallRecord] = {}
+    going_on: set[CallId] = set()
+    async for facts in reader.read_calls(engine, since, until, kinds=KINDS):
+        record = record_of(facts)
+        if record is None:
+            continue
+        if record.ended is None:
+            going_on.add(record.id)
+        elif record.ended <= until:
+            found[record.id] = record
+    return found, going_on
+
+
+async def _cel(
+    engine: AsyncEngine,
+    settings: Settings,
+    since: int,
+    until: int,
+    calls: Mapping[CallId, CallRecord],
+    going_on: Collection[CallId],
+    found: Findings,
+) -> None:
+    if not settings.cel_file.exists():
+        found.unchecked.append(f"CEL: there is no {settings.cel_file}")
+        return
+    try:
+        reading = await asyncio.to_thread(cel_file.read_since, settings.cel_file, since)
+    except OSError as error:
+        found.unchecked.append(f"CEL: {error}")
+        return
+    book = await rulebook.read(engine)
+    numbers = {*settings.numbers, *book.numbers, *(one.number for one in calls.values())}
+    seen = cel.seen(reading.events, numbers)
+    first = reading.events[0].at if reading.events else until
+    before = len(found.differences)
+    compared = 0
+    for call, record in calls.items():
+        other = seen.get(call)
+        if other is None:
+            if record.arrived > first + NEAR:
+                found.differences.append(f"{call}: CEL does not know it")
+            continue
+        compared += 1
+        answered = record.answered if record.outcome is Outcome.HUMAN else None
+        for name, here, there in (
+            ("arrived", record.arrived, other.arrived),
+            ("answered", answered or 0, other.answered if answered or other.answered else 0),
+            ("ended", record.ended or 0, other.ended),
+        ):
+            if name == "answered" and bool(here) != bool(there):
+                continue  # the outcome tells of it
+            if abs(here - there) > NEAR:
+                found.differences.append(
+                    f"{call}: {name}: diary {_time(here)}, CEL {_time(there) if there else 'never'}"
+                )
+        human = record.outcome is Outcome.HUMAN
+        if human != bool(other.answered) and record.outcome is not Outcome.HUMAN_OVERFLOW:
+            found.differences.append(
+                f"{call}: outcome {record.outcome and record.outcome.value}, but in CEL "
+                f"{'an agent answered' if other.answered else 'no agent answered'}"
+            )
+    for call, one in seen.items():
+        ended = bool(one.ended) and one.ended < clock.now() - SETTLED
+        if ended and call not in calls and since < one.arrived <= until:
+            found.differences.append(
+                f"{call}: ended {_time(one.ended)} in CEL, but not in the diary"
+                if call in going_on
+                else f"{call}: arrived {_time(one.arrived)}, only CEL knows it"
+            )
+    missing = sum(
+        call not in seen and record.arrived <= first + NEAR for call, record in calls.items()
+    )
+    if missing and first > since + DAY // 24:
+        found.unchecked.append(
+            f"CEL: {settings.cel_file} begins at {_time(first)}: {missing} calls are older"
+        )
+    if len(found.differences) == before:
+        found.checked.append(f"CEL: {compared} calls")
+
+
+async def _ledger(engine: AsyncEngine, calls: Mapping[CallId, CallRecord], found: Findings) -> None:
+    row = tables.recording.c
+    lengths: dict[CallId, int] = {}
+    ids = list(calls)
+    async with engine.connect() as connection:
+        for start in range(0, len(ids), _PAGE):
+            question = select(row.call, row.duration, row.path).where(
+                row.call.in_(ids[start : start + _PAGE])
+            )
+            for one in await connection.execute(question):
+                if one.path:
+                    lengths[one.call] = one.duration
+    before = len(found.differences)
+    for call, record in calls.items():
+        entered = lengths.get(call)
+        if record.recorded != entered and (record.recorded is not None or _whole(record, entered)):
+            found.differences.append(
+                f"{call}: recording: facts {_seconds(record.recorded)}, ledger {_seconds(entered)}"
+            )
+    if len(found.differences) == before:
+        found.checked.append(f"recordings: {len(lengths)}")
+
+
+def _whole(record: CallRecord, entered: int | None) -> bool:
+    """Whether the ledger holds a whole recording of a talk, of which there must be a fact."""
+    if entered is None or record.outcome is not Outcome.HUMAN:
+        return False
+    return entered >= record.talk - SECOND // 2
+
+
+def _seconds(length: int | None) -> str:
+    return "none" if length is None else f"{length / SECOND:.3f} s"
+
+
+def _time(at: int) -> str:
+    return f"{local(at):%Y-%m-%d %H:%M:%S.%f}"[:-3]

@@ -1,0 +1,999 @@
+"""Folds Asterisk's manager events (AMI) into facts. Pure: a message in, what it amounts to out.
+
+A citizen's call is a channel of the endpoint `trunk` that began by itself; its Uniqueid is the call's id. An agent's
+leg is a channel of the agent's endpoint whose Linkedid is that call; any other channel of his endpoint is a call of
+his own. Events that matter, in the order of a good call:
+
+    Newchannel (trunk) → CallArrived      Newchannel (agent's leg)       Newstate Ringing → OfferRinging (the 180, M4)
+    Newstate Up → OfferAnswered           HangupRequest: who was first   Hangup → TalkEnded, CallEnded
+
+An agent's hold (re-INVITE) is Hold and Unhold on his leg → TalkHeld, TalkResumed. A blind transfer ends his leg, and
+the citizen's channel comes back to the controller's session, which tells of it. Of an attended one AMI alone knows:
+
+    AttendedTransfer → CallTransferred; the colleague's leg, so far of a call between agents, is one of the citizen's
+
+One that is joined before the colleague has answered is no fact yet: `joined_early` finds it; it becomes a blind one.
+
+HangupRequest means that the far end hung up; Asterisk sends none when it hangs up by itself. So whoever has the first
+HangupRequest ended the call (R6), and with none it was the system. A caller's HangupRequest ends his call at once: his
+channel may live on for a moment, until the dialplan notices.
+
+An attempt of a callback is named by the controller, `hotline-c7.1`, and so is the agent's channel that it begins with;
+the citizen's leg is a channel of the endpoint `outbound` whose Linkedid it is. In the order of a good attempt:
+
+    Newchannel (agent's)                  Newstate Up: he picked up      Newchannel (outbound) → CallbackDialling
+    Newstate Up (outbound) → CallbackAnswered                            Hangup (agent's) → CallbackEnded
+
+When the agent hands on a citizen who has answered, the citizen's leg goes on without the agent's. It is a call of its
+own from then on, whose id is that channel's Uniqueid; its Linkedid, and that of every leg that it gets, stays the
+attempt's. Before or after the agent's Hangup comes
+
+    UserEvent (blind), AttendedTransfer → CallArrived, with the attempt as its origin
+
+Nothing here raises, whatever is missing, repeated, late or out of order. And nothing a caller can forge concerns a call
+of others: Asterisk writes the line breaks of his number (`%0d%0a` in SIP) into AMI as they are. The link puts such
+events together again; here an event without Privilege and Timestamp is ignored (with both and a Uniqueid it is longer
+than the 79 characters that a number may have), and a Uniqueid counts only with its channel's name.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from agents.model import AGENT_NUMBER
+from facts import (
+    CallArrived,
+    CallbackAnswered,
+    CallbackDialling,
+    CallbackEnded,
+    CallEnded,
+    CallOverflowed,
+    CallSentOutside,
+    CallTransferred,
+    Fact,
+    OfferAnswered,
+    OfferEnded,
+    OfferRinging,
+    OwnCallEnded,
+    OwnCallStarted,
+    PhoneReachable,
+    PhoneUnreachable,
+    TalkEnded,
+    TalkHeld,
+    TalkResumed,
+)
+from facts.numbers import normalise
+from facts.terms import CallId, OfferReason, Party
+from facts.times import SECOND
+
+Message: TypeAlias = Mapping[str, str]
+"""One AMI message: header → value. A header that comes several times has its values joined by line feeds."""
+
+TRUNK = "trunk"
+"""The endpoint of citizens (asterisk-conf/pjsip.conf)."""
+
+OUTBOUND = "outbound"
+"""The endpoint by which calls leave: to citizens who are called back, and to outside numbers."""
+
+CALL_CONTEXTS = frozenset({"inbound", "hotline-call"})
+"""Where the dialplan keeps a citizen's call (asterisk-conf/extensions.conf)."""
+
+FALLBACK_EVENT = "HotlineFallback"
+"""The dialplan's own event: no controller came, the fallback queue takes the call."""
+
+KEPT_EVENT = "HotlineInboundFirst"
+"""The dialplan's own event: an agent whose callback yielded has heard the tone, and waits for the citizen."""
+
+HANDED_ON_EVENT = "HotlineHandedOn"
+"""The dialplan's own event: the citizen of a callback has left it (SIP REFER), and is a call of his own."""
+
+VARIABLES = ("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_ATTEMPT")
+"""Channel variables that `Calls.snapshot` reads: ask for them with `Status`."""
+
+_ATTEMPT = re.compile(r"[a-z][a-z0-9]{0,15}-c([0-9]{1,12})\.[0-9]{1,9}")
+_RINGING, _UP = "5", "6"  # AST_STATE_RINGING, AST_STATE_UP
+_BUSY, _NORMAL, _NO_ANSWER, _REJECTED, _ELSEWHERE = 17, 16, 19, 21, 26  # Q.850
+_NO_USER = 18
+_UNREACHABLE = frozenset({"Unreachable", "Removed"})
+_REMEMBERED = 8192
+
+WITHDRAWN_CAUSE = _ELSEWHERE
+"""Q.850 cause with which we take back an offer: phones then show no missed call (RFC 3326)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A caller who has a place in a queue, or is in Asterisk's fallback queue, and talks to nobody.
+
+    `application` is what the dialplan runs for him: `AGI`, `Wait`, `Queue`. `queued_at` is 0 when he never had a place.
+    """
+
+    call: CallId
+    queue: str
+    queued_at: int
+    application: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that exists. `channel` is the agent's, `citizen` the citizen's, empty before he is dialled."""
+
+    call: CallId
+    callback: int
+    agent: str
+    channel: str
+    citizen: str = ""
+    picked_up: bool = False
+    answered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What exists in Asterisk now, and the facts by which that differs from what was known."""
+
+    facts: tuple[Fact, ...]
+    waiting: tuple[Waiting, ...]
+    ringing: tuple[tuple[CallId, str], ...]
+    talking: tuple[tuple[CallId, str], ...]
+    alive: frozenset[CallId]
+    attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """An agent has joined a citizen with a colleague, `to`, whose phone still rings on `ringing` (RFC 5589, 7.6)."""
+
+    call: CallId
+    to: str
+    ringing: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """`of`: the channel that dialled, which may be this one."""
+
+    channel: str
+    agent: str
+    of: str
+
+
+@dataclass(slots=True)
+class _Leg:
+    """`kept`: the agent's line comes from a callback, so that it does not end by itself with the caller's."""
+
+    channel: str
+    agent: str
+    call: CallId
+    kept: bool = False
+    rang: bool = False
+    answered: bool = False
+    held: bool = False
+    ended_by: Party | None = None
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """`failure`: why the citizen's leg ended unanswered. `kept`: the agent's channel is a leg of another call now."""
+
+    channel: str
+    agent: str
+    callback: int
+    rang: bool = False
+    picked_up: bool = False
+    dialled: bool = False
+    answered: bool = False
+    held: bool = False
+    kept: bool = False
+    failure: str = ""
+    ended_by: Party | None = None
+    citizen: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Out:
+    """A leg to the outside: of an attempt, or of a citizen's call that was sent on."""
+
+    channel: str
+    call: CallId
+    answered: bool = False
+    hung_up: bool = False
+
+
+@dataclass(slots=True)
+class _Call:
+    channel: str = ""
+    arrived: bool = False
+    overflowed: bool = False
+    caller_gone: bool = False
+    ended: bool = False
+    arrival: tuple[int, str] | None = None
+    ended_by: Party = Party.SYSTEM
+    cause: int = 0
+    stale_cause: int = 0
+    removed: bool = False
+    legs: dict[str, _Leg] = field(default_factory=dict)
+
+
+class Calls:
+    """Every channel that matters, by Uniqueid. `numbers` are the hotline's own; assign others when they change."""
+
+    def __init__(self, numbers: Collection[str]) -> None:
+        self.numbers = frozenset(numbers)
+        self._calls: dict[CallId, _Call] = {}
+        self._legs: dict[str, _Leg] = {}
+        self._own: dict[str, _Own] = {}
+        self._attempts: dict[CallId, _Attempt] = {}
+        self._outs: dict[str, _Out] = {}
+        self._linked: dict[str, CallId] = {}
+        self._contacts: dict[str, set[str]] = {}
+        self._gone: dict[str, None] = {}
+
+    def fold(self, message: Message) -> list[Fact]:
+        """Take one event and say what happened: mostly nothing. Times are the event's own. Never raises."""
+        handler = _HANDLERS.get(message.get("Event", ""))
+        if handler is None:
+            return []
+        at = microseconds(message.get("Timestamp", ""))
+        if not at or "Privilege" not in message:
+            return []
+        facts: list[Fact] = []
+        handler(self, message, at, facts)
+        return facts
+
+    def snapshot(
+        self,
+        channels: Iterable[Message],
+        contacts: Iterable[Message],
+        now: int,
+        before: Collection[str] | None = None,
+    ) -> Snapshot:
+        """Replace what is known by what Asterisk lists; the same lists twice yield no fact the second time.
+
+        `channels` are the answers to `Status` with `VARIABLES`, `contacts` those to `PJSIPShowContacts`. `before` is
+        what `channels()` was when the question was sent: what came later cannot be missed in the lists. Times that
+        Asterisk does not tell are estimated: `cel.complete` knows them exactly, so let it speak first.
+        """
+        listed = [entry for entry in channels if entry.get("Uniqueid", "") not in self._gone]
+        facts: list[Fact] = []
+        self._forget(listed, now, before, facts)
+        exist = {entry.get("Uniqueid", "") for entry in listed}
+        callers = [entry for entry in listed if _is_call(entry) or _was_handed_on(entry, exist)]
+        for entry in callers:
+            self._found_call(entry, now, facts)
+        # Who dialled comes first: by him a call between agents is known.
+        for entry in sorted(listed, key=lambda one: one.get("Uniqueid") != one.get("Linkedid")):
+            self._found_phone(entry, now, facts)
+        for entry in listed:
+            self._found_out(entry, now, facts)
+        self._found_kept(listed, now, facts)
+        waiting = [place for entry in callers if (place := self._place(entry)) is not None]
+        self._found_contacts(contacts, now, facts)
+        legs = [(leg.call, leg.agent, leg.answered) for leg in self._legs.values()]
+        return Snapshot(
+            facts=tuple(facts),
+            waiting=tuple(sorted(waiting, key=lambda place: (place.queued_at, place.call))),
+            ringing=tuple((call, agent) for call, agent, answered in legs if not answered),
+            talking=tuple((call, agent) for call, agent, answered in legs if answered),
+            alive=frozenset(call for call, state in self._calls.items() if not state.ended),
+            attempts=tuple(self.attempts()),
+        )
+
+    # --- what `switch` asks
+
+    def channels(self) -> frozenset[str]:
+        """The Uniqueids of everything known to exist."""
+        known: tuple[Iterable[str], ...] = (
+            self._calls,
+            self._legs,
+            self._own,
+            self._attempts,
+            self._outs,
+        )
+        return frozenset().union(*known)
+
+    def caller_channel(self, call: CallId) -> str:
+        """The name of the caller's channel, empty when there is none."""
+        state = self._calls.get(call)
+        return state.channel if state is not None else ""
+
+    def leg_channel(self, call: CallId, agent: str, *, answered: bool) -> str:
+        """The name of the agent's leg of this call that talks (`answered`) or still rings; empty when there is none."""
+        for leg in self._legs.values():
+            if leg.call == call and leg.agent == agent and leg.answered == answered:
+                return leg.channel
+        return ""
+
+    def joined_early(self, message: Message) -> Early | None:
+        """The transfer that this message tells of, when Asterisk has joined the citizen with nobody yet.
+
+        It has put him in the place of the agent who dials: the end of the ringing is the end of that `Dial`.
+        """
+        if message.get("Event") != "AttendedTransfer" or message.get("DestType") != "App":
+            return None
+        call, dials = message.get("TransfereeUniqueid", ""), message.get("SecondTransfererUniqueid")
+        state, out = self._calls.get(call), self._outs.get(call)
+        if state is not None and not state.ended:
+            channel = state.channel
+        else:
+            channel = out.channel if out is not None and self._reached(out) else ""
+        if not channel or channel != message.get("TransfereeChannel"):
+            return None
+        for uniqueid, own in self._own.items():
+            if own.of == dials != uniqueid:
+                return Early(call, own.agent, own.channel)
+        return None
+
+    # --- what `outbound` asks and says
+
+    def attempts(self) -> Iterable[Attempt]:
+        """All attempts of callbacks that exist."""
+        return [one for call in self._attempts if (one := self.attempt(call)) is not None]
+
+    def attempt(self, call: CallId) -> Attempt | None:
+        """This attempt as it is now; None when it does not exist (any more)."""
+        one = self._attempts.get(call)
+        if one is None or one.kept:
+            return None
+        citizen = next(iter(one.citizen.values()), "")
+        return Attempt(
+            call, one.callback, one.agent, one.channel, citizen, one.picked_up, one.answered
+        )
+
+    def keep_line(self, attempt: CallId, call: CallId) -> None:
+        """From now on the agent's channel of this attempt is his leg of `call`: a citizen comes first (R7).
+
+        `OfferRinging` follows when he has heard the tone, `OfferAnswered` when both are connected.
+        """
+        one = self._attempts.get(attempt)
+        if one is None or one.kept:
+            return
+        one.kept = True
+        leg = self._legs[attempt] = _Leg(one.channel, one.agent, call, kept=True)
+        state = self._calls.setdefault(call, _Call())
+        state.legs[attempt] = leg
+        if state.caller_gone:
+            leg.ended_by = Party.CALLER
+        if not one.citizen:
+            del self._attempts[attempt]
+
+    def caller_gone(self, call: CallId) -> bool:
+        """Whether this citizen has hung up, even if his channel still exists."""
+        state = self._calls.get(call)
+        return state is None or state.caller_gone or state.ended
+
+    # --- events
+
+    def _newchannel(self, message: Message, at: int, facts: list[Fact]) -> None:
+        uniqueid = message.get("Uniqueid", "")
+        if not uniqueid or uniqueid in self._gone:
+            return
+        party = endpoint(message.get("Channel", ""))
+        if party == TRUNK:
+            if _is_call(message):
+                self._arrive(uniqueid, message, at, facts)
+        elif AGENT_NUMBER.fullmatch(party):
+            self._appear(uniqueid, party, message, at, facts)
+        elif party == OUTBOUND:
+            self._leave(uniqueid, message, at, facts)
+
+    def _newstate(self, message: Message, at: int, facts: list[Fact]) -> None:
+        uniqueid = self._named(message)
+        if uniqueid and uniqueid not in self._legs:
+            # A lost Newchannel is made good; for a channel that is known this does nothing.
+            self._newchannel(message, at, facts)
+        state = message.get("ChannelState", "")
+        leg = self._legs.get(uniqueid)
+        if leg is None:
+            if (attempt := self._attempts.get(uniqueid)) is not None:
+                attempt.rang = attempt.rang or state == _RINGING
+                attempt.picked_up = attempt.picked_up or state == _UP
+            elif (out := self._outs.get(uniqueid)) is not None and state == _UP:
+                self._reach(out, at, facts)
+            return
+        if state == _RINGING:
+            self._ring(leg, at, facts)
+        elif state == _UP:
+            self._answer(leg, at, facts)
+
+    def _dialstate(self, message: Message, at: int, facts: list[Fact]) -> None:
+        # 183 without 180: gateways ring with early media. It leaves the channel's state as it was.
+        leg = self._legs.get(message.get("DestUniqueid", ""))
+        if leg is not None and message.get("DialStatus") in ("PROGRESS", "RINGING"):
+            self._ring(leg, at, facts)
+
+    def _hangup_request(self, message: Message, at: int, facts: list[Fact]) -> None:
+        uniqueid = self._named(message)
+        if (leg := self._legs.get(uniqueid)) is not None:
+            leg.ended_by = leg.ended_by or Party.AGENT
+        elif (attempt := self._attempts.get(uniqueid)) is not None:
+            attempt.ended_by = attempt.ended_by or Party.AGENT
+        elif (out := self._outs.get(uniqueid)) is not None:
+            out.hung_up = True
+            if (attempt := self._attempts.get(out.call)) is not None and out.answered:
+                attempt.ended_by = attempt.ended_by or Party.CALLER
+        elif (call := self._calls.get(uniqueid)) is not None and not call.caller_gone:
+            self._tell_arrival(uniqueid, call, message, facts)
+            call.caller_gone = True
+            call.cause = _number(message.get("Cause", ""))
+            for leg in call.legs.values():
+                leg.ended_by = leg.ended_by or Party.CALLER
+            if not call.legs:
+                self._end_call(uniqueid, call, at, facts)
+
+    def _hangup(self, message: Message, at: int, facts: list[Fact]) -> None:
+        uniqueid = self._named(message)
+        if not uniqueid:
+            return
+        if (leg := self._legs.get(uniqueid)) is not None:
+            self._end_leg(uniqueid, leg, at, _number(message.get("Cause", "")), facts)
+        elif (attempt := self._attempts.get(uniqueid)) is not None:
+            failure = _failure(attempt, _number(message.get("Cause", "")))
+            self._end_attempt(uniqueid, attempt, failure, at, facts)
+        elif (out := self._outs.get(uniqueid)) is not None:
+            self._end_out(uniqueid, out, _number(message.get("Cause", "")))
+        elif (call := self._calls.get(uniqueid)) is not None:
+            self._tell_arrival(uniqueid, call, message, facts)
+            if not call.caller_gone:
+                call.cause = _number(message.get("Cause", ""))
+            if AGENT_NUMBER.fullmatch(endpoint(message.get("Channel", ""))):
+                # A lost Newchannel made an agent's own call look like a citizen's.
+                call.ended = True
+            self._remove_call(uniqueid, call, at, facts)
+        elif uniqueid in self._own:
+            self._end_own(uniqueid, at, facts)
+        self._remember(uniqueid)
+
+    def _contact_status(self, message: Message, at: int, facts: list[Fact]) -> None:
+        agent = message.get("EndpointName", "")
+        uri, status = message.get("URI", ""), message.get("ContactStatus", "")
+        if not uri or not AGENT_NUMBER.fullmatch(agent):
+            return
+        contacts = self._contacts.setdefault(agent, set())
+        was = bool(contacts)
+        if status in _UNREACHABLE:
+            contacts.discard(uri)
+        else:
+            # `Unknown` is a new contact that has not been asked yet, `Updated` one that registered again: Asterisk
+            # dials both. A contact that was found unreachable says so again, or becomes `Reachable`.
+            contacts.add(uri)
+        if bool(contacts) != was:
+            facts.append(PhoneReachable(at, agent) if contacts else PhoneUnreachable(at, agent))
+
+    def _user_event(self, message: Message, at: int, facts: list[Fact]) -> None:
+        uniqueid = self._named(message)
+        call = self._calls.get(uniqueid)
+        if message.get("UserEvent") == KEPT_EVENT and (leg := self._legs.get(uniqueid)) is not None:
+            self._ring(leg, at, facts)
+        elif message.get("UserEvent") == HANDED_ON_EVENT and uniqueid:
+            if call is None and uniqueid not in self._gone:
+                origin, queue = message.get("Linkedid", ""), message.get("Queue", "")
+                self._go_on(uniqueid, message.get("Channel", ""), origin)
+                facts.append(CallArrived(at, uniqueid, "", _caller(message), origin, queue))
+        elif (
+            message.get("UserEvent") == FALLBACK_EVENT and call is not None and not call.overflowed
+        ):
+            call.overflowed = True
+            facts.append(CallOverflowed(at, uniqueid))
+
+    def _bridge_enter(self, message: Message, at: int, facts: list[Fact]) -> None:
+        # An ordinary leg is answered before that; a line that was kept has been up all the time.
+        uniqueid = self._named(message)
+        leg = self._legs.get(uniqueid)
+        if leg is not None and not leg.answered:
+            self._link(uniqueid, leg.call)
+            self._answer(leg, at, facts)
+
+    def _hold(self, message: Message, at: int, facts: list[Fact]) -> None:
+        uniqueid = self._named(message)
+        held = message.get("Event") == "Hold"
+        talk: _Leg | _Attempt | None = self._legs.get(uniqueid) or self._attempts.get(uniqueid)
+        if talk is None or not talk.answered or talk.held == held:
+            return
+        talk.held = held
+        call = talk.call if isinstance(talk, _Leg) else uniqueid
+        facts.append(TalkHeld(at, call, talk.agent) if held else TalkResumed(at, call, talk.agent))
+
+    def _attended_transfer(self, message: Message, at: int, facts: list[Fact]) -> None:
+        """The agent may have sent his REFER on either of his two legs, so either far end may be the citizen."""
+        ends = [
+            (message.get(f"{end}Uniqueid", ""), message.get(f"{end}Channel", ""))
+            for end in ("Transferee", "TransferTarget")
+        ]
+        for (call, channel), (uniqueid, colleague) in (ends, reversed(ends)):
+            own, out = self._own.get(uniqueid), self._outs.get(call)
+            if own is None or own.channel != colleague or message.get("Result") != "Success":
+                continue
+            if out is not None and out.channel == channel and self._reached(out):
+                facts.append(CallArrived(at, call, "", "", origin=out.call))
+                self._go_on(call, channel, out.call)
+            state = self._calls.get(call)
+            if state is not None and state.channel == channel and not state.ended:
+                self._hand_over(call, state, uniqueid, own, message, at, facts)
+
+    def _hand_over(
+        self,
+        call: CallId,
+        state: _Call,
+        uniqueid: str,
+        own: _Own,
+        message: Message,
+        at: int,
+        facts: list[Fact],
+    ) -> None:
+        """The colleague's leg is one of the citizen's call from now on."""
+        leg = self._legs[uniqueid] = _Leg(own.channel, own.agent, call, rang=True, answered=True)
+        state.legs[uniqueid] = leg
+        if state.caller_gone:
+            leg.ended_by = Party.CALLER
+        del self._own[uniqueid]
+        agent = endpoint(message.get("OrigTransfererChannel", ""))
+        facts.append(CallTransferred(at, call, agent, own.agent, attended=True))
+        facts.append(OfferAnswered(at, call, own.agent))
+        if not self._on_own_call(own.agent):
+            facts.append(OwnCallEnded(at, own.agent))
+
+    def _named(self, message: Message) -> str:
+        """The Uniqueid, or nothing when another channel is known by it."""
+        uniqueid, channel = message.get("Uniqueid", ""), message.get("Channel", "")
+        known: _Leg | _Call | _Own | _Attempt | _Out | None = (
+            self._legs.get(uniqueid)
+            or self._calls.get(uniqueid)
+            or self._own.get(uniqueid)
+            or self._attempts.get(uniqueid)
+            or self._outs.get(uniqueid)
+        )
+        return uniqueid if known is None or known.channel in (channel, "") else ""
+
+    # --- citizens who are handed on, and their agents
+
+    @staticmethod
+    def _reached(out: _Out) -> bool:
+        """Whether this leg is that of a citizen who talks in a callback, so that he can be handed on."""
+        return out.answered and callback_of(out.call) > 0
+
+    def _go_on(self, uniqueid: CallId, channel: str, attempt: CallId) -> None:
+        """The citizen of this attempt is a call of his own from now on."""
+        self._outs.pop(uniqueid, None)
+        if (before := self._attempts.get(attempt)) is not None:
+            before.citizen.pop(uniqueid, None)
+        self._calls[uniqueid] = _Call(channel, arrived=True)
+        self._link(attempt, uniqueid)
+
+    def _link(self, linkedid: str, call: CallId) -> None:
+        """Legs with this Linkedid are of `call`, whose own Uniqueid is another one."""
+        self._linked[linkedid] = call
+        if len(self._linked) > _REMEMBERED:
+            del self._linked[next(iter(self._linked))]
+
+    # --- calls and legs
+
+    def _arrive(self, uniqueid: str, message: Message, at: int, facts: list[Fact]) -> None:
+        call = self._calls.setdefault(uniqueid, _Call())
+        call.channel = call.channel or message.get("Channel", "")
+        number = message.get("Exten", "")
+        if not call.arrived and not call.ended and number in self.numbers:
+            call.arrived, call.arrival = True, (at, number)
+        if message.get("ChannelState") == _UP:
+            self._tell_arrival(uniqueid, call, message, facts)
+
+    def _tell_arrival(
+        self, uniqueid: CallId, call: _Call, message: Message, facts: list[Fact]
+    ) -> None:
+        """Once the dialplan has answered, or the call has ended: until then a withheld number is still there."""
+        if call.arrival is not None:
+            (at, number), call.arrival = call.arrival, None
+            facts.append(CallArrived(at, uniqueid, number, _caller(message)))
+
+    def _appear(
+        self, uniqueid: str, agent: str, message: Message, at: int, facts: list[Fact]
+    ) -> None:
+        if uniqueid in self._legs or uniqueid in self._own or uniqueid in self._attempts:
+            return
+        if callback := callback_of(uniqueid):
+            self._attempts[uniqueid] = _Attempt(message.get("Channel", ""), agent, callback)
+            return
+        channel, linkedid = message.get("Channel", ""), message.get("Linkedid", "")
+        linkedid = self._linked.get(linkedid, linkedid)
+        if linkedid in (uniqueid, "") or linkedid in self._own:
+            if not self._on_own_call(agent):
+                facts.append(OwnCallStarted(at, agent))
+            self._own[uniqueid] = _Own(channel, agent, linkedid or uniqueid)
+            return
+        leg = self._legs[uniqueid] = _Leg(channel, agent, linkedid)
+        if linkedid in self._gone:
+            # The caller left while the INVITE was on its way. The phone is busy all the same.
+            leg.ended_by = Party.CALLER
+            return
+        call = self._calls.setdefault(linkedid, _Call())
+        call.legs[uniqueid] = leg
+        call.ended_by = Party.SYSTEM
+        if call.caller_gone:
+            leg.ended_by = Party.CALLER
+
+    def _ring(self, leg: _Leg, at: int, facts: list[Fact], *, estimated: bool = False) -> None:
+        if leg.rang or leg.answered:
+            return
+        leg.rang = True
+        if self._lives(leg.call):
+            facts.append(OfferRinging(at, leg.call, leg.agent, estimated))
+
+    def _answer(self, leg: _Leg, at: int, facts: list[Fact]) -> None:
+        if leg.answered:
+            return
+        # A phone that answers without ringing first: its ring is as long as it was, zero.
+        self._ring(leg, at, facts)
+        leg.answered = True
+        if self._lives(leg.call):
+            facts.append(OfferAnswered(at, leg.call, leg.agent))
+
+    def _end_leg(self, uniqueid: str, leg: _Leg, at: int, cause: int, facts: list[Fact]) -> None:
+        del self._legs[uniqueid]
+        call = self._calls.get(leg.call)
+        if call is not None:
+            call.legs.pop(uniqueid, None)
+        if not leg.answered:
+            facts.append(OfferEnded(at, leg.call, leg.agent, _reason(leg, cause)))
+            if call is not None:
+                call.stale_cause = cause
+        elif self._lives(leg.call):
+            by = leg.ended_by or Party.SYSTEM
+            facts.append(TalkEnded(at, leg.call, leg.agent, by))
+            if call is not None:
+                call.ended_by = by
+                call.stale_cause = 0
+        if call is not None and call.caller_gone and not call.legs:
+            self._end_call(leg.call, call, at, facts)
+            if call.removed:
+                del self._calls[leg.call]
+
+    def _end_call(self, uniqueid: CallId, call: _Call, at: int, facts: list[Fact]) -> None:
+        if call.ended:
+            return
+        self._tell_arrival(uniqueid, call, {}, facts)
+        call.ended = True
+        # Dial leaves the cause of a busy or silent phone on the caller's channel, and a later BYE does not change it.
+        cause = 0 if call.cause == call.stale_cause else call.cause
+        facts.append(
+            CallEnded(at, uniqueid, Party.CALLER if call.caller_gone else call.ended_by, cause)
+        )
+
+    def _remove_call(self, uniqueid: CallId, call: _Call, at: int, facts: list[Fact]) -> None:
+        if any(leg.kept and not leg.answered for leg in call.legs.values()):
+            # That agent is free when his line is: `outbound` hangs it up now.
+            call.caller_gone = call.removed = True
+            for leg in call.legs.values():
+                leg.ended_by = leg.ended_by or Party.CALLER
+            return
+        for leg_id, leg in list(call.legs.items()):
+            leg.ended_by = leg.ended_by or (Party.CALLER if call.caller_gone else Party.SYSTEM)
+            self._end_leg(leg_id, leg, at, _NORMAL, facts)
+            self._remember(leg_id)
+        self._end_call(uniqueid, call, at, facts)
+        del self._calls[uniqueid]
+
+    def _leave(self, uniqueid: str, message: Message, at: int, facts: list[Fact]) -> None:
+        """A leg to the outside begins."""
+        call = message.get("Linkedid", "")
+        call = self._linked.get(call, call)
+        attempt = self._attempts.get(call)
+        if uniqueid in self._outs or uniqueid in self._calls:
+            return
+        if attempt is None and call not in self._calls:
+            return
+        channel = message.get("Channel", "")
+        self._outs[uniqueid] = _Out(channel, call)
+        if attempt is None:
+            return
+        attempt.citizen[uniqueid] = channel
+        attempt.picked_up = True
+        if not attempt.dialled:
+            attempt.dialled = True
+            facts.append(CallbackDialling(at, attempt.callback, call, attempt.agent))
+
+    def _reach(self, out: _Out, at: int, facts: list[Fact]) -> None:
+        """Somebody outside picked up."""
+        if out.answered:
+            return
+        out.answered = True
+        attempt = self._attempts.get(out.call)
+        if attempt is None:
+            # Asterisk does not tell which number it was; the floor knows, and fills it in.
+            facts.append(CallSentOutside(at, out.call, "", answered=True))
+        elif not attempt.answered:
+            attempt.answered = True
+            facts.append(CallbackAnswered(at, attempt.callback, out.call, attempt.agent))
+
+    def _end_out(self, uniqueid: str, out: _Out, cause: int) -> None:
+        del self._outs[uniqueid]
+        attempt = self._attempts.get(out.call)
+        if attempt is None:
+            if (call := self._calls.get(out.call)) is not None and out.answered:
+                call.ended_by = Party.AGENT if out.hung_up else Party.SYSTEM
+            elif call is not None:
+                call.stale_cause = cause
+            return
+        attempt.citizen.pop(uniqueid, None)
+        if not out.answered and out.hung_up:
+            attempt.failure = NOT_REACHED.get(cause, "unreachable")
+        elif not out.answered and attempt.ended_by is None:
+            attempt.failure = "no_answer"  # our own time-out, or nobody's word at all
+        if attempt.kept and not attempt.citizen:
+            del self._attempts[out.call]
+
+    def _end_attempt(
+        self, call: CallId, attempt: _Attempt, failure: str, at: int, facts: list[Fact]
+    ) -> None:
+        for uniqueid in attempt.citizen:
+            if (out := self._outs.get(uniqueid)) is not None and out.answered:
+                continue  # until its own end is told: it may be that he was handed on
+            self._outs.pop(uniqueid, None)
+            self._remember(uniqueid)
+        del self._attempts[call]
+        if not attempt.kept:
+            by = attempt.ended_by or Party.SYSTEM
+            facts.append(CallbackEnded(at, attempt.callback, call, attempt.agent, failure, by))
+
+    def _end_own(self, uniqueid: str, at: int, facts: list[Fact]) -> None:
+        agent = self._own.pop(uniqueid).agent
+        if not self._on_own_call(agent):
+            facts.append(OwnCallEnded(at, agent))
+
+    def _on_own_call(self, agent: str) -> bool:
+        return any(own.agent == agent for own in self._own.values())
+
+    def _lives(self, call: CallId) -> bool:
+        state = self._calls.get(call)
+        return state is not None and not state.ended
+
+    def _remember(self, uniqueid: str) -> None:
+        """So that a late or repeated event does not bring a channel back."""
+        self._gone[uniqueid] = None
+        if len(self._gone) > _REMEMBERED:
+            del self._gone[next(iter(self._gone))]
+
+    # --- the snapshot's parts
+
+    def _forget(
+        self, listed: list[Message], now: int, before: Collection[str] | None, facts: list[Fact]
+    ) -> None:
+        exist = {entry.get("Uniqueid", "") for entry in listed}
+        known = self.channels() if before is None else self.channels() & frozenset(before)
+        for uniqueid in sorted(known - exist):
+            if (leg := self._legs.get(uniqueid)) is not None:
+                self._end_leg(uniqueid, leg, now, _NORMAL, facts)
+            elif uniqueid in self._own:
+                self._end_own(uniqueid, now, facts)
+            elif (attempt := self._attempts.get(uniqueid)) is not None:
+                failure = "" if attempt.answered else "lost"
+                self._end_attempt(uniqueid, attempt, failure, now, facts)
+            elif (out := self._outs.get(uniqueid)) is not None:
+                self._end_out(uniqueid, out, _NORMAL)
+            else:
+                continue
+            self._remember(uniqueid)
+        for uniqueid in sorted(known - exist):
+            if (call := self._calls.get(uniqueid)) is not None:
+                self._remove_call(uniqueid, call, now, facts)
+                self._remember(uniqueid)
+
+    def _found_call(self, entry: Message, now: int, facts: list[Fact]) -> None:
+        uniqueid = entry["Uniqueid"]
+        variables = _variables(entry)
+        if (origin := variables.get("HL_ATTEMPT", "")) and uniqueid not in self._calls:
+            self._go_on(uniqueid, entry.get("Channel", ""), origin)
+            at = _number(variables.get("HL_ARRIVED", "")) or now
+            queue = variables.get("HL_QUEUE", "")
+            facts.append(CallArrived(at, uniqueid, "", _caller(entry), origin, queue))
+        call = self._calls.setdefault(uniqueid, _Call())
+        call.channel = entry.get("Channel", "")
+        self._tell_arrival(uniqueid, call, entry, facts)
+        number = variables.get("HL_NUMBER") or entry.get("DNID", "")
+        if call.arrived or call.ended or number not in self.numbers:
+            return
+        call.arrived = True
+        at = _number(variables.get("HL_ARRIVED", "")) or _started(entry, now)
+        facts.append(CallArrived(at, uniqueid, number, _caller(entry)))
+
+    def _found_phone(self, entry: Message, now: int, facts: list[Fact]) -> None:
+        uniqueid, agent = entry.get("Uniqueid", ""), endpoint(entry.get("Channel", ""))
+        if not uniqueid or not AGENT_NUMBER.fullmatch(agent):
+            return
+        self._appear(uniqueid, agent, entry, now, facts)
+        state = entry.get("ChannelState", "")
+        if (attempt := self._attempts.get(uniqueid)) is not None:
+            attempt.rang = attempt.rang or state == _RINGING
+            attempt.picked_up = attempt.picked_up or state == _UP
+        leg = self._legs.get(uniqueid)
+        if leg is None:
+            return
+        if state == _RINGING:
+            self._ring(leg, _started(entry, now), facts, estimated=True)
+        elif state == _UP and not leg.answered:
+            self._ring(leg, _started(entry, now), facts, estimated=True)
+            self._answer(leg, now, facts)
+
+    def _found_out(self, entry: Message, now: int, facts: list[Fact]) -> None:
+        uniqueid = entry.get("Uniqueid", "")
+        if not uniqueid or endpoint(entry.get("Channel", "")) != OUTBOUND:
+            return
+        self._leave(uniqueid, entry, now, facts)
+        out = self._outs.get(uniqueid)
+        if out is not None and entry.get("ChannelState") == _UP:
+            self._reach(out, now, facts)
+
+    def _found_kept(self, listed: list[Message], now: int, facts: list[Fact]) -> None:
+        """An agent's line that was kept for a citizen is in one bridge with him."""
+        callers = {
+            bridge: entry["Uniqueid"]
+            for entry in listed
+            if (bridge := entry.get("BridgeID", "")) and entry.get("Uniqueid") in self._calls
+        }
+        for entry in listed:
+            call = callers.get(entry.get("BridgeID", ""))
+            uniqueid = entry.get("Uniqueid", "")
+            if call is None or uniqueid not in self._attempts:
+                continue
+            self.keep_line(uniqueid, call)
+            self._link(uniqueid, call)
+            self._ring(self._legs[uniqueid], now, facts, estimated=True)
+            self._answer(self._legs[uniqueid], now, facts)
+
+    def _place(self, entry: Message) -> Waiting | None:
+        uniqueid = entry["Uniqueid"]
+        call = self._calls[uniqueid]
+        variables = _variables(entry)
+        queued_at = _number(variables.get("HL_QUEUED", ""))
+        application = entry.get("Application", "")
+        if call.ended or variables.get("HL_DONE") == "1":
+            return None
+        if any(leg.answered for leg in call.legs.values()):
+            return None
+        if application != "Queue" and (not queued_at or call.legs):
+            return None
+        if any(out.call == uniqueid for out in self._outs.values()):
+            return None
+        return Waiting(uniqueid, variables.get("HL_QUEUE", ""), queued_at, application)
+
+    def _found_contacts(self, contacts: Iterable[Message], now: int, facts: list[Fact]) -> None:
+        found: dict[str, set[str]] = {}
+        for entry in contacts:
+            agent, uri = entry.get("Endpoint", ""), entry.get("Uri", "")
+            if uri and AGENT_NUMBER.fullmatch(agent) and entry.get("Status") not in _UNREACHABLE:
+                found.setdefault(agent, set()).add(uri)
+        was = {agent for agent, known in self._contacts.items() if known}
+        self._contacts = found
+        facts.extend(PhoneUnreachable(now, agent) for agent in sorted(was - found.keys()))
+        facts.extend(PhoneReachable(now, agent) for agent in sorted(found.keys() - was))
+
+
+_HANDLERS: dict[str, Callable[[Calls, Message, int, list[Fact]], None]] = {
+    "Newchannel": Calls._newchannel,
+    "Newstate": Calls._newstate,
+    "DialState": Calls._dialstate,
+    "HangupRequest": Calls._hangup_request,
+    "Hangup": Calls._hangup,
+    "ContactStatus": Calls._contact_status,
+    "UserEvent": Calls._user_event,
+    "BridgeEnter": Calls._bridge_enter,
+    "Hold": Calls._hold,
+    "Unhold": Calls._hold,
+    "AttendedTransfer": Calls._attended_transfer,
+}
+
+KEY_EVENT = "DTMFEnd"
+
+WANTED = frozenset(_HANDLERS) | {KEY_EVENT}
+"""The events that matter here: manager.conf lets only these through, and the link reads no other."""
+
+
+def microseconds(text: str) -> int:
+    """Read `1763731200.123456` exactly; 0 for anything else. A float would lose the last digit."""
+    if len(text) != 17 or text[10] != ".":
+        return 0
+    digits = text[:10] + text[11:]
+    return int(digits) if digits.isascii() and digits.isdigit() else 0
+
+
+def endpoint(channel: str) -> str:
+    """`PJSIP/1001-0000002a` → `1001`; empty for channels of any other technology."""
+    return (
+        channel[6 : channel.rfind("-")] if channel.startswith("PJSIP/") and "-" in channel else ""
+    )
+
+
+def pressed(message: Message) -> tuple[CallId, str] | None:
+    """The citizen's call and the key that he pressed; None for any other event. No fact: keys are nobody's business."""
+    if message.get("Event") != KEY_EVENT or message.get("Direction") != "Received":
+        return None
+    uniqueid, key = message.get("Uniqueid", ""), message.get("Digit", "")
+    genuine = microseconds(message.get("Timestamp", "")) and "Privilege" in message
+    citizen = endpoint(message.get("Channel", "")) == TRUNK
+    return (uniqueid, key) if genuine and citizen and uniqueid and len(key) == 1 else None
+
+
+def callback_of(call: CallId) -> int:
+    """The callback of an attempt, `hotline-c7.1` → 7; 0 for any other call."""
+    found = _ATTEMPT.fullmatch(call)
+    return int(found[1]) if found is not None else 0
+
+
+def _is_call(message: Message) -> bool:
+    uniqueid, linkedid = message.get("Uniqueid", ""), message.get("Linkedid", "")
+    # A citizen who was connected to an agent's kept line has taken over that line's Linkedid.
+    return (
+        uniqueid != ""
+        and (uniqueid == linkedid or callback_of(linkedid) > 0)
+        and message.get("Context") in CALL_CONTEXTS
+        and endpoint(message.get("Channel", "")) == TRUNK
+    )
+
+
+def _was_handed_on(entry: Message, exist: Collection[str]) -> bool:
+    """Whether a listed channel is that of a citizen who has left his callback, the agent's channel of which is gone."""
+    linkedid = entry.get("Linkedid", "")
+    return (
+        endpoint(entry.get("Channel", "")) == OUTBOUND
+        and callback_of(linkedid) > 0
+        and linkedid not in exist
+        and _variables(entry).get("HL_ATTEMPT") == linkedid
+        # Else he has just been hung up with the agent.
+        and (entry.get("BridgeID", "") != "" or entry.get("Context") in CALL_CONTEXTS)
+    )
+
+
+def _caller(message: Message) -> str:
+    raw = message.get("CallerIDNum", "")
+    return "" if raw == "<unknown>" else normalise(raw)
+
+
+def _reason(leg: _Leg, cause: int) -> OfferReason:
+    if leg.ended_by is Party.CALLER:
+        return OfferReason.CALLER_GONE
+    if cause == _ELSEWHERE:
+        return OfferReason.WITHDRAWN
+    if leg.ended_by is Party.AGENT:
+        if cause in (_BUSY, _REJECTED) or leg.kept:
+            return OfferReason.REFUSED
+        if cause == _NO_ANSWER:
+            # 480: "do not disturb" when it comes at once, the phone's own time-out after ringing.
+            return OfferReason.NO_ANSWER if leg.rang else OfferReason.REFUSED
+        return OfferReason.UNREACHABLE
+    if cause == _NORMAL:
+        return OfferReason.CALLER_GONE
+    return OfferReason.NO_ANSWER if leg.rang else OfferReason.UNREACHABLE
+
+
+NOT_REACHED = {_BUSY: "busy", _REJECTED: "refused", _NO_ANSWER: "no_answer", _NO_USER: "no_answer"}
+"""What the far end says about a citizen who is not reached; any other cause is `unreachable`."""
+
+
+def _failure(attempt: _Attempt, cause: int) -> str:
+    """Why an attempt that ends now has come to nothing; empty after a talk."""
+    if attempt.answered:
+        return ""
+    if cause == _ELSEWHERE:
+        return "withdrawn"
+    if attempt.picked_up:
+        return attempt.failure or ("agent_hung_up" if attempt.ended_by is Party.AGENT else "lost")
+    if attempt.ended_by is Party.AGENT:
+        if cause in (_BUSY, _REJECTED) or (cause == _NO_ANSWER and not attempt.rang):
+            return "agent_refused"
+        return "agent_no_answer" if cause == _NO_ANSWER else "agent_unreachable"
+    return "agent_no_answer" if attempt.rang else "agent_unreachable"
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+
+
+def _started(entry: Message, now: int) -> int:
+    return now - _number(entry.get("Seconds", "")) * SECOND
+
+
+def _variables(entry: Message) -> dict[str, str]:
+    """The channel's variables in a `Status` entry; Asterisk writes `(null)` for one that is not set."""
+    pairs = (line.partition("=") for line in entry.get("Variable", "").split("\n"))
+    # The last one counts: what a caller's number may have smuggled in comes before the variables.
+    values = {name: value for name, _, value in pairs}
+    return {name: value for name, value in values.items() if value not in ("", "(null)")}

@@ -1,0 +1,66 @@
+"""Callers' numbers in one form (R19)."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from facts.numbers import LONGEST, normalise
+
+
+@pytest.mark.parametrize(
+    ("raw", "normal"),
+    [
+        ("13812345678", "+8613812345678"),
+        ("013812345678", "+8613812345678"),
+        ("8613812345678", "+8613812345678"),
+        ("+8613812345678", "+8613812345678"),
+        ("+86013812345678", "+8613812345678"),
+        ("008613812345678", "+8613812345678"),
+        ("+008613812345678", "+8613812345678"),
+        ("+013812345678", "+8613812345678"),
+        ("++0110", "0110"),
+        (" +86 138-1234-5678 ", "+8613812345678"),
+        ("02423456789", "+862423456789"),
+        ("(024) 2345 6789", "+862423456789"),
+        ("862423456789", "+862423456789"),
+        ("057412345678", "+8657412345678"),
+        ("23456789", "23456789"),
+        ("86123456", "86123456"),
+        ("110", "110"),
+        ("1001", "1001"),
+        ("4008123123", "4008123123"),
+        ("+442079460000", "+442079460000"),
+        ("00442079460000", "+442079460000"),
+        ("*31#", "*31#"),
+        ("anonymous", ""),
+        ("Anonymous ", ""),
+        ("unknown", ""),
+        ("<unknown>", ""),
+        ("", ""),
+        ("+", ""),
+        ("\r\n\0", ""),
+        ("$(reboot)", ""),
+        ("☎张三", ""),
+        ("１２３", ""),
+        ("138;rm -rf 1234\r\n5678", "+8613812345678"),
+    ],
+)
+def test_one_caller_has_one_number(raw: str, normal: str) -> None:
+    assert normalise(raw) == normal
+
+
+@given(
+    st.text()
+    | st.text("0123456789+*#- ", max_size=50)
+    | st.from_regex(r"(\+|00|0|86|\+860*)?[0-9]{0,33}")
+)
+@example("1" * 500)
+@example("+" + "86" * 250)
+@example("0086" + "0" * 28 + "1")
+def test_whatever_comes_is_short_clean_and_settled(raw: str) -> None:
+    normal = normalise(raw)
+    assert len(normal) <= LONGEST
+    assert set(normal[:1]) <= set("+0123456789*#")
+    assert set(normal[1:]) <= set("0123456789*#")
+    assert normal != "+"
+    assert normalise(normal) == normal

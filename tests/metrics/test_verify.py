@@ -1,0 +1,228 @@
+"""`hotline metrics verify`: whatever another witness says otherwise is listed, and the status is 1."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from acd.callbacks import tables as callbacks_tables
+from acd.rules.model import Rules
+from base import clock
+from base.settings import Settings
+from facts import Fact
+from facts.times import DAY, SECOND, midnight
+from metrics import rollup
+from metrics import tables as metrics_tables
+from metrics.live import Live
+from metrics.verify import Findings, verify
+from tests.metrics.histories import T, answered, at, in_queue
+from tests.metrics.test_callback_report import write
+from tests.metrics.test_callbacks import added, reached, waits, yielded
+
+FIRST, SECOND_CALL, GAVE_UP = "hotline-1.1", "hotline-1.2", "hotline-1.3"
+PICKED, ENDED = 16.0, 76.001
+"""When the agent answers in `answered`, and when the call ends: seconds after its arrival."""
+
+
+def line(kind: str, when: float, channel: str, uniqueid: str, call: str, **more: str) -> str:
+    columns = [
+        *(kind, f"{at(when) / SECOND:.6f}", uniqueid, call, channel, "13812345678"),
+        *(more.get("context", "inbound"), more.get("exten", "12345"), "", "", ""),
+        more.get("extra", ""),
+    ]
+    return ",".join('"' + column.replace('"', '""') + '"' for column in columns)
+
+
+def cel(
+    call: str, arrived: float, *, picked: float | None = PICKED, ended: float = ENDED
+) -> list[str]:
+    """What Asterisk writes about a call, and about the agent's leg if he picked up, both after the arrival."""
+    trunk, phone, leg = f"PJSIP/trunk-{call[-1]}", f"PJSIP/1001-{call[-1]}", f"{call}9"
+    hangup = json.dumps({"hangupcause": 16, "hangupsource": trunk})
+    lines = [line("CHAN_START", arrived, trunk, call, call)]
+    if picked is not None:
+        lines += [
+            line("CHAN_START", arrived + 13, phone, leg, call, context="agents", exten="s"),
+            line("ANSWER", arrived + picked, phone, leg, call, context="agents", exten="s"),
+            line("HANGUP", arrived + ended, phone, leg, call, context="agents", extra=hangup),
+        ]
+    return [*lines, line("HANGUP", arrived + ended, trunk, call, call, extra=hangup)]
+
+
+def asterisk() -> dict[str, list[str]]:
+    """CEL by call, as the diary has it too: two answered calls and one that was given up."""
+    return {
+        FIRST: cel(FIRST, 0),
+        SECOND_CALL: cel(SECOND_CALL, 10),
+        GAVE_UP: cel(GAVE_UP, 20, picked=None, ended=20),
+    }
+
+
+@pytest.fixture
+async def diary(engine: AsyncEngine, tmp_path: Path) -> AsyncEngine:
+    await write(
+        engine,
+        tmp_path,
+        answered(FIRST, 0),
+        answered(SECOND_CALL, 10),
+        in_queue(GAVE_UP, 20),
+    )
+    await rollup.bring_up_to_date(engine, clock.now())
+    return engine
+
+
+async def compared(
+    engine: AsyncEngine, home: Path, book: dict[str, list[str]] | None = None
+) -> Findings:
+    settings = Settings(home=home)
+    settings.cel_file.parent.mkdir(parents=True, exist_ok=True)
+    book = asterisk() if book is None else book
+    lines = [one for lines in book.values() for one in lines]
+    settings.cel_file.write_text("".join(f"{one}\n" for one in lines))
+    return await verify(engine, settings, midnight(T), midnight(T) + DAY, None)
+
+
+async def test_all_witnesses_agree(diary: AsyncEngine, tmp_path: Path) -> None:
+    found = await compared(diary, tmp_path)
+    assert found.differences == []
+    assert "CEL: 3 calls" in found.checked
+    assert found.status == 0
+
+
+@pytest.mark.parametrize("name", ["arrived", "answered", "ended"])
+async def test_a_moment_may_differ_by_50_ms_and_no_more(
+    diary: AsyncEngine, tmp_path: Path, name: str
+) -> None:
+    def moved(by: float) -> list[str]:
+        """The second call, with this moment moved and all others where they were."""
+        if name == "arrived":
+            return cel(SECOND_CALL, 10 + by, picked=PICKED - by, ended=ENDED - by)
+        if name == "answered":
+            return cel(SECOND_CALL, 10, picked=PICKED + by)
+        return cel(SECOND_CALL, 10, ended=ENDED + by)
+
+    for by in (0.05, -0.05):
+        found = await compared(diary, tmp_path, asterisk() | {SECOND_CALL: moved(by)})
+        assert (found.differences, found.status) == ([], 0)
+    for by in (0.052, -0.052):
+        found = await compared(diary, tmp_path, asterisk() | {SECOND_CALL: moved(by)})
+        [said] = found.differences
+        assert said.startswith(f"{SECOND_CALL}: {name}: diary 2025-11-21 12:0")
+        assert found.status == 1
+
+
+async def test_a_call_that_cel_does_not_know(diary: AsyncEngine, tmp_path: Path) -> None:
+    found = await compared(diary, tmp_path, asterisk() | {SECOND_CALL: []})
+    assert found.differences == [f"{SECOND_CALL}: CEL does not know it"]
+    assert found.status == 1
+
+
+async def test_a_call_that_the_diary_does_not_know(diary: AsyncEngine, tmp_path: Path) -> None:
+    found = await compared(diary, tmp_path, asterisk() | {"x": cel("hotline-1.8", 30)})
+    assert found.differences == [
+        "hotline-1.8: arrived 2025-11-21 12:00:30.000, only CEL knows it",
+    ]
+    assert found.status == 1
+
+
+async def test_an_end_that_the_diary_does_not_know(diary: AsyncEngine, tmp_path: Path) -> None:
+    await write(diary, tmp_path, answered("hotline-1.8", 30)[:-1])
+    found = await compared(diary, tmp_path, asterisk() | {"x": cel("hotline-1.8", 30)})
+    assert found.differences == [
+        "hotline-1.8: ended 2025-11-21 12:01:46.001 in CEL, but not in the diary",
+    ]
+    assert found.status == 1
+
+
+async def test_another_outcome(diary: AsyncEngine, tmp_path: Path) -> None:
+    other = {
+        SECOND_CALL: cel(SECOND_CALL, 10, picked=None),
+        GAVE_UP: cel(GAVE_UP, 20, picked=15, ended=20),
+    }
+    found = await compared(diary, tmp_path, asterisk() | other)
+    assert sorted(found.differences) == [
+        f"{SECOND_CALL}: outcome human, but in CEL no agent answered",
+        f"{GAVE_UP}: outcome abandoned_queue, but in CEL an agent answered",
+    ]
+    assert found.status == 1
+
+
+async def test_calls_older_than_cel_are_not_checked(diary: AsyncEngine, tmp_path: Path) -> None:
+    found = await compared(diary, tmp_path, {GAVE_UP: asterisk()[GAVE_UP]})
+    assert found.differences == []
+    assert found.status == 2
+    assert "2 calls are older" in found.unchecked[0]
+
+
+# --- callbacks and waits
+
+
+async def test_callbacks_are_counted_again(engine: AsyncEngine, tmp_path: Path) -> None:
+    await write(
+        engine,
+        tmp_path,
+        [added(9, -2 * 86_400, 199)],
+        reached(1, 10),
+        yielded(5, "hotline-1.1", task=7),
+        waits("hotline-1.2", 11, 60),
+    )
+    await rollup.bring_up_to_date(engine, clock.now())
+    found = await compared(engine, tmp_path, {})
+    assert "callbacks: 3, situations of 呼入优先: 2" in found.checked
+    assert not [one for one in found.differences if "CEL" not in one]
+    async with engine.begin() as connection:
+        # The book has lost a task, and the roll-ups who waited.
+        await connection.execute(
+            delete(callbacks_tables.callback).where(callbacks_tables.callback.c.id == 9)
+        )
+        await connection.execute(delete(metrics_tables.long_wait))
+    found = await compared(engine, tmp_path, {})
+    assert {
+        "callbacks: M20: report 1/2, facts 1/3",
+        "callbacks: M22: report 1/1, facts 1/2",
+        "hotline-1.2: callback 1: answered_first at 2025-11-21 12:00:11.000, only in the facts",
+    } <= {*found.differences}
+    assert any("waited from" in one and "roll-ups not at all" in one for one in found.differences)
+    assert found.status == 1
+
+
+# --- the screens
+
+
+async def test_the_screens_are_compared(
+    engine: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a callback that was entered before all that the controller reads when it starts, and is settled today."""
+    now = at(200)
+    monkeypatch.setattr(clock, "now", lambda: now)
+    old = added(9, -5 * 86_400, 199)
+    facts: list[Fact] = [
+        *(old, *answered(FIRST), *reached(1, 60)),
+        *(*yielded(20, "hotline-1.4"), *waits("hotline-1.5", 62, 100)),
+    ]
+    await write(engine, tmp_path, facts)
+    live = Live()
+    live.rule(Rules())
+    for fact in facts:
+        live.feed(fact)
+    shown = live.snapshot(now)
+    assert shown["figures"]["M20"] == {"numerator": 1, "denominator": 2, "value": 0.5}
+    # One yielded; of the two beside which nothing was done, one was answered within five seconds all the same.
+    assert shown["figures"]["M22"]["denominator"] == 3
+    assert await said(engine, tmp_path, shown) == []
+    for name in ("M1", "M20", "M20_reached", "M22"):
+        wrong = {**shown["figures"][name], "numerator": 77}
+        figures = {**shown["figures"], name: wrong}
+        [one] = await said(engine, tmp_path, {**shown, "figures": figures})
+        assert one.startswith(f"live {name}: the screens show 77/")
+    del shown["figures"]["M22"]
+    assert await said(engine, tmp_path, shown) == [], "a controller that does not know the rules"
+
+
+async def said(engine: AsyncEngine, home: Path, live: dict[str, Any]) -> list[str]:
+    """What of the live state is found to be wrong."""
+    found = await verify(engine, Settings(home=home), midnight(T), at(200), live)
+    return [one for one in found.differences if one.startswith("live ")]

@@ -1,0 +1,263 @@
+"""The stream: whole, then changes; beats; masks; slow screens; Redis and the web process going and coming back."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from base import clock
+from base.background import spawn
+from base.bus import Bus
+from tests.conftest import start_redis
+from tests.web.conftest import Web, state
+from web import feed as feed_
+from web.accounts.rights import Role
+from web.feed import Feed, Screen, Stream, difference
+
+Event = tuple[str, dict[str, Any]]
+
+
+async def _events(answer: httpx.Response) -> AsyncIterator[Event]:
+    name = ""
+    async for line in answer.aiter_lines():
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield name, orjson.loads(line.removeprefix("data: "))
+
+
+async def _next(events: AsyncIterator[Event], name: str) -> dict[str, Any]:
+    async with asyncio.timeout(10):
+        async for found, data in events:
+            if found == name:
+                return data
+    raise AssertionError(f"the stream ended before {name}")
+
+
+async def _shown(web: Web, shown: dict[str, Any]) -> None:
+    """Show a state, and wait until the web process has it."""
+    web.controller.show(shown)
+    async with asyncio.timeout(10):
+        while web.backend.feed.state != shown:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_screen_gets_the_whole_state_and_then_what_changes(web: Web) -> None:
+    await _shown(web, state())
+    async with web.clients[Role.SUPERVISOR].stream("GET", "/api/live/stream") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        events = _events(answer)
+        whole = await _next(events, "snapshot")
+        assert [agent["name"] for agent in whole["state"]["agents"]] == ["王芳", "李娜"]
+        after = state()
+        after["agents"][1]["presence"] = "ready"
+        after["waiting_since"] = 5
+        await _shown(web, after)
+        change = await _next(events, "change")
+        assert change["seq"] == whole["seq"] + 1
+        assert change["set"] == {"waiting_since": 5}
+        assert [agent["number"] for agent in change["agents"]] == ["1002"]
+        assert change["gone"] == []
+        snapshot = (await web.clients[Role.SUPERVISOR].get("/api/live")).json()
+        assert snapshot["seq"] == change["seq"]
+        assert snapshot["state"] == after
+
+
+async def test_a_guest_sees_no_names(web: Web) -> None:
+    await _shown(web, state(calls=[{"caller": "13812345678", "call": "n-1.1"}]))
+    async with web.clients[Role.GUEST].stream("GET", "/api/live/stream") as answer:
+        events = _events(answer)
+        whole = await _next(events, "snapshot")
+        assert [agent["name"] for agent in whole["state"]["agents"]] == ["王*", "李*"]
+        assert whole["state"]["calls"][0]["caller"] == "138****5678"
+        await _shown(web, state(calls=[{"caller": "13912345678", "call": "n-1.2"}]))
+        assert (await _next(events, "change"))["set"]["calls"][0]["caller"] == "139****5678"
+
+
+async def test_a_beat_says_how_old_the_state_is(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_, "BEAT_EVERY", 0.05)
+    await _shown(web, state())
+    async with web.clients[Role.GUEST].stream("GET", "/api/live/stream") as answer:
+        events = _events(answer)
+        await _next(events, "snapshot")
+        first, second = await _next(events, "beat"), await _next(events, "beat")
+        assert first["heard"] == second["heard"] <= first["now"] < second["now"]
+
+
+async def test_facts_reach_listeners_masked_by_role(web: Web) -> None:
+    fact = {"at": 1, "kind": "CallArrived", "call": "n-1.1", "agent": "", "number": "12345"}
+    fact["caller"] = "13812345678"
+    async with (
+        web.clients[Role.SUPERVISOR].stream("GET", "/api/facts/stream?kinds=CallArrived") as one,
+        web.clients[Role.GUEST].stream("GET", "/api/facts/stream") as other,
+    ):
+        whole, masked = _events(one), _events(other)
+        await _next(whole, "beat")
+        await _next(masked, "beat")
+        web.controller.tell({"at": 1, "kind": "AgentReady", "call": "", "agent": "1001"})
+        web.controller.tell(fact)
+        assert await _next(whole, "fact") == fact
+        assert (await _next(masked, "fact"))["kind"] == "AgentReady"
+        assert (await _next(masked, "fact"))["caller"] == "138****5678"
+    refused = await web.clients[Role.GUEST].get("/api/facts/stream?kinds=Nonsense")
+    assert refused.status_code == 422
+
+
+async def test_a_screen_that_leaves_is_forgotten(web: Web) -> None:
+    await _shown(web, state())
+    async with web.clients[Role.GUEST].stream("GET", "/api/live/stream") as answer:
+        await _next(_events(answer), "snapshot")
+        assert web.backend.feed.watchers == 1
+    async with asyncio.timeout(5):
+        while web.backend.feed.watchers:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_slow_screen_is_dropped_and_others_do_not_notice(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_, "SENT_WITHIN", 0.5)
+    await _shown(web, state())
+    port = int(web.url.rpartition(":")[2])
+    cookie = next(iter(web.clients[Role.GUEST].cookies.jar)).value
+    slow = socket.socket()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow.connect(("127.0.0.1", port))
+    slow.sendall(
+        f"GET /api/live/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: hotline_session={cookie}\r\n\r\n".encode()
+    )
+    async with web.clients[Role.SUPERVISOR].stream("GET", "/api/live/stream") as answer:
+        events = _events(answer)
+        seq = (await _next(events, "snapshot"))["seq"]
+        async with asyncio.timeout(5):
+            while web.backend.feed.watchers < 2:
+                await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            number = 0
+            while web.backend.feed.watchers > 1:
+                number += 1
+                web.backend.feed.show(state(padding=f"{number}" + "x" * 500_000))
+                change = await _next(events, "change")
+                assert change["seq"] == seq + number
+    slow.close()
+
+
+async def test_a_full_queue_drops_the_screen() -> None:
+    bus: Any = None
+    feed = Feed(bus)
+    feed.show(state())
+    screen = feed.watch(masked=False)
+    for number in range(feed_.QUEUED + 1):
+        feed.show(state(number=number))
+    assert screen.dropped
+    assert feed.watchers == 0
+    assert await screen.next() == b""
+
+
+async def test_who_may_no_longer_look_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_, "CHECK_EVERY", 0.0)
+    bus: Any = None
+    feed = Feed(bus)
+    screen = feed.watch(masked=False)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        await asyncio.sleep(60)
+
+    async def nobody() -> None:
+        return None
+
+    async with asyncio.timeout(5):
+        await Stream(screen, nobody)({"type": "http"}, receive, send)
+    assert sent[-1] == {"type": "http.response.body", "body": b""}
+    assert screen.dropped
+
+
+async def test_redis_may_go_and_come_back(tmp_path: Path) -> None:
+    with start_redis(tmp_path / "r.sock") as server:
+        url = f"unix://{server.socket}"
+        controller, bus = Bus(url, "n"), Bus(url, "n")
+        feed = Feed(bus)
+        work = [spawn(controller.run(), "bus"), spawn(feed.run(), "feed")]
+        screen = Screen(feed, False, feed._screens, 100)
+
+        async def seen(number: int) -> None:
+            async with asyncio.timeout(20):
+                while feed.state is None or feed.state.get("number") != number:
+                    controller.show(state(number=number))
+                    await asyncio.sleep(0.05)
+
+        await seen(1)
+        server.stop()
+        async with asyncio.timeout(10):
+            while not feed.away:
+                controller.show(state(number=2))
+                await asyncio.sleep(0.05)
+        heard = feed.heard
+        server.start_again()
+        await seen(3)
+        assert feed.heard > heard
+        assert not feed.away
+        assert not screen.dropped
+        for task in work:
+            task.cancel()
+        await asyncio.wait(work, timeout=5)
+        await controller.close()
+        await bus.close()
+
+
+async def test_the_next_process_counts_on_from_higher_numbers() -> None:
+    bus: Any = None
+    first = Feed(bus)
+    for number in range(100):
+        first.show(state(number=number))
+    began = clock.now()
+    async with asyncio.timeout(5):
+        while clock.now() < began + 200_000:
+            await asyncio.sleep(0.01)
+    assert Feed(bus).number > first.number
+
+
+_AGENT = st.fixed_dictionaries(
+    {"presence": st.sampled_from(["ready", "out"]), "since": st.integers(0, 2)}
+)
+_STATE = st.fixed_dictionaries(
+    {
+        "at": st.integers(0, 5),
+        "agents": st.dictionaries(st.sampled_from(["1001", "1002", "1003"]), _AGENT),
+    },
+    optional={"waiting_since": st.none() | st.integers(0, 2), "figures": st.integers(0, 2)},
+).map(
+    lambda made: {
+        **made,
+        "agents": [{"number": number, **agent} for number, agent in sorted(made["agents"].items())],
+    }
+)
+
+
+@given(_STATE, _STATE)
+def test_the_state_before_and_the_change_make_the_state_after(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    """What a screen does with a change."""
+    change = difference(before, after)
+    if change is None:
+        assert {**before, "at": 0} == {**after, "at": 0}
+        return
+    agents = {agent["number"]: agent for agent in before["agents"]}
+    agents |= {agent["number"]: agent for agent in change["agents"]}
+    for number in change["gone"]:
+        del agents[number]
+    made = {**before, **change["set"], "at": after["at"]}
+    made["agents"] = [agents[number] for number in sorted(agents)]
+    assert {**made} == {**dict.fromkeys(before.keys() - after.keys()), **after}

@@ -1,0 +1,12 @@
+"""Screens and the HTTP API: what happens now, pushed to the browser; everything the screens do, for programs too.
+
+app       the application: pages, errors, security headers, audit; read it first
+api       the routes, and who may use them
+accounts  accounts, rights, audit
+webhooks  facts to other programs
+backend   what routes work with: database, controller, feed
+feed      one reader of Redis, fanned out to every screen
+limit     rate limits (pure)
+front     the pages' scripts and styles
+static    the pages; no script or style is in a page itself
+"""

@@ -1,0 +1,139 @@
+"""The audit log: who did what, when, from where, and what came of it. One row a request that changes something.
+
+A row is written before the answer leaves, so whoever saw an answer is in the log. `hotline web` takes rows away that
+are older than `HOTLINE_AUDIT_DAYS`, and a row says so.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import and_, delete, insert, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from base import clock
+from base.background import stopping
+from facts.masking import mask
+from facts.times import DAY, local, midnight
+from web.accounts import tables
+
+log = structlog.get_logger(__name__)
+
+MOST: Final = 500
+"""Rows in one answer."""
+EVERY: Final = 86_400.0
+"""Seconds between two looks for rows that are too old."""
+AGAIN: Final = 600.0
+"""The same after a look that failed."""
+BATCH: Final = 1000
+"""Rows that go in one transaction: other writers wait for SQLite's lock a few milliseconds."""
+BY: Final = "hotline web"
+"""Who took rows away. No account has a space in its name."""
+
+_PAUSE: Final = 0.02
+
+
+async def write(
+    engine: AsyncEngine,
+    *,
+    at: int,
+    who: str,
+    role: str,
+    address: str,
+    action: str,
+    values: Mapping[str, str],
+    status: int,
+) -> None:
+    """Enter one row. `action`: method and path, such as `POST /api/agents/{number}/pause`; `values`: the path's."""
+    target = " ".join(
+        mask(value) if name in {"caller", "number_dialled"} else value
+        for name, value in values.items()
+    )
+    row = {
+        "at": at,
+        "who": who[:40],
+        "role": role,
+        "address": address[:45],
+        "action": action[:120],
+        "target": _clean(target)[:120],
+        "status": status,
+    }
+    async with engine.begin() as connection:
+        await connection.execute(insert(tables.audit).values(row))
+
+
+async def read(
+    engine: AsyncEngine,
+    *,
+    since: int = 0,
+    until: int = 2**63 - 1,
+    who: str = "",
+    limit: int = 100,
+    before: tuple[int, int] | None = None,
+) -> list[dict[str, Any]]:
+    """The newest rows with `since` ≤ at < `until`, newest first; with `before`, those older than (at, id)."""
+    columns = tables.audit.c
+    question = (
+        select(tables.audit)
+        .where(columns.at >= since, columns.at < until)
+        .order_by(columns.at.desc(), columns.id.desc())
+        .limit(min(limit, MOST))
+    )
+    if who:
+        question = question.where(columns.who == who)
+    if before is not None:
+        at, row = before
+        question = question.where(or_(columns.at < at, and_(columns.at == at, columns.id < row)))
+    async with engine.connect() as connection:
+        return [dict(row) for row in (await connection.execute(question)).mappings()]
+
+
+async def keep(engine: AsyncEngine, days: int) -> None:
+    """Take away what is older than `days` days, now and once a day, for ever. No error ends it."""
+    while not stopping():
+        pause = EVERY
+        try:
+            if gone := await prune(engine, clock.now(), days):
+                log.info("audit.pruned", rows=gone, days=days)
+        except (SQLAlchemyError, OSError) as error:
+            log.error("audit.not_pruned", error=type(error).__name__)
+            pause = AGAIN
+        except Exception:
+            log.exception("audit.not_pruned")
+            pause = AGAIN
+        await asyncio.sleep(pause)
+
+
+async def prune(engine: AsyncEngine, now: int, days: int) -> int:
+    """Delete the rows from before the day in China that began `days` days before that of `now`; gives how many.
+
+    One row says how many went and from before which day. Each batch counts itself in it in its own transaction, so it
+    is right wherever this is broken off.
+    """
+    columns = tables.audit.c
+    before = midnight(now) - days * DAY
+    old = select(columns.id).where(columns.at < before).order_by(columns.at).limit(BATCH)
+    gone = 0
+    entry: int | None = None
+    while True:
+        async with engine.begin() as connection:
+            found = await connection.execute(delete(tables.audit).where(columns.id.in_(old)))
+            if not found.rowcount:
+                return gone
+            gone += found.rowcount
+            target = f"{gone} from before {local(before):%Y-%m-%d}"
+            if entry is None:
+                row = {"at": now, "who": BY, "role": "", "address": "", "status": 200}
+                added = insert(tables.audit).values(**row, action="DELETE audit", target=target)
+                entry = await connection.scalar(added.returning(columns.id))
+            else:
+                await connection.execute(
+                    update(tables.audit).where(columns.id == entry).values(target=target)
+                )
+        await asyncio.sleep(_PAUSE)
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")

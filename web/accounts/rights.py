@@ -1,0 +1,116 @@
+"""Who may do what, and what is masked for whom (R54). Pure.
+
+Every route of the API needs one right; a role is a set of rights, and so are the scopes of a token.
+"""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+from facts.masking import mask
+
+
+class Role(StrEnum):
+    """What an account is for. A guest sees everything masked and changes nothing (R113)."""
+
+    GUEST = "guest"
+    AGENT = "agent"
+    SUPERVISOR = "supervisor"
+    AUDITOR = "auditor"
+    ADMINISTRATOR = "administrator"
+
+
+RIGHTS: Final[Mapping[str, str]] = {
+    "live": "see what happens now",
+    "alarms.write": "acknowledge alarms",
+    "agents.read": "see the agents and their queues",
+    "agents.own": "say for oneself: ready, pause, out",
+    "agents.write": "add and remove agents, and speak for them: ready, pause, out",
+    "queues.read": "see queues, numbers and reasons for a pause",
+    "queues.write": "change queues and their members",
+    "callbacks.read": "see callbacks",
+    "callbacks.write": "add and cancel callbacks",
+    "calls.read": "search calls and read what happened in one",
+    "recordings.read": "listen to recordings",
+    "reports.read": "read reports",
+    "facts.read": "follow the stream of facts",
+    "blocks.read": "see blocked callers",
+    "blocks.write": "block callers and let them through",
+    "audit.read": "read who did what",
+    "accounts": "accounts and their roles",
+    "tokens": "tokens of programs and wall screens",
+    "webhooks": "webhooks",
+}
+"""Every right, and what it allows."""
+
+_SEES: Final = frozenset(
+    {"live", "agents.read", "queues.read", "callbacks.read", "calls.read", "reports.read", "facts.read"}
+)  # fmt: skip
+
+OF_ROLE: Final[Mapping[Role, frozenset[str]]] = {
+    Role.GUEST: _SEES,
+    Role.AGENT: frozenset({"live", "agents.read", "agents.own", "queues.read", "callbacks.read"}),
+    Role.SUPERVISOR: _SEES
+    | {"agents.own", "agents.write", "queues.write", "callbacks.write", "recordings.read"}
+    | {"blocks.read", "blocks.write", "alarms.write"},
+    Role.AUDITOR: _SEES | {"recordings.read", "blocks.read", "audit.read"},
+    Role.ADMINISTRATOR: frozenset(RIGHTS),
+}
+
+SEES_EVERYTHING: Final = frozenset({Role.SUPERVISOR, Role.AUDITOR, Role.ADMINISTRATOR})
+"""Roles for which nothing is masked."""
+
+
+def masked_name(name: str) -> str:
+    """An agent's name for those who may not know it: `王芳` → `王*`."""
+    return name[:1] + "*" if name else ""
+
+
+def masked_state(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The live state as a guest sees it: agents without their names, callers without their numbers."""
+    shown = dict(state)
+    if "agents" in shown:
+        shown["agents"] = [masked_agent(agent) for agent in shown["agents"]]
+    return {name: _without_numbers(value) for name, value in shown.items()}
+
+
+def masked_agent(agent: Mapping[str, Any]) -> dict[str, Any]:
+    """One agent as a guest sees him."""
+    return {**agent, "name": masked_name(agent["name"])}
+
+
+def _without_numbers(value: Any) -> Any:
+    """Mask every field `caller` below, however deep: a figure that is added later must not give one away."""
+    if isinstance(value, Mapping):
+        return {
+            name: mask(inner)
+            if name == "caller" and isinstance(inner, str)
+            else _without_numbers(inner)
+            for name, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_without_numbers(inner) for inner in value]
+    return value
+
+
+_TEXT: Final = frozenset({"reason", "matter", "why", "note"})
+_DIALLED: Final = frozenset({"CallbackAdded", "CallSentOutside"})
+_DIGITS: Final = re.compile(r"[0-9]{5,}")
+
+
+def masked_fact(fact: Mapping[str, Any]) -> dict[str, Any]:
+    """A fact as a guest sees it. `fact` is as `hotline.controller.serve` tells it: `kind`, `at` and its fields.
+
+    The citizen's number is masked, and people's own words are left out where they may name somebody.
+    """
+    kind = fact["kind"]
+    shown = dict(fact)
+    for name, value in fact.items():
+        if name == "caller" or (name == "number" and kind in _DIALLED):
+            shown[name] = mask(str(value))
+        elif name in _TEXT and kind.startswith("Callback"):
+            shown[name] = ""
+        elif name in _TEXT and isinstance(value, str):
+            shown[name] = _DIGITS.sub("****", value)
+    return shown

@@ -1,0 +1,172 @@
+"""Routes about callbacks: the book, a new one, one taken back."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from acd.callbacks import book as tasks
+from acd.callbacks.entry import OPEN, Entry
+from acd.callbacks.task import State
+from facts import Fact
+from facts.masking import mask
+from facts.times import CHINA, microseconds
+from web.api.auth import Me, right
+from web.api.facts import FactOut, as_json
+from web.backend import Behind, Problem, Said
+
+router = APIRouter(prefix="/api", tags=["callbacks"])
+
+_LARGEST = 2**31 - 1
+Id = Annotated[int, Query(ge=1, le=_LARGEST)]
+
+
+class Callback(BaseModel):
+    """A callback. `agent`: the preferred one; `worked_by`: who had it last. Times in microseconds."""
+
+    id: int
+    number: str
+    queue: str
+    state: State
+    attempts: int
+    attempts_left: int
+    yields: int
+    after: int
+    before: int
+    next: int | None
+    agent: str
+    worked_by: str
+    reason: str
+    matter: str
+    origin: str
+    last_failure: str
+    added: int
+    updated: int
+
+
+class NewCallback(BaseModel):
+    """A citizen to be called. `after`, `before`: ISO 8601, China's time when no offset is given; empty is any."""
+
+    number: str = Field(max_length=40)
+    queue: str = Field("", max_length=32)
+    after: str = Field("", max_length=40)
+    before: str = Field("", max_length=40)
+    agent: str = Field("", max_length=8)
+    reason: str = Field("", max_length=200)
+    matter: str = Field("", max_length=80)
+
+
+class Added(Said):
+    """The new callback's number."""
+
+    id: int
+
+
+class CallbackStory(BaseModel):
+    """One callback and what happened to it, oldest first."""
+
+    callback: Callback
+    facts: list[FactOut]
+
+
+@router.get("/callbacks", **right("callbacks.read", response_model=list[Callback]))
+async def callbacks(
+    me: Me,
+    behind: Behind,
+    state: Annotated[
+        str, Query(max_length=200, description="`open`, `all`, or states with commas")
+    ] = "open",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> list[Callback]:
+    """The newest callbacks in these states, by number."""
+    found = await tasks.find_all(behind.engine, _states(state), limit)
+    return [_shown(entry, me.masked) for entry in found]
+
+
+@router.get("/callbacks/{id}", **right("callbacks.read", response_model=CallbackStory))
+async def callback(id: int, me: Me, behind: Behind) -> CallbackStory:  # noqa: A002 the path's word
+    """One callback with its history."""
+    entry = await _find(behind.engine, id)
+    facts: list[Fact] = await tasks.history(behind.engine, entry)
+    return CallbackStory(
+        callback=_shown(entry, me.masked), facts=[as_json(fact, me.masked) for fact in facts]
+    )
+
+
+@router.post("/callbacks", **right("callbacks.write", status_code=201, response_model=Added))
+async def add(given: NewCallback, behind: Behind) -> Added:
+    """Have a citizen called back."""
+    wanted: dict[str, Any] = {
+        "number": given.number,
+        "queue": given.queue,
+        "earliest": _moment(given.after, "after"),
+        "latest": _moment(given.before, "before"),
+        "prefers": given.agent,
+        "reason": given.reason,
+        "matter": given.matter,
+    }
+    asked = {name: value for name, value in wanted.items() if value}
+    reply = await behind.ask("callback.add", **{"number": "", **asked})
+    return Added(id=int(reply["id"]), said=str(reply["said"]))
+
+
+@router.delete("/callbacks/{id}", **right("callbacks.write", response_model=Said))
+async def cancel(id: int, behind: Behind) -> Said:  # noqa: A002 the path's word
+    """Take a callback back. A citizen who has answered already is not cut off."""
+    await _find(behind.engine, id)
+    return Said(said=str((await behind.ask("callback.cancel", id=id))["said"]))
+
+
+async def _find(engine: Any, number: int) -> Entry:
+    entry = await tasks.find(engine, number) if 1 <= number <= _LARGEST else None
+    if entry is None:
+        raise Problem(404, "there is no such callback")
+    return entry
+
+
+def _states(text: str) -> list[State]:
+    if text == "open":
+        return sorted(OPEN)
+    if text == "all":
+        return list(State)
+    try:
+        return [State(name.strip()) for name in text.split(",")]
+    except ValueError:
+        raise Problem(422, f"state: there is open, all, {', '.join(State)}") from None
+
+
+def _moment(text: str, name: str) -> int:
+    if not text:
+        return 0
+    try:
+        moment = datetime.fromisoformat(text)
+        at = microseconds(moment if moment.tzinfo else moment.replace(tzinfo=CHINA))
+    except (ValueError, OverflowError):
+        at = -1
+    if not 0 < at < 2**53:
+        raise Problem(422, f"{name}: write a time such as 2026-11-22T18:00")
+    return at
+
+
+def _shown(entry: Entry, masked: bool) -> Callback:
+    return Callback(
+        id=entry.id,
+        number=mask(entry.number) if masked else entry.number,
+        queue=entry.queue,
+        state=entry.state,
+        attempts=entry.attempts,
+        attempts_left=entry.attempts_left,
+        yields=entry.yields,
+        after=entry.earliest,
+        before=entry.latest,
+        next=entry.not_before if entry.state is State.DUE else None,
+        agent=entry.prefers,
+        worked_by=entry.agent,
+        reason="" if masked else entry.reason,
+        matter="" if masked else entry.matter,
+        origin=entry.origin,
+        last_failure=entry.last_failure,
+        added=entry.added_at,
+        updated=entry.updated_at,
+    )

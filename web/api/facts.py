@@ -1,0 +1,75 @@
+"""Routes about facts: the stream of all that happens, for other programs."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from facts import KINDS, Fact, details
+from web.accounts.rights import masked_fact
+from web.api.auth import Me, recognise, right
+from web.backend import Behind, Problem
+from web.feed import Stream
+
+router = APIRouter(prefix="/api", tags=["facts"])
+
+
+class FactOut(BaseModel):
+    """A fact: when (microseconds), its kind, the call and the agent it is about, and its own fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+    at: int
+    kind: str
+    call: str
+    agent: str
+
+
+@router.get(
+    "/facts/stream",
+    **right(
+        "facts.read",
+        response_class=Response,
+        responses={
+            200: {
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "description": "Events `fact`, and a `beat` when nothing happens.",
+            }
+        },
+    ),
+)
+async def stream(
+    me: Me,
+    request: Request,
+    behind: Behind,
+    kinds: Annotated[str, Query(max_length=1000, description="names with commas; none: all")] = "",
+) -> Stream:
+    """Every fact from now on, as server-sent events. Who must not miss one takes a webhook."""
+    wanted = kinds_of(kinds.split(",") if kinds else [])
+    return Stream(behind.feed.listen(me.masked, wanted), lambda: recognise(behind, request))
+
+
+@router.get("/facts/kinds", **right("facts.read", response_model=list[str]))
+async def kinds() -> list[str]:
+    """Every kind of fact; `acd/events.py` says what each means."""
+    return sorted(KINDS)
+
+
+def kinds_of(names: list[str]) -> frozenset[str]:
+    """Kinds of facts by name. Raises `Problem` for one that does not exist."""
+    for name in names:
+        if name not in KINDS:
+            raise Problem(422, f"there is no kind of fact {name[:40]!r}: GET /api/facts/kinds")
+    return frozenset(names)
+
+
+def as_json(fact: Fact, masked: bool) -> FactOut:
+    """A fact of the diary as it is shown."""
+    plain: dict[str, Any] = {
+        "at": fact.at,
+        "kind": fact.kind,
+        "call": getattr(fact, "call", ""),
+        "agent": getattr(fact, "agent", ""),
+        **details(fact),
+    }
+    return FactOut(**(masked_fact(plain) if masked else plain))

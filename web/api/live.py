@@ -1,0 +1,65 @@
+"""Routes about now: the live state and its stream."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi import Path as InPath
+from pydantic import BaseModel
+
+from web.api.auth import Me, recognise, right
+from web.backend import Behind, Problem, Said
+from web.feed import Stream
+
+router = APIRouter(prefix="/api", tags=["live"])
+
+
+class Live(BaseModel):
+    """The newest state, its number in the stream, and the server's time. All times in microseconds.
+
+    `state.at`: when the controller made it; older than five seconds means that it shows the past.
+    """
+
+    seq: int
+    now: int
+    state: dict[str, Any]
+
+
+@router.get("/live", **right("live", response_model=Live))
+async def live(me: Me, behind: Behind) -> Any:
+    """The live state: figures, callers by stage, agents by presence. 503 when none was ever seen."""
+    shown = behind.feed.snapshot(me.masked)
+    if shown is None:
+        raise Problem(503, "no live figures: is the controller running?")
+    return shown
+
+
+@router.get(
+    "/live/stream",
+    **right(
+        "live",
+        response_class=Response,
+        responses={
+            200: {
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "description": "Events `snapshot`, `change`, `beat`.",
+            }
+        },
+    ),
+)
+async def stream(me: Me, request: Request, behind: Behind) -> Stream:
+    """The live state as server-sent events: once whole, then each change.
+
+    `change` has `seq`, one higher than the message before (else ask for `/api/live`), `at`, `set` (top-level fields),
+    `agents` (whole, by their number) and `gone` (numbers). `beat` comes when nothing else does, every two seconds.
+    """
+    return Stream(behind.feed.watch(me.masked), lambda: recognise(behind, request))
+
+
+@router.post("/alarms/{id}/acknowledge", **right("alarms.write", response_model=Said))
+async def acknowledge(
+    id: Annotated[str, InPath(max_length=80)],  # noqa: A002 the path's word
+    me: Me,
+    behind: Behind,
+) -> Said:
+    """Say that somebody looks after an alarm. The live state has those that are open, in `alarms`."""
+    return Said(said=str((await behind.ask("alarm.ack", id=id, by=me.name))["said"]))

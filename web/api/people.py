@@ -1,0 +1,210 @@
+"""Routes about agents: who they are, what they do, and what a supervisor has them do."""
+
+from typing import Annotated, Any, Final
+
+import structlog
+from fastapi import APIRouter
+from fastapi import Path as InPath
+from pydantic import BaseModel, Field
+
+from acd.rules import book as rulebook
+from acd.rules import edit as ruleedit
+from acd.rules.text import Rulebook, RulesError
+from agents import roster
+from agents.roster import RosterError
+from base import clock
+from web.accounts.rights import masked_name
+from web.api.auth import Me, right
+from web.backend import Backend, Behind, Problem, Said
+
+log = structlog.get_logger(__name__)
+router = APIRouter(prefix="/api", tags=["agents"])
+
+Number = Annotated[str, InPath(pattern="^[0-9]{2,8}$", description="an agent's number (工号)")]
+_OWN: Final = "agents.own"
+
+
+class Membership(BaseModel):
+    """A queue that an agent serves; smaller penalties are offered first."""
+
+    queue: str = Field(max_length=32)
+    penalty: int = Field(0, ge=0, le=1000)
+
+
+class Agent(BaseModel):
+    """An agent. `presence`, `since`, `until`, `call` are None while the controller is silent; times in microseconds."""
+
+    number: str
+    name: str
+    intent: str
+    presence: str | None
+    pause_reason: str
+    since: int | None
+    until: int | None
+    call: str | None
+    queues: list[Membership]
+    skills: dict[str, int]
+
+
+class NewAgent(BaseModel):
+    """A new agent and the password of his softphone."""
+
+    number: str = Field(max_length=20)
+    name: str = Field(max_length=200)
+    password: str = Field(max_length=200)
+
+
+class Reason(BaseModel):
+    """Why an agent is to pause."""
+
+    reason: str = Field("", max_length=80)
+
+
+class Password(BaseModel):
+    """A softphone's new password."""
+
+    password: str = Field(max_length=200)
+
+
+class Queues(BaseModel):
+    """The queues that an agent is to serve, and no others."""
+
+    queues: list[Membership] = Field(max_length=100)
+
+
+class Pause(BaseModel):
+    """A reason for a pause: the digit after `*12`, and its allowed length, 0 for any."""
+
+    key: str
+    name: str
+    minutes: int
+
+
+class Changed(BaseModel):
+    """A change that is in the database. `in_force`: the running controller has taken it, too."""
+
+    said: str
+    in_force: bool
+
+
+@router.get("/agents", **right("agents.read", response_model=list[Agent]))
+async def agents(me: Me, behind: Behind) -> list[Agent]:
+    """The agents and what they do now."""
+    book = await rulebook.read(behind.engine)
+    live = _live(behind)
+    found = []
+    for one in await roster.list_all(behind.engine):
+        now = live.get(one.number, {})
+        found.append(
+            Agent(
+                number=one.number,
+                name=masked_name(one.name) if me.masked and one.number != me.agent else one.name,
+                intent=one.intent.value,
+                presence=now.get("presence"),
+                pause_reason=one.pause_reason,
+                since=now.get("since"),
+                until=now.get("until") or None,
+                call=now.get("call") or None,
+                queues=_queues(book, one.number),
+                skills=dict(book.skills.get(one.number, {})),
+            )
+        )
+    return found
+
+
+@router.post("/agents", **right("agents.write", status_code=201, response_model=Changed))
+async def add(given: NewAgent, behind: Behind) -> Changed:
+    """Add an agent; the softphone can sign in at once."""
+    try:
+        await roster.add(behind.engine, given.number, given.name, given.password, clock.now())
+    except RosterError as error:
+        raise Problem(409, str(error)) from None
+    told = await behind.tell("agent.added", number=given.number)
+    return Changed(said=f"agent {given.number} added", in_force=told)
+
+
+@router.delete("/agents/{number}", **right("agents.write", response_model=Changed))
+async def remove(number: Number, behind: Behind) -> Changed:
+    """Remove an agent; a talk that goes on is not cut."""
+    try:
+        await roster.remove(behind.engine, number)
+    except RosterError as error:
+        raise Problem(404, str(error)) from None
+    told = await behind.tell("agent.removed", number=number)
+    return Changed(said=f"agent {number} removed", in_force=told)
+
+
+@router.put("/agents/{number}/password", **right("agents.write", response_model=Changed))
+async def password(number: Number, given: Password, behind: Behind) -> Changed:
+    """Give an agent's softphone a new password."""
+    try:
+        await roster.set_password(behind.engine, number, given.password)
+    except RosterError as error:
+        raise Problem(409, str(error)) from None
+    return Changed(said=f"agent {number} has a new password", in_force=True)
+
+
+@router.post("/agents/{number}/ready", **right(_OWN, response_model=Said))
+async def ready(number: Number, me: Me, behind: Behind) -> Said:
+    """The agent takes calls."""
+    return await _wish(behind, me, "agent.ready", number)
+
+
+@router.post("/agents/{number}/pause", **right(_OWN, response_model=Said))
+async def pause(number: Number, given: Reason, me: Me, behind: Behind) -> Said:
+    """The agent pauses; a talk that goes on is finished first."""
+    return await _wish(behind, me, "agent.pause", number, reason=given.reason)
+
+
+@router.post("/agents/{number}/out", **right(_OWN, response_model=Said))
+async def out(number: Number, me: Me, behind: Behind) -> Said:
+    """The agent is signed out."""
+    return await _wish(behind, me, "agent.out", number)
+
+
+@router.post("/agents/{number}/move", **right("agents.write", response_model=Changed))
+async def move(number: Number, given: Queues, behind: Behind) -> Changed:
+    """Let an agent serve these queues and no others, in one step and at once."""
+    queues = {one.queue: one.penalty for one in given.queues}
+    told = await change(behind, ruleedit.move(number, queues))
+    return Changed(said=f"agent {number} serves {', '.join(queues) or 'no queue'}", in_force=told)
+
+
+@router.get("/pauses", **right("queues.read", response_model=list[Pause]))
+async def pauses(behind: Behind) -> list[Pause]:
+    """The reasons for a pause."""
+    book = await rulebook.read(behind.engine)
+    return [Pause(key=one.key, name=one.name, minutes=one.minutes) for one in book.pauses]
+
+
+async def change(behind: Backend, edit: ruleedit.Edit) -> bool:
+    """Change the rules; gives whether the controller has taken them. Raises `Problem` with all that cannot work."""
+    try:
+        await rulebook.change(behind.engine, edit, rulebook.defaults(behind.settings))
+    except RulesError as error:
+        raise Problem(409, str(error)) from None
+    return await behind.tell("rules.changed")
+
+
+async def _wish(behind: Backend, me: Me, command: str, number: str, **more: str) -> Said:
+    if "agents.write" not in me.rights and me.agent != number:
+        raise Problem(403, f"{me.name} may not speak for agent {number}")
+    return Said(said=str((await behind.ask(command, number=number, **more))["said"]))
+
+
+def _live(behind: Backend) -> dict[str, dict[str, Any]]:
+    state = behind.feed.state
+    if state is None or clock.now() - state["at"] > _STALE:
+        return {}
+    return {one["number"]: one for one in state.get("agents", [])}
+
+
+_STALE: Final = 5_000_000
+
+
+def _queues(book: Rulebook, agent: str) -> list[Membership]:
+    return [
+        Membership(queue=one.queue, penalty=one.penalty)
+        for one in book.members
+        if one.agent == agent
+    ]

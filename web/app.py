@@ -1,0 +1,275 @@
+"""The web application: pages, API, and what holds for every request.
+
+    browser ── cookie ──┐                       ┌─> acd, agents, metrics, recorder  (database)
+    program ── token ───┼─ auth ─ routes ───────┤
+    wall ── token in the address                └─> backend.ask ─ base.bus ─> the controller
+    screens <── events ── feed <── base.bus <── the controller
+
+Every answer that is an error is JSON with one field, `error`, a sentence. Every request that changes something, and
+every look at citizens' calls and recordings, is in the audit log before its answer leaves.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from base import clock
+from base.background import spawn
+from base.bus import Bus
+from base.settings import Settings
+from web.accounts import audit
+from web.accounts.accounts import Who
+from web.api import admin, auth, callbacks, calls, facts, live, people, queues, webhooks
+from web.backend import Backend, Problem
+from web.feed import Feed
+from web.webhooks.sender import Sender
+
+log = structlog.get_logger(__name__)
+
+_STATIC: Final = Path(__file__).parent / "static"
+_MOST_BYTES: Final = 1 << 20
+"""Of a request: nothing that is sent here is larger."""
+
+HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "media-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'none'; "
+        "form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
+    """Make the application. Its lifespan reads Redis in the background, and closes `bus` and `engine`."""
+    sending = Sender(engine)
+    feed = Feed(bus, on_facts=sending.wake)
+    behind = Backend(settings, engine, bus, feed)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        work = [
+            spawn(feed.run(), "feed"),
+            spawn(sending.run(), "webhooks"),
+            spawn(audit.keep(engine, settings.audit_days), "audit"),
+        ]
+        yield
+        for task in work:
+            task.cancel()
+        await asyncio.wait(work, timeout=2)
+        await bus.close()
+        await engine.dispose()
+
+    app = FastAPI(
+        title="Hotline",
+        description="The live state of the hotline, its agents, queues, calls and figures.",
+        version="1",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.backend = behind
+    for module in (auth, live, facts, people, queues, callbacks, calls, webhooks, admin):
+        app.include_router(module.router)
+    _describe(app)
+    _pages(app)
+    _errors(app)
+    app.add_middleware(_Guard, backend=behind)
+    return app
+
+
+def _describe(app: FastAPI) -> None:
+    """Tell in the OpenAPI document how one signs in."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = made()
+        document.setdefault("components", {})["securitySchemes"] = {
+            "cookie": {"type": "apiKey", "in": "cookie", "name": auth.COOKIE},
+            "token": {"type": "http", "scheme": "bearer"},
+        }
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+# --- pages: files without any data; scripts fetch those
+
+
+def _pages(app: FastAPI) -> None:
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+
+    @app.get("/", include_in_schema=False)
+    async def wall(request: Request, token: str = "") -> Response:
+        """The wallboard. `?token=…` signs a wall screen in, which has no keyboard, and takes it out of the address."""
+        behind: Backend = request.app.state.backend
+        if token:
+            answer: Response = RedirectResponse("/", 303)
+            if not await auth.enter_by_token(behind, request, token[:200], answer):
+                return _to_sign_in(request)
+            return answer
+        return await _page(request, "wall.html")
+
+    @app.get("/supervisor", include_in_schema=False)
+    async def supervisor(request: Request) -> Response:
+        """Agents, queues, callbacks, calls."""
+        return await _page(request, "supervisor.html", right="agents.read")
+
+    @app.get("/sign-in", include_in_schema=False)
+    async def sign_in() -> Response:
+        """Name and password."""
+        return _file("sign-in.html")
+
+
+async def _page(request: Request, name: str, right: str = "live") -> Response:
+    who = await auth.recognise(request.app.state.backend, request)
+    if who is None or right not in who.rights:
+        return _to_sign_in(request)
+    return _file(name)
+
+
+def _file(name: str) -> Response:
+    if not (_STATIC / name).is_file():
+        raise HTTPException(404)
+    return FileResponse(_STATIC / name, headers={"Cache-Control": "no-cache"})
+
+
+def _to_sign_in(request: Request) -> Response:
+    return RedirectResponse(f"/sign-in?next={request.url.path}", 303)
+
+
+# --- errors
+
+
+def _errors(app: FastAPI) -> None:
+    @app.exception_handler(Problem)
+    async def problem(_request: Request, error: Problem) -> Response:
+        headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
+        return _error(error.status, error.sentence, headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def unreadable(_request: Request, error: RequestValidationError) -> Response:
+        said = []
+        for one in error.errors():
+            where = ".".join(str(part) for part in one["loc"] if part not in {"body", "query"})
+            said.append(f"{where}: {one['msg']}" if where else str(one["msg"]))
+        return _error(422, "; ".join(said)[:1000])
+
+    @app.exception_handler(HTTPException)
+    async def plain(_request: Request, error: HTTPException) -> Response:
+        return _error(error.status_code, str(error.detail), error.headers)
+
+    @app.exception_handler(SQLAlchemyError)
+    @app.exception_handler(OSError)
+    async def away(_request: Request, error: Exception) -> Response:
+        log.error("web.database_away", error=type(error).__name__)
+        return _error(503, "the database does not answer: calls go on; try again later")
+
+
+def _error(status: int, sentence: str, headers: Any = None) -> JSONResponse:
+    return JSONResponse({"error": sentence}, status_code=status, headers=headers)
+
+
+# --- what holds for every request
+
+
+class _Guard:
+    """Security headers on every answer; a row in the audit log before an answer that matters leaves."""
+
+    def __init__(self, app: ASGIApp, backend: Backend) -> None:
+        self._app = app
+        self._backend = backend
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        length = Headers(scope=scope).get("content-length", "0")
+        if not length.isdecimal() or int(length) > _MOST_BYTES:
+            await _error(413, "the request is too large")(scope, receive, send)
+            return
+        taken = 0
+
+        async def bounded() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > _MOST_BYTES:
+                raise Problem(413, "the request is too large")
+            return message
+
+        started = False
+
+        async def guarded(message: Message) -> None:
+            nonlocal started
+            started = True
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                if scope["path"].startswith("/api/"):
+                    headers.setdefault("Cache-Control", "no-store")
+                else:  # the scripts of a new version at once, by their ETag
+                    headers.setdefault("Cache-Control", "no-cache")
+                if _matters(scope):
+                    await self._note(scope, message["status"])
+            await send(message)
+
+        try:
+            await self._app(scope, bounded, guarded)
+        except Exception:
+            log.exception("web.failed", method=scope["method"], path=_path(scope))
+            if started:
+                raise
+            await _error(500, "this is a fault of the program: see its log")(
+                scope, receive, guarded
+            )
+
+    async def _note(self, scope: Scope, status: int) -> None:
+        who: Who | None = scope.get("state", {}).get("who")
+        tried: str = scope.get("state", {}).get("tried", "")
+        if who is None and not tried:
+            return  # nobody did anything
+        try:
+            await audit.write(
+                self._backend.engine,
+                at=clock.now(),
+                who=who.name if who is not None else tried,
+                role=who.role.value if who is not None else "",
+                address=(scope.get("client") or ("", 0))[0],
+                action=f"{scope['method']} {_path(scope)}",
+                values={name: str(value) for name, value in scope.get("path_params", {}).items()},
+                status=status,
+            )
+        except (SQLAlchemyError, OSError):
+            log.exception("audit.not_written", action=f"{scope['method']} {_path(scope)}")
+
+
+def _path(scope: Scope) -> str:
+    """The path without its values, as far as a route was found."""
+    return getattr(scope.get("route"), "path_format", "") or "?"
+
+
+def _matters(scope: Scope) -> bool:
+    """Whether this goes into the audit log: what changes something, and every look at citizens' calls (R54)."""
+    return scope["method"] not in auth.SAFE or scope["path"].startswith("/api/calls")

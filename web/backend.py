@@ -1,0 +1,80 @@
+"""What the routes work with: database, controller, feed; and how their errors become answers."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Request
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from base.bus import Bus, NoAnswer, Refused
+from base.settings import Settings
+from web.feed import Feed
+from web.limit import Limits
+
+ANSWER_WITHIN: Final = 0.9
+"""Seconds in which the controller answers, or the screen is told that it does not."""
+
+
+class Problem(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """An answer that is an error: its HTTP status, and a sentence for the one who reads it."""
+
+    def __init__(self, status: int, sentence: str, retry_after: int = 0) -> None:
+        self.status = status
+        self.sentence = sentence
+        self.retry_after = retry_after
+        super().__init__(sentence)
+
+
+class Error(BaseModel):
+    """Every error of the API: a sentence."""
+
+    error: str
+
+
+class Said(BaseModel):
+    """What the controller says it has done."""
+
+    said: str
+
+
+@dataclass
+class Backend:
+    """One for the whole process, in `app.state.backend`."""
+
+    settings: Settings
+    engine: AsyncEngine
+    bus: Bus
+    feed: Feed
+    limits: Limits = field(default_factory=Limits)
+
+    async def ask(self, command: str, **args: Any) -> dict[str, Any]:
+        """Have the controller do something. Raises `Problem`: 409 when it refuses, 503 without an answer in time."""
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                return await self.bus.ask(command, wait=ANSWER_WITHIN - 0.1, **args)
+        except Refused as refused:
+            raise Problem(409, str(refused)) from None
+        except (NoAnswer, TimeoutError):
+            raise Problem(
+                503,
+                "the controller does not answer: it was not told, or is restarting; look, then try again",
+            ) from None
+
+    async def tell(self, command: str, **args: Any) -> bool:
+        """Let the controller know of a change in the database. False without an answer: it reads it at its start."""
+        try:
+            await self.ask(command, **args)
+        except Problem:
+            return False
+        return True
+
+
+def backend(request: Request) -> Backend:
+    """The process's backend."""
+    found: Backend = request.app.state.backend
+    return found
+
+
+Behind = Annotated[Backend, Depends(backend)]

@@ -1,0 +1,279 @@
+"""One reader of Redis, fanned out to every screen and every listener as server-sent events.
+
+A screen gets the whole state once (`snapshot`), then what changes (`change`), each with a number one higher than the
+one before; a screen that misses a number asks for the state again. Each message is made into bytes once, and once
+more for those who may not see names and numbers. Between messages a `beat` says how old the newest state is: when the
+controller, Redis or we ourselves are gone, the screen knows since when it shows the past.
+
+A screen that does not take its messages is dropped, never waited for: its queue is short, and it may come again.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+import structlog
+from redis.exceptions import RedisError
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from base import clock
+from base.background import spawn, stopping
+from base.bus import Bus
+from web.accounts.rights import masked_fact, masked_state
+
+log = structlog.get_logger(__name__)
+
+BEAT_EVERY: Final = 2.0
+"""Seconds without a message after which a screen is told that there is none."""
+QUEUED: Final = 128
+"""Messages that wait for a screen before it is dropped: six seconds of a busy centre."""
+QUEUED_FACTS: Final = 1024
+SENT_WITHIN: Final = 5.0
+"""Seconds in which a screen must take a message."""
+CHECK_EVERY: Final = 15.0
+"""Seconds between two looks whether who listens may still do so."""
+_AGAIN_AFTER: Final = 0.5
+
+State = dict[str, Any]
+
+
+class Feed:
+    """The newest state, and who is to hear of the next one. `run` it in the background."""
+
+    def __init__(self, bus: Bus, on_facts: Callable[[], None] = lambda: None) -> None:
+        self._bus = bus
+        self._on_facts = on_facts
+        # Higher than any number of an earlier process, so that no screen takes ours for its next one.
+        self.number = clock.now() // 1000
+        self.state: State | None = None
+        self.heard = 0
+        self.away = False
+        self._screens: set[Screen] = set()
+        self._listeners: set[Screen] = set()
+        self._whole: dict[bool, bytes] = {}
+
+    async def run(self) -> None:
+        """Read for ever; Redis may go away and come back."""
+        while not stopping():
+            try:
+                async for channel, data in self._bus.watch():
+                    if channel == "live":
+                        self.show(orjson.loads(data))
+                    else:
+                        self.tell(orjson.loads(line) for line in data.split(b"\n"))
+                    self._found()
+            except (RedisError, OSError) as error:
+                if not self.away:
+                    self.away = True
+                    log.warning("redis.away", error=str(error), effect="screens are stale")
+            except ValueError as error:
+                log.error("feed.unreadable", error=str(error))
+            await asyncio.sleep(_AGAIN_AFTER)
+
+    def _found(self) -> None:
+        if self.away:
+            self.away = False
+            log.info("redis.back")
+
+    def show(self, state: State) -> None:
+        """Take a new state, and send what is new about it."""
+        before, self.state = self.state, state
+        self.heard = clock.now()
+        self._whole.clear()
+        if before is None:
+            self.number += 1
+            for screen in list(self._screens):
+                screen.put(self.whole(screen.masked))
+            return
+        changed = difference(before, state)
+        if changed is None:
+            return
+        self.number += 1
+        made: dict[bool, bytes] = {}
+        for screen in list(self._screens):
+            if screen.masked not in made:
+                shown = {**changed, "seq": self.number, "at": state["at"]}
+                if screen.masked:
+                    shown |= {"set": masked_state(changed["set"])}
+                    shown |= {"agents": masked_state({"agents": changed["agents"]})["agents"]}
+                made[screen.masked] = event("change", shown, self.number)
+            screen.put(made[screen.masked])
+
+    def tell(self, facts: Iterator[Mapping[str, Any]]) -> None:
+        """Send facts to those who listen."""
+        self._on_facts()
+        if not self._listeners:
+            return
+        for fact in facts:
+            made: dict[bool, bytes] = {}
+            for listener in list(self._listeners):
+                if not listener.wants(fact["kind"]):
+                    continue
+                if listener.masked not in made:
+                    shown = masked_fact(fact) if listener.masked else fact
+                    made[listener.masked] = event("fact", shown)
+                listener.put(made[listener.masked])
+
+    def snapshot(self, masked: bool) -> State | None:
+        """What a screen begins with: `seq`, `now`, `state`. None when no state was ever seen."""
+        if self.state is None:
+            return None
+        shown = masked_state(self.state) if masked else self.state
+        return {"seq": self.number, "now": clock.now(), "state": shown}
+
+    def whole(self, masked: bool) -> bytes:
+        """The same as a message, made once for all who ask before the next change."""
+        if masked not in self._whole and (shown := self.snapshot(masked)) is not None:
+            self._whole[masked] = event("snapshot", shown, self.number)
+        return self._whole.get(masked, b"")
+
+    def beat(self) -> bytes:
+        """A sign of life: `seq`, `now`, and when the newest state was `heard` (microseconds)."""
+        return event("beat", {"seq": self.number, "now": clock.now(), "heard": self.heard})
+
+    def watch(self, masked: bool) -> "Screen":
+        """A new screen; its first message is the whole state."""
+        screen = Screen(self, masked, self._screens, QUEUED)
+        if first := self.whole(masked):
+            screen.put(first)
+        return screen
+
+    def listen(self, masked: bool, kinds: frozenset[str]) -> "Screen":
+        """A new listener to facts; no kinds is every kind."""
+        return Screen(self, masked, self._listeners, QUEUED_FACTS, kinds)
+
+    @property
+    def watchers(self) -> int:
+        """How many screens and listeners there are."""
+        return len(self._screens) + len(self._listeners)
+
+
+@dataclass(eq=False)
+class Screen:
+    """One stream: what waits to be sent to it, in order."""
+
+    feed: Feed
+    masked: bool
+    among: "set[Screen]"
+    most: int
+    kinds: frozenset[str] = frozenset()
+    dropped: bool = False
+    _waiting: "asyncio.Queue[bytes]" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._waiting = asyncio.Queue(self.most)
+        self.among.add(self)
+
+    def wants(self, kind: str) -> bool:
+        """Whether it is to hear of facts of this kind."""
+        return not self.kinds or kind in self.kinds
+
+    def put(self, message: bytes) -> None:
+        """Add a message. One that finds the queue full drops the screen."""
+        try:
+            self._waiting.put_nowait(message)
+        except asyncio.QueueFull:
+            self.drop()
+
+    def drop(self) -> None:
+        """Send nothing more, and end the stream."""
+        if not self.dropped:
+            self.dropped = True
+            self.among.discard(self)
+            while not self._waiting.empty():
+                self._waiting.get_nowait()
+            self._waiting.put_nowait(b"")
+
+    async def next(self) -> bytes:
+        """The next messages in one piece, or a beat when there is none; empty when it is over."""
+        if self.dropped:
+            return b""
+        try:
+            async with asyncio.timeout(BEAT_EVERY):
+                message = await self._waiting.get()
+        except TimeoutError:
+            return self.feed.beat()
+        while message and not self._waiting.empty():
+            message += self._waiting.get_nowait()
+        return message
+
+
+class Stream(Response):
+    """A screen's messages as an HTTP answer that ends when the screen leaves, is dropped, or may no longer look."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, screen: Screen, allowed: Callable[[], Any]) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._screen = screen
+        self._allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until it is over. A screen that takes nothing for `SENT_WITHIN` seconds is cut off."""
+        screen = self._screen
+        leaving = spawn(_until_gone(receive, screen), "screen leaves")
+        checked = asyncio.get_running_loop().time()
+        try:
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": self.status_code,
+                    "headers": self.raw_headers,
+                }
+            )
+            body = screen.feed.beat()
+            while body:
+                async with asyncio.timeout(SENT_WITHIN):
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+                if asyncio.get_running_loop().time() - checked > CHECK_EVERY:
+                    checked += CHECK_EVERY
+                    if not await self._allowed():
+                        break
+                body = await screen.next()
+            async with asyncio.timeout(SENT_WITHIN):
+                await send({"type": "http.response.body", "body": b""})
+        except TimeoutError:
+            log.warning("screen.dropped", reason="it does not take its messages")
+        finally:
+            screen.drop()
+            leaving.cancel()
+
+
+async def _until_gone(receive: Receive, screen: Screen) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    screen.drop()
+
+
+def difference(before: State, after: State) -> dict[str, Any] | None:
+    """What makes `after` of `before`: None when only the time differs.
+
+    `set`: the top-level fields that changed, but the agents; `agents`: those that changed, whole; `gone`: the
+    numbers of those who are not there any more.
+    """
+    changed = {
+        name: value
+        for name, value in after.items()
+        if name not in {"at", "agents"} and before.get(name, _NOTHING) != value
+    }
+    changed |= dict.fromkeys(before.keys() - after.keys() - {"at", "agents"})
+    old = {agent["number"]: agent for agent in before.get("agents", ())}
+    new = {agent["number"]: agent for agent in after.get("agents", ())}
+    agents = [agent for number, agent in new.items() if old.get(number) != agent]
+    gone = sorted(old.keys() - new.keys())
+    if not (changed or agents or gone):
+        return None
+    return {"set": changed, "agents": agents, "gone": gone}
+
+
+_NOTHING: Final = object()
+
+
+def event(name: str, data: Mapping[str, Any], number: int | None = None) -> bytes:
+    """A server-sent event (WHATWG HTML, section 9.2)."""
+    mark = b"" if number is None else b"id: %d\n" % number
+    return b"event: %s\n%sdata: %s\n\n" % (name.encode(), mark, orjson.dumps(data))

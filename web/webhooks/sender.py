@@ -1,0 +1,287 @@
+"""Webhooks leave from here: facts of the diary, signed, tried again until they are taken or given up.
+
+Facts are taken from the diary, not from Redis, and what has to be sent stands in a table before it is sent: whichever
+process stops, nothing is lost, and a receiver may see a fact twice (its `webhook-id` is the same). The signature is
+that of the Standard Webhooks specification (standardwebhooks.com), so receivers find a library for it.
+"""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import httpx
+import orjson
+import structlog
+from sqlalchemy import delete, exists, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from base import clock
+from base.background import stopping
+from diary import tables as diary_tables
+from web.accounts.rights import masked_fact
+from web.webhooks import tables as webhooks_tables
+
+log = structlog.get_logger(__name__)
+
+BACK_OFF: Final = (10, 30, 120, 600, 1800, 7200, 21_600, 43_200, 86_400)
+"""Seconds between attempts; after the last one a delivery is dead: after two days and a half."""
+EVERY: Final = 1.0
+"""Seconds between two looks, when nothing wakes us."""
+LOOK_BACK: Final = 3_000_000
+"""Microseconds that each look reaches back: rows are written up to a second after their ids were given."""
+LOOK_FAR_BACK: Final = 900_000_000
+"""The same for one look a minute: what a writer could not write at once comes late."""
+_FAR_EVERY: Final = 60_000_000
+_ANSWER_WITHIN: Final = 10.0
+_AT_ONCE: Final = 8
+_BATCH: Final = 200
+_ROWS: Final = 1000
+_KEPT: Final = 2 * 86_400_000_000
+"""How long a delivery that was taken stays in the table: longer than any look back, so that none is sent anew."""
+_DEAD_KEPT: Final = 30 * 86_400_000_000
+_WRITER_BITS: Final = 10  # of the diary's ids (diary.writer)
+
+
+class Sender:
+    """Looks for facts that somebody wants, and sends what is due. `run` it in the background; `wake` it for a fact."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
+        self._enter = dialect.insert(webhooks_tables.webhook_delivery).on_conflict_do_nothing()
+        self._news = asyncio.Event()
+        self._looked_at = 0
+        self._far_at = 0
+        self._away = False
+
+    def wake(self) -> None:
+        """There is a fact: look soon."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Send for ever."""
+        async with httpx.AsyncClient(timeout=_ANSWER_WITHIN, trust_env=False) as client:
+            while not stopping():
+                more = False
+                try:
+                    more = await self.sweep(client)
+                    self._away = False
+                except (SQLAlchemyError, OSError) as error:
+                    if not self._away:
+                        log.error("webhooks.away", error=type(error).__name__)
+                    self._away = True
+                except Exception:
+                    log.exception("webhooks.failed")
+                self._news.clear()
+                if not more:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(EVERY):
+                            await self._news.wait()
+
+    async def sweep(self, client: httpx.AsyncClient) -> bool:
+        """Look once, send once. Gives whether there is more to do at once."""
+        now = clock.now()
+        async with self._engine.connect() as connection:
+            hooks = (await connection.execute(select(webhooks_tables.webhook))).all()
+        if not hooks:
+            return False
+        # After a time without the database, as far as it was away.
+        back = LOOK_BACK + max(0, now - self._looked_at) if self._looked_at else LOOK_FAR_BACK
+        if now - self._far_at > _FAR_EVERY:
+            self._far_at, back = now, max(back, LOOK_FAR_BACK)
+            await self._forget(now)
+        for hook in hooks:
+            await self._note(hook, back, now)
+        self._looked_at = now
+        return await self._send_due(client, {hook.id: hook for hook in hooks}, now)
+
+    async def _note(self, hook: Any, back: int, now: int) -> None:
+        """Enter what the hook is to hear and has not been entered yet."""
+        rows, delivery = diary_tables.diary.c, webhooks_tables.webhook_delivery.c
+        known = exists().where(delivery.webhook == hook.id, delivery.fact == rows.id)
+        after = max(hook.after - (back << _WRITER_BITS), hook.added_at << _WRITER_BITS)
+        while True:
+            question = select(rows.id).where(rows.id > after, ~known).order_by(rows.id).limit(_ROWS)
+            if hook.kinds:
+                question = question.where(rows.kind.in_(hook.kinds))
+            async with self._engine.connect() as connection:
+                found: Sequence[int] = (await connection.execute(question)).scalars().all()
+            if found:
+                async with self._engine.begin() as connection:
+                    await connection.execute(
+                        self._enter, [_due(hook.id, row, now) for row in found]
+                    )
+                    if found[-1] > hook.after:
+                        await connection.execute(
+                            update(webhooks_tables.webhook)
+                            .where(webhooks_tables.webhook.c.id == hook.id)
+                            .values(after=found[-1])
+                        )
+                after = found[-1]
+            if len(found) < _ROWS:
+                return
+
+    async def _send_due(self, client: httpx.AsyncClient, hooks: dict[int, Any], now: int) -> bool:
+        delivery, fact = webhooks_tables.webhook_delivery.c, diary_tables.diary.c
+        question = (
+            select(delivery.webhook, delivery.fact, delivery.attempts, *fact)
+            .outerjoin(diary_tables.diary, fact.id == delivery.fact)
+            .where(delivery.state == "due", delivery.next_at <= now)
+            .order_by(delivery.next_at, delivery.fact)
+            .limit(_BATCH)
+        )
+        async with self._engine.connect() as connection:
+            due = (await connection.execute(question)).all()
+        of_hook: dict[int, list[Any]] = {}
+        for row in due:
+            if row.webhook in hooks:
+                of_hook.setdefault(row.webhook, []).append(row)
+        await asyncio.gather(
+            *(self._send_all(client, hooks[number], rows) for number, rows in of_hook.items())
+        )
+        return len(due) == _BATCH
+
+    async def _send_all(self, client: httpx.AsyncClient, hook: Any, rows: list[Any]) -> None:
+        """Send to one receiver, a few at a time; what follows a failure waits for the next look."""
+        for start in range(0, len(rows), _AT_ONCE):
+            some = rows[start : start + _AT_ONCE]
+            errors = await asyncio.gather(*(_send(client, hook, row) for row in some))
+            now = clock.now()
+            async with self._engine.begin() as connection:
+                for row, error in zip(some, errors, strict=True):
+                    await connection.execute(
+                        update(webhooks_tables.webhook_delivery)
+                        .where(
+                            webhooks_tables.webhook_delivery.c.webhook == row.webhook,
+                            webhooks_tables.webhook_delivery.c.fact == row.fact,
+                        )
+                        .values(**_after(row.attempts + 1, error, now))
+                    )
+            if any(errors):
+                log.warning("webhook.failed", webhook=hook.id, error=next(filter(None, errors)))
+                return
+
+    async def _forget(self, now: int) -> None:
+        delivery = webhooks_tables.webhook_delivery.c
+        async with self._engine.begin() as connection:
+            for state, kept in (("sent", _KEPT), ("dead", _DEAD_KEPT)):
+                await connection.execute(
+                    delete(webhooks_tables.webhook_delivery).where(
+                        delivery.state == state, delivery.at < now - kept
+                    )
+                )
+
+
+async def _send(client: httpx.AsyncClient, hook: Any, row: Any) -> str:
+    """Send one fact; gives an empty string, or why it was not taken."""
+    if row.kind is None:
+        return ""  # its diary row was removed: there is nothing to tell any more
+    number, now = f"fact-{row.fact}", clock.now() // 1_000_000
+    content = body(row, whole=hook.whole)
+    headers = {
+        "content-type": "application/json",
+        "user-agent": "Hotline",
+        "webhook-id": number,
+        "webhook-timestamp": str(now),
+        "webhook-signature": sign(hook.secret, number, now, content),
+    }
+    try:
+        answer = await client.post(hook.url, content=content, headers=headers)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        return f"{type(error).__name__}: {error}"[:200]
+    return "" if answer.is_success else f"HTTP {answer.status_code}"
+
+
+def body(row: Any, *, whole: bool) -> bytes:
+    """What is sent: `type`, the kind of fact; `timestamp`, ISO 8601; `data`, the fact, masked unless `whole`."""
+    fact = {"at": row.at, "kind": row.kind, "call": row.call, "agent": row.agent, **row.more}
+    at = datetime.fromtimestamp(row.at / 1_000_000, UTC)
+    return orjson.dumps(
+        {
+            "type": row.kind,
+            "timestamp": at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "data": fact if whole else masked_fact(fact),
+        }
+    )
+
+
+def sign(secret: str, number: str, at: int, content: bytes) -> str:
+    """The header `webhook-signature`: HMAC-SHA256 of `id.timestamp.body`; `secret` is `whsec_` and base64."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    made = hmac.new(key, b"%s.%d.%s" % (number.encode(), at, content), hashlib.sha256)
+    return "v1," + base64.b64encode(made.digest()).decode()
+
+
+def _due(hook: int, fact: int, now: int) -> dict[str, Any]:
+    return {
+        "webhook": hook,
+        "fact": fact,
+        "state": "due",
+        "attempts": 0,
+        "next_at": now,
+        "error": "",
+        "at": now,
+    }
+
+
+def _after(attempts: int, error: str, now: int) -> dict[str, Any]:
+    """What a delivery is after its `attempts`-th attempt."""
+    if not error:
+        return {"state": "sent", "attempts": attempts, "error": "", "at": now}
+    if attempts > len(BACK_OFF):
+        return {"state": "dead", "attempts": attempts, "error": error, "at": now}
+    wait = BACK_OFF[attempts - 1] * 1_000_000
+    return {"attempts": attempts, "error": error, "next_at": now + wait}
+
+
+# --- subscriptions
+
+
+async def add(
+    engine: AsyncEngine, url: str, kinds: Sequence[str], *, whole: bool, by: str, at: int
+) -> tuple[int, str]:
+    """Add a webhook for the facts from now on; gives its number and its secret."""
+    secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+    row = {
+        "url": url,
+        "kinds": list(kinds),
+        "secret": secret,
+        "whole": whole,
+        "added_by": by[:40],
+        "added_at": at,
+        "after": at << _WRITER_BITS,
+    }
+    async with engine.begin() as connection:
+        done = await connection.execute(
+            insert(webhooks_tables.webhook).values(row).returning(webhooks_tables.webhook.c.id)
+        )
+        return int(done.scalar_one()), secret
+
+
+async def remove(engine: AsyncEngine, number: int) -> bool:
+    """Remove a webhook and what it has not got yet. False when there is none of this number."""
+    async with engine.begin() as connection:
+        done = await connection.execute(
+            delete(webhooks_tables.webhook).where(webhooks_tables.webhook.c.id == number)
+        )
+    return bool(done.rowcount)
+
+
+async def retry(engine: AsyncEngine, number: int, now: int) -> int:
+    """Try dead deliveries again, from the first attempt on; gives how many."""
+    delivery = webhooks_tables.webhook_delivery.c
+    async with engine.begin() as connection:
+        done = await connection.execute(
+            update(webhooks_tables.webhook_delivery)
+            .where(delivery.webhook == number, delivery.state == "dead")
+            .values(state="due", attempts=0, next_at=now)
+        )
+    return int(done.rowcount)
