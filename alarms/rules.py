@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from agents.model import Presence
+from facts.live import AlarmNow, LiveState
 from facts.terms import Severity
 from facts.times import SECOND
 
@@ -166,7 +167,7 @@ class Alarm:
         sentence = rule.zh if lang == "zh" else rule.en
         return sentence.format(value=self.value, limit=self.limit, subject=self.subject)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> AlarmNow:
         """As screens show it: `id`, `rule`, `severity`, `since`, `text_zh`, `text_en`, `value`, who saw it."""
         return {
             "id": self.id,
@@ -344,7 +345,7 @@ ON_DUTY = frozenset(
 """Agents who take the next call sooner or later without doing anything for it."""
 
 
-def of_live_state(state: Mapping[str, Any], now: int) -> dict[Key, float | None]:
+def of_live_state(state: LiveState, now: int) -> dict[Key, float | None]:
     """What a live state (as the controller shows it) says for the rules."""
     m1r = state["figures"]["M1r"]
     value = m1r["value"]

@@ -1,19 +1,18 @@
-"""Redis: live figures and facts for the screens, commands from them. Calls never depend on it.
+"""Redis: the live state and facts for the screens, requests from them. Calls never depend on it.
 
 What goes out in one moment is sent in one pipeline, and the controller hands its facts on a few times a second: a round
 trip for each would cost more than all the rest. When Redis is away the newest state is kept, older facts are
 dropped (the diary has them), and screens see by the age of what they hold that they are stale.
 
-Commands are a list per node with an answer list per request. A request names the moment after which nobody waits
-for its answer any more, so that a controller that comes back late does not carry out what was given up long ago.
+Requests are a list per node, with a list per request for its reply. A request names the moment after which nobody waits
+for its reply, so a controller that comes back late does not carry out what was given up long ago.
 """
 
 import asyncio
 import contextlib
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import orjson
 import redis.asyncio as redis
@@ -24,6 +23,9 @@ from redis.exceptions import RedisError
 
 from base import clock
 from base.background import stopping
+from facts import Fact, as_json
+from facts.live import Json, LiveState
+from facts.requests import Reply, Request, RequestError, read_reply, read_request, words_of
 
 log = structlog.get_logger(__name__)
 
@@ -69,18 +71,18 @@ class Bus:
         """How long Redis has not been reached (microseconds); 0 when it answers."""
         return max(1, now - self._away_since) if self._away else 0
 
-    def tell(self, fact: Mapping[str, Any]) -> None:
-        """Send a fact to whoever listens, together with those told in the same moment. Returns at once."""
-        self._outgoing.append(orjson.dumps(fact))
+    def send(self, fact: Fact) -> None:
+        """Send a fact to whoever listens, together with the others of the same moment. Returns at once."""
+        self._outgoing.append(orjson.dumps(as_json(fact)))
         self._news.set()
 
-    def show(self, snapshot: Mapping[str, Any]) -> None:
+    def show(self, state: LiveState) -> None:
         """Replace the live state that screens read. Returns at once."""
-        self._snapshot = orjson.dumps(snapshot)
+        self._snapshot = orjson.dumps(state)
         self._news.set()
 
     async def run(self) -> None:
-        """Send what was told and shown, until cancelled."""
+        """Send facts and states, until cancelled."""
         while not stopping():
             await self._news.wait()
             self._news.clear()
@@ -92,10 +94,8 @@ class Bus:
             else:
                 self._found()
 
-    async def answer(
-        self, handle: Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
-    ) -> None:
-        """Answer commands with `handle`, which raises `Refused` to say no, until cancelled."""
+    async def answer(self, handle: Callable[[Request], Awaitable[Reply]]) -> None:
+        """Answer requests with `handle`, which raises `Refused` to say no, until cancelled."""
         while not stopping():
             try:
                 taken = await self._redis.blpop([self._commands], timeout=1)
@@ -108,17 +108,16 @@ class Bus:
                 await self._answer_one(taken[1], handle)
 
     async def _answer_one(
-        self,
-        raw: bytes | str,
-        handle: Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]],
+        self, raw: bytes | str, handle: Callable[[Request], Awaitable[Reply]]
     ) -> None:
         try:
             request = orjson.loads(raw)
             if request["until"] < clock.now():
                 return
             try:
-                reply: dict[str, Any] = {"ok": await handle(request["command"], request["args"])}
-            except Refused as refusal:
+                asked = read_request(request["command"], request["args"])
+                reply: dict[str, Json] = {"ok": words_of(await handle(asked))}
+            except (Refused, RequestError) as refusal:
                 reply = {"refused": str(refusal)}
             key = self._answer + request["id"]
             async with self._redis.pipeline(transaction=False) as pipe:
@@ -152,11 +151,16 @@ class Bus:
 
     # --- the other side: screens and the command line
 
-    async def ask(self, command: str, *, wait: float = 1.0, **args: Any) -> dict[str, Any]:
+    async def ask(self, asked: Request, *, wait: float = 1.0) -> Reply:
         """Ask the controller to do something. Raises `NoAnswer` after `wait` seconds, or `Refused`."""
         request_id = uuid.uuid4().hex
         until = clock.now() + round(wait * 1_000_000)
-        request = {"id": request_id, "command": command, "args": args, "until": until}
+        request = {
+            "id": request_id,
+            "command": asked.name,
+            "args": words_of(asked),
+            "until": until,
+        }
         try:
             # Redis itself ends the wait; the time-out is for a Redis that hangs.
             async with asyncio.timeout(wait + 0.5):
@@ -175,15 +179,14 @@ class Bus:
         reply = orjson.loads(got[1])
         if "refused" in reply:
             raise Refused(reply["refused"])
-        answer: dict[str, Any] = reply["ok"]
-        return answer
+        return read_reply(reply["ok"])
 
-    async def live(self) -> dict[str, Any] | None:
+    async def live(self) -> LiveState | None:
         """The newest live state, or None when nothing was ever shown. Raises `RedisError` or `OSError`."""
         raw = await self._redis.get(self._live)
         return None if raw is None else orjson.loads(raw)
 
-    async def facts(self) -> AsyncIterator[dict[str, Any]]:
+    async def facts(self) -> AsyncIterator[dict[str, Json]]:
         """Every fact from now on. Ends with `RedisError` or `OSError` when Redis goes away."""
         async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
             await pubsub.subscribe(self._facts)

@@ -28,6 +28,7 @@ from base.bus import Bus
 from bench.figures import Calls, machine_ticks, process, sipp_calls
 from bench.phone import GREETING_SOUND
 from diary import tables as diary_tables
+from facts.requests import AddCallback
 from hotline.machine import programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
 
@@ -151,7 +152,7 @@ class Centre:
         bus = Bus(self.settings.redis, self.settings.node)
         try:
             for number in citizens:
-                await bus.ask("callback.add", number=number, attempts=20, spacing=0)
+                await bus.ask(AddCallback(number, attempts=20, spacing=0))
         finally:
             await bus.close()
 

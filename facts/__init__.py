@@ -11,6 +11,8 @@ agents      an agent and their phone
 recordings  the recording of a call
 centre      the controller and its link to Asterisk
 record      all of them together: kinds, JSON, rows
+live        the live state that the controller shows
+requests    what the controller is asked to do, and its reply
 terms       the words that facts are made of: ids, reasons, outcomes
 times       microseconds, and days in China
 numbers     a caller's number in one form
@@ -70,7 +72,7 @@ from facts.offers import (
     TalkHeld,
     TalkResumed,
 )
-from facts.record import ATTENDANCE, ATTENDANCE_KINDS, KINDS, Fact, details, restore
+from facts.record import ATTENDANCE, ATTENDANCE_KINDS, KINDS, Fact, as_json, details, restore
 from facts.recordings import RecordingFinished, RecordingMissing
 
 __all__ = [
@@ -128,6 +130,7 @@ __all__ = [
     "TalkResumed",
     "WrapUpEnded",
     "WrapUpStarted",
+    "as_json",
     "details",
     "restore",
 ]

@@ -51,6 +51,7 @@ from facts.calls import (
     PlaceRestored,
 )
 from facts.centre import ControllerStarted, ControllerStopped, LinkLost, LinkRestored
+from facts.live import Json
 from facts.offers import (
     OfferAnswered,
     OfferEnded,
@@ -136,6 +137,17 @@ _FIELDS: dict[type, tuple[str, ...]] = {
 def details(fact: Fact) -> dict[str, Any]:
     """The fields beside `at`, `call` and `agent`, ready for JSON."""
     return {name: getattr(fact, name) for name in _FIELDS[type(fact)]}
+
+
+def as_json(fact: Fact) -> dict[str, Json]:
+    """A fact as programs and screens get it: `at`, `kind`, `call` and `agent` (empty: none), and its own fields."""
+    return {
+        "at": fact.at,
+        "kind": fact.kind,
+        "call": getattr(fact, "call", ""),
+        "agent": getattr(fact, "agent", ""),
+        **details(fact),
+    }
 
 
 def restore(kind: str, at: int, call: str, agent: str, more: dict[str, Any]) -> Fact:

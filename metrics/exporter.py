@@ -4,7 +4,7 @@ Labels are few and known beforehand (outcomes, states, reasons: never a number o
 bound once, at the start. Counters begin at 0 with the process; the diary, not Prometheus, is the record.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from threading import Thread
 from typing import Any
 from wsgiref.simple_server import WSGIServer
@@ -36,6 +36,7 @@ from facts import (
     OfferEnded,
     OfferMade,
 )
+from facts.live import LiveState
 from facts.terms import CallId, OfferReason, Outcome, Severity
 from facts.times import SECOND
 from metrics.fold import CallRecord, History, fold
@@ -163,7 +164,7 @@ class Exporter:
 
     def show(
         self,
-        state: Mapping[str, Any],
+        state: LiveState,
         now: int,
         *,
         ami_up: bool,

@@ -20,6 +20,7 @@ from typing import Any
 
 from acd.rules.model import Rules
 from facts import ATTENDANCE, CallbackAnswered, CallbackMissed, CallbackYielded, Fact
+from facts.live import Figure, Figures, Today
 from facts.terms import CallId
 from facts.times import DAY, MINUTE, SECOND, day_of, local, midnight
 from metrics import callbacks, people
@@ -45,6 +46,13 @@ _STAGES = [(stage.value, stage) for stage in Stage if stage is not Stage.AFTER_T
 _CALLBACKS = frozenset({CallbackYielded, CallbackAnswered, CallbackMissed})
 
 
+class LiveFigures(Figures):
+    """The figures at `at`. `longest_wait`: `waiting_since` in seconds."""
+
+    at: int
+    longest_wait: float | None
+
+
 class Live:
     """Figures of now. `feed` every fact, in any order and as often as it comes; ask for a `snapshot`."""
 
@@ -63,7 +71,7 @@ class Live:
         self._settled: dict[CallId, int] = {}
         self._days: dict[int, Tally] = {}
         self._day = (0, 0)
-        self._figures: tuple[int, dict[str, Any], dict[str, Any]] | None = None
+        self._figures: tuple[int, Today, dict[str, Figure]] | None = None
         self._minute = 0
         self._rolling = Rolling()
         self._lowest: tuple[int, Lowest | None] = (-1, None)
@@ -121,7 +129,7 @@ class Live:
         """From now on these rules say who may take which call (M22)."""
         self._inbound_first.rule(rules)
 
-    def snapshot(self, now: int) -> dict[str, Any]:
+    def snapshot(self, now: int) -> LiveFigures:
         """The figures at `now` (microseconds UTC, as all times in it), ready for JSON. Shares are 0 to 1, or None.
 
         `at`: `now` · `stages`: callers by stage, `greeting`, `waiting`, `ringing`, `talking` · `waiting_since`: when
@@ -189,12 +197,9 @@ class Live:
             "asa": figures["M7"]["value"],
             "abandoned": figures["M8"]["value"],
             "callbacks": {
-                name: len(told.get(kind, ()))
-                for name, kind in (
-                    ("yielded", CallbackYielded),
-                    ("reached", CallbackAnswered),
-                    ("missed", CallbackMissed),
-                )
+                "yielded": len(told.get(CallbackYielded, ())),
+                "reached": len(told.get(CallbackAnswered, ())),
+                "missed": len(told.get(CallbackMissed, ())),
             },
         }
 
@@ -305,18 +310,19 @@ class Live:
             facts.insert(place, fact)
             person.attendance = None
 
-    def _of_today(self, today: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Of the snapshot, `today` without `pending`, and `figures` that only calls change."""
+    def _of_today(self, today: int) -> tuple[Today, dict[str, Figure]]:
+        """Of the snapshot, `today` but for `pending`, and `figures` that only calls change."""
         if self._figures is None or self._figures[0] != today:
             tally = self._days.get(today) or Tally()
             metrics = tally.metrics(short_abandon=self._short_abandon)
             m1 = metrics["M1"]
-            of_today = {
+            of_today: Today = {
                 "date": local(today).date().isoformat(),
                 "outcomes": {outcome.value: count for outcome, count in tally.outcomes.items()},
                 "calls": m1.denominator,
                 "human": m1.numerator,
                 "m1": m1.value,
+                "pending": 0,
             }
             figures = {name: metric.as_json() for name, metric in metrics.items()}
             self._figures = (today, of_today, figures)
@@ -369,7 +375,7 @@ class Live:
             self._drawn = (now, self._rolling.changes, [_point(one) for one in points])
         return self._drawn[2]
 
-    def _m1r(self, now: int, today: int) -> dict[str, Any]:
+    def _m1r(self, now: int, today: int) -> Figure:
         minute = now // MINUTE
         if self._lowest[0] != minute:
             self._lowest = (minute, self._rolling.lowest(today, now))
@@ -377,7 +383,7 @@ class Live:
         return {
             **metric.as_json(),
             "enough": metric.denominator >= SMALLEST_SAMPLE,
-            "lowest": None if lowest is None else {"at": lowest.at, **lowest.metric.as_json()},
+            "lowest": None if lowest is None else {"at": lowest.at, **lowest.metric.share()},
         }
 
     def _forget(self, now: int, today: int) -> None:

@@ -19,6 +19,7 @@ from acd.rules.model import Queue
 from base import clock
 from base.settings import Settings
 from diary import reader
+from facts.live import LiveState
 from facts.terms import CallId, Outcome
 from facts.times import DAY, SECOND, day_of, local
 from metrics import rollup
@@ -55,7 +56,7 @@ class Findings:
 
 
 async def verify(
-    engine: AsyncEngine, settings: Settings, since: int, until: int, live: Mapping[str, Any] | None
+    engine: AsyncEngine, settings: Settings, since: int, until: int, live: LiveState | None
 ) -> Findings:
     """Compare the figures of (since, until]; `live` is what a running controller shows, or None."""
     found = Findings()
@@ -190,7 +191,7 @@ async def _live(
     engine: AsyncEngine,
     settings: Settings,
     until: int,
-    live: Mapping[str, Any] | None,
+    live: LiveState | None,
     found: Findings,
 ) -> None:
     now = clock.now()

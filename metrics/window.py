@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from facts.live import Figure, Share
 from facts.terms import OfferReason, Outcome, Party
 from facts.times import DAY, MINUTE, SECOND
 from metrics.fold import AttemptRecord, CallRecord, Item
@@ -37,9 +38,17 @@ class Metric:
         """The ratio, or None when there is nothing to divide by."""
         return self.numerator / self.denominator if self.denominator else None
 
-    def as_json(self) -> dict[str, object]:
+    def share(self) -> Share:
+        """`numerator`, `denominator`, `value`."""
+        return {
+            "numerator": self.numerator,
+            "denominator": self.denominator,
+            "value": self.value,
+        }
+
+    def as_json(self) -> Figure:
         """`numerator`, `denominator`, `value`; M4 also `shares`, as ratios by `SHARES`."""
-        found: dict[str, object] = {
+        found: Figure = {
             "numerator": self.numerator,
             "denominator": self.denominator,
             "value": self.value,

@@ -21,6 +21,7 @@ ROOMS = (
     "alarms",
     "planning",
     "web",
+    "softphone",
     "hotline",
     "bench",
 )

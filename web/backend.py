@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
 from pydantic import BaseModel
@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base.bus import Bus, NoAnswer, Refused
 from base.settings import Settings
+from facts.requests import Reply
+from facts.requests import Request as Asked
 from web.feed import Feed
 from web.limit import Limits
 
@@ -49,11 +51,11 @@ class Backend:
     feed: Feed
     limits: Limits = field(default_factory=Limits)
 
-    async def ask(self, command: str, **args: Any) -> dict[str, Any]:
+    async def ask(self, asked: Asked) -> Reply:
         """Have the controller do something. Raises `Problem`: 409 when it refuses, 503 without an answer in time."""
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
-                return await self.bus.ask(command, wait=ANSWER_WITHIN - 0.1, **args)
+                return await self.bus.ask(asked, wait=ANSWER_WITHIN - 0.1)
         except Refused as refused:
             raise Problem(409, str(refused)) from None
         except (NoAnswer, TimeoutError):
@@ -62,10 +64,10 @@ class Backend:
                 "the controller does not answer: it was not told, or is restarting; look, then try again",
             ) from None
 
-    async def tell(self, command: str, **args: Any) -> bool:
+    async def notify(self, changed: Asked) -> bool:
         """Let the controller know of a change in the database. False without an answer: it reads it at its start."""
         try:
-            await self.ask(command, **args)
+            await self.ask(changed)
         except Problem:
             return False
         return True

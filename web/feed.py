@@ -9,20 +9,22 @@ A screen that does not take its messages is dropped, never waited for: its queue
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 import structlog
 from redis.exceptions import RedisError
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from typing_extensions import TypedDict
 
 from base import clock
 from base.background import spawn, stopping
 from base.bus import Bus
-from web.accounts.rights import masked_fact, masked_state
+from facts.live import AgentNow, Json, LiveState
+from web.accounts.rights import masked_agents, masked_fact, masked_part, masked_state
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +39,25 @@ CHECK_EVERY: Final = 15.0
 """Seconds between two looks whether who listens may still do so."""
 _AGAIN_AFTER: Final = 0.5
 
-State = dict[str, Any]
+
+class Snapshot(TypedDict):
+    """What a screen begins with: the newest state, its number in the stream, and the server's time."""
+
+    seq: int
+    now: int
+    state: LiveState
+
+
+class Change(TypedDict):
+    """What makes a state of the one before.
+
+    `set`: the top-level fields that changed, but the agents; `agents`: those that changed, whole; `gone`: the numbers
+    of those who are not there any more.
+    """
+
+    set: dict[str, Json]
+    agents: list[AgentNow]
+    gone: list[str]
 
 
 class Feed:
@@ -48,7 +68,7 @@ class Feed:
         self._on_facts = on_facts
         # Higher than any number of an earlier process, so that no screen takes ours for its next one.
         self.number = clock.now() // 1000
-        self.state: State | None = None
+        self.state: LiveState | None = None
         self.heard = 0
         self.away = False
         self._screens: set[Screen] = set()
@@ -63,7 +83,7 @@ class Feed:
                     if channel == "live":
                         self.show(orjson.loads(data))
                     else:
-                        self.tell(orjson.loads(line) for line in data.split(b"\n"))
+                        self.send(orjson.loads(line) for line in data.split(b"\n"))
                     self._found()
             except (RedisError, OSError) as error:
                 if not self.away:
@@ -78,7 +98,7 @@ class Feed:
             self.away = False
             log.info("redis.back")
 
-    def show(self, state: State) -> None:
+    def show(self, state: LiveState) -> None:
         """Take a new state, and send what is new about it."""
         before, self.state = self.state, state
         self.heard = clock.now()
@@ -95,14 +115,12 @@ class Feed:
         made: dict[bool, bytes] = {}
         for screen in list(self._screens):
             if screen.masked not in made:
-                shown = {**changed, "seq": self.number, "at": state["at"]}
-                if screen.masked:
-                    shown |= {"set": masked_state(changed["set"])}
-                    shown |= {"agents": masked_state({"agents": changed["agents"]})["agents"]}
-                made[screen.masked] = event("change", shown, self.number)
+                shown = _masked_change(changed) if screen.masked else changed
+                data = {**shown, "seq": self.number, "at": state["at"]}
+                made[screen.masked] = event("change", data, self.number)
             screen.put(made[screen.masked])
 
-    def tell(self, facts: Iterator[Mapping[str, Any]]) -> None:
+    def send(self, facts: Iterable[Mapping[str, Json]]) -> None:
         """Send facts to those who listen."""
         self._on_facts()
         if not self._listeners:
@@ -110,14 +128,14 @@ class Feed:
         for fact in facts:
             made: dict[bool, bytes] = {}
             for listener in list(self._listeners):
-                if not listener.wants(fact["kind"]):
+                if not listener.wants(str(fact["kind"])):
                     continue
                 if listener.masked not in made:
                     shown = masked_fact(fact) if listener.masked else fact
                     made[listener.masked] = event("fact", shown)
                 listener.put(made[listener.masked])
 
-    def snapshot(self, masked: bool) -> State | None:
+    def snapshot(self, masked: bool) -> Snapshot | None:
         """What a screen begins with: `seq`, `now`, `state`. None when no state was ever seen."""
         if self.state is None:
             return None
@@ -249,18 +267,23 @@ async def _until_gone(receive: Receive, screen: Screen) -> None:
     screen.drop()
 
 
-def difference(before: State, after: State) -> dict[str, Any] | None:
-    """What makes `after` of `before`: None when only the time differs.
+def _masked_change(changed: Change) -> Change:
+    return {
+        "set": masked_part(changed["set"]),
+        "agents": masked_agents(changed["agents"]),
+        "gone": changed["gone"],
+    }
 
-    `set`: the top-level fields that changed, but the agents; `agents`: those that changed, whole; `gone`: the
-    numbers of those who are not there any more.
-    """
+
+def difference(before: LiveState, after: LiveState) -> Change | None:
+    """What makes `after` of `before`: None when only the time differs."""
+    was, now = cast("dict[str, Json]", before), cast("dict[str, Json]", after)
     changed = {
         name: value
-        for name, value in after.items()
-        if name not in {"at", "agents"} and before.get(name, _NOTHING) != value
+        for name, value in now.items()
+        if name not in {"at", "agents"} and was.get(name, _NOTHING) != value
     }
-    changed |= dict.fromkeys(before.keys() - after.keys() - {"at", "agents"})
+    changed |= dict.fromkeys(was.keys() - now.keys() - {"at", "agents"})
     old = {agent["number"]: agent for agent in before.get("agents", ())}
     new = {agent["number"]: agent for agent in after.get("agents", ())}
     agents = [agent for number, agent in new.items() if old.get(number) != agent]

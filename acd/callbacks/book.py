@@ -13,7 +13,7 @@ import contextlib
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,11 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.callbacks import tables
-from acd.callbacks.entry import DIALABLE, KINDS, OPEN, Entry, TaskError, Wanted, apply, checked
+from acd.callbacks.entry import DIALABLE, KINDS, OPEN, Entry, TaskError, Wanted, apply
 from acd.callbacks.task import State, Task
 from acd.commands import CreateCallback
-from acd.desk import Desk
 from base import clock
 from base.background import spawn
-from base.bus import Refused
 from diary import reader
 from diary.writer import Diary
 from facts import CallbackAdded, CallbackCancelled, Fact
@@ -390,61 +388,8 @@ def _read_wishes(file: Path) -> list[tuple[Wanted, int]]:
     return found
 
 
-# --- commands from the bus
-
-
-async def add(book: TaskBook, desk: Desk, args: Mapping[str, Any]) -> dict[str, Any]:
-    """Carry out `callback.add`. `args` are the fields of `Wanted`. Raises `Refused`.
-
-    Gives `id`, the task's number, and `said`, a sentence.
-    """
-    agents = {number for number, seat in desk.floor.seats.items() if not seat.removed}
-    try:
-        wanted = checked(wanted_of(args), desk.floor.rules, agents, clock.now())
-    except TaskError as error:
-        raise Refused(str(error)) from None
-    try:
-        fact = await book.enter(wanted)
-    except Exception as error:
-        log.exception("callback.not_entered")
-        raise Refused("the database is away: nothing was entered, try again later") from error
-    desk.post(fact)
-    return {"id": fact.callback, "said": f"callback {fact.callback} added"}
-
-
-async def cancel(book: TaskBook, desk: Desk, args: Mapping[str, Any]) -> dict[str, Any]:
-    """Carry out `callback.cancel`; `args` has `id`. Raises `Refused`. An answered callback is never cut."""
-    try:
-        number = int(args["id"])
-    except (KeyError, TypeError, ValueError):
-        raise Refused("callback.cancel: id must be a whole number") from None
-    if number not in desk.floor.tasks:
-        desk.take_up([book.adopt(await _still_open(book, number))])
-    task = desk.floor.tasks.get(number)
-    if task is None:
-        raise Refused(f"callback {number} is over already: its latest time is past")
-    if task.state is State.TALKING:
-        raise Refused(f"callback {number}: the citizen has answered, and that talk is not cut")
-    dialling = task.state is State.DIALLING
-    desk.post(CallbackCancelled(clock.now(), number, BY_HAND))
-    more = "; the attempt that was under way is hung up" if dialling else ""
-    return {"id": number, "said": f"callback {number} cancelled{more}"}
-
-
 BY_HAND = "by hand"
 """Why a task was cancelled, when a person did it."""
-
-
-async def _still_open(book: TaskBook, number: int) -> Entry:
-    try:
-        entry = await book.find(number)
-    except Exception as error:
-        log.exception("callback.not_found")
-        raise Refused("the database is away: nothing was done, try again later") from error
-    try:
-        return still_open(entry, number)
-    except TaskError as error:
-        raise Refused(str(error)) from None
 
 
 def still_open(entry: Entry | None, number: int) -> Entry:
@@ -454,19 +399,6 @@ def still_open(entry: Entry | None, number: int) -> Entry:
     if entry.state not in OPEN:
         raise TaskError(f"callback {number} is over already: {entry.state.value}")
     return entry
-
-
-def wanted_of(args: Mapping[str, Any]) -> Wanted:
-    """A wish from JSON. Raises `Refused` for a field that is unknown or of another type."""
-    known = {field.name: field.type for field in fields(Wanted)}
-    for name, value in args.items():
-        if name not in known or name in {"origin", "place"}:
-            raise Refused(f"callback.add has no {name}")
-        if not isinstance(value, str if known[name] is str else int) or isinstance(value, bool):
-            raise Refused(f"callback.add: {name} is of the wrong type")
-    if "number" not in args:
-        raise Refused("callback.add needs a number")
-    return Wanted(**args)
 
 
 # --- without a controller

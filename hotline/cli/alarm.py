@@ -11,6 +11,7 @@ from alarms import watch as alarms
 from alarms.rules import Alarm
 from base import clock, notify
 from base.settings import Settings, SettingsError
+from facts.requests import AcknowledgeAlarm
 from facts.times import local
 from hotline.cli.tools import (
     JsonOrText,
@@ -60,7 +61,7 @@ def ack(
     by: Annotated[str, typer.Option("--by", help="who has seen it; you by default")] = "",
 ) -> None:
     """Say that somebody sees to an alarm."""
-    ask_controller("alarm.ack", id=alarm, by=by or getpass.getuser())
+    ask_controller(AcknowledgeAlarm(alarm, by or getpass.getuser()))
 
 
 @app.command("test")

@@ -7,7 +7,6 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -29,6 +28,7 @@ from base.bus import Bus, NoAnswer, Refused
 from base.settings import Settings
 from facts import CallbackCancelled, CallbackEnded, CallbackMerged, CallbackYielded, Fact, details
 from facts.masking import mask
+from facts.requests import AddCallback, CancelCallback, GetStatus, Reply, Request
 from facts.times import CHINA, SECOND, local, microseconds
 from hotline.cli.tools import JsonOrText, fail, form_of, read_settings, with_database
 
@@ -234,7 +234,7 @@ class _Book:
         if self._controller is not None:
             return self._controller
         try:
-            await self._bus.ask("status")
+            await self._bus.ask(GetStatus())
             self._controller = True
         except NoAnswer:
             if await self._alive():
@@ -262,19 +262,28 @@ class _Book:
         if not await self._has_controller():
             return await tasks.enter_directly(self._engine, self._settings.run_dir, wanted)
         # What was not said is left to the controller, whose clock has gone on.
-        args = {name: value for name, value in asdict(asked).items() if value}
-        # Zero is a spacing, too: at once.
-        return int((await self._ask("callback.add", **args | {"spacing": asked.spacing}))["id"])
+        request = AddCallback(
+            number=asked.number,
+            queue=asked.queue,
+            earliest=asked.earliest,
+            latest=asked.latest,
+            prefers=asked.prefers,
+            reason=asked.reason,
+            matter=asked.matter,
+            attempts=asked.attempts,
+            spacing=asked.spacing,
+        )
+        return (await self._ask(request)).id
 
     async def cancel(self, number: int) -> str:
         if await self._has_controller():
-            return str((await self._ask("callback.cancel", id=number))["said"])
+            return (await self._ask(CancelCallback(number))).said
         await tasks.cancel_directly(self._engine, self._settings.run_dir, number)
         return f"callback {number} cancelled"
 
-    async def _ask(self, command: str, **args: Any) -> dict[str, Any]:
+    async def _ask(self, asked: Request) -> Reply:
         try:
-            return await self._bus.ask(command, wait=5.0, **args)
+            return await self._bus.ask(asked, wait=5.0)
         except Refused as refused:
             raise TaskError(str(refused)) from None
         except NoAnswer:

@@ -8,6 +8,7 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock
+from facts.requests import AgentWasAdded, AgentWasRemoved, SetOut, SetPaused, SetReady
 from hotline import __version__
 from hotline.cli import alarm as cli_alarm
 from hotline.cli import callback as cli_callback
@@ -26,11 +27,11 @@ from hotline.cli.tools import (
     fail,
     form_of,
     live_state,
+    notify_controller,
     print_table,
     read_settings,
     run,
     run_forever,
-    tell_controller,
     with_database,
 )
 
@@ -86,9 +87,9 @@ def serve() -> None:
 @app.command()
 def recorder() -> None:
     """Run the recorder alone: finished calls become stereo files in the ledger."""
-    from hotline.controller import serve as service
+    from hotline.machine import processes
 
-    run_forever(service.record(read_settings()))
+    run_forever(processes.record(read_settings()))
 
 
 @app.command()
@@ -141,7 +142,7 @@ def agent_add(
         await roster.add(engine, number, name, password, clock.now())
 
     with_database(work, roster.RosterError)
-    tell_controller("agent.added", number=number)
+    notify_controller(AgentWasAdded(number))
     print(f"agent {number} added")
 
 
@@ -151,14 +152,15 @@ def agent_list(form: JsonOrText = "text") -> None:
     from agents import roster
 
     rows = with_database(roster.list_all)
-    live = {one["number"]: one for one in (live_state() or {}).get("agents", [])}
+    state = live_state()
+    live = {one["number"]: one for one in state["agents"]} if state is not None else {}
     table = [
         {
             "number": row.number,
             "name": row.name,
-            "presence": live.get(row.number, {}).get("presence"),
+            "presence": live[row.number]["presence"] if row.number in live else None,
             "pause_reason": row.pause_reason,
-            "call": live.get(row.number, {}).get("call") or None,
+            "call": live[row.number]["call"] or None if row.number in live else None,
             "intent": row.intent.value,
         }
         for row in rows
@@ -180,14 +182,14 @@ def agent_remove(number: str) -> None:
         await roster.remove(engine, number)
 
     with_database(work, roster.RosterError)
-    tell_controller("agent.removed", number=number)
+    notify_controller(AgentWasRemoved(number))
     print(f"agent {number} removed")
 
 
 @agent_app.command("ready")
 def agent_ready(number: str) -> None:
     """The agent wants calls."""
-    ask_controller("agent.ready", number=number)
+    ask_controller(SetReady(number))
 
 
 @agent_app.command("pause")
@@ -195,13 +197,13 @@ def agent_pause(
     number: str, reason: Annotated[str, typer.Option("--reason", help="such as 用餐")]
 ) -> None:
     """The agent wants a pause; a talk that goes on is finished first."""
-    ask_controller("agent.pause", number=number, reason=reason)
+    ask_controller(SetPaused(number, reason))
 
 
 @agent_app.command("out")
 def agent_out(number: str) -> None:
     """The agent signs out."""
-    ask_controller("agent.out", number=number)
+    ask_controller(SetOut(number))
 
 
 # --- figures

@@ -19,14 +19,15 @@ from acd.rules.text import Rulebook, RulesError
 from agents.pause import Pause
 from base import clock
 from facts.masking import mask
+from facts.requests import RulesChanged
 from facts.times import CHINA, local, microseconds
 from hotline.cli.tools import (
     JsonOrText,
     fail,
     form_of,
+    notify_controller,
     print_rows,
     read_settings,
-    tell_controller,
     with_database,
 )
 
@@ -169,7 +170,7 @@ def calendar(
         return sorted(years)
 
     years = with_database(work, RulesError)
-    tell_controller("rules.changed")
+    notify_controller(RulesChanged())
     print(f"the calendar knows {', '.join(years)}")
 
 
@@ -523,13 +524,13 @@ def _change(edit: Callable[[Rulebook], Rulebook]) -> Rulebook:
     """Change the rules in the database, and in the running controller."""
     defaults = rulebook.defaults(read_settings())
     book = with_database(lambda engine: rulebook.change(engine, edit, defaults), RulesError)
-    tell_controller("rules.changed")
+    notify_controller(RulesChanged())
     return book
 
 
 def _blocks(work: Callable[[AsyncEngine], Any]) -> None:
     with_database(work, RulesError)
-    tell_controller("rules.changed")
+    notify_controller(RulesChanged())
 
 
 def _word(what: str, read: Callable[[Any], Any], value: Any) -> Any:

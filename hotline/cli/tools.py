@@ -1,13 +1,13 @@
 """What the commands of `hotline` share: settings, database, controller, failing with a sentence, printing.
 
-A command's own module (`hotline/cli_*.py`) exposes a typer `app`, which `hotline.cli.main` adds with one line.
+A command's own module (`hotline/cli/`) exposes a typer `app`, which `hotline.cli.main` adds with one line.
 """
 
 import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import structlog
 import typer
@@ -19,6 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from base import clock, database, migrations
 from base import settings as settings_
 from base.settings import Settings
+from facts.live import LiveState
+from facts.requests import Request
+
+if TYPE_CHECKING:
+    from base.bus import Bus
 
 T = TypeVar("T")
 JsonOrText = Annotated[str, typer.Option("--format", help="text or json")]
@@ -108,7 +113,7 @@ def with_database(
         fail(f"the database cannot be used ({settings.root}): {error}", status=status)
 
 
-def with_bus(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+def with_bus(work: Callable[["Bus"], Coroutine[Any, Any, T]]) -> T:
     """Open the bus, do the work, close it."""
     from base.bus import Bus
 
@@ -124,35 +129,35 @@ def with_bus(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     return asyncio.run(run())
 
 
-def ask_controller(command: str, **args: str) -> None:
+def ask_controller(asked: Request) -> None:
     """Have the running controller do something, and print what it says."""
     from base.bus import NoAnswer, Refused
 
     try:
-        reply = with_bus(lambda bus: bus.ask(command, **args))
+        reply = with_bus(lambda bus: bus.ask(asked))
     except (NoAnswer, Refused) as error:
         fail(str(error))
-    print(reply["said"])
+    print(reply.said)
 
 
-def tell_controller(command: str, **args: str) -> None:
+def notify_controller(changed: Request) -> None:
     """Let a running controller know at once; one that starts later reads the database anyhow."""
     from base.bus import NoAnswer, Refused
 
     try:
-        with_bus(lambda bus: bus.ask(command, **args))
+        with_bus(lambda bus: bus.ask(changed))
     except NoAnswer:
         return
     except Refused as error:
         fail(str(error))
 
 
-def live_state() -> dict[str, Any] | None:
+def live_state() -> LiveState | None:
     """What the running controller shows, at most five seconds old; None without one."""
     from redis.exceptions import RedisError
 
     try:
-        live: dict[str, Any] | None = with_bus(lambda bus: bus.live())
+        live: LiveState | None = with_bus(lambda bus: bus.live())
     except (RedisError, OSError):
         return None
     if live is None or clock.now() - live["at"] > 5_000_000:

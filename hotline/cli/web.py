@@ -35,9 +35,9 @@ PasswordStdin = Annotated[
 @app.command()
 def web() -> None:
     """Run the screens and the API alone."""
-    from hotline.controller import serve as service
+    from hotline.machine import processes
 
-    run_forever(service.web(read_settings()))
+    run_forever(processes.web(read_settings()))
 
 
 # --- accounts

@@ -1,5 +1,14 @@
 """The controller: puts floor, Asterisk, database and screens together.
 
-serve  the processes' entry points and the controller itself; read it first
-rows   the agents as screens show them
+serve      wires the parts; read it first
+recovery   coming back: diary, CEL and AMI after a start and after a lost link
+in_force   the rules, the block list and the calendar that hold now
+people     the agents, and what they ask for
+requests   what screens, API and command line ask for
+callbacks  requests about callback tasks
+outlets    where recorded facts go
+feeding    what the live figures and the floor get from the database
+shown      the live state
+rows       the agents as the live state has them
+readings   what the alarms are measured by
 """

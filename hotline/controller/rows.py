@@ -8,6 +8,7 @@ from acd.floor import Seat
 from acd.rules.text import Rulebook
 from agents.model import Presence
 from agents.pause import minutes
+from facts.live import AgentNow
 from facts.times import SECOND
 
 _ALL_THAT_SHOWS = attrgetter(
@@ -22,12 +23,12 @@ class AgentRows:
 
     def __init__(self) -> None:
         self._book: Rulebook | None = None
-        self._made: dict[str, tuple[Any, str, dict[str, Any]]] = {}
+        self._made: dict[str, tuple[Any, str, AgentNow]] = {}
 
     def of(
         self, seats: Mapping[str, Seat], names: Mapping[str, str], book: Rulebook
-    ) -> list[dict[str, Any]]:
-        """`number`, `name`, `presence`, `reason`, `since`, `until`, `call` of each, by number. Not to be changed.
+    ) -> list[AgentNow]:
+        """A row for each agent, by number. Not to be changed.
 
         `until`: when a pause ends that has an allowed length, in microseconds as `since` is; 0 without one.
         """
@@ -44,7 +45,7 @@ class AgentRows:
         return rows
 
 
-def _row(seat: Seat, name: str, book: Rulebook) -> dict[str, Any]:
+def _row(seat: Seat, name: str, book: Rulebook) -> AgentNow:
     presence = seat.presence()
     allowed = minutes(seat.pause_reason, book.pauses) if presence is Presence.PAUSED else 0
     return {

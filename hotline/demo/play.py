@@ -40,13 +40,13 @@ from facts import CallEnded, Fact, RecordingFinished, RecordingMissing
 from facts.numbers import normalise
 from facts.terms import Outcome
 from facts.times import SECOND
-from hotline.demo.phones import RATE, AgentPhone, Leg, Phones, Sound, seconds_of
 from hotline.demo.screen import Say, summary, view, words
 from hotline.machine import programs
 from hotline.machine.programs import ProgramError
 from metrics import calls as call_list
 from metrics.reports import sla as reports
 from recorder import ledger
+from softphone.phones import RATE, AgentPhone, Leg, Phones, Sound, seconds_of
 from web.accounts import accounts
 
 PEOPLE = {"1001": "王芳", "1002": "李娜", "1003": "张伟", "1004": "刘洋", "1005": "陈静"}
@@ -486,8 +486,9 @@ async def _view(stage: Stage) -> RenderableType:
     presences: dict[str, str] = {}
     # Only the screen waits for Redis here, so it may be away for a moment.
     with contextlib.suppress(RedisError, OSError):
-        shown = await stage.bus.live() or {}
-        presences = {agent["number"]: agent["presence"] for agent in shown.get("agents", [])}
+        shown = await stage.bus.live()
+        agents = shown["agents"] if shown is not None else []
+        presences = {agent["number"]: agent["presence"] for agent in agents}
     citizens = {normalise(visit.caller): visit.name for visit in stage.visits}
     return view(stage.say, await stage.facts(), PEOPLE, presences, citizens)
 

@@ -18,6 +18,7 @@ from base import database, log, migrations
 from base.background import spawn
 from base.bus import Bus, NoAnswer
 from base.settings import Settings
+from facts.requests import GetStatus
 from hotline.machine import programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
 from web.accounts import accounts
@@ -130,7 +131,7 @@ async def _until_ready(settings: Settings) -> None:
 
     async def ready() -> bool:
         try:
-            return bool((await bus.ask("status"))["ready"])
+            return (await bus.ask(GetStatus())).ready
         except NoAnswer:
             return False
 

@@ -54,7 +54,9 @@ from facts import (
     PhoneReachable,
     WrapUpStarted,
 )
+from facts.requests import AddCallback, CancelCallback, Reply, RequestError, read_request
 from facts.times import SECOND
+from hotline.controller import callbacks
 from tests.acd.world import World
 from tests.postgres import PostgresServer
 
@@ -140,6 +142,25 @@ async def until(condition: Callable[[], object]) -> None:
 
 def by_hand(number: str = CITIZEN, **more: Any) -> dict[str, Any]:
     return {"number": number, **more}
+
+
+async def add(book: TaskBook, desk: Desk, words: dict[str, Any]) -> Reply:
+    """As the bus does it: what cannot be read is refused."""
+    try:
+        asked = read_request("callback.add", words)
+    except RequestError as error:
+        raise Refused(str(error)) from None
+    assert isinstance(asked, AddCallback)
+    return await callbacks.add(book, desk, asked)
+
+
+async def cancel(book: TaskBook, desk: Desk, words: dict[str, Any]) -> Reply:
+    try:
+        asked = read_request("callback.cancel", words)
+    except RequestError as error:
+        raise Refused(str(error)) from None
+    assert isinstance(asked, CancelCallback)
+    return await callbacks.cancel(book, desk, asked.id)
 
 
 def lost(origin: str = "hotline-1.1", number: str = CITIZEN) -> CreateCallback:
@@ -271,10 +292,10 @@ def test_every_fact_about_one_task_is_of_its_history() -> None:
 
 
 async def test_a_task_by_hand(centre: Centre, engine: AsyncEngine) -> None:
-    reply = await tasks.add(
+    reply = await add(
         centre.book, centre.desk, by_hand(reason="办件回访", matter="沈12345-7", prefers="")
     )
-    assert reply == {"id": 1, "said": "callback 1 added"}
+    assert reply == Reply("callback 1 added", id=1)
     found = await entry_of(engine, 1)
     assert (found.number, found.queue, found.state) == (CITIZEN, DEFAULT, State.DUE)
     assert (found.reason, found.matter) == ("办件回访", "沈12345-7")
@@ -299,13 +320,13 @@ async def test_the_controller_checks_what_it_is_told(
     centre: Centre, engine: AsyncEngine, args: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(Refused, match=says):
-        await tasks.add(centre.book, centre.desk, args)
+        await add(centre.book, centre.desk, args)
     assert await find_all(engine) == []
 
 
 async def test_a_callback_from_due_to_reached(centre: Centre, engine: AsyncEngine) -> None:
     centre.agent()
-    await tasks.add(centre.book, centre.desk, by_hand(attempts=2, spacing=MINUTE))
+    await add(centre.book, centre.desk, by_hand(attempts=2, spacing=MINUTE))
     assert await centre.book.flush()
     found = await entry_of(engine, 1)
     assert (found.state, found.agent, found.attempt, found.tries) == (
@@ -333,8 +354,8 @@ async def test_a_callback_from_due_to_reached(centre: Centre, engine: AsyncEngin
 
 async def test_the_history_is_of_one_task_only(centre: Centre, engine: AsyncEngine) -> None:
     for _ in range(2):
-        await tasks.add(centre.book, centre.desk, by_hand())
-    await tasks.cancel(centre.book, centre.desk, {"id": 2})
+        await add(centre.book, centre.desk, by_hand())
+    await cancel(centre.book, centre.desk, {"id": 2})
     assert await centre.book.flush()
     await centre.diary.flush()
     facts = await history(engine, await entry_of(engine, 2))
@@ -344,7 +365,7 @@ async def test_the_history_is_of_one_task_only(centre: Centre, engine: AsyncEngi
 
 async def test_a_busy_citizen_and_then_nobody(centre: Centre, engine: AsyncEngine) -> None:
     centre.agent()
-    await tasks.add(centre.book, centre.desk, by_hand(attempts=1))
+    await add(centre.book, centre.desk, by_hand(attempts=1))
     centre.post(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "busy"))
     assert await centre.book.flush()
     found = await entry_of(engine, 1)
@@ -377,27 +398,27 @@ async def test_a_number_that_cannot_be_dialled_is_no_task(
 
 
 async def test_cancelling(centre: Centre, engine: AsyncEngine) -> None:
-    await tasks.add(centre.book, centre.desk, by_hand())
-    reply = await tasks.cancel(centre.book, centre.desk, {"id": 1})
-    assert reply["said"] == "callback 1 cancelled"
+    await add(centre.book, centre.desk, by_hand())
+    reply = await cancel(centre.book, centre.desk, {"id": 1})
+    assert reply.said == "callback 1 cancelled"
     with pytest.raises(Refused, match="callback 1 is over already: cancelled"):
-        await tasks.cancel(centre.book, centre.desk, {"id": 1})
+        await cancel(centre.book, centre.desk, {"id": 1})
     assert await centre.book.flush()
     assert (await entry_of(engine, 1)).state is State.CANCELLED
     with pytest.raises(Refused, match="callback 1 is over already: cancelled"):
-        await tasks.cancel(centre.book, centre.desk, {"id": 1})
+        await cancel(centre.book, centre.desk, {"id": 1})
     with pytest.raises(Refused, match="there is no callback 9"):
-        await tasks.cancel(centre.book, centre.desk, {"id": 9})
+        await cancel(centre.book, centre.desk, {"id": 9})
     with pytest.raises(Refused, match="whole number"):
-        await tasks.cancel(centre.book, centre.desk, {"id": "x"})
+        await cancel(centre.book, centre.desk, {"id": "x"})
 
 
 async def test_an_answered_callback_is_not_cancelled(centre: Centre, engine: AsyncEngine) -> None:
     centre.agent()
-    await tasks.add(centre.book, centre.desk, by_hand())
+    await add(centre.book, centre.desk, by_hand())
     centre.post(CallbackAnswered(clock.now(), 1, "hotline-c1.1", "1001"))
     with pytest.raises(Refused, match="that talk is not cut"):
-        await tasks.cancel(centre.book, centre.desk, {"id": 1})
+        await cancel(centre.book, centre.desk, {"id": 1})
     assert centre.desk.floor.tasks[1].state is State.TALKING
 
 
@@ -406,8 +427,8 @@ async def test_a_task_that_another_program_entered_can_be_cancelled(
 ) -> None:
     asked = checked(Wanted(CITIZEN), RULES, (), clock.now())
     number = await tasks.enter_directly(engine, tmp_path / "other", asked)
-    reply = await tasks.cancel(centre.book, centre.desk, {"id": str(number)})
-    assert reply["said"] == f"callback {number} cancelled"
+    reply = await cancel(centre.book, centre.desk, {"id": number})
+    assert reply.said == f"callback {number} cancelled"
     assert await centre.book.flush()
     assert (await entry_of(engine, number)).state is State.CANCELLED
 
@@ -438,7 +459,7 @@ async def test_entered_and_cancelled_without_a_controller(
 async def test_a_running_controller_finds_what_was_entered_and_cancelled_past_it(
     centre: Centre, engine: AsyncEngine, tmp_path: Path
 ) -> None:
-    await tasks.add(centre.book, centre.desk, by_hand())
+    await add(centre.book, centre.desk, by_hand())
     now = clock.now()
     past = checked(Wanted("13800000002"), centre.desk.floor.rules, set(), now)
     assert await tasks.enter_directly(engine, tmp_path / "cli", past) == 2
@@ -459,7 +480,7 @@ async def test_open_tasks_are_taken_up_as_they_were(
     centre: Centre, engine: AsyncEngine, tmp_path: Path
 ) -> None:
     centre.agent()
-    await tasks.add(centre.book, centre.desk, by_hand(attempts=5, spacing=0, prefers="1001"))
+    await add(centre.book, centre.desk, by_hand(attempts=5, spacing=0, prefers="1001"))
     for n in (1, 2):
         centre.post(CallbackEnded(clock.now(), 1, f"hotline-c1.{n}", "1001", "busy"))
     now = clock.now()
@@ -490,7 +511,7 @@ async def test_an_attempt_that_asterisk_still_has_goes_on(
     for agent in ("1001", "1002"):
         centre.agent(agent)
     for number in ("13800000001", "13800000002"):
-        await tasks.add(centre.book, centre.desk, by_hand(number))
+        await add(centre.book, centre.desk, by_hand(number))
     centre.post(CallbackAnswered(clock.now(), 2, "hotline-c2.1", "1002"))
     await centre.close()
 
@@ -520,7 +541,7 @@ async def test_what_a_crash_kept_from_the_book_comes_from_the_diary(
 ) -> None:
     centre.agent()
     for number in ("13800000001", "13800000002"):
-        await tasks.add(centre.book, centre.desk, by_hand(number, attempts=1))
+        await add(centre.book, centre.desk, by_hand(number, attempts=1))
     assert await centre.book.flush()
     centre.book.note = lambda fact: None  # type: ignore[method-assign]
     centre.post(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "busy"))
@@ -540,8 +561,8 @@ async def test_what_a_crash_kept_from_the_book_comes_from_the_diary(
 async def test_what_the_book_knows_is_not_applied_twice(
     centre: Centre, engine: AsyncEngine, tmp_path: Path
 ) -> None:
-    await tasks.add(centre.book, centre.desk, by_hand("13800000001"))
-    await tasks.add(centre.book, centre.desk, by_hand("13800000002"))
+    await add(centre.book, centre.desk, by_hand("13800000001"))
+    await add(centre.book, centre.desk, by_hand("13800000002"))
     for fact in (
         CallbackPlaced(clock.now(), 2, "hotline-c2.1", "1001"),
         CallbackYielded(clock.now(), 2, "hotline-c2.1", "1001", "hotline-1.9"),
@@ -578,7 +599,7 @@ async def test_nothing_is_lost_while_the_database_is_away(
     centre: Centre, engine: AsyncEngine, tmp_path: Path
 ) -> None:
     centre.agent()
-    await tasks.add(centre.book, centre.desk, by_hand())
+    await add(centre.book, centre.desk, by_hand())
     assert await centre.book.flush()
     away = Away(engine)
     centre.post(CallbackAnswered(clock.now(), 1, "hotline-c1.1", "1001"))
@@ -587,7 +608,7 @@ async def test_nothing_is_lost_while_the_database_is_away(
     await until(lambda: centre.book.waiting == 2)
     assert not await centre.book.flush()
     with pytest.raises(Refused, match="the database is away: nothing was entered"):
-        await tasks.add(centre.book, centre.desk, by_hand("13800000009"))
+        await add(centre.book, centre.desk, by_hand("13800000009"))
     [line] = (tmp_path / "callbacks.jsonl").read_text().splitlines()
     assert json.loads(line)["origin"] == "hotline-1.5"
     assert (tmp_path / "callbacks.jsonl").stat().st_mode & 0o077 == 0
@@ -641,7 +662,7 @@ async def test_a_server_that_crashes(
         await connection.run_sync(database.metadata.create_all)
     centre = Centre(engine, tmp_path)
     await centre.start()
-    await tasks.add(centre.book, centre.desk, by_hand())
+    await add(centre.book, centre.desk, by_hand())
     postgres_server.stop()
     try:
         centre.create(lost("hotline-1.5", "+8613800000005"))

@@ -5,10 +5,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from base.background import spawn
 from base.bus import Bus, NoAnswer, Refused
+from facts import LinkLost
+from facts.requests import GetStatus, Reply, Request, SetReady, words_of
 from tests.conftest import start_redis
 
 
@@ -22,29 +25,30 @@ async def pair(redis_url: str, request: pytest.FixtureRequest) -> AsyncIterator[
     await screen.close()
 
 
-async def _handle(command: str, args: dict[str, Any]) -> dict[str, Any]:
-    if command == "no":
-        raise Refused("there is no agent 9")
-    if command == "boom":
-        raise RuntimeError("bug")
-    return {"command": command, **args}
+async def _handle(asked: Request) -> Reply:
+    match asked:
+        case SetReady("9"):
+            raise Refused("there is no agent 9")
+        case SetReady("boom"):
+            raise RuntimeError("bug")
+    return Reply(f"{asked.name} {words_of(asked)}")
 
 
 async def test_a_command_is_answered(pair: tuple[Bus, Bus]) -> None:
     controller, screen = pair
     work = spawn(controller.answer(_handle), "answer")
-    assert await screen.ask("ready", number="1001") == {"command": "ready", "number": "1001"}
+    assert await screen.ask(SetReady("1001")) == Reply("agent.ready {'number': '1001'}")
     with pytest.raises(Refused, match="no agent 9"):
-        await screen.ask("no")
+        await screen.ask(SetReady("9"))
     with pytest.raises(NoAnswer):
-        await screen.ask("boom", wait=0.3)
-    assert (await screen.ask("ready", number="2"))["number"] == "2"
+        await screen.ask(SetReady("boom"), wait=0.3)
+    assert (await screen.ask(SetReady("2"))).said == "agent.ready {'number': '2'}"
     work.cancel()
 
 
 async def test_without_a_controller_there_is_a_clear_error(pair: tuple[Bus, Bus]) -> None:
     with pytest.raises(NoAnswer, match="hotline up"):
-        await pair[1].ask("ready", wait=0.2)
+        await pair[1].ask(GetStatus(), wait=0.2)
 
 
 async def test_a_command_nobody_waits_for_any_more_is_not_carried_out(
@@ -52,16 +56,16 @@ async def test_a_command_nobody_waits_for_any_more_is_not_carried_out(
 ) -> None:
     controller, screen = pair
     with pytest.raises(NoAnswer):
-        await screen.ask("late", wait=0.05)
+        await screen.ask(SetReady("late"), wait=0.05)
     done: list[str] = []
 
-    async def note(command: str, args: dict[str, Any]) -> dict[str, Any]:
-        done.append(command)
-        return {}
+    async def note(asked: Request) -> Reply:
+        done.append(asked.name)
+        return Reply()
 
     work = spawn(controller.answer(note), "answer")
-    await screen.ask("now")
-    assert done == ["now"]
+    await screen.ask(GetStatus())
+    assert done == ["status"]
     work.cancel()
 
 
@@ -77,12 +81,12 @@ async def test_live_state_and_facts_reach_the_screens(pair: tuple[Bus, Bus]) -> 
     listener, sender = spawn(listen(), "listen"), spawn(controller.run(), "bus")
     async with asyncio.timeout(5):
         while not got:
-            controller.tell({"kind": "CallArrived"})
+            controller.send(LinkLost(7))
             await asyncio.sleep(0.05)
         controller.show({"at": 7})
         while await screen.live() != {"at": 7}:
             await asyncio.sleep(0.02)
-    assert got[0] == {"kind": "CallArrived"}
+    assert got[0] == {"at": 7, "kind": "LinkLost", "call": "", "agent": ""}
     listener.cancel()
     sender.cancel()
 
@@ -114,17 +118,17 @@ async def test_redis_may_go_and_come_back(tmp_path: Path) -> None:
         controller = Bus(f"unix://{server.socket}", "n")
         screen = Bus(f"unix://{server.socket}", "n")
         work = [spawn(controller.run(), "bus"), spawn(controller.answer(_handle), "answer")]
-        assert await screen.ask("one")
+        assert (await screen.ask(GetStatus())).said
         server.stop()
         for n in range(20):
-            controller.tell({"n": n})
+            controller.send(LinkLost(n))
         with pytest.raises(NoAnswer):
-            await screen.ask("two", wait=0.3)
+            await screen.ask(GetStatus(), wait=0.3)
         server.start_again()
         async with asyncio.timeout(10):
             while True:
                 try:
-                    await screen.ask("three")
+                    await screen.ask(GetStatus())
                     break
                 except NoAnswer:
                     await asyncio.sleep(0.1)
@@ -135,3 +139,26 @@ async def test_redis_may_go_and_come_back(tmp_path: Path) -> None:
             task.cancel()
         await controller.close()
         await screen.close()
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "says"),
+    [
+        ("agent.fly", {}, "there is no command agent.fly"),
+        ("agent.ready", {"number": 7}, "agent.ready: number is of the wrong type: it must be text"),
+        ("agent.ready", {}, "agent.ready needs a number"),
+        ("agent.ready", {"number": "1", "colour": "red"}, "agent.ready has no colour"),
+        ("agent.ready", [], "agent.ready: its words must be an object"),
+    ],
+)
+async def test_a_request_that_cannot_be_read_is_refused_in_a_sentence(
+    pair: tuple[Bus, Bus], command: str, words: object, says: str
+) -> None:
+    controller, _ = pair
+    work = spawn(controller.answer(_handle), "answer")
+    request = {"id": "x", "command": command, "args": words, "until": 1 << 60}
+    await controller._redis.rpush(controller._commands, orjson.dumps(request))  # type: ignore[misc]
+    taken = await controller._redis.blpop([controller._answer + "x"], timeout=5)  # type: ignore[misc]
+    assert taken is not None
+    assert orjson.loads(taken[1]) == {"refused": says}
+    work.cancel()

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
-from hotline.demo.phones import Phones
+from softphone.phones import Phones
 from tests.live.centre import ROOT, Centre
 from tests.live.conftest import centre, pytest_runtest_makereport
 

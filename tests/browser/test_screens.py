@@ -14,7 +14,7 @@ from playwright.async_api import Page, Route, expect
 
 from base.bus import connect
 from facts import AgentPaused
-from hotline.demo.phones import Phones
+from softphone.phones import Phones
 from tests.browser.conftest import PASSWORD, MakeScreen, Screen
 from tests.live.centre import NUMBER, ROOT, Centre
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from base.background import spawn
 from base.bus import Bus, Refused
+from facts.requests import Reply, Request
 from hotline.cli.main import app
 
 Hotline = Callable[..., str]
@@ -254,11 +255,11 @@ async def test_a_running_controller_is_told(
     monkeypatch.setenv("HOTLINE_REDIS_URL", redis_url)
     heard: list[str] = []
 
-    async def handle(command: str, args: dict[str, Any]) -> dict[str, Any]:
-        heard.append(command)
+    async def handle(asked: Request) -> Reply:
+        heard.append(asked.name)
         if len(heard) > 2:
             raise Refused("not now")
-        return {}
+        return Reply()
 
     bus = Bus(redis_url, "hotline")
     answering = spawn(bus.answer(handle), "answer")

@@ -27,8 +27,8 @@ from typing import IO, Any, Self
 from base.bus import Bus
 from facts import CallArrived, CallEnded, Fact, restore
 from facts.numbers import normalise
-from hotline.demo.phones import AgentPhone, Phones
 from hotline.machine.programs import find_asterisk
+from softphone.phones import AgentPhone, Phones
 
 ROOT = Path(__file__).parents[2]
 PROMPTS = ROOT / "asterisk-conf" / "prompts" / "zh"

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
 
-from hotline.demo.phones import Phones
+from softphone.phones import Phones
 from tests.live.centre import Centre
 
 AGENTS = ("1001", "1002", "1003")

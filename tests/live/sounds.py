@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hotline.demo.phones import RATE, Sound, likeness
+from softphone.phones import RATE, Sound, likeness
 
 _ASTERISK_CONF = Path(__file__).parents[2] / "asterisk-conf"
 

@@ -10,12 +10,12 @@ from base import clock
 from facts import CallArrived, CallDetached, CallQueued, CallReturned, Fact, OfferEnded
 from facts.terms import OfferReason, Release
 from facts.times import SECOND
-from hotline.demo.phones import RATE, AgentPhone, Leg, Phones, likeness
 from hotline.machine import render
 from ivr.agi import Reply
 from ivr.connection import Line
 from ivr.server import Server, serve
 from ivr.session import CallSession, Pace
+from softphone.phones import RATE, AgentPhone, Leg, Phones, likeness
 from tests.live.sounds import music, prompt, spoken
 from tests.live.test_asterisk_conf import NUMBER, PASSWORD, Exchange, until
 

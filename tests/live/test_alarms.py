@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from base.bus import Bus
-from hotline.demo.phones import Phones
+from softphone.phones import Phones
 from tests.live.centre import NUMBER, Centre
 from tests.live.gateway import Gateway
 from tests.receivers import Hook

@@ -23,10 +23,10 @@ import pytest
 from agents import signin, tables
 from base import database, migrations
 from base.settings import Settings
-from hotline.demo.phones import AgentPhone, Leg, Phones, tone_share
 from hotline.machine import programs
 from hotline.machine.programs import AsteriskBinary
 from hotline.machine.render import AMI_EVENTS, AMI_USER, ami_secret, render
+from softphone.phones import AgentPhone, Leg, Phones, tone_share
 from tests.live.centre import _take_block
 
 PASSWORD = "a-long-enough-password"
@@ -618,7 +618,7 @@ async def test_a_code_that_fails_is_answered_in_words(phones: Phones, code: str)
 
 async def test_a_phone_that_dies_without_a_word_becomes_unreachable(exchange: Exchange) -> None:
     program = (
-        "import asyncio, sys\nfrom hotline.demo.phones import Phones\n"
+        "import asyncio, sys\nfrom softphone.phones import Phones\n"
         "async def main():\n async with Phones(sys.argv[1]) as phones:\n"
         "  await phones.agent('1001', sys.argv[2]); print('in', flush=True)\n"
         "  await asyncio.sleep(60)\nasyncio.run(main())\n"

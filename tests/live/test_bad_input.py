@@ -10,7 +10,7 @@ import pytest
 
 from facts import CallArrived, CallEnded, CallQueued, RecordingMissing
 from facts.numbers import normalise
-from hotline.demo.phones import LOUD, RATE, Leg, Phones, loudness
+from softphone.phones import LOUD, RATE, Leg, Phones, loudness
 from tests.live.centre import NUMBER, PASSWORD, Centre
 from tests.live.sip import Wire
 

@@ -29,13 +29,13 @@ from facts import (
 )
 from facts.terms import Party, Release
 from facts.times import SECOND
-from hotline.demo.phones import RATE, AgentPhone, Leg, Phones, likeness, seconds_of
 from ivr.hours import CHINA, read_calendar, read_shipped
 from ivr.reception import Reception, receive
 from ivr.server import serve
 from ivr.session import Pace
 from ivr.silence import COMES_BACK
 from ivr.workdays import SHIPPED
+from softphone.phones import RATE, AgentPhone, Leg, Phones, likeness, seconds_of
 from tests.live import sounds
 from tests.live.centre import NUMBER, Centre
 from tests.live.gateway import Gateway, Manners

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from facts import AgentNotResponding, CallQueued
-from hotline.demo.phones import Leg, Phones
+from softphone.phones import Leg, Phones
 from tests.live import sounds
 from tests.live.centre import NUMBER, PASSWORD, Centre
 

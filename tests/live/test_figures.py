@@ -7,7 +7,7 @@ import time
 import pytest
 
 from facts import RecordingFinished, WrapUpEnded
-from hotline.demo.phones import Phones
+from softphone.phones import Phones
 from tests.live.centre import NUMBER, Centre
 
 pytestmark = pytest.mark.timeout(300)

@@ -35,8 +35,8 @@ from facts import (
 )
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
-from hotline.demo.phones import AgentPhone, Leg, Phones, Sound, seconds_of
 from recorder.policy import place
+from softphone.phones import AgentPhone, Leg, Phones, Sound, seconds_of
 from tests.live import sounds
 from tests.live.centre import NUMBER, Centre
 from tests.live.gateway import Gateway, GatewayCall, Manners

@@ -26,9 +26,9 @@ from facts import (
     TalkEnded,
 )
 from facts.terms import OfferReason, Party
-from hotline.demo.phones import Phones
 from hotline.machine import programs
 from hotline.machine.render import AMI_USER, ami_secret
+from softphone.phones import Phones
 from telephony.cel import complete
 from telephony.cel_file import read_since
 from telephony.channels import Calls, Message, Snapshot

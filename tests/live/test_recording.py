@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from base import database
 from base.settings import Settings
 from facts import CallQueued, OfferAnswered, RecordingFinished, RecordingMissing
-from hotline.demo.phones import Leg, Phones, seconds_of
 from recorder import ledger
 from recorder.ledger import Entry
 from recorder.policy import State
+from softphone.phones import Leg, Phones, seconds_of
 from tests.live import sounds
 from tests.live.centre import NUMBER, Centre
 from tests.live.sip import Wire

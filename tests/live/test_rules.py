@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from facts import CallArrived, CallQueued, OfferMade
-from hotline.demo.phones import Phones
+from softphone.phones import Phones
 from tests.live.centre import NUMBER, Centre
 
 GREETING = 15.0

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from facts import CallOverflowed, CallQueued, ControllerStarted, LinkLost, LinkRestored
-from hotline.demo.phones import LOUD, Leg, Phones, loudness
+from softphone.phones import LOUD, Leg, Phones, loudness
 from tests.live.centre import NUMBER, PASSWORD, Centre
 
 GREETING = 18.0

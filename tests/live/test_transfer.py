@@ -31,8 +31,8 @@ from facts import (
 )
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
-from hotline.demo.phones import RATE, AgentPhone, Leg, Phones, likeness, seconds_of
 from metrics.verify import SETTLED
+from softphone.phones import RATE, AgentPhone, Leg, Phones, likeness, seconds_of
 from tests.live import sounds
 from tests.live.centre import NUMBER, Centre
 from tests.live.gateway import Gateway, GatewayCall, Manners

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from facts import AgentPaused, OfferRinging, RecordingFinished
-from hotline.demo.phones import Phones
+from softphone.phones import Phones
 from tests.live.centre import NUMBER, Centre
 
 Event = tuple[str, dict[str, Any]]

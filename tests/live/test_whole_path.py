@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from facts import CallQueued, OfferRinging, RecordingFinished
-from hotline.demo.phones import RATE, Phones, likeness, loudness, seconds_of
+from softphone.phones import RATE, Phones, likeness, loudness, seconds_of
 from tests.live import sounds
 from tests.live.centre import NUMBER, PASSWORD, Centre
 

@@ -19,6 +19,8 @@ from base import clock, database, migrations
 from base.background import spawn
 from base.bus import Bus, Refused
 from base.settings import Settings, load
+from facts.live import Json
+from facts.requests import Reply, Request, words_of
 from web import backend
 from web.accounts import accounts, tables
 from web.accounts.rights import Role
@@ -39,20 +41,20 @@ class Web:
     engine: AsyncEngine
     controller: Bus
     backend: Backend
-    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    asked: list[tuple[str, dict[str, Json]]] = field(default_factory=list)
     silent: bool = False
     clients: dict[Role, httpx.AsyncClient] = field(default_factory=dict)
     nobody: httpx.AsyncClient = field(default_factory=httpx.AsyncClient)
     opened: list[httpx.AsyncClient] = field(default_factory=list)
 
-    async def answer(self, command: str, args: dict[str, Any]) -> dict[str, Any]:
+    async def answer(self, asked: Request) -> Reply:
         """What the controller says."""
-        self.asked.append((command, args))
+        self.asked.append((asked.name, words_of(asked)))
         if self.silent:
             await asyncio.sleep(3)
-        if args.get("number") == "9999":
+        if getattr(asked, "number", "") == "9999":
             raise Refused("there is no agent 9999")
-        return {"said": f"{command} done", "id": 1}
+        return Reply(f"{asked.name} done", 1)
 
     async def client(self, role: Role) -> httpx.AsyncClient:
         """A client of the account that is named like its role."""
@@ -146,6 +148,19 @@ def state(**more: Any) -> dict[str, Any]:
         "at": clock.now(),
         "stages": {"greeting": 0, "waiting": 0, "ringing": 0, "talking": 0},
         "waiting_since": None,
+        "today": {
+            "date": "2026-11-29",
+            "outcomes": {},
+            "calls": 0,
+            "human": 0,
+            "m1": None,
+            "pending": 0,
+        },
+        "figures": {},
+        "curve": [],
+        **dict.fromkeys(("m4", "sla15", "sla60", "asa", "abandoned")),
+        "callbacks": {"yielded": 0, "reached": 0, "missed": 0},
         "agents": agents,
+        "alarms": [],
         **more,
     }

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from base import clock
 from base.background import spawn
 from base.bus import Bus
+from facts import AgentReady, CallArrived, as_json
 from tests.conftest import start_redis
 from tests.web.conftest import Web, state
 from web import feed as feed_
@@ -92,8 +93,7 @@ async def test_a_beat_says_how_old_the_state_is(web: Web, monkeypatch: pytest.Mo
 
 
 async def test_facts_reach_listeners_masked_by_role(web: Web) -> None:
-    fact = {"at": 1, "kind": "CallArrived", "call": "n-1.1", "agent": "", "number": "12345"}
-    fact["caller"] = "13812345678"
+    fact = CallArrived(1, "n-1.1", "12345", "13812345678")
     async with (
         web.clients[Role.SUPERVISOR].stream("GET", "/api/facts/stream?kinds=CallArrived") as one,
         web.clients[Role.GUEST].stream("GET", "/api/facts/stream") as other,
@@ -101,9 +101,9 @@ async def test_facts_reach_listeners_masked_by_role(web: Web) -> None:
         whole, masked = _events(one), _events(other)
         await _next(whole, "beat")
         await _next(masked, "beat")
-        web.controller.tell({"at": 1, "kind": "AgentReady", "call": "", "agent": "1001"})
-        web.controller.tell(fact)
-        assert await _next(whole, "fact") == fact
+        web.controller.send(AgentReady(1, "1001"))
+        web.controller.send(fact)
+        assert await _next(whole, "fact") == as_json(fact)
         assert (await _next(masked, "fact"))["kind"] == "AgentReady"
         assert (await _next(masked, "fact"))["caller"] == "138****5678"
     refused = await web.clients[Role.GUEST].get("/api/facts/stream?kinds=Nonsense")

@@ -4,10 +4,11 @@ Every route of the API needs one right; a role is a set of rights, and so are th
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
+from facts.live import AgentNow, Json, LiveState
 from facts.masking import mask
 
 
@@ -67,17 +68,21 @@ def masked_name(name: str) -> str:
     return name[:1] + "*" if name else ""
 
 
-def masked_state(state: Mapping[str, Any]) -> dict[str, Any]:
+def masked_state(state: LiveState) -> LiveState:
     """The live state as a guest sees it: agents without their names, callers without their numbers."""
-    shown = dict(state)
-    if "agents" in shown:
-        shown["agents"] = [masked_agent(agent) for agent in shown["agents"]]
-    return {name: _without_numbers(value) for name, value in shown.items()}
+    shown: LiveState = _without_numbers(state)
+    shown["agents"] = masked_agents(state["agents"])
+    return shown
 
 
-def masked_agent(agent: Mapping[str, Any]) -> dict[str, Any]:
-    """One agent as a guest sees him."""
-    return {**agent, "name": masked_name(agent["name"])}
+def masked_part(part: Mapping[str, Json]) -> dict[str, Json]:
+    """Some fields of a live state (not its agents) as a guest sees them."""
+    return {name: _without_numbers(value) for name, value in part.items()}
+
+
+def masked_agents(agents: Iterable[AgentNow]) -> list[AgentNow]:
+    """Agents as a guest sees them."""
+    return [{**agent, "name": masked_name(agent["name"])} for agent in agents]
 
 
 def _without_numbers(value: Any) -> Any:
@@ -99,12 +104,12 @@ _DIALLED: Final = frozenset({"CallbackAdded", "CallSentOutside"})
 _DIGITS: Final = re.compile(r"[0-9]{5,}")
 
 
-def masked_fact(fact: Mapping[str, Any]) -> dict[str, Any]:
-    """A fact as a guest sees it. `fact` is as `hotline.controller.serve` tells it: `kind`, `at` and its fields.
+def masked_fact(fact: Mapping[str, Json]) -> dict[str, Json]:
+    """A fact as a guest sees it. `fact` is as `facts.as_json` makes it.
 
     The citizen's number is masked, and people's own words are left out where they may name somebody.
     """
-    kind = fact["kind"]
+    kind = str(fact["kind"])
     shown = dict(fact)
     for name, value in fact.items():
         if name == "caller" or (name == "number" and kind in _DIALLED):

@@ -11,9 +11,11 @@ from acd.callbacks.entry import OPEN, Entry
 from acd.callbacks.task import State
 from facts import Fact
 from facts.masking import mask
+from facts.requests import AddCallback, CancelCallback
 from facts.times import CHINA, microseconds
 from web.api.auth import Me, right
-from web.api.facts import FactOut, as_json
+from web.api.facts import FactOut
+from web.api.facts import shown as shown_fact
 from web.backend import Behind, Problem, Said
 
 router = APIRouter(prefix="/api", tags=["callbacks"])
@@ -90,32 +92,31 @@ async def callback(id: int, me: Me, behind: Behind) -> CallbackStory:  # noqa: A
     entry = await _find(behind.engine, id)
     facts: list[Fact] = await tasks.history(behind.engine, entry)
     return CallbackStory(
-        callback=_shown(entry, me.masked), facts=[as_json(fact, me.masked) for fact in facts]
+        callback=_shown(entry, me.masked), facts=[shown_fact(fact, me.masked) for fact in facts]
     )
 
 
 @router.post("/callbacks", **right("callbacks.write", status_code=201, response_model=Added))
 async def add(given: NewCallback, behind: Behind) -> Added:
     """Have a citizen called back."""
-    wanted: dict[str, Any] = {
-        "number": given.number,
-        "queue": given.queue,
-        "earliest": _moment(given.after, "after"),
-        "latest": _moment(given.before, "before"),
-        "prefers": given.agent,
-        "reason": given.reason,
-        "matter": given.matter,
-    }
-    asked = {name: value for name, value in wanted.items() if value}
-    reply = await behind.ask("callback.add", **{"number": "", **asked})
-    return Added(id=int(reply["id"]), said=str(reply["said"]))
+    asked = AddCallback(
+        number=given.number,
+        queue=given.queue,
+        earliest=_moment(given.after, "after"),
+        latest=_moment(given.before, "before"),
+        prefers=given.agent,
+        reason=given.reason,
+        matter=given.matter,
+    )
+    reply = await behind.ask(asked)
+    return Added(id=reply.id, said=reply.said)
 
 
 @router.delete("/callbacks/{id}", **right("callbacks.write", response_model=Said))
 async def cancel(id: int, behind: Behind) -> Said:  # noqa: A002 the path's word
     """Take a callback back. A citizen who has answered already is not cut off."""
     await _find(behind.engine, id)
-    return Said(said=str((await behind.ask("callback.cancel", id=id))["said"]))
+    return Said(said=(await behind.ask(CancelCallback(id))).said)
 
 
 async def _find(engine: Any, number: int) -> Entry:

@@ -20,7 +20,8 @@ from metrics.sums import Only
 from recorder import ledger
 from recorder.ledger import LedgerError
 from web.api.auth import Me, right
-from web.api.facts import FactOut, as_json
+from web.api.facts import FactOut
+from web.api.facts import shown as shown_fact
 from web.backend import Behind, Problem
 
 router = APIRouter(prefix="/api", tags=["calls"])
@@ -113,7 +114,7 @@ async def story(call: CallIdIn, me: Me, behind: Behind) -> Story:
     row, facts = await search.story(behind.engine, _text(call, "call"))
     if row is None:
         raise Problem(404, "there is no such call")
-    return Story(call=_call(row, me.masked), facts=[as_json(fact, me.masked) for fact in facts])
+    return Story(call=_call(row, me.masked), facts=[shown_fact(fact, me.masked) for fact in facts])
 
 
 @router.get(

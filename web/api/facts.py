@@ -1,11 +1,11 @@
 """Routes about facts: the stream of all that happens, for other programs."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from facts import KINDS, Fact, details
+from facts import KINDS, Fact, as_json
 from web.accounts.rights import masked_fact
 from web.api.auth import Me, recognise, right
 from web.backend import Behind, Problem
@@ -51,7 +51,7 @@ async def stream(
 
 @router.get("/facts/kinds", **right("facts.read", response_model=list[str]))
 async def kinds() -> list[str]:
-    """Every kind of fact; `acd/events.py` says what each means."""
+    """Every kind of fact; `facts/` says what each means."""
     return sorted(KINDS)
 
 
@@ -63,13 +63,7 @@ def kinds_of(names: list[str]) -> frozenset[str]:
     return frozenset(names)
 
 
-def as_json(fact: Fact, masked: bool) -> FactOut:
+def shown(fact: Fact, masked: bool) -> FactOut:
     """A fact of the diary as it is shown."""
-    plain: dict[str, Any] = {
-        "at": fact.at,
-        "kind": fact.kind,
-        "call": getattr(fact, "call", ""),
-        "agent": getattr(fact, "agent", ""),
-        **details(fact),
-    }
-    return FactOut(**(masked_fact(plain) if masked else plain))
+    plain = as_json(fact)
+    return FactOut.model_validate(masked_fact(plain) if masked else plain)

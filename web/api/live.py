@@ -1,14 +1,16 @@
 """Routes about now: the live state and its stream."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from fastapi import Path as InPath
 from pydantic import BaseModel
 
+from facts.live import LiveState
+from facts.requests import AcknowledgeAlarm
 from web.api.auth import Me, recognise, right
 from web.backend import Behind, Problem, Said
-from web.feed import Stream
+from web.feed import Snapshot, Stream
 
 router = APIRouter(prefix="/api", tags=["live"])
 
@@ -21,11 +23,11 @@ class Live(BaseModel):
 
     seq: int
     now: int
-    state: dict[str, Any]
+    state: LiveState
 
 
 @router.get("/live", **right("live", response_model=Live))
-async def live(me: Me, behind: Behind) -> Any:
+async def live(me: Me, behind: Behind) -> Snapshot:
     """The live state: figures, callers by stage, agents by presence. 503 when none was ever seen."""
     shown = behind.feed.snapshot(me.masked)
     if shown is None:
@@ -62,4 +64,4 @@ async def acknowledge(
     behind: Behind,
 ) -> Said:
     """Say that somebody looks after an alarm. The live state has those that are open, in `alarms`."""
-    return Said(said=str((await behind.ask("alarm.ack", id=id, by=me.name))["said"]))
+    return Said(said=(await behind.ask(AcknowledgeAlarm(id, me.name))).said)

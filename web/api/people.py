@@ -1,6 +1,6 @@
 """Routes about agents: who they are, what they do, and what a supervisor has them do."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import structlog
 from fastapi import APIRouter
@@ -13,6 +13,8 @@ from acd.rules.text import Rulebook, RulesError
 from agents import roster
 from agents.roster import RosterError
 from base import clock
+from facts.live import AgentNow
+from facts.requests import AgentWasAdded, AgentWasRemoved, RulesChanged, SetOut, SetPaused, SetReady
 from web.accounts.rights import masked_name
 from web.api.auth import Me, right
 from web.backend import Backend, Behind, Problem, Said
@@ -94,17 +96,17 @@ async def agents(me: Me, behind: Behind) -> list[Agent]:
     live = _live(behind)
     found = []
     for one in await roster.list_all(behind.engine):
-        now = live.get(one.number, {})
+        now = live.get(one.number)
         found.append(
             Agent(
                 number=one.number,
                 name=masked_name(one.name) if me.masked and one.number != me.agent else one.name,
                 intent=one.intent.value,
-                presence=now.get("presence"),
+                presence=now["presence"] if now else None,
                 pause_reason=one.pause_reason,
-                since=now.get("since"),
-                until=now.get("until") or None,
-                call=now.get("call") or None,
+                since=now["since"] if now else None,
+                until=now["until"] or None if now else None,
+                call=now["call"] or None if now else None,
                 queues=_queues(book, one.number),
                 skills=dict(book.skills.get(one.number, {})),
             )
@@ -119,7 +121,7 @@ async def add(given: NewAgent, behind: Behind) -> Changed:
         await roster.add(behind.engine, given.number, given.name, given.password, clock.now())
     except RosterError as error:
         raise Problem(409, str(error)) from None
-    told = await behind.tell("agent.added", number=given.number)
+    told = await behind.notify(AgentWasAdded(given.number))
     return Changed(said=f"agent {given.number} added", in_force=told)
 
 
@@ -130,7 +132,7 @@ async def remove(number: Number, behind: Behind) -> Changed:
         await roster.remove(behind.engine, number)
     except RosterError as error:
         raise Problem(404, str(error)) from None
-    told = await behind.tell("agent.removed", number=number)
+    told = await behind.notify(AgentWasRemoved(number))
     return Changed(said=f"agent {number} removed", in_force=told)
 
 
@@ -147,19 +149,19 @@ async def password(number: Number, given: Password, behind: Behind) -> Changed:
 @router.post("/agents/{number}/ready", **right(_OWN, response_model=Said))
 async def ready(number: Number, me: Me, behind: Behind) -> Said:
     """The agent takes calls."""
-    return await _wish(behind, me, "agent.ready", number)
+    return await _request(behind, me, SetReady(number))
 
 
 @router.post("/agents/{number}/pause", **right(_OWN, response_model=Said))
 async def pause(number: Number, given: Reason, me: Me, behind: Behind) -> Said:
     """The agent pauses; a talk that goes on is finished first."""
-    return await _wish(behind, me, "agent.pause", number, reason=given.reason)
+    return await _request(behind, me, SetPaused(number, given.reason))
 
 
 @router.post("/agents/{number}/out", **right(_OWN, response_model=Said))
 async def out(number: Number, me: Me, behind: Behind) -> Said:
     """The agent is signed out."""
-    return await _wish(behind, me, "agent.out", number)
+    return await _request(behind, me, SetOut(number))
 
 
 @router.post("/agents/{number}/move", **right("agents.write", response_model=Changed))
@@ -183,20 +185,20 @@ async def change(behind: Backend, edit: ruleedit.Edit) -> bool:
         await rulebook.change(behind.engine, edit, rulebook.defaults(behind.settings))
     except RulesError as error:
         raise Problem(409, str(error)) from None
-    return await behind.tell("rules.changed")
+    return await behind.notify(RulesChanged())
 
 
-async def _wish(behind: Backend, me: Me, command: str, number: str, **more: str) -> Said:
-    if "agents.write" not in me.rights and me.agent != number:
-        raise Problem(403, f"{me.name} may not speak for agent {number}")
-    return Said(said=str((await behind.ask(command, number=number, **more))["said"]))
+async def _request(behind: Backend, me: Me, asked: SetReady | SetPaused | SetOut) -> Said:
+    if "agents.write" not in me.rights and me.agent != asked.number:
+        raise Problem(403, f"{me.name} may not speak for agent {asked.number}")
+    return Said(said=(await behind.ask(asked)).said)
 
 
-def _live(behind: Backend) -> dict[str, dict[str, Any]]:
+def _live(behind: Backend) -> dict[str, AgentNow]:
     state = behind.feed.state
     if state is None or clock.now() - state["at"] > _STALE:
         return {}
-    return {one["number"]: one for one in state.get("agents", [])}
+    return {one["number"]: one for one in state["agents"]}
 
 
 _STALE: Final = 5_000_000

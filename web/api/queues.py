@@ -14,6 +14,7 @@ from acd.rules.book import Block
 from acd.rules.model import Member
 from acd.rules.text import Rulebook, RulesError
 from base import clock
+from facts.requests import RulesChanged
 from web.api.auth import Me, right
 from web.api.people import Changed, Number, change
 from web.backend import Backend, Behind, Problem
@@ -217,7 +218,7 @@ async def approve(caller: Caller, me: Me, behind: Behind) -> Changed:
         await rulebook.approve(behind.engine, _caller(caller), me.name, clock.now())
     except RulesError as error:
         raise Problem(409, str(error)) from None
-    return Changed(said="the caller is blocked", in_force=await behind.tell("rules.changed"))
+    return Changed(said="the caller is blocked", in_force=await behind.notify(RulesChanged()))
 
 
 @router.delete("/blocks/{caller}", **right("blocks.write", response_model=Changed))
@@ -227,7 +228,7 @@ async def unblock(caller: Caller, behind: Behind) -> Changed:
         await rulebook.unblock(behind.engine, _caller(caller))
     except RulesError as error:
         raise Problem(404, str(error)) from None
-    return Changed(said="the caller is let through", in_force=await behind.tell("rules.changed"))
+    return Changed(said="the caller is let through", in_force=await behind.notify(RulesChanged()))
 
 
 def _blocked(one: Block, now: int) -> Blocked:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hotline.demo.phones import RATE, Sound, likeness, loudness, tone_share
+from softphone.phones import RATE, Sound, likeness, loudness, tone_share
 
 
 def _tone(hertz: int, seconds: float = 1.0, loud: float = 6000) -> Sound:

@@ -1,0 +1,117 @@
+"""The live state: what the controller shows of this moment to screens, alarms, the exporter and the API. Pure.
+
+The controller makes one several times a second and sends it as JSON; these types are that JSON. Times are microseconds
+UTC, shares are 0 to 1 or None when there is nothing to divide by.
+"""
+
+from typing import NotRequired, TypeAlias
+
+from typing_extensions import TypedDict
+
+Json: TypeAlias = (
+    "str | int | float | bool | list[Json] | tuple[Json, ...] | dict[str, Json] | None"
+)
+"""What JSON can hold."""
+
+
+class Share(TypedDict):
+    """A share, and what it was made from."""
+
+    numerator: float
+    denominator: int
+    value: float | None
+
+
+class Lowest(Share):
+    """The lowest whole minute of the day, which ended at `at`."""
+
+    at: int
+
+
+class Figure(Share):
+    """A metric by its ID. `shares`: M4 only, by ring. `enough` (a large enough sample), `lowest`: M1r only."""
+
+    shares: NotRequired[dict[str, float | None]]
+    enough: NotRequired[bool]
+    lowest: NotRequired[Lowest | None]
+
+
+class Today(TypedDict):
+    """Calls that arrived today: `calls` those that M1 counts, `human` those of them that a person answered."""
+
+    date: str
+    outcomes: dict[str, int]
+    calls: int
+    human: float
+    m1: float | None
+    pending: int
+
+
+class CallbacksNow(TypedDict):
+    """Callbacks: today's `yielded` (呼入优先), `reached`, `missed`; the others are now, `due` may be placed now."""
+
+    yielded: int
+    reached: int
+    missed: int
+    open: NotRequired[int]
+    due: NotRequired[int]
+    dialling: NotRequired[int]
+    talking: NotRequired[int]
+
+
+class AgentNow(TypedDict):
+    """An agent. `until`: when a pause ends that has an allowed length, else 0. `call`: what they hold, or empty."""
+
+    number: str
+    name: str
+    presence: str
+    reason: str
+    since: int
+    until: int
+    call: str
+
+
+class AlarmNow(TypedDict):
+    """An open alarm, in both languages. `acknowledged_at` is 0 while nobody looks after it."""
+
+    id: str
+    rule: str
+    subject: str
+    severity: str
+    since: int
+    text_zh: str
+    text_en: str
+    value: float
+    acknowledged_by: str
+    acknowledged_at: int
+
+
+class Figures(TypedDict):
+    """The figures of this moment (`metrics.live` makes them).
+
+    `stages`: callers by stage, `greeting`, `waiting`, `ringing`, `talking`. `waiting_since`: when the caller who has
+    waited the longest was queued. `figures`: today's metrics by ID, and `M1r`. `curve`: M1r of the last 24 hours, each
+    five minutes: [time, share or None under 20 calls, calls that arrived in them and have ended]. `m4`: today's share
+    answered within three rings. `sla15`, `sla60`: of those who arrived in the last 15 or 60 minutes and were queued,
+    the share answered within 15 s. `asa`: today's M7, seconds. `abandoned`: today's M8.
+    """
+
+    stages: dict[str, int]
+    waiting_since: int | None
+    today: Today
+    figures: dict[str, Figure]
+    curve: list[list[float | int | None]]
+    m4: float | None
+    sla15: float | None
+    sla60: float | None
+    asa: float | None
+    abandoned: float | None
+    callbacks: CallbacksNow
+
+
+class LiveState(Figures):
+    """All that screens show. `at`: when the controller made it; older than five seconds, it shows the past."""
+
+    at: int
+    agents: list[AgentNow]
+    alarms: list[AlarmNow]

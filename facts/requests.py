@@ -1,0 +1,176 @@
+"""Requests: what screens, the API and the command line ask the controller to do, and its reply. Pure.
+
+Each has the `name` that crosses the wire, and its fields are the request's words there. A field that has its default is
+left out, so a request of an older or a newer program can be read as long as its words are known.
+"""
+
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, ClassVar, TypeAlias, get_args, get_type_hints
+
+from facts.live import Json
+
+
+class RequestError(ValueError):
+    """The request cannot be read. The message says why, and is fit to be shown as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetStatus:
+    """Whether calls can be taken: `Reply.ready`."""
+
+    name: ClassVar[str] = "status"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentWasAdded:
+    """The roster in the database has a new agent."""
+
+    name: ClassVar[str] = "agent.added"
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentWasRemoved:
+    """The roster in the database has an agent less."""
+
+    name: ClassVar[str] = "agent.removed"
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetReady:
+    """The agent takes calls."""
+
+    name: ClassVar[str] = "agent.ready"
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetPaused:
+    """The agent takes a break."""
+
+    name: ClassVar[str] = "agent.pause"
+    number: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetOut:
+    """The agent signs out."""
+
+    name: ClassVar[str] = "agent.out"
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class RulesChanged:
+    """The rules in the database have changed."""
+
+    name: ClassVar[str] = "rules.changed"
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgeAlarm:
+    """Somebody looks after an alarm, named by its id or its rule."""
+
+    name: ClassVar[str] = "alarm.ack"
+    id: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddCallback:
+    """Enter a callback task; `Reply.id` is its number. Times in microseconds UTC; None and 0: not said."""
+
+    name: ClassVar[str] = "callback.add"
+    number: str
+    queue: str = ""
+    earliest: int = 0
+    latest: int = 0
+    prefers: str = ""
+    reason: str = ""
+    matter: str = ""
+    attempts: int | None = None
+    spacing: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelCallback:
+    """Cancel a callback task that the citizen has not answered."""
+
+    name: ClassVar[str] = "callback.cancel"
+    id: int
+
+
+Request: TypeAlias = (
+    GetStatus
+    | AgentWasAdded
+    | AgentWasRemoved
+    | SetReady
+    | SetPaused
+    | SetOut
+    | RulesChanged
+    | AcknowledgeAlarm
+    | AddCallback
+    | CancelCallback
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the controller has done. `said`: a sentence; `id`: a new callback's number; `ready`: calls can be taken."""
+
+    said: str = ""
+    id: int = 0
+    ready: bool = False
+
+
+def words_of(message: Request | Reply) -> dict[str, Json]:
+    """The fields of a request or a reply, ready for JSON: those that differ from their defaults."""
+    return {
+        field.name: getattr(message, field.name)
+        for field in fields(message)
+        if getattr(message, field.name) != field.default
+    }
+
+
+def read_request(name: str, words: Any) -> Request:
+    """The request of this name. Raises `RequestError` for an unknown name or word, a missing one, or another type."""
+    kind = _KINDS.get(name)
+    if kind is None:
+        raise RequestError(f"there is no command {name[:40]}")
+    if not isinstance(words, dict):
+        raise RequestError(f"{name}: its words must be an object")
+    types = _TYPES[kind]
+    for word, value in words.items():
+        if word not in types:
+            raise RequestError(f"{name} has no {str(word)[:40]}")
+        if isinstance(value, bool) or not isinstance(value, types[word]):
+            wanted = "a whole number" if int in types[word] else "text"
+            raise RequestError(f"{name}: {word} is of the wrong type: it must be {wanted}")
+    try:
+        return kind(**words)
+    except TypeError:
+        missing = [
+            field.name
+            for field in fields(kind)
+            if field.name not in words and field.default is MISSING
+        ]
+        raise RequestError(f"{name} needs a {' and a '.join(missing)}") from None
+
+
+def read_reply(words: dict[str, Any]) -> Reply:
+    """A reply from JSON; words that this version does not know are left out."""
+    known = {field.name for field in fields(Reply)}
+    return Reply(**{word: value for word, value in words.items() if word in known})
+
+
+_KINDS: dict[str, type[Request]] = {kind.name: kind for kind in get_args(Request)}
+_TYPES: dict[type[Request], dict[str, tuple[type, ...]]] = {
+    kind: {
+        field.name: get_args(get_type_hints(kind)[field.name])
+        or (get_type_hints(kind)[field.name],)
+        for field in fields(kind)
+    }
+    for kind in _KINDS.values()
+}

@@ -1,0 +1,77 @@
+"""What the controller measures for its alarms: the figures, the link, the database, Redis, callbacks, recordings."""
+
+import contextlib
+from collections.abc import Iterable
+from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from acd.callbacks.task import State, Task
+from alarms.rules import Key, of_live_state
+from alarms.watch import recordings
+from base.settings import Settings
+from facts.live import LiveState
+from facts.times import SECOND
+from telephony.link import LinkError
+
+SOON = 600 * SECOND
+"""How near a callback's deadline is when somebody has to know."""
+LAG_HOLDS = 10 * SECOND
+"""How long a measured delay of Asterisk's events counts while no other comes."""
+
+
+class Parts(Protocol):
+    """The parts of the controller that are measured."""
+
+    def newest(self, now: int) -> LiveState:
+        """The newest live state."""
+
+    def link_lost_for(self, now: int) -> int:
+        """For how long the AMI link has been down (microseconds); 0 while it is up."""
+
+    def event_lag(self) -> tuple[int, int]:
+        """When the last event came, and how late it was (microseconds)."""
+
+    def unwritten(self) -> int:
+        """Facts that wait for an absent database, at least 1 while it is away."""
+
+    def redis_away_for(self, now: int) -> int:
+        """For how long Redis has been away (microseconds)."""
+
+    def open_tasks(self) -> Iterable[Task]:
+        """The open callback tasks."""
+
+    def missing_years(self, now: int) -> list[int]:
+        """Years that opening hours need and no calendar has."""
+
+    async def outbound_answers(self) -> bool | None:
+        """Whether the way out answers; None when nobody knows. Raises `LinkError`."""
+
+
+def quick(parts: Parts, now: int) -> dict[Key, float | None]:
+    """The readings that need no waiting."""
+    heard, lag = parts.event_lag()
+    years = parts.missing_years(now)
+    due = sum(task.state is State.DUE and task.latest - now < SOON for task in parts.open_tasks())
+    return {
+        **of_live_state(parts.newest(now), now),
+        ("link_lost", ""): parts.link_lost_for(now) / SECOND,
+        ("event_lag", ""): lag / SECOND if now - heard < LAG_HOLDS else 0,
+        ("database_away", ""): parts.unwritten(),
+        ("screens_stale", ""): parts.redis_away_for(now) / SECOND,
+        ("callbacks_due", ""): due,
+        ("calendar_missing", ""): years[0] if years else 0,
+    }
+
+
+async def slow(
+    parts: Parts, engine: AsyncEngine, settings: Settings, now: int
+) -> dict[Key, float | None]:
+    """Those that need the disk, the database or Asterisk."""
+    found = await recordings(engine, settings, now)
+    found["trunk_gone", ""] = None
+    if settings.outbound and not parts.link_lost_for(now):
+        with contextlib.suppress(LinkError):  # that is another alarm
+            answers = await parts.outbound_answers()
+            found["trunk_gone", ""] = None if answers is None else not answers
+    return found

@@ -1,0 +1,98 @@
+"""Requests from screens, API and command line, each carried out or refused in a sentence."""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from alarms.rules import Alarm, UnknownAlarm
+from base import clock
+from base.bus import Refused
+from facts import AgentRemoved, Fact
+from facts.requests import (
+    AcknowledgeAlarm,
+    AddCallback,
+    AgentWasAdded,
+    AgentWasRemoved,
+    CancelCallback,
+    GetStatus,
+    Reply,
+    Request,
+    RulesChanged,
+    SetOut,
+    SetPaused,
+    SetReady,
+)
+
+_LONGEST_NAME = 80
+
+
+class People(Protocol):
+    """What is needed of `hotline.controller.people.People`."""
+
+    async def knows(self, number: str) -> bool:
+        """Whether there is such an agent."""
+
+    async def set_intent(self, asked: SetReady | SetPaused | SetOut) -> str:
+        """Carry it out; `ok`, or `unknown`."""
+
+
+class Requests:
+    """Answers each request. `presence` says what an agent does now, empty when the floor does not have them."""
+
+    def __init__(
+        self,
+        *,
+        ready: Callable[[], bool],
+        people: People,
+        presence: Callable[[str], str],
+        report: Callable[[Fact], None],
+        read_rules: Callable[[], Awaitable[None]],
+        acknowledge: Callable[[str, str], Alarm],
+        add_callback: Callable[[AddCallback], Awaitable[Reply]],
+        cancel_callback: Callable[[int], Awaitable[Reply]],
+    ) -> None:
+        self._ready = ready
+        self._people = people
+        self._presence = presence
+        self._report = report
+        self._read_rules = read_rules
+        self._acknowledge = acknowledge
+        self._add_callback = add_callback
+        self._cancel_callback = cancel_callback
+
+    async def answer(self, asked: Request) -> Reply:
+        """Carry out one request. Raises `Refused`."""
+        match asked:
+            case GetStatus():
+                return Reply(ready=self._ready())
+            case AgentWasAdded(number):
+                if not await self._people.knows(number):
+                    raise Refused(f"there is no agent {number}")
+                return Reply()
+            case AgentWasRemoved(number):
+                self._report(AgentRemoved(clock.now(), number))
+                await self._read_rules()
+                return Reply()
+            case RulesChanged():
+                await self._read_rules()
+                return Reply()
+            case AcknowledgeAlarm(name, by):
+                return self._acknowledged(name, by)
+            case AddCallback():
+                return await self._add_callback(asked)
+            case CancelCallback(task):
+                return await self._cancel_callback(task)
+            case SetReady(number) | SetPaused(number) | SetOut(number):
+                return await self._set_intent(asked, number)
+
+    def _acknowledged(self, name: str, by: str) -> Reply:
+        try:
+            seen = self._acknowledge(name, by[:_LONGEST_NAME])
+        except UnknownAlarm as error:
+            raise Refused(str(error)) from None
+        return Reply(f"alarm {seen.id} ({seen.rule}) acknowledged by {seen.acknowledged_by}")
+
+    async def _set_intent(self, asked: SetReady | SetPaused | SetOut, number: str) -> Reply:
+        if await self._people.set_intent(asked) != "ok":
+            raise Refused(f"there is no agent {number}: `hotline agent list` shows those there are")
+        action = asked.name.removeprefix("agent.")
+        return Reply(f"agent {number}: {self._presence(number) or action}")

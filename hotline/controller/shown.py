@@ -1,0 +1,140 @@
+"""The live state: made of the figures and the floor, sent to the screens, the exporter and the alarms."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+import structlog
+
+from acd.callbacks.task import State, Task
+from acd.floor import Seat
+from acd.rules.text import Rulebook
+from base import clock
+from facts.live import AgentNow, AlarmNow, CallbacksNow, LiveState
+from facts.times import SECOND
+from hotline.controller.rows import AgentRows
+from metrics.live import LiveFigures
+
+log = structlog.get_logger(__name__)
+
+SHOW_EVERY = 0.5
+"""Seconds after which the live state is looked at though no fact came: figures change with time alone, too."""
+SHOW_PAUSE = 0.15
+"""Seconds at least between two states for the screens."""
+SHOW_SHARE = 40
+"""Making states takes at most one part in so many of a processor."""
+
+
+class Figures(Protocol):
+    """What is needed of `metrics.live.Live`."""
+
+    def snapshot(self, now: int) -> LiveFigures:
+        """The figures at `now`."""
+
+
+class Floor(Protocol):
+    """What is needed of `acd.floor.Floor`."""
+
+    seats: dict[str, Seat]
+    tasks: dict[int, Task]
+
+    def waiting_since(self) -> int | None:
+        """Since when the caller waits who has waited the longest."""
+
+
+class Shown:
+    """Makes the live state. `export` gets each one; `show` those that screens should have; `hand_on` goes before."""
+
+    def __init__(
+        self,
+        figures: Figures,
+        floor: Floor,
+        *,
+        names: Mapping[str, str],
+        book: Callable[[], Rulebook],
+        alarms: Callable[[], Iterable[AlarmNow]],
+        export: Callable[[LiveState, int], None],
+        show: Callable[[LiveState], None],
+        hand_on: Callable[[], None],
+        news: asyncio.Event,
+    ) -> None:
+        self._figures = figures
+        self._floor = floor
+        self._names = names
+        self._book = book
+        self._alarms = alarms
+        self._export = export
+        self._show = show
+        self._hand_on = hand_on
+        self._news = news
+        self._rows = AgentRows()
+        self._newest: LiveState | None = None
+
+    def newest(self, now: int) -> LiveState:
+        """The state that was made last."""
+        return self._newest or self.state(now)
+
+    def state(self, now: int) -> LiveState:
+        """Everything that screens show at `now` (microseconds)."""
+        floor, figures = self._floor, self._figures.snapshot(now)
+        agents: list[AgentNow] = self._rows.of(floor.seats, self._names, self._book())
+        made: LiveState = {
+            "at": now,
+            "stages": figures["stages"],
+            "waiting_since": floor.waiting_since(),
+            "today": figures["today"],
+            "figures": figures["figures"],
+            "curve": figures["curve"],
+            "m4": figures["m4"],
+            "sla15": figures["sla15"],
+            "sla60": figures["sla60"],
+            "asa": figures["asa"],
+            "abandoned": figures["abandoned"],
+            "callbacks": _callbacks(figures["callbacks"], floor.tasks, now),
+            "agents": agents,
+            "alarms": list(self._alarms()),
+        }
+        self._newest = made
+        self._export(made, now)
+        return made
+
+    async def run(self) -> None:
+        """Show what is new as soon as there is something, but leave time for calls in between."""
+        shown: LiveState | None = None
+        while True:
+            self._news.clear()
+            now, began = clock.now(), time.thread_time()
+            try:
+                self._hand_on()
+                state = self.state(now)
+                # Screens take a state that is older than five seconds for stale, so an unchanged one is sent, too.
+                if (
+                    shown is None
+                    or now - shown["at"] > SECOND
+                    or {**state, "at": 0} != {**shown, "at": 0}
+                ):
+                    shown = state
+                    self._show(state)
+            except Exception:
+                log.exception("state.failed", effect="the screens are behind")
+            took = time.thread_time() - began
+            await asyncio.sleep(min(SHOW_EVERY, max(SHOW_PAUSE, took * SHOW_SHARE)))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SHOW_EVERY):
+                    await self._news.wait()
+
+
+def _callbacks(of_today: CallbacksNow, tasks: Mapping[int, Task], now: int) -> CallbacksNow:
+    states = Counter(task.state for task in tasks.values())
+    # `due` are those that may be placed now; the others' earliest time, or next attempt, is still to come.
+    due = sum(task.state is State.DUE and task.not_before <= now for task in tasks.values())
+    return {
+        **of_today,
+        "open": len(tasks),
+        "due": due,
+        "dialling": states[State.DIALLING],
+        "talking": states[State.TALKING],
+    }

@@ -1,0 +1,72 @@
+"""The two processes beside the controller: the recorder, and the screens with the API."""
+
+import logging
+
+import structlog
+
+from alarms import watch as alarms
+from base import database, log, migrations
+from base.background import spawn
+from base.bus import Bus
+from base.settings import Settings
+from hotline.machine.up import stop_event
+from metrics import rollup
+from recorder import archive
+
+logger = structlog.get_logger(__name__)
+
+
+async def record(settings: Settings) -> None:
+    """Run the recorder until SIGTERM."""
+    log.configure(settings.log_level, settings.log_dir / "recorder.log")
+    stop = stop_event()
+    engine = database.engine(settings.database)
+    await migrations.upgrade(engine)
+    bus = Bus(settings.redis, settings.node)
+    sender = spawn(bus.run(), "bus")
+    # Folding an hour's calls takes a second of CPU, which the controller must not spend.
+    figures = spawn(rollup.run(engine, stop), "roll-ups")
+    try:
+        await archive.run(engine, settings, bus.send, stop)
+    finally:
+        figures.cancel()
+        sender.cancel()
+        await bus.close()
+        await engine.dispose()
+
+
+async def web(settings: Settings) -> None:
+    """Run the screens and the API until SIGTERM."""
+    import uvicorn
+
+    from web.accounts import accounts
+    from web.app import create_app
+
+    log.configure(settings.log_level, settings.log_dir / "web.log")
+    # A screen that was dropped: `web.feed` has said so already.
+    logging.getLogger("uvicorn.error").addFilter(
+        lambda record: "without completing response" not in record.getMessage()
+    )
+    if not settings.web_is_local:
+        logger.warning(
+            "web.reachable",
+            address=settings.web_address,
+            hint="passwords pass in clear text: let a proxy with TLS listen there instead",
+        )
+    engine = database.engine(settings.database)
+    await migrations.upgrade(engine)
+    await accounts.first_start(engine, settings)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings, engine, Bus(settings.redis, settings.node)),
+            host=settings.web_address,
+            port=settings.web_port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    async with alarms.over_figures(engine, settings):
+        await server.serve()
+    await engine.dispose()
