@@ -1,4 +1,4 @@
-"""Screens and the HTTP API: what happens now, pushed to the browser; everything the screens do, for programs too.
+"""Screens and the HTTP API: what happens now, pushed to the browser. Programs can do everything that the screens do.
 
 app       the application: pages, errors, security headers, audit; read it first
 api       the routes, and who may use them

@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 _STATIC: Final = Path(__file__).parent / "static"
 _MOST_BYTES: Final = 1 << 20
-"""Of a request: nothing that is sent here is larger."""
+"""Bytes of a request's body: no request here needs more."""
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -98,7 +98,7 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
 
 
 def _describe(app: FastAPI) -> None:
-    """Tell in the OpenAPI document how one signs in."""
+    """Say in the OpenAPI document how to sign in."""
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -249,7 +249,7 @@ class _Guard:
         who: Who | None = scope.get("state", {}).get("who")
         tried: str = scope.get("state", {}).get("tried", "")
         if who is None and not tried:
-            return  # nobody did anything
+            return  # nobody was recognised, so nobody did anything
         try:
             await audit.write(
                 self._backend.engine,
@@ -271,5 +271,5 @@ def _path(scope: Scope) -> str:
 
 
 def _matters(scope: Scope) -> bool:
-    """Whether this goes into the audit log: what changes something, and every look at citizens' calls (R54)."""
+    """Whether the audit log must have this: every change, and every look at citizens' calls (R54)."""
     return scope["method"] not in auth.SAFE or scope["path"].startswith("/api/calls")

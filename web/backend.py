@@ -20,7 +20,7 @@ ANSWER_WITHIN: Final = 0.9
 
 
 class Problem(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """An answer that is an error: its HTTP status, and a sentence for the one who reads it."""
+    """An answer that is an error: its HTTP status, and a sentence for the reader."""
 
     def __init__(self, status: int, sentence: str, retry_after: int = 0) -> None:
         self.status = status
@@ -65,7 +65,7 @@ class Backend:
             ) from None
 
     async def notify(self, changed: Asked) -> bool:
-        """Let the controller know of a change in the database. False without an answer: it reads it at its start."""
+        """Tell the controller of a change in the database. False without an answer: it reads it at its start."""
         try:
             await self.ask(changed)
         except Problem:

@@ -1,11 +1,11 @@
 """One reader of Redis, fanned out to every screen and every listener as server-sent events.
 
 A screen gets the whole state once (`snapshot`), then what changes (`change`), each with a number one higher than the
-one before; a screen that misses a number asks for the state again. Each message is made into bytes once, and once
-more for those who may not see names and numbers. Between messages a `beat` says how old the newest state is: when the
-controller, Redis or we ourselves are gone, the screen knows since when it shows the past.
+one before. A screen that misses a number asks for the state again. Each message is made into bytes once, and once more
+with names and numbers masked. Between messages a `beat` says how old the newest state is: if the controller, Redis or
+this process fails, the screen knows since when it shows the past.
 
-A screen that does not take its messages is dropped, never waited for: its queue is short, and it may come again.
+A screen that does not take its messages is dropped. Nobody waits for it: its queue is short, and it may come again.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ QUEUED_FACTS: Final = 1024
 SENT_WITHIN: Final = 5.0
 """Seconds in which a screen must take a message."""
 CHECK_EVERY: Final = 15.0
-"""Seconds between two looks whether who listens may still do so."""
+"""Seconds between two checks whether a listener may still listen."""
 _AGAIN_AFTER: Final = 0.5
 
 
@@ -51,8 +51,8 @@ class Snapshot(TypedDict):
 class Change(TypedDict):
     """What makes a state of the one before.
 
-    `set`: the top-level fields that changed, but the agents; `agents`: those that changed, whole; `gone`: the numbers
-    of those who are not there any more.
+    `set`: the top-level fields that changed, except `agents`. `agents`: the agents that changed, whole. `gone`: the
+    numbers of agents who are no longer there.
     """
 
     set: dict[str, Json]
@@ -61,12 +61,12 @@ class Change(TypedDict):
 
 
 class Feed:
-    """The newest state, and who is to hear of the next one. `run` it in the background."""
+    """The newest state, and the screens that get the next one. `run` it in the background."""
 
     def __init__(self, bus: Bus, on_facts: Callable[[], None] = lambda: None) -> None:
         self._bus = bus
         self._on_facts = on_facts
-        # Higher than any number of an earlier process, so that no screen takes ours for its next one.
+        # Higher than any number of an earlier process: no screen may mistake one of ours for its next one.
         self.number = clock.now() // 1000
         self.state: LiveState | None = None
         self.heard = 0
@@ -121,7 +121,7 @@ class Feed:
             screen.put(made[screen.masked])
 
     def send(self, facts: Iterable[Mapping[str, Json]]) -> None:
-        """Send facts to those who listen."""
+        """Send facts to the listeners."""
         self._on_facts()
         if not self._listeners:
             return
@@ -186,11 +186,11 @@ class Screen:
         self.among.add(self)
 
     def wants(self, kind: str) -> bool:
-        """Whether it is to hear of facts of this kind."""
+        """Whether this stream gets facts of this kind."""
         return not self.kinds or kind in self.kinds
 
     def put(self, message: bytes) -> None:
-        """Add a message. One that finds the queue full drops the screen."""
+        """Add a message. If the queue is full, drop the screen: a slow screen must not use up memory."""
         try:
             self._waiting.put_nowait(message)
         except asyncio.QueueFull:
@@ -276,7 +276,7 @@ def _masked_change(changed: Change) -> Change:
 
 
 def difference(before: LiveState, after: LiveState) -> Change | None:
-    """What makes `after` of `before`: None when only the time differs."""
+    """The change from `before` to `after`; None when only the time differs."""
     was, now = cast("dict[str, Json]", before), cast("dict[str, Json]", after)
     changed = {
         name: value

@@ -32,11 +32,11 @@ T = TypeVar("T")
 SHORTEST_PASSWORD: Final = 10
 LONGEST_PASSWORD: Final = 200
 IDLE: Final = 12 * 3600 * 1_000_000
-"""A session ends when nothing was asked for so long."""
+"""A session ends after this long without a request."""
 LONGEST_SESSION: Final = 7 * 86_400 * 1_000_000
-"""A person signs in again after so long; a wall screen never needs to."""
+"""A person signs in again after this long; a wall screen never needs to."""
 LONGEST_UNSEEN: Final = 60 * 86_400 * 1_000_000
-"""A wall screen that was off for so long needs its address with the token again."""
+"""A wall screen that was off for this long needs its address with the token again."""
 
 FIRST_ACCOUNT: Final = "admin"
 WALL_TOKEN: Final = "wall"  # noqa: S105 - its name
@@ -46,15 +46,16 @@ _SEEN_EVERY = 60 * 1_000_000
 
 
 class AccountError(Exception):
-    """An account or token cannot be made or changed. The message says why, fit to be shown as it is."""
+    """An account or token cannot be made or changed. The message says why, and can be shown as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Somebody who was recognised: a person, a program or a wall screen.
+    """A person, a program or a wall screen that was recognised.
 
-    `name`: the account's, or `token:NAME`. `agent`: his agent's number, or empty. `key`: names the session or token in
-    rate limits. `csrf`: what unsafe requests must send back; empty for a token in a header, which no page can forge.
+    `name`: the account's, or `token:NAME`. `agent`: the number of the agent who this is, or empty. `key`: names the
+    session or token in rate limits. `csrf`: what unsafe requests must send back; empty for a token in a header, which
+    no page can forge.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Who:
 
     @property
     def masked(self) -> bool:
-        """Whether names and numbers are hidden from him."""
+        """Whether names and numbers are hidden from them."""
         return self.role not in SEES_EVERYTHING
 
 
@@ -143,7 +144,7 @@ async def set_password(
 
 
 async def set_role(engine: AsyncEngine, name: str, role: str, agent: str | None = None) -> None:
-    """Change what an account is for; it holds from its next request on. Raises `AccountError`."""
+    """Change an account's role, and agent if given. It holds from the next request on. Raises `AccountError`."""
     values: dict[str, str] = {"role": checked_role(role).value}
     if agent is not None:
         values["agent"] = _checked_agent(agent)
@@ -199,7 +200,7 @@ async def begin(engine: AsyncEngine, account: str, at: int) -> str:
         await connection.execute(
             update(tables.account).where(tables.account.c.name == account).values(signed_in_at=at)
         )
-        # What has ended by itself is cleared away when somebody signs in.
+        # Sessions that have run out are deleted whenever somebody signs in: that bounds the table.
         await connection.execute(
             delete(tables.session).where(
                 tables.session.c.account.is_not(None),
@@ -236,7 +237,7 @@ async def end(engine: AsyncEngine, cookie_digest: str) -> None:
 
 
 async def by_cookie(engine: AsyncEngine, cookie: str, now: int) -> Who | None:
-    """Whose session this is, None when it is none, or over."""
+    """Who has this session, or None when there is no such session or it is over."""
     hashed = digest(cookie)
     session, account, token = tables.session.c, tables.account.c, tables.token.c
     question = (
@@ -340,7 +341,7 @@ async def revoke_token(engine: AsyncEngine, name: str) -> None:
 
 
 async def by_token(engine: AsyncEngine, secret: str, now: int) -> Who | None:
-    """Whose token this is, None when it is nobody's, or has run out."""
+    """Who has this token, or None when there is no such token or it has run out."""
     hashed = digest(secret)
     async with engine.connect() as connection:
         row = (
@@ -364,7 +365,7 @@ def _of_token(
 
 
 async def first_start(engine: AsyncEngine, settings: Settings) -> None:
-    """See to it that somebody can sign in: an administrator, and a wall screen's token, with secrets in files.
+    """Make sure that somebody can sign in: an administrator, and a wall screen's token, with secrets in files.
 
     Does nothing when there is an account, or a token, already.
     """
@@ -414,7 +415,7 @@ def checked_role(role: str) -> Role:
 
 
 def digest(secret: str) -> str:
-    """What is stored of a secret that is itself a random number."""
+    """The digest that is stored of a random secret. SHA-256 is enough: a random number cannot be guessed."""
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
@@ -447,7 +448,7 @@ _pool = ThreadPoolExecutor(2, "argon2")
 
 @cache
 def _nobody() -> str:
-    """The hash with which a password is compared when there is no such account."""
+    """The hash with which a password is compared when there is no such account, so that it takes as long."""
     return _hasher.hash(secrets.token_urlsafe(12))
 
 

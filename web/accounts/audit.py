@@ -1,6 +1,6 @@
-"""The audit log: who did what, when, from where, and what came of it. One row a request that changes something.
+"""The audit log: who did what, when, from where, and the result. One row a request that changes something.
 
-A row is written before the answer leaves, so whoever saw an answer is in the log. `hotline web` takes rows away that
+A row is written before the answer leaves, so everybody who saw an answer is in the log. `hotline web` deletes rows that
 are older than `HOTLINE_AUDIT_DAYS`, and a row says so.
 """
 
@@ -28,9 +28,9 @@ EVERY: Final = 86_400.0
 AGAIN: Final = 600.0
 """The same after a look that failed."""
 BATCH: Final = 1000
-"""Rows that go in one transaction: other writers wait for SQLite's lock a few milliseconds."""
+"""Rows deleted in one transaction: other writers wait only a few milliseconds for SQLite's lock."""
 BY: Final = "hotline web"
-"""Who took rows away. No account has a space in its name."""
+"""The name under which rows are deleted. No account has a space in its name."""
 
 _PAUSE: Final = 0.02
 
@@ -91,7 +91,7 @@ async def read(
 
 
 async def keep(engine: AsyncEngine, days: int) -> None:
-    """Take away what is older than `days` days, now and once a day, for ever. No error ends it."""
+    """Delete what is older than `days` days, now and once a day, for ever. No error ends it."""
     while not stopping():
         pause = EVERY
         try:
@@ -109,8 +109,8 @@ async def keep(engine: AsyncEngine, days: int) -> None:
 async def prune(engine: AsyncEngine, now: int, days: int) -> int:
     """Delete the rows from before the day in China that began `days` days before that of `now`; gives how many.
 
-    One row says how many went and from before which day. Each batch counts itself in it in its own transaction, so it
-    is right wherever this is broken off.
+    One row says how many were deleted and from before which day. Each batch adds to it in the same transaction, so the
+    row is right even if the work is interrupted.
     """
     columns = tables.audit.c
     before = midnight(now) - days * DAY

@@ -1,4 +1,4 @@
-"""Who may do what, and what is masked for whom (R54). Pure.
+"""Who may do what, and which roles see what masked (R54). Pure.
 
 Every route of the API needs one right; a role is a set of rights, and so are the scopes of a token.
 """
@@ -64,7 +64,7 @@ SEES_EVERYTHING: Final = frozenset({Role.SUPERVISOR, Role.AUDITOR, Role.ADMINIST
 
 
 def masked_name(name: str) -> str:
-    """An agent's name for those who may not know it: `王芳` → `王*`."""
+    """An agent's name for users who may not know it: `王芳` → `王*`."""
     return name[:1] + "*" if name else ""
 
 
@@ -86,7 +86,7 @@ def masked_agents(agents: Iterable[AgentNow]) -> list[AgentNow]:
 
 
 def _without_numbers(value: Any) -> Any:
-    """Mask every field `caller` below, however deep: a figure that is added later must not give one away."""
+    """Mask every field `caller` below, however deep, so that no later figure gives one away."""
     if isinstance(value, Mapping):
         return {
             name: mask(inner)

@@ -38,7 +38,7 @@ class NewAccount(BaseModel):
 
 
 class Change(BaseModel):
-    """What of an account changes."""
+    """The fields of an account to change."""
 
     role: Role | None = None
     agent: str | None = Field(None, max_length=20)
@@ -72,7 +72,7 @@ class Secret(BaseModel):
 
 
 class Entry(BaseModel):
-    """Somebody did something: `status` is the HTTP status that came of it, `at` in microseconds."""
+    """Something that somebody did. `status`: the HTTP status of the answer. `at` in microseconds."""
 
     id: int
     at: int
@@ -176,7 +176,7 @@ async def add_token(given: NewToken, me: Me, behind: Behind) -> Secret:
 
 @router.delete("/tokens/{name}", **right("tokens", status_code=204))
 async def revoke_token(name: Name, behind: Behind) -> None:
-    """Revoke a token; wall screens that came in by it are signed out."""
+    """Revoke a token. Wall screens that signed in with it are signed out."""
     try:
         await accounts.revoke_token(behind.engine, name)
     except AccountError as error:
@@ -193,7 +193,7 @@ async def read_audit(
     limit: Annotated[int, Query(ge=1, le=audit.MOST)] = 100,
     cursor: Annotated[str, Query(pattern=r"^([0-9]{1,18}\.[0-9]{1,18})?$")] = "",
 ) -> Entries:
-    """Who did what, the newest first: whatever changed something, and every look at calls and recordings."""
+    """Who did what, the newest first: every change, and every look at calls and recordings."""
     before = None
     if cursor:
         at, _, row = cursor.partition(".")

@@ -1,8 +1,8 @@
-"""Who is asking, and may he? Cookies for people and wall screens, tokens in a header for programs.
+"""Who is asking, and may they? Cookies for people and wall screens, tokens in a header for programs.
 
-A route names the right it needs: `@router.get("/agents", **right("agents.read"))`. A route that
-needs none says so (`**public()`). Unsafe requests by cookie must send the session's CSRF token back in
-`X-CSRF-Token`; a token in the header `Authorization: Bearer …` needs none, for no page can make a browser send it.
+A route names the right it needs: `@router.get("/agents", **right("agents.read"))`. A route that needs none says so
+(`**public()`). Unsafe requests by cookie must send the session's CSRF token back in `X-CSRF-Token`. A token in the
+header `Authorization: Bearer …` needs none, because no page can make a browser send it.
 """
 
 import hmac
@@ -40,7 +40,7 @@ class Needs:
         self.name = name
 
     async def __call__(self, request: Request) -> None:
-        """Recognise who asks, and leave him in `request.state.who`."""
+        """Recognise who asks, and put the result into `request.state.who`."""
         behind: Backend = request.app.state.backend
         who = await recognise(behind, request)
         if who is None:
@@ -62,12 +62,12 @@ _ANYBODY = "signed in"
 
 
 def same(sent: str, secret: str) -> bool:
-    """Compare without telling by the time it takes how much of it was right."""
+    """Compare in constant time, so that the time does not tell how much was right."""
     return hmac.compare_digest(sent.encode("utf-8", "replace"), secret.encode())
 
 
 def right(name: str, **answers: Any) -> dict[str, Any]:
-    """What a route's decorator is given: the right that it needs. `answers`: more arguments of the decorator."""
+    """The arguments of a route's decorator for the right that it needs. `answers`: more arguments."""
     told: dict[int | str, dict[str, Any]] = {
         status: {"model": Error, "description": text}
         for status, text in {
@@ -89,7 +89,7 @@ def right(name: str, **answers: Any) -> dict[str, Any]:
 
 
 def signed_in(**answers: Any) -> dict[str, Any]:
-    """As `right`, for a route that everybody may use who is signed in."""
+    """As `right`, for a route that everybody who is signed in may use."""
     return right(_ANYBODY, **answers)
 
 
@@ -109,7 +109,7 @@ Me = Annotated[Who, Depends(_who)]
 
 
 async def recognise(behind: Backend, request: Request) -> Who | None:
-    """Who is asking: by his token, his cookie, or as a wall screen at an address that may look without either."""
+    """Who is asking: by token, by cookie, or as a wall screen at an address that may look without either."""
     now = clock.now()
     kind, _, secret = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer" and secret:
@@ -130,7 +130,8 @@ async def recognise(behind: Backend, request: Request) -> Who | None:
 def _at_the_wall(behind: Backend, request: Request) -> Who | None:
     """A guest who sees the wall only: from an address in HOTLINE_WALL_OPEN.
 
-    The page must have been asked for by address, not by a name: somebody else's page could have its own name lead here.
+    The request must name our address, not a host name: an attacker's page could make its own host name lead here (DNS
+    rebinding) and would then be allowed to look.
     """
     open_to = behind.settings.wall_open
     if not open_to or request.method not in SAFE:
@@ -168,13 +169,13 @@ def set_cookie(request: Request, response: Response, cookie: str, *, lasting: bo
 async def enter_by_token(
     behind: Backend, request: Request, secret: str, response: Response
 ) -> bool:
-    """Exchange a token that stands in a wall screen's address for a cookie. False when it is none."""
+    """Exchange the token in a wall screen's address for a cookie. False when it is not a token."""
     now, address = clock.now(), address_of(request)
     if wait := behind.limits.sign_in_from.take(address, now, 0):
         raise Problem(429, "too many wrong tokens from this address", round(wait) + 1)
     who = await accounts.by_token(behind.engine, secret, now)
     if who is None or who.rights - _FOR_WALLS:
-        # A token that may do more than look does not belong into an address.
+        # A token that may do more than look does not belong in an address.
         behind.limits.sign_in_from.take(address, now)
         log.warning("token.refused", address=address)
         return False
@@ -199,7 +200,7 @@ class Name(BaseModel):
 
 
 class Session(BaseModel):
-    """Who is signed in. `rights`: what he may do; `masked`: numbers and names are hidden from him."""
+    """Who is signed in. `rights`: what they may do. `masked`: numbers and names are hidden from them."""
 
     name: str
     role: Role
@@ -210,7 +211,7 @@ class Session(BaseModel):
 
 
 class Passwords(BaseModel):
-    """The password until now, and the new one."""
+    """The old password and the new one."""
 
     old: str = Field(max_length=1000)
     new: str = Field(max_length=1000)
@@ -228,7 +229,8 @@ async def sign_in(given: Name, request: Request, response: Response, behind: Beh
         (limits.sign_in_of_account, given.name),
         (limits.sign_in_from, address),
     )
-    # Taken before the check, given back after it: many at once get no more attempts than one after the other.
+    # The attempt is counted before the check and given back after success. So many requests at once get no more
+    # attempts than one after the other.
     wait = max(limit.take(key, now) for limit, key in kept)
     if wait:
         log.warning("sign_in.too_many", address=address)

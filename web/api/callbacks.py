@@ -1,4 +1,4 @@
-"""Routes about callbacks: the book, a new one, one taken back."""
+"""Routes about callbacks: list, add, cancel."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -25,7 +25,7 @@ Id = Annotated[int, Query(ge=1, le=_LARGEST)]
 
 
 class Callback(BaseModel):
-    """A callback. `agent`: the preferred one; `worked_by`: who had it last. Times in microseconds."""
+    """A callback. `agent`: the preferred agent; `worked_by`: the agent who had it last. Times in microseconds."""
 
     id: int
     number: str
@@ -114,7 +114,7 @@ async def add(given: NewCallback, behind: Behind) -> Added:
 
 @router.delete("/callbacks/{id}", **right("callbacks.write", response_model=Said))
 async def cancel(id: int, behind: Behind) -> Said:  # noqa: A002 the path's word
-    """Take a callback back. A citizen who has answered already is not cut off."""
+    """Cancel a callback. A citizen who has answered already is not cut off."""
     await _find(behind.engine, id)
     return Said(said=(await behind.ask(CancelCallback(id))).said)
 

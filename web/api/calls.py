@@ -33,7 +33,7 @@ _LARGEST: Final = 2**63 - 1
 class Call(BaseModel):
     """A call. Times in ISO 8601 with microseconds, None for what did not happen; `outcome` None while it goes on.
 
-    `origin`: of one who was handed on from a callback, that attempt, whose recording is the beginning.
+    `origin`: the callback attempt from which the citizen was transferred. Its recording is the beginning of this one.
     """
 
     id: str

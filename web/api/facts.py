@@ -44,7 +44,7 @@ async def stream(
     behind: Behind,
     kinds: Annotated[str, Query(max_length=1000, description="names with commas; none: all")] = "",
 ) -> Stream:
-    """Every fact from now on, as server-sent events. Who must not miss one takes a webhook."""
+    """Every fact from now on, as server-sent events. A program that must not miss any uses a webhook."""
     wanted = kinds_of(kinds.split(",") if kinds else [])
     return Stream(behind.feed.listen(me.masked, wanted), lambda: recognise(behind, request))
 

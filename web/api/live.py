@@ -18,7 +18,7 @@ router = APIRouter(prefix="/api", tags=["live"])
 class Live(BaseModel):
     """The newest state, its number in the stream, and the server's time. All times in microseconds.
 
-    `state.at`: when the controller made it; older than five seconds means that it shows the past.
+    `state.at`: when the controller made it. If that is more than five seconds ago, the state is stale.
     """
 
     seq: int

@@ -1,4 +1,4 @@
-"""Routes about agents: who they are, what they do, and what a supervisor has them do."""
+"""Routes about agents: who they are, what they do, and what a supervisor tells them to do."""
 
 from typing import Annotated, Final
 
@@ -27,7 +27,7 @@ _OWN: Final = "agents.own"
 
 
 class Membership(BaseModel):
-    """A queue that an agent serves; smaller penalties are offered first."""
+    """A queue that an agent serves. Agents with smaller penalties are offered first."""
 
     queue: str = Field(max_length=32)
     penalty: int = Field(0, ge=0, le=1000)
@@ -49,7 +49,7 @@ class Agent(BaseModel):
 
 
 class NewAgent(BaseModel):
-    """A new agent and the password of his softphone."""
+    """A new agent and the password of the agent's softphone."""
 
     number: str = Field(max_length=20)
     name: str = Field(max_length=200)
@@ -57,7 +57,7 @@ class NewAgent(BaseModel):
 
 
 class Reason(BaseModel):
-    """Why an agent is to pause."""
+    """Why an agent pauses."""
 
     reason: str = Field("", max_length=80)
 
@@ -69,13 +69,13 @@ class Password(BaseModel):
 
 
 class Queues(BaseModel):
-    """The queues that an agent is to serve, and no others."""
+    """All queues that an agent serves from now on."""
 
     queues: list[Membership] = Field(max_length=100)
 
 
 class Pause(BaseModel):
-    """A reason for a pause: the digit after `*12`, and its allowed length, 0 for any."""
+    """A reason for a pause: the digit after `*12`, and the minutes that it allows, 0 for any."""
 
     key: str
     name: str
@@ -180,7 +180,7 @@ async def pauses(behind: Behind) -> list[Pause]:
 
 
 async def change(behind: Backend, edit: ruleedit.Edit) -> bool:
-    """Change the rules; gives whether the controller has taken them. Raises `Problem` with all that cannot work."""
+    """Change the rules; gives whether the controller has taken them. Raises `Problem` that lists all errors."""
     try:
         await rulebook.change(behind.engine, edit, rulebook.defaults(behind.settings))
     except RulesError as error:

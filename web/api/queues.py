@@ -35,7 +35,7 @@ class Place(BaseModel):
 class Queue(BaseModel):
     """A queue. `settings`: every value that holds; `own`: the names of those that were set for it.
 
-    No members: everybody serves it.
+    Without members every agent serves it.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Blocked(BaseModel):
 
 
 class NewBlock(BaseModel):
-    """A caller who is to be blocked for so many days, once somebody else has approved it."""
+    """A caller to block for so many days, once somebody else has approved it."""
 
     caller: str = Field(max_length=40)
     reason: str = Field(min_length=1, max_length=200)
@@ -126,7 +126,7 @@ async def remove_queue(name: Name, behind: Behind) -> Changed:
 
 @router.put("/queues/{name}/members/{number}", **right("queues.write", response_model=Changed))
 async def add_member(name: Name, number: Number, given: Penalty, behind: Behind) -> Changed:
-    """Let an agent serve a queue, or change his penalty. From its first member on, nobody else serves it."""
+    """Let an agent serve a queue, or change the penalty. Once a queue has a member, nobody else serves it."""
     told = await change(behind, ruleedit.add_member(Member(number, name, given.penalty)))
     return Changed(said=f"agent {number} serves queue {name}", in_force=told)
 
@@ -213,7 +213,7 @@ async def block(given: NewBlock, me: Me, behind: Behind) -> Changed:
 
 @router.post("/blocks/{caller}/approve", **right("blocks.write", response_model=Changed))
 async def approve(caller: Caller, me: Me, behind: Behind) -> Changed:
-    """Put a block into force; somebody else than who asked for it."""
+    """Put a block into force. The person who asked for it may not do so."""
     try:
         await rulebook.approve(behind.engine, _caller(caller), me.name, clock.now())
     except RulesError as error:

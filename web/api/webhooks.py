@@ -1,4 +1,4 @@
-"""Routes about webhooks: who is told of which facts, and what could not be told."""
+"""Routes about webhooks: which facts are sent where, and which could not be delivered."""
 
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -97,7 +97,7 @@ async def add(given: NewWebhook, me: Me, behind: Behind) -> Made:
 
 @router.delete("/webhooks/{id}", **right("webhooks", status_code=204))
 async def remove(id: Id, behind: Behind) -> None:  # noqa: A002 the path's word
-    """Remove a webhook; what it has not got yet is not sent any more."""
+    """Remove a webhook. Facts that it has not got yet are no longer sent."""
     if not await sender.remove(behind.engine, id):
         raise Problem(404, "there is no such webhook")
 
@@ -109,7 +109,7 @@ async def deliveries(
     state: Literal["due", "sent", "dead"] = "dead",
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> list[Delivery]:
-    """What is due, was sent in the last two days, or is dead: the newest first."""
+    """Deliveries that are due, were sent in the last two days, or are dead: the newest first."""
     delivery = tables.webhook_delivery.c
     question = (
         select(*(column for column in delivery if column.name != "webhook"))
@@ -123,7 +123,7 @@ async def deliveries(
 
 @router.post("/webhooks/{id}/retry", **right("webhooks", response_model=Said))
 async def retry(id: Id, behind: Behind) -> Said:  # noqa: A002 the path's word
-    """Try what is dead once more."""
+    """Try dead deliveries again."""
     count = await sender.retry(behind.engine, id, clock.now())
     return Said(said=f"{count} deliveries are tried again")
 

@@ -28,7 +28,7 @@ export class Curve {
     this.#describe();
   }
 
-  /** Draws it anew: the colours or the language have changed. */
+  /** Draws it again: the colours or the language have changed. */
   redraw() {
     this.#plot?.destroy();
     this.#plot = null;

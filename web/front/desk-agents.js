@@ -1,4 +1,4 @@
-// The agents' list: what each does now, and what a supervisor has him do.
+// The agents' list: what each does now, and what a supervisor can tell them to do.
 import { STATES } from "./floor.js";
 import { at, icon, make, turn } from "./page.js";
 import { count, duration, put, say } from "./say.js";

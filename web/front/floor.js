@@ -47,7 +47,7 @@ export class AgentFloor {
       if (tile.shown === agent) continue; // whoever did not change is the same object as before
       tile.shown = agent;
       this.#dress(tile, agent);
-      // Whoever is out is listed by his number: since when does not matter.
+      // Agents who are out are listed by number: since when does not matter.
       const since = state === "out" ? 0 : agent.since;
       if (tile.state === state && tile.since === since) continue;
       Object.assign(tile, { state, since });

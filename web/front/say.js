@@ -1,4 +1,4 @@
-// Words in the reader's language, and numbers and times as he writes them.
+// Words in the reader's language, and numbers and times as that language writes them.
 import { language } from "./preferences.js";
 import { WORDS } from "./words.js";
 

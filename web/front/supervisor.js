@@ -67,7 +67,7 @@ function drawLive() {
   showAlarms(state.alarms, MOST_ALARMS, seenButton);
 }
 
-/** The button by which a supervisor says that he has seen an alarm. */
+/** The button with which a supervisor acknowledges an alarm. */
 function seenButton(alarm) {
   if (alarm.acknowledged_by || !me.rights.includes("alarms.write")) return [];
   const button = make("button", { type: "button" }, say("alarm.see"));

@@ -100,7 +100,7 @@ export const WORDS = {
   "queues.open": ["不限", "all open queues"],
   "queues.hint": [
     "优先级 0 到 9：每高一级，来电等同于多等了 60 秒。修改立即生效，不改变已在等待者的相对位置。",
-    "Priority goes from 0 to 9: each level counts as 60 s of waiting. A change holds at once, and nobody loses his place.",
+    "Priority goes from 0 to 9: each level counts as 60 s of waiting. A change holds at once, and nobody loses their place.",
   ],
   "queues.none": ["没有单独设置的队列：所有来电都在默认队列", "No queue of its own: all calls are in the default queue"],
   "queue.everybody": ["全体话务员", "everybody"],

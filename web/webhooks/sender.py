@@ -1,8 +1,8 @@
-"""Webhooks leave from here: facts of the diary, signed, tried again until they are taken or given up.
+"""Sends webhooks: facts of the diary, signed, tried again until they are accepted or dead.
 
-Facts are taken from the diary, not from Redis, and what has to be sent stands in a table before it is sent: whichever
-process stops, nothing is lost, and a receiver may see a fact twice (its `webhook-id` is the same). The signature is
-that of the Standard Webhooks specification (standardwebhooks.com), so receivers find a library for it.
+Facts come from the diary, not from Redis, and each delivery is a row of a table before it is sent. So nothing is lost,
+whichever process stops, and a receiver may see a fact twice (with the same `webhook-id`). The signature is that of the
+Standard Webhooks specification (standardwebhooks.com), so receivers find a library for it.
 """
 
 import asyncio
@@ -36,16 +36,16 @@ BACK_OFF: Final = (10, 30, 120, 600, 1800, 7200, 21_600, 43_200, 86_400)
 EVERY: Final = 1.0
 """Seconds between two looks, when nothing wakes us."""
 LOOK_BACK: Final = 3_000_000
-"""Microseconds that each look reaches back: rows are written up to a second after their ids were given."""
+"""Microseconds that each look reaches back: a row may be written up to a second after its id was made."""
 LOOK_FAR_BACK: Final = 900_000_000
-"""The same for one look a minute: what a writer could not write at once comes late."""
+"""The same for one look a minute: facts that could not be written at once come late."""
 _FAR_EVERY: Final = 60_000_000
 _ANSWER_WITHIN: Final = 10.0
 _AT_ONCE: Final = 8
 _BATCH: Final = 200
 _ROWS: Final = 1000
 _KEPT: Final = 2 * 86_400_000_000
-"""How long a delivery that was taken stays in the table: longer than any look back, so that none is sent anew."""
+"""How long an accepted delivery stays in the table: longer than any look back, so that none is sent again."""
 _DEAD_KEPT: Final = 30 * 86_400_000_000
 _WRITER_BITS: Final = 10  # of the diary's ids (diary.writer)
 
@@ -93,7 +93,7 @@ class Sender:
             hooks = (await connection.execute(select(webhooks_tables.webhook))).all()
         if not hooks:
             return False
-        # After a time without the database, as far as it was away.
+        # After an outage of the database, look back as far as it lasted.
         back = LOOK_BACK + max(0, now - self._looked_at) if self._looked_at else LOOK_FAR_BACK
         if now - self._far_at > _FAR_EVERY:
             self._far_at, back = now, max(back, LOOK_FAR_BACK)
@@ -104,7 +104,7 @@ class Sender:
         return await self._send_due(client, {hook.id: hook for hook in hooks}, now)
 
     async def _note(self, hook: Any, back: int, now: int) -> None:
-        """Enter what the hook is to hear and has not been entered yet."""
+        """Enter the facts for this webhook that are not entered yet."""
         rows, delivery = diary_tables.diary.c, webhooks_tables.webhook_delivery.c
         known = exists().where(delivery.webhook == hook.id, delivery.fact == rows.id)
         after = max(hook.after - (back << _WRITER_BITS), hook.added_at << _WRITER_BITS)
@@ -183,7 +183,7 @@ class Sender:
 async def _send(client: httpx.AsyncClient, hook: Any, row: Any) -> str:
     """Send one fact; gives an empty string, or why it was not taken."""
     if row.kind is None:
-        return ""  # its diary row was removed: there is nothing to tell any more
+        return ""  # its diary row was removed: there is nothing left to send
     number, now = f"fact-{row.fact}", clock.now() // 1_000_000
     content = body(row, whole=hook.whole)
     headers = {
@@ -201,7 +201,7 @@ async def _send(client: httpx.AsyncClient, hook: Any, row: Any) -> str:
 
 
 def body(row: Any, *, whole: bool) -> bytes:
-    """What is sent: `type`, the kind of fact; `timestamp`, ISO 8601; `data`, the fact, masked unless `whole`."""
+    """The body, as JSON: `type`, the kind of fact; `timestamp`, ISO 8601; `data`, the fact, masked unless `whole`."""
     fact = {"at": row.at, "kind": row.kind, "call": row.call, "agent": row.agent, **row.more}
     at = datetime.fromtimestamp(row.at / 1_000_000, UTC)
     return orjson.dumps(
@@ -233,7 +233,7 @@ def _due(hook: int, fact: int, now: int) -> dict[str, Any]:
 
 
 def _after(attempts: int, error: str, now: int) -> dict[str, Any]:
-    """What a delivery is after its `attempts`-th attempt."""
+    """The columns of a delivery after its `attempts`-th attempt."""
     if not error:
         return {"state": "sent", "attempts": attempts, "error": "", "at": now}
     if attempts > len(BACK_OFF):
