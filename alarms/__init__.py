@@ -1,6 +1,6 @@
-"""When somebody has to act: rules over figures and over parts of the centre, and the watch that tells people.
+"""When somebody has to act: rules about figures and parts of the centre, and the watch that tells people.
 
 rules   when an alarm is raised and cleared (pure)
-watch   looks several times a second, keeps the table `alarm`, tells every address once
+watch   looks every second, keeps the table `alarm`, sends each alarm once to every address
 tables  the table of alarms
 """

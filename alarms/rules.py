@@ -2,8 +2,8 @@
 
 A rule is data. A value is *bad* beyond `raise_at` and *good* again from `clear_at` on; between the two nothing changes
 (hysteresis). It must be bad for `hold` seconds before the alarm is raised, and good for `rest` seconds before it is
-cleared, so that a value at the limit makes one alarm and not fifty. An alarm is news twice, when it is raised and when
-it is cleared; it can be raised again only after it was cleared.
+cleared, so that a value at the limit makes one alarm and not fifty. People are told twice, when it is raised and when
+it is cleared. It can be raised again only after it was cleared.
 """
 
 import hashlib
@@ -138,15 +138,15 @@ RULES: tuple[Rule, ...] = (
 
 
 Key: TypeAlias = tuple[str, str]
-"""A rule's name, and whom or what it is about (an agent's number; empty for the centre)."""
+"""A rule's name and its subject: an agent's number, or empty for the whole centre."""
 
 Readings: TypeAlias = Mapping[Key, float | None]
-"""What was measured: None says nothing (too few calls, not known). A subject that is absent is good."""
+"""What was measured. None says nothing (too few calls, not known). An absent subject counts as good."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """One alarm that was raised. Times in microseconds UTC, 0: not yet. `value` is the worst one since then."""
+    """One alarm that was raised. Times in microseconds UTC, 0: not yet. `value`: the worst since it was raised."""
 
     id: str
     rule: str
@@ -163,7 +163,7 @@ class Alarm:
         """The sentence for people. `lang`: zh or en."""
         rule = _BY_NAME.get(self.rule)
         if rule is None:
-            return self.rule  # of a newer or an older program
+            return self.rule  # another version of the program raised it
         sentence = rule.zh if lang == "zh" else rule.en
         return sentence.format(value=self.value, limit=self.limit, subject=self.subject)
 
@@ -184,11 +184,11 @@ class Alarm:
 
 
 class UnknownAlarm(LookupError):  # noqa: N818 - reads as a sentence where it is raised
-    """There is no open alarm of this name. The message says what there is."""
+    """There is no open alarm of this name. The message lists the open ones."""
 
 
 class Alarms:
-    """The alarms of one process. Feed it `look`; it tells what is new."""
+    """The alarms of one process. `look` takes readings and gives what is new."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._rules = {rule.name: rule for rule in rules if rule.on}
@@ -196,7 +196,10 @@ class Alarms:
         self._since: dict[Key, int] = {}
 
     def restore(self, alarm: Alarm) -> bool:
-        """After a start: one that was open is not raised again. False when there is no such rule, or it is raised."""
+        """After a start: take up an open alarm, so that it is not raised again.
+
+        False when there is no such rule, or its alarm is raised already.
+        """
         key = (alarm.rule, alarm.subject)
         if alarm.rule not in self._rules or key in self._open:
             return False
@@ -213,7 +216,7 @@ class Alarms:
             if key in readings:
                 value = readings[key]
             elif key[1]:
-                value = rule.clear_at  # this agent is no longer among those who were measured
+                value = rule.clear_at  # this agent is no longer measured, so the alarm must end
             else:
                 value = None
             if value is None:
@@ -227,9 +230,9 @@ class Alarms:
         return news
 
     def acknowledge(self, name: str, by: str, now: int) -> Alarm:
-        """Somebody has seen it. `name`: an id, or a rule of which one alarm is open. Raises `UnknownAlarm`.
+        """Somebody has seen it. `name`: an id, or a rule with one open alarm. Raises `UnknownAlarm`.
 
-        The first who acknowledges stays the one who did.
+        A second acknowledgement does not replace the first.
         """
         named = [alarm for alarm in self._open.values() if name in (alarm.id, alarm.rule)]
         if len(named) != 1:
@@ -242,7 +245,7 @@ class Alarms:
         return alarm
 
     def open(self) -> list[Alarm]:
-        """Those that are raised, the gravest first, then the oldest."""
+        """The raised alarms, the gravest first, then the oldest."""
         grave = list(Severity)
         return sorted(
             self._open.values(), key=lambda one: (grave.index(one.severity), one.raised_at)
@@ -273,7 +276,7 @@ class Alarms:
 
 
 def _id(key: Key, at: int) -> str:
-    """Short enough to be typed, the same for the same alarm in every process."""
+    """An id that is short enough to type, and the same for the same alarm in every process."""
     return hashlib.blake2s(f"{key[0]} {key[1]} {at}".encode(), digest_size=3).hexdigest()
 
 
@@ -293,7 +296,7 @@ CHANGEABLE = {
 def changed(
     changes: Mapping[str, Mapping[str, Any]], rules: Iterable[Rule] = RULES
 ) -> tuple[Rule, ...]:
-    """The rules with an operator's changes: rule → `CHANGEABLE` → value. Raises `ValueError` in his words.
+    """The rules with an operator's changes: rule → `CHANGEABLE` → value. Raises `ValueError` for the operator.
 
     A new `raise_at` without a `clear_at` keeps the distance between the two.
     """
@@ -342,11 +345,11 @@ ON_DUTY = frozenset(
         *(Presence.WRAP_UP, Presence.ON_OWN_CALL),
     }
 )
-"""Agents who take the next call sooner or later without doing anything for it."""
+"""Presences in which an agent will take another call without doing anything."""
 
 
 def of_live_state(state: LiveState, now: int) -> dict[Key, float | None]:
-    """What a live state (as the controller shows it) says for the rules."""
+    """The readings in a live state, as the controller shows it."""
     m1r = state["figures"]["M1r"]
     value = m1r["value"]
     since = state["waiting_since"]

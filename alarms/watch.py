@@ -1,8 +1,8 @@
-"""Watches over a process: takes readings, keeps the table of alarms, and sends each alarm once to each address.
+"""Watches a process: takes readings, keeps the table of alarms, and sends each alarm once to each address.
 
-Nothing here waits for anything else: looking (every second) is arithmetic, what needs a disk or the database is read
-beside it (`slow`), rows are written when the database takes them, and each address has a task of its own, which tries
-again until the message is accepted. No error ends any of them.
+Nothing here waits for anything else. Looking (every second) is arithmetic. Readings that need a disk or the database
+are taken by a task of their own (`slow`). Rows are written when the database takes them. Each address has a task of its
+own, which tries again until the message is accepted. No error ends any of them.
 """
 
 import asyncio
@@ -44,9 +44,9 @@ SLOW_EVERY = 10.0
 RETRY = (2.0, 5.0, 15.0, 60.0, 300.0)
 """Seconds between the attempts to send; the last one again and again."""
 _LAST_LETTERS = 5.0
-"""Seconds that a stop waits for letters that are under way."""
+"""Seconds that a stop waits for letters that are being sent."""
 _GIVE_UP = 86_400 * SECOND
-"""Microseconds after which nobody needs to hear of it any more."""
+"""Microseconds after which an alarm that was not sent is not sent any more."""
 _HOUR = 3600 * SECOND
 
 ELSEWHERE = frozenset({"stale_figures"})
@@ -66,8 +66,8 @@ def rules(settings: Settings) -> tuple[Rule, ...]:
 class Watch:
     """The alarms of one process.
 
-    `quick` measures without waiting; `slow` may wait, and is asked every `slow_every` seconds. A reading of either that
-    cannot be taken says nothing. `urls`: where alarms are sent.
+    `quick` measures without waiting; `slow` may wait, and is asked every `slow_every` seconds. A reading that cannot be
+    taken raises no alarm and clears none. `urls`: where alarms are sent.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Watch:
             self._tasks.append(spawn(self._measure_for_ever(), "alarms' readings"))
 
     async def close(self) -> None:
-        """Stop, when letters that are under way have arrived. What was not sent is sent after the next start."""
+        """Stop when the letters that are being sent have arrived. The others are sent after the next start."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_LETTERS):
                 await asyncio.gather(*(one.finish() for one in self._letters.values()))
@@ -140,7 +140,7 @@ class Watch:
             )
             self._keep(alarm)
             for letters in self._letters.values():
-                letters.post(alarm, "cleared" if over else "raised")
+                letters.add(alarm, "cleared" if over else "raised")
 
     # --- the tasks
 
@@ -176,7 +176,7 @@ class Watch:
         """Do something that may fail. Logs when it begins to fail, not each time; True when it went well."""
         try:
             await work()
-        except Exception as error:  # noqa: BLE001 whatever it is, the next look may go well
+        except Exception as error:  # noqa: BLE001 whatever it is, the next look may succeed
             if trouble not in self._troubles:
                 self._troubles.add(trouble)
                 log.warning(trouble, error=f"{type(error).__name__}: {error}"[:200])
@@ -211,7 +211,7 @@ class Watch:
         self._forget()
 
     def _forget(self) -> None:
-        """Alarms that were cleared long ago, and written, need no memory."""
+        """Drop alarms that were cleared long ago and are in the table: they would only use memory."""
         before = clock.now() - _GIVE_UP
         old = [one.id for one in self._known.values() if 0 < one.cleared_at < before]
         for name in set(old) - self._unsaved:
@@ -219,7 +219,7 @@ class Watch:
             self._sent.pop(name, None)
 
     async def _restore(self) -> None:
-        """Take up what an earlier process left: open alarms, and letters that were not accepted."""
+        """Take over from an earlier process: open alarms, and letters that were not accepted."""
         now = clock.now()
         table = alarms_tables.alarm.c
         question = (
@@ -238,23 +238,25 @@ class Watch:
             self._known[alarm.id] = alarm
             self._sent[alarm.id] = {what: list(labels) for what, labels in row.sent.items()}
             if not alarm.cleared_at and not self._book.restore(alarm):
-                self._keep(replace(alarm, cleared_at=now))  # switched off, or raised anew meanwhile
+                self._keep(
+                    replace(alarm, cleared_at=now)
+                )  # its rule is off, or it was raised again meanwhile
                 continue
             for letters in self._letters.values():
                 raised = letters.label in row.sent.get("raised", ())
                 if not raised and not alarm.cleared_at:
-                    letters.post(alarm, "raised")
+                    letters.add(alarm, "raised")
                 if raised and alarm.cleared_at and letters.label not in row.sent.get("cleared", ()):
-                    letters.post(alarm, "cleared")
+                    letters.add(alarm, "cleared")
 
     def _delivered(self, alarm: Alarm, what: str, label: str) -> None:
         self._sent.setdefault(alarm.id, {}).setdefault(what, []).append(label)
-        # It may have been acknowledged or cleared since this letter was written.
+        # The alarm may have been acknowledged or cleared since this letter was written: save its newest state.
         self._keep(self._known.get(alarm.id, alarm))
 
 
 class _Letters:
-    """What one address is to be told, in order."""
+    """The letters to one address, in order."""
 
     def __init__(self, url: str, delivered: Callable[[Alarm, str, str], None]) -> None:
         self.label = notify.label(url)
@@ -265,11 +267,11 @@ class _Letters:
         self._idle.set()
         self._finishing = False
 
-    def post(self, alarm: Alarm, what: str) -> None:
+    def add(self, alarm: Alarm, what: str) -> None:
         self._waiting.put_nowait((alarm, what))
 
     async def finish(self) -> None:
-        """Begin no other letter, and wait for the one that is under way."""
+        """Begin no other letter, and wait for the one that is being sent."""
         self._finishing = True
         await self._idle.wait()
 
@@ -393,7 +395,7 @@ def _disk(settings: Settings, now: int) -> dict[Key, float | None]:
 
 
 async def age_of_live_state(bus: Bus, now: int) -> dict[Key, float | None]:
-    """How old the figures are that screens show; None when there never were any, or Redis is away (another alarm)."""
+    """How old the screens' figures are (seconds); None when there never were any, or Redis is away (another alarm)."""
     try:
         state = await bus.live()
     except Exception:  # noqa: BLE001 redis raises many kinds
@@ -403,7 +405,7 @@ async def age_of_live_state(bus: Bus, now: int) -> dict[Key, float | None]:
 
 @contextlib.asynccontextmanager
 async def over_figures(engine: AsyncEngine, settings: Settings) -> AsyncIterator[None]:
-    """Watch over the controller from another process: who else could say that it stands still?"""
+    """Watch the controller from another process: the controller cannot report that it hangs."""
     bus = Bus(settings.redis, settings.node)
     watch = Watch(
         engine,
