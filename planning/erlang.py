@@ -1,11 +1,11 @@
 """Erlang A and Erlang C: what queueing theory says about a floor. Pure.
 
 The model M/M/n+M: calls come at random (Poisson) at `rate` a second, talk and patience are exponential, `agents` serve
-the callers in the order in which they came, and one whose patience ends before an agent is free hangs up. Erlang A
+the callers in the order in which they came, and a caller whose patience ends before an agent is free hangs up. Erlang A
 (Palm 1946; Garnett, Mandelbaum and Reiman 2002) is its steady state; without impatience it is Erlang C.
 
 All times in seconds. Numerically stable for thousands of agents and any load: probabilities are summed outwards from
-the most probable state, so nothing overflows, and what is left out is below 1e-18.
+the most probable state, so nothing overflows, and the neglected part is below 1e-18.
 """
 
 import math
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 class Steady:
     """One staffing of one load, in its steady state.
 
-    `waits`: P(W > 0), the share of callers whom no agent is free for. `abandons`: the share who hang up unanswered.
+    `waits`: P(W > 0), the share of callers who find no agent free. `abandons`: the share who hang up unanswered.
     `queue`: how many wait, on average. `busy`: how many agents talk, on average.
     """
 
@@ -32,7 +32,7 @@ class Steady:
     busy: float
 
     def answered_within(self, seconds: float) -> float:
-        """The share of all callers who are answered at most so long after they came; `math.inf`: at all."""
+        """The share of all callers who are answered within `seconds` of their arrival; `math.inf`: at all."""
         if seconds < 0 or self.agents == 0:
             return 0.0
         if math.isinf(seconds):
@@ -58,7 +58,7 @@ def erlang_a(rate: float, talk: float, patience: float, agents: int) -> Steady:
     def leaving(state: int) -> float:
         return min(state, agents) / talk + max(0, state - agents) * impatience
 
-    # Calls come at one rate and leave the faster the more there are: the most probable state is where both meet.
+    # Calls come at a constant rate, and leave faster the more there are. The most probable state is where both meet.
     most = math.ceil(max(rate * talk, agents)) + 1
     if impatience:
         most += math.ceil(max(0.0, rate - agents / talk) / impatience) + 1
@@ -77,7 +77,7 @@ def erlang_a(rate: float, talk: float, patience: float, agents: int) -> Steady:
 def agents_needed(
     rate: float, talk: float, patience: float, enough: Callable[[Steady], bool], most: int = 5000
 ) -> int:
-    """The smallest number of agents that is `enough`, which must hold for all greater numbers too.
+    """The smallest number of agents that is `enough`. If a number is enough, every greater one must be, too.
 
     Raises `ValueError` when even `most` agents are not enough.
     """
@@ -108,7 +108,7 @@ _NEGLIGIBLE = 1e-22
 
 
 def _outwards(mode: int, rate: float, leaving: Callable[[int], float]) -> list[tuple[int, float]]:
-    """States and their probabilities, as parts of that of `mode`, as far as they are not negligible."""
+    """The states that are not negligible, with their probabilities relative to that of `mode`."""
     found = [(mode, 1.0)]
     share, state = 1.0, mode
     while state > 0 and share > _NEGLIGIBLE:
@@ -131,7 +131,7 @@ def _served_within(steady: Steady, seconds: float) -> float:
     """Of the callers who have to wait, the share who are answered within `seconds` (Baccelli and Hébuterne 1981).
 
     The wait that a caller would need has the density exp(rate * ∫ P(patience > u) du - x * agents / talk), up to a
-    factor: an agent becomes free in x only if all who came before have left.
+    factor: an agent becomes free for this caller only when all who came before have left.
     """
     end = steady.agents / steady.talk
     impatience = 0.0 if math.isinf(steady.patience) else 1 / steady.patience
@@ -152,7 +152,7 @@ def _served_within(steady: Steady, seconds: float) -> float:
 
 
 _DEPTH = 45
-"""Where a density is so many powers of e below its peak, nothing is left of it. It falls off faster to the left."""
+"""Where a density is this many powers of e below its peak, it is neglected. It falls off faster to the left."""
 
 
 def _integral(log: Callable[[float], float], peak: float, height: float, until: float) -> float:

@@ -26,24 +26,24 @@ from metrics.fold import CallRecord, record_of
 from metrics.reports.sla import SlaReport, render_json, render_text
 from metrics.window import LowestRate, Rolling, Tally
 from planning.erlang import Steady, erlang_a
-from planning.simulator import BEGIN, Length, Plan, Totals, simulate
+from planning.simulator import BEGIN, Length, Scenario, Totals, simulate
 
 Progress = Callable[[int], None]
-"""Is told now and then how many calls have ended."""
+"""Called from time to time with how many calls have ended."""
 
 _PROGRESS_EVERY = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a simulation came to: the report, and what is in no report."""
+    """The result of a simulation: the report, and figures that are in no report."""
 
     report: SlaReport
     totals: Totals
 
 
 def run(
-    plan: Plan,
+    scenario: Scenario,
     rules: Rules,
     *,
     seed: int = 1,
@@ -54,7 +54,7 @@ def run(
 ) -> Result:
     """Simulate and report. Raises `ValueError` with a message for the operator."""
     figures = _Figures(progress)
-    totals = simulate(plan, rules, figures.add, seed=seed, calls=calls, hours=hours)
+    totals = simulate(scenario, rules, figures.add, seed=seed, calls=calls, hours=hours)
     rolling, lowest = figures.over(totals.ended)
     figures.tally.count([("wrap_up", totals.wrapping_up)])
     found = figures.tally.metrics()
@@ -93,7 +93,7 @@ class _Figures:
             return
         self.tally.add(record)
         self._rolling.add(record)
-        # By a day later the day before has no calls left that could still end.
+        # A day later no call of that day is still open.
         if record.arrived > self._seen + 2 * DAY:
             self._close_day(self._seen + DAY)
             self._rolling.forget(self._seen - DAY)
@@ -152,7 +152,7 @@ def as_json(result: Result, seed: int) -> str:
 
 
 def as_text(result: Result, seed: int, lang: str = "zh") -> str:
-    """The report for people, and below it what a simulation knows besides."""
+    """The report for people, and below it the simulation's other figures."""
     report = render_text(result.report, lang)
     say, totals = _TEXT[lang], result.totals
     lines = [say["title"].format(calls=totals.calls, seed=seed), report]
@@ -228,12 +228,12 @@ class Compared:
 
     @property
     def apart(self) -> tuple[float, float]:
-        """By how much P(W > 0) and the abandonment differ, as parts of what is tolerated: 1 is just tolerable."""
+        """By how much P(W > 0) and the abandonment differ, relative to the tolerance: 1 is just tolerable."""
         return _apart(self.waits, self.theory.waits), _apart(self.abandons, self.theory.abandons)
 
     @property
     def holds(self) -> bool:
-        """Whether both are within what is tolerated."""
+        """Whether both are within the tolerance."""
         return max(self.apart) <= 1
 
 
@@ -250,19 +250,19 @@ def compare(
 ) -> Iterator[Compared]:
     """Simulate each point without greeting, ring delay or wrap-up, and put Erlang A beside it.
 
-    `calls` for a small floor; a large one gets twice as many, for it takes more calls to forget how it stood.
+    `calls` for a small floor; a large one gets twice as many, because its states depend on each other for longer.
     """
     rules = Rules(queues={DEFAULT: Queue(wrap_up_time=0, longest_wait=86_400.0 * 7)})
     for agents, load, patience in points:
-        plan = Plan(
+        scenario = Scenario(
             per_hour=(load / CHECK_TALK * 3600,),
             agents=(agents,),
             talk=Length(CHECK_TALK),
             patience=Length(patience),
         )
         counts, many = _Waits(), calls if agents < _LARGE else 2 * calls
-        # A seed of its own for each point: the chance of one must not be the chance of all.
-        simulate(plan, rules, counts.add, seed=f"{seed} {agents} {load}", calls=many)
+        # Each point has a seed of its own. With a common one, an unlucky seed would spoil all points.
+        simulate(scenario, rules, counts.add, seed=f"{seed} {agents} {load}", calls=many)
         theory = erlang_a(load / CHECK_TALK, CHECK_TALK, patience, agents)
         yield Compared(theory, many, counts.waited / many, counts.abandoned / many)
 
@@ -309,7 +309,7 @@ def check_table(compared: Iterable[Compared]) -> Iterator[str]:
 
 
 def _difference(found: float, wanted: float) -> str:
-    # + 0.0: a difference that rounds to nothing has no sign.
+    # + 0.0 removes the sign of a difference that rounds to 0.
     if wanted < TINY:
         return f"{round(100 * (found - wanted), 2) + 0.0:+.2f} points"
     return f"{round(100 * (found / wanted - 1), 1) + 0.0:+.1f} %"

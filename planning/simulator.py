@@ -1,14 +1,14 @@
 """The production floor on a virtual clock: `simulate` plays Asterisk, the citizens and the agents.
 
-The floor (`acd.floor`) is the one of the controller, unchanged: it gets facts and answers with commands, as in
-production. Citizens come at random at given rates, wait as long as their patience lasts, and talk; agents pick up
-after a while, or do not; callback tasks come, and their citizens answer or do not.
+The floor (`acd.floor`) is the controller's, unchanged: it gets facts and answers with commands, as in production.
+Citizens come at random at given rates, wait as long as their patience lasts, and talk; agents pick up after a while, or
+do not; callback tasks come, and their citizens answer or do not.
 
-The same plan, rules and seed give the same facts, to the microsecond. Arrivals, talks, patience and whatever the
-agents do are drawn from four streams of their own, so that a run with one agent more meets the very same citizens.
+The same scenario, rules and seed give the same facts, to the microsecond. Arrivals, talks, patience and what the agents
+do are drawn from four separate streams. So a run with one agent more meets the very same citizens.
 
-Left out: the greeting's text and keys, opening hours and the block list (the session's part), redialling, and what
-only a network can do: commands and facts that cross on the wire.
+Left out: the greeting's text and keys, opening hours and the block list (the session's part), redialling, and commands
+and facts that cross on the wire.
 """
 
 import heapq
@@ -71,7 +71,7 @@ WEEK_OF_HOURS = 168
 
 
 class Shape(StrEnum):
-    """How lengths of time are spread round their mean."""
+    """The distribution of lengths of time around their mean."""
 
     EXPONENTIAL = "exponential"
     LOGNORMAL = "lognormal"
@@ -107,16 +107,17 @@ class Length:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Scenario:
     """What is simulated. Rates are per hour, lengths in seconds, shares from 0 to 1.
 
-    `per_hour` (calls) and `agents` (on duty) have one value for each hour from Monday 00:00 on, and begin anew after
+    `per_hour` (calls) and `agents` (on duty) have one value for each hour from Monday 00:00 on, and start over after
     the last: one value for always, 24 for a day, 168 for a week. `numbers`: the share of calls each number gets.
 
-    Patience counts from the end of the greeting. `answer_after`: how long an agent's phone rings before he picks up;
-    `no_answer`: the chance that he does not, and is ready again `back_after` later. `callbacks_per_hour`: how many
-    tasks come; their citizens answer with the chance `reached`, `reach_after` having rung; a task has `attempts`,
-    `spacing` apart, and must be done within `callback_within`. `call_back_lost`: who gives up becomes a task, too.
+    Patience counts from the end of the greeting. `answer_after`: how long an agent's phone rings before the agent picks
+    up; `no_answer`: the chance that the agent does not, and is ready again `back_after` later. `callbacks_per_hour`:
+    how many tasks come; their citizens answer with the chance `reached`, after `reach_after` of ringing; a task has
+    `attempts`, `spacing` apart, and must be done within `callback_within`. `call_back_lost`: a caller who gives up
+    becomes a task, too.
     """
 
     per_hour: tuple[float, ...] = (600.0,)
@@ -139,9 +140,9 @@ class Plan:
 
 @dataclass(slots=True)
 class Totals:
-    """What came of a simulation, beside its calls. Times in microseconds.
+    """The sums of a simulation, besides its calls. Times in microseconds.
 
-    `facts`: how many the floor noted, of `kinds`. `on_duty`, `talking`, `wrapping_up`: summed up over all agents.
+    `kinds`: how many facts of each kind the floor recorded. `on_duty`, `talking`, `wrapping_up`: sums over all agents.
     """
 
     began: int
@@ -168,7 +169,7 @@ Finished: TypeAlias = Callable[[list[Fact]], None]
 
 
 def simulate(
-    plan: Plan,
+    scenario: Scenario,
     rules: Rules,
     finished: Finished,
     *,
@@ -178,10 +179,10 @@ def simulate(
 ) -> Totals:
     """Run the floor until `calls` have come, or for so many `hours`, and until all of them have ended.
 
-    Give one of the two. `finished` gets each call when it ends; nothing of it is kept here, so memory depends on how
-    many calls there are at once and not on how many there were. Raises `ValueError` with a message for the operator.
+    Give one of the two. `finished` gets each call when it ends, and nothing of it is kept here. So memory depends on
+    how many calls there are at once, not on how many there were. Raises `ValueError` with a message for the operator.
     """
-    for problem in problems(plan, rules):
+    for problem in problems(scenario, rules):
         raise ValueError(problem)
     if (calls is None) == (hours is None):
         raise ValueError("give either a number of calls or a number of hours")
@@ -189,59 +190,59 @@ def simulate(
         raise ValueError(f"{calls} calls: give 1 or more")
     if hours is not None and not 0 < hours < math.inf:
         raise ValueError(f"{hours:g} hours: give more than 0")
-    if calls is not None and not any(plan.per_hour):
+    if calls is not None and not any(scenario.per_hour):
         raise ValueError("no calls ever come: give a rate above 0")
-    return _Play(plan, rules, finished, seed).run(calls, hours)
+    return _Play(scenario, rules, finished, seed).run(calls, hours)
 
 
-def problems(plan: Plan, rules: Rules) -> Iterator[str]:
-    """Say what cannot be simulated, one sentence each."""
-    for name, values in (("calls per hour", plan.per_hour), ("agents", plan.agents)):
+def problems(scenario: Scenario, rules: Rules) -> Iterator[str]:
+    """Why this cannot be simulated, one sentence for each reason; none if it can."""
+    for name, values in (("calls per hour", scenario.per_hour), ("agents", scenario.agents)):
         if len(values) not in (1, DAY_OF_HOURS, WEEK_OF_HOURS):
             yield f"{name}: there are {len(values)} values; give 1, {DAY_OF_HOURS} or {WEEK_OF_HOURS}"
         if not all(0 <= value < math.inf for value in values):
             yield f"{name}: every value must be 0 or more"
     named = _agents_of(rules)
-    if named and max(plan.agents) > len(named):
-        yield f"{max(plan.agents)} agents: the rules name only {len(named)}"
-    for number, share in plan.numbers:
+    if named and max(scenario.agents) > len(named):
+        yield f"{max(scenario.agents)} agents: the rules name only {len(named)}"
+    for number, share in scenario.numbers:
         if not 0 <= share < math.inf:
             yield f"number {number}: its share must be 0 or more"
-    if plan.numbers and not any(share for _, share in plan.numbers):
+    if scenario.numbers and not any(share for _, share in scenario.numbers):
         yield "no number gets any calls"
     for name, length in (
-        ("talk", plan.talk),
-        ("patience", plan.patience),
-        ("answer delay", plan.answer_after),
+        ("talk", scenario.talk),
+        ("patience", scenario.patience),
+        ("answer delay", scenario.answer_after),
     ):
         if not length.mean >= 0:
             yield f"{name}: give 0 seconds or more"
         if not 0 <= length.spread <= 10:
             yield f"{name}: a spread lies between 0 and 10"
-    if math.isinf(plan.talk.mean) or math.isinf(plan.answer_after.mean):
+    if math.isinf(scenario.talk.mean) or math.isinf(scenario.answer_after.mean):
         yield "talk and answer delay must end"
-    for name, share in (("no answer", plan.no_answer), ("reached", plan.reached)):
+    for name, share in (("no answer", scenario.no_answer), ("reached", scenario.reached)):
         if not 0 <= share <= 1:
             yield f"{name}: a chance lies between 0 and 1"
     for name, value in (
-        ("greeting", plan.greeting),
-        ("back after", plan.back_after),
-        ("callbacks per hour", plan.callbacks_per_hour),
-        ("reach after", plan.reach_after),
-        ("spacing", plan.spacing),
-        ("callback within", plan.callback_within),
+        ("greeting", scenario.greeting),
+        ("back after", scenario.back_after),
+        ("callbacks per hour", scenario.callbacks_per_hour),
+        ("reach after", scenario.reach_after),
+        ("spacing", scenario.spacing),
+        ("callback within", scenario.callback_within),
     ):
         if not 0 <= value < math.inf:
             yield f"{name}: give 0 or more"
 
 
 def _agents_of(rules: Rules) -> list[str]:
-    """The agents whom the rules name, in order; none: everybody serves everything."""
+    """The agents that the rules name, in order; none: everybody serves everything."""
     return list(dict.fromkeys((*(member.agent for member in rules.members), *rules.skills)))
 
 
 @dataclass(slots=True)
-class _Call:
+class _SimulatedCall:
     """A citizen's call. `talk` and `patience` in microseconds, patience -1 for endless."""
 
     id: CallId
@@ -269,12 +270,14 @@ _Event: TypeAlias = tuple[int, int, Callable[..., None], tuple[Any, ...]]
 class _Play:
     """One simulation."""
 
-    def __init__(self, plan: Plan, rules: Rules, finished: Finished, seed: int | str) -> None:
-        self._plan = plan
+    def __init__(
+        self, scenario: Scenario, rules: Rules, finished: Finished, seed: int | str
+    ) -> None:
+        self._scenario = scenario
         self._rules = rules
         self._finished = finished
         self._floor = Floor(
-            rules, outbound=plan.callbacks_per_hour > 0 or plan.call_back_lost, node="sim"
+            rules, outbound=scenario.callbacks_per_hour > 0 or scenario.call_back_lost, node="sim"
         )
         self._arrivals, self._talks, self._patience, self._people, self._tasks = (
             Random(f"{seed} {stream}")
@@ -284,12 +287,12 @@ class _Play:
         self._events: list[_Event] = []
         self._order = count()
         self._untold: deque[Fact] = deque()
-        self._calls: dict[CallId, _Call] = {}
-        self._phones: dict[str, int] = {}  # agent -> the ringing of his phone
+        self._calls: dict[CallId, _SimulatedCall] = {}
+        self._phones: dict[str, int] = {}  # agent -> the current ringing of the agent's phone
         self._attempts: dict[CallId, tuple[int, str]] = {}  # attempt -> (task, agent)
         self._attempt_talks: dict[CallId, int] = {}  # attempt -> when the citizen answered
         self._wrapping_up: dict[str, int] = {}
-        self._names = _agents_of(rules) or [f"{1001 + one}" for one in range(max(plan.agents))]
+        self._names = _agents_of(rules) or [f"{1001 + one}" for one in range(max(scenario.agents))]
         self._on_duty: set[str] = set()
         self._shift_ends = BEGIN
         self._numbers = self._shares()
@@ -308,18 +311,18 @@ class _Play:
         }
 
     def run(self, calls: int | None, hours: float | None) -> Totals:
-        """Until all calls have come and gone."""
+        """Run until all calls have come and ended."""
         until = None if hours is None else BEGIN + round(hours * HOUR)
-        coming = self._moments(self._plan.per_hour, self._arrivals, until, calls)
+        coming = self._moments(self._scenario.per_hour, self._arrivals, until, calls)
         self._tell(LinkRestored(self._now))
-        for agent in self._names[: max(self._plan.agents)]:
+        for agent in self._names[: max(self._scenario.agents)]:
             self._tell(AgentAdded(self._now, agent))
             self._tell(PhoneReachable(self._now, agent))
         self._change_shift(0)
         self._next_call(coming)
-        if self._plan.callbacks_per_hour:
+        if self._scenario.callbacks_per_hour:
             self._next_callback(
-                self._moments((self._plan.callbacks_per_hour,), self._tasks, until, None)
+                self._moments((self._scenario.callbacks_per_hour,), self._tasks, until, None)
             )
         events, floor = self._events, self._floor
         while self._coming or self._calls or self._attempts:
@@ -384,7 +387,7 @@ class _Play:
 
     def _shares(self) -> list[tuple[float, str, str]]:
         """(cumulated share, number, its queue)."""
-        numbers = self._plan.numbers or tuple((one, 1.0) for one in self._rules.numbers)
+        numbers = self._scenario.numbers or tuple((one, 1.0) for one in self._rules.numbers)
         numbers = numbers or (("12345", 1.0),)
         whole = sum(share for _, share in numbers)
         sums = accumulate(share / whole for _, share in numbers)
@@ -410,14 +413,14 @@ class _Play:
             _, number, queue = next(
                 (one for one in self._numbers if drawn < one[0]), self._numbers[-1]
             )
-        plan = self._plan
-        talk, patience = plan.talk.draw(self._talks), plan.patience.draw(self._patience)
-        self._calls[name] = _Call(name, queue, max(1, talk), patience)
-        # Without a number nobody can be called back, so the floor keeps no task for him.
-        caller = f"+86{13_000_000_000 + self._totals.calls}" if plan.call_back_lost else ""
+        scenario = self._scenario
+        talk, patience = scenario.talk.draw(self._talks), scenario.patience.draw(self._patience)
+        self._calls[name] = _SimulatedCall(name, queue, max(1, talk), patience)
+        # A caller without a number cannot be called back, so the floor makes no task.
+        caller = f"+86{13_000_000_000 + self._totals.calls}" if scenario.call_back_lost else ""
         self._tell(CallArrived(self._now, name, number, caller))
-        if plan.greeting:
-            self._at(self._now + round(plan.greeting * SECOND), self._queue, name)
+        if scenario.greeting:
+            self._at(self._now + round(scenario.greeting * SECOND), self._queue, name)
         else:
             self._queue(name)
         self._next_call(coming)
@@ -447,7 +450,7 @@ class _Play:
         self._at(self._now, self._end, command.call, Party.SYSTEM)
 
     def _send_outside(self, command: SendOutside) -> None:
-        """Somebody there picks up at once, and talks as long as an agent would have."""
+        """The outside number answers at once and talks as long as an agent would have."""
         call = self._calls[command.call]
         call.agent = command.number
         self._untold.append(CallSentOutside(self._now, call.id, command.number, answered=True))
@@ -460,8 +463,8 @@ class _Play:
         for agent in command.agents:
             self._ring_one(call, agent, command.ring_for)
 
-    def _ring_one(self, call: _Call, agent: str, ring_for: float) -> None:
-        """The agent's phone rings; he picks up, or three rings pass."""
+    def _ring_one(self, call: _SimulatedCall, agent: str, ring_for: float) -> None:
+        """The agent's phone rings; the agent picks up, or three rings pass."""
         ringing = self._ring_phone(agent)
         call.ringing.append(agent)
         self._untold.append(OfferRinging(self._now, call.id, agent))
@@ -477,10 +480,10 @@ class _Play:
 
     def _answers_after(self, ring_for: float) -> int | None:
         """Microseconds; None: not within `ring_for` seconds."""
-        plan = self._plan
-        if plan.no_answer and self._people.random() < plan.no_answer:
+        scenario = self._scenario
+        if scenario.no_answer and self._people.random() < scenario.no_answer:
             return None
-        after = plan.answer_after.draw(self._people)
+        after = scenario.answer_after.draw(self._people)
         return after if after < round(ring_for * SECOND) else None
 
     def _answer(self, name: CallId, agent: str, ringing: int) -> None:
@@ -511,7 +514,7 @@ class _Play:
         self._tell(OfferEnded(self._now, name, agent, OfferReason.NO_ANSWER))
 
     def _away(self, agent: str) -> None:
-        self._at(self._now + round(self._plan.back_after * SECOND), self._back, agent)
+        self._at(self._now + round(self._scenario.back_after * SECOND), self._back, agent)
 
     def _back(self, agent: str) -> None:
         if agent in self._on_duty:
@@ -544,7 +547,7 @@ class _Play:
         self, number: str, queue: str, origin: CallId, place: int, latest: int | None
     ) -> None:
         self._next_task += 1
-        plan = self._plan
+        scenario = self._scenario
         self._untold.append(
             CallbackAdded(
                 self._now,
@@ -552,16 +555,16 @@ class _Play:
                 number,
                 queue,
                 self._now,
-                latest or self._now + round(plan.callback_within * SECOND),
-                attempts=plan.attempts,
-                spacing=round(plan.spacing * SECOND),
+                latest or self._now + round(scenario.callback_within * SECOND),
+                attempts=scenario.attempts,
+                spacing=round(scenario.spacing * SECOND),
                 origin=origin,
                 place=place,
             )
         )
 
     def _place_callback(self, command: PlaceCallback) -> None:
-        """His own phone rings first, then the citizen's."""
+        """The agent's phone rings first, then the citizen's."""
         attempt, agent = command.call, command.agent
         ringing = self._ring_phone(agent)
         self._attempts[attempt] = (command.callback, agent)
@@ -578,8 +581,8 @@ class _Play:
             return
         task, agent = self._attempts[attempt]
         self._tell(CallbackDialling(self._now, task, attempt, agent))
-        if self._tasks.random() < self._plan.reached:
-            late = self._now + round(self._plan.reach_after * SECOND)
+        if self._tasks.random() < self._scenario.reached:
+            late = self._now + round(self._scenario.reach_after * SECOND)
             self._at(late, self._citizen_answers, attempt)
         else:
             late = self._now + _RING_CITIZEN_FOR
@@ -590,7 +593,7 @@ class _Play:
             return
         task, agent = self._attempts[attempt]
         del self._phones[agent]
-        talk = max(1, self._plan.talk.draw(self._tasks))
+        talk = max(1, self._scenario.talk.draw(self._tasks))
         self._totals.talking += talk
         self._tell(CallbackAnswered(self._now, task, attempt, agent))
         self._at(self._now + talk, self._callback_over, attempt)
@@ -614,7 +617,7 @@ class _Play:
         self._untold.append(CallbackEnded(self._now, task, command.call, agent, "withdrawn"))
 
     def _yield(self, command: Yield) -> None:
-        """The agent is offered the citizen in the same step: on the same line, or by a new ringing."""
+        """Offer the citizen to the agent in the same step: on the kept channel, or by a new ringing."""
         del self._attempts[command.cancel]
         call = self._calls[command.call]
         if command.stay_on_line:
@@ -628,8 +631,8 @@ class _Play:
     # --- agents
 
     def _change_shift(self, hour: int) -> None:
-        """At each hour: who is on duty now. One who goes finishes his talk."""
-        wanted = self._plan.agents[hour % len(self._plan.agents)]
+        """Change who is on duty, at each hour. An agent who leaves finishes the talk first."""
+        wanted = self._scenario.agents[hour % len(self._scenario.agents)]
         for agent in self._names[wanted : len(self._on_duty)]:
             self._on_duty.discard(agent)
             self._tell(AgentOut(self._now, agent))

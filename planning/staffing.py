@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ from planning.simulator import (
     HOUR,
     WEEK_OF_HOURS,
     Length,
-    Plan,
+    Scenario,
     Shape,
     simulate,
 )
@@ -34,7 +34,7 @@ RING = 5.0
 """Seconds of one ring (M4)."""
 
 LEAST_CALLS = 2000
-"""So many calls the verdict over an hour rests on, if need be from more days than the other hours have."""
+"""The verdict over an hour needs at least this many calls. A quiet hour is simulated on more days to get them."""
 
 MOST_CYCLES = 2000
 """Days or weeks that are simulated at most."""
@@ -67,10 +67,10 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Who calls when, and how they and the agents behave. Lengths in seconds.
+    """How many call when, and how they and the agents behave. Lengths in seconds.
 
     `per_hour`: calls that reach the queue, by the hour of the day (24) or of the week from Monday on (168).
-    `estimated`: what was estimated and from how much.
+    `estimated`: what was estimated, and from how many calls.
     """
 
     per_hour: tuple[float, ...]
@@ -125,28 +125,11 @@ def staff(
     """The smallest staffing of each hour with which the simulated floor reaches the target in that hour.
 
     It begins with Erlang A. Then whole days (weeks) are simulated, about `calls` calls a round, and more for hours
-    that would have fewer than `least_calls`: an hour that falls short gets one agent more, an hour that holds is tried
-    with one fewer, until every hour holds and none is known to hold with fewer. Hours feel each other: who waits at
-    the end of one is answered in the next.
-    Raises `ValueError` with a message for the operator.
+    that would have fewer than `least_calls`. An hour that falls short gets one agent more, an hour that holds is tried
+    with one fewer, until every hour holds and none is known to hold with fewer. Hours affect each other: a caller who
+    waits at the end of one is answered in the next. Raises `ValueError` with a message for the operator.
     """
-    if not 0 < target.m1 < 1 or not 0 <= target.within < 1:
-        raise ValueError("a target lies above 0 % and under 100 %: nobody can promise every call")
-    if not 1 <= target.rings <= 60:
-        raise ValueError(f"{target.rings} rings: give 1 to 60")
-    if not any(demand.per_hour):
-        raise ValueError("nobody calls: there is nothing to staff")
-    if not 0 <= demand.answer_after < target.seconds:
-        raise ValueError(
-            f"agents pick up after {demand.answer_after:g} s: no call can be answered within "
-            f"{target.seconds:g} s of queueing"
-        )
-    patient = _stay(demand)
-    if target.m1 >= patient or target.within >= patient:
-        raise ValueError(
-            f"agents pick up after {demand.answer_after:g} s, and {100 * (1 - patient):.1f}% of the callers hang up "
-            "before that: no number of agents reaches the target"
-        )
+    _check_reachable(demand, target)
     rules = _one_pool(rules)
     starts = [
         _by_erlang(rate, demand, target, rules.queue(DEFAULT).wrap_up_time)
@@ -180,13 +163,34 @@ def staff(
     )
 
 
+def _check_reachable(demand: Demand, target: Target) -> None:
+    """Raise `ValueError`, with a message for the operator, when no number of agents reaches the target."""
+    if not 0 < target.m1 < 1 or not 0 <= target.within < 1:
+        raise ValueError("a target lies above 0 % and under 100 %: nobody can promise every call")
+    if not 1 <= target.rings <= 60:
+        raise ValueError(f"{target.rings} rings: give 1 to 60")
+    if not any(demand.per_hour):
+        raise ValueError("nobody calls: there is nothing to staff")
+    if not 0 <= demand.answer_after < target.seconds:
+        raise ValueError(
+            f"agents pick up after {demand.answer_after:g} s: no call can be answered within "
+            f"{target.seconds:g} s of queueing"
+        )
+    patient = _stay(demand)
+    if target.m1 >= patient or target.within >= patient:
+        raise ValueError(
+            f"agents pick up after {demand.answer_after:g} s, and {100 * (1 - patient):.1f}% of the callers hang up "
+            "before that: no number of agents reaches the target"
+        )
+
+
 def _one_pool(rules: Rules) -> Rules:
-    """One queue that everybody serves: how many agents, not who of them."""
+    """One queue that everybody serves: the question is how many agents, not which."""
     return Rules(queues={DEFAULT: replace(rules.queue(DEFAULT), skills={})})
 
 
 def _by_erlang(per_hour: float, demand: Demand, target: Target, wrap_up: float) -> int:
-    """An agent is busy while his phone rings, while he talks, and while he writes it up."""
+    """The agents needed by Erlang A. An agent is busy during ringing, talk and wrap-up."""
     if not per_hour:
         return 0
 
@@ -219,7 +223,8 @@ def _measure(
     found = _count(demand, target, agents, rules, seed, cycles)
     quiet = {hour for hour, one in enumerate(found) if rates[hour] and one.calls < least_calls}
     while quiet:
-        # The busier of the quiet ones first: in as many days as the quietest needs they would get far too many calls.
+        # Busier hours first. They need fewer days: in as many as the quietest one needs, they would get far too many
+        # calls.
         busiest = max(rates[hour] for hour in quiet)
         now = {hour for hour in quiet if rates[hour] * 2 >= busiest}
         wanted = {*now, *((hour - 1) % len(rates) for hour in now)}
@@ -235,7 +240,7 @@ def _count(
     demand: Demand, target: Target, agents: Sequence[int], rules: Rules, seed: int, cycles: int
 ) -> list[Measured]:
     hours = len(demand.per_hour)
-    plan = Plan(
+    scenario = Scenario(
         per_hour=demand.per_hour,
         agents=tuple(agents),
         talk=Length(demand.talk, Shape.LOGNORMAL),
@@ -255,7 +260,7 @@ def _count(
             one[1] += 1
             one[2] += record.answered - (record.queued or record.arrived) <= in_time
 
-    simulate(plan, rules, count, seed=seed, hours=hours * cycles)
+    simulate(scenario, rules, count, seed=seed, hours=hours * cycles)
     return [Measured(*one) for one in counts]
 
 
@@ -273,10 +278,10 @@ def _cycle(demand: Demand) -> str:
 
 
 async def from_history(engine: AsyncEngine, now: int, days: int, *, weekly: bool) -> Demand:
-    """What the diary knows of the last `days` whole days: arrivals that reached the queue, talk and patience.
+    """What the diary says about the last `days` whole days: arrivals that reached the queue, talk and patience.
 
-    Patience by the estimate for censored exponential times: all waiting together ÷ how many gave up. Raises
-    `ValueError` when there is too little.
+    Patience is estimated for censored exponential times: all waiting together ÷ how many gave up. Raises `ValueError`
+    when there is too little.
     """
     if not 1 <= days <= 366:
         raise ValueError(f"--from-history {days}: give 1 to 366 days")
@@ -332,58 +337,49 @@ class _Behaviour:
                 self.ringing += max(0, offer.answered - offer.ringing)
 
     def demand(self, per_hour: tuple[float, ...], said: Note) -> Demand:
-        """With what could not be estimated left at its default, and said so."""
+        """The demand, with a note on each mean. A mean without data keeps its default, and the note says so."""
         found = Demand(per_hour)
         notes = [said]
-        if self.answered:
-            talk = max(1.0, self.talk / self.answered / SECOND)
-            found = replace(found, talk=talk)
-            notes.append(
-                Note(
-                    f"通话 {talk:.1f} 秒（依据 {self.answered} 通接通来电）",
-                    f"talk {talk:.1f} s, from {self.answered} answered calls",
-                )
-            )
-        else:
-            notes.append(
-                Note(
-                    f"通话 {found.talk:g} 秒（假定：没有接通的来电）",
-                    f"talk {found.talk:g} s, assumed: no call was answered",
-                )
-            )
-        if self.gave_up and self.waited:
-            patience = self.waited / self.gave_up / SECOND
-            found = replace(found, patience=patience)
-            notes.append(
-                Note(
-                    f"耐心 {patience:.1f} 秒（依据 {self.gave_up} 位放弃者）",
-                    f"patience {patience:.1f} s, from {self.gave_up} who gave up",
-                )
-            )
-        else:
-            notes.append(
-                Note(
-                    f"耐心 {found.patience:g} 秒（假定：无人放弃）",
-                    f"patience {found.patience:g} s, assumed: nobody gave up",
-                )
-            )
-        if self.picked_up:
-            after = self.ringing / self.picked_up / SECOND
-            found = replace(found, answer_after=after)
-            notes.append(
-                Note(
-                    f"话务员 {after:.1f} 秒后摘机（依据 {self.picked_up} 次应答）",
-                    f"agents pick up after {after:.1f} s, from {self.picked_up} answers",
-                )
-            )
-        else:
-            notes.append(
-                Note(
-                    f"话务员 {found.answer_after:g} 秒后摘机（假定）",
-                    f"agents pick up after {found.answer_after:g} s, assumed",
-                )
-            )
+        for estimate in (self._talk, self._patience, self._answer_after):
+            found, note = estimate(found)
+            notes.append(note)
         return replace(found, estimated=tuple(notes))
+
+    def _talk(self, found: Demand) -> tuple[Demand, Note]:
+        if not self.answered:
+            return found, Note(
+                f"通话 {found.talk:g} 秒（假定：没有接通的来电）",
+                f"talk {found.talk:g} s, assumed: no call was answered",
+            )
+        talk = max(1.0, self.talk / self.answered / SECOND)
+        return replace(found, talk=talk), Note(
+            f"通话 {talk:.1f} 秒（依据 {self.answered} 通接通来电）",
+            f"talk {talk:.1f} s, from {self.answered} answered calls",
+        )
+
+    def _patience(self, found: Demand) -> tuple[Demand, Note]:
+        if not (self.gave_up and self.waited):
+            return found, Note(
+                f"耐心 {found.patience:g} 秒（假定：无人放弃）",
+                f"patience {found.patience:g} s, assumed: nobody gave up",
+            )
+        patience = self.waited / self.gave_up / SECOND
+        return replace(found, patience=patience), Note(
+            f"耐心 {patience:.1f} 秒（依据 {self.gave_up} 位放弃者）",
+            f"patience {patience:.1f} s, from {self.gave_up} who gave up",
+        )
+
+    def _answer_after(self, found: Demand) -> tuple[Demand, Note]:
+        if not self.picked_up:
+            return found, Note(
+                f"话务员 {found.answer_after:g} 秒后摘机（假定）",
+                f"agents pick up after {found.answer_after:g} s, assumed",
+            )
+        after = self.ringing / self.picked_up / SECOND
+        return replace(found, answer_after=after), Note(
+            f"话务员 {after:.1f} 秒后摘机（依据 {self.picked_up} 次应答）",
+            f"agents pick up after {after:.1f} s, from {self.picked_up} answers",
+        )
 
 
 def from_csv(path: Path, *, weekly: bool) -> Demand:
@@ -498,7 +494,7 @@ def _hour_of(at: int, *, weekly: bool) -> int:
 
 
 def notes(demand: Demand, target: Target, lang: str = "zh") -> list[str]:
-    """What the table rests on, and what was asked for, in words."""
+    """What the table is based on, and the target, in words."""
     say = _WORDS[lang]
     endless = math.isinf(demand.patience)
     patience = say["endless"] if endless else say["seconds"].format(demand.patience)
@@ -635,7 +631,7 @@ def plot(hours: Sequence[Hour], target: Target, path: Path, lang: str = "zh") ->
     """
     if path.suffix.lower() not in {".png", ".svg"}:
         raise ValueError(f"--plot {path}: the name must end in .png or .svg")
-    # It takes half a second to import, which no other command should wait for.
+    # Importing it takes half a second, which no other command should wait for.
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -648,53 +644,66 @@ def plot(hours: Sequence[Hour], target: Target, path: Path, lang: str = "zh") ->
     with mpl.rc_context(style):
         figure = Figure(figsize=(11 if len(hours) == DAY_OF_HOURS else 22, 7), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True)
-        places = [one.hour + 0.5 for one in hours]
-        above.bar(places, [one.per_hour for one in hours], width=0.9, color="#c9d7e8")
-        above.set_ylabel(say["calls"])
-        staff_axis = above.twinx()
-        staff_axis.step(
-            [*range(len(hours)), len(hours)],
-            [*(one.agents for one in hours), hours[-1].agents],
-            where="post",
-            color="#b3261e",
-            linewidth=2,
-        )
-        staff_axis.set_ylabel(say["agents"], color="#b3261e")
-        staff_axis.set_ylim(bottom=0)
-        above.set_title(say["title"].format(total=sum(one.agents for one in hours)))
-        for name, color, wanted, shares in (
-            ("M1", "#1b6e3c", target.m1, [one.m1 for one in hours]),
-            ("within", "#1f4e9e", target.within, [one.within for one in hours]),
-        ):
-            points = [
-                (x, 100 * share)
-                for x, share in zip(places, shares, strict=True)
-                if share is not None
-            ]
-            below.plot(
-                *zip(*points, strict=True),
-                marker="o",
-                markersize=4,
-                color=color,
-                label=say[name].format(rings=target.rings, wanted=100 * wanted),
-            )
-            below.axhline(100 * wanted, color=color, linestyle="--", linewidth=1)
-        below.set_ylim(top=100.5)
-        below.set_ylabel("%")
-        below.set_xlabel(say["hour"])
-        below.set_xlim(0, len(hours))
-        below.set_xticks(range(0, len(hours) + 1, 2 if len(hours) == DAY_OF_HOURS else 12))
-        below.legend(loc="lower right")
-        # No date in it: the same staffing gives the same file.
+        _draw_agents(above, hours, say)
+        _draw_shares(below, hours, target, say)
+        # Without a date, so that the same staffing gives the same file.
         figure.savefig(path, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
     return lang
+
+
+def _draw_agents(axes: Any, hours: Sequence[Hour], say: Mapping[str, str]) -> None:
+    """Calls of each hour as bars, the agents needed as a line above them."""
+    axes.bar(
+        [one.hour + 0.5 for one in hours],
+        [one.per_hour for one in hours],
+        width=0.9,
+        color="#c9d7e8",
+    )
+    axes.set_ylabel(say["calls"])
+    agents = axes.twinx()
+    agents.step(
+        [*range(len(hours)), len(hours)],
+        [*(one.agents for one in hours), hours[-1].agents],
+        where="post",
+        color="#b3261e",
+        linewidth=2,
+    )
+    agents.set_ylabel(say["agents"], color="#b3261e")
+    agents.set_ylim(bottom=0)
+    axes.set_title(say["title"].format(total=sum(one.agents for one in hours)))
+
+
+def _draw_shares(axes: Any, hours: Sequence[Hour], target: Target, say: Mapping[str, str]) -> None:
+    """What each hour reaches, in percent, and the target as a dashed line."""
+    places = [one.hour + 0.5 for one in hours]
+    for name, color, wanted, shares in (
+        ("M1", "#1b6e3c", target.m1, [one.m1 for one in hours]),
+        ("within", "#1f4e9e", target.within, [one.within for one in hours]),
+    ):
+        points = [
+            (x, 100 * share) for x, share in zip(places, shares, strict=True) if share is not None
+        ]
+        axes.plot(
+            *zip(*points, strict=True),
+            marker="o",
+            markersize=4,
+            color=color,
+            label=say[name].format(rings=target.rings, wanted=100 * wanted),
+        )
+        axes.axhline(100 * wanted, color=color, linestyle="--", linewidth=1)
+    axes.set_ylim(top=100.5)
+    axes.set_ylabel("%")
+    axes.set_xlabel(say["hour"])
+    axes.set_xlim(0, len(hours))
+    axes.set_xticks(range(0, len(hours) + 1, 2 if len(hours) == DAY_OF_HOURS else 12))
+    axes.legend(loc="lower right")
 
 
 def _font_with(letters: str) -> str:
     """The name of an installed font that has all these letters, the ones above first; empty without any."""
     from matplotlib.font_manager import findSystemFonts, fontManager, get_font
 
-    # matplotlib remembers the fonts of its first run; one that was installed later has to be told to it.
+    # matplotlib remembers the fonts of its first run. A font that was installed later must be added.
     known = {font.fname for font in fontManager.ttflist}
     for path in findSystemFonts():
         if path not in known:
@@ -702,7 +711,7 @@ def _font_with(letters: str) -> str:
                 fontManager.addfont(path)
     files = {font.name: font.fname for font in fontManager.ttflist}
     for name in (*_CHINESE_FONTS, *sorted(files)):
-        # The last resort of matplotlib has every letter, as a box.
+        # matplotlib's own last resort has every letter, but as a box.
         if name in files and not name.startswith("Last Resort"):
             drawn = get_font(files[name]).get_charmap()
             if all(ord(letter) in drawn for letter in letters if not letter.isspace()):

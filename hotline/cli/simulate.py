@@ -16,7 +16,7 @@ from acd.rules import text as ruletext
 from acd.rules.model import Rules
 from hotline.cli.tools import JsonOrText, Language, fail, form_of, read_settings
 from planning import simulation
-from planning.simulator import DAY_OF_HOURS, Length, Plan, Shape
+from planning.simulator import DAY_OF_HOURS, Length, Scenario, Shape
 
 app = typer.Typer()
 
@@ -77,7 +77,7 @@ def simulate(
     form_of(form, "text", "json")
     if check:
         _check(calls, seed)
-    plan = Plan(
+    scenario = Scenario(
         per_hour=profile("--per-hour", per_hour),
         agents=tuple(whole("--agents", value) for value in profile("--agents", agents)),
         numbers=tuple(_share(text) for text in number or ()),
@@ -98,7 +98,7 @@ def simulate(
     began = time.monotonic()
     try:
         result = simulation.run(
-            plan,
+            scenario,
             rules,
             seed=seed,
             calls=calls,

@@ -19,7 +19,7 @@ from hotline.cli.main import app
 from metrics.fold import record_of
 from metrics.window import Metric, Rolling, Tally
 from planning import simulation, staffing
-from planning.simulator import BEGIN, HOUR, Length, Plan, Shape, simulate
+from planning.simulator import BEGIN, HOUR, Length, Scenario, Shape, simulate
 from planning.staffing import Demand, Measured, Target, from_csv, from_history, staff
 
 RULES = Rules(queues={DEFAULT: Queue(wrap_up_time=5)})
@@ -52,7 +52,7 @@ def test_simulate_prints_the_same_object_for_the_same_seed() -> None:
 
 
 def test_simulated_figures_are_those_of_the_report() -> None:
-    plan = Plan(per_hour=(300.0,), agents=(14,), answer_after=Length(3.0))
+    plan = Scenario(per_hour=(300.0,), agents=(14,), answer_after=Length(3.0))
     tally = Tally()
 
     def add(facts: list[Fact]) -> None:
@@ -71,7 +71,7 @@ def test_simulated_figures_are_those_of_the_report() -> None:
 def test_rolling_figure_of_days_long_gone_is_right() -> None:
     # One bad night early on: what is kept of it must survive until the end.
     agents = tuple([6] * 24 + [1] * 24 + [6] * 120)
-    plan = Plan(per_hour=(40.0,), agents=agents)
+    plan = Scenario(per_hour=(40.0,), agents=agents)
     report = simulation.run(plan, RULES, hours=168.0).report
     whole = Rolling(origin=BEGIN)
 
@@ -304,7 +304,7 @@ async def keep(engine: AsyncEngine, calls: list[list[Fact]]) -> None:
 
 
 async def test_demand_from_history_is_what_made_it(engine: AsyncEngine) -> None:
-    plan = Plan(
+    plan = Scenario(
         per_hour=tuple(90.0 if 8 <= hour < 12 else 5.0 for hour in range(24)),
         agents=(3,),
         talk=Length(100.0),
@@ -335,7 +335,7 @@ async def test_demand_from_history_is_what_made_it(engine: AsyncEngine) -> None:
 
 async def test_what_history_cannot_tell_is_assumed_and_said(engine: AsyncEngine) -> None:
     calls: list[list[Fact]] = []
-    plan = Plan(per_hour=(2.0,), agents=(9,), patience=Length(math.inf))
+    plan = Scenario(per_hour=(2.0,), agents=(9,), patience=Length(math.inf))
     simulate(plan, RULES, calls.append, hours=24.0)
     await keep(engine, calls)
     found = await from_history(engine, BEGIN + DAY + HOUR, 30, weekly=False)

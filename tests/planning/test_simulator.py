@@ -27,7 +27,7 @@ from facts.terms import OfferReason, Outcome
 from facts.times import SECOND, local
 from metrics.fold import CallRecord, record_of
 from planning.erlang import erlang_a
-from planning.simulator import BEGIN, HOUR, Length, Plan, Shape, Totals, simulate
+from planning.simulator import BEGIN, HOUR, Length, Scenario, Shape, Totals, simulate
 
 TALK = Length(180.0)
 FIXED = Shape.FIXED
@@ -40,7 +40,7 @@ def one_queue(**settings: Any) -> Rules:
 class Run:
     """A simulation whose calls are kept."""
 
-    def __init__(self, plan: Plan, rules: Rules | None = None, **how: Any) -> None:
+    def __init__(self, plan: Scenario, rules: Rules | None = None, **how: Any) -> None:
         self.calls: list[list[Fact]] = []
         self.totals: Totals = simulate(plan, rules or one_queue(), self.calls.append, **how)
 
@@ -56,7 +56,7 @@ class Run:
         return [fact for facts in self.calls for fact in facts if isinstance(fact, kind)]
 
 
-BUSY = Plan(
+BUSY = Scenario(
     per_hour=(300.0,),
     agents=(14,),
     talk=Length(150.0, Shape.LOGNORMAL),
@@ -82,7 +82,7 @@ def test_same_seed_same_facts() -> None:
 
 def test_one_agent_more_meets_the_same_citizens() -> None:
     def arrivals(agents: int) -> list[Any]:
-        plan = Plan(per_hour=(60.0,), agents=(agents,), talk=TALK)
+        plan = Scenario(per_hour=(60.0,), agents=(agents,), talk=TALK)
         return sorted(Run(plan, seed=3, calls=500).of(CallArrived), key=lambda fact: fact.at)
 
     assert arrivals(3) == arrivals(4)
@@ -121,7 +121,7 @@ def test_agents_hold_one_call_at_a_time() -> None:
 )
 def test_erlang_a_within_five_percent(agents: int, load: float, patience: float) -> None:
     calls = 20_000
-    plan = Plan((load * 20,), (agents,), talk=TALK, patience=Length(patience))
+    plan = Scenario((load * 20,), (agents,), talk=TALK, patience=Length(patience))
     counts: Counter[str] = Counter()
 
     def count(facts: list[Fact]) -> None:
@@ -137,7 +137,7 @@ def test_erlang_a_within_five_percent(agents: int, load: float, patience: float)
 
 
 def test_without_impatience_everybody_is_answered() -> None:
-    plan = Plan((60.0,), (5,), talk=TALK, patience=Length(math.inf))
+    plan = Scenario((60.0,), (5,), talk=TALK, patience=Length(math.inf))
     assert Run(plan, one_queue(longest_wait=86_400), calls=1000).outcomes == {Outcome.HUMAN: 1000}
 
 
@@ -153,7 +153,7 @@ def test_shapes_have_the_mean_that_was_asked_for() -> None:
 def test_rates_and_staff_follow_the_hours() -> None:
     per_hour = tuple(600.0 if hour == 9 else 0.0 for hour in range(24))
     agents = tuple(40 if hour == 9 else 1 for hour in range(24))
-    run = Run(Plan(per_hour, agents, talk=Length(30.0)), hours=48.0)
+    run = Run(Scenario(per_hour, agents, talk=Length(30.0)), hours=48.0)
     hours = Counter((fact.at - BEGIN) // HOUR for fact in run.of(CallArrived))
     assert set(hours) == {9, 33}
     assert hours[9] == pytest.approx(600, rel=0.2)
@@ -163,14 +163,14 @@ def test_rates_and_staff_follow_the_hours() -> None:
 def test_who_goes_off_duty_gets_no_further_call() -> None:
     per_hour = tuple(300.0 if hour == 9 else 0.0 for hour in range(24))
     agents = tuple(5 if hour == 9 else 1 for hour in range(24))
-    run = Run(Plan(per_hour, agents, patience=Length(900.0)), hours=24.0)
+    run = Run(Scenario(per_hour, agents, patience=Length(900.0)), hours=24.0)
     late = [fact for fact in run.of(OfferMade) if fact.at > BEGIN + 10 * HOUR]
     assert {fact.agent for fact in late} == {"1001"}
     assert run.totals.kinds["AgentOut"] == 4
 
 
 def test_greeting_answer_delay_and_wrap_up_take_their_time() -> None:
-    plan = Plan(
+    plan = Scenario(
         (30.0,), (1,), talk=Length(60.0, FIXED), patience=Length(math.inf), greeting=8.0,
         answer_after=Length(4.0, FIXED),
     )  # fmt: skip
@@ -186,7 +186,7 @@ def test_greeting_answer_delay_and_wrap_up_take_their_time() -> None:
 
 
 def test_an_agent_who_does_not_answer_is_out_for_a_while() -> None:
-    plan = Plan((60.0,), (6,), talk=TALK, no_answer=0.2, answer_after=Length(2.0, FIXED))
+    plan = Scenario((60.0,), (6,), talk=TALK, no_answer=0.2, answer_after=Length(2.0, FIXED))
     run = Run(plan, calls=2000)
     missed = [fact for fact in run.of(OfferEnded) if fact.reason is OfferReason.NO_ANSWER]
     made = {(fact.call, fact.agent): fact.at for fact in run.of(OfferMade)}
@@ -199,14 +199,14 @@ def test_an_agent_who_does_not_answer_is_out_for_a_while() -> None:
 
 
 def test_nobody_on_duty_releases_those_who_never_give_up() -> None:
-    plan = Plan((60.0,), (0,), patience=Length(math.inf))
+    plan = Scenario((60.0,), (0,), patience=Length(math.inf))
     run = Run(plan, one_queue(longest_wait=60), calls=50)
     assert run.outcomes == {Outcome.TIMED_OUT: 50}
     assert len(run.of(CallReleased)) == 50
 
 
 def test_callbacks_yield_to_callers() -> None:
-    plan = Plan((100.0,), (6,), talk=Length(120.0), callbacks_per_hour=60.0, reached=0.5)
+    plan = Scenario((100.0,), (6,), talk=Length(120.0), callbacks_per_hour=60.0, reached=0.5)
     run = Run(plan, seed=1, calls=3000)
     kinds = run.totals.kinds
     assert kinds["CallbackYielded"] > 0
@@ -216,13 +216,13 @@ def test_callbacks_yield_to_callers() -> None:
 
 
 def test_callbacks_are_answered_as_often_as_was_said() -> None:
-    plan = Plan((10.0,), (40,), callbacks_per_hour=200.0, reached=0.5)
+    plan = Scenario((10.0,), (40,), callbacks_per_hour=200.0, reached=0.5)
     kinds = Run(plan, hours=12.0).totals.kinds
     assert kinds["CallbackAnswered"] / kinds["CallbackDialling"] == pytest.approx(0.5, abs=0.04)
 
 
 def test_who_gave_up_is_called_back_when_asked_for() -> None:
-    plan = Plan((100.0,), (3,), talk=Length(120.0), call_back_lost=True)
+    plan = Scenario((100.0,), (3,), talk=Length(120.0), call_back_lost=True)
     run = Run(plan, calls=1000)
     lost = sum(record.outcome is not Outcome.HUMAN for record in run.records)
     assert run.totals.kinds[CallbackAdded.kind] == lost > 0
@@ -239,7 +239,7 @@ def test_rules_with_skills_numbers_and_overflow() -> None:
         members=(Member("1001", DEFAULT), Member("1002", "tax"), Member("1003", "tax")),
         skills={"1002": {"tax": 2}, "1003": {"tax": 1}},
     )  # fmt: skip
-    plan = Plan(
+    plan = Scenario(
         (80.0,), (3,), numbers=(("12345", 1), ("12366", 3)), talk=Length(100.0),
         answer_after=Length(2.0),
     )  # fmt: skip
@@ -255,7 +255,7 @@ def test_rules_with_skills_numbers_and_overflow() -> None:
 
 def test_nothing_is_kept_of_calls_that_have_ended() -> None:
     tracemalloc.start()
-    simulate(Plan(), one_queue(), lambda facts: None, seed=1, calls=8_000)
+    simulate(Scenario(), one_queue(), lambda facts: None, seed=1, calls=8_000)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     # The floor remembers the names of 4096 ended calls. With their facts, 8000 calls would take ten times as much.
@@ -265,23 +265,23 @@ def test_nothing_is_kept_of_calls_that_have_ended() -> None:
 @pytest.mark.parametrize(
     ("plan", "how", "said"),
     [
-        (Plan(), {}, "either a number of calls or a number of hours"),
-        (Plan(), {"calls": 5, "hours": 1.0}, "either"),
-        (Plan(), {"calls": 0}, "give 1 or more"),
-        (Plan(), {"hours": math.inf}, "give more than 0"),
-        (Plan(per_hour=(0.0,)), {"calls": 5}, "no calls ever come"),
-        (Plan(per_hour=(1.0, 2.0)), {"calls": 5}, "give 1, 24 or 168"),
-        (Plan(per_hour=(-1.0,)), {"calls": 5}, "0 or more"),
-        (Plan(per_hour=(math.nan,)), {"calls": 5}, "0 or more"),
-        (Plan(agents=(-1,)), {"calls": 5}, "0 or more"),
-        (Plan(no_answer=1.5), {"calls": 5}, "between 0 and 1"),
-        (Plan(talk=Length(-1)), {"calls": 5}, "talk: give 0 seconds or more"),
-        (Plan(talk=Length(math.inf)), {"calls": 5}, "must end"),
-        (Plan(greeting=-1), {"calls": 5}, "greeting"),
-        (Plan(numbers=(("12345", 0.0),)), {"calls": 5}, "no number"),
+        (Scenario(), {}, "either a number of calls or a number of hours"),
+        (Scenario(), {"calls": 5, "hours": 1.0}, "either"),
+        (Scenario(), {"calls": 0}, "give 1 or more"),
+        (Scenario(), {"hours": math.inf}, "give more than 0"),
+        (Scenario(per_hour=(0.0,)), {"calls": 5}, "no calls ever come"),
+        (Scenario(per_hour=(1.0, 2.0)), {"calls": 5}, "give 1, 24 or 168"),
+        (Scenario(per_hour=(-1.0,)), {"calls": 5}, "0 or more"),
+        (Scenario(per_hour=(math.nan,)), {"calls": 5}, "0 or more"),
+        (Scenario(agents=(-1,)), {"calls": 5}, "0 or more"),
+        (Scenario(no_answer=1.5), {"calls": 5}, "between 0 and 1"),
+        (Scenario(talk=Length(-1)), {"calls": 5}, "talk: give 0 seconds or more"),
+        (Scenario(talk=Length(math.inf)), {"calls": 5}, "must end"),
+        (Scenario(greeting=-1), {"calls": 5}, "greeting"),
+        (Scenario(numbers=(("12345", 0.0),)), {"calls": 5}, "no number"),
     ],
 )
-def test_impossible_plans(plan: Plan, how: dict[str, Any], said: str) -> None:
+def test_impossible_plans(plan: Scenario, how: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         simulate(plan, one_queue(), lambda facts: None, **how)
 
@@ -289,4 +289,4 @@ def test_impossible_plans(plan: Plan, how: dict[str, Any], said: str) -> None:
 def test_more_agents_than_the_rules_name() -> None:
     rules = Rules(members=(Member("1001", DEFAULT),))
     with pytest.raises(ValueError, match="the rules name only 1"):
-        simulate(Plan(agents=(2,)), rules, lambda facts: None, calls=1)
+        simulate(Scenario(agents=(2,)), rules, lambda facts: None, calls=1)
