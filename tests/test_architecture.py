@@ -29,6 +29,21 @@ ROOMS = (
 
 ORDER: Mapping[str, tuple[str, ...]] = {
     "acd": ("acd.rules", "acd.callbacks"),
+    "acd.floor": (
+        "acd.floor.hall",
+        "acd.floor.lanes",
+        "acd.floor.waiting",
+        "acd.floor.open_tasks",
+        "acd.floor.work",
+        "acd.floor.calls",
+        "acd.floor.offers",
+        "acd.floor.agents",
+        "acd.floor.callbacks",
+        "acd.floor.centre",
+        "acd.floor.pairing",
+        "acd.floor.snapshot",
+        "acd.floor.floor",
+    ),
     "hotline": ("hotline.machine", "hotline.controller", "hotline.demo", "hotline.cli"),
 }
 """Where the order within a room matters, too."""
@@ -179,6 +194,14 @@ def test_the_order_within_a_room(room: str) -> None:
         for name in IMPORTS[module] if floor >= 0 else ():
             other = next((n for n, one in enumerate(order) if f"{name}.".startswith(f"{one}.")), -1)
             assert other <= floor, f"{module} → {name}"
+
+
+def test_the_map_of_the_floor_names_its_modules_from_the_ground_up() -> None:
+    text = ast.get_docstring(ast.parse(MODULES["acd.floor"].read_text())) or ""
+    *_, listed = text.split("\n\n")
+    named = tuple(f"acd.floor.{line.split()[0]}" for line in listed.splitlines())
+    assert named == ORDER["acd.floor"]
+    assert set(named) == {module for module in MODULES if module.startswith("acd.floor.")}
 
 
 @pytest.mark.parametrize("module", sorted(PURE))
