@@ -87,6 +87,7 @@ from facts import (
     WrapUpEnded,
     WrapUpStarted,
 )
+from facts.ids import attempt_id
 from facts.terms import CallId, OfferReason, Party, Release
 from facts.times import SECOND
 
@@ -1100,7 +1101,7 @@ class Floor:
     def _place(self, task: Task, seat: Seat, now: int) -> None:
         task.tries += 1
         task.state, task.agent = State.DIALLING, seat.agent
-        task.attempt = f"{self._node}-c{task.id}.{task.tries}"
+        task.attempt = attempt_id(self._node, task.id, task.tries)
         self._attempts[task.attempt] = task.id
         self._dialling[seat.agent] = task.id
         seat.call, seat.answered, seat.callback = task.attempt, False, task.id

@@ -19,7 +19,6 @@ operator is answered with ACK and BYE by Asterisk itself; it tells nobody, so th
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -39,9 +38,11 @@ from facts import (
     OfferRinging,
     OwnCallEnded,
 )
+from facts.causes import WITHDRAWN
 from facts.masking import mask
+from facts.numbers import dialable
 from facts.terms import CallId
-from telephony.channels import WITHDRAWN_CAUSE, Calls
+from telephony.channels import Calls
 from telephony.link import ActionRefused, LinkDown, LinkError, Unknown
 from telephony.switch import Actions
 
@@ -61,7 +62,6 @@ KEPT_WITHIN = 2.0
 """Seconds after which an agent who stayed on the line and was not connected is let go."""
 
 _LOOK_EVERY = 0.01
-_DIALLABLE = re.compile(r"\+?[0-9]{2,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class Outbound:
         wanted = self._placed.get(call)
         if wanted is None or call in self._unwanted or not self._enabled:
             return None
-        if not _DIALLABLE.fullmatch(wanted.number):
+        if not dialable(wanted.number):
             log.error("callback.undiallable", call_id=call, number_dialled=mask(wanted.number))
             return None
         return Attempt(wanted.number, self._number_of(wanted.queue), self._rings, wanted.queue)
@@ -348,7 +348,7 @@ class Outbound:
 
     async def _end(self, channel: str) -> None:
         with contextlib.suppress(ActionRefused):  # it is gone already
-            cause = str(WITHDRAWN_CAUSE)
+            cause = str(WITHDRAWN)
             await self._link.act({"Action": "Hangup", "Channel": channel, "Cause": cause})
 
     # --- ends

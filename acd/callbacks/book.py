@@ -23,7 +23,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.callbacks import tables
-from acd.callbacks.entry import DIALABLE, KINDS, OPEN, Entry, TaskError, Wanted, apply, checked
+from acd.callbacks.entry import KINDS, OPEN, Entry, TaskError, Wanted, apply, checked
 from acd.callbacks.task import State, Task
 from acd.commands import CreateCallback
 from acd.desk import Desk
@@ -34,6 +34,7 @@ from diary import reader
 from diary.writer import Diary
 from facts import CallbackAdded, CallbackCancelled, Fact
 from facts.masking import mask
+from facts.numbers import dialable
 from facts.times import SECOND
 
 log = structlog.get_logger(__name__)
@@ -207,7 +208,7 @@ class TaskBook:
         self, wanted: Wanted, at: int, *, kept: bool = False
     ) -> "asyncio.Future[CallbackAdded | None]":
         done: asyncio.Future[CallbackAdded | None] = asyncio.get_running_loop().create_future()
-        if not DIALABLE.fullmatch(wanted.number):
+        if not dialable(wanted.number):
             log.warning("callback.not_dialable", origin=wanted.origin, number=mask(wanted.number))
             done.set_result(None)
         elif len(self._wishes) >= MOST_WISHES:

@@ -56,6 +56,7 @@ from facts import (
     RecordingFinished,
     details,
 )
+from facts.calendar import Calendar, make_calendar, read_years
 from facts.terms import Release
 from facts.times import SECOND
 from hotline import __version__
@@ -147,7 +148,7 @@ class Controller:
         self.switch = Switch(self.link, self.calls)
         self.book = Rulebook()
         self.blocked: Mapping[str, Block] = {}
-        self.calendar = hours.Calendar()
+        self.calendar = Calendar()
         rules = self.book.rules(rulebook.defaults(settings), settings.numbers)
         self.callbacks = tasks.TaskBook(engine, settings.run_dir, self._post)
         self.outbound = Outbound(
@@ -439,8 +440,8 @@ class Controller:
             book = await rulebook.read(self.engine)
             blocked = await rulebook.blocked(self.engine, clock.now())
             rules = book.rules(rulebook.defaults(self.settings), self.settings.numbers)
-            shipped = hours.read_shipped(workdays.SHIPPED.read_text(encoding="utf-8"))
-            calendar = hours.read_calendar(shipped, await rulebook.calendar(self.engine))
+            shipped = read_years(workdays.SHIPPED.read_text(encoding="utf-8"))
+            calendar = make_calendar(shipped, await rulebook.calendar(self.engine))
         except Exception:
             logger.exception("rules.away", effect="the rules of before hold")
             return

@@ -3,12 +3,11 @@
 Every route of the API needs one right; a role is a set of rights, and so are the scopes of a token.
 """
 
-import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
-from facts.masking import mask
+from facts.masking import hide_digits, mask, mask_name
 
 
 class Role(StrEnum):
@@ -62,11 +61,6 @@ SEES_EVERYTHING: Final = frozenset({Role.SUPERVISOR, Role.AUDITOR, Role.ADMINIST
 """Roles for which nothing is masked."""
 
 
-def masked_name(name: str) -> str:
-    """An agent's name for those who may not know it: `王芳` → `王*`."""
-    return name[:1] + "*" if name else ""
-
-
 def masked_state(state: Mapping[str, Any]) -> dict[str, Any]:
     """The live state as a guest sees it: agents without their names, callers without their numbers."""
     shown = dict(state)
@@ -76,8 +70,8 @@ def masked_state(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def masked_agent(agent: Mapping[str, Any]) -> dict[str, Any]:
-    """One agent as a guest sees him."""
-    return {**agent, "name": masked_name(agent["name"])}
+    """One agent as a guest sees them."""
+    return {**agent, "name": mask_name(agent["name"])}
 
 
 def _without_numbers(value: Any) -> Any:
@@ -96,7 +90,6 @@ def _without_numbers(value: Any) -> Any:
 
 _TEXT: Final = frozenset({"reason", "matter", "why", "note"})
 _DIALLED: Final = frozenset({"CallbackAdded", "CallSentOutside"})
-_DIGITS: Final = re.compile(r"[0-9]{5,}")
 
 
 def masked_fact(fact: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,5 +105,5 @@ def masked_fact(fact: Mapping[str, Any]) -> dict[str, Any]:
         elif name in _TEXT and kind.startswith("Callback"):
             shown[name] = ""
         elif name in _TEXT and isinstance(value, str):
-            shown[name] = _DIGITS.sub("****", value)
+            shown[name] = hide_digits(value)
     return shown

@@ -13,14 +13,17 @@ from acd.rules.text import Rulebook, RulesError
 from agents import roster
 from agents.roster import RosterError
 from base import clock
-from web.accounts.rights import masked_name
+from facts.masking import mask_name
+from facts.numbers import AGENT_NUMBER
 from web.api.auth import Me, right
 from web.backend import Backend, Behind, Problem, Said
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api", tags=["agents"])
 
-Number = Annotated[str, InPath(pattern="^[0-9]{2,8}$", description="an agent's number (工号)")]
+Number = Annotated[
+    str, InPath(pattern=f"^{AGENT_NUMBER.pattern}$", description="an agent's number (工号)")
+]
 _OWN: Final = "agents.own"
 
 
@@ -98,7 +101,7 @@ async def agents(me: Me, behind: Behind) -> list[Agent]:
         found.append(
             Agent(
                 number=one.number,
-                name=masked_name(one.name) if me.masked and one.number != me.agent else one.name,
+                name=mask_name(one.name) if me.masked and one.number != me.agent else one.name,
                 intent=one.intent.value,
                 presence=now.get("presence"),
                 pause_reason=one.pause_reason,
