@@ -60,6 +60,7 @@ from facts.calendar import Calendar, make_calendar, read_years
 from facts.terms import Release
 from facts.times import SECOND
 from hotline import __version__
+from hotline.controller import callback_commands
 from hotline.controller.rows import AgentRows
 from hotline.machine import render
 from hotline.machine.programs import ProgramError
@@ -155,7 +156,6 @@ class Controller:
             self.link,
             self.calls,
             post=self._post,
-            create=self.callbacks.create,
             rules=lambda: self.desk.floor.rules,
             clock=clock.now,
             numbers=settings.numbers,
@@ -171,6 +171,7 @@ class Controller:
             ),
             record=self.record,
             stop_ringing=self._stop_ringing,
+            book=self.callbacks,
             outbound=self.outbound,
             clock=clock.now,
         )
@@ -381,9 +382,9 @@ class Controller:
                 raise Refused(str(error)) from None
             return {"said": f"alarm {seen.id} ({seen.rule}) acknowledged by {seen.acknowledged_by}"}
         if command == "callback.add":
-            return await tasks.add(self.callbacks, self.desk, args)
+            return await callback_commands.add(self.callbacks, self.desk, args)
         if command == "callback.cancel":
-            return await tasks.cancel(self.callbacks, self.desk, args)
+            return await callback_commands.cancel(self.callbacks, self.desk, args)
         action = command.removeprefix("agent.")
         if action not in {"ready", "pause", "out"}:
             raise Refused(f"there is no command {command}")

@@ -34,7 +34,6 @@ from acd.desk import Desk
 from acd.floor import Floor
 from acd.rules.model import DEFAULT, Queue, Rules
 from base import clock, database
-from base.background import spawn
 from base.bus import Refused
 from diary.writer import Diary
 from facts import KINDS as KIND_OF
@@ -55,6 +54,7 @@ from facts import (
     WrapUpStarted,
 )
 from facts.times import SECOND
+from hotline.controller import callback_commands
 from tests.acd.world import World
 from tests.postgres import PostgresServer
 
@@ -75,30 +75,25 @@ class Centre:
         self.diary = Diary(engine, folder)
         self.book = TaskBook(engine, folder, self.post)
         self.placed: list[PlaceCallback] = []
+        self.posted: list[Fact] = []
         self.recorded: list[Fact] = []
         self.desk = Desk(
             Floor(Rules(), outbound=True),
             record=self.record,
             stop_ringing=lambda call, agent: None,
+            book=self.book,
             outbound=self,
             clock=clock.now,
         )
 
     def post(self, *facts: Fact) -> None:
+        self.posted += facts
         self.desk.post(*facts)
 
     def record(self, fact: Fact) -> None:
         self.recorded.append(fact)
         self.diary.write(fact)
         self.book.note(fact)
-
-    def create(self, wanted: CreateCallback) -> None:
-        spawn(self._enter(wanted), "wish")
-
-    async def _enter(self, wanted: CreateCallback) -> None:
-        added = await self.book.create(wanted)
-        if added is not None:
-            self.post(added)
 
     def place(self, wanted: PlaceCallback) -> None:
         self.placed.append(wanted)
@@ -271,7 +266,7 @@ def test_every_fact_about_one_task_is_of_its_history() -> None:
 
 
 async def test_a_task_by_hand(centre: Centre, engine: AsyncEngine) -> None:
-    reply = await tasks.add(
+    reply = await callback_commands.add(
         centre.book, centre.desk, by_hand(reason="办件回访", matter="沈12345-7", prefers="")
     )
     assert reply == {"id": 1, "said": "callback 1 added"}
@@ -299,13 +294,13 @@ async def test_the_controller_checks_what_it_is_told(
     centre: Centre, engine: AsyncEngine, args: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(Refused, match=says):
-        await tasks.add(centre.book, centre.desk, args)
+        await callback_commands.add(centre.book, centre.desk, args)
     assert await find_all(engine) == []
 
 
 async def test_a_callback_from_due_to_reached(centre: Centre, engine: AsyncEngine) -> None:
     centre.agent()
-    await tasks.add(centre.book, centre.desk, by_hand(attempts=2, spacing=MINUTE))
+    await callback_commands.add(centre.book, centre.desk, by_hand(attempts=2, spacing=MINUTE))
     assert await centre.book.flush()
     found = await entry_of(engine, 1)
     assert (found.state, found.agent, found.attempt, found.tries) == (
@@ -333,8 +328,8 @@ async def test_a_callback_from_due_to_reached(centre: Centre, engine: AsyncEngin
 
 async def test_the_history_is_of_one_task_only(centre: Centre, engine: AsyncEngine) -> None:
     for _ in range(2):
-        await tasks.add(centre.book, centre.desk, by_hand())
-    await tasks.cancel(centre.book, centre.desk, {"id": 2})
+        await callback_commands.add(centre.book, centre.desk, by_hand())
+    await callback_commands.cancel(centre.book, centre.desk, {"id": 2})
     assert await centre.book.flush()
     await centre.diary.flush()
     facts = await history(engine, await entry_of(engine, 2))
@@ -344,7 +339,7 @@ async def test_the_history_is_of_one_task_only(centre: Centre, engine: AsyncEngi
 
 async def test_a_busy_citizen_and_then_nobody(centre: Centre, engine: AsyncEngine) -> None:
     centre.agent()
-    await tasks.add(centre.book, centre.desk, by_hand(attempts=1))
+    await callback_commands.add(centre.book, centre.desk, by_hand(attempts=1))
     centre.post(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "busy"))
     assert await centre.book.flush()
     found = await entry_of(engine, 1)
@@ -353,7 +348,7 @@ async def test_a_busy_citizen_and_then_nobody(centre: Centre, engine: AsyncEngin
 
 
 async def test_a_lost_caller_becomes_a_task(centre: Centre, engine: AsyncEngine) -> None:
-    centre.create(lost())
+    centre.book.create(lost())
     await until(lambda: centre.desk.floor.tasks)
     found = await entry_of(engine, 1)
     assert (found.origin, found.reason, found.number) == ("hotline-1.1", "lost", CITIZEN)
@@ -361,15 +356,22 @@ async def test_a_lost_caller_becomes_a_task(centre: Centre, engine: AsyncEngine)
 
 
 async def test_one_call_is_lost_only_once(centre: Centre, engine: AsyncEngine) -> None:
-    first = await centre.book.create(lost())
-    assert await centre.book.create(lost()) == first
+    for _ in range(2):
+        centre.posted.clear()
+        centre.book.create(lost())
+        await until(lambda: centre.posted)
+        assert centre.posted == [(await entry_of(engine, 1)).fact()]
     assert len(await find_all(engine)) == 1
 
 
 async def test_a_number_that_cannot_be_dialled_is_no_task(
     centre: Centre, engine: AsyncEngine
 ) -> None:
-    assert await centre.book.create(lost(number="*123#")) is None
+    centre.posted.clear()
+    centre.book.create(lost(number="*123#"))
+    assert not centre.book.waiting
+    assert await centre.book.flush()
+    assert centre.posted == []
     assert await find_all(engine) == []
 
 
@@ -377,27 +379,27 @@ async def test_a_number_that_cannot_be_dialled_is_no_task(
 
 
 async def test_cancelling(centre: Centre, engine: AsyncEngine) -> None:
-    await tasks.add(centre.book, centre.desk, by_hand())
-    reply = await tasks.cancel(centre.book, centre.desk, {"id": 1})
+    await callback_commands.add(centre.book, centre.desk, by_hand())
+    reply = await callback_commands.cancel(centre.book, centre.desk, {"id": 1})
     assert reply["said"] == "callback 1 cancelled"
     with pytest.raises(Refused, match="callback 1 is over already: cancelled"):
-        await tasks.cancel(centre.book, centre.desk, {"id": 1})
+        await callback_commands.cancel(centre.book, centre.desk, {"id": 1})
     assert await centre.book.flush()
     assert (await entry_of(engine, 1)).state is State.CANCELLED
     with pytest.raises(Refused, match="callback 1 is over already: cancelled"):
-        await tasks.cancel(centre.book, centre.desk, {"id": 1})
+        await callback_commands.cancel(centre.book, centre.desk, {"id": 1})
     with pytest.raises(Refused, match="there is no callback 9"):
-        await tasks.cancel(centre.book, centre.desk, {"id": 9})
+        await callback_commands.cancel(centre.book, centre.desk, {"id": 9})
     with pytest.raises(Refused, match="whole number"):
-        await tasks.cancel(centre.book, centre.desk, {"id": "x"})
+        await callback_commands.cancel(centre.book, centre.desk, {"id": "x"})
 
 
 async def test_an_answered_callback_is_not_cancelled(centre: Centre, engine: AsyncEngine) -> None:
     centre.agent()
-    await tasks.add(centre.book, centre.desk, by_hand())
+    await callback_commands.add(centre.book, centre.desk, by_hand())
     centre.post(CallbackAnswered(clock.now(), 1, "hotline-c1.1", "1001"))
     with pytest.raises(Refused, match="that talk is not cut"):
-        await tasks.cancel(centre.book, centre.desk, {"id": 1})
+        await callback_commands.cancel(centre.book, centre.desk, {"id": 1})
     assert centre.desk.floor.tasks[1].state is State.TALKING
 
 
@@ -406,7 +408,7 @@ async def test_a_task_that_another_program_entered_can_be_cancelled(
 ) -> None:
     asked = checked(Wanted(CITIZEN), RULES, (), clock.now())
     number = await tasks.enter_directly(engine, tmp_path / "other", asked)
-    reply = await tasks.cancel(centre.book, centre.desk, {"id": str(number)})
+    reply = await callback_commands.cancel(centre.book, centre.desk, {"id": str(number)})
     assert reply["said"] == f"callback {number} cancelled"
     assert await centre.book.flush()
     assert (await entry_of(engine, number)).state is State.CANCELLED
@@ -438,7 +440,7 @@ async def test_entered_and_cancelled_without_a_controller(
 async def test_a_running_controller_finds_what_was_entered_and_cancelled_past_it(
     centre: Centre, engine: AsyncEngine, tmp_path: Path
 ) -> None:
-    await tasks.add(centre.book, centre.desk, by_hand())
+    await callback_commands.add(centre.book, centre.desk, by_hand())
     now = clock.now()
     past = checked(Wanted("13800000002"), centre.desk.floor.rules, set(), now)
     assert await tasks.enter_directly(engine, tmp_path / "cli", past) == 2
@@ -459,7 +461,9 @@ async def test_open_tasks_are_taken_up_as_they_were(
     centre: Centre, engine: AsyncEngine, tmp_path: Path
 ) -> None:
     centre.agent()
-    await tasks.add(centre.book, centre.desk, by_hand(attempts=5, spacing=0, prefers="1001"))
+    await callback_commands.add(
+        centre.book, centre.desk, by_hand(attempts=5, spacing=0, prefers="1001")
+    )
     for n in (1, 2):
         centre.post(CallbackEnded(clock.now(), 1, f"hotline-c1.{n}", "1001", "busy"))
     now = clock.now()
@@ -490,7 +494,7 @@ async def test_an_attempt_that_asterisk_still_has_goes_on(
     for agent in ("1001", "1002"):
         centre.agent(agent)
     for number in ("13800000001", "13800000002"):
-        await tasks.add(centre.book, centre.desk, by_hand(number))
+        await callback_commands.add(centre.book, centre.desk, by_hand(number))
     centre.post(CallbackAnswered(clock.now(), 2, "hotline-c2.1", "1002"))
     await centre.close()
 
@@ -520,7 +524,7 @@ async def test_what_a_crash_kept_from_the_book_comes_from_the_diary(
 ) -> None:
     centre.agent()
     for number in ("13800000001", "13800000002"):
-        await tasks.add(centre.book, centre.desk, by_hand(number, attempts=1))
+        await callback_commands.add(centre.book, centre.desk, by_hand(number, attempts=1))
     assert await centre.book.flush()
     centre.book.note = lambda fact: None  # type: ignore[method-assign]
     centre.post(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "busy"))
@@ -540,8 +544,8 @@ async def test_what_a_crash_kept_from_the_book_comes_from_the_diary(
 async def test_what_the_book_knows_is_not_applied_twice(
     centre: Centre, engine: AsyncEngine, tmp_path: Path
 ) -> None:
-    await tasks.add(centre.book, centre.desk, by_hand("13800000001"))
-    await tasks.add(centre.book, centre.desk, by_hand("13800000002"))
+    await callback_commands.add(centre.book, centre.desk, by_hand("13800000001"))
+    await callback_commands.add(centre.book, centre.desk, by_hand("13800000002"))
     for fact in (
         CallbackPlaced(clock.now(), 2, "hotline-c2.1", "1001"),
         CallbackYielded(clock.now(), 2, "hotline-c2.1", "1001", "hotline-1.9"),
@@ -578,16 +582,16 @@ async def test_nothing_is_lost_while_the_database_is_away(
     centre: Centre, engine: AsyncEngine, tmp_path: Path
 ) -> None:
     centre.agent()
-    await tasks.add(centre.book, centre.desk, by_hand())
+    await callback_commands.add(centre.book, centre.desk, by_hand())
     assert await centre.book.flush()
     away = Away(engine)
     centre.post(CallbackAnswered(clock.now(), 1, "hotline-c1.1", "1001"))
     centre.post(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001"))
-    centre.create(lost("hotline-1.5", "+8613800000005"))
+    centre.book.create(lost("hotline-1.5", "+8613800000005"))
     await until(lambda: centre.book.waiting == 2)
     assert not await centre.book.flush()
     with pytest.raises(Refused, match="the database is away: nothing was entered"):
-        await tasks.add(centre.book, centre.desk, by_hand("13800000009"))
+        await callback_commands.add(centre.book, centre.desk, by_hand("13800000009"))
     [line] = (tmp_path / "callbacks.jsonl").read_text().splitlines()
     assert json.loads(line)["origin"] == "hotline-1.5"
     assert (tmp_path / "callbacks.jsonl").stat().st_mode & 0o077 == 0
@@ -600,10 +604,12 @@ async def test_nothing_is_lost_while_the_database_is_away(
     assert not (tmp_path / "callbacks.jsonl").exists()
 
 
-async def test_a_wish_outlives_a_crash(centre: Centre, engine: AsyncEngine, tmp_path: Path) -> None:
+async def test_a_request_outlives_a_crash(
+    centre: Centre, engine: AsyncEngine, tmp_path: Path
+) -> None:
     away = Away(engine)
     for n in (5, 6):
-        centre.create(lost(f"hotline-1.{n}", f"+861380000000{n}"))
+        centre.book.create(lost(f"hotline-1.{n}", f"+861380000000{n}"))
     await until(lambda: centre.book.waiting == 2)
     assert not await centre.book.flush()
     await centre.close()
@@ -622,10 +628,10 @@ async def test_a_wish_outlives_a_crash(centre: Centre, engine: AsyncEngine, tmp_
 async def test_what_waits_is_bounded(
     centre: Centre, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "MOST_WISHES", 3)
+    monkeypatch.setattr(tasks, "MOST_REQUESTS", 3)
     away = Away(engine)
     for n in range(5):
-        centre.create(lost(f"hotline-1.{n}", f"+861380000000{n}"))
+        centre.book.create(lost(f"hotline-1.{n}", f"+861380000000{n}"))
     await until(lambda: centre.book.waiting == 3)
     assert not await centre.book.flush()
     away.on = False
@@ -641,10 +647,10 @@ async def test_a_server_that_crashes(
         await connection.run_sync(database.metadata.create_all)
     centre = Centre(engine, tmp_path)
     await centre.start()
-    await tasks.add(centre.book, centre.desk, by_hand())
+    await callback_commands.add(centre.book, centre.desk, by_hand())
     postgres_server.stop()
     try:
-        centre.create(lost("hotline-1.5", "+8613800000005"))
+        centre.book.create(lost("hotline-1.5", "+8613800000005"))
         centre.post(CallbackCancelled(clock.now(), 1, "by hand"))
         assert not await centre.book.flush()
     finally:
