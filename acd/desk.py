@@ -49,11 +49,15 @@ class Session(Protocol):
         """Say the farewell and hang up."""
 
 
-class Outbound(Protocol):
-    """The one who places callbacks: `telephony.outbound` in production. Returns at once; the ends come as facts."""
+class Book(Protocol):
+    """The one who keeps the callbacks: `acd.callbacks.book.TaskBook` in production."""
 
     def create(self, wanted: CreateCallback) -> None:
-        """Enter a task into the book; `CallbackAdded` follows."""
+        """Enter a task. Returns at once; `CallbackAdded` follows."""
+
+
+class Outbound(Protocol):
+    """The one who places callbacks: `telephony.outbound` in production. Returns at once; the ends come as facts."""
 
     def place(self, wanted: PlaceCallback) -> None:
         """Ring the agent's phone, then dial the citizen."""
@@ -62,7 +66,7 @@ class Outbound(Protocol):
         """Hang up an attempt. `CallbackEnded` follows if it still existed."""
 
     def give_way(self, wanted: Yield, ring: Callable[[], None]) -> None:
-        """Cancel the attempt, and then at once `ring` the agent for the citizen, or keep his line for him (R7)."""
+        """Cancel the attempt, and then at once `ring` the agent for the citizen, or keep the agent's line (R7)."""
 
 
 class Desk:
@@ -74,12 +78,14 @@ class Desk:
         *,
         record: Callable[[Fact], None],
         stop_ringing: Callable[[CallId, str], None],
+        book: Book | None = None,
         outbound: Outbound | None = None,
         clock: Callable[[], int],
     ) -> None:
         self.floor = floor
         self._record = record
         self._stop_ringing = stop_ringing
+        self._book = book
         self._outbound = outbound
         self._clock = clock
         self._sessions: dict[CallId, Session] = {}
@@ -136,7 +142,7 @@ class Desk:
         return self.floor.staffed(call)
 
     def call_colleague(self, agent: str, colleague: str) -> str:
-        """An agent's phone wants to ring a colleague's. Returns why not; when empty, he counts as busy from now on."""
+        """An agent's phone wants to ring a colleague's. Returns why not; if empty, the colleague is busy now."""
         why = self.floor.may_call(agent, colleague)
         if not why:
             self.post(OwnCallStarted(self._clock(), colleague))
@@ -197,10 +203,13 @@ class Desk:
             case SendOutside(call, number):
                 if (session := self._sessions.get(call)) is not None:
                     session.send_outside(number)
+            case CreateCallback():
+                if self._book is None:
+                    log.error("book.missing", call_id=command.origin)
+                else:
+                    self._book.create(command)
             case _ if self._outbound is None:
                 log.error("outbound.missing", command=type(command).__name__)
-            case CreateCallback():
-                self._outbound.create(command)
             case PlaceCallback():
                 self._outbound.place(command)
             case CancelAttempt(call, agent):

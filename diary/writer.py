@@ -27,6 +27,7 @@ from facts import (
     Fact,
     details,
 )
+from facts.ids import LONGEST
 
 log = structlog.get_logger(__name__)
 
@@ -305,7 +306,7 @@ def _row(row_id: int, fact: Fact) -> Row:
         "id": row_id,
         "at": max(0, min(fact.at, _LARGEST)),
         "kind": fact.kind,
-        "call": _clean(getattr(fact, "call", ""))[:80],
+        "call": _clean(getattr(fact, "call", ""))[:LONGEST],
         "agent": _clean(getattr(fact, "agent", ""))[:16],
         "more": {
             name: _clean(value) if isinstance(value, str) else value

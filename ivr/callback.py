@@ -7,19 +7,19 @@ nothing left to do here: the dialplan hangs up, and what happened is told by AMI
 (SIP REFER) leaves this `Dial` as a call of his own.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Protocol
 
 import structlog
 
+from facts.endpoints import OUTBOUND
+from facts.ids import is_attempt
+from facts.numbers import dialable
 from facts.terms import CallId
 from ivr.connection import Line
-from ivr.session import CALL_ID, OUTBOUND, InboundFirst
+from ivr.session import InboundFirst
 
 log = structlog.get_logger(__name__)
-
-_NUMBER = re.compile(r"\+?[0-9]{2,20}")
 
 
 class Attempt(Protocol):
@@ -57,8 +57,8 @@ async def serve_callback(
     His number never comes from the dialplan, only from the controller itself.
     """
     call = environment.get("agi_uniqueid", "")
-    attempt = callbacks.attempt(call) if CALL_ID.fullmatch(call) else None
-    if attempt is None or not _NUMBER.fullmatch(attempt.number):
+    attempt = callbacks.attempt(call) if is_attempt(call) else None
+    if attempt is None or not dialable(attempt.number):
         log.warning("callback.not_wanted", call_id=call[:100])
         return
     log.info("callback.dialling", call_id=call)

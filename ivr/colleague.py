@@ -9,8 +9,8 @@ from typing import Protocol
 
 import structlog
 
-from agents.model import AGENT_NUMBER
 from facts import Fact, OwnCallEnded
+from facts.numbers import AGENT_NUMBER
 from ivr.connection import GoneError, Line
 
 log = structlog.get_logger(__name__)

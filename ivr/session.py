@@ -17,7 +17,6 @@ from typing import Protocol
 
 import structlog
 
-from agents.model import AGENT_NUMBER
 from facts import (
     CallArrived,
     CallbackAsked,
@@ -30,7 +29,10 @@ from facts import (
     Fact,
     OfferEnded,
 )
-from facts.numbers import normalise
+from facts.causes import WITHDRAWN
+from facts.endpoints import OUTBOUND
+from facts.ids import is_attempt
+from facts.numbers import AGENT_NUMBER, normalise
 from facts.terms import CallId, OfferReason, Release
 from facts.times import SECOND
 from ivr import script
@@ -41,9 +43,6 @@ from ivr.reception import Receive
 from ivr.silence import hears, speaks
 
 log = structlog.get_logger(__name__)
-
-OUTBOUND = "outbound"
-"""The endpoint by which calls leave (asterisk-conf/pjsip.conf)."""
 
 LEFT = "queue"
 """`HL_TARGET` of a caller who spoke after his agent had gone: he waits in his queue again (extensions.conf)."""
@@ -57,9 +56,6 @@ DIALLED = "dialled"
 
 _OUTSIDE_RINGS = 60.0
 """Seconds that an outside number is rung."""
-
-CALL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,149}")
-"""An id that Asterisk gave to a channel."""
 
 
 class Desk(Protocol):
@@ -161,7 +157,7 @@ class CallSession:
         self._reception = receive(self._number, self._caller, now)
         self._target = _target(environment.get("agi_arg_5", ""))
         origin = environment.get("agi_arg_6", "")
-        self._origin = origin if CALL_ID.fullmatch(origin) else ""
+        self._origin = origin if is_attempt(origin) else ""
         self._queue = queue if _QUEUE.fullmatch(queue) else self._reception.queue
 
     # --- what the desk calls
@@ -386,7 +382,7 @@ class CallSession:
             return False
         reason = (
             OfferReason.WITHDRAWN
-            if cause == TAKEN_BACK
+            if cause == str(WITHDRAWN)
             else _REASONS.get(status, OfferReason.UNREACHABLE)
         )
         self._end_offers(ring.agents, reason)
@@ -478,9 +474,6 @@ class CallSession:
 
 INBOUND_FIRST = "呼入优先"
 """The name on the display of an agent whose callback has yielded to this citizen (R7)."""
-
-TAKEN_BACK = "26"
-"""The cause with which our own side hangs up a phone that still rings: "answered elsewhere" (telephony.switch)."""
 
 _REASONS = {
     "NOANSWER": OfferReason.NO_ANSWER,

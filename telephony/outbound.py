@@ -1,10 +1,9 @@
 """Callbacks on the wire: places them, cancels them, and lets citizens go first (呼入优先, R7).
 
-An attempt is a channel to the agent's phone that the controller originates under the attempt's own call id. When he has
-picked up, the dialplan's context `callback` records the call and asks `ivr.callback`, which looks the citizen's number
-up here and dials him on the agent's channel. What happens on the wire comes back as facts of `telephony.channels`;
-this
-module posts facts only about attempts of which Asterisk never made a channel.
+An attempt is a channel to the agent's phone that the controller originates under the attempt's own call id. When the
+agent has picked up, the dialplan's context `callback` records the call and asks `ivr.callback`, which looks the
+citizen's number up here and dials it on the agent's channel. What happens on the wire comes back as facts of
+`telephony.channels`; this module posts facts only about attempts of which Asterisk never made a channel.
 
 **A callback yields** in one step: the agent's channel is hung up, which cancels the citizen's ringing, and as soon as
 Asterisk says that it is gone (or after `GONE_WITHIN`) the citizen who waits is offered to him. Phones that still hold a
@@ -19,18 +18,16 @@ operator is answered with ACK and BYE by Asterisk itself; it tells nobody, so th
 
 import asyncio
 import contextlib
-import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import structlog
 
 from acd.callbacks.task import State, Task
-from acd.commands import CreateCallback, PlaceCallback, Yield
+from acd.commands import PlaceCallback, Yield
 from acd.rules.model import Rules
 from base.background import spawn
 from facts import (
-    CallbackAdded,
     CallbackAnswered,
     CallbackEnded,
     CallbackSpared,
@@ -39,9 +36,11 @@ from facts import (
     OfferRinging,
     OwnCallEnded,
 )
+from facts.causes import WITHDRAWN
 from facts.masking import mask
+from facts.numbers import dialable
 from facts.terms import CallId
-from telephony.channels import WITHDRAWN_CAUSE, Calls
+from telephony.channels import Calls
 from telephony.link import ActionRefused, LinkDown, LinkError, Unknown
 from telephony.switch import Actions
 
@@ -61,7 +60,6 @@ KEPT_WITHIN = 2.0
 """Seconds after which an agent who stayed on the line and was not connected is let go."""
 
 _LOOK_EVERY = 0.01
-_DIALLABLE = re.compile(r"\+?[0-9]{2,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +75,9 @@ class Attempt:
 class Outbound:
     """The attempts of one node. Implements `acd.desk.Outbound`; everything public returns at once.
 
-    `calls` folds the messages of `link`. `post` is the desk's, `create` enters a task into the book and returns its
-    fact, `rules` gives the rules that hold now. `numbers` are the hotline's own, `rings` the seconds that a citizen is
-    rung. Not `enabled`: there is no way out, and nothing is placed.
+    `calls` folds the messages of `link`. `post` is the desk's, `rules` gives the rules that hold now. `numbers` are the
+    hotline's own, `rings` the seconds that a citizen is rung. Not `enabled`: there is no way out,
+    and nothing is placed.
     """
 
     def __init__(
@@ -88,7 +86,6 @@ class Outbound:
         calls: Calls,
         *,
         post: Callable[..., None],
-        create: Callable[[CreateCallback], Awaitable[CallbackAdded | None]],
         rules: Callable[[], Rules],
         clock: Callable[[], int],
         numbers: Collection[str],
@@ -98,7 +95,6 @@ class Outbound:
         self._link = link
         self._calls = calls
         self._post = post
-        self._create = create
         self._rules = rules
         self._clock = clock
         self._numbers = tuple(numbers)
@@ -118,10 +114,6 @@ class Outbound:
             )
 
     # --- what the desk commands
-
-    def create(self, wanted: CreateCallback) -> None:
-        """Enter a task into the book; `CallbackAdded` follows."""
-        spawn(self._enter(wanted), "callback task")
 
     def place(self, wanted: PlaceCallback) -> None:
         """Ring the agent's phone, then dial the citizen. `CallbackEnded` follows in any case."""
@@ -143,7 +135,7 @@ class Outbound:
         wanted = self._placed.get(call)
         if wanted is None or call in self._unwanted or not self._enabled:
             return None
-        if not _DIALLABLE.fullmatch(wanted.number):
+        if not dialable(wanted.number):
             log.error("callback.undiallable", call_id=call, number_dialled=mask(wanted.number))
             return None
         return Attempt(wanted.number, self._number_of(wanted.queue), self._rings, wanted.queue)
@@ -197,18 +189,6 @@ class Outbound:
                 spawn(self._hang_up(attempt.call), "callback unknown")
         for call in set(self._placed) - held.keys():
             del self._placed[call]
-
-    # --- tasks
-
-    async def _enter(self, wanted: CreateCallback) -> None:
-        try:
-            added = await self._create(wanted)
-        except Exception:
-            # The floor does not ask again for this citizen before the next start.
-            log.exception("callback.not_entered", call_id=wanted.origin)
-            return
-        if added is not None:
-            self._post(added)
 
     # --- placing
 
@@ -348,7 +328,7 @@ class Outbound:
 
     async def _end(self, channel: str) -> None:
         with contextlib.suppress(ActionRefused):  # it is gone already
-            cause = str(WITHDRAWN_CAUSE)
+            cause = str(WITHDRAWN)
             await self._link.act({"Action": "Hangup", "Channel": channel, "Cause": cause})
 
     # --- ends

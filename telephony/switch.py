@@ -13,8 +13,10 @@ from typing import Protocol
 import structlog
 
 from base.clock import now as _now
+from facts.causes import WITHDRAWN, Cause
+from facts.endpoints import OUTBOUND_WATCH
 from facts.terms import CallId
-from telephony.channels import VARIABLES, WITHDRAWN_CAUSE, Calls, Early, Message, Snapshot
+from telephony.channels import VARIABLES, Calls, Early, Message, Snapshot
 from telephony.link import ActionRefused
 
 log = structlog.get_logger(__name__)
@@ -25,9 +27,6 @@ _TOO_LATE = re.compile("channel|playback", re.IGNORECASE)
 PARTED = 0.06
 """Seconds after which a channel has forgotten a MixMonitor that was stopped: a few frames of sound."""
 
-_NORMAL_CLEARING = 16
-_WATCH = "outbound-watch"
-"""The endpoint by which Asterisk asks the way out whether it is there (pjsip.conf)."""
 _LIST_TIMEOUT = 10.0
 
 
@@ -51,8 +50,8 @@ class Switch:
         self._calls = calls
         self._clock = clock
 
-    async def hang_up(self, call: CallId, agent: str = "", cause: int = _NORMAL_CLEARING) -> None:
-        """End the call, or with `agent` only his talk in it. `cause` is a Q.850 code."""
+    async def hang_up(self, call: CallId, agent: str = "", cause: int = Cause.NORMAL) -> None:
+        """End the call, or with `agent` only their talk in it. `cause` is a Q.850 code."""
         if agent:
             channel = self._calls.leg_channel(call, agent, answered=True)
         else:
@@ -65,7 +64,7 @@ class Switch:
         A phone that was picked up in the meantime is left alone. Between this look and Asterisk's lie a few
         milliseconds in which a pick-up is cut.
         """
-        await self._hang_up(self._calls.leg_channel(call, agent, answered=False), WITHDRAWN_CAUSE)
+        await self._hang_up(self._calls.leg_channel(call, agent, answered=False), WITHDRAWN)
 
     async def stop_playback(self, call: CallId) -> None:
         """Stop the prompt that the caller hears; his AGI session goes on as if it had ended."""
@@ -98,7 +97,7 @@ class Switch:
         """Let the colleague's phone fall silent: the dialplan hands the citizen over as a blind transfer does."""
         log.info("transfer.joined_early", call_id=early.call, to=early.to)
         # Not as withdrawn: the cause stays on the citizen's channel, and would be read as that of his next ring.
-        await self._hang_up(early.ringing, _NORMAL_CLEARING)
+        await self._hang_up(early.ringing, Cause.NORMAL)
 
     async def renew_recording(self, call: CallId, file: Path) -> None:
         """Go on recording the citizen with a new MixMonitor, at the end of the same file.
@@ -127,7 +126,7 @@ class Switch:
     async def outbound_answers(self) -> bool | None:
         """Whether the way out answers Asterisk's OPTIONS; None when that is not known (yet), or there is none."""
         entries = await self._link.gather(
-            {"Action": "PJSIPShowEndpoint", "Endpoint": _WATCH}, "EndpointDetailComplete"
+            {"Action": "PJSIPShowEndpoint", "Endpoint": OUTBOUND_WATCH}, "EndpointDetailComplete"
         )
         found = {
             entry.get("Status", "")

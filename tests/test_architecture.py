@@ -210,6 +210,11 @@ def test_pure_modules_reach_no_impure_one(module: str) -> None:
         assert _room(name) not in IMPURE, " → ".join(way)
 
 
+def test_nothing_in_the_core_knows_the_bus() -> None:
+    users = {_room(module) for module in MODULES if "base.bus" in IMPORTS[module]}
+    assert users.isdisjoint(CORE)
+
+
 def test_there_is_no_circle_of_modules() -> None:
     done: set[str] = set()
     for start in MODULES:

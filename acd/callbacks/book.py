@@ -3,7 +3,7 @@
 A task is entered once (`TaskBook.create`, `enter`) and the database gives its number. From then on every fact
 that the floor records about it is applied to a copy in memory (`note`, `apply`), and the copy is written as a whole a
 moment later. So what waits while the database is away is one row a task, however many facts there were, and writing a
-row twice changes nothing. Wishes that could not be entered yet lie in a file of JSON lines, and outlive a crash.
+row twice changes nothing. Requests that could not be entered yet lie in a file of JSON lines, and outlive a crash.
 
 What happened to a task is not kept twice: its history is its facts in the diary (`history`).
 """
@@ -23,7 +23,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.callbacks import tables
-from acd.callbacks.entry import DIALABLE, KINDS, OPEN, Entry, TaskError, Wanted, apply
+from acd.callbacks.entry import KINDS, OPEN, Entry, TaskError, Wanted, apply
 from acd.callbacks.task import State, Task
 from acd.commands import CreateCallback
 from base import clock
@@ -32,6 +32,7 @@ from diary import reader
 from diary.writer import Diary
 from facts import CallbackAdded, CallbackCancelled, Fact
 from facts.masking import mask
+from facts.numbers import dialable
 from facts.times import SECOND
 
 log = structlog.get_logger(__name__)
@@ -42,12 +43,12 @@ RETRY_EVERY = 1.0
 """Seconds between two attempts while the database is away."""
 ANSWER_WITHIN = 5.0
 """Seconds after which a server that does not answer counts as away."""
-MOST_WISHES = 100_000
-"""Wishes that are kept while the database is away: more lost callers than a day of the busiest hotline has."""
+MOST_REQUESTS = 100_000
+"""Requests that are kept while the database is away: more lost callers than a day of the busiest hotline has."""
 BATCH = 500
 """Rows in one transaction."""
 
-_WISHES = "callbacks.jsonl"
+_REQUESTS = "callbacks.jsonl"
 _MINUTE = 60 * SECOND
 
 
@@ -55,31 +56,30 @@ _MINUTE = 60 * SECOND
 
 
 @dataclass(slots=True, eq=False)
-class _Wish:
-    """A wish that waits for its number. `kept`: it is in the file, too."""
+class _Request:
+    """A request that waits for its number. `kept`: it is in the file, too."""
 
     wanted: Wanted
     at: int
-    done: "asyncio.Future[CallbackAdded | None]"
     kept: bool = False
 
 
 class TaskBook:
     """Writes the book; the controller has the only one. `start` in a running loop, `close` at the end.
 
-    `run_dir` is where wishes lie while the database is away. `post`, the desk's, gets the facts of those that an
-    earlier controller left there.
+    `run_dir` is where requests lie while the database is away. `post`, the desk's, gets a fact for each
+    task that is entered.
     """
 
     def __init__(self, engine: AsyncEngine, run_dir: Path, post: Callable[[Fact], None]) -> None:
         self._engine = engine
-        self._file = run_dir / _WISHES
+        self._file = run_dir / _REQUESTS
         self._post = post
         self._answer_within = ANSWER_WITHIN if engine.dialect.name == "postgresql" else None
         self._entries: dict[int, Entry] = {}
         self._entering = asyncio.Lock()  # nobody reads the table between a commit and `_entries`
         self._unwritten: dict[int, Entry] = {}
-        self._wishes: deque[_Wish] = deque()
+        self._requests: deque[_Request] = deque()
         self._some = asyncio.Event()
         self._closing = asyncio.Event()
         self._idle = asyncio.Event()
@@ -88,20 +88,20 @@ class TaskBook:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to write, first what an earlier controller wished and could not enter."""
-        for wanted, at in _read_wishes(self._file):
-            self._wish(wanted, at, kept=True).add_done_callback(self._post_it)
+        """Begin to write, first what was asked of an earlier controller that could not enter it."""
+        for wanted, at in _read_requests(self._file):
+            self._request(wanted, at, kept=True)
         self._task = spawn(self._write_for_ever(), "book of callbacks")
 
-    async def create(self, wanted: CreateCallback) -> CallbackAdded | None:
-        """Enter what the floor wants, and give the fact for the desk. Waits as long as the database is away.
+    def create(self, wanted: CreateCallback) -> None:
+        """Enter what the floor wants: `post` gets `CallbackAdded`, however long the database is away.
 
-        None when it cannot be: the number cannot be dialled, or too many wishes wait already.
+        Nothing follows when the number cannot be dialled, or too many requests wait already.
         """
-        return await self._wish(_of(wanted), clock.now())
+        self._request(_of(wanted), clock.now())
 
     async def enter(self, wanted: Wanted) -> CallbackAdded:
-        """Enter a checked wish now or not at all. Raises what the database raises when it is away."""
+        """Enter a checked request now or not at all. Raises what the database raises when it is away."""
         return (await self._insert(wanted, clock.now())).fact()
 
     def note(self, fact: Fact) -> None:
@@ -175,8 +175,8 @@ class TaskBook:
 
     @property
     def waiting(self) -> int:
-        """Wishes and changed tasks that are not in the database yet."""
-        return len(self._wishes) + len(self._unwritten)
+        """Requests and changed tasks that are not in the database yet."""
+        return len(self._requests) + len(self._unwritten)
 
     async def flush(self, within: float = 5.0) -> bool:
         """Wait until all that was noted so far is written. False when the database is away, or after `within`."""
@@ -188,37 +188,27 @@ class TaskBook:
         return not self.waiting
 
     async def close(self, deadline: float = 5.0) -> None:
-        """Write what is left; wishes that the database does not take stay in the file."""
+        """Write what is left; requests that the database does not take stay in the file."""
         self._closing.set()
         self._some.set()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=deadline)
             self._task.cancel()
             self._task = None
-        self._keep_wishes()
+        self._keep_requests()
         if self.waiting:
             log.error("callbacks.unwritten", count=self.waiting, file=str(self._file))
 
     # --- the background
 
-    def _wish(
-        self, wanted: Wanted, at: int, *, kept: bool = False
-    ) -> "asyncio.Future[CallbackAdded | None]":
-        done: asyncio.Future[CallbackAdded | None] = asyncio.get_running_loop().create_future()
-        if not DIALABLE.fullmatch(wanted.number):
+    def _request(self, wanted: Wanted, at: int, *, kept: bool = False) -> None:
+        if not dialable(wanted.number):
             log.warning("callback.not_dialable", origin=wanted.origin, number=mask(wanted.number))
-            done.set_result(None)
-        elif len(self._wishes) >= MOST_WISHES:
+        elif len(self._requests) >= MOST_REQUESTS:
             log.error("callback.lost", origin=wanted.origin, number=mask(wanted.number))
-            done.set_result(None)
         else:
-            self._wishes.append(_Wish(wanted, at, done, kept))
+            self._requests.append(_Request(wanted, at, kept))
             self._some.set()
-        return done
-
-    def _post_it(self, done: "asyncio.Future[CallbackAdded | None]") -> None:
-        if not done.cancelled() and (fact := done.result()) is not None:
-            self._post(fact)
 
     async def _write_for_ever(self) -> None:
         while True:
@@ -236,16 +226,16 @@ class TaskBook:
                     await self._closing.wait()
 
     async def _write(self) -> bool:
-        """Enter the wishes, then write the changed tasks. False when the database is away."""
+        """Enter the requests, then write the changed tasks. False when the database is away."""
         try:
             kept = False
-            while self._wishes:
-                wish = self._wishes[0]
-                entry = await self._insert(wish.wanted, wish.at)
-                self._wishes.popleft()
-                kept = kept or wish.kept
-                if not wish.done.done():
-                    wish.done.set_result(entry.fact() if entry.state in OPEN else None)
+            while self._requests:
+                request = self._requests[0]
+                entry = await self._insert(request.wanted, request.at)
+                self._requests.popleft()
+                kept = kept or request.kept
+                if entry.state in OPEN:
+                    self._post(entry.fact())
             if kept:
                 self._file.unlink(missing_ok=True)
             while self._unwritten:
@@ -258,7 +248,7 @@ class TaskBook:
             if not self._away:
                 self._away = True
                 log.error("callbacks.away", error=type(error).__name__, file=str(self._file))
-            self._keep_wishes()
+            self._keep_requests()
             return False
         if self._away:
             self._away = False
@@ -266,7 +256,7 @@ class TaskBook:
         return True
 
     async def _insert(self, wanted: Wanted, at: int) -> Entry:
-        """Enter a wish, or find what it became when the answer to its commit was lost: a call is lost only once."""
+        """Enter a request, or find what it became when the answer to its commit was lost: a call is lost only once."""
         row = _row(wanted, at)
         async with self._entering:
             async with asyncio.timeout(self._answer_within), self._engine.begin() as connection:
@@ -292,14 +282,14 @@ class TaskBook:
         async with asyncio.timeout(self._answer_within), self._engine.begin() as connection:
             await connection.execute(_UPDATE, rows)
 
-    def _keep_wishes(self) -> None:
+    def _keep_requests(self) -> None:
         """What is in memory would not survive a crash of this process."""
-        fresh = [wish for wish in self._wishes if not wish.kept]
+        fresh = [request for request in self._requests if not request.kept]
         if not fresh:
             return
         lines = "".join(
-            json.dumps({"at": wish.at, **asdict(wish.wanted)}, ensure_ascii=False) + "\n"
-            for wish in fresh
+            json.dumps({"at": request.at, **asdict(request.wanted)}, ensure_ascii=False) + "\n"
+            for request in fresh
         )
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -313,8 +303,8 @@ class TaskBook:
         except OSError as error:
             log.error("callbacks.file_failed", error=str(error), file=str(self._file))
             return  # they stay in memory, and are tried again with the next attempt
-        for wish in fresh:
-            wish.kept = True
+        for request in fresh:
+            request.kept = True
 
 
 _UPDATE = (
@@ -368,7 +358,7 @@ def _entry(row: Any) -> Entry:
     return Entry(**values | {"state": State(values["state"]), "first": bool(values["first"])})
 
 
-def _read_wishes(file: Path) -> list[tuple[Wanted, int]]:
+def _read_requests(file: Path) -> list[tuple[Wanted, int]]:
     """What lies in the file; a line that was torn by a crash is skipped, and logged."""
     found = []
     try:
@@ -388,6 +378,9 @@ def _read_wishes(file: Path) -> list[tuple[Wanted, int]]:
     return found
 
 
+# --- by hand
+
+
 BY_HAND = "by hand"
 """Why a task was cancelled, when a person did it."""
 
@@ -405,7 +398,7 @@ def still_open(entry: Entry | None, number: int) -> Entry:
 
 
 async def enter_directly(engine: AsyncEngine, run_dir: Path, wanted: Wanted) -> int:
-    """Enter a checked wish while no controller runs; the next one takes it up. Gives the task's number."""
+    """Enter a checked request while no controller runs; the next one takes it up. Gives the task's number."""
     book = TaskBook(engine, run_dir, lambda fact: None)
     fact = await book.enter(wanted)
     await _into_the_diary(engine, run_dir, fact)

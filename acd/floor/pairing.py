@@ -15,6 +15,7 @@ from acd.floor.open_tasks import await_turn
 from acd.rules.model import Strategy
 from agents.model import Presence
 from facts import CallbackPlaced, CallbackYielded, OfferMade
+from facts.ids import attempt_id
 from facts.terms import CallId
 from facts.times import SECOND
 
@@ -167,7 +168,7 @@ def next_task(hall: Hall, queue: str, now: int) -> Task | None:
 def _place(hall: Hall, task: Task, seat: Seat, now: int) -> None:
     task.tries += 1
     task.state, task.agent = State.DIALLING, seat.agent
-    task.attempt = f"{hall.node}-c{task.id}.{task.tries}"
+    task.attempt = attempt_id(hall.node, task.id, task.tries)
     hall.attempts[task.attempt] = task.id
     hall.dialling[seat.agent] = task.id
     seat.call, seat.answered, seat.callback = task.attempt, False, task.id

@@ -306,7 +306,7 @@ async def calendar(engine: AsyncEngine) -> dict[str, Year]:
 
 
 async def set_calendar(engine: AsyncEngine, years: Mapping[str, Year]) -> None:
-    """Replace these years; the others stay. `acd.rules.text.read_calendar` makes them from a file."""
+    """Replace these years; the others stay. `facts.calendar.read_years` makes them from a file."""
     async with engine.begin() as connection:
         for year, days in years.items():
             row = {"year": int(year), **days}

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from facts.numbers import dialable
 from facts.times import SECOND
 
 DEFAULT = "default"
@@ -169,5 +170,5 @@ def _queue_problems(rules: Rules, name: str, queue: Queue) -> Iterator[str]:
             return
         seen.add(target)
         target = rules.queues[target].overflow_to
-    if target and not target.isdigit():
+    if target and not dialable(target):
         yield f"queue {name}: overflow_to is neither a queue nor a telephone number: {target}"

@@ -13,7 +13,6 @@ import tomllib
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -29,9 +28,10 @@ from acd.rules.model import (
     Strategy,
     check,
 )
-from agents.model import AGENT_NUMBER
 from agents.pause import USUAL, Pause
-from facts.numbers import normalise
+from facts.calendar import is_day
+from facts.numbers import AGENT_NUMBER, HOTLINE_NUMBER, normalise
+from facts.times import DAYS
 
 LONGEST_NOTE = 200
 LONGEST_LABEL = 80
@@ -232,7 +232,7 @@ def skill_name(value: Any) -> str:
 
 def number(value: Any) -> str:
     """Read one of the hotline's numbers."""
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{2,15}", value):
+    if not isinstance(value, str) or not HOTLINE_NUMBER.fullmatch(value):
         raise _WrongError(f"{_shown(value)} is no number of a hotline: write 2 to 15 digits")
     return value
 
@@ -259,8 +259,7 @@ def pause_key(value: Any) -> str:
     return value
 
 
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_DAY = "|".join(_DAYS)
+_DAY = "|".join(DAYS)
 _WHICH = re.compile(
     rf"(?:{_DAY})(?:-(?:{_DAY}))?|daily|workdays|holidays|[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}"
 )
@@ -270,7 +269,7 @@ _SPANS = re.compile(rf"{_CLOCK}-(?:{_CLOCK}|24:00)(?:,{_CLOCK}-(?:{_CLOCK}|24:00
 
 def opening(which: str, times: Any) -> str:
     """Read one line of opening hours, such as `mon-fri`, `08:00-18:00`. `ivr.hours` says what each means."""
-    if not _WHICH.fullmatch(which) or (which[0].isdigit() and not _is_day(which, which[:4])):
+    if not _WHICH.fullmatch(which) or (which[0].isdigit() and not is_day(which)):
         raise _WrongError(
             f"{_shown(which)} is no part of the week: write mon, mon-fri, daily, workdays, "
             "holidays or a date such as 2026-02-14"
@@ -407,55 +406,6 @@ def from_toml(text: str, base: Rulebook | None = None) -> Rulebook:
     if reading.problems:
         raise RulesError(text for _, text in sorted(reading.problems))
     return book
-
-
-def read_calendar(text: str) -> dict[str, dict[str, list[str]]]:
-    """Read years of the working calendar (R8): `{"2026": {"holidays": [dates], "makeup_workdays": [dates]}}`.
-
-    Raises `RulesError` with everything that is wrong.
-    """
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise RulesError([f"this is not JSON: {error}"]) from None
-    if not isinstance(document, dict) or not document:
-        raise RulesError(
-            ['write {"2026": {"holidays": ["2026-01-01", …], "makeup_workdays": […]}}']
-        )
-    wrong: list[str] = []
-    years = {year: _year(year, days, wrong) for year, days in document.items()}
-    if wrong:
-        raise RulesError(wrong)
-    return years
-
-
-def _year(year: str, days: Any, wrong: list[str]) -> dict[str, list[str]]:
-    if not re.fullmatch(r"20[0-9]{2}", year):
-        wrong.append(f"{_shown(year)} is no year, such as 2026")
-        return {}
-    known = ("holidays", "makeup_workdays")
-    if not isinstance(days, dict) or set(days) != set(known):
-        wrong.append(f"{year}: write exactly {' and '.join(known)}, each a list of dates")
-        return {}
-    read: dict[str, list[str]] = {}
-    for name in known:
-        dates = days[name] if isinstance(days[name], list) else [days[name]]
-        wrong += [
-            f"{year}.{name}: {_shown(one)} is no day of {year}, such as {year}-10-01"
-            for one in dates
-            if not _is_day(one, year)
-        ]
-        read[name] = sorted(set(map(str, dates)))
-    for both in sorted(set(read["holidays"]) & set(read["makeup_workdays"])):
-        wrong.append(f"{year}: {both} cannot be a holiday and a working day")
-    return read
-
-
-def _is_day(value: str, year: str) -> bool:
-    try:
-        return str(date.fromisoformat(value)) == value and value[:4] == year
-    except (TypeError, ValueError):
-        return False
 
 
 class _Reading:

@@ -127,7 +127,6 @@ class Controller:
             self._link,
             self._calls,
             post=self._report,
-            create=self._book.create,
             rules=lambda: self._in_force.rules,
             clock=clock.now,
             numbers=settings.numbers,
@@ -153,6 +152,7 @@ class Controller:
             ),
             record=self._outlets.record,
             stop_ringing=self._stop_ringing,
+            book=self._book,
             outbound=self._outbound,
             clock=clock.now,
         )

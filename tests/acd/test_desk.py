@@ -1,5 +1,6 @@
 """The shell round the floor: facts that cross, sessions that are gone, and a floor that fails."""
 
+from acd.commands import CreateCallback
 from acd.desk import Desk
 from acd.floor import Floor
 from acd.rules.model import DEFAULT, Queue, Rules, Strategy
@@ -50,6 +51,16 @@ class Session:
 
     def release(self, reason: Release) -> None:
         self.told.append(reason.value)
+
+
+class Callbacks:
+    """Keeps nothing but what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[CreateCallback] = []
+
+    def create(self, wanted: CreateCallback) -> None:
+        self.asked.append(wanted)
 
 
 def _desk(book: Book, *agents: str) -> Desk:
@@ -144,3 +155,21 @@ async def test_several_agents_who_were_to_ring_for_a_session_that_is_gone_are_al
     assert [seat.presence() for seat in desk.floor.seats.values()] == [Presence.READY] * 3
     assert _queue(desk, OTHER).told == ["ring 1001 1002 1003 15"]
     desk.close()
+
+
+async def test_a_lost_caller_goes_straight_to_the_book_of_callbacks() -> None:
+    callbacks = Callbacks()
+    rules = Rules(queues={DEFAULT: Queue(call_back_lost=True)})
+    desk = Desk(
+        Floor(rules),
+        record=lambda fact: None,
+        stop_ringing=lambda call, agent: None,
+        book=callbacks,
+        clock=lambda: T,
+    )
+    desk.post(LinkRestored(T), CallArrived(T, CALL, "12345", "+8613800000001"))
+    desk.post(CallQueued(T, CALL, DEFAULT), CallEnded(T, CALL, Party.CALLER))
+    desk.close()
+    assert [(one.number, one.queue, one.origin) for one in callbacks.asked] == [
+        ("+8613800000001", DEFAULT, CALL)
+    ]
