@@ -284,9 +284,9 @@ class Controller:
         time stays in the processor's caches, and takes half as long.
         """
         facts, self._recorded = self._recorded, []
-        _each(facts, self.live.feed)
+        _each(facts, self.live.add)
         if self.exporter is not None:
-            _each(facts, self.exporter.feed)
+            _each(facts, self.exporter.add)
         _each(facts, lambda fact: self.bus.tell(_as_json(fact)))
         self.queue_log.write(facts)
 
@@ -644,9 +644,9 @@ class Controller:
         now = clock.now()
         count = 0
         for fact in await rollup.state_at(self.engine, now - WARM_UP):
-            self.live.feed(fact)
+            self.live.add(fact)
         async for fact in reader.read(self.engine, now - WARM_UP, now):
-            self.live.feed(fact)
+            self.live.add(fact)
             count += 1
             if count % 200 == 0:
                 await asyncio.sleep(0)
@@ -660,7 +660,7 @@ class Controller:
             now = clock.now()
             try:
                 async for fact in reader.read_kinds(self.engine, kinds, since - _OVERLAP, now + 1):
-                    self.live.feed(fact)
+                    self.live.add(fact)
             except Exception:
                 logger.exception("recordings.away", effect="the screens' M23 is behind")
             else:
