@@ -7,13 +7,13 @@ No document defines the protocol; this is what Asterisk 22 does (res_agi.c, and 
   `200 result=N endpos=SAMPLES`, `510 Invalid or unknown command`, `511 Command Not Permitted on a dead channel …`.
   Wrong usage is answered with several lines, from `520-Invalid command syntax. …` to `520 End of proper usage.`
 - When the caller hangs up it sends `HANGUP` on a line of its own, before, between or instead of answers.
-- It reads a command only when it waits for one: two commands in one packet leave the second one lying. So there is
+- It reads a command only when it waits for one: of two commands in one packet it never reads the second. So there is
   one command at a time, with one exception: **a command that arrives during `STREAM FILE` ends the playback at once,
-  and the `STREAM FILE` is never answered**, unless it had just ended by itself. `Connection.send` accounts for both.
+  and the `STREAM FILE` is never answered**, unless it had just ended by itself. `Conversation.send` accounts for both.
 - A command line longer than 2047 bytes is cut into two, so `command` refuses it.
 
-Why not panoramisk's or pyst2's server: one connection that says nothing stops panoramisk's event loop for ever and a
-`HANGUP` shifts all its later answers; pyst2 escapes nothing, and its server does not run on Python 3.
+Why not panoramisk's or pyst2's server: one silent connection stops panoramisk's event loop for ever, and a `HANGUP`
+shifts all its later answers; pyst2 escapes nothing, and its server does not run on Python 3.
 """
 
 import re
@@ -76,7 +76,7 @@ def command(verb: str, *arguments: str) -> bytes:
     return encoded
 
 
-class Connection:
+class Conversation:
     """One AGI conversation, from the controller's side. Feed it what arrives; send what it returns.
 
     After a `ProtocolError` it takes nothing more.
@@ -99,9 +99,9 @@ class Connection:
     def send(self, verb: str, *arguments: str) -> bytes:
         """Encode a command and remember that its answer is due.
 
-        While `STREAM FILE` runs, another command may be sent and ends it; but not a second `STREAM FILE`, for nobody
-        could tell whose answer comes. Raises `ValueError` for that, for a command while any other runs, before the
-        environment is complete, and for what `command` refuses; nothing has been sent then.
+        While `STREAM FILE` runs, another command may be sent and ends it, but not a second `STREAM FILE`: nobody could
+        tell which of the two an answer belongs to. Raises `ValueError` for that, for a command while any other runs,
+        before the environment is complete, and for what `command` refuses. Nothing has been sent then.
         """
         if self._environment is not None:
             raise ValueError("no AGI command before the environment is complete")
@@ -147,7 +147,7 @@ class Connection:
         if self._overtaken:
             self._overtaken = False
             if endpos is not None:
-                return None  # the overtaken STREAM FILE had just ended by itself
+                return None  # the answer of the interrupted STREAM FILE, which had just ended by itself
         self._pending = ""
         return Reply(200, found[1], found[2] or "", None if endpos is None else int(endpos))
 

@@ -3,8 +3,8 @@
 `Dial` runs inside Asterisk, so that a talk outlives this program. Its options: `i` no forwarding by the citizen's
 phone, `I` no change of the agent's display. Ringing and the operator's own sounds reach the agent as they come. Without
 `g` a `Dial` returns -1 when a talk is over or somebody has gone; 0 means that nobody answered. Either way there is
-nothing left to do here: the dialplan hangs up, and what happened is told by AMI. A citizen whom the agent hands on
-(SIP REFER) leaves this `Dial` as a call of his own.
+nothing left to do here: the dialplan hangs up, and AMI reports what happened. When the agent transfers the citizen
+(SIP REFER), the citizen leaves this `Dial` and becomes a call of their own.
 """
 
 from collections.abc import Mapping
@@ -16,45 +16,45 @@ from facts.endpoints import OUTBOUND
 from facts.ids import is_attempt
 from facts.numbers import dialable
 from facts.terms import CallId
-from ivr.connection import Line
-from ivr.session import InboundFirst
+from ivr.connection import Connection
+from ivr.session import YieldedAgents
 
 log = structlog.get_logger(__name__)
 
 
-class Attempt(Protocol):
-    """Whom to dial, under which number of the hotline's, for how many seconds."""
+class CitizenDial(Protocol):
+    """Which citizen to dial, under which of the hotline's numbers, for how many seconds."""
 
     @property
     def number(self) -> str:
-        """The citizen's."""
+        """The citizen's number."""
 
     @property
     def caller(self) -> str:
-        """What he sees."""
+        """The number that the citizen sees."""
 
     @property
     def rings(self) -> float:
-        """Seconds."""
+        """How long the citizen's phone rings, in seconds."""
 
     @property
     def queue(self) -> str:
-        """The task's."""
+        """The task's queue."""
 
 
-class Callbacks(InboundFirst, Protocol):
+class Callbacks(YieldedAgents, Protocol):
     """What the sessions need of `telephony.outbound.Outbound`."""
 
-    def attempt(self, call: CallId) -> Attempt | None:
-        """The attempt of this name, None when it is not wanted (any more)."""
+    def attempt(self, call: CallId) -> CitizenDial | None:
+        """What to dial for this attempt, or None when it is not wanted (any more)."""
 
 
 async def serve_callback(
-    line: Line, environment: Mapping[str, str], *, callbacks: Callbacks
+    connection: Connection, environment: Mapping[str, str], *, callbacks: Callbacks
 ) -> None:
     """Dial the citizen of the attempt that the agent's channel is named after. Raises `GoneError`.
 
-    His number never comes from the dialplan, only from the controller itself.
+    The citizen's number never comes from the dialplan, only from the controller itself.
     """
     call = environment.get("agi_uniqueid", "")
     attempt = callbacks.attempt(call) if is_attempt(call) else None
@@ -62,13 +62,13 @@ async def serve_callback(
         log.warning("callback.not_wanted", call_id=call[:100])
         return
     log.info("callback.dialling", call_id=call)
-    # The citizen sees the hotline's number, and nothing of what the agent's display showed. What begins with `_` is
-    # inherited by his line alone: should the agent hand him on, it becomes a call of its own and knows where from.
-    await line.ask(
+    # The citizen sees the hotline's number, and nothing of what the agent's display showed. Only the citizen's channel
+    # inherits the variables with `_`: after a transfer it is a call of its own and still knows where it comes from.
+    await connection.ask(
         "EXEC MSet",
         f"CALLERID(num)={attempt.caller},CALLERID(name)=,_HL_ATTEMPT={call},"
         f"_HL_CITIZEN={attempt.number},_HL_QUEUE={attempt.queue}",
     )
     target = f"PJSIP/{attempt.number}@{OUTBOUND}"
-    reply = await line.ask("EXEC Dial", f"{target},{attempt.rings:g},iI", limit=None)
+    reply = await connection.ask("EXEC Dial", f"{target},{attempt.rings:g},iI", limit=None)
     log.info("callback.dialled", call_id=call, result=reply.result)

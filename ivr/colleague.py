@@ -1,7 +1,7 @@
-"""An agent calls a colleague, to ask him something or to hand a citizen over to him (SIP REFER with Replaces).
+"""An agent calls a colleague, to ask something or to transfer a citizen (attended: SIP REFER with Replaces, RFC 5589).
 
-The colleague counts as busy from before his phone is rung, so that it never rings for two. `Dial` runs on the calling
-agent's channel, so that the talk outlives this program; its end is told by AMI. Its option `i`: no forwarding.
+The colleague counts as busy before the phone rings, so that it never rings for two. `Dial` runs on the calling agent's
+channel, so that the talk outlives this program. AMI reports its end. Its option `i`: no forwarding.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ import structlog
 
 from facts import Fact, OwnCallEnded
 from facts.numbers import AGENT_NUMBER
-from ivr.connection import GoneError, Line
+from ivr.connection import Connection, GoneError
 
 log = structlog.get_logger(__name__)
 
@@ -19,18 +19,22 @@ RINGS = 30
 """Seconds that a colleague's phone rings."""
 
 
-class Desk(Protocol):
-    """What is needed of `acd.desk.Desk`."""
+class ColleagueDesk(Protocol):
+    """What a call to a colleague needs of `acd.desk.Desk`."""
 
     def post(self, *facts: Fact) -> None:
-        """Take facts."""
+        """Report facts."""
 
     def call_colleague(self, agent: str, colleague: str) -> str:
-        """Why the colleague cannot be rung now; when empty, he counts as busy from now on."""
+        """Why the colleague cannot be rung now. If empty, the colleague counts as busy from now on."""
 
 
 async def serve_colleague(
-    line: Line, environment: Mapping[str, str], *, desk: Desk, clock: Callable[[], int]
+    connection: Connection,
+    environment: Mapping[str, str],
+    *,
+    desk: ColleagueDesk,
+    clock: Callable[[], int],
 ) -> None:
     """Ring a colleague: `agi_arg_1` is the endpoint that dialled, `agi_arg_2` what it dialled. Raises `GoneError`.
 
@@ -45,13 +49,13 @@ async def serve_colleague(
     if why:
         return
     try:
-        await line.ask("SET VARIABLE", "HL_DONE", "1")
-        reply = await line.ask("EXEC Dial", f"PJSIP/{colleague},{RINGS},iI", limit=None)
+        await connection.ask("SET VARIABLE", "HL_DONE", "1")
+        reply = await connection.ask("EXEC Dial", f"PJSIP/{colleague},{RINGS},iI", limit=None)
     except GoneError as gone:
-        # A stopping controller leaves the talk to Asterisk; the next one reads who is on the phone.
+        # A controller that stops leaves the talk to Asterisk. The next one reads from Asterisk who is on the phone.
         if str(gone) == "hangup":
             desk.post(OwnCallEnded(clock(), colleague))
         raise
     if reply.result == "0":
-        # Unanswered; of a phone without registration AMI tells nothing.
+        # Not answered. AMI reports nothing about a phone that is not registered, so this is the only report.
         desk.post(OwnCallEnded(clock(), colleague))

@@ -10,32 +10,34 @@ from typing import cast
 
 import structlog
 
-from ivr.agi import Connection, Environment, Event, Hangup, ProtocolError, Reply
+from ivr.agi import Conversation, Environment, Event, Hangup, ProtocolError, Reply
 
 log = structlog.get_logger(__name__)
 
 REPLY_LIMIT = 10.0
 """Seconds within which Asterisk answers a command that does not play or dial."""
 PLAY_LIMIT = 60.0
-"""Seconds that one prompt can last; the longest has 20."""
+"""Seconds that one prompt can last; the longest of ours lasts 20."""
 SETTLED = 0.02
-"""Seconds after which Asterisk has read a command, on a busy machine too."""
+"""Seconds after which Asterisk has read a command, even on a busy machine."""
 
 
 class GoneError(Exception):
     """Nobody is at the other end any more. The message says why: `hangup`, `closed`, `stopping`, `late`, `protocol`."""
 
 
-class Line(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """Commands out, answers in, one at a time. Every wait ends: by an answer, by its limit, or by `GoneError`.
 
-    `opened` is called once with the line itself when Asterisk has connected, `closed` once when it is over.
+    `opened` is called once with the connection itself when Asterisk has connected, `closed` once when it is over.
     """
 
-    def __init__(self, opened: "Callable[[Line], None]", closed: "Callable[[Line], None]") -> None:
+    def __init__(
+        self, opened: "Callable[[Connection], None]", closed: "Callable[[Connection], None]"
+    ) -> None:
         self._opened = opened
         self._closed = closed
-        self._agi = Connection()
+        self._agi = Conversation()
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Event | None] | None = None
         self._interruptible = False
@@ -49,9 +51,8 @@ class Line(asyncio.Protocol):
     async def environment(self, limit: float) -> Mapping[str, str]:
         """Wait for the environment. Raises `GoneError` when it is not complete within `limit` seconds."""
         event = self._environment or await self._wait(limit)
-        return cast(
-            "Environment", event
-        ).values  # nothing else can come first: no command has been sent
+        # Nothing but the environment can come first: no command has been sent.
+        return cast("Environment", event).values
 
     async def ask(self, verb: str, *arguments: str, limit: float | None = REPLY_LIMIT) -> Reply:
         """Send a command, ending a prompt that still plays, and return its answer.
@@ -65,11 +66,11 @@ class Line(asyncio.Protocol):
     async def play(self, sound: str, seconds: float = 0.0) -> Reply | None:
         """Play one sound. Returns the answer, or None when the wait ended before it: the next command ends the sound.
 
-        `interrupt` ends the wait, and so do `seconds`, if any: the length of the sound. Asterisk has then sent the last
-        of it and says so a moment later. Raises `GoneError`.
+        `interrupt` ends the wait. So does the length of the sound, if `seconds` gives it: Asterisk has then sent the
+        last of it and says so a moment later. Raises `GoneError`.
         """
         if self._agi.pending:
-            # Of two sounds at once nobody could tell whose answer comes.
+            # With two sounds at once nobody could tell which of them an answer belongs to.
             await self.ask("NOOP")
         self._send("STREAM FILE", sound, "")
         event = await self._wait(
@@ -83,10 +84,10 @@ class Line(asyncio.Protocol):
             await self._wait(seconds, interruptible=True, late_is_fine=True)
 
     def interrupt(self) -> None:
-        """End a `play` or an `idle` that is going on; nothing else is touched.
+        """End a `play` or an `idle` that is going on, and nothing else.
 
-        A sound that has begun this moment is ended a moment later: Asterisk must have read the one command when the
-        next comes, or it would never read that (`ivr.agi`).
+        A sound that has only just begun is ended a moment later. Asterisk must have read its command before the next
+        one arrives, or it would never read the next one (`ivr.agi`).
         """
         if not self._interruptible or self._waiter is None:
             return

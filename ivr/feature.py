@@ -1,7 +1,7 @@
 """Agents' feature codes: `*11` ready, `*12` pause (`*12N` with a reason), `*13` out, each with a spoken answer.
 
-The dialplan says "that did not work" itself when this program does not set `HL_DONE`, so that an agent hears it too
-when no controller runs.
+When this program does not set `HL_DONE`, the dialplan itself says "that did not work". So an agent hears it even when
+no controller runs.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import structlog
 
 from facts.numbers import AGENT_NUMBER
 from ivr import script
-from ivr.connection import Line
+from ivr.connection import Connection
 
 log = structlog.get_logger(__name__)
 
@@ -22,10 +22,12 @@ FEATURE_LIMIT = 5.0
 """Seconds that carrying out a feature code may take."""
 
 
-async def serve_agent(line: Line, environment: Mapping[str, str], *, feature: Feature) -> None:
+async def serve_agent(
+    connection: Connection, environment: Mapping[str, str], *, feature: Feature
+) -> None:
     """Carry out one feature code: `agi_arg_1` is the endpoint, `agi_arg_2` the action, `agi_arg_3` the pause key.
 
-    Raises `GoneError` when the agent has hung up before the answer; what he asked for is done all the same.
+    Raises `GoneError` when the agent has hung up before the answer. The wish is carried out anyway.
     """
     agent, action, key = (environment.get(f"agi_arg_{n}", "") for n in (1, 2, 3))
     answer = await _carry_out(agent, action, key, feature)
@@ -36,8 +38,8 @@ async def serve_agent(line: Line, environment: Mapping[str, str], *, feature: Fe
         answer=answer,
     )
     if answer == "ok":
-        await line.ask("SET VARIABLE", "HL_DONE", "1")
-        await line.play(script.wish(action))
+        await connection.ask("SET VARIABLE", "HL_DONE", "1")
+        await connection.play(script.wish(action))
 
 
 async def _carry_out(agent: str, action: str, key: str, feature: Feature) -> str:

@@ -1,22 +1,22 @@
 """Opening hours on the Chinese working calendar (R8): whether a hotline is open. Pure.
 
-Opening hours map days to times, as `hotline queue hours set` writes them. Of the lines that hold for a day the most
-special one counts, in this order; a day that no line holds for is closed:
+Opening hours map days to times, as `hotline queue hours set` writes them. Of the entries that match a day the most
+special one counts, in this order. A day without a matching entry is closed:
 
     2026-02-14      that day
     holidays        a day off by the calendar, whatever day of the week it is
     workdays        a day of work by the calendar: a make-up Saturday too, a Monday within a holiday not
     mon             that day of the week
-    mon-fri         those days of the week; of two such lines the one with fewer days, then the first
+    mon-fri         those days of the week; of two such entries the one with fewer days, then the first
     daily           every day
 
 Times are `open`, `closed`, or spans such as `08:00-12:00,13:00-18:00`. A span includes its first minute and not its
 last; one that ends before it begins, such as `22:00-06:00`, goes on into the next day, whatever that day's own hours
 are. All of it in China's time.
 
-`ivr/cn-workdays.json` has some years, an operator
-imports others (`hotline queue calendar`). In a year without a calendar Monday to Friday are worked and no day is a
-holiday, and what follows from that is *provisional*.
+The state publishes the calendar of a year in the November before. `ivr/cn-workdays.json` has some years, an operator
+imports others (`hotline queue calendar`). In a year without a calendar, Monday to Friday are workdays and there are no
+holidays. Answers that rest on this guess are *provisional*.
 """
 
 import re
@@ -33,7 +33,7 @@ Hours: TypeAlias = Mapping[str, str]
 
 _WARN_AHEAD = timedelta(days=60)
 _FURTHEST = 400
-"""Days within which the next opening is looked for."""
+"""How many days ahead `next_opening` looks."""
 _DAY = timedelta(days=1)
 _WHOLE_DAY = ((0, 1440),)
 
@@ -57,7 +57,7 @@ def is_open(hours: Hours, at: int, calendar: Calendar) -> bool:
 
 
 def next_opening(hours: Hours, at: int, calendar: Calendar) -> Opening | None:
-    """When the hotline is open again (microseconds UTC): `at` when it is; None when not within a year."""
+    """When the hotline is next open (microseconds UTC): `at` if it is open then; None if not within a year."""
     if is_open(hours, at, calendar):
         return Opening(at, is_provisional(hours, at, calendar))
     today = local(at).date()
@@ -81,7 +81,7 @@ def is_provisional(hours: Hours, at: int, calendar: Calendar) -> bool:
 
 
 def missing_years(all_hours: Iterable[Hours], at: int, calendar: Calendar) -> list[int]:
-    """The years of today and of the next 60 days without a calendar, as far as any of these hours ask for it."""
+    """The years of today and of the next 60 days that these hours ask about and that no calendar covers."""
     today = local(at).date()
     return sorted(
         {
@@ -109,7 +109,7 @@ def _spans(hours: Hours, day: date, calendar: Calendar) -> tuple[tuple[int, int]
 
 
 def _lines(hours: Hours, day: date, calendar: Calendar) -> Iterator[str]:
-    """The lines that hold for that day, the most special one first."""
+    """The times of the entries that match that day, the most special entry first."""
     workday = calendar.is_workday(day)
     for which, holds in (
         (day.isoformat(), True),

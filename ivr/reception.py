@@ -1,8 +1,8 @@
-"""How a caller is received: his queue, his language, whether he is turned away at once (R8, R9, R12, R18). Pure.
+"""How a caller is received: the queue, the language, whether the call is refused at once (R8, R9, R12, R18). Pure.
 
-`receive` is asked once for each call, as it is answered; the call keeps what it was told. What is changed meanwhile
-holds from the next call on. A flagged caller (R10) needs nothing here: there is no menu that he could be spared, the
-recording notice is for everybody, and his priority is the floor's business.
+`receive` is called once for each call, when it is answered, and the call keeps the result. A change of the rules holds
+from the next call on. A flagged caller (R10) needs nothing here: there is no menu to skip, everybody hears the
+recording notice, and the floor takes care of the priority.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,10 +17,10 @@ from ivr.hours import Hours, is_open
 
 @dataclass(frozen=True, slots=True)
 class Reception:
-    """What holds for one call. `refusal`: he hears why, and the call ends.
+    """What holds for one call. `refusal`: the caller hears why, and the call ends.
 
-    `callback_key`: by which he asks to be called back while he waits; empty: he cannot. `detect_silence`: he must have
-    said something before he is queued (R20).
+    `callback_key`: the key by which a waiting caller asks to be called back; empty if there is none. `detect_silence`:
+    the call is queued only when the caller has said something (R20).
     """
 
     queue: str = DEFAULT
@@ -45,12 +45,12 @@ def receive(
     blocked: Callable[[str], bool] = lambda _: False,
     calls_back: bool = True,
 ) -> Reception:
-    """Decide by the rules that are in force. `calls_back`: there is a way out for calls, so a callback can be offered.
+    """Decide by the rules in force. `calls_back`: outgoing calls are possible, so a callback can be offered.
 
-    Hours that do not exist are no reason to turn anybody away.
+    A queue whose hours do not exist refuses nobody.
     """
-    line = rules.numbers.get(number)
-    queue = rules.queue(line.queue if line is not None else DEFAULT)
+    known = rules.numbers.get(number)
+    queue = rules.queue(known.queue if known is not None else DEFAULT)
     refusal = None
     if caller and blocked(caller):
         refusal = Release.BLOCKED
@@ -58,7 +58,7 @@ def receive(
         refusal = Release.CLOSED_HOURS
     return Reception(
         queue=queue.name,
-        language=line.language if line is not None else MANDARIN,
+        language=known.language if known is not None else MANDARIN,
         refusal=refusal,
         callback_key=queue.callback_key if calls_back else "",
         detect_silence=queue.detect_silence,

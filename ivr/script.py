@@ -1,7 +1,8 @@
 """What a caller hears, and in which order. Pure.
 
-Greeting, recording notice, and straight to the queue: no menu, no advertising (GB/T 33358-2016). While he waits: music,
-and now and then his place with a sentence that is true. When the hotline has to end the call: why.
+Greeting, recording notice, and straight to the queue: no menu, no advertising (GB/T 33358-2016). During the wait:
+music, and from time to time the place in the queue with a sentence that is true. When the hotline has to end the call:
+why.
 
 Everything here is a list of sound names for Asterisk, such as `hotline/greeting_12345`, in Mandarin;
 `asterisk-conf/prompts/` has the words, `ivr.phrases.in_language` the other languages.
@@ -18,11 +19,11 @@ ANY_GREETING = "no_response"
 
 
 WISHES = {"ready": "agent_ready", "pause": "agent_paused", "out": "agent_out"}
-"""What an agent can ask for with a feature code → what he hears when it is done."""
+"""What an agent can ask for with a feature code → what the agent hears when it is done."""
 
 
 def opening(number: str) -> list[str]:
-    """What a caller hears first, who dialled `number`: the greeting of that hotline and the recording notice.
+    """What a caller who dialled `number` hears first: the greeting of that hotline and the recording notice.
 
     The number may carry an area code in front or an extension behind: 0248890 and 88901 are 8890.
     """
@@ -31,10 +32,10 @@ def opening(number: str) -> list[str]:
 
 
 def announcement(ahead: int, *, staffed: bool, callback_key: str = "") -> list[str]:
-    """What a waiting caller hears between two pieces of music: his place, and what he may expect.
+    """What a waiting caller hears between two pieces of music: the place in the queue, and what to expect.
 
-    `ahead` callers will be offered before him. When nobody is signed in he is told just that, and never "we will
-    connect you soon". With a `callback_key` he is offered to be called back in his turn.
+    `ahead` callers will be offered before this one. If no agent is signed in, the caller is told exactly that, and
+    never "we will connect you soon". With a `callback_key` the caller is offered a callback in turn.
     """
     place = position(ahead)
     if not staffed:
@@ -48,20 +49,20 @@ def farewell(reason: Release) -> list[str]:
 
 
 def wish(action: str) -> str:
-    """What an agent hears when the `action` of his feature code, one of `WISHES`, was carried out."""
+    """What an agent hears when the `action` of a feature code, one of `WISHES`, was carried out."""
     return SOUNDS + WISHES[action]
 
 
 SILENT_PHRASE = [SOUNDS + "no_response"]
-""""您好,请问有什么可以帮您?", for one who says nothing (R20, R40)."""
+""""您好,请问有什么可以帮您?", for a caller who says nothing (R20, R40)."""
 
 SILENT_FAREWELL = [SOUNDS + "no_response_farewell"]
 
 CALLBACK_CONFIRMED = [SOUNDS + "callback_confirmed"]
-"""He pressed the key: his place is kept, and he may hang up."""
+"""The caller pressed the key: the place is kept, and the caller may hang up."""
 
 CALLBACK_WITHHELD = [SOUNDS + "callback_withheld"]
-"""He pressed the key and cannot be called back, for nobody knows his number."""
+"""The caller pressed the key but withheld the number, so a callback is not possible."""
 
 _OFFERS = {key: f"callback_offer_{key}" for key in "123456789"} | {
     "0": "callback_offer_zero",

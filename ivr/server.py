@@ -4,9 +4,9 @@
 `…/colleague` an agent who calls another (`ivr.colleague`), `…/callback` an agent who has picked up for a callback
 (`ivr.callback`), `…/silent` a caller who says nothing (`ivr.silence`).
 
-Nothing that one connection does concerns another: silence, half a line, megabytes, garbage or an error in a session end
-that connection alone, with one line in the log. An ended connection without `HL_DONE` brings the caller back to the
-dialplan, which plays music, tries again and at last takes its fallback queue: he reaches a person all the same.
+No connection disturbs another: silence, half a line, megabytes, garbage or an error in a session end that connection
+alone, with one line in the log. When a connection ends without `HL_DONE`, the caller goes back to the dialplan. It
+plays music, tries again and at last takes its fallback queue: the caller still reaches a person.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from facts.ids import is_call_id
 from facts.terms import CallId
 from ivr.callback import Callbacks, serve_callback
 from ivr.colleague import serve_colleague
-from ivr.connection import GoneError, Line
+from ivr.connection import Connection, GoneError
 from ivr.feature import Feature, serve_agent
 from ivr.phrases import LANGUAGES
 from ivr.reception import Receive, Reception
-from ivr.session import CallSession, Desk, Pace
+from ivr.session import CallSession, Pace, SessionDesk
 from ivr.silence import serve_silent
 
 log = structlog.get_logger(__name__)
@@ -34,14 +34,14 @@ BACKLOG = 1024
 """Connections that may wait to be accepted: a burst of calls while the loop is busy for a moment."""
 
 KEEPALIVE = {socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 15, socket.TCP_KEEPCNT: 4}
-"""When the kernel looks for the other end of a silent connection."""
+"""Seconds, seconds and probes: when the kernel asks whether the other end of a silent connection still exists."""
 
 
 async def serve(
     address: str,
     port: int,
     *,
-    desk: Desk,
+    desk: SessionDesk,
     clock: Callable[[], int],
     feature: Feature,
     pace: Pace | None = None,
@@ -77,7 +77,7 @@ class Server:
 
     def __init__(
         self,
-        desk: Desk,
+        desk: SessionDesk,
         clock: Callable[[], int],
         feature: Feature,
         pace: Pace,
@@ -97,7 +97,7 @@ class Server:
         self._silence_limit = silence_limit
         self._most_sessions = most_sessions
         self._listening: asyncio.Server | None = None
-        self._lines: dict[Line, asyncio.Task[None]] = {}
+        self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._full = False
         self._stopping = False
         self._broken_prompts: set[str] = set()
@@ -113,22 +113,22 @@ class Server:
     @property
     def sessions(self) -> int:
         """How many connections there are."""
-        return len(self._lines)
+        return len(self._connections)
 
     async def listen(self, address: str, port: int) -> None:
         """Begin to take connections."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         sock = socket.create_server((address, port), family=family, backlog=BACKLOG)
         # A half-open connection says nothing during a wait or a talk: the kernel asks after 60 s, and gives it up 60 s
-        # later. Set here, for connections inherit it, instead of five system calls for each.
+        # later. It is set on the listening socket because connections inherit it: that saves five system calls each.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        # A command that cuts a sound short follows one that has no answer: without this the kernel would keep it back
-        # for 40 ms. `ivr.connection` sees to it that Asterisk reads them one by one.
+        # A command that cuts a sound short follows one without an answer: Nagle's algorithm would hold it back for
+        # 40 ms. `ivr.connection` makes sure that Asterisk still reads them one by one.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for option, value in KEEPALIVE.items():
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
         self._listening = await asyncio.get_running_loop().create_server(
-            lambda: Line(self._opened, self._closed), sock=sock, backlog=BACKLOG
+            lambda: Connection(self._opened, self._closed), sock=sock, backlog=BACKLOG
         )
 
     async def close(self, limit: float = 5.0) -> None:
@@ -140,9 +140,9 @@ class Server:
         self._stopping = True
         if self._listening is not None:
             self._listening.close()
-        tasks = list(self._lines.values())
-        for line in list(self._lines):
-            line.close("stopping")
+        tasks = list(self._connections.values())
+        for connection in list(self._connections):
+            connection.close("stopping")
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=limit)
             for task in late:
@@ -150,48 +150,48 @@ class Server:
                 task.cancel()
 
     def pressed(self, call: CallId, key: str) -> None:
-        """A caller pressed a key of his telephone."""
+        """A caller pressed a key of the telephone."""
         if (session := self._callers.get(call)) is not None:
             session.press(key)
 
-    # --- what a line calls
+    # --- what a connection calls
 
-    def _opened(self, line: Line) -> None:
+    def _opened(self, connection: Connection) -> None:
         if self._stopping:
-            line.abort("stopping")
+            connection.abort("stopping")
             return
-        if len(self._lines) >= self._most_sessions:
+        if len(self._connections) >= self._most_sessions:
             if not self._full:
                 self._full = True
                 log.error(
                     "agi.full",
-                    sessions=len(self._lines),
+                    sessions=len(self._connections),
                     hint="callers go to the dialplan's fallback queue",
                 )
-            line.abort("full")
+            connection.abort("full")
             return
         self._full = False
-        self._lines[line] = spawn(self._serve(line), f"agi {line.peer}")
+        self._connections[connection] = spawn(self._serve(connection), f"agi {connection.peer}")
 
-    def _closed(self, line: Line) -> None:
-        # A session that has not ended by itself hears of it where it waits.
-        self._lines.pop(line, None)
+    def _closed(self, connection: Connection) -> None:
+        # A session that still runs gets `GoneError` where it waits.
+        self._connections.pop(connection, None)
 
     # --- one connection
 
-    async def _serve(self, line: Line) -> None:
+    async def _serve(self, connection: Connection) -> None:
         try:
-            environment = await line.environment(self._silence_limit)
+            environment = await connection.environment(self._silence_limit)
             script = environment.get("agi_network_script", "")
             if script == "agent":
-                await serve_agent(line, environment, feature=self._feature)
+                await serve_agent(connection, environment, feature=self._feature)
             elif script == "callback" and self._callbacks is not None:
-                await serve_callback(line, environment, callbacks=self._callbacks)
+                await serve_callback(connection, environment, callbacks=self._callbacks)
             elif script == "colleague":
-                await serve_colleague(line, environment, desk=self._desk, clock=self._clock)
+                await serve_colleague(connection, environment, desk=self._desk, clock=self._clock)
             elif script == "silent":
                 await serve_silent(
-                    line,
+                    connection,
                     environment,
                     desk=self._desk,
                     clock=self._clock,
@@ -199,7 +199,7 @@ class Server:
                 )
             elif script == "call" and is_call_id(environment.get("agi_uniqueid", "")):
                 session = CallSession(
-                    line,
+                    connection,
                     environment,
                     desk=self._desk,
                     clock=self._clock,
@@ -219,20 +219,20 @@ class Server:
             else:
                 log.warning(
                     "agi.not_ours",
-                    peer=line.peer,
+                    peer=connection.peer,
                     script=script[:40],
                     hint="only /call, /agent, /colleague, /callback and /silent are served",
                 )
         except GoneError:
-            pass  # told already where it concerns anybody; a health check that only connects concerns nobody
+            pass  # logged already where it matters; a health check that only connects does not
         finally:
-            line.close("done")
+            connection.close("done")
 
     def _received(self, number: str, caller: str, at: int) -> Reception:
         try:
             found = self._receive(number, caller, at)
         except Exception:
-            # Whatever is wrong with the rules, a caller reaches a person.
+            # Even with broken rules a caller must reach a person.
             log.exception(
                 "reception.failed", effect="the caller is queued as if there were no rules"
             )

@@ -1,17 +1,18 @@
-"""A caller who says nothing (R20): the phrase at most three times, until he speaks; then the farewell.
+"""A caller who says nothing (R20): the phrase at most three times, until the caller speaks; then the farewell.
 
 It begins in one of two ways. An agent who hears nobody presses `*0` (asterisk-conf/features.conf): Asterisk takes the
-caller out of the talk and runs `agi://…/silent` on his channel, while the agent hears music. When the caller speaks,
-the connection is closed and Asterisk puts him back to the same agent; otherwise he is hung up, and with him the talk
-ends. The agent need not wait for that: when he hangs up, Asterisk goes on asking. A caller who speaks then, or whose
-agent hangs up just as he does, waits for the next agent at his old place (the dialplan, by `HL_SILENT`).
+caller out of the talk and runs `agi://…/silent` on the caller's channel, while the agent hears music. If the caller
+speaks, the connection is closed and Asterisk connects the caller to the same agent again. Otherwise the caller is hung
+up, and the talk ends. The agent need not wait: after the agent's hang-up Asterisk goes on asking. If the caller speaks
+then, or in the moment in which the agent hangs up, the caller waits for the next agent at the old place (the dialplan,
+by `HL_SILENT`).
 
 Or, with a queue's `detect_silence`, the session asks before it queues a caller who has said nothing.
 
 Measured with tones (tests/live/test_caller_side.py): `BackgroundDetect` hears a word while the phrase is said, as soon
-as 0.3 s of silence follow it; `WaitForNoise` hears it in the pause after 0.2 s. Both take for silence what is below
+as 0.3 s of silence follow it; `WaitForNoise` hears it in the pause after 0.2 s. Both count as silence what is below
 Asterisk's threshold of 256, about 42 dB under the loudest. A sound that goes on without a gap is heard at the end of
-the phrase. Where Asterisk cannot listen, nobody is taken for silent.
+the phrase. Where Asterisk cannot listen, no caller counts as silent.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ import structlog
 from facts import CallSilent, Fact
 from facts.times import SECOND
 from ivr import script
-from ivr.connection import PLAY_LIMIT, Line
+from ivr.connection import PLAY_LIMIT, Connection
 from ivr.phrases import MANDARIN, in_language
 from ivr.reception import Receive
 
@@ -31,30 +32,30 @@ log = structlog.get_logger(__name__)
 TIMES = 3
 """How often the phrase is said (003 六(五)1: 重复三遍)."""
 PAUSE = 3.0
-"""Seconds that he has for an answer each time."""
+"""Seconds that the caller has for an answer each time."""
 
 LASTS = 40
-"""Seconds within which all is asked and the farewell is over: 23 as the prompts are now."""
+"""Seconds within which everything is asked and the farewell is over. With today's prompts it takes 23."""
 COMES_BACK = 2
-"""Seconds after his first word within which an agent who hangs up has not heard him."""
+"""Seconds after the caller's first word: an agent who hangs up within them has not heard the caller."""
 
 _WORD = 150  # milliseconds of sound that are a word, and no click
 _AFTER_WORD = 300  # milliseconds of silence by which a word is over
 _NOISE = 200  # milliseconds of sound that end a pause
 
 
-class Posts(Protocol):
-    """What is needed of the desk."""
+class SilenceDesk(Protocol):
+    """What the silent caller's side needs of `acd.desk.Desk`."""
 
     def post(self, *facts: Fact) -> None:
-        """Take facts."""
+        """Report facts."""
 
 
 async def serve_silent(
-    line: Line,
+    connection: Connection,
     environment: Mapping[str, str],
     *,
-    desk: Posts,
+    desk: SilenceDesk,
     clock: Callable[[], int],
     receive: Receive,
 ) -> None:
@@ -62,38 +63,39 @@ async def serve_silent(
     call = environment.get("agi_uniqueid", "")
     language = receive(environment.get("agi_arg_1", ""), "", clock()).language
     log.info("silence.asked", call_id=call)
-    # Until then whoever hangs up leaves him unheard, also should this program die meanwhile.
-    await line.ask("SET VARIABLE", "HL_SILENT", str(clock() // SECOND + LASTS))
-    if await speaks(line, language):
-        await line.ask("SET VARIABLE", "HL_SILENT", str(clock() // SECOND + COMES_BACK))
+    # The dialplan reads it: an agent who hangs up before this time has not heard the caller. It is set first, so that
+    # it holds even if this program dies.
+    await connection.ask("SET VARIABLE", "HL_SILENT", str(clock() // SECOND + LASTS))
+    if await speaks(connection, language):
+        await connection.ask("SET VARIABLE", "HL_SILENT", str(clock() // SECOND + COMES_BACK))
         return
     desk.post(CallSilent(clock(), call))
     for sound in script.SILENT_FAREWELL:
-        await line.play(in_language(sound, language))
-    await line.ask("HANGUP")
+        await connection.play(in_language(sound, language))
+    await connection.ask("HANGUP")
 
 
-async def speaks(line: Line, language: str = MANDARIN, pause: float = PAUSE) -> bool:
-    """Say the phrase until the caller speaks, three times at most, and whether he did. Raises `GoneError`."""
+async def speaks(connection: Connection, language: str = MANDARIN, pause: float = PAUSE) -> bool:
+    """Say the phrase until the caller speaks, three times at most. Gives whether the caller did. Raises `GoneError`."""
     (phrase,) = script.SILENT_PHRASE
     sound = in_language(phrase, language)
     for _ in range(TIMES):
-        await line.ask("SET VARIABLE", "TALK_DETECTED", "")
+        await connection.ask("SET VARIABLE", "TALK_DETECTED", "")
         detect = f"{sound},{_AFTER_WORD},{_WORD}"
-        reply = await line.ask("EXEC BackgroundDetect", detect, limit=PLAY_LIMIT)
-        word = await line.ask("GET VARIABLE", "TALK_DETECTED")
+        reply = await connection.ask("EXEC BackgroundDetect", detect, limit=PLAY_LIMIT)
+        word = await connection.ask("GET VARIABLE", "TALK_DETECTED")
         if reply.result != "0" or word.data:
             return True
-        if await hears(line, pause):
+        if await hears(connection, pause):
             return True
     return False
 
 
-async def hears(line: Line, seconds: float) -> bool:
+async def hears(connection: Connection, seconds: float) -> bool:
     """Listen for a voice. Also true when Asterisk cannot listen. Raises `GoneError`."""
     listen = f"{_NOISE},1,{max(1, round(seconds))}"
-    await line.ask("EXEC WaitForNoise", listen, limit=seconds + PLAY_LIMIT)
-    status = await line.ask("GET VARIABLE", "WAITSTATUS")
+    await connection.ask("EXEC WaitForNoise", listen, limit=seconds + PLAY_LIMIT)
+    status = await connection.ask("GET VARIABLE", "WAITSTATUS")
     if status.data not in {"NOISE", "TIMEOUT"}:
         log.error(
             "silence.deaf", hint="Asterisk lacks WaitForNoise: see asterisk-conf/modules.conf"

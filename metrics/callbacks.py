@@ -4,7 +4,7 @@
 (reached, all attempts made, deadline missed), or, when it is still open, at its deadline. So it counts in exactly one
 period. A cancelled task is left out: somebody decided that nobody has to call, or the citizen had called and was
 answered. Followed up is one with at least one attempt that counts: the citizen was dialled, and neither did the
-callback yield nor the attempt fail on the agent's side (`acd.callback.AGENT_SIDE`).
+callback yield nor the attempt fail on the agent's side (`acd.callbacks.task.AGENT_SIDE`).
 **M20_reached 回访成功率** is *reached ÷ attempted*: of the followed up tasks, those in which the citizen talked.
 
 **M22** is *yields ÷ situations in which R7's condition held*: a callback dialled or rang, its citizen had not answered,
@@ -56,18 +56,18 @@ from facts import (
 )
 from facts.terms import CallId, OfferReason
 from facts.times import SECOND
-from metrics.fold import History as CallHistory
+from metrics.fold import CallHistory
 from metrics.window import Metric
 
 STEP = SECOND // 10
-"""Facts of one step of the floor lie closer together than this: they carry the clocks of several witnesses."""
+"""Microseconds: facts of one step of the floor lie closer together than this. Several witnesses' clocks date them."""
 
 LONGEST_ATTEMPT = 600 * SECOND
-"""An attempt without an end in the diary is not taken to ring for longer (microseconds)."""
+"""Microseconds: an attempt whose end is not in the diary is assumed to have rung for this long at most."""
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class TaskAttempt:
     """One attempt. Times in microseconds UTC, None when it did not happen. `inbound`: the call it yielded to."""
 
     call: CallId
@@ -103,7 +103,7 @@ class CallbackRecord:
     kept_place: bool
     state: State
     closed: int | None
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[TaskAttempt, ...]
 
     @property
     def tried(self) -> int:
@@ -126,7 +126,7 @@ class CallbackRecord:
         return self.latest if self.closed is None else self.closed
 
 
-class History:
+class TaskHistory:
     """The facts of one task that are known so far, in any order; adding one twice changes nothing.
 
     `last`: the latest time of any (microseconds).
@@ -137,7 +137,7 @@ class History:
     def __init__(self) -> None:
         self.last = 0
         self._added: CallbackAdded | None = None
-        self._attempts: dict[CallId, _Attempt] = {}
+        self._attempts: dict[CallId, _AttemptFacts] = {}
         self._closings: dict[State, int] = {}
 
     def add(self, fact: Fact) -> None:
@@ -175,7 +175,7 @@ class History:
                 self._close(State.MISSED, at)
 
     def record(self) -> CallbackRecord | None:
-        """What the facts say, or None as long as it is not known what was to be done."""
+        """What the facts say, or None as long as `CallbackAdded` is not among them."""
         added = self._added
         if added is None:
             return None
@@ -197,7 +197,7 @@ class History:
             attempts=attempts,
         )
 
-    def _state(self, attempts: tuple[Attempt, ...]) -> tuple[State, int | None]:
+    def _state(self, attempts: tuple[TaskAttempt, ...]) -> tuple[State, int | None]:
         talks = [one for one in attempts if one.answered is not None]
         ends = [one.ended for one in talks if one.ended is not None]
         if ends:
@@ -212,15 +212,15 @@ class History:
             return State.DIALLING, None
         return State.DUE, None
 
-    def _attempt(self, call: CallId) -> "_Attempt":
-        return self._attempts.setdefault(call, _Attempt())
+    def _attempt(self, call: CallId) -> "_AttemptFacts":
+        return self._attempts.setdefault(call, _AttemptFacts())
 
     def _close(self, state: State, at: int) -> None:
         self._closings[state] = min(at, self._closings.get(state, at))
 
 
 @dataclass(slots=True)
-class _Attempt:
+class _AttemptFacts:
     """What is known of an attempt: of each kind of fact the earliest one, by time first."""
 
     placed: tuple[int, str] | None = None
@@ -233,16 +233,16 @@ class _Attempt:
 
     @property
     def began(self) -> tuple[int, str] | None:
-        """When, and with whom. The first witness will do when the placing itself is not known."""
+        """When it began, and the agent. Without the placing itself the first fact known stands in for it."""
         known = (self.placed, self.dialling, self.answered, self.yielded, self.ended)
         return next((one[:2] for one in known if one is not None), None)
 
-    def freeze(self, call: CallId) -> Attempt:
+    def freeze(self, call: CallId) -> TaskAttempt:
         placed, agent = self.began or (0, "")
         ended, _, failure = self.ended or (None, "", "")
-        # It was to yield, and did not.
+        # CallbackSpared: the citizen answered before the yield was carried out.
         yielded, _, inbound = (None, "", "") if self.spared else self.yielded or (None, "", "")
-        return Attempt(
+        return TaskAttempt(
             call=call,
             agent=agent,
             placed=placed,
@@ -256,7 +256,7 @@ class _Attempt:
 
 
 def _first(known: Any, other: Any) -> Any:
-    """The earlier one; of two of one moment the same one, whichever came first."""
+    """The earlier one. Of two with the same time the choice depends on their contents, not on which came first."""
     if known is None:
         return other
     return min(
@@ -264,14 +264,14 @@ def _first(known: Any, other: Any) -> Any:
     )
 
 
-def fold(tasks: dict[int, History], fact: Fact) -> None:
-    """Add a fact to its task in `tasks`; facts about no task are left alone."""
+def fold_task(tasks: dict[int, TaskHistory], fact: Fact) -> None:
+    """Add a fact to its task in `tasks`; facts about no task are ignored."""
     number: int = getattr(fact, "callback", 0)
     if number:
-        tasks.setdefault(number, History()).add(fact)
+        tasks.setdefault(number, TaskHistory()).add(fact)
 
 
-def records(tasks: dict[int, History]) -> list[CallbackRecord]:
+def records(tasks: dict[int, TaskHistory]) -> list[CallbackRecord]:
     """The records of all tasks that are known well enough, by number."""
     made = (tasks[number].record() for number in sorted(tasks))
     return [record for record in made if record is not None]
@@ -295,31 +295,31 @@ FACTS = frozenset(
         CallbackMissed,
     }
 )
-"""The kinds of fact that a `History` is made from."""
+"""The kinds of fact that make up a `TaskHistory`."""
 
 
 class FollowUp:
-    """M20 of any stretch of time, kept up to date fact by fact: `feed` each of `FACTS`, in any order.
+    """M20 of any stretch of time, kept up to date fact by fact: `add` each of `FACTS`, in any order.
 
-    Kept sorted, the moments at which tasks were settled, so that a task which passes its deadline while it is open
-    counts from that moment on, though no fact tells it.
+    The moments at which tasks were settled are kept sorted. So an open task counts from its deadline on, although no
+    fact reports that the deadline has passed.
     """
 
     def __init__(self) -> None:
-        self._tasks: dict[int, History] = {}
+        self._tasks: dict[int, TaskHistory] = {}
         self._touched: set[int] = set()
         self._counted: dict[int, CallbackRecord] = {}
         self._eligible: list[int] = []
         self._followed: list[int] = []
         self._reached: list[int] = []
 
-    def feed(self, fact: Fact) -> None:
+    def add(self, fact: Fact) -> None:
         """Take one fact."""
-        fold(self._tasks, fact)
+        fold_task(self._tasks, fact)
         self._touched.add(fact.callback)  # type: ignore[union-attr]  # every kind in FACTS has it
 
     def m20(self, since: int, until: int) -> dict[str, Metric]:
-        """As the function of this name says of the records of all tasks."""
+        """What the function `m20` gives for the records of all tasks."""
         self.renew()
         eligible, followed, reached = (
             bisect_right(moments, until) - bisect_right(moments, since)
@@ -328,7 +328,7 @@ class FollowUp:
         return {"M20": Metric(followed, eligible), "M20_reached": Metric(reached, followed)}
 
     def renew(self) -> list[CallbackRecord]:
-        """Count what was fed. Gives the records that are new, or have changed."""
+        """Count the facts added since the last time. Gives the records that are new or have changed."""
         changed = []
         for number in self._touched:
             record, before = self._tasks[number].record(), self._counted.get(number)
@@ -339,7 +339,7 @@ class FollowUp:
         return changed
 
     def forget(self, before: int) -> None:
-        """Drop the tasks that were settled before, and of which nothing was heard since then."""
+        """Drop the tasks that were settled before `before` (microseconds) and have no later fact."""
         for number in [number for number, task in self._tasks.items() if task.last < before]:
             record = self._tasks[number].record()
             if record is None or record.settled < before:
@@ -358,7 +358,7 @@ class FollowUp:
                 _enter(moments, record.settled, 1)
 
     def _moments(self, record: CallbackRecord) -> list[list[int]]:
-        """The lists in which this task is named."""
+        """The lists that contain this task."""
         if not record.eligible:
             return []
         found = [self._eligible]
@@ -453,13 +453,13 @@ class _Unanswered:
     placed: int
     end: int
     callback: int
-    attempt: Attempt = field(repr=False)
+    attempt: TaskAttempt = field(repr=False)
 
 
 class InboundFirst:
-    """Finds the situations among callbacks and waiting calls; give it the records first, then each call's facts.
+    """Finds the situations among callbacks and waiting calls. Give it the records first, then each call's facts.
 
-    `rules` say who may take which call; nobody is known to wait later than `until`.
+    `rules` say who may take which call. A call that still waits is taken to wait until `until` (microseconds).
     """
 
     KINDS = frozenset(
@@ -498,12 +498,12 @@ class InboundFirst:
         return bool(self._unanswered)
 
     def add(self, facts: Iterable[Fact]) -> None:
-        """Take the facts of one call; those of one moment in the diary's order."""
+        """Take the facts of one call. Facts with the same time must be in the diary's order."""
         if self._unanswered:
             for wait in waits_of(facts):
-                self.look(wait)
+                self.add_wait(wait)
 
-    def look(self, wait: Wait) -> None:
+    def add_wait(self, wait: Wait) -> None:
         """Take one wait of a call (`waits_of`)."""
         end = self._until if wait.end is None else min(wait.end, self._until)
         yields = self._yields.get(wait.call, ())
@@ -541,7 +541,7 @@ class InboundFirst:
         self._lasting[attempt.call] = situation if known is None else min(known, situation)
 
 
-def _concerned(record: CallbackRecord) -> tuple[Attempt, ...]:
+def _concerned(record: CallbackRecord) -> tuple[TaskAttempt, ...]:
     """The attempts of a task that R7 is about."""
     return () if record.kept_place else record.attempts
 
@@ -559,7 +559,7 @@ def _unanswered(record: CallbackRecord) -> list[_Unanswered]:
 def _beside(
     attempts: Sequence[_Unanswered], wait: Wait, end: int, able: "_Able"
 ) -> tuple[int, _Unanswered] | None:
-    """The first attempt, of those sorted by `_ORDER`, beside which a call waited up to `end`; and since when."""
+    """The first attempt (sorted by `_ORDER`) that was unanswered while a call waited up to `end`; and since when."""
     first = bisect_left(attempts, wait.begin - LONGEST_ATTEMPT, key=attrgetter("placed"))
     for place in range(first, len(attempts)):
         one = attempts[place]
@@ -575,7 +575,7 @@ _ORDER = attrgetter("placed", "callback", "attempt.call")
 
 
 class _Able:
-    """Whether an agent may take a call, by the rules of now."""
+    """Whether an agent may take a call under today's rules."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -623,8 +623,8 @@ class _Caller:
 class Compliance:
     """M22 of any stretch of time, kept up to date: `put` what changes, a task or a call.
 
-    As `InboundFirst` finds it in the same facts. Only calls beside which an attempt was made are looked at: no other
-    one can be a situation. Their facts of one moment count in the order in which they came.
+    The result is what `InboundFirst` finds in the same facts. Only calls that waited while an attempt was open are
+    examined: no other call can be a situation. Facts with the same time count in the order in which they came.
     """
 
     def __init__(self) -> None:
@@ -659,7 +659,7 @@ class Compliance:
             self._put(call, {})
 
     def close_call(self, call: CallId) -> None:
-        """Nothing new will be heard of this call: keep only its waits, and those only if they can matter."""
+        """No more facts of this call will come. Its facts go; its waits stay only while they can matter (memory)."""
         caller = self._calls.get(call)
         if caller is None:
             return
@@ -675,7 +675,7 @@ class Compliance:
         self._change(before, record)
 
     def m22(self, since: int, until: int) -> Metric | None:
-        """M22 of (since, until]; None as long as the rules are not known. Nobody is known to wait after `until`."""
+        """M22 of (since, until], or None until `rule` was called. A call that still waits is counted up to `until`."""
         if self._able is None:
             return None
         dirty, self._dirty = self._dirty, set()
@@ -690,7 +690,7 @@ class Compliance:
         return Metric(yielded, yielded + lasted)
 
     def forget(self, before: int) -> None:
-        """Drop the tasks and the calls that were over before."""
+        """Drop the tasks and the calls that were over before `before` (microseconds)."""
         for number, record in list(self._tasks.items()):
             if record.settled < before and all(one.end < before for one in _unanswered(record)):
                 self._change(self._tasks.pop(number), None)
@@ -726,28 +726,28 @@ class Compliance:
             return
         insort(self._attempts, new, key=_ORDER)
         if old is not None and old.placed == new.placed and old.end >= new.end:
-            return  # shorter than it was thought to be: that matters only where it was found to be in the way
+            return  # it only got shorter: the calls that it was in the way of are marked above
         begin, end = new.placed, new.end
         self._dirty.update(
             [call for call, one in self._calls.items() if one.last > begin and one.arrived < end]
         )
 
     def _near(self, caller: "_Caller") -> bool:
-        """Whether there is an attempt beside which this call may have waited."""
+        """Whether this call may have waited while some attempt was unanswered."""
         first = bisect_left(
             self._attempts, caller.arrived - LONGEST_ATTEMPT, key=attrgetter("placed")
         )
         return first < len(self._attempts) and self._attempts[first].placed < caller.last
 
     def _look(self, call: CallId, until: int, able: _Able) -> dict[CallId, int]:
-        """The attempts beside which this call waited in vain, and since when."""
+        """The attempts that did not yield while this call waited, and since when."""
         caller = self._calls[call]
         if not self._near(caller):
             return {}
         found: dict[CallId, int] = {}
         for wait in caller.waits():
             if wait.end is None or wait.end > until:
-                self._dirty.add(call)  # he still waits: to be looked at again
+                self._dirty.add(call)  # the caller still waits: look again next time
             end = until if wait.end is None else min(wait.end, until)
             if any(wait.begin - STEP <= at <= end + STEP for at in self._yields.get(call, ())):
                 continue
@@ -788,7 +788,7 @@ def _enter(moments: list[int], at: int, sign: int) -> None:
 
 
 def waits_of(facts: Iterable[Fact]) -> list[Wait]:
-    """When a call waited for longer than `STEP`, from its facts; those of one moment in the diary's order."""
+    """When a call waited for longer than `STEP`. Facts with the same time must be in the diary's order."""
     known = (fact for fact in facts if fact.kind in InboundFirst.KINDS)
     ordered = sorted(known, key=attrgetter("at"))
     waits = _waits(ordered)
@@ -820,7 +820,7 @@ def _waits(facts: Sequence[Fact]) -> list[Wait]:
                     _stop(waits, fact.at)
                     waits.append(Wait(call, number, queue, fact.at))
             case _:
-                # He waits no more, also when the end of another phone's ringing is told late.
+                # The wait is over for good. A late OfferEnded of another phone must not begin a new one.
                 queue = ""
                 _stop(waits, fact.at)
     return waits

@@ -25,8 +25,8 @@ async def list_calls(
 
     Each has `id`, `number`, `caller`, `arrived`, `queued`, `answered`, `ended` (ISO 8601 with microseconds and offset,
     or None), `outcome` (None while pending), `disposition` (`silent` when nobody spoke (R20), else None), `hung_up_by`,
-    `agents` (who answered, in order), `recording_seconds` (None when there is no recording) and `origin`: the attempt
-    of a callback from which a citizen was handed on who has not called himself, else None.
+    `agents` (who answered, in order), `recording_seconds` (None when there is no recording) and `origin`: the callback
+    attempt from which an agent transferred the citizen, or None when the citizen called.
     """
     records: list[CallRecord] = []
     source = reader.read_calls(engine, since, until, kinds=KINDS, newest_first=True)

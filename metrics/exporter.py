@@ -39,7 +39,7 @@ from facts import (
 from facts.live import LiveState
 from facts.terms import CallId, OfferReason, Outcome, Severity
 from facts.times import SECOND
-from metrics.fold import CallRecord, History, fold
+from metrics.fold import CallHistory, CallRecord, fold_call
 from metrics.window import CONNECTED
 
 _WAITS = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900)
@@ -61,7 +61,7 @@ _STAGES = ("greeting", "waiting", "ringing", "talking")
 _RESULTS = ("answered", "abandoned", "other")
 _ABANDONED = frozenset({Outcome.ABANDONED_QUEUE, Outcome.ABANDONED_RINGING})
 _MOST_OPEN = 20_000
-"""Calls whose facts are remembered; more than that have lost their ends."""
+"""Open calls that are remembered at most. A centre never has that many: the oldest have lost their ends."""
 
 
 class Exporter:
@@ -72,7 +72,7 @@ class Exporter:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        self._open: dict[CallId, History] = {}
+        self._open: dict[CallId, CallHistory] = {}
         self._server: tuple[WSGIServer, Thread] | None = None
 
         def counter(name: str, says: str, label: str = "", values: Iterable[str] = ()) -> Any:
@@ -130,7 +130,7 @@ class Exporter:
         self._backlog = gauge("hotline_diary_backlog_facts", "facts not yet in the database")
         self._lost = gauge("hotline_diary_lost_facts", "facts that no disk had room for")
 
-    def feed(self, fact: Fact) -> None:
+    def add(self, fact: Fact) -> None:
         """Count one fact."""
         kind = type(fact)
         if kind is OfferMade:
@@ -145,14 +145,14 @@ class Exporter:
             self._callbacks[_CALLBACKS[kind]].inc()
         call: CallId = getattr(fact, "call", "")
         if isinstance(fact, CallArrived) and fact.origin:
-            return  # no citizen has called; he is unknown from here on
+            return  # handed on from a callback: no citizen has called, so the facts that follow do not count either
         if kind is CallArrived and call not in self._open:
             self._arrived.inc()
-            if len(self._open) >= _MOST_OPEN:
+            if len(self._open) >= _MOST_OPEN:  # calls whose end was lost would pile up for ever
                 del self._open[next(iter(self._open))]
         elif call not in self._open:
-            return  # one that ended, or began before this process
-        history = fold(self._open, fact)
+            return  # it has ended, or began before this process
+        history = fold_call(self._open, fact)
         if history is not None and history.ended:
             record = self._open.pop(call).record()
             if isinstance(record, CallRecord):

@@ -1,7 +1,7 @@
 """Facts of calls → one record a call, with exactly one outcome once it has ended; of attempts, one each. Pure.
 
-A record depends on which facts are known, not on the order in which they came: late facts, doubles and facts that
-never come are all ordinary here, for some are told by AMI, some by the caller's session and some, later, by CEL.
+A record depends on which facts are known, not on the order in which they came. Late facts, doubles and missing facts
+are all ordinary here: AMI reports some, the caller's session others, and CEL some more later.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -45,7 +45,7 @@ RING = 5 * SECOND
 """One ring: 1 s of tone and 4 s of silence (GB/T 3380-1982), so three rings last 15.000 s (M4)."""
 
 _CROSSING = SECOND
-"""An answer this soon after the end of its offer crossed that end on the wire: the agent did pick up."""
+"""Microseconds: an answer this soon after the end of its offer crossed that end on the wire. The agent did pick up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,9 @@ class CallRecord:
     microseconds, None when there is none (yet). `wraps`: after-call work by agent. `returned`: the controller was
     lost while the call waited. `overflowed`: the fallback queue in Asterisk took it. `estimated`: `ring` rests on the
     time of our INVITE. `silent`: nobody spoke, and the hotline said farewell (R20): without an agent that counts as
-    abandoned. `origin`: he did not call; it is the attempt of a callback from which an agent has handed him on at
-    `arrived`, and from then on he waits. Such a record is no part of the figures about inbound calls, but of its
-    agents' work.
+    abandoned. `origin`: the citizen did not call. This is the callback attempt from which an agent transferred the
+    citizen at `arrived`, and the citizen waits from then on. Such a record counts in no figure about inbound calls,
+    only as its agents' work.
     """
 
     id: CallId
@@ -120,7 +120,7 @@ class CallRecord:
 
     @property
     def reached_queue(self) -> bool:
-        """Whether the caller waited for a person: he was queued, or at least offered to one (M2, M5, M8)."""
+        """Whether the caller waited for a person: queued, or at least offered to an agent (M2, M5, M8)."""
         return self.queued is not None or bool(self.offers)
 
     @property
@@ -166,7 +166,7 @@ class AttemptRecord:
 Item: TypeAlias = CallRecord | AttemptRecord
 
 
-class Stage(StrEnum):
+class CallerStage(StrEnum):
     """Where a caller is whose call goes on: what the screens count."""
 
     GREETING = "greeting"
@@ -177,7 +177,7 @@ class Stage(StrEnum):
 
 
 class Sketch(NamedTuple):
-    """Of a call that goes on, what the live figures need of its record, at a tenth of the price.
+    """What the live figures need to know of a call that goes on: a tenth of the cost of its `CallRecord`.
 
     `arrived`, `queued`, `answered` and `reached_queue` are those of `CallRecord`; `inbound`: it has no `origin`.
     """
@@ -186,15 +186,16 @@ class Sketch(NamedTuple):
     queued: int | None
     answered: int | None
     reached_queue: bool
-    stage: Stage
+    stage: CallerStage
     inbound: bool = True
 
 
-class History:
+class CallHistory:
     """The facts of one call, or attempt, that are known so far. Adding one twice changes nothing.
 
     `ended`: its end is among them. `last`: the latest time of any (microseconds). A call's facts are folded as they
-    come, as long as they come in the order of time; after one that is late all are folded anew, when somebody asks.
+    come, as long as they come in the order of time. After a late fact all are folded again, but only when somebody
+    asks: until then further facts cost nothing.
     """
 
     __slots__ = (
@@ -206,7 +207,7 @@ class History:
         self.ended = False
         self.last = 0
         self._facts: dict[Fact, None] = {}
-        self._call: _Call | None = None
+        self._call: _CallFold | None = None
         self._latest: Fact | None = None
         self._attempt = self._arrived = self._placed = False
         self._record: Item | None = None
@@ -228,14 +229,14 @@ class History:
             self._arrived = True
         latest = self._latest
         if latest is None:
-            self._call = _Call()
+            self._call = _CallFold()
         elif fact.at < self.last or (fact.at == self.last and _order(fact) <= _order(latest)):
             self._call = None
             return
         self._latest = fact
         self.last = fact.at
         if self._call is not None:
-            self._call.step(fact)
+            self._call.add(fact)
 
     @property
     def facts(self) -> Collection[Fact]:
@@ -255,17 +256,17 @@ class History:
         return self._record
 
     def sketch(self) -> Sketch | None:
-        """The same in short, of a call that goes on; None of an attempt, and as long as no arrival is known."""
+        """A short record of a call that goes on; None for an attempt, and until the arrival is known."""
         return None if self._attempt else self._folded().sketch()
 
-    def _folded(self) -> "_Call":
+    def _folded(self) -> "_CallFold":
         if self._call is None:
             self._call = _folded(sorted(self._facts, key=_order))
         return self._call
 
 
-def fold(calls: dict[CallId, History], fact: Fact) -> History | None:
-    """Add a fact to its call in `calls` and return that call's history; None for one of no kind in `KINDS`."""
+def fold_call(calls: dict[CallId, CallHistory], fact: Fact) -> CallHistory | None:
+    """Add a fact to its call in `calls` and give that call's history; None for a fact that is none of `KINDS`."""
     if type(fact) not in _ORDER:
         return None
     call: CallId = fact.call  # type: ignore[union-attr]  # every kind in _ORDER has it
@@ -273,7 +274,7 @@ def fold(calls: dict[CallId, History], fact: Fact) -> History | None:
         return None
     history = calls.get(call)
     if history is None:
-        history = calls[call] = History()
+        history = calls[call] = CallHistory()
     history.add(fact)
     return history
 
@@ -313,14 +314,14 @@ def record_of(facts: Iterable[Fact]) -> CallRecord | None:
     return _folded(sorted(known, key=_order)).freeze()
 
 
-def _folded(ordered: Iterable[Fact]) -> "_Call":
-    call = _Call()
+def _folded(ordered: Iterable[Fact]) -> "_CallFold":
+    call = _CallFold()
     for fact in ordered:
-        call.step(fact)
+        call.add(fact)
     return call
 
 
-class _Call:
+class _CallFold:
     """A call while its facts are being read, each once, in the order of `_order`."""
 
     __slots__ = (
@@ -343,7 +344,7 @@ class _Call:
         self._holds: list[TalkHeld | TalkResumed] = []
         self._offers = _Offers()
 
-    def step(self, fact: Fact) -> None:
+    def add(self, fact: Fact) -> None:
         """Take the next fact."""
         if isinstance(fact, CallArrived):
             self._arrival = self._arrival or fact
@@ -399,57 +400,47 @@ class _Call:
             if offer.ended is None:
                 talking = True
             elif offer.ended <= offer.answered:
-                continue  # a talk of no length is none
+                continue  # a talk of no length does not count
             answered = offer.answered if answered is None else answered
         if answered is None:
             answered = self._outside
         reached_queue = queued is not None or bool(offers)
         if talking:
-            stage = Stage.TALKING
+            stage = CallerStage.TALKING
         elif answered is not None:
-            stage = Stage.AFTER_TALK
+            stage = CallerStage.AFTER_TALK
         elif not reached_queue:
-            stage = Stage.GREETING
+            stage = CallerStage.GREETING
         else:
-            stage = Stage.RINGING if ringing else Stage.WAITING
+            stage = CallerStage.RINGING if ringing else CallerStage.WAITING
         inbound = not self._arrival.origin
         return Sketch(self._arrival.at, queued, answered, reached_queue, stage, inbound)
 
     def freeze(self) -> CallRecord | None:
-        """What is known of it, with its outcome once it has ended; None as long as its arrival is not."""
-        arrival, end, outside = self._arrival, self._end, self._outside
+        """The record, with its outcome once the call has ended; None until the arrival is known."""
+        arrival, end = self._arrival, self._end
         if arrival is None:
             return None
         queued = self._waits_since(arrival)
         ended = end.at if end is not None else None
         if queued is not None and ended is not None and queued > ended:
-            queued = None  # he hung up while the session still thought that the greeting was over
+            queued = None  # the caller hung up first; the session reported the end of the greeting too late
         made = tuple([offer.freeze(ended) for offer in self._offers.all])
         talks = [offer for offer in made if offer.talk or (ended is None and _talking(offer))]
         first = talks[0] if talks else None
-        outcome = None
-        if end is not None:
-            if first is not None:
-                outcome = Outcome.HUMAN
-            elif outside is not None:
-                outcome = Outcome.HUMAN_OVERFLOW
-            elif self._released is not None:
-                outcome = _RELEASED[self._released]
-            elif end.hung_up_by is not Party.CALLER and not self._silent:
-                outcome = Outcome.SYSTEM_FAILURE
-            elif any(_rang_to_the_end(offer, end.at) for offer in made):
-                outcome = Outcome.ABANDONED_RINGING
-            elif queued is not None or made:
-                outcome = Outcome.ABANDONED_QUEUE
-            else:
-                outcome = Outcome.ABANDONED_GREETING
+        if end is None:
+            outcome = None
+        elif first is not None:
+            outcome = Outcome.HUMAN
+        else:
+            outcome = self._outcome_without_agent(end, made, queued)
         return CallRecord(
             id=arrival.call,
             number=arrival.number,
             caller=arrival.caller,
             arrived=arrival.at,
             queued=queued,
-            answered=first.answered if first is not None else outside,
+            answered=first.answered if first is not None else self._outside,
             ended=ended,
             outcome=outcome,
             hung_up_by=end.hung_up_by if end is not None else None,
@@ -467,6 +458,22 @@ class _Call:
             wraps=self._wraps.lengths() if self._wraps is not None else (),
             hold=_held(self._holds, talks, ended) if self._holds else 0,
         )
+
+    def _outcome_without_agent(
+        self, end: CallEnded, made: Sequence[Offer], queued: int | None
+    ) -> Outcome:
+        """The outcome of an ended call with which no agent talked: the first that fits, in this order."""
+        if self._outside is not None:
+            return Outcome.HUMAN_OVERFLOW
+        if self._released is not None:
+            return _RELEASED[self._released]
+        if end.hung_up_by is not Party.CALLER and not self._silent:
+            return Outcome.SYSTEM_FAILURE
+        if any(_rang_to_the_end(offer, end.at) for offer in made):
+            return Outcome.ABANDONED_RINGING
+        if queued is not None or made:
+            return Outcome.ABANDONED_QUEUE
+        return Outcome.ABANDONED_GREETING
 
     def _waits_since(self, arrival: CallArrived) -> int | None:
         if arrival.origin:
@@ -510,7 +517,7 @@ def wrap_ups(facts: Iterable[Fact]) -> tuple[tuple[str, int], ...]:
 
 
 class _WrapUps:
-    """After-call work by agent. One whose end is not known lasts as long as it was meant to."""
+    """After-call work by agent. If its end is not known, it lasts until `WrapUpStarted.until`."""
 
     def __init__(self) -> None:
         self._lengths: dict[str, int] = {}
@@ -548,8 +555,9 @@ def _talking(offer: Offer) -> bool:
 def _rang_to_the_end(offer: Offer, ended: int) -> bool:
     """Whether this phone was ringing when the caller hung up at `ended`.
 
-    An offer that was made but did not ring yet is none: that caller left the queue. Asterisk takes the agent's leg
-    down before it reports that the caller's channel is gone, so an offer that ended *because* the caller went counts.
+    An offer that was made but did not ring yet does not count: that caller left the queue. Asterisk takes the agent's
+    leg down before it reports that the caller's channel is gone, so an offer that ended *because* the caller went
+    counts.
     """
     if offer.ringing is None or offer.ringing > ended:
         return False
@@ -566,9 +574,11 @@ class _Offers:
     def made(self, fact: OfferMade) -> None:
         offer = self._last.get(fact.agent)
         if offer is not None and offer.made is None and offer.ended is None:
-            offer.made = fact.at  # another clock: the phone rang before we say that we rang it
+            offer.made = (
+                fact.at
+            )  # two clocks: Asterisk says "ringing" a moment before we say "offered"
             return
-        # The floor makes one offer at a time, so the end of the one before was lost, and is no later than this.
+        # The floor makes one offer at a time. So the end of the previous one was lost, and was no later than this.
         self.dial_is_over(fact.at)
         if offer is not None and offer.ended is None:
             offer.ended = fact.at
@@ -597,7 +607,9 @@ class _Offers:
         if offer.ended is None or offer.reason is None:
             offer.ended, offer.reason = fact.at, fact.reason
         elif fact.reason is OfferReason.CALLER_GONE and fact.at - offer.ended <= _CROSSING:
-            offer.reason = fact.reason  # of two witnesses, this one knew why
+            offer.reason = (
+                fact.reason
+            )  # AMI and the session both report the end: this one knows the reason
 
     def talk_ended(self, fact: TalkEnded) -> None:
         offer = self._last.get(fact.agent)
@@ -605,7 +617,7 @@ class _Offers:
             offer.ended = fact.at
 
     def dial_is_over(self, at: int) -> None:
-        """Whatever rang has stopped, even if nobody has said so."""
+        """Every phone has stopped ringing, even if no fact says so."""
         for offer in self._last.values():
             if offer.answered is None and offer.ended is None:
                 offer.ended = at
@@ -635,7 +647,7 @@ class _Offer:
     estimated: bool = False
 
     def freeze(self, call_ended: int | None) -> Offer:
-        """Settle how long the talk was: it is over at the latest when the caller's channel is gone."""
+        """The offer with the length of its talk, which is over at the latest when the caller's channel is gone."""
         talk = 0
         ends = [at for at in (self.ended, call_ended) if at is not None]
         if self.answered is not None and ends:

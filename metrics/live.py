@@ -2,12 +2,12 @@
 
 `Live.snapshot` says what the screens get; the controller adds what only the floor knows (agents, open callbacks).
 
-What is kept: the facts of open calls and of the last few thousand ended ones (a late fact may still change those),
-the ids of older ones, when those waited beside which a callback was made, one tally a day, and two numbers a minute.
-All that for 48 hours: the rolling figure at midnight needs the whole day before.
+What is kept: the facts of open calls and of the last few thousand ended ones (a late fact may still change those), the
+ids of older ones, the waits of those that a callback was made beside, one tally a day, and two numbers a minute. All
+of it is kept for 48 hours: the rolling figure at midnight needs the whole day before.
 
-A snapshot is made several times a second, so it costs what has changed since the one before, not how much there is: the
-calls that facts have touched, and the agents, are counted anew, and sums stand for all others.
+A snapshot is made several times a second. So its cost depends on what has changed since the previous one, not on how
+much there is: only the calls and agents that facts have touched are counted again, and sums stand for all others.
 """
 
 from bisect import bisect_left
@@ -24,15 +24,15 @@ from facts.live import Figure, Figures, Today
 from facts.terms import CallId
 from facts.times import DAY, MINUTE, SECOND, day_of, local, midnight
 from metrics import callbacks, people
-from metrics.fold import CallRecord, History, Item, Sketch, Stage, fold
+from metrics.fold import CallerStage, CallHistory, CallRecord, Item, Sketch, fold_call
 from metrics.people import Attendance, Crowd, m10
 from metrics.window import LEFT_OUT, SHORT_ABANDON, SMALLEST_SAMPLE, Lowest, Point, Rolling, Tally
 
 WARM_UP = 2 * DAY
-"""Microseconds of diary that a fresh `Live` must be fed, in any order, so that its figures are complete."""
+"""Microseconds: a fresh `Live` needs this much of the diary, in any order, before its figures are complete."""
 
 _REMEMBERED = 4096
-"""How many ended calls stay open to late facts."""
+"""How many ended calls still accept late facts. It bounds the memory: the facts of older calls are dropped."""
 
 _LONGEST_CALL = DAY
 """Microseconds after its last fact at which a call without an end is dropped: its end was lost."""
@@ -42,7 +42,7 @@ _DRAW_EVERY = 5 * SECOND
 _MINUTES_KEPT = 60
 _IN_TIME = 15 * SECOND
 _NEVER = 1 << 62
-_STAGES = [(stage.value, stage) for stage in Stage if stage is not Stage.AFTER_TALK]
+_STAGES = [(stage.value, stage) for stage in CallerStage if stage is not CallerStage.AFTER_TALK]
 _CALLBACKS = frozenset({CallbackYielded, CallbackAnswered, CallbackMissed})
 
 
@@ -54,18 +54,18 @@ class LiveFigures(Figures):
 
 
 class Live:
-    """Figures of now. `feed` every fact, in any order and as often as it comes; ask for a `snapshot`."""
+    """Figures of now. `add` every fact, in any order and as often as it comes; ask for a `snapshot`."""
 
     def __init__(self, short_abandon: int = SHORT_ABANDON) -> None:
         self._short_abandon = short_abandon
-        self._open: dict[CallId, History] = {}
+        self._open: dict[CallId, CallHistory] = {}
         self._touched: set[CallId] = set()
         self._oldest = _NEVER
         self._sketches: dict[CallId, Sketch] = {}
-        self._stages: Counter[Stage] = Counter()
+        self._stages: Counter[CallerStage] = Counter()
         self._waiting: dict[CallId, Sketch] = {}
         self._pending: Counter[int] = Counter()
-        self._ended: dict[CallId, History] = {}
+        self._ended: dict[CallId, CallHistory] = {}
         self._counted: dict[CallId, Item] = {}
         self._order: deque[CallId] = deque()
         self._settled: dict[CallId, int] = {}
@@ -86,24 +86,24 @@ class Live:
         self._crowd = Crowd()
         self._crowd_of = 0
 
-    def feed(self, fact: Fact) -> None:
+    def add(self, fact: Fact) -> None:
         """Take one fact."""
         kind = type(fact)
         if kind in ATTENDANCE:
             self._attend(fact)
             return
         if kind in callbacks.FACTS:
-            self._tasks.feed(fact)
+            self._tasks.add(fact)
             if kind in _CALLBACKS:
                 self._note(fact)
         call: CallId = getattr(fact, "call", "")
         if call in self._ended:
-            fold(self._ended, fact)
+            fold_call(self._ended, fact)
             self._touched.add(call)
             return
         if call in self._settled:
-            return  # the diary tells again what is counted already
-        history = fold(self._open, fact)
+            return  # a late or repeated fact of a call whose facts are gone; roll-ups and reports still count it
+        history = fold_call(self._open, fact)
         if history is None:
             return
         self._touched.add(call)
@@ -120,7 +120,7 @@ class Live:
             self._counted.pop(forgotten, None)
 
     def allow(self, allowed: Mapping[str, int]) -> None:
-        """From now on breaks for these reasons are approved, for so many minutes (0: for as long as he likes)."""
+        """From now on breaks for these reasons are approved, for so many minutes (0: without a limit)."""
         if allowed != self._allowed:
             self._allowed = allowed
             self._crowd_of = 0
@@ -146,13 +146,13 @@ class Live:
         that arrived in these five minutes and have ended]; up to five seconds old.
 
         `m4`: today's share answered within three rings · `sla15`, `sla60`: of those who arrived in the last 15 or 60
-        minutes and were queued, the share answered within 15 s of it (who waits for less than that does not count
+        minutes and were queued, the share answered within 15 s of it (a caller who has waited for less does not count
         yet) · `asa`: today's mean seconds from queueing to the answer · `abandoned`: today's M8, the share of the
         queued who gave up · `callbacks`: today's `yielded` (呼入优先), `reached` and `missed`; the controller adds
         `open`, and of these `due` (to be placed now), `dialling` and `talking`.
 
-        A day begins after its midnight in China: a call at the very moment belongs to the day before, as in reports.
-        Parts that have not changed are those of the snapshot before: they are to be read only.
+        A day begins after its midnight in China: a call at midnight itself belongs to the day before, as in reports.
+        Parts that have not changed are shared with the previous snapshot: the caller must not change them.
         """
         for call in self._touched:
             self._renew(call)
@@ -162,23 +162,14 @@ class Live:
         since: int | None = None
         late = []
         for sketch in self._waiting.values():
-            queued: int = sketch.queued  # type: ignore[assignment]  # so that he is among these
+            queued: int = sketch.queued  # type: ignore[assignment]  # not None, or it would not be in _waiting
             if since is None or queued < since:
                 since = queued
             if sketch.inbound and now - queued > _IN_TIME:
                 late.append(sketch.arrived)
         stages = self._stages
         of_today, metrics = self._of_today(today)
-        figures = dict(metrics)
-        figures["M10"] = m10(self._worked(today), *self._present(now, today)).as_json()
-        for record in self._tasks.renew():
-            self._inbound_first.put_task(record)
-        for name, metric in self._tasks.m20(today, now).items():
-            figures[name] = metric.as_json()
-        m22 = self._inbound_first.m22(today, now)
-        if m22 is not None:
-            figures["M22"] = m22.as_json()
-        figures["M1r"] = self._m1r(now, today)
+        figures = {**metrics, **self._figures_of_clock(now, today)}
         told = self._callbacks.get(today, {})
         return {
             "at": now,
@@ -203,8 +194,21 @@ class Live:
             },
         }
 
+    def _figures_of_clock(self, now: int, today: int) -> dict[str, Any]:
+        """The metrics that change with time alone, or with agents and callbacks: M10, M20, M22, M1r."""
+        figures = {"M10": m10(self._worked(today), *self._present(now, today)).as_json()}
+        for record in self._tasks.renew():
+            self._inbound_first.put_task(record)
+        for name, metric in self._tasks.m20(today, now).items():
+            figures[name] = metric.as_json()
+        m22 = self._inbound_first.m22(today, now)
+        if m22 is not None:
+            figures["M22"] = m22.as_json()
+        figures["M1r"] = self._m1r(now, today)
+        return figures
+
     def _renew(self, call: CallId) -> None:
-        """Count a call as it is now: one that has ended by its record, another one by its sketch."""
+        """Count a call as it is now: by its record when it has ended, by its sketch while it goes on."""
         history = self._ended.get(call)
         if history is not None:
             self._draw(call, None)
@@ -220,7 +224,7 @@ class Live:
             if sketch is not None:
                 self._put_wait(call, sketch, history)
 
-    def _put_wait(self, call: CallId, known: CallRecord | Sketch, history: History) -> None:
+    def _put_wait(self, call: CallId, known: CallRecord | Sketch, history: CallHistory) -> None:
         if known.reached_queue:
             self._inbound_first.put_call(call, known.arrived, history)
         else:
@@ -251,12 +255,12 @@ class Live:
             self._put(sketch.arrived, sketch.answered - sketch.queued <= _IN_TIME, sign)
 
     def _put(self, arrived: int, in_time: bool, sign: int) -> None:
-        """Count one who was queued for the share answered within 15 s."""
+        """Count a queued caller in the share answered within 15 s."""
         counts = self._queued.setdefault(arrived // MINUTE, [0, 0])
         counts[0] += sign * in_time
         counts[1] += sign
 
-    def _count(self, call: CallId, history: History) -> None:
+    def _count(self, call: CallId, history: CallHistory) -> None:
         record, before = history.record(), self._counted.get(call)
         if record is None or record == before:
             return
@@ -266,11 +270,11 @@ class Live:
         self._counted[call] = record
 
     def _day_of(self, at: int) -> int:
-        """`day_of`, at no cost as long as it is asked about one day."""
+        """`day_of`, almost free while the answer stays the same day."""
         began, ends = self._day
         if not began < at <= ends:
             began = day_of(at)
-            # Noon of the next day is in it, however long this day is.
+            # A day in China need not have 24 hours, but noon of the next day is always in that day.
             self._day = (began, midnight(began + DAY + DAY // 2))
         return began
 
@@ -303,7 +307,7 @@ class Live:
         if not facts or people.order(fact) > people.order(facts[-1]):
             facts.append(fact)
             if person.attendance is not None:
-                person.attendance.feed(fact)
+                person.attendance.add(fact)
             return
         place = bisect_left(facts, people.order(fact), key=people.order)
         if facts[place] != fact:
@@ -311,7 +315,7 @@ class Live:
             person.attendance = None
 
     def _of_today(self, today: int) -> tuple[Today, dict[str, Figure]]:
-        """Of the snapshot, `today` but for `pending`, and `figures` that only calls change."""
+        """Two parts of the snapshot: `today` but for `pending`, and those `figures` that only calls change."""
         if self._figures is None or self._figures[0] != today:
             tally = self._days.get(today) or Tally()
             metrics = tally.metrics(short_abandon=self._short_abandon)
@@ -345,15 +349,15 @@ class Live:
                 person.forget(today - DAY)
                 person.attendance = Attendance(today, self._allowed)
                 for fact in person.facts:
-                    person.attendance.feed(fact)
+                    person.attendance.add(fact)
             self._crowd.put(agent, person.attendance)
         self._moved.clear()
         return self._crowd.at(now)
 
     def _in_time(self, now: int, minutes: int, late: Sequence[int]) -> float | None:
-        """Of the queued who arrived in these minutes, this one included, the share answered within 15 s.
+        """Of the queued who arrived in these minutes, this one included, the share answered within 15 s (0 to 1).
 
-        `late`: when those arrived who have waited for longer, and still do.
+        `late`: when the callers arrived who have waited for longer and still wait (microseconds).
         """
         last = now // MINUTE
         first = last - minutes + 1
@@ -368,7 +372,7 @@ class Live:
 
     def _curve(self, now: int) -> list[list[Any]]:
         at, changes, _ = self._drawn
-        # To draw it costs more than all else together, and nobody sees a day's curve move within seconds.
+        # Drawing it costs more than all the rest together, and nobody sees a day's curve move within seconds.
         stale = changes != self._rolling.changes and not at <= now < at + _DRAW_EVERY
         if stale or at // _STEP != now // _STEP:
             points = self._rolling.curve(now, _STEP // MINUTE)
@@ -403,7 +407,7 @@ class Live:
             self._rolling.forget(now - WARM_UP - MINUTE)
             self._tasks.forget(today - DAY)
             self._inbound_first.forget(today - DAY)
-        # In the order in which they ended, which is near enough to that of their last facts.
+        # They are in the order in which they ended, which is near enough to the order of their last facts.
         oldest = takewhile(lambda one: one[1] < now - WARM_UP, self._settled.items())
         for call, _ in list(oldest):
             del self._settled[call]
@@ -419,13 +423,13 @@ class Live:
 
 @dataclass(slots=True)
 class _Person:
-    """An agent's facts in the order of time, and what they come to today; None when that is to be folded anew."""
+    """An agent's facts in the order of time, and today's attendance; None when a late fact has made it wrong."""
 
     facts: list[Fact] = field(default_factory=list)
     attendance: Attendance | None = None
 
     def forget(self, before: int) -> None:
-        """Drop what is older, but for the last wish and the last word of his phone."""
+        """Drop older facts, except the last wish and the last fact about the phone: they still hold."""
         old = bisect_left(self.facts, before, key=attrgetter("at"))
         kept: dict[bool, Fact] = {}
         for fact in self.facts[:old]:

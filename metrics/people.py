@@ -1,9 +1,9 @@
 """Agents' facts → how long each was signed in, and on a break (M10). Pure.
 
-An agent is signed in from his wish for calls to his signing out, as long as his phone is registered. A break begins
-when he asks for it, and ends with his next wish; work that goes on meanwhile counts as work, too. A break is approved
+An agent is signed in from the wish for calls to the sign-out, as long as the phone is registered. A break begins when
+the agent asks for it and ends with the agent's next wish; work during a break counts as work, too. A break is approved
 when its reason is one of the centre's, and for as long as that reason allows. Work counts in the period in which its
-call arrived, or its callback was placed, as everything about a call does; the time signed in is that of the clock.
+call arrived or its callback was placed, as everything about a call does. The time signed in is time of the clock.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,15 +23,15 @@ from facts.times import MINUTE, SECOND
 from metrics.window import Metric, Tally
 
 WISHES = frozenset(kind.kind for kind in (AgentReady, AgentPaused, AgentOut, AgentRemoved))
-"""The facts that say what an agent wants."""
+"""The kinds of fact that say what an agent wants."""
 
 
 @dataclass(slots=True)
 class Attendance:
-    """One agent's time, up to what was folded. Feed his facts (`ATTENDANCE`) in the order of time: those of the time
-    asked for, and the last of both sorts, wish and telephone, before it.
+    """One agent's time, up to the last fact added. `add` wants the facts (`ATTENDANCE`) in the order of time.
 
-    `allowed`: minutes by reason of a break, 0 for as long as he likes.
+    They are the facts of the time asked for, and the last wish and the last word of the phone before it. Times and
+    lengths in microseconds. `allowed`: minutes by reason of a break, 0 without a limit.
     """
 
     since: int
@@ -45,7 +45,7 @@ class Attendance:
     approved: int = 0
     unapproved: int = 0
 
-    def feed(self, fact: Fact) -> None:
+    def add(self, fact: Fact) -> None:
         """Take the next fact."""
         self.run(fact.at)
         match fact:
@@ -68,7 +68,7 @@ class Attendance:
         self.at = max(self.at, until)
 
     def ahead(self, until: int) -> tuple[int, int]:
-        """How long he is signed in, and on an approved break, from the last fact to `until`; counts nothing."""
+        """How long the agent is signed in, and on an approved break, from the last fact to `until`. Counts nothing."""
         begin = max(self.at, self.since)
         if until <= begin or not self.reachable or self.wish not in _SIGNED_IN:
             return 0, 0
@@ -86,7 +86,7 @@ class Attendance:
         return {name: number for name, number in named if number}
 
     def rests_until(self) -> int:
-        """When his approved break ends, if he asked for one (microseconds)."""
+        """When the approved break ends (microseconds); 0 when the agent is on no break."""
         if self.wish != AgentPaused.kind:
             return 0
         allowed = self.allowed.get(self.reason)
@@ -98,8 +98,9 @@ class Attendance:
 class Crowd:
     """Many agents' time, together at any moment, without asking each of them.
 
-    Between two of his facts an agent's time is a straight line, so all of them together are one, too: what was
-    counted, and how many gain a microsecond with each. Those on a break of limited length are asked one by one.
+    Between two facts an agent's time is a straight line, so the sum over all agents is one, too: what was counted, and
+    how many agents gain a microsecond with each. Agents on a break of limited length are asked one by one, since their
+    line bends when the break is used up.
     """
 
     def __init__(self) -> None:
@@ -110,7 +111,7 @@ class Crowd:
         self._from = 0
 
     def put(self, agent: str, one: Attendance) -> None:
-        """Take an agent, or what has changed about him since he was put."""
+        """Take an agent, new or changed."""
         self._all[agent] = one
         self._limited.pop(agent, None)
         if agent in self._lines:
@@ -129,7 +130,8 @@ class Crowd:
 
     def at(self, now: int) -> tuple[int, int]:
         """How long all of them were signed in up to `now`, and on approved breaks (microseconds)."""
-        # Before somebody's last fact his time stands still.
+        # The lines hold from the newest fact on. For an earlier `now` each agent is asked, who gains nothing before
+        # their own last fact.
         asked = self._limited if now >= self._from else self._all
         signed_in = approved = 0
         if asked is self._limited:
@@ -158,7 +160,7 @@ def ordered(facts: Iterable[Fact]) -> list[Fact]:
 
 
 def order(fact: Fact) -> tuple[int, str, str]:
-    """By time; what happened in one microsecond, always in the same order."""
+    """By time; facts of the same microsecond always in the same order."""
     return fact.at, fact.kind, getattr(fact, "reason", "")
 
 
@@ -171,7 +173,7 @@ def attendance(
         if fact.at > until:
             break
         agent: str = fact.agent  # type: ignore[union-attr]  # every kind in ATTENDANCE has it
-        people.setdefault(agent, Attendance(since, allowed)).feed(fact)
+        people.setdefault(agent, Attendance(since, allowed)).add(fact)
     for one in people.values():
         one.run(until)
     made = ((agent, Tally(counts=one.counts())) for agent, one in sorted(people.items()))

@@ -1,10 +1,10 @@
 """Roll-ups: the figures of slots of five minutes, hours and days, written down, so that a year is read in seconds.
 
 Whoever writes facts marks their calls as changed, in the same transaction (`diary.writer.changes`). `bring_up_to_date`
-folds the slots of marked calls anew, writes the difference into slot, hour and day, and takes the marks away: so late
+folds the slots of marked calls again, writes the difference into slot, hour and day, and removes the marks. So late
 facts correct what was written, and nothing depends on when, or how often, it runs. The recorder's process runs it every
-minute; a report runs it first, too. `gather` reads, and folds what is still marked from the facts themselves: a report
-is never behind the diary.
+minute, and a report runs it first, too. `gather` reads the roll-ups, and folds what is still marked from the facts
+themselves: a report is never behind the diary.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ QUIET = MINUTE
 """A slot is written down when it has been over for so long (microseconds): most of its calls have ended then."""
 
 AGENTS_KEPT = 8 * DAY
-"""For so long agents' counts are kept by slot; older ones by hour and day only."""
+"""Microseconds: agents' counts are kept by slot for this long; older ones by hour and day only."""
 
 EVERY = 60.0
 """Seconds between two runs beside the controller."""
@@ -86,7 +86,7 @@ async def bring_up_to_date(engine: AsyncEngine, now: int) -> int:
             _unmark(mark.call, mark.stamp)
             for mark in marks
             if mark.at is None
-            and mark.stamp < (now - 2 * DAY) << 10  # a diary row's id is its time
+            and mark.stamp < (now - 2 * DAY) << 10  # a diary row's id is its time × 1024
         ]
         for mark in marks:
             if mark.at is None:
@@ -121,7 +121,7 @@ async def queues(engine: AsyncEngine) -> Callable[[str], str]:
     return lambda number: queue_of.get(number, DEFAULT)
 
 
-async def fold(
+async def fold_slots(
     engine: AsyncEngine, begin: int, end: int, queue_of: Callable[[str], str]
 ) -> AsyncIterator[tuple[int, Sums]]:
     """The figures of (begin, end] from the facts alone, slot by slot: when each began, and its sums."""
@@ -198,7 +198,7 @@ async def gather(
     raw = {(span.begin, span.end) for span in plan if not span.level}
     raw_people = {(one.begin, one.end) for one in people_plan if not one.level} if agents else set()
     for begin, end in sorted(raw | raw_people):
-        async for slot, sums in fold(engine, begin, end, queue_of):
+        async for slot, sums in fold_slots(engine, begin, end, queue_of):
             for key, tally in sums.tallies.items():
                 wanted = raw_people if key.agent else raw
                 if (begin, end) in wanted and only.takes(key):
@@ -209,7 +209,7 @@ async def gather(
 async def waits(
     engine: AsyncEngine, since: int, until: int, *, written: bool = True
 ) -> AsyncIterator[Wait]:
-    """Who waited while no phone rang for him, of the calls that arrived in (since, until]."""
+    """When callers waited with no phone ringing for them, of the calls that arrived in (since, until]."""
     queue_of = await queues(engine)
     dirty = await marked(engine) if written else set()
     plan = spans(since, until, dirty, coarsest=SLOTS) if written else [Span(0, since, until)]
@@ -217,7 +217,7 @@ async def waits(
     question = select(row.call, row.number, row.queue, row.begin, row.end).order_by(row.begin)
     for span in plan:
         if not span.level:
-            async for _, sums in fold(engine, span.begin, span.end, queue_of):
+            async for _, sums in fold_slots(engine, span.begin, span.end, queue_of):
                 for wait in sums.waits:
                     yield wait
             continue
@@ -234,7 +234,7 @@ async def minutes(
 ) -> AsyncIterator[tuple[int, Rolling]]:
     """M1r, day by day: when each day's end (or `until`) is, and the rolling counts of it and the day before.
 
-    Memory is that of three days, however long the stretch.
+    It holds three days in memory, however long the stretch is.
     """
     queue_of = await queues(engine)
     dirty = await marked(engine) if written else set()
@@ -248,7 +248,7 @@ async def minutes(
                 async for slot, _, tally in _read(engine, span, only, agents=False):
                     _put(rolling, slot, tally)
                 continue
-            async for slot, sums in fold(engine, span.begin, span.end, queue_of):
+            async for slot, sums in fold_slots(engine, span.begin, span.end, queue_of):
                 for key, tally in sums.tallies.items():
                     if not key.agent and only.takes(key):
                         _put(rolling, slot, tally)
@@ -329,9 +329,9 @@ async def breaks(engine: AsyncEngine) -> dict[str, int]:
 
 
 async def state_at(engine: AsyncEngine, at: int) -> list[Fact]:
-    """What `metrics.live` needs of the time up to `at` (microseconds), though it is fed only with what comes after.
+    """The facts up to `at` (microseconds) that `metrics.live` needs, besides all facts after it.
 
-    Of each agent the last wish, and the last word of his phone; of each callback that is settled later all so far.
+    They are each agent's last wish and last fact about the phone, and all facts of callbacks that are settled later.
     """
     return [*await _last_words(engine, at), *await _open_tasks(engine, at)]
 
@@ -349,7 +349,7 @@ async def _open_tasks(engine: AsyncEngine, at: int) -> list[Fact]:
 
 
 async def _last_words(engine: AsyncEngine, at: int) -> list[Fact]:
-    """Of each agent the last wish, and the last word of his phone; of one microsecond, as `people.order` has them."""
+    """Each agent's last wish and last fact about the phone; facts of one microsecond are ordered by `people.order`."""
     async with engine.connect() as connection:
         ids = [
             row[0]
@@ -386,7 +386,7 @@ async def _wishes(engine: AsyncEngine, since: int, until: int) -> list[Fact]:
 async def _attended_days(
     engine: AsyncEngine, since: int, until: int
 ) -> tuple[int, dict[int, dict[str, Tally]]]:
-    """The last day that is written down and still right, and what is of the days from `since` on."""
+    """The last day that is written down and still right, and the written attendance of the days from `since` on."""
     row, mark = metrics_tables.rollup.c, diary_tables.changed.c
     marked_facts = (
         select(func.min(diary_tables.diary.c.at))
@@ -398,7 +398,8 @@ async def _attended_days(
     )
     found: dict[int, dict[str, Tally]] = {}
     async with engine.connect() as connection:
-        # Before the days: whoever takes a mark away meanwhile has taken away the days that it is about.
+        # Marks are read before the days. A writer that removes a mark in between has removed its days, too; the other
+        # way round, stale days could be read together with no mark.
         late: int | None = await connection.scalar(marked_facts)
         last: int | None = await connection.scalar(
             select(row.begin).where(row.level == _ATTENDANCE, row.agent == "")
@@ -411,11 +412,11 @@ async def _attended_days(
 
 
 _ATTENDANCE = 1441
-"""The level of days of attendance; one row without an agent says which day was the last to be written down."""
+"""The level of days of attendance. One row without an agent says which day was written down last."""
 
 
 async def _write_attendance(engine: AsyncEngine, now: int) -> None:
-    """Write down the days that are over; a late fact unwrites its day and those after it."""
+    """Write down the days that are over. A late fact first removes its day and those after it."""
     row, mark = metrics_tables.rollup.c, diary_tables.changed.c
     version = await _version(engine)
     async with engine.connect() as connection:
@@ -450,9 +451,14 @@ async def _write_attendance(engine: AsyncEngine, now: int) -> None:
                 marker = _row(_ATTENDANCE, last, Key("", ""), Tally())
                 await connection.execute(insert(metrics_tables.rollup), [marker])
         version += 1
-    if oldest is None:
-        return
-    begin = day_of(oldest) if last is None else end_of(DAYS, last)
+    if oldest is not None:
+        begin = day_of(oldest) if last is None else end_of(DAYS, last)
+        await _write_days(engine, begin, now, version)
+
+
+async def _write_days(engine: AsyncEngine, begin: int, now: int, version: int) -> None:
+    """Write down the attendance of the days from `begin` on that are over; stops when another writer was quicker."""
+    row = metrics_tables.rollup.c
     allowed = await breaks(engine)
     while end_of(DAYS, begin) + QUIET <= now:
         days = [begin]
@@ -505,7 +511,7 @@ async def marked(engine: AsyncEngine) -> set[int]:
 
 async def _marks(connection: AsyncConnection, most: int | None = _MOST) -> list[_Mark]:
     mark, fact = diary_tables.changed.c, diary_tables.diary.c
-    # Joined to nothing, the kind cannot lead SQLite to the index on it, and so through years.
+    # The concatenation keeps SQLite from using the index on `kind`, which would lead it through years of rows.
     kind = fact.kind.op("||")(literal_column("''"))
     arrived = (
         select(func.min(fact.at))
@@ -526,13 +532,13 @@ async def _write_hour(
     queue_of: Callable[[str], str],
     now: int,
 ) -> int:
-    """Fold these slots of an hour anew and write the difference. Says how many; 0 when another one was quicker."""
+    """Fold these slots of an hour again and write the difference. Gives how many; 0 when another writer was quicker."""
     version = await _version(engine)
     in_slots = hour >= begin_of(HOURS, now - AGENTS_KEPT)
     wanted = sorted(slots) if in_slots else [hour + n * SLOT for n in range(12)]
     new: dict[int, Sums] = {}
     for slot in wanted:
-        async for _, sums in fold(engine, slot, slot + SLOT, queue_of):
+        async for _, sums in fold_slots(engine, slot, slot + SLOT, queue_of):
             new[slot] = sums
     async with engine.begin() as connection:
         if not await _claim(connection, version):
@@ -632,7 +638,7 @@ _DELETE = delete(metrics_tables.rollup).where(
 
 
 async def _version(engine: AsyncEngine) -> int:
-    """How often the roll-ups were changed: read before the facts, it tells whether another one wrote meanwhile."""
+    """How often the roll-ups were changed. Read before the facts, it tells whether another process wrote meanwhile."""
     async with engine.begin() as connection:
         known: int | None = await connection.scalar(select(metrics_tables.rollup_version.c.version))
         if known is None:
@@ -641,7 +647,7 @@ async def _version(engine: AsyncEngine) -> int:
 
 
 async def _claim(connection: AsyncConnection, version: int) -> bool:
-    """Take the lock of all writers; False when the roll-ups are not of that version any more."""
+    """Take the lock of all writers; False when the roll-ups no longer have that version."""
     row = metrics_tables.rollup_version
     done = await connection.execute(
         update(row).where(row.c.version == version).values(version=version + 1)

@@ -15,12 +15,12 @@ from metrics.calls import as_json, recordings
 from metrics.fold import record_of
 
 SCANNED = 2000
-"""Calls that one page looks at, at most; a page may then be short, and still say where to go on."""
+"""Calls that one page examines at most. Such a page may be short, and still says where to go on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which calls. `since` ≤ arrived < `until` (microseconds); empty is any. `caller`: a number, or its end."""
+class CallSearch:
+    """Which calls to find. `since` ≤ arrived < `until` (microseconds); empty is any. `caller`: a number, or its end."""
 
     since: int
     until: int
@@ -32,7 +32,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class CallPage:
     """Calls as `metrics.calls.list_calls` gives them, newest first; `after`: where the next page begins, or None."""
 
     calls: list[dict[str, Any]]
@@ -40,15 +40,15 @@ class Page:
 
 
 async def search(
-    engine: AsyncEngine, wanted: Wanted, limit: int, after: tuple[int, int] | None = None
-) -> Page:
-    """The newest calls that are wanted, at most `limit`; with `after` those behind an earlier page."""
+    engine: AsyncEngine, wanted: CallSearch, limit: int, after: tuple[int, int] | None = None
+) -> CallPage:
+    """The newest calls that match, at most `limit`; with `after` (an earlier page's) the ones behind that page."""
     found: list[dict[str, Any]] = []
     scanned = 0
     while scanned < SCANNED:
         rows = await _arrivals(engine, wanted, after)
         if not rows:
-            return Page(found, None)
+            return CallPage(found, None)
         facts = await reader.read_stories(engine, [row.call for row in rows])
         lengths = await recordings(engine, [row.call for row in rows])
         for row in rows:
@@ -56,15 +56,15 @@ async def search(
             after = (row.at, row.id)
             record = record_of(facts.get(row.call, ()))
             if record is None or record.arrived != row.at:
-                continue  # an arrival that was told twice
+                continue  # the arrival was reported twice; the other row shows this call
             if wanted.outcome is not None and record.outcome is not wanted.outcome:
                 continue
             found.append(as_json(record, lengths.get(row.call)))
             if len(found) >= limit:
-                return Page(found, after)
+                return CallPage(found, after)
         if len(rows) < _ROWS:
-            return Page(found, None)
-    return Page(found, after)
+            return CallPage(found, None)
+    return CallPage(found, after)
 
 
 async def story(engine: AsyncEngine, call: CallId) -> tuple[dict[str, Any] | None, list[Fact]]:
@@ -81,7 +81,7 @@ _ROWS = 200
 
 
 async def _arrivals(
-    engine: AsyncEngine, wanted: Wanted, after: tuple[int, int] | None
+    engine: AsyncEngine, wanted: CallSearch, after: tuple[int, int] | None
 ) -> Sequence[Any]:
     rows = tables.diary.c
     question = (
@@ -93,7 +93,7 @@ async def _arrivals(
     if after is not None:
         at, row = after
         question = question.where(rows.at <= at, or_(rows.at < at, rows.id < row))
-    # The details are JSON text in both databases; what matches by chance is sorted out by what follows.
+    # The details are JSON text in both databases, so LIKE works in both. It may match another field by chance.
     more = cast(rows.more, Text)
     if wanted.caller:
         given = normalise(wanted.caller) or wanted.caller

@@ -19,7 +19,7 @@ SLOTS, HOURS, DAYS = 5, 60, 1440
 
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
-    """Whose counts: a queue's and a number's; `agent` is empty for those of all its calls."""
+    """Whose counts: those of a queue and a number. `agent`: of this agent alone; empty: of all calls."""
 
     queue: str
     number: str
@@ -30,7 +30,7 @@ class Key:
 class Only:
     """Which calls a report is about (R11, R12): those to one number, of one queue, of one agent; empty is any.
 
-    A call is of the queue in which it waited first. One that ended before is of the queue that its number leads to.
+    A call belongs to the queue in which it waited first. If it ended before, it belongs to the queue of its number.
     """
 
     number: str = ""
@@ -64,9 +64,10 @@ def end_of(level: int, begin: int) -> int:
 
 @dataclass(slots=True)
 class Sums:
-    """Tallies by `Key`. `queue_of`: where calls belong that never waited, by their number.
+    """Tallies by `Key`. `queue_of`: number → queue, for calls that never waited.
 
-    `waits`: who waited while no phone rang for him; with callbacks at that time these may be situations of R7.
+    `waits`: when callers waited with no phone ringing for them. With callbacks at that time they may be situations of
+    R7 (`metrics.callbacks`).
     """
 
     queue_of: Callable[[str], str]

@@ -28,7 +28,7 @@ long_wait = Table(
     Column("slot", BigInteger, primary_key=True, autoincrement=False, doc="when the call arrived"),
     Column("call", String(80), primary_key=True),
     Column("begin", BigInteger, primary_key=True, autoincrement=False),
-    Column("end", BigInteger, nullable=True, doc="null: he still waits"),
+    Column("end", BigInteger, nullable=True, doc="null: still waiting"),
     Column("queue", String(32), nullable=False),
     Column("number", String(80), nullable=False),
 )

@@ -102,7 +102,7 @@ async def _rollups(engine: AsyncEngine, since: int, until: int, found: Findings)
 
 
 async def _waits(engine: AsyncEngine, since: int, until: int) -> list[str]:
-    """Who waited (M22), as it is written down and as the facts tell it."""
+    """The waits (M22): where the roll-ups and the facts differ, one sentence each."""
     read, folded = [
         {
             (one.call, one.begin): one.end
@@ -201,14 +201,16 @@ async def _live(
         found.unchecked.append("live figures: no controller runs, or Redis is away")
         return
     at = int(live["at"])
-    await asyncio.sleep(1)  # what the controller knew then is in the diary by now
+    await asyncio.sleep(
+        1
+    )  # the diary is written in batches: by then it holds what the controller knew
     again = Live(settings.short_abandon)
     again.allow(await rollup.breaks(engine))
     again.rule(await rulebook.load(engine, Queue()))
     for fact in await rollup.state_at(engine, at - WARM_UP):
-        again.feed(fact)
+        again.add(fact)
     async for fact in reader.read(engine, at - WARM_UP, at + 1):
-        again.feed(fact)
+        again.add(fact)
     shown = again.snapshot(at)
     before = len(found.differences)
     for name, value in shown["figures"].items():
@@ -285,24 +287,7 @@ async def _cel(
                 found.differences.append(f"{call}: CEL does not know it")
             continue
         compared += 1
-        answered = record.answered if record.outcome is Outcome.HUMAN else None
-        for name, here, there in (
-            ("arrived", record.arrived, other.arrived),
-            ("answered", answered or 0, other.answered if answered or other.answered else 0),
-            ("ended", record.ended or 0, other.ended),
-        ):
-            if name == "answered" and bool(here) != bool(there):
-                continue  # the outcome tells of it
-            if abs(here - there) > NEAR:
-                found.differences.append(
-                    f"{call}: {name}: diary {_time(here)}, CEL {_time(there) if there else 'never'}"
-                )
-        human = record.outcome is Outcome.HUMAN
-        if human != bool(other.answered) and record.outcome is not Outcome.HUMAN_OVERFLOW:
-            found.differences.append(
-                f"{call}: outcome {record.outcome and record.outcome.value}, but in CEL "
-                f"{'an agent answered' if other.answered else 'no agent answered'}"
-            )
+        found.differences += _compare_with_cel(record, other)
     for call, one in seen.items():
         ended = bool(one.ended) and one.ended < clock.now() - SETTLED
         if ended and call not in calls and since < one.arrived <= until:
@@ -320,6 +305,28 @@ async def _cel(
         )
     if len(found.differences) == before:
         found.checked.append(f"CEL: {compared} calls")
+
+
+def _compare_with_cel(record: CallRecord, seen: cel.Seen) -> Iterator[str]:
+    answered = record.answered if record.outcome is Outcome.HUMAN else None
+    for name, here, there in (
+        ("arrived", record.arrived, seen.arrived),
+        ("answered", answered or 0, seen.answered),
+        ("ended", record.ended or 0, seen.ended),
+    ):
+        if name == "answered" and bool(here) != bool(there):
+            continue  # the outcome tells of it
+        if abs(here - there) > NEAR:
+            yield (
+                f"{record.id}: {name}: diary {_time(here)}, "
+                f"CEL {_time(there) if there else 'never'}"
+            )
+    human = record.outcome is Outcome.HUMAN
+    if human != bool(seen.answered) and record.outcome is not Outcome.HUMAN_OVERFLOW:
+        yield (
+            f"{record.id}: outcome {record.outcome and record.outcome.value}, but in CEL "
+            f"{'an agent answered' if seen.answered else 'no agent answered'}"
+        )
 
 
 async def _ledger(engine: AsyncEngine, calls: Mapping[CallId, CallRecord], found: Findings) -> None:

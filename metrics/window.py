@@ -19,7 +19,7 @@ LEFT_OUT = frozenset({Outcome.TEST, Outcome.BLOCKED})
 """What M1 does not count as a call at all."""
 
 SHORT_ABANDON = 5
-"""Seconds: M3 leaves out who gave up sooner, unless the settings say otherwise."""
+"""Seconds: M3 leaves out callers who gave up sooner. A setting can change it."""
 
 SHARES = ("1", "2", "3", ">=4")
 """The names of M4's shares."""
@@ -213,7 +213,7 @@ _ABANDONED = frozenset(
 def shares_of(record: Item) -> list[tuple[str, int]]:
     """What one call, or one attempt of a callback, adds to the counts of a `Tally`.
 
-    One who was handed on from a callback has not called: he is work on callbacks, and nothing else.
+    A citizen who was transferred from a callback has not called: that record counts as work on callbacks only.
     """
     if isinstance(record, AttemptRecord):
         return [("outbound", record.outbound), *_wrapped(record)]
@@ -271,11 +271,11 @@ def _wrap_name(record: Item) -> str:
 
 
 def shares_of_agents(record: Item) -> dict[str, list[tuple[str, int]]]:
-    """What one call, or attempt, adds to the counts of each agent who had to do with it.
+    """What one call, or attempt, adds to the counts of each agent who took part in it.
 
-    `offers`, `unanswered`: how often his phone rang, and rang in vain until the time was up · `handled`: calls he
-    talked in · `talk`, `wrap_up`, `outbound`: how long he worked (microseconds) · `ring_1` … `ring_4` · of the calls
-    that he was the first to answer: `first`, `waits`, `wait`, `caller_first`, `recorded`.
+    `offers`, `unanswered`: how often the phone rang, and rang until the time was up · `handled`: calls with a talk ·
+    `talk`, `wrap_up`, `outbound`: how long the agent worked (microseconds) · `ring_1` … `ring_4` · only of calls that
+    this agent answered first: `first`, `waits`, `wait`, `caller_first`, `recorded`.
     """
     found: dict[str, list[tuple[str, int]]] = {}
     if isinstance(record, AttemptRecord):
@@ -323,10 +323,10 @@ class Point:
 
 
 class Rolling:
-    """M1 over (T-24 h, T] for every whole minute T; memory: two numbers a minute.
+    """M1 over (T-24 h, T] for every whole minute T. Memory: two numbers a minute.
 
-    Minutes are counted from `origin` (microseconds), so that a report at any second can have T = its own time. The
-    last window that was asked for is kept up to date, so that to ask again costs next to nothing.
+    Minutes are counted from `origin` (microseconds), so a report at any second can have T = its own time. The last
+    window asked for is kept up to date, so asking again is almost free.
     """
 
     def __init__(self, origin: int = 0) -> None:
@@ -335,12 +335,12 @@ class Rolling:
         self._until: int | None = None
         self._connected = self._counted = 0
         self.changes = 0
-        """Grows with every call that is counted: as long as it stays, so do the figures."""
+        """Grows with every call that is counted. While it stays the same, so do the figures."""
 
     def add(self, record: CallRecord, sign: int = 1) -> None:
         """Count one call in, or with sign -1 out. Pending calls, tests and blocked ones do not count.
 
-        Nor does who was handed on from a callback: he has not called.
+        A citizen who was transferred from a callback does not count either: the citizen has not called.
         """
         if record.outcome is None or record.outcome in LEFT_OUT or record.origin:
             return

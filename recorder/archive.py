@@ -1,8 +1,8 @@
 """The loop of `hotline recorder`: from Asterisk's spool into the recordings folder and the ledger.
 
-Every second it looks which raw files are complete, finishes them in worker processes, enters them, and only then
-removes them. A call that ended without a file is entered as missing. What cannot be finished stays where it is, is
-alarmed and tried again.
+Every second it looks for complete raw files, finishes them in worker processes, enters them, and only then removes
+them. A call that ended without a file is entered as missing. A file that cannot be finished stays where it is, raises
+an alarm and is tried again.
 """
 
 import asyncio
@@ -41,9 +41,9 @@ log = structlog.get_logger(__name__)
 EVERY: Final = 1.0
 """Seconds between two looks into the spool."""
 LOOK_BACK: Final = 30 * SECOND
-"""How far back each look reads the diary: facts may be entered some seconds late."""
+"""How far back each sweep reads the diary: facts may be entered some seconds late."""
 AUDIT_EVERY: Final = 600 * SECOND
-"""How often it reads as far back as `AUDIT`: a fact may come hours late, from a journal or from CEL."""
+"""How often a sweep reads as far back as `AUDIT`: a fact may come hours late, from a journal or from CEL."""
 AUDIT: Final = 7 * 86_400 * SECOND
 
 # Limits
@@ -54,24 +54,24 @@ _ENDS: Final = tuple(
     kind.kind for kind in (CallEnded, CallbackEnded, CallbackYielded, CallbackRaced)
 )
 GIVE_UP_AFTER: Final = 3
-"""Attempts after which the ledger says that a recording cannot be finished; it is tried again all the same."""
+"""Attempts after which the ledger says that a recording cannot be finished. Further attempts follow anyway."""
 LONGEST_PAUSE: Final = 600
 """Seconds at most between two attempts at one file."""
 
 
 async def run(
-    engine: AsyncEngine, settings: Settings, post: Callable[[Fact], None], stop: asyncio.Event
+    engine: AsyncEngine, settings: Settings, send: Callable[[Fact], None], stop: asyncio.Event
 ) -> None:
-    """Finish recordings until `stop` is set; what has begun is finished first.
+    """Finish recordings until `stop` is set. A batch that has begun is completed first.
 
-    `post` gets each fact after it was written into the diary, for the screens. One archive at a time works on a
+    `send` gets each fact after it was written into the diary, for the screens. One archive at a time works on a
     spool: a second one waits. No error ends the loop.
     """
     settings.spool_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
     async with _only_one(settings.spool_dir, stop) as mine:
         if not mine:
             return
-        archive = Archive(engine, settings, post)
+        archive = Archive(engine, settings, send)
         log.info("recorder.started", spool=str(settings.spool_dir), workers=archive.workers)
         try:
             while not stop.is_set():
@@ -106,12 +106,12 @@ class Archive:
     """The state of the loop: which calls have ended, which files make trouble, which alarms are on."""
 
     def __init__(
-        self, engine: AsyncEngine, settings: Settings, post: Callable[[Fact], None]
+        self, engine: AsyncEngine, settings: Settings, send: Callable[[Fact], None]
     ) -> None:
         self.workers = workers()
         self._engine = engine
         self._settings = settings
-        self._post = post
+        self._send = send
         self._pool: ProcessPoolExecutor | None = None
         self._ended: dict[CallId, int] = {}
         self._read_from = 0
@@ -121,7 +121,7 @@ class Archive:
         self._odd: set[str] = set()
 
     async def sweep(self, now: int, stop: asyncio.Event | None = None) -> None:
-        """Do once what there is to do at `now`. Logs errors instead of raising them."""
+        """Do everything that is due at `now` (microseconds), once. Logs errors instead of raising them."""
         try:
             self._watch_disk()
             raws = self._look()
@@ -174,7 +174,7 @@ class Archive:
         return found
 
     async def _read_diary(self, now: int, raws: dict[CallId, _Raw]) -> None:
-        """Learn which calls without a row have ended: lately, those of raw files, now and then all."""
+        """Find the ended calls without a row: recent ones, those with raw files, and from time to time all."""
         quiet = [
             raw.call
             for raw in raws.values()
@@ -205,7 +205,7 @@ class Archive:
             self._audit_at = now + AUDIT_EVERY
 
     def _batches(self, raws: dict[CallId, _Raw], now: int) -> Iterator[list[_Raw]]:
-        """The files to be finished now, oldest first; what failed before gets a job of its own."""
+        """The files to finish now, oldest first. A file that failed before gets a job of its own."""
         batch: list[_Raw] = []
         for raw in sorted(raws.values(), key=lambda raw: raw.changed):
             if not policy.is_due(now=now, changed=raw.changed, ended=self._ended.get(raw.call)):
@@ -265,7 +265,7 @@ class Archive:
             return [Fault("the worker process died over it")] * len(work)
 
     def _failed(self, raw: _Raw, fault: Fault, now: int) -> bool:
-        """Plan the next attempt. True when it is time to tell the ledger."""
+        """Plan the next attempt. True when the ledger must now say that the recording cannot be finished."""
         attempts = self._trouble[raw.call].attempts + 1 if raw.call in self._trouble else 1
         pause = min(5 * 2 ** (attempts - 1), LONGEST_PAUSE)
         self._trouble[raw.call] = _Trouble(attempts, now + pause * SECOND)
@@ -287,7 +287,7 @@ class Archive:
         entered = await ledger.look_up(self._engine, gone)
         calls = [call for call in gone if call not in entered]
         facts = await ledger.facts_of(self._engine, calls)
-        # An agent who did not pick up for a callback: nobody was dialled, and nothing is missing.
+        # The agent did not pick up for a callback: nobody was dialled, so nothing is missing.
         calls = [
             call
             for call in calls
@@ -319,7 +319,7 @@ class Archive:
                 log.info("recording.entered", **fields, seconds=entry.duration / SECOND)
             self._ended.pop(entry.call, None)
         for fact in news:
-            self._post(fact)
+            self._send(fact)
 
     # --- alarms
 
@@ -327,12 +327,12 @@ class Archive:
         folders = (self._settings.spool_dir, self._settings.recordings_dir)
         free = min(shutil.disk_usage(folder).free for folder in folders) // 1_000_000
         least = self._settings.min_free_mb
-        # A tenth more than the limit before the all-clear, so that it does not come and go.
+        # The alarm ends only a tenth above the limit, so that it does not flap.
         low = free < (least * 11 // 10 if "recording.disk_low" in self._alarms else least)
         self._alarm("recording.disk_low", on=low, free_mb=free, min_free_mb=least)
 
     def _alarm(self, name: str, *, on: bool, **fields: object) -> None:
-        """Log when an alarm comes and when it goes, not in between."""
+        """Log when an alarm begins and when it ends, not in between."""
         if on and name not in self._alarms:
             self._alarms.add(name)
             log.error(name, on=True, **fields)
@@ -342,12 +342,12 @@ class Archive:
 
 
 def workers() -> int:
-    """How many processes may work on recordings: half of the processors at most, for calls come first."""
+    """How many processes may work on recordings: at most half of the processors, because calls come first."""
     return max(1, min(4, (os.cpu_count() or 1) // 2))
 
 
 def _remove(raw: _Raw) -> None:
-    """Remove a raw file that is entered, unless Asterisk has written more: then it is finished again."""
+    """Remove a raw file that is entered. If Asterisk has written more since, keep it: it is finished again."""
     with contextlib.suppress(FileNotFoundError):
         status = raw.path.stat()
         if (status.st_size, status.st_mtime_ns // 1000) == (raw.size, raw.changed):

@@ -22,7 +22,7 @@ from facts.terms import CallId
 from facts.times import SECOND
 from recorder import policy, tape
 from recorder import tables as recorder_tables
-from recorder.policy import State
+from recorder.policy import RecordingState
 from recorder.tape import BLOCK, Tape, TapeError
 
 PAGE = 500
@@ -30,19 +30,19 @@ PAGE = 500
 
 
 class LedgerError(Exception):
-    """A recording cannot be given. The message says why and what to do, fit to be shown as it is."""
+    """A recording cannot be given. The message says why and what to do, and can be shown as it is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LedgerEntry:
     """One row. `path` is relative to the recordings folder and empty when there is no file.
 
-    `duration` and `finished_at` in microseconds, `size` in bytes, `sha256` in hex, `note` in the operator's words.
+    `duration` and `finished_at` in microseconds, `size` in bytes, `sha256` in hex, `note`: a sentence for the operator.
     """
 
     call: CallId
     path: str
-    state: State
+    state: RecordingState
     duration: int
     size: int
     sha256: str
@@ -54,12 +54,12 @@ class Entry:
 class Draft:
     """A row not yet entered, and the facts that go with it. `alarm`: somebody has to look."""
 
-    entry: Entry
+    entry: LedgerEntry
     facts: Sequence[Fact]
     alarm: bool = False
 
 
-async def finish(engine: AsyncEngine, settings: Settings, call: CallId) -> Entry:
+async def finish(engine: AsyncEngine, settings: Settings, call: CallId) -> LedgerEntry:
     """Finish one call's recording now: make its WAV, enter it with its facts, remove the raw file.
 
     The archive does the same for many at once. Repeating it changes nothing. Raises `LedgerError` when there is
@@ -88,7 +88,7 @@ async def finish(engine: AsyncEngine, settings: Settings, call: CallId) -> Entry
 def draft(
     call: CallId, facts: Iterable[Fact], made: Tape | None, *, at: int, fault: str = ""
 ) -> Draft:
-    """Judge a recording, and give what is to be entered. `made` is None when there is no file."""
+    """Judge a recording and give the row to enter. `made` is None when there is no file."""
     known = policy.times(facts)
     duration = made.duration if made else 0
     verdict = policy.judge(known, duration, fault)
@@ -98,7 +98,7 @@ def draft(
             filter(None, [note, f"{made.dropped} bytes of a torn last sample dropped"])
         )
     sound = made is not None and bool(made.size)
-    entry = Entry(
+    entry = LedgerEntry(
         call=call,
         path=policy.place(call) if sound else "",
         state=verdict.state,
@@ -117,8 +117,8 @@ def draft(
 async def enter(engine: AsyncEngine, drafts: Sequence[Draft]) -> list[Fact]:
     """Enter rows, and their facts into the diary, in one transaction. Gives the facts that were new.
 
-    A call that has a row keeps it, and no facts are written, unless the new row has sound that the old one had not:
-    a file that turned up late, or more of it.
+    A call that has a row keeps it, and no facts are written, unless the new row has sound that the old one lacks: the
+    file turned up late, or has become longer.
     """
     news: list[Fact] = []
     rows: list[dict[str, str | int]] = []
@@ -146,14 +146,14 @@ async def enter(engine: AsyncEngine, drafts: Sequence[Draft]) -> list[Fact]:
     return news
 
 
-async def look_up(engine: AsyncEngine, calls: Sequence[CallId]) -> dict[CallId, Entry]:
+async def look_up(engine: AsyncEngine, calls: Sequence[CallId]) -> dict[CallId, LedgerEntry]:
     """Give the rows of these calls; a call without a row is left out."""
     async with engine.connect() as connection:
         return await _rows(connection, calls)
 
 
 async def facts_of(engine: AsyncEngine, calls: Sequence[CallId]) -> dict[CallId, list[Fact]]:
-    """Give what the diary knows of these calls and `policy.times` wants."""
+    """Give the facts of these calls that `policy.times` needs."""
     found: dict[CallId, list[Fact]] = {}
     columns = diary_tables.diary.c
     async with engine.connect() as connection:
@@ -175,7 +175,7 @@ async def export(
     *,
     overwrite: bool = False,
     despite_damage: bool = False,
-) -> Entry:
+) -> LedgerEntry:
     """Copy a call's stereo WAV to `out`: whole, checked against the ledger's SHA-256, or not at all.
 
     Raises `LedgerError` for an unknown call, one that is not finished, has no recording or has lost its file; for a
@@ -188,10 +188,10 @@ async def export(
     return entry
 
 
-async def verify(engine: AsyncEngine, settings: Settings, call: CallId) -> Entry:
+async def verify(engine: AsyncEngine, settings: Settings, call: CallId) -> LedgerEntry:
     """Compare a call's file with its row: there, complete, the same SHA-256.
 
-    Raises `LedgerError` that says what is not as it should be.
+    Raises `LedgerError` with a sentence that says what is wrong.
     """
     entry = await _entry_with_file(engine, settings, call)
     if difference := await asyncio.to_thread(_difference, settings, entry):
@@ -201,11 +201,11 @@ async def verify(engine: AsyncEngine, settings: Settings, call: CallId) -> Entry
 
 async def verify_all(
     engine: AsyncEngine, settings: Settings, since: int = 0
-) -> AsyncGenerator[tuple[Entry, str]]:
+) -> AsyncGenerator[tuple[LedgerEntry, str]]:
     """Compare every row that was entered at `since` (microseconds) or later with its file.
 
-    Gives each row and what is not as it should be, in a sentence: the empty one when file, SHA-256, size and duration
-    are what the row says, or when the row says that there is no recording. Raises without a database.
+    Gives each row with a sentence that says what is wrong. It is empty when file, SHA-256, size and duration are what
+    the row says, or when the row says that there is no recording. Raises without a database.
     """
     last = ""
     while True:
@@ -228,8 +228,8 @@ async def verify_all(
         last = entries[-1].call
 
 
-def _difference(settings: Settings, entry: Entry) -> str:
-    """What a file is not that its row says."""
+def _difference(settings: Settings, entry: LedgerEntry) -> str:
+    """How a file differs from its row, as a sentence; empty when it does not."""
     source = settings.recordings_dir / entry.path
     if not source.is_file():
         return _gone(entry, source)
@@ -248,7 +248,7 @@ def _difference(settings: Settings, entry: Entry) -> str:
     return ""
 
 
-async def _entry_with_file(engine: AsyncEngine, settings: Settings, call: CallId) -> Entry:
+async def _entry_with_file(engine: AsyncEngine, settings: Settings, call: CallId) -> LedgerEntry:
     if not is_call_id(call):
         raise LedgerError(_no_call_id(call))
     entry = (await look_up(engine, [call])).get(call)
@@ -268,7 +268,9 @@ async def _entry_with_file(engine: AsyncEngine, settings: Settings, call: CallId
     return entry
 
 
-def _copy(source: Path, entry: Entry, out: Path, overwrite: bool, despite_damage: bool) -> None:
+def _copy(
+    source: Path, entry: LedgerEntry, out: Path, overwrite: bool, despite_damage: bool
+) -> None:
     if not out.parent.is_dir():
         raise LedgerError(f"The folder {out.parent} does not exist: make it, or name another one.")
     if out.is_dir():
@@ -294,14 +296,14 @@ def _copy(source: Path, entry: Entry, out: Path, overwrite: bool, despite_damage
         part.unlink(missing_ok=True)
 
 
-def _gone(entry: Entry, source: Path) -> str:
+def _gone(entry: LedgerEntry, source: Path) -> str:
     return (
         f"The recording of call {entry.call} was {source}, but that file is gone. Look whether the "
         "disk is mounted, or restore it from the backup."
     )
 
 
-def _altered(entry: Entry, source: Path) -> str:
+def _altered(entry: LedgerEntry, source: Path) -> str:
     return (
         f"{source} is not the file that was entered for call {entry.call}: its SHA-256 differs, so "
         "it was damaged or changed. Restore it from the backup, or export it with --despite-damage."
@@ -312,8 +314,8 @@ def _no_call_id(call: str) -> str:
     return f"{call[:100]!r} is not a call id. See all calls with their ids: hotline calls"
 
 
-async def _rows(connection: AsyncConnection, calls: Sequence[CallId]) -> dict[CallId, Entry]:
-    found: dict[CallId, Entry] = {}
+async def _rows(connection: AsyncConnection, calls: Sequence[CallId]) -> dict[CallId, LedgerEntry]:
+    found: dict[CallId, LedgerEntry] = {}
     for start in range(0, len(calls), PAGE):
         question = select(recorder_tables.recording).where(
             recorder_tables.recording.c.call.in_(calls[start : start + PAGE])
@@ -323,11 +325,11 @@ async def _rows(connection: AsyncConnection, calls: Sequence[CallId]) -> dict[Ca
     return found
 
 
-def _entry(row: Any) -> Entry:
-    return Entry(**row._asdict() | {"state": State(row.state)})
+def _entry(row: Any) -> LedgerEntry:
+    return LedgerEntry(**row._asdict() | {"state": RecordingState(row.state)})
 
 
-def _row(entry: Entry) -> dict[str, str | int]:
+def _row(entry: LedgerEntry) -> dict[str, str | int]:
     return {
         "call": entry.call,
         "path": entry.path,
@@ -341,7 +343,7 @@ def _row(entry: Entry) -> dict[str, str | int]:
 
 
 def _diary_row(fact: Fact) -> dict[str, object]:
-    """A row as `diary.writer` writes it. Not through that writer: row and fact belong into one transaction."""
+    """A row as `diary.writer` writes it. Not through that writer: row and fact belong in one transaction."""
     return {
         "id": _next_id(),
         "at": fact.at,

@@ -40,15 +40,15 @@ EXCESS = 2 * SECOND
 SETTLED = 2 * SECOND
 """An ended call's raw file that has not changed for this long is complete."""
 ABANDONED = 300 * SECOND
-"""So is the file of a call of whose end nothing is known. Music, prompts and a hold all write into it."""
+"""So is the file of a call whose end is not known: while the call goes on, music, prompts and holds all write to it."""
 GRACE = 10 * SECOND
 """A call that ended this long ago and has no raw file has no recording."""
 
 _A_FOLDER = 1000
 
 
-class State(StrEnum):
-    """What the ledger says of a call's recording."""
+class RecordingState(StrEnum):
+    """What the ledger says about a call's recording."""
 
     FINISHED = "finished"
     SHORT = "short"
@@ -58,7 +58,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """What the diary knows of a call, in microseconds UTC; None where it knows nothing.
+    """What the diary knows about a call, in microseconds UTC; None where it knows nothing.
 
     `talk` is the time with agents, in microseconds; 0 when nobody answered.
     """
@@ -69,10 +69,10 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """`alarm`: somebody has to look. `why` is in the operator's words, empty when all is well."""
+class RecordingVerdict:
+    """A judged recording. `alarm`: somebody has to look. `why`: a sentence for the operator, empty if all is well."""
 
-    state: State
+    state: RecordingState
     why: str = ""
     alarm: bool = False
 
@@ -92,10 +92,10 @@ def place(call: CallId) -> str:
 
 
 def times(facts: Iterable[Fact]) -> Times:
-    """Fold one call's facts, in any order, to what a recording is measured by.
+    """Fold one call's facts, in any order, into the times that a recording is measured by.
 
-    A talk of which only the beginning is known lasts to the call's end. Talks with several agents add up. An attempt of
-    a callback begins when the citizen is dialled; one that yielded ended then.
+    A talk whose end is not known lasts to the call's end. Talks with several agents add up. A callback attempt begins
+    when the citizen is dialled, and a yield ends it.
     """
     arrived: int | None = None
     ended: int | None = None
@@ -119,7 +119,7 @@ def times(facts: Iterable[Fact]) -> Times:
         last = -1
         for start in sorted(set(began)):
             if start < last:
-                continue  # told twice, by AMI and by CEL
+                continue  # reported twice, by AMI and by CEL
             stop = next((at for at in over if at >= start), ended)
             if stop is not None:
                 talk += max(0, stop - start)
@@ -135,48 +135,60 @@ def is_due(*, now: int, changed: int, ended: int | None) -> bool:
     return quiet >= SETTLED and now - ended >= SETTLED
 
 
-def judge(known: Times, duration: int, fault: str = "") -> Verdict:
+def judge(known: Times, duration: int, fault: str = "") -> RecordingVerdict:
     """Say what a recording of `duration` microseconds is worth. `fault`: why its file cannot be read.
 
-    Short: it lacks more than `TOLERANCE` of the talk (M23). A gap elsewhere in the call, and a recording of which
-    nothing is known, leave it finished, with a remark.
+    Short: it lacks more than `TOLERANCE` of the talk (M23). A gap elsewhere in the call, or a call that the diary does
+    not know, leaves it finished, with a remark.
     """
     if fault:
-        return Verdict(State.DAMAGED, fault, alarm=True)
+        return RecordingVerdict(RecordingState.DAMAGED, fault, alarm=True)
     if duration == 0:
         if known.talk:
-            return Verdict(
-                State.MISSING, "the call was answered, but no sound was recorded", alarm=True
+            return RecordingVerdict(
+                RecordingState.MISSING,
+                "the call was answered, but no sound was recorded",
+                alarm=True,
             )
-        return Verdict(State.MISSING, "no sound: the call ended before an agent answered")
+        return RecordingVerdict(
+            RecordingState.MISSING, "no sound: the call ended before an agent answered"
+        )
     if duration < known.talk - TOLERANCE:
-        return Verdict(
-            State.SHORT, f"{_seconds(known.talk - duration)} s of the talk are missing", alarm=True
+        return RecordingVerdict(
+            RecordingState.SHORT,
+            f"{_seconds(known.talk - duration)} s of the talk are missing",
+            alarm=True,
         )
     if known.arrived is None or known.ended is None:
-        return Verdict(State.FINISHED, "the diary does not know the whole of this call")
+        return RecordingVerdict(
+            RecordingState.FINISHED, "the diary does not know the whole of this call"
+        )
     span = max(0, known.ended - known.arrived)
     if duration > span + EXCESS:
-        return Verdict(
-            State.DAMAGED,
+        return RecordingVerdict(
+            RecordingState.DAMAGED,
             f"{_seconds(duration - span)} s longer than the call: not this call's sound alone",
             alarm=True,
         )
     if duration < span - GAP:
-        return Verdict(
-            State.FINISHED, f"{_seconds(span - duration)} s of the call are missing", alarm=True
+        return RecordingVerdict(
+            RecordingState.FINISHED,
+            f"{_seconds(span - duration)} s of the call are missing",
+            alarm=True,
         )
-    return Verdict(State.FINISHED)
+    return RecordingVerdict(RecordingState.FINISHED)
 
 
 def conclude(
-    call: CallId, verdict: Verdict, *, at: int, talk: int, duration: int, sha256: str
+    call: CallId, verdict: RecordingVerdict, *, at: int, talk: int, duration: int, sha256: str
 ) -> list[Fact]:
-    """The facts that follow from a verdict: that there is sound, and that a talk is not on record as it should be."""
+    """The facts that follow from a verdict: there is sound; the talk is not recorded in full."""
     facts: list[Fact] = []
     if sha256:
         facts.append(RecordingFinished(at, call, duration, sha256))
-    if verdict.state is not State.FINISHED and (talk or verdict.state is State.DAMAGED):
+    if verdict.state is not RecordingState.FINISHED and (
+        talk or verdict.state is RecordingState.DAMAGED
+    ):
         facts.append(RecordingMissing(at, call, verdict.why))
     return facts
 

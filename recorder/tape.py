@@ -1,6 +1,6 @@
-"""Raw sound → one stereo WAV a call: the citizen left, what he heard (prompts, music, agent) right.
+"""Raw sound → one stereo WAV a call: the citizen left, what the citizen heard (prompts, music, agent) right.
 
-Runs in worker processes, for it reads, hashes and syncs. Nothing here knows calls, the diary or the database.
+It runs in worker processes, because it reads, hashes and syncs. Nothing here knows calls, the diary or the database.
 """
 
 import hashlib
@@ -32,15 +32,15 @@ HEADER: Final = 44
 
 
 class TapeError(Exception):
-    """A recording's file cannot be read or written. The message is in the operator's words."""
+    """A recording's file cannot be read or written. The message is for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tape:
     """A finished WAV. `duration` in microseconds, `size` in bytes, `sha256` of the whole file in hex.
 
-    `dropped`: bytes of a last, incomplete sample that a crash left behind and the WAV has not. A raw file without
-    one complete sample makes no WAV: then `size` and `duration` are 0 and `sha256` is empty.
+    `dropped`: bytes of a last, incomplete sample that a crash left behind; the WAV does not have them. A raw file
+    without one complete sample makes no WAV: then `size` and `duration` are 0 and `sha256` is empty.
     """
 
     duration: int
@@ -51,7 +51,7 @@ class Tape:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why one file of a batch was not finished. `full`: the disk is; it can be tried again."""
+    """Why one file of a batch was not finished. `full`: the disk is full, so it can be tried again."""
 
     why: str
     full: bool = False
@@ -90,9 +90,9 @@ def finish_batch(work: Sequence[tuple[Path, Path, bool]]) -> list[Tape | Fault]:
 
 
 def inspect(wav: Path) -> Tape:
-    """Read a finished WAV again, and say what it is. Raises `TapeError` when it is not as we make them.
+    """Read a finished WAV again and describe it. Raises `TapeError` when it is not as `finish` makes them.
 
-    The header is compared with the file: one of length 0, as a crash leaves it, reads as silence everywhere else.
+    The header is compared with the file: other programs play a header of length 0, as a crash leaves it, as silence.
     """
     try:
         with wav.open("rb") as file:
@@ -152,7 +152,7 @@ def _write(raw: Path, wav: Path, swap: bool) -> Tape:
 def _write_part(source: BinaryIO, part: Path, frames: int, dropped: int, swap: bool) -> Tape:
     with part.open("w+b") as target:
         os.fchmod(target.fileno(), 0o640)
-        # Asterisk may have written more since: what counts is what was there at the beginning.
+        # Asterisk may have written more since. Only what was there at the beginning counts.
         if frames * FRAME >= STREAM_FROM:
             _stream(source, target, frames, swap)
         else:
@@ -184,7 +184,7 @@ def _stream(source: BinaryIO, target: BinaryIO, frames: int, swap: bool) -> None
         out.setnframes(frames)
         left = frames * FRAME
         while left and (block := source.read(min(BLOCK, left))):
-            # A block of a file is whole samples: it is read from the disk, and its size is a multiple of theirs.
+            # The block size is a multiple of the sample size and a disk file gives full blocks: no sample is cut.
             out.writeframesraw(_swapped(block) if swap else block)
             left -= len(block)
 

@@ -140,7 +140,7 @@ class Outbound:
             return None
         return Attempt(wanted.number, self._number_of(wanted.queue), self._rings, wanted.queue)
 
-    def line_for(self, call: CallId, agent: str) -> str:
+    def kept_channel(self, call: CallId, agent: str) -> str:
         """The channel of an agent who stays on the line for this citizen; empty when his phone is to be rung."""
         kept = self._kept.get((call, agent))
         return kept.channel if kept is not None else ""

@@ -137,9 +137,9 @@ class Controller:
     def _distribute(self) -> None:
         """The floor, what goes in and what comes out."""
         settings = self._settings
-        takers: list[Callable[[Fact], object]] = [self._figures.feed, self._bus.send]
+        takers: list[Callable[[Fact], object]] = [self._figures.add, self._bus.send]
         if self._exporter is not None:
-            takers.insert(1, self._exporter.feed)
+            takers.insert(1, self._exporter.add)
         self._outlets = Outlets(
             self._diary, self._book.note, self._queue_log, takers, self._count_blocked
         )
@@ -215,7 +215,7 @@ class Controller:
             spawn(self._bus.answer(self._requests.answer), "requests"),
             spawn(feeding.take_up_callbacks(self._book, self._desk), "callbacks of others"),
             spawn(self._shown.run(), "live state"),
-            spawn(feeding.feed_figures(self._engine, self._figures.feed), "live figures"),
+            spawn(feeding.feed_figures(self._engine, self._figures.add), "live figures"),
             spawn(self._link.run(), "link"),
         ]
         self._recovery.link_lost_at = clock.now()

@@ -1,9 +1,9 @@
-"""Brings a period's report to where it is wanted, once: by mail, webhook and as a file.
+"""Delivers a period's report to each target once: by mail, by webhook and as a file.
 
 The table `delivery` has one row for each report, period and target. A run claims a row before it sends and marks it
-afterwards, so it may be started as often as one likes, also twice at once: what was delivered is not delivered again,
-what failed is tried again. A run that was killed between sending and marking is the one case in which a target may
-get a report twice: after `CLAIM` another run takes over.
+afterwards. So it may be started any number of times, also twice at once: a delivered report is not delivered again, a
+failed one is tried again. Only a run that was killed between sending and marking can make a target get a report twice:
+after `CLAIM` another run takes over.
 """
 
 import os
@@ -36,7 +36,7 @@ WITHIN = 120.0
 Make = Callable[[Period], Awaitable[SlaReport]]
 
 
-class State(StrEnum):
+class DeliveryState(StrEnum):
     """What became of a report for one target."""
 
     SENDING = "sending"
@@ -45,7 +45,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ReportTarget:
     """Where a report goes: an address of apprise, or a folder. `label` names it without secrets."""
 
     label: str
@@ -55,7 +55,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What a run did about one period and target. `error` is empty when all is well, `done`: now, not earlier."""
+    """What a run did about one period and target. `error`: empty if all is well. `done`: this run delivered it."""
 
     period: str
     target: str
@@ -63,23 +63,23 @@ class Delivered:
     error: str = ""
 
 
-def targets(settings: Settings, folder: Path | None = None) -> list[Target]:
+def targets(settings: Settings, folder: Path | None = None) -> list[ReportTarget]:
     """The settings' addresses and folder; `folder` instead of the latter."""
     found = [
-        Target(notify.label(url.get_secret_value()), url=url.get_secret_value())
+        ReportTarget(notify.label(url.get_secret_value()), url=url.get_secret_value())
         for url in settings.report_urls
     ]
     chosen = folder or settings.report_dir
     if chosen is not None:
         place = chosen.expanduser().absolute()
-        found.append(Target(notify.label(f"file:{place}"), folder=place))
+        found.append(ReportTarget(notify.label(f"file:{place}"), folder=place))
     return found
 
 
 async def deliver(
     engine: AsyncEngine,
     periods: Sequence[Period],
-    wanted: Sequence[Target],
+    wanted: Sequence[ReportTarget],
     make: Make,
     *,
     formats: Sequence[str],
@@ -88,17 +88,17 @@ async def deliver(
 ) -> list[Delivered]:
     """Deliver the report of each period to each target that has not got it; `again`: also to those that have.
 
-    One target's failure, whatever it is, is no other's. Raises what `make` raises.
+    The failure of one target does not keep the report from another. Raises what `make` raises.
     """
     outcome: list[Delivered] = []
     for period in periods:
-        open_: list[Target] = []
+        open_: list[ReportTarget] = []
         for target in wanted:
             state = await _claim(engine, period.name, target.label, again=again)
             if state is None:
                 open_.append(target)
             else:
-                busy = "another run is at it" if state is State.SENDING else ""
+                busy = "another run is at it" if state is DeliveryState.SENDING else ""
                 outcome.append(Delivered(period.name, target.label, done=False, error=busy))
         if not open_:
             continue
@@ -121,7 +121,7 @@ async def deliver(
 
 
 async def first_fact(engine: AsyncEngine) -> int:
-    """When the diary begins (microseconds); now for an empty one. No report of before is missed by anybody."""
+    """When the diary begins (microseconds); now for an empty one. Earlier periods need no report."""
     async with engine.connect() as connection:
         at: int | None = await connection.scalar(select(func.min(diary_tables.diary.c.at)))
     return clock.now() if at is None else at
@@ -141,36 +141,45 @@ async def log(engine: AsyncEngine, limit: int) -> list[dict[str, Any]]:
 _REPORT = "sla"
 
 
-async def _claim(engine: AsyncEngine, period: str, target: str, *, again: bool) -> State | None:
+async def _claim(
+    engine: AsyncEngine, period: str, target: str, *, again: bool
+) -> DeliveryState | None:
     """Take a row for this run: None when it is ours, else why not."""
     row = reports_tables.delivery.c
     key = and_(row.report == _REPORT, row.period == period, row.target == target)
     now = clock.now()
     dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
-    new = {"report": _REPORT, "period": period, "target": target, "state": State.SENDING.value}
+    new = {
+        "report": _REPORT,
+        "period": period,
+        "target": target,
+        "state": DeliveryState.SENDING.value,
+    }
     begin = dialect.insert(reports_tables.delivery).values(
         **new, attempts=1, updated_at=now, note=""
     )
     free = or_(
-        row.state == State.FAILED.value,
-        and_(row.state == State.SENDING.value, row.updated_at < now - CLAIM),
-        *([row.state == State.DELIVERED.value] if again else []),
+        row.state == DeliveryState.FAILED.value,
+        and_(row.state == DeliveryState.SENDING.value, row.updated_at < now - CLAIM),
+        *([row.state == DeliveryState.DELIVERED.value] if again else []),
     )
     retry = update(reports_tables.delivery).where(key, free)
-    retry = retry.values(state=State.SENDING.value, attempts=row.attempts + 1, updated_at=now)
-    # Writing comes first in each transaction: of two runs at once the database lets one through.
+    retry = retry.values(
+        state=DeliveryState.SENDING.value, attempts=row.attempts + 1, updated_at=now
+    )
+    # Each transaction writes before it reads: of two runs at once the database lets only one through.
     for statement in (begin.on_conflict_do_nothing(), retry):
         async with engine.begin() as connection:
             if (await connection.execute(statement)).rowcount == 1:
                 return None
     async with engine.connect() as connection:
         state: str = (await connection.execute(select(row.state).where(key))).scalar_one()
-    return State(state)
+    return DeliveryState(state)
 
 
 async def _mark(engine: AsyncEngine, period: str, target: str, error: str) -> None:
     row = reports_tables.delivery.c
-    state = State.FAILED if error else State.DELIVERED
+    state = DeliveryState.FAILED if error else DeliveryState.DELIVERED
     async with engine.begin() as connection:
         await connection.execute(
             update(reports_tables.delivery)
@@ -179,8 +188,8 @@ async def _mark(engine: AsyncEngine, period: str, target: str, error: str) -> No
         )
 
 
-async def _bring(target: Target, title: str, text: str, files: Mapping[str, bytes]) -> str:
-    """Give the report to one target. An empty string, or why it did not work."""
+async def _bring(target: ReportTarget, title: str, text: str, files: Mapping[str, bytes]) -> str:
+    """Give the report to one target. Gives an empty string, or why it failed."""
     try:
         if target.folder is not None:
             for name, content in files.items():
@@ -196,7 +205,7 @@ async def _bring(target: Target, title: str, text: str, files: Mapping[str, byte
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Write a file so that whoever looks sees the old one, or the whole new one."""
+    """Write a file so that a reader sees either the old one or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

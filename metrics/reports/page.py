@@ -1,4 +1,4 @@
-"""The SLA report as one page with pictures, for people: HTML that needs nothing beside itself, and PDF of it.
+"""The SLA report as one page with pictures, for people: HTML in one file that loads nothing, and PDF of it.
 
 The pictures are drawn here as coordinates, and put into the page as inline SVG by the template `report.html.j2`.
 Chromium prints the PDF: it has the letters, the line breaks and the page breaks of Chinese text right.
@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from facts.times import local
 from metrics.reports import sla as reports
-from metrics.reports.sla import Agent, SlaReport
+from metrics.reports.sla import AgentFigures, SlaReport
 from metrics.window import SHARES, SMALLEST_SAMPLE, WAITS, Metric, Tally
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -91,7 +91,7 @@ def pdf(report: SlaReport, lang: str = "zh") -> bytes:
         folder = Path(name)
         page, made = folder / "report.html", folder / "report.pdf"
         page.write_text(html(report, lang), encoding="utf-8")
-        # The page is ours alone and loads nothing, so that root, too, may print without the sandbox.
+        # The page is our own and loads nothing, so Chromium needs no sandbox; as root it would not start with one.
         command = [
             *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
             *(f"--user-data-dir={folder / 'profile'}", "--no-pdf-header-footer"),
@@ -169,7 +169,7 @@ def _rings(m4: Metric) -> list[dict[str, Any]]:
 
 
 def _waits(report: SlaReport) -> dict[str, Any]:
-    """Median and 90th percentile of the wait in each hour of the day; as far as the histogram tells."""
+    """Median and 90th percentile of the wait in each hour of the day, as exact as the histogram's steps allow."""
     by_hour = [Tally() for _ in range(24)]
     for begin, tally in report.details.hours.items():
         by_hour[local(begin + 1).hour].merge(tally)
@@ -232,7 +232,7 @@ def _cell(tally: Tally) -> dict[str, Any]:
     return {"shade": shade, "count": m1.denominator, "says": _share(m1)}
 
 
-def _agent(agent: Agent) -> dict[str, Any]:
+def _agent(agent: AgentFigures) -> dict[str, Any]:
     found, counts = agent.metrics(), agent.counts.counts
     return {
         "number": agent.number,

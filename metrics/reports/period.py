@@ -35,8 +35,8 @@ _WORDS = ("yesterday", "last-week", "last-month")
 def read(text: str, now: int) -> Period:
     """Read `yesterday`, `last-week`, `last-month`, or a period's name. Raises `ValueError` for the operator.
 
-    What `yesterday` is follows from `now` alone (microseconds) and is decided once, so that a report which runs over
-    midnight is about one day. A period that has not ended is refused.
+    `yesterday` is decided once, from `now` (microseconds), so a report that runs over midnight is about one day. A
+    period that has not ended is refused.
     """
     today = local(now).date()
     word = text.strip().lower()
@@ -61,7 +61,7 @@ def read(text: str, now: int) -> Period:
 
 
 def with_those_before(period: Period, count: int, first: int) -> Sequence[Period]:
-    """A period and up to `count` before it, oldest first; of those only such as end after `first` (microseconds)."""
+    """A period and up to `count` before it, oldest first. Earlier ones must end after `first` (microseconds)."""
     found = [period]
     for _ in range(count):
         earlier = found[0].before()

@@ -16,7 +16,7 @@ def xlsx(report: SlaReport, lang: str = "zh") -> bytes:
     """The workbook. Needs a report with `details`. Raises `ValueError` for a language that there is not."""
     say = {**reports.words(lang), **page.words_of_page(lang)}
     out = io.BytesIO()
-    # Nothing that came over the telephone may be taken for a formula or a link.
+    # Some of the text came over the telephone: a spreadsheet must not read it as a formula or a link.
     options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     with xlsxwriter.Workbook(out, options) as book:
         bold = book.add_format({"bold": True})

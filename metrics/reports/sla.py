@@ -33,11 +33,11 @@ from metrics import tables as metrics_tables
 from metrics.callbacks import (
     NO_FIGURES,
     Figures,
-    History,
     InboundFirst,
     Situation,
+    TaskHistory,
     figures,
-    fold,
+    fold_task,
     records,
 )
 from metrics.sums import ALL, Only
@@ -49,7 +49,7 @@ MOST_HOURS = 24 * 366
 """The longest window of a report."""
 
 LONGEST_CALL = 4 * 60 * MINUTE
-"""A call that has not ended after so many microseconds lacks facts: nobody talks that long."""
+"""Microseconds: a call that has not ended after this long lacks facts. Nobody talks that long."""
 
 
 class Verdict(IntEnum):
@@ -68,14 +68,14 @@ class Words(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Agent:
-    """One agent's line of a report: his counts (`metrics.window.shares_of_agents`, `metrics.people`)."""
+class AgentFigures:
+    """One agent's row of a report, with the counts of `metrics.window.shares_of_agents` and `metrics.people`."""
 
     number: str
     counts: Tally
 
     def metrics(self) -> dict[str, Metric]:
-        """His M4, M7, M9, M10, M21 and M23; M21 and M23 are of the calls that he was the first to answer."""
+        """The agent's M4, M7, M9, M10, M21 and M23; M21 and M23 are of the calls that this agent answered first."""
         found = self.counts.counts.get
         rings = [found(f"ring_{ring}", 0) for ring in (1, 2, 3, 4)]
         first, handled = found("first", 0), found("handled", 0)
@@ -100,7 +100,7 @@ class Details:
 
     hours: Mapping[int, Tally] = field(default_factory=dict)
     queues: Mapping[tuple[str, str], Tally] = field(default_factory=dict)
-    agents: Sequence[Agent] = ()
+    agents: Sequence[AgentFigures] = ()
     curve: Sequence[Point] = ()
 
 
@@ -111,8 +111,8 @@ class SlaReport:
     `only`: which calls were counted. `fail_under` is the percentage that M1 has to reach. `lowest`: the lowest M1r of
     the window's minutes, None when every sample was too small. `returned`: calls that lost the controller while they
     waited; `estimated`: answers whose ring rests on the time of our INVITE. `callbacks`: M20 and M22, none when only
-    the calls to one number or of one agent were counted. `excused`: calls that arrived in approved incidents and that
-    M3 leaves out, as it does who gave up in less than `short_abandon` seconds. All times in microseconds UTC.
+    the calls to one number or of one agent were counted. `excused`: calls that arrived in approved incidents. M3 leaves
+    them out, and callers who gave up in less than `short_abandon` seconds, too. All times in microseconds UTC.
     """
 
     since: int
@@ -156,9 +156,9 @@ async def sla(
 ) -> SlaReport:
     """The figures of the calls that arrived in the `hours` before `at` (microseconds).
 
-    `journal`: the folder in which the diary's journals lie while the database is away. `missing`: reasons, known to
-    the one who asks, why the diary is not complete. `only`: the calls to count, else all. `details`: also what tables
-    and pictures show. Raises `ValueError` with a message for the operator.
+    `journal`: the folder in which the diary's journals lie while the database is away. `missing`: reasons why the
+    diary is not complete that the caller of this function knows. `only`: the calls to count, else all. `details`: also
+    what tables and pictures show. Raises `ValueError` with a message for the operator.
     """
     if not 0 < hours <= MOST_HOURS:
         raise ValueError(f"--hours {hours:g}: give more than 0 and at most {MOST_HOURS}")
@@ -184,21 +184,7 @@ async def sla(
     if found.total.pending and since < too_long:
         stale = (await rollup.gather(engine, since, too_long, only, now=now)).total.pending
     about_callbacks = await callbacks(engine, since, at, only)
-    reasons = [*missing, *await _gaps(engine, at)]
-    if stale:
-        reasons.append(
-            Words(
-                f"{stale} 通来电没有结束记录",
-                f"{stale} calls have no end: what ended them is not in the diary",
-            )
-        )
-    if journal is not None and (lines := writer.unwritten(journal)):
-        reasons.append(
-            Words(
-                f"{lines} 条事实尚未写入数据库，暂存于 {journal}",
-                f"{lines} facts wait in {journal}, because the database was away",
-            )
-        )
+    reasons = [*missing, *await _gaps(engine, at), *_lacking(stale, journal)]
     metrics = found.total.metrics(short_abandon=short_abandon, excused=excused)
     if not (only.number or only.queue):
         present = await rollup.attendance(engine, since, at, now=now)
@@ -212,11 +198,13 @@ async def sla(
         for name, tally in present.items():
             found.agents.setdefault(name, Tally()).merge(tally)
     outcomes, pending = found.total.outcomes, found.total.pending
-    agents = [Agent(name, tally) for name, tally in sorted(found.agents.items())]
+    agents = [AgentFigures(name, tally) for name, tally in sorted(found.agents.items())]
     if only.agent:
-        own = next((one for one in agents if one.number == only.agent), Agent(only.agent, Tally()))
+        own = next(
+            (one for one in agents if one.number == only.agent), AgentFigures(only.agent, Tally())
+        )
         agents = [own]
-        # What happened to calls before, or without, him is not his.
+        # The calls' other figures are about what happened before this agent, or without them.
         metrics = {name: Metric(0, 0) for name in metrics} | own.metrics()
         handled = own.counts.counts.get("handled", 0)
         outcomes = {name: handled * (name is Outcome.HUMAN) for name in outcomes}
@@ -241,6 +229,26 @@ async def sla(
     )
 
 
+def _lacking(stale: int, journal: Path | None) -> list[Words]:
+    """Why the data are not complete: calls without an end, and facts that are not in the database yet."""
+    reasons = []
+    if stale:
+        reasons.append(
+            Words(
+                f"{stale} 通来电没有结束记录",
+                f"{stale} calls have no end: what ended them is not in the diary",
+            )
+        )
+    if journal is not None and (lines := writer.unwritten(journal)):
+        reasons.append(
+            Words(
+                f"{lines} 条事实尚未写入数据库，暂存于 {journal}",
+                f"{lines} facts wait in {journal}, because the database was away",
+            )
+        )
+    return reasons
+
+
 async def _excused(engine: AsyncEngine, since: int, at: int, only: Only, now: int) -> Tally:
     """The calls that arrived in approved incidents."""
     found = Tally()
@@ -259,7 +267,7 @@ async def incidents(engine: AsyncEngine, since: int, until: int) -> list[tuple[i
 
 
 def merged(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The same time in stretches that do not overlap, in order."""
+    """The same time as stretches that do not overlap, in order."""
     found: list[tuple[int, int]] = []
     for begin, end in sorted(stretches):
         if found and begin <= found[-1][1]:
@@ -321,20 +329,20 @@ def parse_time(text: str, now: int, option: str = "--at") -> int:
 async def callbacks(
     engine: AsyncEngine, since: int, at: int, only: Only = ALL, *, written: bool = True
 ) -> Figures:
-    """M20 and M22 of (since, at]. The book says how far back the facts of its tasks go.
+    """M20 and M22 of (since, at]. The callback book says how far back the facts of its tasks go.
 
-    Without `written`, from the facts alone: all callbacks that there ever were, and each call's waits. Neither figure
-    has a roll-up of its own: a task belongs to the time when it was settled, which its deadline may decide without
-    any fact, and who may take whose call is asked of today's rules. What is written down are the book's dates, and
-    the waits (`metrics.rollup.waits`).
+    Without `written`, they come from the facts alone: all callbacks that ever were, and each call's waits. Neither
+    figure has a roll-up of its own. M20 counts a task when it is settled, which its deadline may decide without any
+    fact. M22 asks today's rules who may take which call. What is written down are the book's dates, and the waits
+    (`metrics.rollup.waits`).
     """
     if only.number or only.agent:
         return NO_FIGURES
-    tasks: dict[int, History] = {}
+    tasks: dict[int, TaskHistory] = {}
     day = 0
     begin = await (_first_of_book(engine, since, at) if written else _first_of_all(engine, since))
     async for fact in reader.read_kinds(engine, TASK_KINDS, begin, at + 1):
-        fold(tasks, fact)
+        fold_task(tasks, fact)
         if fact.at - day > DAY:
             day = fact.at
             _forget(tasks, since)
@@ -343,7 +351,7 @@ async def callbacks(
     inbound = InboundFirst(known, rules, at)
     if inbound.needs_calls:
         async for wait in rollup.waits(engine, since - LONGEST_CALL, at, written=written):
-            inbound.look(wait)
+            inbound.add_wait(wait)
     return figures(known, inbound.situations(), since, at)
 
 
@@ -365,8 +373,8 @@ async def _first_of_all(engine: AsyncEngine, since: int) -> int:
     return since if first is None else min(first, since)
 
 
-def _forget(tasks: dict[int, History], since: int) -> None:
-    """Drop the tasks that were closed long before the window, so that years of them fit into memory."""
+def _forget(tasks: dict[int, TaskHistory], since: int) -> None:
+    """Drop the tasks that were closed long before the window: years of them would not fit into memory."""
     for number, task in list(tasks.items()):
         if task.last < since - LONGEST_CALL:
             record = task.record()
@@ -377,8 +385,8 @@ def _forget(tasks: dict[int, History], since: int) -> None:
 async def _gaps(engine: AsyncEngine, at: int) -> list[Words]:
     """Whether the controller was without Asterisk's facts before `at`, and has not caught up to this day.
 
-    It posts LinkRestored when it has read Asterisk's state, and CEL, again. A link that is lost while the whole
-    centre stops is no gap.
+    The controller reports LinkRestored when it has read Asterisk's state, and CEL, again. A link that is lost while the
+    whole centre stops is no gap.
     """
     fact = diary_tables.diary.c
     restored = select(func.max(fact.at)).where(fact.kind == LinkRestored.kind)
@@ -408,7 +416,7 @@ async def _gaps(engine: AsyncEngine, at: int) -> list[Words]:
 
 
 _STOPPING = MINUTE
-"""A link lost so short a time before the controller's own stop was lost by that stop."""
+"""Microseconds: a link lost this shortly before the controller's own stop was lost because of that stop."""
 
 
 def _in_order(metrics: dict[str, Metric]) -> dict[str, Metric]:
@@ -548,7 +556,7 @@ def verdict(report: SlaReport, say: dict[str, str]) -> str:
 
 
 def _outcomes(report: SlaReport, say: dict[str, str]) -> Table:
-    """Two columns of outcomes; those that never happened are shown too, so that one sees that they add up."""
+    """Two columns of outcomes. Those that never happened are shown, too, so that the reader sees that they add up."""
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for justify in ("left", "right", "left", "right"):
         table.add_column(justify="right" if justify == "right" else "left", min_width=6)
@@ -583,7 +591,7 @@ def shown(name: str, metric: Metric, say: Mapping[str, str]) -> str:
 
 
 IN_SECONDS = frozenset({"M7", "M7_arrived", "M9"})
-"""Metrics that are no shares."""
+"""Metrics in seconds, not shares."""
 
 _OF_TIME = IN_SECONDS | {"M10"}
 

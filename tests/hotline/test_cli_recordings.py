@@ -28,7 +28,7 @@ def settings(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Setti
     return made
 
 
-async def recorded(engine: AsyncEngine, settings: Settings, number: int) -> ledger.Entry:
+async def recorded(engine: AsyncEngine, settings: Settings, number: int) -> ledger.LedgerEntry:
     call = f"hotline-1763731200.{number}"
     (settings.spool_dir / f"{call}.raw").write_bytes(os.urandom(4 * 8000))
     return await ledger.finish(engine, settings, call)

@@ -12,7 +12,7 @@ from ivr.agi import (
     ENVIRONMENT_LIMIT,
     LINE_LIMIT,
     NAMES_LIMIT,
-    Connection,
+    Conversation,
     Environment,
     Event,
     Hangup,
@@ -27,20 +27,20 @@ BEGINNING = (
 )
 
 
-def connected() -> Connection:
-    connection = Connection()
+def connected() -> Conversation:
+    connection = Conversation()
     connection.receive(BEGINNING)
     return connection
 
 
-def asking(verb: str = "EXEC Dial", *arguments: str) -> Connection:
+def asking(verb: str = "EXEC Dial", *arguments: str) -> Conversation:
     connection = connected()
     connection.send(verb, *arguments)
     return connection
 
 
 def test_the_environment() -> None:
-    [environment] = Connection().receive(BEGINNING)
+    [environment] = Conversation().receive(BEGINNING)
     assert environment == Environment(
         {
             "agi_network": "yes",
@@ -52,7 +52,7 @@ def test_the_environment() -> None:
 
 
 def test_a_name_that_is_not_utf_8_is_kept_readable() -> None:
-    [environment] = Connection().receive("agi_calleridname: 张".encode()[:-1] + b"\xff\n\n")
+    [environment] = Conversation().receive("agi_calleridname: 张".encode()[:-1] + b"\xff\n\n")
     assert isinstance(environment, Environment)
     assert "\ufffd" in environment.values["agi_calleridname"]
 
@@ -95,7 +95,7 @@ def test_a_hangup_is_never_taken_for_an_answer() -> None:
     connection = asking()
     assert connection.receive(b"HANGUP\n200 result=-1\n") == [Hangup(), Reply(200, "-1")]
     assert connection.receive(b"HANGUP\n") == [Hangup()]
-    assert Connection().receive(b"agi_network: yes\nHANGUP\n\n") == [
+    assert Conversation().receive(b"agi_network: yes\nHANGUP\n\n") == [
         Hangup(),
         Environment({"agi_network": "yes"}),
     ]
@@ -135,7 +135,7 @@ class TestOvertaking:
 
 def test_nothing_is_sent_before_the_environment() -> None:
     with pytest.raises(ValueError, match="environment"):
-        Connection().send("NOOP")
+        Conversation().send("NOOP")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_nothing_is_sent_before_the_environment() -> None:
 )
 def test_what_is_not_agi_is_refused(received: bytes) -> None:
     with pytest.raises(ProtocolError) as error:
-        Connection().receive(received)
+        Conversation().receive(received)
     assert len(str(error.value)) < 200
     assert str(error.value).isprintable()
 
@@ -225,7 +225,7 @@ CONVERSATION = st.lists(
 
 def told(pieces: Sequence[bytes]) -> list[Event]:
     """The events of a conversation in which every answer has its question."""
-    connection = Connection()
+    connection = Conversation()
     events: list[Event] = []
     for piece in pieces:
         for line in re.findall(rb"[^\n]*\n|[^\n]+\Z", piece):
@@ -256,7 +256,7 @@ def test_it_does_not_matter_how_the_bytes_were_cut(
     )
 )
 def test_garbage_raises_the_protocol_error_and_nothing_else(pieces: list[bytes]) -> None:
-    connection = Connection()
+    connection = Conversation()
     try:
         for piece in pieces:
             for event in connection.receive(piece):

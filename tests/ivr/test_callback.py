@@ -35,7 +35,7 @@ class FakeCallbacks:
     def attempt(self, call: str) -> Attempt | None:
         return self.attempts.get(call)
 
-    def line_for(self, call: str, agent: str) -> str:
+    def kept_channel(self, call: str, agent: str) -> str:
         return self.lines.get((call, agent), "")
 
     def goes_first(self, call: str) -> bool:

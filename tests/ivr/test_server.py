@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from facts import CallArrived, CallDetached, CallQueued, CallReturned, Fact, OfferEnded
 from facts.terms import OfferReason, Release
 from facts.times import SECOND
-from ivr.connection import Line
+from ivr.connection import Connection
 from ivr.server import Server, serve
 from ivr.session import CallSession, Pace
 from tests.fakes.asterisk_agi import PATIENCE, FakeCall, close_all, connect
@@ -722,12 +722,12 @@ async def test_the_kernel_finds_half_open_connections_and_holds_no_command_back(
     seen: list[int] = []
     opened = server._opened
 
-    def look(line: Line) -> None:
-        sock = line._transport.get_extra_info("socket")
+    def look(connection: Connection) -> None:
+        sock = connection._transport.get_extra_info("socket")
         seen.append(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
         seen.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE))
         seen.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-        opened(line)
+        opened(connection)
 
     monkeypatch.setattr(server, "_opened", look)
     await waiting(server, desk)

@@ -12,7 +12,7 @@ from facts.terms import OfferReason, Release
 from facts.times import SECOND
 from hotline.machine import render
 from ivr.agi import Reply
-from ivr.connection import Line
+from ivr.connection import Connection
 from ivr.server import Server, serve
 from ivr.session import CallSession, Pace
 from softphone.phones import RATE, AgentPhone, Leg, Phones, likeness
@@ -305,19 +305,19 @@ async def test_feature_codes(
 async def test_asterisk_reads_an_argument_as_it_was_meant(
     exchange: Exchange, phones: Phones, value: str
 ) -> None:
-    lines: asyncio.Queue[Line] = asyncio.Queue()
+    connections: asyncio.Queue[Connection] = asyncio.Queue()
     listening = await asyncio.get_running_loop().create_server(
-        lambda: Line(lines.put_nowait, lambda line: None),
+        lambda: Connection(connections.put_nowait, lambda connection: None),
         exchange.settings.control_address,
         exchange.settings.agi_port,
     )
     async with listening:
         leg = await phones.citizen("13900000002").dial(NUMBER)
         async with asyncio.timeout(5):
-            line = await lines.get()
-        await line.environment(5)
-        await line.ask("SET VARIABLE", "TRIED", value)
-        assert await line.ask("GET VARIABLE", "TRIED") == Reply(200, "1", value)
-        await line.ask("SET VARIABLE", "HL_DONE", "1")
-        line.close("done")
+            connection = await connections.get()
+        await connection.environment(5)
+        await connection.ask("SET VARIABLE", "TRIED", value)
+        assert await connection.ask("GET VARIABLE", "TRIED") == Reply(200, "1", value)
+        await connection.ask("SET VARIABLE", "HL_DONE", "1")
+        connection.close("done")
         await leg.until_ended()

@@ -12,8 +12,8 @@ from base import database
 from base.settings import Settings
 from facts import CallQueued, OfferAnswered, RecordingFinished, RecordingMissing
 from recorder import ledger
-from recorder.ledger import Entry
-from recorder.policy import State
+from recorder.ledger import LedgerEntry
+from recorder.policy import RecordingState
 from softphone.phones import Leg, Phones, seconds_of
 from tests.live import sounds
 from tests.live.centre import NUMBER, Centre
@@ -42,7 +42,7 @@ def on_line(leg: Leg) -> float:
     return leg.ended_at - leg.answered_at
 
 
-async def recorded(centre: Centre, engine: AsyncEngine, call: str) -> Entry:
+async def recorded(centre: Centre, engine: AsyncEngine, call: str) -> LedgerEntry:
     """The call's row, once it is finished; its file is as the row says."""
     await centre.fact(RecordingFinished, 20, call=call)
     return await ledger.verify(engine, Settings(home=centre.home), call)
@@ -64,7 +64,7 @@ async def test_a_call_that_ends_before_an_agent_answers_is_on_record_too(
     for leg, caller in ((greeted, "13900000101"), (waiting, "13900000102")):
         call = await centre.call_id(caller)
         entry = await recorded(centre, engine, call)
-        assert (entry.state, entry.note) == (State.FINISHED, "")
+        assert (entry.state, entry.note) == (RecordingState.FINISHED, "")
         assert abs(entry.duration / 1e6 - on_line(leg)) < 0.5
         left, right = sounds.stereo(centre.home / "recordings" / entry.path)
         assert abs(seconds_of(left, leg.tone) - on_line(leg)) < 0.7
@@ -84,7 +84,7 @@ async def test_a_citizen_whose_telephone_sends_no_sound_is_on_record_as_long_as_
         await asyncio.sleep(4)
         await dialog.hang_up()
     entry = await recorded(centre, engine, call)
-    assert entry.state is State.FINISHED, entry
+    assert entry.state is RecordingState.FINISHED, entry
     left, right = sounds.stereo(centre.home / "recordings" / entry.path)
     assert not left.any()
     assert abs(seconds_of(right, agent.tone) - 4) < 0.7
@@ -113,7 +113,7 @@ async def test_kill_9_of_the_recorder_with_calls_waiting_for_it(
     os.kill(recorder, signal.SIGKILL)
     for call in calls:
         entry = await recorded(centre, engine, call)
-        assert entry.state is State.FINISHED
+        assert entry.state is RecordingState.FINISHED
         assert len(centre.facts(RecordingFinished, call=call)) == 1
     assert {f"{call}.raw" for call in calls} & {path.name for path in spool.iterdir()} == set()
 
@@ -142,4 +142,4 @@ async def test_kill_9_of_asterisk_in_a_talk_keeps_the_sound_and_says_what_is_mis
     assert seconds_of(right, agent.tone) > 2
     facts = centre.facts(RecordingMissing, call=call)
     short = [fact.why for fact in facts if isinstance(fact, RecordingMissing)]
-    assert short == ([entry.note] if entry.state is State.SHORT else [])
+    assert short == ([entry.note] if entry.state is RecordingState.SHORT else [])

@@ -40,11 +40,11 @@ from metrics.callbacks import (
     NO_FIGURES,
     CallbackRecord,
     Done,
-    History,
     InboundFirst,
     Situation,
+    TaskHistory,
     figures,
-    fold,
+    fold_task,
     m20,
     m22,
     records,
@@ -98,7 +98,7 @@ def busy(tries: int, begin: float, failure: str = "busy") -> list[Fact]:
 
 
 def record(facts: Iterable[Fact]) -> CallbackRecord:
-    history = History()
+    history = TaskHistory()
     for fact in facts:
         history.add(fact)
     found = history.record()
@@ -107,10 +107,10 @@ def record(facts: Iterable[Fact]) -> CallbackRecord:
 
 
 def of(*histories: Iterable[Fact]) -> list[CallbackRecord]:
-    tasks: dict[int, History] = {}
+    tasks: dict[int, TaskHistory] = {}
     for history in histories:
         for fact in history:
-            fold(tasks, fact)
+            fold_task(tasks, fact)
     return records(tasks)
 
 
@@ -453,10 +453,10 @@ class Diarist(World):
 def test_the_floor_complies_in_every_history(seed: int) -> None:
     world = Diarist(seed)
     world.run(steps=150)
-    tasks: dict[int, History] = {}
+    tasks: dict[int, TaskHistory] = {}
     calls: dict[str, list[Fact]] = {}
     for fact in world.facts:
-        fold(tasks, fact)
+        fold_task(tasks, fact)
         if fact.kind in InboundFirst.KINDS:
             calls.setdefault(fact.call, []).append(fact)  # type: ignore[union-attr]
     callbacks = records(tasks)

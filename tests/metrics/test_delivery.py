@@ -28,7 +28,7 @@ from facts.times import DAY, midnight
 from hotline.cli.main import app
 from metrics.reports import delivery, period, tables
 from metrics.reports import sla as reports
-from metrics.reports.delivery import CLAIM, State, Target
+from metrics.reports.delivery import CLAIM, DeliveryState, ReportTarget
 from metrics.reports.period import Period
 from metrics.reports.sla import SlaReport
 from tests.metrics.histories import T, answered, in_queue
@@ -224,7 +224,7 @@ async def test_of_two_runs_at_once_one_delivers(
     engine: AsyncEngine, day: Period, tmp_path: Path
 ) -> None:
     with Hook() as hook:
-        target = Target("json:1", url=hook.url)
+        target = ReportTarget("json:1", url=hook.url)
 
         async def deliver() -> list[delivery.Delivered]:
             return await delivery.deliver(
@@ -243,12 +243,12 @@ async def test_a_run_that_was_killed_is_taken_over_after_a_while(
     engine: AsyncEngine, day: Period
 ) -> None:
     assert await delivery._claim(engine, day.name, "x", again=False) is None
-    assert await delivery._claim(engine, day.name, "x", again=True) is State.SENDING
+    assert await delivery._claim(engine, day.name, "x", again=True) is DeliveryState.SENDING
     async with engine.begin() as connection:
         await connection.execute(update(tables.delivery).values(updated_at=clock.now() - CLAIM - 1))
     assert await delivery._claim(engine, day.name, "x", again=False) is None
     await delivery._mark(engine, day.name, "x", "")
-    assert await delivery._claim(engine, day.name, "x", again=False) is State.DELIVERED
+    assert await delivery._claim(engine, day.name, "x", again=False) is DeliveryState.DELIVERED
     assert await delivery._claim(engine, day.name, "x", again=True) is None
 
 
@@ -258,7 +258,7 @@ async def test_a_report_that_cannot_be_made_is_not_delivered(
     async def fails(_of: Period) -> SlaReport:
         raise ValueError("bug")
 
-    target = Target("file:1", folder=tmp_path)
+    target = ReportTarget("file:1", folder=tmp_path)
     with pytest.raises(ValueError, match="bug"):
         await delivery.deliver(engine, [day], [target], fails, formats=["json"], lang="zh")
     (row,) = await delivery.log(engine, 9)

@@ -31,7 +31,7 @@ FOLDER = Path(__file__).parents[2] / "metrics" / "prometheus"
 def fed(*facts: Fact) -> Exporter:
     made = Exporter("0.1.0")
     for fact in facts:
-        made.feed(fact)
+        made.add(fact)
     return made
 
 

@@ -33,7 +33,7 @@ from facts import (
 )
 from facts.terms import OfferReason, Outcome, Party, Release
 from facts.times import SECOND
-from metrics.fold import CallRecord, History, Stage, fold, record_of
+from metrics.fold import CallerStage, CallHistory, CallRecord, fold_call, record_of
 from tests.metrics.histories import (
     answered,
     arrived,
@@ -65,11 +65,11 @@ def test_one_who_was_handed_on_waits_from_that_moment() -> None:
     assert (found.arrived, found.queued, found.answered) == (at(0), at(0), at(2))
     assert (found.outcome, found.agents, found.talk) == (Outcome.HUMAN, ("1002",), 60 * SECOND)
     assert outcome(handed_on_and_lost("b")) is Outcome.ABANDONED_QUEUE
-    open_ = History()
+    open_ = CallHistory()
     open_.add(handed_on("a")[0])
     sketch = open_.sketch()
     assert sketch is not None
-    assert (sketch.stage, sketch.inbound) == (Stage.WAITING, False)
+    assert (sketch.stage, sketch.inbound) == (CallerStage.WAITING, False)
 
 
 # --- outcomes
@@ -294,7 +294,7 @@ def test_a_call_that_comes_back_keeps_its_place() -> None:
 
 
 def test_without_an_arrival_there_is_no_record() -> None:
-    history = History()
+    history = CallHistory()
     for fact in answered("c")[1:]:
         history.add(fact)
         assert history.record() is None
@@ -323,11 +323,11 @@ def test_stages_of_an_open_call() -> None:
 
 
 def test_facts_about_no_call_are_left_alone() -> None:
-    calls: dict[str, History] = {}
-    assert fold(calls, AgentReady(at(0), "1001")) is None
-    assert fold(calls, CallTransferred(at(0), "c", "1001", "1002")) is None
+    calls: dict[str, CallHistory] = {}
+    assert fold_call(calls, AgentReady(at(0), "1001")) is None
+    assert fold_call(calls, CallTransferred(at(0), "c", "1001", "1002")) is None
     assert calls == {}
-    history = fold(calls, arrived(0, "c"))
+    history = fold_call(calls, arrived(0, "c"))
     assert history is not None
     assert calls == {"c": history}
 
@@ -363,9 +363,9 @@ def test_the_order_in_which_facts_come_makes_no_difference(
 
 @given(HISTORY)
 def test_fact_by_fact_is_the_same_as_all_at_once(facts: list[Fact]) -> None:
-    calls: dict[str, History] = {}
+    calls: dict[str, CallHistory] = {}
     for count, fact in enumerate(facts, 1):
-        history = fold(calls, fact)
+        history = fold_call(calls, fact)
         assert history is not None
         assert history.record() == record_of(facts[:count])
 

@@ -35,7 +35,7 @@ from facts import (
 from facts.times import DAY, MINUTE, SECOND, day_of
 from metrics import callbacks, rollup
 from metrics import tables as metrics_tables
-from metrics.fold import CallRecord, History, Stage, fold, item_of, record_of
+from metrics.fold import CallerStage, CallHistory, CallRecord, fold_call, item_of, record_of
 from metrics.live import Live
 from metrics.people import Attendance, Crowd, attendance, m10
 from metrics.rollup import Gathered
@@ -76,9 +76,9 @@ def from_scratch(facts: list[Fact], now: int) -> dict[str, object]:
         sum(one.counts.get("signed_in", 0) for one in present),
         sum(one.counts.get("approved", 0) for one in present),
     )
-    tasks: dict[int, callbacks.History] = {}
+    tasks: dict[int, callbacks.TaskHistory] = {}
     for fact in facts:
-        callbacks.fold(tasks, fact)
+        callbacks.fold_task(tasks, fact)
     metrics |= callbacks.m20(callbacks.records(tasks), today, now)
     rolling = Tally(
         one
@@ -149,16 +149,16 @@ def who_is_on_the_phone(facts: list[Fact], now: int) -> dict[str, object]:
 
 
 def test_open_calls_in_short_are_as_in_full() -> None:
-    stages: set[Stage] = set()
+    stages: set[CallerStage] = set()
     for seed in range(60):
         rng = random.Random(seed)
         facts = history(seed)
         if seed % 2:
             rng.shuffle(facts)
-        histories: dict[str, History] = {}
+        histories: dict[str, CallHistory] = {}
         known: dict[str, list[Fact]] = defaultdict(list)
         for fact in facts:
-            one = fold(histories, fact)
+            one = fold_call(histories, fact)
             if one is None:
                 continue
             known[fact.call].append(fact)  # type: ignore[union-attr]
@@ -174,10 +174,10 @@ def test_open_calls_in_short_are_as_in_full() -> None:
                 continue
             assert sketch is not None
             assert sketch[:4] == (item.arrived, item.queued, item.answered, item.reached_queue)
-            assert (sketch.stage is Stage.TALKING) == item.talking
-            assert (sketch.stage is Stage.RINGING) <= item.ringing
+            assert (sketch.stage is CallerStage.TALKING) == item.talking
+            assert (sketch.stage is CallerStage.RINGING) <= item.ringing
             stages.add(sketch.stage)
-    assert stages == set(Stage)
+    assert stages == set(CallerStage)
 
 
 def test_follow_up_fact_by_fact_is_as_from_scratch() -> None:
@@ -189,10 +189,10 @@ def test_follow_up_fact_by_fact_is_as_from_scratch() -> None:
         if seed % 2:
             rng.shuffle(facts)
         figures = callbacks.FollowUp()
-        tasks: dict[int, callbacks.History] = {}
+        tasks: dict[int, callbacks.TaskHistory] = {}
         for fact in facts:
-            figures.feed(fact)
-            callbacks.fold(tasks, fact)
+            figures.add(fact)
+            callbacks.fold_task(tasks, fact)
             since = fact.at - rng.randint(0, 3600) * SECOND
             until = fact.at + rng.randint(0, 3600) * SECOND
             wanted = callbacks.m20(callbacks.records(tasks), since, until)
@@ -234,7 +234,7 @@ def test_inbound_first_fact_by_fact_is_as_from_scratch(
         now, known = 0, list[Fact]()
         for n, fact in enumerate(facts):
             for told in (fact, *rng.sample(known, min(len(known), rng.choice([0, 0, 1])))):
-                live.feed(told)
+                live.add(told)
             known.append(fact)
             now = max(now, fact.at + rng.choice([0, 0, 90]) * SECOND)
             if n % 97 == 50:
@@ -255,10 +255,10 @@ GAPS = (OfferMade, OfferRinging, CallbackYielded, CallEnded)
 
 def inbound_first(facts: list[Fact], rules: Rules, now: int) -> Metric:
     """Today's M22, folded without any state."""
-    tasks: dict[int, callbacks.History] = {}
+    tasks: dict[int, callbacks.TaskHistory] = {}
     calls: dict[str, dict[Fact, None]] = defaultdict(dict)
     for fact in facts:
-        callbacks.fold(tasks, fact)
+        callbacks.fold_task(tasks, fact)
         if call := getattr(fact, "call", ""):
             calls[call][fact] = None
     found = callbacks.InboundFirst(callbacks.records(tasks), rules, now)
@@ -288,7 +288,7 @@ def test_all_agents_together_are_the_sum_of_each() -> None:
                     PhoneUnreachable(at, name),
                 ]
             )
-            agents[name].feed(fact)
+            agents[name].add(fact)
             crowd.put(name, agents[name])
             for now in (at, at + rng.randint(0, 100) * SECOND, at - rng.randint(0, 9) * SECOND):
                 ahead = [one.ahead(now) for one in agents.values()]
@@ -316,7 +316,7 @@ def test_fact_by_fact_is_as_from_scratch(seed: int, percent: int, later: int, or
     live = Live()
     live.allow(ALLOWED)
     for n, fact in enumerate(told):
-        live.feed(fact)
+        live.add(fact)
         if n % 50 == 0:
             live.snapshot(fact.at)
         if n % 7 == 0:

@@ -43,7 +43,7 @@ from tests.metrics.histories import (
 def fed(*facts: Fact) -> Live:
     made = Live()
     for fact in facts:
-        made.feed(fact)
+        made.add(fact)
     return made
 
 
@@ -138,7 +138,7 @@ def test_a_late_fact_changes_what_was_counted() -> None:
     figures = fed(facts[0], facts[-1])
     assert figures.snapshot(at(100))["today"]["outcomes"]["abandoned_greeting"] == 1
     for fact in facts[1:-1]:
-        figures.feed(fact)
+        figures.add(fact)
     outcomes = figures.snapshot(at(100))["today"]["outcomes"]
     assert (outcomes["human"], outcomes["abandoned_greeting"]) == (1, 0)
 
@@ -147,7 +147,7 @@ def test_the_lowest_of_the_day() -> None:
     figures = Live()
     for n in range(40):
         for fact in (in_queue if n < 20 else answered)(f"c{n}", n):
-            figures.feed(fact)
+            figures.add(fact)
     m1r = figures.snapshot(at(120))["figures"]["M1r"]
     assert (m1r["value"], m1r["enough"]) == (0.5, True)
     assert m1r["lowest"] == {
@@ -158,7 +158,7 @@ def test_the_lowest_of_the_day() -> None:
     }
     for n in range(40, 60):
         for fact in answered(f"c{n}", 200 + n):
-            figures.feed(fact)
+            figures.add(fact)
     m1r = figures.snapshot(at(600))["figures"]["M1r"]
     assert (m1r["value"], m1r["lowest"]["value"]) == (40 / 60, 0.5)
 
@@ -177,11 +177,11 @@ def test_what_was_counted_long_ago_is_not_counted_again(monkeypatch: pytest.Monk
     for _ in range(2):
         for n in range(10):
             for fact in answered(f"c{n}", n):
-                figures.feed(fact)
-    figures.feed(CallArrived(at(3), "c3", "12345", ""))
+                figures.add(fact)
+    figures.add(CallArrived(at(3), "c3", "12345", ""))
     shown = figures.snapshot(at(100))
     assert shown["figures"]["M1"]["denominator"] == 10
-    figures.feed(ended(90, "c3", Party.CALLER))
+    figures.add(ended(90, "c3", Party.CALLER))
     assert figures.snapshot(at(100))["figures"]["M1"]["denominator"] == 10
 
 
@@ -191,11 +191,11 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(4000):
         begin = n * 300  # two weeks
         for fact in answered(f"c{n}", begin):
-            figures.feed(fact)
-        figures.feed(RecordingFinished(at(begin + 100), f"c{n}", 1, ""))
-        figures.feed(CallArrived(at(begin), f"never ends {n}", "12345", ""))
-        figures.feed(ended(begin, f"never arrived {n}"))
-        figures.feed(AgentReady(at(begin), "1001"))
+            figures.add(fact)
+        figures.add(RecordingFinished(at(begin + 100), f"c{n}", 1, ""))
+        figures.add(CallArrived(at(begin), f"never ends {n}", "12345", ""))
+        figures.add(ended(begin, f"never arrived {n}"))
+        figures.add(AgentReady(at(begin), "1001"))
         if n % 100 == 0:
             figures.snapshot(at(begin))
     figures.snapshot(at(4000 * 300))
@@ -217,7 +217,7 @@ def test_a_fact_costs_microseconds() -> None:
     figures = Live()
     began = time.process_time()
     for fact in facts:
-        figures.feed(fact)
+        figures.add(fact)
     assert (time.process_time() - began) / len(facts) < 100e-6
 
 
@@ -225,12 +225,12 @@ def test_the_curve_of_24_hours() -> None:
     figures = Live()
     for n in range(40):
         for fact in (in_queue if n < 20 else answered)(f"c{n}", n):
-            figures.feed(fact)
+            figures.add(fact)
     curve = figures.snapshot(at(660))["curve"]
     assert [one[0] for one in curve] == [at(600 - 300 * n) for n in reversed(range(289))]
     assert curve[-3:] == [[at(0), None, 1], [at(300), 0.5, 39], [at(600), 0.5, 0]]
     for fact in answered("late", 70):
-        figures.feed(fact)
+        figures.add(fact)
     assert figures.snapshot(at(664))["curve"][-1] == [at(600), 0.5, 0], "as drawn a moment ago"
     assert figures.snapshot(at(665))["curve"][-1] == [at(600), 0.5122, 0]
 
@@ -264,7 +264,7 @@ def test_an_open_callback_counts_from_its_deadline_on() -> None:
         CallbackAnswered(at(70), 7, "hotline-c7.1", "1001"),
         CallbackEnded(at(90), 7, "hotline-c7.1", "1001"),
     ):
-        figures.feed(fact)
+        figures.add(fact)
     shown = figures.snapshot(at(100))["figures"]
     assert shown["M20"] == {"numerator": 1, "denominator": 1, "value": 1.0}
     assert shown["M20_reached"] == {"numerator": 1, "denominator": 1, "value": 1.0}
@@ -276,11 +276,11 @@ def test_a_snapshot_is_small_and_quick() -> None:
     figures = fed(*[fact for n in range(0, 86_400, 30) for fact in answered(f"c{n}", n - 86_400)])
     for n in range(300):
         for fact in answered(f"open {n}", n)[:5]:
-            figures.feed(fact)
+            figures.add(fact)
     spent = time.process_time()
     for n in range(20):
         for fact in answered(f"new {n}", n):
-            figures.feed(fact)
+            figures.add(fact)
         shown = figures.snapshot(at(400))
     assert (time.process_time() - spent) / 20 < 20e-3
     assert len(json.dumps(shown)) < 16_384

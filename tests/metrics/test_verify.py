@@ -207,7 +207,7 @@ async def test_the_screens_are_compared(
     live = Live()
     live.rule(Rules())
     for fact in facts:
-        live.feed(fact)
+        live.add(fact)
     shown = live.snapshot(now)
     assert shown["figures"]["M20"] == {"numerator": 1, "denominator": 2, "value": 0.5}
     # One yielded; of the two beside which nothing was done, one was answered within five seconds all the same.

@@ -33,7 +33,7 @@ from facts import (
 from facts.times import SECOND
 from recorder import archive, ledger, policy, tape
 from recorder.archive import Archive
-from recorder.policy import State
+from recorder.policy import RecordingState
 from recorder.tape import Fault, Tape
 from tests.recorder.conftest import NOW, Spool, a_call, call_id, recording_facts, write
 
@@ -71,7 +71,7 @@ async def test_an_ended_call_is_finished_entered_posted_and_its_raw_file_removed
     await work.sweep(NOW)
 
     entry = (await ledger.look_up(engine, [CALL]))[CALL]
-    assert entry.state is State.FINISHED
+    assert entry.state is RecordingState.FINISHED
     assert (settings.recordings_dir / entry.path).exists()
     assert posted == [RecordingFinished(NOW, CALL, 10_000_000, entry.sha256)]
     assert await recording_facts(engine) == posted
@@ -100,7 +100,10 @@ async def test_a_callback_is_recorded_like_a_call(
     )
     await work.sweep(NOW)
     entry = (await ledger.look_up(engine, [ATTEMPT]))[ATTEMPT]
-    assert (entry.state, entry.path) == (State.FINISHED, "callbacks/001/hotline-c1007.2.wav")
+    assert (entry.state, entry.path) == (
+        RecordingState.FINISHED,
+        "callbacks/001/hotline-c1007.2.wav",
+    )
     assert not raw.exists()
 
 
@@ -157,7 +160,7 @@ async def test_a_file_of_an_unknown_call_is_taken_when_it_has_been_quiet_for_lon
     await work.sweep(NOW + SECOND)
     entry = (await ledger.look_up(engine, [CALL]))[CALL]
     assert (entry.state, entry.note) == (
-        State.FINISHED,
+        RecordingState.FINISHED,
         "the diary does not know the whole of this call",
     )
 
@@ -179,8 +182,8 @@ async def test_calls_without_a_file(engine: AsyncEngine, work: Archive, posted: 
         await work.sweep(NOW)
     rows = await ledger.look_up(engine, [left, answered, other])
     assert {call: row.state for call, row in rows.items()} == {
-        left: State.MISSING,
-        answered: State.MISSING,
+        left: RecordingState.MISSING,
+        answered: RecordingState.MISSING,
     }
     why = "the call was answered, but no sound was recorded"
     assert posted == [RecordingMissing(NOW, answered, why)]
@@ -210,7 +213,7 @@ async def test_a_file_that_turns_up_after_all_replaces_the_gap(
     spool(CALL)
     await work.sweep(NOW + SECOND)
     assert [type(fact) for fact in posted] == [RecordingMissing, RecordingFinished]
-    assert (await ledger.look_up(engine, [CALL]))[CALL].state is State.FINISHED
+    assert (await ledger.look_up(engine, [CALL]))[CALL].state is RecordingState.FINISHED
 
 
 async def test_an_empty_file_is_a_missing_recording(
@@ -345,7 +348,7 @@ async def test_a_full_disk_keeps_the_raw_file_alarms_and_tries_again(
     assert raw.exists()
     assert not list(settings.recordings_dir.rglob("*.wav*"))
     entry = (await ledger.look_up(engine, [CALL]))[CALL]
-    assert entry.state is State.DAMAGED
+    assert entry.state is RecordingState.DAMAGED
     assert "No space left on device; the raw file is kept and tried again" in entry.note
     assert [type(fact) for fact in posted] == [RecordingMissing]
 
@@ -353,7 +356,7 @@ async def test_a_full_disk_keeps_the_raw_file_alarms_and_tries_again(
         await work.sweep(now + 60 * SECOND)
     alarms = [entry for entry in logs if entry["event"] == "recording.disk_full"]
     assert [entry["on"] for entry in alarms] == [False]
-    assert (await ledger.look_up(engine, [CALL]))[CALL].state is State.FINISHED
+    assert (await ledger.look_up(engine, [CALL]))[CALL].state is RecordingState.FINISHED
     assert [type(fact) for fact in posted] == [RecordingMissing, RecordingFinished]
     assert not raw.exists()
 
@@ -425,7 +428,7 @@ async def test_a_worker_that_dies_costs_nothing(
     assert [entry["why"] for entry in logs] == ["the worker process died over it"]
     assert raw.exists()
     await work.sweep(NOW + 5 * SECOND)
-    assert (await ledger.look_up(engine, [CALL]))[CALL].state is State.FINISHED
+    assert (await ledger.look_up(engine, [CALL]))[CALL].state is RecordingState.FINISHED
     await work.close()
 
 
@@ -529,7 +532,7 @@ async def test_kill_9_at_any_moment_loses_nothing_and_enters_nothing_twice(
     await work.close()
     assert not list(settings.spool_dir.glob("*.raw"))
     rows = await ledger.look_up(engine, calls)
-    assert {row.state for row in rows.values()} == {State.FINISHED}
+    assert {row.state for row in rows.values()} == {RecordingState.FINISHED}
     assert len(rows) == 5
     facts = await recording_facts(engine)
     assert sorted(fact.call for fact in facts if isinstance(fact, RecordingFinished)) == calls

@@ -12,24 +12,24 @@ from base.settings import Settings
 from facts import RecordingFinished, RecordingMissing
 from recorder import ledger, tape
 from recorder.ledger import LedgerError
-from recorder.policy import State
+from recorder.policy import RecordingState
 from tests.recorder.conftest import NOW, Spool, a_call, call_id, recording_facts, write
 
 CALL = call_id(17)
 
 
 @pytest.fixture
-async def entry(engine: AsyncEngine, settings: Settings, spool: Spool) -> ledger.Entry:
+async def entry(engine: AsyncEngine, settings: Settings, spool: Spool) -> ledger.LedgerEntry:
     spool(CALL)
     await write(engine, a_call(CALL))
     return await ledger.finish(engine, settings, CALL)
 
 
 async def test_a_finished_recording_has_a_row_a_file_and_a_fact(
-    engine: AsyncEngine, settings: Settings, entry: ledger.Entry
+    engine: AsyncEngine, settings: Settings, entry: ledger.LedgerEntry
 ) -> None:
     assert entry.path == f"2025/11/21/{CALL}.wav"
-    assert (entry.state, entry.duration, entry.note) == (State.FINISHED, 10_000_000, "")
+    assert (entry.state, entry.duration, entry.note) == (RecordingState.FINISHED, 10_000_000, "")
     assert tape.inspect(settings.recordings_dir / entry.path).sha256 == entry.sha256
     assert await ledger.look_up(engine, [CALL, call_id(18)]) == {CALL: entry}
     assert await recording_facts(engine) == [
@@ -40,7 +40,7 @@ async def test_a_finished_recording_has_a_row_a_file_and_a_fact(
 
 
 async def test_finishing_twice_is_finishing_once(
-    engine: AsyncEngine, settings: Settings, entry: ledger.Entry, spool: Spool
+    engine: AsyncEngine, settings: Settings, entry: ledger.LedgerEntry, spool: Spool
 ) -> None:
     assert await ledger.finish(engine, settings, CALL) == entry
     spool(CALL)  # as if the crash had come before the removal
@@ -60,12 +60,12 @@ async def test_more_sound_replaces_a_row_and_none_never_does(
 
     spool(CALL, seconds=3)
     short = await ledger.finish(engine, settings, CALL)
-    assert short.state is State.SHORT
+    assert short.state is RecordingState.SHORT
     assert short.note == "2.0 s of the talk are missing"
 
     spool(CALL, seconds=10)
     whole = await ledger.finish(engine, settings, CALL)
-    assert whole.state is State.FINISHED
+    assert whole.state is RecordingState.FINISHED
     assert await ledger.enter(engine, [missing]) == []
     assert await ledger.look_up(engine, [CALL]) == {CALL: whole}
     assert [type(fact) for fact in await recording_facts(engine)] == [
@@ -83,7 +83,7 @@ async def test_a_torn_sample_is_noted(
     spool(CALL, extra=b"\x01\x02\x03")
     entry = await ledger.finish(engine, settings, CALL)
     assert (entry.state, entry.note) == (
-        State.FINISHED,
+        RecordingState.FINISHED,
         "3 bytes of a torn last sample dropped",
     )
 
@@ -105,7 +105,7 @@ async def test_row_and_fact_are_entered_together_or_not_at_all(
 
 
 async def test_the_exported_file_is_the_entered_one(
-    engine: AsyncEngine, settings: Settings, entry: ledger.Entry, tmp_path: Path
+    engine: AsyncEngine, settings: Settings, entry: ledger.LedgerEntry, tmp_path: Path
 ) -> None:
     out = tmp_path / "录音.wav"
     assert await ledger.export(engine, settings, CALL, out) == entry
@@ -144,7 +144,7 @@ async def test_calls_without_a_recording_say_why(
 
 
 async def test_a_file_that_is_gone(
-    engine: AsyncEngine, settings: Settings, entry: ledger.Entry, tmp_path: Path
+    engine: AsyncEngine, settings: Settings, entry: ledger.LedgerEntry, tmp_path: Path
 ) -> None:
     (settings.recordings_dir / entry.path).unlink()
     for action in (
@@ -156,7 +156,7 @@ async def test_a_file_that_is_gone(
 
 
 async def test_an_altered_file_is_refused_unless_told(
-    engine: AsyncEngine, settings: Settings, entry: ledger.Entry, tmp_path: Path
+    engine: AsyncEngine, settings: Settings, entry: ledger.LedgerEntry, tmp_path: Path
 ) -> None:
     path = settings.recordings_dir / entry.path
     sound = bytearray(path.read_bytes())
@@ -177,7 +177,7 @@ async def test_an_altered_file_is_refused_unless_told(
 
 
 async def test_where_it_cannot_be_written(
-    engine: AsyncEngine, settings: Settings, entry: ledger.Entry, tmp_path: Path
+    engine: AsyncEngine, settings: Settings, entry: ledger.LedgerEntry, tmp_path: Path
 ) -> None:
     out = tmp_path / "x.wav"
     out.write_bytes(b"mine")
@@ -195,7 +195,7 @@ async def test_where_it_cannot_be_written(
 async def test_a_full_disk_leaves_no_half_export(
     engine: AsyncEngine,
     settings: Settings,
-    entry: ledger.Entry,
+    entry: ledger.LedgerEntry,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

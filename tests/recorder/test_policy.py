@@ -18,7 +18,7 @@ from facts import (
 from facts.terms import Party
 from facts.times import SECOND
 from recorder import policy
-from recorder.policy import State, Times, conclude, is_call_id, is_due, judge, place, times
+from recorder.policy import RecordingState, Times, conclude, is_call_id, is_due, judge, place, times
 
 CALL = "hotline-1763731200.17"
 T = 1_763_731_200 * SECOND
@@ -129,39 +129,39 @@ KNOWN = Times(T, T + 50 * SECOND, 30 * SECOND)
 @pytest.mark.parametrize(
     ("duration", "state", "alarm"),
     [
-        (50_000_000, State.FINISHED, False),
-        (49_000_000, State.FINISHED, False),
-        (48_999_999, State.FINISHED, True),
-        (29_500_000, State.FINISHED, True),
-        (29_499_999, State.SHORT, True),
-        (1, State.SHORT, True),
-        (0, State.MISSING, True),
-        (52_000_000, State.FINISHED, False),
-        (52_000_001, State.DAMAGED, True),
+        (50_000_000, RecordingState.FINISHED, False),
+        (49_000_000, RecordingState.FINISHED, False),
+        (48_999_999, RecordingState.FINISHED, True),
+        (29_500_000, RecordingState.FINISHED, True),
+        (29_499_999, RecordingState.SHORT, True),
+        (1, RecordingState.SHORT, True),
+        (0, RecordingState.MISSING, True),
+        (52_000_000, RecordingState.FINISHED, False),
+        (52_000_001, RecordingState.DAMAGED, True),
     ],
 )
-def test_the_limits_of_the_verdict(duration: int, state: State, alarm: bool) -> None:
+def test_the_limits_of_the_verdict(duration: int, state: RecordingState, alarm: bool) -> None:
     verdict = judge(KNOWN, duration)
     assert (verdict.state, verdict.alarm) == (state, alarm)
-    assert bool(verdict.why) == (alarm or state is not State.FINISHED)
+    assert bool(verdict.why) == (alarm or state is not RecordingState.FINISHED)
 
 
 def test_a_caller_who_left_before_any_sound_is_no_alarm() -> None:
     verdict = judge(Times(T, T + SECOND, 0), 0)
-    assert (verdict.state, verdict.alarm) == (State.MISSING, False)
+    assert (verdict.state, verdict.alarm) == (RecordingState.MISSING, False)
     assert conclude(CALL, verdict, at=T, talk=0, duration=0, sha256="") == []
 
 
 def test_a_call_of_which_nothing_is_known_keeps_its_sound_with_a_remark() -> None:
     verdict = judge(Times(), 5 * SECOND)
-    assert verdict.state is State.FINISHED
+    assert verdict.state is RecordingState.FINISHED
     assert "does not know" in verdict.why
 
 
 def test_a_file_that_cannot_be_read_is_damaged() -> None:
     verdict = judge(KNOWN, 0, fault="Input/output error")
     assert (verdict.state, verdict.why, verdict.alarm) == (
-        State.DAMAGED,
+        RecordingState.DAMAGED,
         "Input/output error",
         True,
     )
@@ -194,8 +194,8 @@ def test_every_verdict_agrees_with_m23(span: int, talk: int, duration: int) -> N
     known = Times(T, T + max(span, talk), talk)
     verdict = judge(known, duration)
     whole = duration >= talk - policy.TOLERANCE and duration > 0
-    assert (verdict.state in {State.FINISHED, State.DAMAGED}) == whole
-    if verdict.state is State.DAMAGED:
+    assert (verdict.state in {RecordingState.FINISHED, RecordingState.DAMAGED}) == whole
+    if verdict.state is RecordingState.DAMAGED:
         assert duration > max(span, talk) + policy.EXCESS
     missing = any(
         isinstance(fact, RecordingMissing)
@@ -203,7 +203,7 @@ def test_every_verdict_agrees_with_m23(span: int, talk: int, duration: int) -> N
             CALL, verdict, at=T, talk=talk, duration=duration, sha256="ab" if duration else ""
         )
     )
-    assert missing == (bool(talk and not whole) or verdict.state is State.DAMAGED)
+    assert missing == (bool(talk and not whole) or verdict.state is RecordingState.DAMAGED)
 
 
 def test_when_a_raw_file_may_be_finished() -> None:

@@ -266,9 +266,9 @@ async def test_an_agent_may_stay_on_his_line(asterisk: Asterisk) -> None:
     assert not rung, "he hears the tone first"
     asterisk.agent("UserEvent", UserEvent="HotlineInboundFirst")
     await asterisk.until(lambda: rung)
-    assert asterisk.outbound.line_for(call, "1001") == "PJSIP/1001-00000001"
+    assert asterisk.outbound.kept_channel(call, "1001") == "PJSIP/1001-00000001"
     asterisk.agent("BridgeEnter")
-    await asterisk.until(lambda: not asterisk.outbound.line_for(call, "1001"))
+    await asterisk.until(lambda: not asterisk.outbound.kept_channel(call, "1001"))
     assert "Hangup" not in asterisk.actions()
 
 

@@ -151,7 +151,7 @@ async def test_search_and_webhooks(engine: AsyncEngine, tmp_path: Path) -> None:
     await diary.close()
 
     async def found(**wanted: str) -> list[str]:
-        asked = search.Wanted(NOW - SECOND, clock.now() + SECOND, **wanted)
+        asked = search.CallSearch(NOW - SECOND, clock.now() + SECOND, **wanted)
         page = await search.search(engine, asked, 2)
         calls = page.calls
         while page.after is not None:

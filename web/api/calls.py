@@ -97,7 +97,7 @@ async def calls(
     if me.masked and caller:
         raise Problem(403, "who sees no numbers cannot search by them")
     now = clock.now()
-    wanted = search.Wanted(
+    wanted = search.CallSearch(
         since=_moment(since, "since", now - DAY),
         until=_moment(until, "until", now + DAY),
         caller=_text(caller, "caller"),
