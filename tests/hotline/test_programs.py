@@ -52,6 +52,15 @@ async def said(program: Program, text: str, times: int = 1) -> None:
             await asyncio.sleep(0.02)
 
 
+async def test_a_process_is_known_by_the_kernels_own_words(
+    started: Callable[[str], Program],
+) -> None:
+    """So that programs which an earlier version of us started are adopted."""
+    pid, *began = started(SLEEP).pid_file.read_text().split()
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    assert began == [fields[19], Path("/proc/sys/kernel/random/boot_id").read_text().strip()]
+
+
 async def test_a_program_is_started_in_a_session_of_its_own_and_stopped(
     started: Callable[[str], Program],
 ) -> None:
