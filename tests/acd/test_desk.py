@@ -3,8 +3,7 @@
 from acd.commands import CreateCallback
 from acd.desk import Desk
 from acd.floor import Floor
-from acd.rules.model import DEFAULT, Queue, Rules, Strategy
-from agents.model import Presence
+from acd.rules.model import DEFAULT, Queue, Rules
 from facts import (
     AgentAdded,
     AgentReady,
@@ -141,19 +140,6 @@ async def test_after_a_restart_callers_come_back_in_their_old_order() -> None:
         desk.post(CallReturned(T, call, "default", T + place))
     assert sessions[CALL].told == ["ring 1001 15"]
     assert sessions[OTHER].told == []
-    desk.close()
-
-
-async def test_several_agents_who_were_to_ring_for_a_session_that_is_gone_are_all_free() -> None:
-    book = Book()
-    rules = Rules(queues={DEFAULT: Queue(strategy=Strategy.RING_SEVERAL, together=3)})
-    desk = Desk(Floor(rules), record=book.write, stop_ringing=lambda *_: None, clock=lambda: T)
-    desk.post(LinkRestored(T))
-    for agent in ("1001", "1002", "1003"):
-        desk.post(AgentAdded(T, agent), PhoneReachable(T, agent), AgentReady(T, agent))
-    desk.post(CallArrived(T, CALL, "12345", ""), CallQueued(T, CALL, DEFAULT))
-    assert [seat.presence() for seat in desk.floor.seats.values()] == [Presence.READY] * 3
-    assert _queue(desk, OTHER).told == ["ring 1001 1002 1003 15"]
     desk.close()
 
 

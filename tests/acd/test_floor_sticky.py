@@ -3,7 +3,7 @@
 import pytest
 
 from acd.commands import Ring
-from acd.rules.model import DEFAULT, Member, Number, Queue, Rules, Strategy
+from acd.rules.model import DEFAULT, Member, Number, Queue, Rules
 from facts import AgentReady, CallArrived, CallEnded, CallQueued, OfferAnswered, TalkEnded
 from facts.terms import Party
 from facts.times import SECOND
@@ -101,21 +101,3 @@ def test_the_first_agent_stays_known_after_a_transfer(story: Story) -> None:
     assert story.tell(CallArrived(at, "c", "12345", CITIZEN), CallQueued(at, "c", DEFAULT)) == [
         Ring("c", ("1001",), 15.0)
     ]
-
-
-def test_of_several_phones_that_ring_at_once_the_known_agents_is_one() -> None:
-    story = Story(
-        Rules(
-            queues={DEFAULT: Queue(strategy=Strategy.RING_SEVERAL, sticky_for=600, wrap_up_time=0)}
-        )
-    )
-    story.agent("1001", 0)
-    story.caller("a", 1, caller=CITIZEN)
-    for second, agent in enumerate(("1002", "1003"), 2):
-        story.agent(agent, second)
-    story.tell(
-        OfferAnswered(4 * SECOND, "a", "1001"),
-        TalkEnded(5 * SECOND, "a", "1001", Party.CALLER),
-        CallEnded(5 * SECOND, "a", Party.CALLER),
-    )
-    assert story.caller("b", 6, caller=CITIZEN) == [Ring("b", ("1001", "1002"), 15.0)]
