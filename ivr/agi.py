@@ -40,7 +40,7 @@ class Environment(NamedTuple):
     values: Mapping[str, str]
 
 
-class Reply(NamedTuple):
+class AgiReply(NamedTuple):
     """The answer to a command.
 
     `code` is 200, 510, 511 or 520. `result` is the word after `result=`, empty unless the code is 200; `-1` is failure
@@ -58,7 +58,7 @@ class Hangup(NamedTuple):
     """The caller hung up. The connection stays open, but nothing more can be heard on it."""
 
 
-Event: TypeAlias = Environment | Reply | Hangup
+Event: TypeAlias = Environment | AgiReply | Hangup
 
 
 def command(verb: str, *arguments: str) -> bytes:
@@ -149,7 +149,7 @@ class Conversation:
             if endpos is not None:
                 return None  # the answer of the interrupted STREAM FILE, which had just ended by itself
         self._pending = ""
-        return Reply(200, found[1], found[2] or "", None if endpos is None else int(endpos))
+        return AgiReply(200, found[1], found[2] or "", None if endpos is None else int(endpos))
 
     def _environment_line(self, environment: dict[str, str], text: str) -> Event | None:
         if not text:
@@ -172,7 +172,7 @@ class Conversation:
             self._usage, self._usage_size = [text], len(text)
             return None
         self._pending, self._overtaken = "", False
-        return Reply(int(found[1]), "", found[3])
+        return AgiReply(int(found[1]), "", found[3])
 
     def _usage_line(self, usage: list[str], text: str) -> Event | None:
         usage.append(text)
@@ -183,7 +183,7 @@ class Conversation:
             return None
         self._usage = None
         self._pending, self._overtaken = "", False
-        return Reply(520, "", "\n".join(usage))
+        return AgiReply(520, "", "\n".join(usage))
 
 
 _PLAY = "STREAM FILE"

@@ -10,7 +10,7 @@ from typing import cast
 
 import structlog
 
-from ivr.agi import Conversation, Environment, Event, Hangup, ProtocolError, Reply
+from ivr.agi import AgiReply, Conversation, Environment, Event, Hangup, ProtocolError
 
 log = structlog.get_logger(__name__)
 
@@ -54,16 +54,18 @@ class Connection(asyncio.Protocol):
         # Nothing but the environment can come first: no command has been sent.
         return cast("Environment", event).values
 
-    async def ask(self, verb: str, *arguments: str, limit: float | None = REPLY_LIMIT) -> Reply:
+    async def ask(self, verb: str, *arguments: str, limit: float | None = REPLY_LIMIT) -> AgiReply:
         """Send a command, ending a prompt that still plays, and return its answer.
 
         `limit` in seconds; None for a `Dial`, which lasts as long as the talk. Raises `GoneError`, and `ValueError` for
         arguments that cannot be sent.
         """
         self._send(verb, *arguments)
-        return cast("Reply", await self._wait(limit))  # only `play` and `idle` can be interrupted
+        return cast(
+            "AgiReply", await self._wait(limit)
+        )  # only `play` and `idle` can be interrupted
 
-    async def play(self, sound: str, seconds: float = 0.0) -> Reply | None:
+    async def play(self, sound: str, seconds: float = 0.0) -> AgiReply | None:
         """Play one sound. Returns the answer, or None when the wait ended before it: the next command ends the sound.
 
         `interrupt` ends the wait. So does the length of the sound, if `seconds` gives it: Asterisk has then sent the
@@ -76,7 +78,7 @@ class Connection(asyncio.Protocol):
         event = await self._wait(
             seconds or PLAY_LIMIT, interruptible=True, late_is_fine=seconds > 0
         )
-        return event if isinstance(event, Reply) else None
+        return event if isinstance(event, AgiReply) else None
 
     async def idle(self, seconds: float) -> None:
         """Wait until `interrupt`, or until the time is over. Raises `GoneError`."""
@@ -138,7 +140,7 @@ class Connection(asyncio.Protocol):
             self.abort("protocol")
             return
         for event in events:
-            if isinstance(event, Reply):
+            if isinstance(event, AgiReply):
                 self._resolve(event)
             elif isinstance(event, Hangup):
                 self._leave("hangup")

@@ -81,7 +81,7 @@ def is_provisional(hours: Hours, at: int, calendar: Calendar) -> bool:
 
 
 def missing_years(all_hours: Iterable[Hours], at: int, calendar: Calendar) -> list[int]:
-    """The years of today and of the next 60 days that these hours ask about and that no calendar covers."""
+    """The years without a calendar, of today and the next 60 days, for which some of these hours need one."""
     today = local(at).date()
     return sorted(
         {

@@ -400,7 +400,7 @@ def m22(situations: Iterable[Situation]) -> Metric:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class CallbackFigures:
     """What a report says of callbacks. `metrics`: M20, M20_reached and M22.
 
     `open`: how many tasks go on at the window's end; `missed`: the numbers of those whose deadline passed in it.
@@ -419,11 +419,11 @@ class Figures:
 
 def figures(
     found: Sequence[CallbackRecord], situations: Iterable[Situation], since: int, until: int
-) -> Figures:
+) -> CallbackFigures:
     """The figures of (since, until]; the records and situations may reach beyond it."""
     within = sorted(one for one in situations if since < one.at <= until)
     missed = (one.id for one in found if one.state is State.MISSED and since < one.settled <= until)
-    return Figures(
+    return CallbackFigures(
         metrics={**m20(found, since, until), "M22": m22(within)},
         inbound_first=tuple(within),
         open=sum(one.closed is None for one in found),

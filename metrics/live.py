@@ -26,7 +26,15 @@ from facts.times import DAY, MINUTE, SECOND, day_of, local, midnight
 from metrics import callbacks, people
 from metrics.fold import CallerStage, CallHistory, CallRecord, Item, Sketch, fold_call
 from metrics.people import Attendance, Crowd, m10
-from metrics.window import LEFT_OUT, SHORT_ABANDON, SMALLEST_SAMPLE, Lowest, Point, Rolling, Tally
+from metrics.window import (
+    LEFT_OUT,
+    SHORT_ABANDON,
+    SMALLEST_SAMPLE,
+    LowestRate,
+    Point,
+    Rolling,
+    Tally,
+)
 
 WARM_UP = 2 * DAY
 """Microseconds: a fresh `Live` needs this much of the diary, in any order, before its figures are complete."""
@@ -74,7 +82,7 @@ class Live:
         self._figures: tuple[int, Today, dict[str, Figure]] | None = None
         self._minute = 0
         self._rolling = Rolling()
-        self._lowest: tuple[int, Lowest | None] = (-1, None)
+        self._lowest: tuple[int, LowestRate | None] = (-1, None)
         self._queued: dict[int, list[int]] = {}
         self._drawn: tuple[int, int, list[list[Any]]] = (0, -1, [])
         self._tasks = callbacks.FollowUp()
@@ -152,7 +160,7 @@ class Live:
         `open`, and of these `due` (to be placed now), `dialling` and `talking`.
 
         A day begins after its midnight in China: a call at midnight itself belongs to the day before, as in reports.
-        Parts that have not changed are shared with the previous snapshot: the caller must not change them.
+        Parts that have not changed are shared with the previous snapshot: treat them as read-only.
         """
         for call in self._touched:
             self._renew(call)

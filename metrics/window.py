@@ -306,7 +306,7 @@ def shares_of_agents(record: Item) -> dict[str, list[tuple[str, int]]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Lowest:
+class LowestRate:
     """The lowest M1r of a stretch of time, and the minute (microseconds) at which it stood."""
 
     at: int
@@ -390,7 +390,7 @@ class Rolling:
             points.append(Point(at, Metric(connected, counted), came[1]))
         return points
 
-    def lowest(self, after: int, until: int) -> Lowest | None:
+    def lowest(self, after: int, until: int) -> LowestRate | None:
         """The lowest M1r of the minutes T with `after` < T ≤ `until`; None when no sample was large enough."""
         last = (until - self._origin) // MINUTE
         first = (after - self._origin) // MINUTE + 1
@@ -408,7 +408,7 @@ class Rolling:
                 found = (minute, connected, counted)
         if found is None:
             return None
-        return Lowest(self._origin + found[0] * MINUTE, Metric(found[1], found[2]))
+        return LowestRate(self._origin + found[0] * MINUTE, Metric(found[1], found[2]))
 
     def forget(self, before: int) -> None:
         """Drop the minutes that ended before `before`."""

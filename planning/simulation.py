@@ -24,7 +24,7 @@ from facts.terms import Outcome
 from facts.times import DAY
 from metrics.fold import CallRecord, record_of
 from metrics.reports.sla import SlaReport, render_json, render_text
-from metrics.window import Lowest, Rolling, Tally
+from metrics.window import LowestRate, Rolling, Tally
 from planning.erlang import Steady, erlang_a
 from planning.simulator import BEGIN, Length, Plan, Totals, simulate
 
@@ -82,7 +82,7 @@ class _Figures:
     def __init__(self, progress: Progress | None) -> None:
         self.tally = Tally()
         self._rolling = Rolling(origin=BEGIN)
-        self._lowest: Lowest | None = None
+        self._lowest: LowestRate | None = None
         self._seen = BEGIN
         self._progress = progress
         self._count = 0
@@ -101,7 +101,7 @@ class _Figures:
         if self._progress is not None and self._count % _PROGRESS_EVERY == 0:
             self._progress(self._count)
 
-    def over(self, until: int) -> tuple[Rolling, Lowest | None]:
+    def over(self, until: int) -> tuple[Rolling, LowestRate | None]:
         """The end: the rolling figures, and the lowest of all minutes."""
         self._close_day(until)
         return self._rolling, self._lowest
@@ -113,7 +113,7 @@ class _Figures:
             self._lowest = low
 
 
-def _share(low: Lowest) -> float:
+def _share(low: LowestRate) -> float:
     return low.metric.numerator / low.metric.denominator
 
 

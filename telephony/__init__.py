@@ -1,17 +1,17 @@
-"""The seam to Asterisk. Everything that Asterisk tells comes in here; all but the voice session goes out here.
+"""The seam to Asterisk. All that Asterisk reports comes in here; everything but the voice session goes out here.
 
 link            one AMI connection to one node: messages in order, actions with an answer or a clear error (panoramisk)
 channels        AMI messages → facts (pure): who arrived, which phone rings, who answered, who hung up first
 switch          the verbs: hang up, stop ringing, stop a prompt, fetch back, read what exists
 outbound        callbacks on the wire, and inbound first
-cel             Asterisk's own record → the facts that nobody heard while the controller or the link was away (pure)
+cel             Asterisk's own record → the facts that were missed while the controller or the link was away (pure)
 cel_file        the lines of that record since a moment
 queue_log       facts → lines in the format of Asterisk's queue_log (pure)
 queue_log_file  those lines on disk
 realtime        the views that Asterisk reads from the database (pure)
 oneshot         one question and its answer, for the command line and cron (pyst2, no event loop)
 
-`link` gives every message to `Calls.fold`, and the facts go to the desk. After each (re)connection `switch.read_state`
+`link` gives every message to `Calls.read`, and the facts go to the desk. After each (re)connection `switch.read_state`
 compares what Asterisk has with what `calls` knows; `cel.complete` adds, with exact times, what happened in between.
 The conversation with a caller (AGI) is no part of this: it is `ivr`.
 """

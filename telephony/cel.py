@@ -1,13 +1,13 @@
-"""Asterisk's own record of events (CEL) → the facts that nobody heard while the controller or the link was away.
+"""Asterisk's own record of events (CEL) → the facts that were missed while the controller or the link was away.
 
-Asterisk writes one line an event, whoever runs or does not run beside it (asterisk-conf/cel_custom.conf has the
-columns). `telephony.cel_file` finds the lines since a moment, `complete` turns them into facts and leaves out what the
-diary has already. Pure.
+Asterisk writes one line an event, whether or not our programs run (asterisk-conf/cel_custom.conf has the columns).
+`telephony.cel_file` finds the lines since a moment, `complete` turns them into facts and leaves out what the diary has
+already. Pure.
 
 What CEL cannot tell: when a phone began to ring (only when its INVITE left, so such an `OfferRinging` is `estimated`),
-that a phone never rang at all, and when a talk was on hold. Of a blind transfer the citizen's session tells when he
-comes back to the controller; an attended one is in CEL. So is the moment at which a citizen who was called back is
-handed on, and becomes a call of his own.
+that a phone never rang at all, and when a talk was on hold. The citizen's session reports a blind transfer when the
+citizen comes back to the controller; an attended one is in CEL. So is the moment at which a citizen is transferred from
+a callback and becomes a call of their own.
 """
 
 import csv
@@ -50,7 +50,7 @@ FALLBACK = "fallback"
 """The dialplan's own CEL event: the fallback queue takes the call."""
 
 HANDED_ON = "handed_on"
-"""The dialplan's own CEL event: the citizen of a callback has left it, and is a call of his own. It has his queue."""
+"""The dialplan's own CEL event: the citizen has left a callback and is a call of their own. It names the queue."""
 
 _AFTERWARDS = frozenset({WrapUpStarted, WrapUpEnded, RecordingFinished, RecordingMissing})
 _COLUMNS = 12
@@ -79,7 +79,7 @@ class CelEvent:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a file said, in the order of time, and how many of its lines made no sense."""
+    """A file's events in the order of time, and how many of its lines could not be read."""
 
     events: tuple[CelEvent, ...]
     garbage: int
@@ -108,13 +108,13 @@ def complete(
     alive: Collection[CallId] | None = None,
     now: int = 0,
 ) -> list[Fact]:
-    """Say what the diary misses, in the order of time.
+    """Give the facts that the diary lacks, in the order of time.
 
     `known` are the diary's facts about calls that were open at the moment since which `events` were read, and all facts
-    since then. With what comes back added to `known`, a second time yields nothing. `numbers` are the hotline's own.
+    since then. If the result is added to `known`, a second call gives nothing. `numbers` are the hotline's own.
 
-    With `alive` (the calls that exist now: `Snapshot.alive`), a known call that neither exists nor has an end in CEL is
-    ended at `now` by the system: Asterisk itself died with it.
+    `alive` are the calls that exist now (`AsteriskState.alive`). A known call that neither exists nor has an end in CEL
+    is ended at `now` by the system: Asterisk itself died with it.
     """
     events, known = list(events), list(known)
     diary = _Diary(known)
@@ -122,7 +122,7 @@ def complete(
     facts: list[Fact] = list(_attempts(events, known))
     for call_id, call in calls.items():
         if call.arrived is None and call_id not in diary.calls:
-            continue  # it had ended before, or is none of the hotline's
+            continue  # it had ended before, or is not one of the hotline's
         facts.extend(_missing(call_id, call, diary))
     if alive is not None:
         ended = {fact.call for fact in facts if isinstance(fact, CallEnded)} | diary.ended
@@ -134,7 +134,7 @@ def complete(
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What CEL alone says of one call. Times in microseconds UTC, 0 when there is none."""
+    """What CEL alone says about one call. Times in microseconds UTC, 0 when there is none."""
 
     arrived: int
     answered: int
@@ -155,7 +155,7 @@ def seen(events: Iterable[CelEvent], numbers: Collection[str]) -> dict[CallId, S
 
 
 @dataclass(slots=True)
-class _Leg:
+class _CelLeg:
     agent: str
     channel: str
     started_at: int = 0
@@ -168,17 +168,17 @@ class _Leg:
 
 
 @dataclass(slots=True)
-class _Call:
+class _CelCall:
     arrived: CallArrived | None = None
     channel: str = ""
     overflowed_at: int = 0
     ended_at: int = 0
     cause: int = 0
     source: str = ""
-    legs: dict[str, _Leg] = field(default_factory=dict)
+    legs: dict[str, _CelLeg] = field(default_factory=dict)
 
 
-def _gather(events: Iterable[CelEvent], numbers: frozenset[str]) -> dict[CallId, _Call]:
+def _gather(events: Iterable[CelEvent], numbers: frozenset[str]) -> dict[CallId, _CelCall]:
     gathered = _Gathered(numbers)
     for event in sorted(events, key=lambda event: event.at):
         gathered.add(event)
@@ -189,13 +189,13 @@ class _Gathered:
     """Calls, from events in the order of time."""
 
     def __init__(self, numbers: frozenset[str]) -> None:
-        self.calls: dict[CallId, _Call] = {}
+        self.calls: dict[CallId, _CelCall] = {}
         self._numbers = numbers
-        self._legs: dict[str, _Leg] = {}
-        # Linkedids of attempts: whose legs those are that have one.
+        self._legs: dict[str, _CelLeg] = {}
+        # An attempt's Linkedid → the citizen's own call. After a transfer all its legs still carry that Linkedid.
         self._linked: dict[str, CallId] = {}
-        # Citizens' legs in callbacks, and the attempt of each.
-        self._lines: dict[str, CallId] = {}
+        # A citizen's channel in a callback → the attempt.
+        self._citizens: dict[str, CallId] = {}
 
     def add(self, event: CelEvent) -> None:
         party = endpoint(event.channel)
@@ -211,7 +211,7 @@ class _Gathered:
         elif party == OUTBOUND and event.kind == "USER_DEFINED" and event.name == HANDED_ON:
             self._go_on(event, event.uniqueid, event.channel, event.linkedid)
         elif party == OUTBOUND and callback_of(event.linkedid):
-            self._lines[event.uniqueid] = event.linkedid
+            self._citizens[event.uniqueid] = event.linkedid
         elif callback_of(event.uniqueid):
             return
         elif AGENT_NUMBER.fullmatch(party) and (
@@ -219,24 +219,24 @@ class _Gathered:
         ):
             leg = self._legs.get(event.uniqueid)
             if leg is None:
-                leg = self._legs[event.uniqueid] = _Leg(party, event.channel)
+                leg = self._legs[event.uniqueid] = _CelLeg(party, event.channel)
                 call = self._linked.get(event.linkedid, event.linkedid)
                 self._call(call).legs[event.uniqueid] = leg
             _about_leg(event, leg)
 
-    def _call(self, call: CallId) -> _Call:
-        return self.calls.setdefault(call, _Call())
+    def _call(self, call: CallId) -> _CelCall:
+        return self.calls.setdefault(call, _CelCall())
 
     def _go_on(self, event: CelEvent, call_id: CallId, channel: str, origin: CallId) -> None:
-        """The citizen of the attempt `origin` is a call of his own from now on."""
+        """From now on the citizen of the attempt `origin` is a call of their own."""
         number = normalise(event.number) if channel == event.channel else ""
         queue = str(_extra(event.extra).get("extra", ""))
-        call = self.calls[call_id] = _Call(channel=channel)
+        call = self.calls[call_id] = _CelCall(channel=channel)
         call.arrived = CallArrived(event.at, call_id, "", number, origin, queue)
         self._linked[origin] = call_id
 
     def _hand_over(self, event: CelEvent) -> None:
-        """An attended transfer: the colleague's channel is a leg of the citizen's call from now on."""
+        """An attended transfer: from now on the colleague's channel is a leg of the citizen's call."""
         told = _extra(event.extra)
         ends = [
             (str(told.get(f"{end}_channel_uniqueid", "")), str(told.get(f"{end}_channel_name", "")))
@@ -246,16 +246,16 @@ class _Gathered:
             agent = endpoint(channel)
             if not AGENT_NUMBER.fullmatch(agent):
                 continue
-            if call in self._lines and call not in self.calls:
-                self._go_on(event, call, citizen, self._lines[call])
-            if endpoint(citizen) == TRUNK or call in self._lines:
-                leg = _Leg(agent, channel, event.at, event.at, last_at=event.at)
+            if call in self._citizens and call not in self.calls:
+                self._go_on(event, call, citizen, self._citizens[call])
+            if endpoint(citizen) == TRUNK or call in self._citizens:
+                leg = _CelLeg(agent, channel, event.at, event.at, last_at=event.at)
                 leg.handed_by = endpoint(event.channel)
                 self._legs[uniqueid] = self._call(call).legs[uniqueid] = leg
 
 
 @dataclass(slots=True)
-class _Attempt:
+class _CelAttempt:
     agent: str = ""
     channel: str = ""
     dialled_at: int = 0
@@ -266,11 +266,11 @@ class _Attempt:
 
 
 def _attempts(events: list[CelEvent], known: list[Fact]) -> Iterator[Fact]:
-    """Attempts of callbacks that have ended and whose end nobody heard. The floor takes what it still waits for."""
-    found: dict[CallId, _Attempt] = {}
+    """Callback attempts whose end was missed. The floor ignores those that it does not wait for."""
+    found: dict[CallId, _CelAttempt] = {}
     for event in sorted(events, key=lambda event: event.at):
         if callback_of(event.linkedid):
-            _about_attempt(event, found.setdefault(event.linkedid, _Attempt()))
+            _about_attempt(event, found.setdefault(event.linkedid, _CelAttempt()))
     told = {(type(fact), getattr(fact, "call", "")) for fact in known}
     for call, one in found.items():
         if not one.ended_at or not one.agent or (CallbackEnded, call) in told:
@@ -292,7 +292,7 @@ def _attempts(events: list[CelEvent], known: list[Fact]) -> Iterator[Fact]:
         yield CallbackEnded(one.ended_at, number, call, one.agent, failure, by)
 
 
-def _about_attempt(event: CelEvent, one: _Attempt) -> None:
+def _about_attempt(event: CelEvent, one: _CelAttempt) -> None:
     party = endpoint(event.channel)
     if event.uniqueid == event.linkedid:
         one.agent, one.channel = party, event.channel
@@ -301,7 +301,7 @@ def _about_attempt(event: CelEvent, one: _Attempt) -> None:
             one.source = _hangup(event.extra)[1]
     elif party == OUTBOUND:
         if event.kind == "CHAN_START":
-            # Later ones are those of outside numbers to which the citizen was handed on.
+            # Later ones dial outside numbers to which the agent transferred the citizen.
             one.dialled_at = one.dialled_at or event.at
         elif event.kind in ("ANSWER", "BRIDGE_ENTER"):
             one.answered_at = one.answered_at or event.at
@@ -311,7 +311,7 @@ def _about_attempt(event: CelEvent, one: _Attempt) -> None:
             one.failure = NOT_REACHED.get(cause, "unreachable") if refused else "no_answer"
 
 
-def _about_call(event: CelEvent, call: _Call, numbers: frozenset[str]) -> None:
+def _about_call(event: CelEvent, call: _CelCall, numbers: frozenset[str]) -> None:
     call.channel = event.channel
     match event.kind:
         case "CHAN_START":
@@ -321,7 +321,8 @@ def _about_call(event: CelEvent, call: _Call, numbers: frozenset[str]) -> None:
                 )
         case "ANSWER":
             if call.arrived is not None and not event.number:
-                # He withholds his number; before it was answered the dialplan had not yet looked at that.
+                # The caller withholds the number. The dialplan checks that only after the answer, so the first event
+                # still has it.
                 call.arrived = replace(call.arrived, caller="")
         case "USER_DEFINED":
             if event.name == FALLBACK and not call.overflowed_at:
@@ -333,7 +334,7 @@ def _about_call(event: CelEvent, call: _Call, numbers: frozenset[str]) -> None:
             call.ended_at = call.ended_at or event.at
 
 
-def _about_leg(event: CelEvent, leg: _Leg) -> None:
+def _about_leg(event: CelEvent, leg: _CelLeg) -> None:
     leg.last_at = event.at
     match event.kind:
         case "CHAN_START":
@@ -341,7 +342,7 @@ def _about_leg(event: CelEvent, leg: _Leg) -> None:
         case "ANSWER":
             leg.answered_at = leg.answered_at or event.at
         case "BRIDGE_ENTER":
-            # Its ANSWER came before the moment since which the file was read.
+            # Its ANSWER was before the moment since which the file was read.
             leg.answered_at = leg.answered_at or event.at
         case "HANGUP":
             leg.ended_at = event.at
@@ -367,7 +368,7 @@ def _extra(extra: str) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _missing(call_id: CallId, call: _Call, diary: "_Diary") -> Iterator[Fact]:
+def _missing(call_id: CallId, call: _CelCall, diary: "_Diary") -> Iterator[Fact]:
     if call.arrived is not None and call_id not in diary.arrived:
         yield call.arrived
     if call.overflowed_at and call_id not in diary.overflowed:
@@ -383,10 +384,10 @@ def _missing(call_id: CallId, call: _Call, diary: "_Diary") -> Iterator[Fact]:
         yield CallEnded(max(call.ended_at, last_at), call_id, _ended_by(call, diary), cause)
 
 
-def _missing_leg(call_id: CallId, call: _Call, leg: _Leg, diary: "_Diary") -> Iterator[Fact]:
+def _missing_leg(call_id: CallId, call: _CelCall, leg: _CelLeg, diary: "_Diary") -> Iterator[Fact]:
     first = leg.started_at - SAME if leg.started_at else 0
     last = leg.ended_at + SAME if leg.ended_at else _NEVER
-    # Each known fact stands for one leg only: the same agent may have been rung twice for one call.
+    # Each known fact counts for one leg only: the same agent may have been rung twice for one call.
     others = [
         other.started_at
         for other in call.legs.values()
@@ -402,7 +403,7 @@ def _missing_leg(call_id: CallId, call: _Call, leg: _Leg, diary: "_Diary") -> It
     )
     unanswered = diary.take(OfferEnded, call_id, leg.agent, first, last, near=done)
     talked = diary.take(TalkEnded, call_id, leg.agent, first, last, near=done)
-    # Of a phone that never rang only AMI knows.
+    # Only AMI knows of a phone that never rang.
     reason = unanswered.reason if isinstance(unanswered, OfferEnded) else _reason(leg, call)
     was_answered = bool(leg.answered_at) or answered is not None
     may_have_rung = was_answered or ((leg.ended_at or unanswered is not None) and reason in _RANG)
@@ -421,13 +422,13 @@ def _missing_leg(call_id: CallId, call: _Call, leg: _Leg, diary: "_Diary") -> It
         yield OfferEnded(leg.ended_at, call_id, leg.agent, reason)
 
 
-def _talk_ended_by(call: _Call, leg: _Leg) -> Party:
+def _talk_ended_by(call: _CelCall, leg: _CelLeg) -> Party:
     if leg.source == leg.channel:
         return Party.AGENT
     return Party.CALLER if _is_caller(leg.source, call) else Party.SYSTEM
 
 
-def _ended_by(call: _Call, diary: "_Diary") -> Party:
+def _ended_by(call: _CelCall, diary: "_Diary") -> Party:
     if _is_caller(call.source, call):
         return Party.CALLER
     talked = {
@@ -436,11 +437,11 @@ def _ended_by(call: _Call, diary: "_Diary") -> Party:
     return Party.AGENT if call.source in talked else Party.SYSTEM
 
 
-def _is_caller(source: str, call: _Call) -> bool:
+def _is_caller(source: str, call: _CelCall) -> bool:
     return bool(source) and (source == call.channel or endpoint(source) == TRUNK)
 
 
-def _reason(leg: _Leg, call: _Call) -> OfferReason:
+def _reason(leg: _CelLeg, call: _CelCall) -> OfferReason:
     if leg.cause == WITHDRAWN:
         return OfferReason.WITHDRAWN
     if leg.source == leg.channel:
@@ -467,7 +468,7 @@ class _Diary:
         self._open: dict[CallId, dict[str, bool]] = {}
         for fact in sorted(known, key=lambda fact: fact.at):
             call = getattr(fact, "call", "")
-            # Its recording, and its writing up, may come long after a call has ended.
+            # A call's recording and wrap-up may be reported long after its end.
             if call and type(fact) not in _AFTERWARDS and not callback_of(call):
                 self.calls.add(call)
                 self._note(fact, call)
@@ -512,7 +513,7 @@ class _Diary:
         return nearest
 
     def close(self, call: CallId, now: int, added: Iterable[Fact]) -> Iterator[Fact]:
-        """End a call that vanished without a trace, and whoever it held."""
+        """End a call that vanished without a trace, and free its agents."""
         legs = dict(self._open.get(call, {}))
         for fact in added:
             match fact:

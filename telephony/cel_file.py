@@ -1,6 +1,6 @@
 """Reading Asterisk's own record of events (CEL): the lines since a moment, whatever the size of the file.
 
-Call `read_since` in a thread, the file may be large.
+Call `read_since` in a thread: the file may be large.
 """
 
 from collections.abc import Iterator
@@ -18,9 +18,10 @@ _LONGEST_LINE = 65_536
 def read_since(path: Path, at: int) -> Reading:
     """Read the events since `at` (microseconds), older ones of the same few seconds included.
 
-    Seeks by bisection, so the file's size does not matter. Goes on to rotated files (`hotline.csv.1`,
-    `hotline.csv-20251121`; not to compressed ones) while these may hold newer events. No file is no event. A last line
-    that Asterisk is still writing is left for the next time. Raises `OSError` for a file that cannot be read.
+    It seeks by bisection, so the file's size does not matter. It goes on to rotated files (`hotline.csv.1`,
+    `hotline.csv-20251121`; not to compressed ones) while these may hold newer events. Without a file there are no
+    events. A last line that Asterisk is still writing is left for the next time. Raises `OSError` for a file that
+    cannot be read.
     """
     since = at - _DISORDER
     events: list[CelEvent] = []
@@ -54,7 +55,7 @@ def _rotated(path: Path) -> list[Path]:
 
 
 def _seek(stream: BinaryIO, since: int) -> bool:
-    """Go to a line before the first event since `since`. True when an older event lies before it: no need for more."""
+    """Go to a line before the first event since `since`. True if an older event precedes it: this file is enough."""
     low, high = 0, stream.seek(0, 2)
     reached = False
     while high - low > _LONGEST_LINE:
@@ -76,7 +77,7 @@ def _seek(stream: BinaryIO, since: int) -> bool:
 
 
 def _next_time(stream: BinaryIO) -> int:
-    """The time of the next line that is one of ours; 0 at the end, or after too much garbage."""
+    """The time of the next readable line; 0 at the end, or after too much garbage."""
     for _ in range(1000):
         line = stream.readline(_LONGEST_LINE)
         if not line:
@@ -88,8 +89,8 @@ def _next_time(stream: BinaryIO) -> int:
 
 
 def _events(stream: BinaryIO) -> Iterator[CelEvent | None]:
-    """The lines from here on; None for each that makes no sense. A number may hold a line break, so one event may be
-    spread over several lines."""
+    """The lines from here on; None for each unreadable one. A caller's number may hold a line break, so one event may
+    be spread over several lines."""
     held = ""
     for raw in stream:
         if not raw.endswith(b"\n"):

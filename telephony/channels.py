@@ -1,39 +1,41 @@
-"""Folds Asterisk's manager events (AMI) into facts. Pure: a message in, what it amounts to out.
+"""Reads Asterisk's manager events (AMI) as facts. Pure: a message in, facts out.
 
 A citizen's call is a channel of the endpoint `trunk` that began by itself; its Uniqueid is the call's id. An agent's
-leg is a channel of the agent's endpoint whose Linkedid is that call; any other channel of his endpoint is a call of
-his own. Events that matter, in the order of a good call:
+leg is a channel of the agent's endpoint whose Linkedid is that call; any other channel of that endpoint is an own call
+of the agent. Events that matter, in the order of a good call:
 
     Newchannel (trunk) → CallArrived      Newchannel (agent's leg)       Newstate Ringing → OfferRinging (the 180, M4)
     Newstate Up → OfferAnswered           HangupRequest: who was first   Hangup → TalkEnded, CallEnded
 
-An agent's hold (re-INVITE) is Hold and Unhold on his leg → TalkHeld, TalkResumed. A blind transfer ends his leg, and
-the citizen's channel comes back to the controller's session, which tells of it. Of an attended one AMI alone knows:
+An agent's hold (re-INVITE) is Hold and Unhold on the agent's leg → TalkHeld, TalkResumed. A blind transfer ends the
+agent's leg, and the citizen's channel comes back to the controller's session, which reports it. An attended transfer is
+known from AMI alone:
 
-    AttendedTransfer → CallTransferred; the colleague's leg, so far of a call between agents, is one of the citizen's
+    AttendedTransfer → CallTransferred; the colleague's leg, until now of a call between agents, is one of the citizen's
 
-One that is joined before the colleague has answered is no fact yet: `joined_early` finds it; it becomes a blind one.
+A transfer that is joined before the colleague has answered is no fact yet: `joined_early` finds it, and it becomes a
+blind one.
 
-HangupRequest means that the far end hung up; Asterisk sends none when it hangs up by itself. So whoever has the first
-HangupRequest ended the call (R6), and with none it was the system. A caller's HangupRequest ends his call at once: his
-channel may live on for a moment, until the dialplan notices.
+HangupRequest means that the far end hung up; Asterisk sends none when it hangs up by itself. So the channel with the
+first HangupRequest ended the call (R6), and without any it was the system. A caller's HangupRequest ends the call at
+once: the channel may live on for a moment, until the dialplan notices.
 
-An attempt of a callback is named by the controller, `hotline-c7.1`, and so is the agent's channel that it begins with;
-the citizen's leg is a channel of the endpoint `outbound` whose Linkedid it is. In the order of a good attempt:
+The controller names a callback attempt, `hotline-c7.1`, and so the agent's channel that it begins with. The citizen's
+leg is a channel of the endpoint `outbound` with that Linkedid. In the order of a good attempt:
 
-    Newchannel (agent's)                  Newstate Up: he picked up      Newchannel (outbound) → CallbackDialling
+    Newchannel (agent's)                  Newstate Up: agent picked up   Newchannel (outbound) → CallbackDialling
     Newstate Up (outbound) → CallbackAnswered                            Hangup (agent's) → CallbackEnded
 
-When the agent hands on a citizen who has answered, the citizen's leg goes on without the agent's. It is a call of its
-own from then on, whose id is that channel's Uniqueid; its Linkedid, and that of every leg that it gets, stays the
+When the agent transfers a citizen who has answered, the citizen's leg goes on without the agent's. From then on it is a
+call of its own, whose id is that channel's Uniqueid; its Linkedid, and that of every leg that it gets, stays the
 attempt's. Before or after the agent's Hangup comes
 
     UserEvent (blind), AttendedTransfer → CallArrived, with the attempt as its origin
 
-Nothing here raises, whatever is missing, repeated, late or out of order. And nothing a caller can forge concerns a call
-of others: Asterisk writes the line breaks of his number (`%0d%0a` in SIP) into AMI as they are. The link puts such
-events together again; here an event without Privilege and Timestamp is ignored (with both and a Uniqueid it is longer
-than the 79 characters that a number may have), and a Uniqueid counts only with its channel's name.
+Nothing here raises, whatever is missing, repeated, late or out of order. And nothing that a caller can forge affects
+the calls of others. Asterisk writes the line breaks of a caller's number (`%0d%0a` in SIP) into AMI as they are. The
+link puts such events together again. Here an event without Privilege and Timestamp is ignored (with both and a Uniqueid
+it is longer than the 79 characters that a number may have), and a Uniqueid counts only with its channel's name.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -81,7 +83,7 @@ KEPT_EVENT = "HotlineInboundFirst"
 """The dialplan's own event: an agent whose callback yielded has heard the tone, and waits for the citizen."""
 
 HANDED_ON_EVENT = "HotlineHandedOn"
-"""The dialplan's own event: the citizen of a callback has left it (SIP REFER), and is a call of his own."""
+"""The dialplan's own event: the citizen has left a callback (SIP REFER) and is a call of their own."""
 
 VARIABLES = ("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_ATTEMPT")
 """Channel variables that `Calls.snapshot` reads: ask for them with `Status`."""
@@ -95,7 +97,8 @@ _REMEMBERED = 8192
 class Waiting:
     """A caller who has a place in a queue, or is in Asterisk's fallback queue, and talks to nobody.
 
-    `application` is what the dialplan runs for him: `AGI`, `Wait`, `Queue`. `queued_at` is 0 when he never had a place.
+    `application` is what the dialplan runs for the caller: `AGI`, `Wait`, `Queue`. `queued_at` in microseconds UTC, 0
+    for a caller who never had a place.
     """
 
     call: CallId
@@ -105,8 +108,8 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """An attempt that exists. `channel` is the agent's, `citizen` the citizen's, empty before he is dialled."""
+class LiveAttempt:
+    """An attempt that exists. `channel`: the agent's. `citizen`: the citizen's, empty before the citizen is dialled."""
 
     call: CallId
     callback: int
@@ -118,20 +121,23 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What exists in Asterisk now, and the facts by which that differs from what was known."""
+class AsteriskState:
+    """What exists in Asterisk now, and the facts that bring what was known up to date."""
 
     facts: tuple[Fact, ...]
     waiting: tuple[Waiting, ...]
     ringing: tuple[tuple[CallId, str], ...]
     talking: tuple[tuple[CallId, str], ...]
     alive: frozenset[CallId]
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[LiveAttempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Early:
-    """An agent has joined a citizen with a colleague, `to`, whose phone still rings on `ringing` (RFC 5589, 7.6)."""
+    """An agent has transferred a citizen to a colleague, `to`, whose phone still rings (RFC 5589, 7.6).
+
+    `ringing`: the name of the colleague's channel.
+    """
 
     call: CallId
     to: str
@@ -149,7 +155,7 @@ class _Own:
 
 @dataclass(slots=True)
 class _Leg:
-    """`kept`: the agent's line comes from a callback, so that it does not end by itself with the caller's."""
+    """`kept`: the agent's channel comes from a callback, so it does not end by itself with the caller's."""
 
     channel: str
     agent: str
@@ -162,7 +168,7 @@ class _Leg:
 
 
 @dataclass(slots=True)
-class _Attempt:
+class _AttemptState:
     """`failure`: why the citizen's leg ended unanswered. `kept`: the agent's channel is a leg of another call now."""
 
     channel: str
@@ -190,7 +196,7 @@ class _Out:
 
 
 @dataclass(slots=True)
-class _Call:
+class _CallState:
     channel: str = ""
     arrived: bool = False
     overflowed: bool = False
@@ -209,17 +215,17 @@ class Calls:
 
     def __init__(self, numbers: Collection[str]) -> None:
         self.numbers = frozenset(numbers)
-        self._calls: dict[CallId, _Call] = {}
+        self._calls: dict[CallId, _CallState] = {}
         self._legs: dict[str, _Leg] = {}
         self._own: dict[str, _Own] = {}
-        self._attempts: dict[CallId, _Attempt] = {}
+        self._attempts: dict[CallId, _AttemptState] = {}
         self._outs: dict[str, _Out] = {}
         self._linked: dict[str, CallId] = {}
         self._contacts: dict[str, set[str]] = {}
         self._gone: dict[str, None] = {}
 
-    def fold(self, message: Message) -> list[Fact]:
-        """Take one event and say what happened: mostly nothing. Times are the event's own. Never raises."""
+    def read(self, message: Message) -> list[Fact]:
+        """Take one event and give its facts: mostly none. Times are the event's own. Never raises."""
         handler = _HANDLERS.get(message.get("Event", ""))
         if handler is None:
             return []
@@ -236,12 +242,12 @@ class Calls:
         contacts: Iterable[Message],
         now: int,
         before: Collection[str] | None = None,
-    ) -> Snapshot:
-        """Replace what is known by what Asterisk lists; the same lists twice yield no fact the second time.
+    ) -> AsteriskState:
+        """Replace what is known by what Asterisk lists. The same lists give no fact the second time.
 
         `channels` are the answers to `Status` with `VARIABLES`, `contacts` those to `PJSIPShowContacts`. `before` is
-        what `channels()` was when the question was sent: what came later cannot be missed in the lists. Times that
-        Asterisk does not tell are estimated: `cel.complete` knows them exactly, so let it speak first.
+        what `channels()` was when the question was sent: a later channel may be absent from the lists and exist. Times
+        that Asterisk does not tell are estimated. `cel.complete` knows them exactly, so report its facts first.
         """
         listed = [entry for entry in channels if entry.get("Uniqueid", "") not in self._gone]
         facts: list[Fact] = []
@@ -250,7 +256,7 @@ class Calls:
         callers = [entry for entry in listed if _is_call(entry) or _was_handed_on(entry, exist)]
         for entry in callers:
             self._found_call(entry, now, facts)
-        # Who dialled comes first: by him a call between agents is known.
+        # The dialling channel comes first: it tells a call between agents from a leg of a citizen's call.
         for entry in sorted(listed, key=lambda one: one.get("Uniqueid") != one.get("Linkedid")):
             self._found_phone(entry, now, facts)
         for entry in listed:
@@ -259,7 +265,7 @@ class Calls:
         waiting = [place for entry in callers if (place := self._place(entry)) is not None]
         self._found_contacts(contacts, now, facts)
         legs = [(leg.call, leg.agent, leg.answered) for leg in self._legs.values()]
-        return Snapshot(
+        return AsteriskState(
             facts=tuple(facts),
             waiting=tuple(sorted(waiting, key=lambda place: (place.queued_at, place.call))),
             ringing=tuple((call, agent) for call, agent, answered in legs if not answered),
@@ -294,9 +300,9 @@ class Calls:
         return ""
 
     def joined_early(self, message: Message) -> Early | None:
-        """The transfer that this message tells of, when Asterisk has joined the citizen with nobody yet.
+        """The transfer in this message, if the colleague has not answered yet; otherwise None.
 
-        It has put him in the place of the agent who dials: the end of the ringing is the end of that `Dial`.
+        Asterisk has put the citizen in the place of the agent who dials: when the ringing ends, that `Dial` ends.
         """
         if message.get("Event") != "AttendedTransfer" or message.get("DestType") != "App":
             return None
@@ -315,31 +321,31 @@ class Calls:
 
     # --- what `outbound` asks and says
 
-    def attempts(self) -> Iterable[Attempt]:
+    def attempts(self) -> Iterable[LiveAttempt]:
         """All attempts of callbacks that exist."""
         return [one for call in self._attempts if (one := self.attempt(call)) is not None]
 
-    def attempt(self, call: CallId) -> Attempt | None:
+    def attempt(self, call: CallId) -> LiveAttempt | None:
         """This attempt as it is now; None when it does not exist (any more)."""
         one = self._attempts.get(call)
         if one is None or one.kept:
             return None
         citizen = next(iter(one.citizen.values()), "")
-        return Attempt(
+        return LiveAttempt(
             call, one.callback, one.agent, one.channel, citizen, one.picked_up, one.answered
         )
 
-    def keep_line(self, attempt: CallId, call: CallId) -> None:
-        """From now on the agent's channel of this attempt is his leg of `call`: a citizen comes first (R7).
+    def keep_channel(self, attempt: CallId, call: CallId) -> None:
+        """From now on the agent's channel of this attempt is the agent's leg of `call`: a citizen comes first (R7).
 
-        `OfferRinging` follows when he has heard the tone, `OfferAnswered` when both are connected.
+        `OfferRinging` follows when the agent has heard the tone, `OfferAnswered` when both are connected.
         """
         one = self._attempts.get(attempt)
         if one is None or one.kept:
             return
         one.kept = True
         leg = self._legs[attempt] = _Leg(one.channel, one.agent, call, kept=True)
-        state = self._calls.setdefault(call, _Call())
+        state = self._calls.setdefault(call, _CallState())
         state.legs[attempt] = leg
         if state.caller_gone:
             leg.ended_by = Party.CALLER
@@ -347,7 +353,7 @@ class Calls:
             del self._attempts[attempt]
 
     def caller_gone(self, call: CallId) -> bool:
-        """Whether this citizen has hung up, even if his channel still exists."""
+        """Whether this citizen has hung up, even if the channel still exists."""
         state = self._calls.get(call)
         return state is None or state.caller_gone or state.ended
 
@@ -369,7 +375,7 @@ class Calls:
     def _newstate(self, message: Message, at: int, facts: list[Fact]) -> None:
         uniqueid = self._named(message)
         if uniqueid and uniqueid not in self._legs:
-            # A lost Newchannel is made good; for a channel that is known this does nothing.
+            # This makes up for a lost Newchannel. For a known channel it does nothing.
             self._newchannel(message, at, facts)
         state = message.get("ChannelState", "")
         leg = self._legs.get(uniqueid)
@@ -426,7 +432,7 @@ class Calls:
             if not call.caller_gone:
                 call.cause = _number(message.get("Cause", ""))
             if AGENT_NUMBER.fullmatch(endpoint(message.get("Channel", ""))):
-                # A lost Newchannel made an agent's own call look like a citizen's.
+                # It was an agent's own call; a lost Newchannel made it look like a citizen's. So no CallEnded.
                 call.ended = True
             self._remove_call(uniqueid, call, at, facts)
         elif uniqueid in self._own:
@@ -466,7 +472,7 @@ class Calls:
             facts.append(CallOverflowed(at, uniqueid))
 
     def _bridge_enter(self, message: Message, at: int, facts: list[Fact]) -> None:
-        # An ordinary leg is answered before that; a line that was kept has been up all the time.
+        # An ordinary leg was answered before. A kept channel has been up all the time: here its talk begins.
         uniqueid = self._named(message)
         leg = self._legs.get(uniqueid)
         if leg is not None and not leg.answered:
@@ -476,7 +482,7 @@ class Calls:
     def _hold(self, message: Message, at: int, facts: list[Fact]) -> None:
         uniqueid = self._named(message)
         held = message.get("Event") == "Hold"
-        talk: _Leg | _Attempt | None = self._legs.get(uniqueid) or self._attempts.get(uniqueid)
+        talk: _Leg | _AttemptState | None = self._legs.get(uniqueid) or self._attempts.get(uniqueid)
         if talk is None or not talk.answered or talk.held == held:
             return
         talk.held = held
@@ -484,7 +490,7 @@ class Calls:
         facts.append(TalkHeld(at, call, talk.agent) if held else TalkResumed(at, call, talk.agent))
 
     def _attended_transfer(self, message: Message, at: int, facts: list[Fact]) -> None:
-        """The agent may have sent his REFER on either of his two legs, so either far end may be the citizen."""
+        """The agent may have sent the REFER on either of two legs, so either far end may be the citizen."""
         ends = [
             (message.get(f"{end}Uniqueid", ""), message.get(f"{end}Channel", ""))
             for end in ("Transferee", "TransferTarget")
@@ -503,14 +509,14 @@ class Calls:
     def _hand_over(
         self,
         call: CallId,
-        state: _Call,
+        state: _CallState,
         uniqueid: str,
         own: _Own,
         message: Message,
         at: int,
         facts: list[Fact],
     ) -> None:
-        """The colleague's leg is one of the citizen's call from now on."""
+        """From now on the colleague's leg is one of the citizen's call."""
         leg = self._legs[uniqueid] = _Leg(own.channel, own.agent, call, rang=True, answered=True)
         state.legs[uniqueid] = leg
         if state.caller_gone:
@@ -523,9 +529,9 @@ class Calls:
             facts.append(OwnCallEnded(at, own.agent))
 
     def _named(self, message: Message) -> str:
-        """The Uniqueid, or nothing when another channel is known by it."""
+        """The Uniqueid, or empty if another channel is known by it: then the event is forged."""
         uniqueid, channel = message.get("Uniqueid", ""), message.get("Channel", "")
-        known: _Leg | _Call | _Own | _Attempt | _Out | None = (
+        known: _Leg | _CallState | _Own | _AttemptState | _Out | None = (
             self._legs.get(uniqueid)
             or self._calls.get(uniqueid)
             or self._own.get(uniqueid)
@@ -534,23 +540,23 @@ class Calls:
         )
         return uniqueid if known is None or known.channel in (channel, "") else ""
 
-    # --- citizens who are handed on, and their agents
+    # --- citizens who are transferred from a callback, and their agents
 
     @staticmethod
     def _reached(out: _Out) -> bool:
-        """Whether this leg is that of a citizen who talks in a callback, so that he can be handed on."""
+        """Whether this leg is that of a citizen who talks in a callback, and so can be transferred."""
         return out.answered and callback_of(out.call) > 0
 
     def _go_on(self, uniqueid: CallId, channel: str, attempt: CallId) -> None:
-        """The citizen of this attempt is a call of his own from now on."""
+        """From now on the citizen of this attempt is a call of their own."""
         self._outs.pop(uniqueid, None)
         if (before := self._attempts.get(attempt)) is not None:
             before.citizen.pop(uniqueid, None)
-        self._calls[uniqueid] = _Call(channel, arrived=True)
+        self._calls[uniqueid] = _CallState(channel, arrived=True)
         self._link(attempt, uniqueid)
 
     def _link(self, linkedid: str, call: CallId) -> None:
-        """Legs with this Linkedid are of `call`, whose own Uniqueid is another one."""
+        """Legs with this Linkedid belong to `call`, although its own Uniqueid differs. The oldest are forgotten."""
         self._linked[linkedid] = call
         if len(self._linked) > _REMEMBERED:
             del self._linked[next(iter(self._linked))]
@@ -558,7 +564,7 @@ class Calls:
     # --- calls and legs
 
     def _arrive(self, uniqueid: str, message: Message, at: int, facts: list[Fact]) -> None:
-        call = self._calls.setdefault(uniqueid, _Call())
+        call = self._calls.setdefault(uniqueid, _CallState())
         call.channel = call.channel or message.get("Channel", "")
         number = message.get("Exten", "")
         if not call.arrived and not call.ended and number in self.numbers:
@@ -567,9 +573,12 @@ class Calls:
             self._tell_arrival(uniqueid, call, message, facts)
 
     def _tell_arrival(
-        self, uniqueid: CallId, call: _Call, message: Message, facts: list[Fact]
+        self, uniqueid: CallId, call: _CallState, message: Message, facts: list[Fact]
     ) -> None:
-        """Once the dialplan has answered, or the call has ended: until then a withheld number is still there."""
+        """Report the arrival, once the dialplan has answered or the call has ended.
+
+        Not earlier: until then the events still show a number that the caller withholds.
+        """
         if call.arrival is not None:
             (at, number), call.arrival = call.arrival, None
             facts.append(CallArrived(at, uniqueid, number, _caller(message)))
@@ -580,7 +589,7 @@ class Calls:
         if uniqueid in self._legs or uniqueid in self._own or uniqueid in self._attempts:
             return
         if callback := callback_of(uniqueid):
-            self._attempts[uniqueid] = _Attempt(message.get("Channel", ""), agent, callback)
+            self._attempts[uniqueid] = _AttemptState(message.get("Channel", ""), agent, callback)
             return
         channel, linkedid = message.get("Channel", ""), message.get("Linkedid", "")
         linkedid = self._linked.get(linkedid, linkedid)
@@ -591,10 +600,10 @@ class Calls:
             return
         leg = self._legs[uniqueid] = _Leg(channel, agent, linkedid)
         if linkedid in self._gone:
-            # The caller left while the INVITE was on its way. The phone is busy all the same.
+            # The caller left while the INVITE was on its way. The phone is busy anyway.
             leg.ended_by = Party.CALLER
             return
-        call = self._calls.setdefault(linkedid, _Call())
+        call = self._calls.setdefault(linkedid, _CallState())
         call.legs[uniqueid] = leg
         call.ended_by = Party.SYSTEM
         if call.caller_gone:
@@ -610,7 +619,7 @@ class Calls:
     def _answer(self, leg: _Leg, at: int, facts: list[Fact]) -> None:
         if leg.answered:
             return
-        # A phone that answers without ringing first: its ring is as long as it was, zero.
+        # A phone may answer without ringing first. Then its ring lasted 0 s.
         self._ring(leg, at, facts)
         leg.answered = True
         if self._lives(leg.call):
@@ -636,20 +645,21 @@ class Calls:
             if call.removed:
                 del self._calls[leg.call]
 
-    def _end_call(self, uniqueid: CallId, call: _Call, at: int, facts: list[Fact]) -> None:
+    def _end_call(self, uniqueid: CallId, call: _CallState, at: int, facts: list[Fact]) -> None:
         if call.ended:
             return
         self._tell_arrival(uniqueid, call, {}, facts)
         call.ended = True
-        # Dial leaves the cause of a busy or silent phone on the caller's channel, and a later BYE does not change it.
+        # Dial leaves the cause of a busy or silent phone on the caller's channel, and a later BYE does not change it:
+        # an equal cause is that phone's, and says nothing about the caller.
         cause = 0 if call.cause == call.stale_cause else call.cause
         facts.append(
             CallEnded(at, uniqueid, Party.CALLER if call.caller_gone else call.ended_by, cause)
         )
 
-    def _remove_call(self, uniqueid: CallId, call: _Call, at: int, facts: list[Fact]) -> None:
+    def _remove_call(self, uniqueid: CallId, call: _CallState, at: int, facts: list[Fact]) -> None:
         if any(leg.kept and not leg.answered for leg in call.legs.values()):
-            # That agent is free when his line is: `outbound` hangs it up now.
+            # A kept channel does not end with the caller's. The call stays until `outbound` has hung that channel up.
             call.caller_gone = call.removed = True
             for leg in call.legs.values():
                 leg.ended_by = leg.ended_by or Party.CALLER
@@ -687,7 +697,7 @@ class Calls:
         out.answered = True
         attempt = self._attempts.get(out.call)
         if attempt is None:
-            # Asterisk does not tell which number it was; the floor knows, and fills it in.
+            # Asterisk does not tell which number it was. The floor knows it and fills it in.
             facts.append(CallSentOutside(at, out.call, "", answered=True))
         elif not attempt.answered:
             attempt.answered = True
@@ -706,16 +716,16 @@ class Calls:
         if not out.answered and out.hung_up:
             attempt.failure = NOT_REACHED.get(cause, "unreachable")
         elif not out.answered and attempt.ended_by is None:
-            attempt.failure = "no_answer"  # our own time-out, or nobody's word at all
+            attempt.failure = "no_answer"  # our own time-out, or no answer of any kind
         if attempt.kept and not attempt.citizen:
             del self._attempts[out.call]
 
     def _end_attempt(
-        self, call: CallId, attempt: _Attempt, failure: str, at: int, facts: list[Fact]
+        self, call: CallId, attempt: _AttemptState, failure: str, at: int, facts: list[Fact]
     ) -> None:
         for uniqueid in attempt.citizen:
             if (out := self._outs.get(uniqueid)) is not None and out.answered:
-                continue  # until its own end is told: it may be that he was handed on
+                continue  # keep it until its own end: the agent may have transferred this citizen
             self._outs.pop(uniqueid, None)
             self._remember(uniqueid)
         del self._attempts[call]
@@ -736,7 +746,7 @@ class Calls:
         return state is not None and not state.ended
 
     def _remember(self, uniqueid: str) -> None:
-        """So that a late or repeated event does not bring a channel back."""
+        """Keep a late or repeated event from bringing this channel back. The oldest are forgotten (memory)."""
         self._gone[uniqueid] = None
         if len(self._gone) > _REMEMBERED:
             del self._gone[next(iter(self._gone))]
@@ -774,7 +784,7 @@ class Calls:
             at = _number(variables.get("HL_ARRIVED", "")) or now
             queue = variables.get("HL_QUEUE", "")
             facts.append(CallArrived(at, uniqueid, "", _caller(entry), origin, queue))
-        call = self._calls.setdefault(uniqueid, _Call())
+        call = self._calls.setdefault(uniqueid, _CallState())
         call.channel = entry.get("Channel", "")
         self._tell_arrival(uniqueid, call, entry, facts)
         number = variables.get("HL_NUMBER") or entry.get("DNID", "")
@@ -812,7 +822,7 @@ class Calls:
             self._reach(out, now, facts)
 
     def _found_kept(self, listed: list[Message], now: int, facts: list[Fact]) -> None:
-        """An agent's line that was kept for a citizen is in one bridge with him."""
+        """An agent's channel that was kept for a citizen is in one bridge with the citizen's."""
         callers = {
             bridge: entry["Uniqueid"]
             for entry in listed
@@ -823,7 +833,7 @@ class Calls:
             uniqueid = entry.get("Uniqueid", "")
             if call is None or uniqueid not in self._attempts:
                 continue
-            self.keep_line(uniqueid, call)
+            self.keep_channel(uniqueid, call)
             self._link(uniqueid, call)
             self._ring(self._legs[uniqueid], now, facts, estimated=True)
             self._answer(self._legs[uniqueid], now, facts)
@@ -885,7 +895,7 @@ def microseconds(text: str) -> int:
 
 
 def pressed(message: Message) -> tuple[CallId, str] | None:
-    """The citizen's call and the key that he pressed; None for any other event. No fact: keys are nobody's business."""
+    """The citizen's call and the key that was pressed; None for any other event. Not a fact: keys are private."""
     if message.get("Event") != KEY_EVENT or message.get("Direction") != "Received":
         return None
     uniqueid, key = message.get("Uniqueid", ""), message.get("Digit", "")
@@ -896,7 +906,7 @@ def pressed(message: Message) -> tuple[CallId, str] | None:
 
 def _is_call(message: Message) -> bool:
     uniqueid, linkedid = message.get("Uniqueid", ""), message.get("Linkedid", "")
-    # A citizen who was connected to an agent's kept line has taken over that line's Linkedid.
+    # A citizen who was connected to an agent's kept channel has taken over that channel's Linkedid.
     return (
         uniqueid != ""
         and (uniqueid == linkedid or callback_of(linkedid) > 0)
@@ -906,14 +916,14 @@ def _is_call(message: Message) -> bool:
 
 
 def _was_handed_on(entry: Message, exist: Collection[str]) -> bool:
-    """Whether a listed channel is that of a citizen who has left his callback, the agent's channel of which is gone."""
+    """Whether a listed channel is that of a citizen who has left a callback whose agent's channel is gone."""
     linkedid = entry.get("Linkedid", "")
     return (
         endpoint(entry.get("Channel", "")) == OUTBOUND
         and callback_of(linkedid) > 0
         and linkedid not in exist
         and _variables(entry).get("HL_ATTEMPT") == linkedid
-        # Else he has just been hung up with the agent.
+        # Otherwise the citizen is just being hung up together with the agent.
         and (entry.get("BridgeID", "") != "" or entry.get("Context") in CALL_CONTEXTS)
     )
 
@@ -940,8 +950,8 @@ def _reason(leg: _Leg, cause: int) -> OfferReason:
     return OfferReason.NO_ANSWER if leg.rang else OfferReason.UNREACHABLE
 
 
-def _failure(attempt: _Attempt, cause: int) -> str:
-    """Why an attempt that ends now has come to nothing; empty after a talk."""
+def _failure(attempt: _AttemptState, cause: int) -> str:
+    """Why an attempt that ends now has failed; empty after a talk."""
     if attempt.answered:
         return ""
     if cause == WITHDRAWN:
@@ -966,6 +976,6 @@ def _started(entry: Message, now: int) -> int:
 def _variables(entry: Message) -> dict[str, str]:
     """The channel's variables in a `Status` entry; Asterisk writes `(null)` for one that is not set."""
     pairs = (line.partition("=") for line in entry.get("Variable", "").split("\n"))
-    # The last one counts: what a caller's number may have smuggled in comes before the variables.
+    # The last one counts: anything that a caller's number may have smuggled in comes before the variables.
     values = {name: value for name, _, value in pairs}
     return {name: value for name, value in values.items() if value not in ("", "(null)")}

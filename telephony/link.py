@@ -1,15 +1,15 @@
 """One AMI connection to one Asterisk node: every wanted event in order, and actions with an answer or a clear error.
 
 panoramisk does the protocol: its `Manager` connects, logs in and pings, its `AMIProtocol` matches answers with its
-`Action`s. The three subclasses at the end of this module change what it does wrong, each for a reason that was seen
-(tests/telephony/test_link.py has them all):
+`Action`s. The three subclasses at the end of this module change what it does wrong. Each change has a test
+(tests/telephony/test_link.py):
 
   - bytes are cut into messages before they are decoded, or a Chinese name split over two packets loses characters;
   - events are filtered by name before they are parsed, and go to one callback, whose errors never drop the link;
   - a message has a greatest length, or one endless line costs quadratic time and all memory;
   - a lost connection forgets its actions: panoramisk sends them again, so that one call is placed twice;
-  - an action that times out leaves nothing behind, and `Originate` and its like do not wait for ever;
-  - an unanswered ping drops the link, a refused login is said aloud, `close` during a pause really closes.
+  - an action that times out leaves nothing behind, and `Originate` and similar actions do not wait for ever;
+  - an unanswered ping drops the link, a refused login is logged, `close` during a pause really closes.
 """
 
 import asyncio
@@ -39,15 +39,15 @@ _WHOLE = re.compile(
     rb"\r\nExten: (?P<Exten>[^\r]*)\r\nPriority: [^\r]*"
     rb"\r\nUniqueid: (?P<Uniqueid>[^\r]*)\r\nLinkedid: (?P<Linkedid>[^\r]*)"
 )
-"""How Asterisk ends a channel in an event: more than the 79 characters of a caller's number, so not to be forged."""
+"""How Asterisk ends a channel in an event: longer than the 79 characters of a caller's number, so it is not forged."""
 
 _LONGEST_CUT = 4096
-"""Bytes of an event that a caller's number may cut into pieces; its longest has about a thousand."""
+"""Bytes of an event that a caller's number may cut into pieces; the longest has about a thousand."""
 
 _MANY = 20
 _COUNTED_FOR = 0.1
 _TOGETHER = 0.01
-"""Seconds that events wait for one another, once more than `_MANY` came within `_COUNTED_FOR` seconds: about 25 calls a
+"""Seconds for which events are collected, once more than `_MANY` came within `_COUNTED_FOR` seconds: about 25 calls a
 second. Each wake-up finds the caches cold, so one by one they cost twice as much (measured at 40 calls/s)."""
 
 _NOTHING_FOUND = re.compile(r": No \w+ found\.?$")
@@ -270,7 +270,7 @@ _JOINED = frozenset({"Variable", "ChanVariable", "Output"})
 
 
 def _parse_odd(block: bytes, lines: list[str]) -> dict[str, str]:
-    """One with a header that is repeated, or with a line that is none."""
+    """Read a message that repeats a header or has a line that is no header."""
     message: dict[str, str] = {}
     trusted: frozenset[str] = frozenset()
     for line in lines:
@@ -399,7 +399,7 @@ class _Connection(Manager):  # type: ignore[misc]  # panoramisk has no types
             self.fully_booted()
 
     def ping(self) -> None:
-        """Ask for a sign of life; no answer since the last time means that nobody is there."""
+        """Ask for a sign of life. No answer since the last time means that the connection is dead."""
         if not self.authenticated:
             return  # `late` watches over the login
         if self._ping is not None and not self._ping.future.done():
@@ -414,7 +414,7 @@ class _Connection(Manager):  # type: ignore[misc]  # panoramisk has no types
     def send_action(
         self, action: Any, as_list: object = None, **kwargs: object
     ) -> "asyncio.Future[Any]":
-        """As panoramisk's, but with our own action for the login that it makes."""
+        """Like panoramisk's, but with our own action for its login."""
         if not isinstance(action, _Action):
             action = _Action(action)
         future: asyncio.Future[Any] = super().send_action(action, as_list=as_list)
@@ -542,7 +542,7 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
     def _whole(self, name: str, block: bytes, *, wanted: bool) -> bool:
         """Whether the event ends here, or a blank line in the caller's number has cut it.
 
-        What the number pretends to be comes after CallerIDNum, where `parse` believes no header that came before.
+        Headers that the number forges come after CallerIDNum. There `parse` lets them replace no earlier header.
         """
         if wanted:
             return b"\r\nChannel: " not in block or _WHOLE.search(block) is not None
@@ -555,7 +555,7 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         return not asked or any(action_id in block for action_id in asked)
 
     def _hold(self, block: bytes) -> None:
-        """Keep it until the rest is there."""
+        """Keep this piece of an event until the rest is there."""
         if len(block) > _LONGEST_CUT:
             self._count_garbage(block)
         else:

@@ -1,19 +1,19 @@
 """Callbacks on the wire: places them, cancels them, and lets citizens go first (呼入优先, R7).
 
 An attempt is a channel to the agent's phone that the controller originates under the attempt's own call id. When the
-agent has picked up, the dialplan's context `callback` records the call and asks `ivr.callback`, which looks the
-citizen's number up here and dials it on the agent's channel. What happens on the wire comes back as facts of
-`telephony.channels`; this module posts facts only about attempts of which Asterisk never made a channel.
+agent has picked up, the dialplan's context `callback` records the call and asks `ivr.callback`, which looks up the
+citizen's number here and dials it on the agent's channel. What happens on the wire comes back as facts of
+`telephony.channels`. This module reports facts only about attempts for which Asterisk never made a channel.
 
-**A callback yields** in one step: the agent's channel is hung up, which cancels the citizen's ringing, and as soon as
-Asterisk says that it is gone (or after `GONE_WITHIN`) the citizen who waits is offered to him. Phones that still hold a
-call would answer the new one with 486. With `stay_on_line` an agent who has picked up already keeps his line: it is
-redirected, which ends the dialling, he hears a tone, and the citizen's session fetches him.
+**A callback yields** in one step: the agent's channel is hung up, which cancels the citizen's ringing. As soon as
+Asterisk says that the channel is gone (or after `GONE_WITHIN`), the waiting citizen is offered to that agent. A phone
+that still holds a call would answer the new one with 486. With `stay_on_line`, an agent who has picked up already keeps
+the channel: it is redirected, which ends the dialling, the agent hears a tone, and the citizen's session fetches it.
 
-**An answered callback is never cut.** Whether it is answered is looked at once more just before the action is sent.
-Between that look and Asterisk's own lies the way of one action. When the citizen answers in just that moment, both
-facts are told, the floor counts a race, and he is called back first. A 200 that crosses our CANCEL on its way from the
-operator is answered with ACK and BYE by Asterisk itself; it tells nobody, so that such a race cannot be counted.
+**An answered callback is never cut.** Just before the action is sent, this module checks once more whether it is
+answered. Between this check and Asterisk's own, the action is on its way. If the citizen answers in that moment, both
+facts are reported, the floor counts a race, and that citizen is called back first. If a 200 crosses our CANCEL on its
+way from the operator, Asterisk itself answers it with ACK and BYE. It reports nothing: such a race cannot be counted.
 """
 
 import asyncio
@@ -47,24 +47,24 @@ from telephony.switch import Actions
 log = structlog.get_logger(__name__)
 
 GONE_WITHIN = 0.5
-"""Seconds that a yielding agent's old leg may take to vanish before his phone is rung all the same.
+"""Seconds that a yielding agent's old leg may take to vanish before the phone is rung anyway.
 
-Mostly it takes 3 ms, on a busy machine 50 and more, and longer for two who are being connected. Rung too early, a phone
-with one line refuses, and its agent would seem not to respond.
+Usually it takes 3 ms, on a busy machine 50 and more, and longer while two channels are being connected. A phone with
+one line refuses a ring that comes too early, and its agent would seem not to respond.
 """
 
 APPEARS_WITHIN = 2.0
-"""Seconds within which Asterisk makes the channel of an attempt; it says nothing when it cannot."""
+"""Seconds within which Asterisk makes the channel of an attempt. It reports nothing when it cannot."""
 
 KEPT_WITHIN = 2.0
-"""Seconds after which an agent who stayed on the line and was not connected is let go."""
+"""Seconds after which an agent who stayed on the phone and was not connected is released."""
 
 _LOOK_EVERY = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """Whom to dial for an attempt, under which number of ours, for how many seconds, and for which queue."""
+class AttemptOrder:
+    """What to dial for an attempt: the citizen's number, the `caller` that they see, `rings` in seconds, the queue."""
 
     number: str
     caller: str
@@ -75,9 +75,8 @@ class Attempt:
 class Outbound:
     """The attempts of one node. Implements `acd.desk.Outbound`; everything public returns at once.
 
-    `calls` folds the messages of `link`. `post` is the desk's, `rules` gives the rules that hold now. `numbers` are the
-    hotline's own, `rings` the seconds that a citizen is rung. Not `enabled`: there is no way out,
-    and nothing is placed.
+    `calls` reads the messages of `link`. `post` is the desk's, `rules` gives the rules that hold now. `numbers` are the hotline's own, `rings` the seconds for which a
+    citizen's phone rings. Not `enabled`: outgoing calls are impossible, and nothing is placed.
     """
 
     def __init__(
@@ -125,23 +124,23 @@ class Outbound:
         spawn(self._cancel(call), "callback cancelled")
 
     def give_way(self, wanted: Yield, ring: Callable[[], None]) -> None:
-        """Cancel the attempt, and then at once `ring` the agent for the citizen, or keep his line for him (R7)."""
+        """Cancel the attempt, then at once `ring` the agent for the citizen, or keep the agent's channel (R7)."""
         spawn(self._give_way(wanted, ring), "inbound first")
 
     # --- what the citizens' and the attempts' sessions ask
 
-    def attempt(self, call: CallId) -> Attempt | None:
-        """Whom the session of this attempt is to dial; None when it is not wanted (any more), or none of ours."""
+    def attempt(self, call: CallId) -> AttemptOrder | None:
+        """What the session of this attempt must dial; None when it is not wanted (any more), or not ours."""
         wanted = self._placed.get(call)
         if wanted is None or call in self._unwanted or not self._enabled:
             return None
         if not dialable(wanted.number):
             log.error("callback.undiallable", call_id=call, number_dialled=mask(wanted.number))
             return None
-        return Attempt(wanted.number, self._number_of(wanted.queue), self._rings, wanted.queue)
+        return AttemptOrder(wanted.number, self._number_of(wanted.queue), self._rings, wanted.queue)
 
     def kept_channel(self, call: CallId, agent: str) -> str:
-        """The channel of an agent who stays on the line for this citizen; empty when his phone is to be rung."""
+        """The channel of an agent who stays on the phone for this citizen; empty when the phone must be rung."""
         kept = self._kept.get((call, agent))
         return kept.channel if kept is not None else ""
 
@@ -153,8 +152,8 @@ class Outbound:
 
     # --- what the link tells
 
-    def hear(self, facts: Iterable[Fact]) -> None:
-        """The facts that the desk has just got from `calls`."""
+    def take(self, facts: Iterable[Fact]) -> None:
+        """Take the facts that `calls` gave and that were just reported to the desk."""
         for fact in facts:
             if isinstance(fact, CallbackEnded):
                 self._ended(fact)
@@ -170,7 +169,7 @@ class Outbound:
     def caught_up(self, tasks: Iterable[Task]) -> None:
         """After a start or a lost link: `calls` knows what exists again, `tasks` are what the floor holds.
 
-        Attempts that are gone have ended. Of one that the floor does not know the talk goes on; a dialling is ended.
+        Attempts that are gone have ended. An attempt that the floor does not know may talk on, but not dial on.
         """
         held = {task.attempt: task for task in tasks if task.attempt}
         for call, task in held.items():
@@ -210,7 +209,7 @@ class Outbound:
         if not await self._until(
             lambda: wanted.call not in self._placed or self._exists(wanted.call), APPEARS_WITHIN
         ):
-            # No phone is registered at this number, or it went away just now.
+            # No phone is registered for this agent, or it went away just now.
             withdrawn = wanted.call in self._unwanted
             self._fail(wanted, "withdrawn" if withdrawn else "agent_unreachable")
         if wanted.call in self._unwanted and self._exists(wanted.call):
@@ -226,19 +225,19 @@ class Outbound:
             "Exten": "s",
             "Priority": "1",
             "Timeout": str(round(ring_for * 1000)),
-            # What the agent's display shows; the number itself is masked, and comes from the screen.
+            # The agent's display shows it. The number is masked here; the screen shows it in full.
             "CallerID": f'"回访 {mask(wanted.number.removeprefix("+86"))}" <{self._number_of(wanted.queue)}>',
             "Async": "true",
         }
 
     def _number_of(self, queue: str) -> str:
         """The hotline's number that a citizen of this queue sees."""
-        lines = self._rules().numbers
-        own = (number for number in self._numbers if number in lines)
-        return next((one for one in own if lines[one].queue == queue), self._numbers[0])
+        known = self._rules().numbers
+        own = (number for number in self._numbers if number in known)
+        return next((one for one in own if known[one].queue == queue), self._numbers[0])
 
     def _fail(self, wanted: PlaceCallback, failure: str) -> None:
-        """There is no channel that would tell the end of this attempt."""
+        """Report the end of this attempt here, because no channel exists that would."""
         if wanted.call in self._placed:
             now = self._clock()
             self._finish(CallbackEnded(now, wanted.callback, wanted.call, wanted.agent, failure))
@@ -261,7 +260,7 @@ class Outbound:
             self._spare(wanted)
             return
         if attempt is not None and attempt.picked_up and wanted.stay_on_line:
-            await self._keep_line(wanted, attempt.channel, ring)
+            await self._keep_channel(wanted, attempt.channel, ring)
             return
         self._first.add(wanted.call)
         if attempt is not None or wanted.cancel in self._placed:
@@ -269,7 +268,7 @@ class Outbound:
         ring()
 
     async def _vacate(self, wanted: Yield) -> None:
-        """Hang the attempt up, and wait until it is gone, or long enough."""
+        """Hang the attempt up and wait until it is gone, for `GONE_WITHIN` at most."""
         leaving = self._leaving[wanted.cancel] = asyncio.Event()
         try:
             async with asyncio.timeout(GONE_WITHIN):
@@ -281,17 +280,17 @@ class Outbound:
             del self._leaving[wanted.cancel]
 
     def _spare(self, wanted: Yield) -> None:
-        """He has answered since the floor decided: he is not cut, and the agent is busy until they have talked."""
+        """The citizen has answered since the floor decided: do not cut the talk. The agent is busy until its end."""
         now = self._clock()
         log.warning("callback.spared", call_id=wanted.cancel, agent=wanted.agent)
         self._spared[wanted.cancel] = wanted.agent
         self._post(CallbackSpared(now, wanted.callback, wanted.cancel, wanted.agent))
 
-    async def _keep_line(self, wanted: Yield, channel: str, ring: Callable[[], None]) -> None:
-        """Redirect the agent's channel to the tone; then the citizen's session is told to fetch it."""
+    async def _keep_channel(self, wanted: Yield, channel: str, ring: Callable[[], None]) -> None:
+        """Redirect the agent's channel to the tone, then tell the citizen's session to fetch it."""
         call, agent = wanted.call, wanted.agent
         kept = self._kept[call, agent] = _Kept(channel)
-        self._calls.keep_line(wanted.cancel, call)
+        self._calls.keep_channel(wanted.cancel, call)
         self._placed.pop(wanted.cancel, None)
         try:
             redirect = {"Context": "inbound-first", "Exten": "s", "Priority": "1"}
@@ -303,19 +302,19 @@ class Outbound:
                     await self._end(channel)
                     return
                 if not self._calls.leg_channel(call, agent, answered=False):
-                    return  # he has hung up
+                    return  # the agent has hung up
                 if kept.ready and not kept.fetched:
                     kept.fetched = True
                     ring()
                 await asyncio.sleep(_LOOK_EVERY)
         except LinkError as error:
-            # What became of his line is told as the end of the offer, now or when the link is back.
+            # The end of the offer will tell what became of the channel, now or when the link is back.
             log.warning("inbound_first.line_lost", call_id=call, agent=agent, error=str(error))
         finally:
             del self._kept[call, agent]
 
     async def _hang_up(self, call: CallId) -> None:
-        """End an attempt; one whose channel does not exist yet ends as soon as it does."""
+        """End an attempt. If its channel does not exist yet, it is ended as soon as it does."""
         attempt = self._calls.attempt(call)
         if attempt is None:
             if call in self._placed:
@@ -356,7 +355,7 @@ class Outbound:
 
 @dataclass(slots=True)
 class _Kept:
-    """The line of an agent who stays on it. `ready`: he has heard the tone; `fetched`: the session was told."""
+    """The channel of an agent who stays on the phone. `ready`: the tone is over; `fetched`: the session was told."""
 
     channel: str
     ready: bool = False

@@ -1,8 +1,8 @@
 """Facts → lines of Asterisk's `queue_log`, for the programs that read it (QueueMetrics, Asternic). Pure.
 
 One line an event: `time|call|queue|agent|event|data…`, times in whole seconds, as app_queue writes it
-(docs.asterisk.org, Operation, Logging, Queue Logs). Our agent 1001 is `PJSIP/1001`. What app_queue cannot say is
-not in it: callbacks, also what follows when a citizen is handed on from one; the greeting.
+(docs.asterisk.org, Operation, Logging, Queue Logs). Our agent 1001 is `PJSIP/1001`. What app_queue cannot say is not in
+it: the greeting, callbacks, and what follows when a citizen is transferred from one.
 """
 
 from dataclasses import dataclass
@@ -41,10 +41,10 @@ _LONGEST: Final = 86_400 * SECOND
 
 
 @dataclass(slots=True)
-class _Call:
-    """What is known of a call that waits or talks. Times in microseconds; positions count from 1.
+class _QueuedCall:
+    """What is known about a call that waits or talks. Times in microseconds; positions count from 1.
 
-    `left_out`: he was handed on from a callback, and nothing is written about him.
+    `left_out`: the citizen was transferred from a callback, and nothing is written about the call.
     """
 
     arrived: int
@@ -64,13 +64,13 @@ class QueueLog:
     """Takes facts in the order of their times, and gives the lines for each."""
 
     def __init__(self) -> None:
-        self._calls: dict[CallId, _Call] = {}
+        self._calls: dict[CallId, _QueuedCall] = {}
         self._waiting: dict[str, dict[CallId, None]] = {}
         self._agents: dict[str, str] = {}
         self._last_swept = 0
 
     def lines(self, fact: Fact) -> list[str]:
-        """What is written for this fact: mostly one line or none, each without its line break."""
+        """The lines for this fact, without line breaks: mostly one or none."""
         self._sweep(fact.at)
         known = self._calls.get(getattr(fact, "call", ""))
         if known is not None and known.left_out:
@@ -79,7 +79,7 @@ class QueueLog:
             case ControllerStarted(at):
                 return [_line(at, ALL, ALL, ALL, "QUEUESTART")]
             case AgentAdded(at, agent):
-                # What app_queue calls a member is one who is signed in.
+                # Only agents who are signed in are members for app_queue.
                 self._agents.setdefault(agent, "out")
                 return []
             case AgentReady(at, agent):
@@ -90,7 +90,7 @@ class QueueLog:
                 return self._out(at, agent)
             case CallArrived(at, call, _, caller, origin):
                 if known is None or origin:
-                    self._calls[call] = _Call(at, caller, left_out=origin != "")
+                    self._calls[call] = _QueuedCall(at, caller, left_out=origin != "")
                 return []
             case CallQueued(at, call, queue):
                 return self._queued(at, call, queue)
@@ -98,7 +98,7 @@ class QueueLog:
                 return self._queued(at, call, queue, queued_at)
         return [] if known is None else self._of_call(fact, getattr(fact, "call", ""), known)
 
-    def _of_call(self, fact: Fact, call: CallId, known: _Call) -> list[str]:
+    def _of_call(self, fact: Fact, call: CallId, known: _QueuedCall) -> list[str]:
         match fact:
             case OfferMade(at) if known.queue:
                 known.offered, known.ring = at, 0
@@ -156,26 +156,26 @@ class QueueLog:
     # --- calls
 
     def _queued(self, at: int, call: CallId, queue: str, queued_at: int = 0) -> list[str]:
-        known = self._calls.setdefault(call, _Call(at))
+        known = self._calls.setdefault(call, _QueuedCall(at))
         if known.queue:
-            return []  # he came back to his place: for the reader he never left it
+            return []  # the caller came back to the old place: for the log's readers nothing happened
         self._enter(call, known, queue, queued_at or at)
         return [_line(at, call, queue, ALL, "ENTERQUEUE", "", known.caller, str(known.position))]
 
-    def _enter(self, call: CallId, known: _Call, queue: str, since: int) -> None:
+    def _enter(self, call: CallId, known: _QueuedCall, queue: str, since: int) -> None:
         waiting = self._waiting.setdefault(queue, {})
         waiting[call] = None
         known.queue, known.queued, known.position = queue, since, len(waiting)
         known.offered = known.ring = 0
 
-    def _leave(self, call: CallId, known: _Call) -> int:
+    def _leave(self, call: CallId, known: _QueuedCall) -> int:
         """Take a call out of its queue; gives the position that it had."""
         waiting = self._waiting.get(known.queue, {})
         position = next((n for n, one in enumerate(waiting, 1) if one == call), known.position)
         waiting.pop(call, None)
         return position
 
-    def _connected(self, at: int, call: CallId, known: _Call, agent: str) -> str:
+    def _connected(self, at: int, call: CallId, known: _QueuedCall, agent: str) -> str:
         self._leave(call, known)
         known.agent, known.answered, known.waited = agent, at, at - known.queued
         rang = at - (known.ring or known.offered or at)
@@ -184,7 +184,7 @@ class QueueLog:
             at, call, known.queue, _phone(agent), "CONNECT", _s(known.waited), call, _s(rang)
         )
 
-    def _complete(self, at: int, call: CallId, known: _Call, by: Party) -> str:
+    def _complete(self, at: int, call: CallId, known: _QueuedCall, by: Party) -> str:
         agent, known.agent = known.agent, ""
         event = "COMPLETEAGENT" if by is Party.AGENT else "COMPLETECALLER"
         talked = at - known.answered
@@ -199,8 +199,10 @@ class QueueLog:
             str(known.position),
         )
 
-    def _transferred(self, at: int, call: CallId, known: _Call, to: str, *, attended: bool) -> str:
-        """For the reader a transfer ends the call in the queue, as with app_queue; what follows is not in it."""
+    def _transferred(
+        self, at: int, call: CallId, known: _QueuedCall, to: str, *, attended: bool
+    ) -> str:
+        """For the log's readers a transfer ends the call in the queue, as with app_queue. The rest is not logged."""
         agent, known.agent = known.agent, ""
         waited, talked, position = _s(known.waited), _s(at - known.answered), str(known.position)
         event, *how = ("ATTENDEDTRANSFER", "BRIDGE", to) if attended else ("BLINDTRANSFER", to, "")
@@ -208,7 +210,7 @@ class QueueLog:
         known.queue, known.answered = "", 0
         return line
 
-    def _moved(self, at: int, call: CallId, known: _Call, queue: str) -> list[str]:
+    def _moved(self, at: int, call: CallId, known: _QueuedCall, queue: str) -> list[str]:
         lines = self._exit(at, call, known) if known.queue else []
         self._enter(call, known, queue, known.queued or at)
         return [
@@ -216,19 +218,19 @@ class QueueLog:
             _line(at, call, queue, ALL, "ENTERQUEUE", "", known.caller, str(known.position)),
         ]
 
-    def _released(self, at: int, call: CallId, known: _Call, reason: Release) -> list[str]:
+    def _released(self, at: int, call: CallId, known: _QueuedCall, reason: Release) -> list[str]:
         if reason is Release.TIMED_OUT:
             return self._exit(at, call, known)
         position = self._leave(call, known)
         queue, known.queue = known.queue, ""
         return [_line(at, call, queue, ALL, "EXITEMPTY", *_left(at, known, position))]
 
-    def _exit(self, at: int, call: CallId, known: _Call) -> list[str]:
+    def _exit(self, at: int, call: CallId, known: _QueuedCall) -> list[str]:
         position = self._leave(call, known)
         queue, known.queue = known.queue, ""
         return [_line(at, call, queue, ALL, "EXITWITHTIMEOUT", *_left(at, known, position))]
 
-    def _ended(self, at: int, call: CallId, known: _Call, by: Party) -> list[str]:
+    def _ended(self, at: int, call: CallId, known: _QueuedCall, by: Party) -> list[str]:
         del self._calls[call]
         if known.agent:
             return [self._complete(at, call, known, by)]
@@ -247,7 +249,7 @@ class QueueLog:
             del self._calls[call]
 
 
-def _left(at: int, known: _Call, position: int) -> tuple[str, str, str]:
+def _left(at: int, known: _QueuedCall, position: int) -> tuple[str, str, str]:
     return str(position), str(known.position), _s(at - known.queued)
 
 

@@ -1,7 +1,7 @@
 """The file `queue_log`: what `telephony.queue_log` says, appended line by line.
 
-Opened anew for each batch of lines, so that it may be rotated at any moment. A full disk costs lines, never a call;
-a controller that is killed takes those of its last half second with it.
+It is opened again for each batch of lines, so it may be rotated at any moment. A full disk costs lines, never a call. A
+controller that is killed loses the lines of its last half second.
 """
 
 import os

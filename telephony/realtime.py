@@ -8,7 +8,7 @@ Asterisk takes every value as text and every column as an option of that name: a
 not know makes the whole row invalid.
 """
 
-# DYNAMIC_FEATURES: his phone, and no caller's, has the key of asterisk-conf/features.conf.
+# DYNAMIC_FEATURES: only an agent's phone, no caller's, has the key of asterisk-conf/features.conf.
 _PHONES = """
 CREATE VIEW ps_endpoints AS
 SELECT
@@ -85,7 +85,7 @@ WHERE intent = 'ready'
 OR (intent = 'paused' AND NOT EXISTS (SELECT 1 FROM agent WHERE intent = 'ready'))
 """
 
-# Whom an agent's phone may transfer a citizen to. A number is used as it stands here, never as it was dialled.
+# Where an agent's phone may transfer a citizen to. A number is used as it stands here, never as it was dialled.
 _TARGETS = """
 CREATE VIEW transfer_targets AS
 SELECT

@@ -1,7 +1,7 @@
-"""The verbs: what the hotline does to a call in Asterisk beside its AGI session. Thin: an action each.
+"""The verbs: what the hotline does to a call in Asterisk besides its AGI session. Each is one action.
 
 Every verb raises `LinkError` (`LinkDown`, `ActionRefused`, `Unknown`) from `telephony.link`. A channel that is already
-gone is no error: what was wanted has happened.
+gone is no error: the call is where the verb wanted it.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from base.clock import now as _now
 from facts.causes import WITHDRAWN, Cause
 from facts.endpoints import OUTBOUND_WATCH
 from facts.terms import CallId
-from telephony.channels import VARIABLES, Calls, Early, Message, Snapshot
+from telephony.channels import VARIABLES, AsteriskState, Calls, Early, Message
 from telephony.link import ActionRefused
 
 log = structlog.get_logger(__name__)
@@ -43,7 +43,7 @@ class Actions(Protocol):
 
 
 class Switch:
-    """Acts on one node. `calls` knows the channels' names; it is the one that folds this link's messages."""
+    """Acts on one node. `calls` knows the channels' names; it must be the one that reads this link's messages."""
 
     def __init__(self, link: Actions, calls: Calls, clock: Callable[[], int] = _now) -> None:
         self._link = link
@@ -51,7 +51,7 @@ class Switch:
         self._clock = clock
 
     async def hang_up(self, call: CallId, agent: str = "", cause: int = Cause.NORMAL) -> None:
-        """End the call, or with `agent` only their talk in it. `cause` is a Q.850 code."""
+        """End the call, or with `agent` only that agent's talk in it. `cause` is a Q.850 code."""
         if agent:
             channel = self._calls.leg_channel(call, agent, answered=True)
         else:
@@ -59,7 +59,7 @@ class Switch:
         await self._hang_up(channel, cause)
 
     async def stop_ringing(self, call: CallId, agent: str) -> None:
-        """Take the offer back: his phone falls silent, the caller keeps his place. `OfferEnded(WITHDRAWN)` follows.
+        """Withdraw the offer: the phone falls silent, the caller keeps the place. `OfferEnded(WITHDRAWN)` follows.
 
         A phone that was picked up in the meantime is left alone. Between this look and Asterisk's lie a few
         milliseconds in which a pick-up is cut.
@@ -67,7 +67,7 @@ class Switch:
         await self._hang_up(self._calls.leg_channel(call, agent, answered=False), WITHDRAWN)
 
     async def stop_playback(self, call: CallId) -> None:
-        """Stop the prompt that the caller hears; his AGI session goes on as if it had ended."""
+        """Stop the prompt that the caller hears. The AGI session goes on as if it had ended."""
         await self._try(
             {
                 "Action": "ControlPlayback",
@@ -94,9 +94,10 @@ class Switch:
         )
 
     async def end_early(self, early: Early) -> None:
-        """Let the colleague's phone fall silent: the dialplan hands the citizen over as a blind transfer does."""
+        """Silence the colleague's phone. The dialplan then carries the transfer out as a blind one."""
         log.info("transfer.joined_early", call_id=early.call, to=early.to)
-        # Not as withdrawn: the cause stays on the citizen's channel, and would be read as that of his next ring.
+        # Not with the cause of a withdrawal: it would stay on the citizen's channel and seem to be that of the next
+        # ring.
         await self._hang_up(early.ringing, Cause.NORMAL)
 
     async def renew_recording(self, call: CallId, file: Path) -> None:
@@ -112,7 +113,7 @@ class Switch:
             {"Action": "MixMonitor", "Channel": channel, "File": str(file), "Options": "aD"}
         )
 
-    async def read_state(self) -> Snapshot:
+    async def read_state(self) -> AsteriskState:
         """Ask what exists in Asterisk, and make `calls` agree with it. Safe at any time, and meant for each `on_up`."""
         before = self._calls.channels()
         contacts = await self._link.gather(

@@ -276,14 +276,14 @@ class Controller:
             return
         if (early := self._calls.joined_early(message)) is not None:
             spawn(self._switch.end_early(early), "early transfer")
-        facts = self._calls.fold(message)
+        facts = self._calls.read(message)
         if facts:
             now = clock.now()
             self._lag = (now, now - facts[-1].at)
             if self._exporter is not None:
                 self._exporter.lag(self._lag[1] / SECOND)
         self._desk.post(*facts)
-        self._outbound.hear(facts)
+        self._outbound.take(facts)
         for fact in facts:
             if isinstance(fact, CallTransferred):
                 self._renew_recording(fact.call)

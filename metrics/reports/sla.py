@@ -32,7 +32,7 @@ from metrics import people, rollup
 from metrics import tables as metrics_tables
 from metrics.callbacks import (
     NO_FIGURES,
-    Figures,
+    CallbackFigures,
     InboundFirst,
     Situation,
     TaskHistory,
@@ -41,7 +41,7 @@ from metrics.callbacks import (
     records,
 )
 from metrics.sums import ALL, Only
-from metrics.window import SHARES, SHORT_ABANDON, SMALLEST_SAMPLE, Lowest, Metric, Point, Tally
+from metrics.window import SHARES, SHORT_ABANDON, SMALLEST_SAMPLE, LowestRate, Metric, Point, Tally
 
 log = structlog.get_logger(__name__)
 
@@ -122,12 +122,12 @@ class SlaReport:
     outcomes: dict[Outcome, int]
     pending: int
     metrics: dict[str, Metric]
-    lowest: Lowest | None
+    lowest: LowestRate | None
     returned: int
     estimated: int
     missing: tuple[Words, ...]
     only: Only = ALL
-    callbacks: Figures = NO_FIGURES
+    callbacks: CallbackFigures = NO_FIGURES
     short_abandon: int = SHORT_ABANDON
     excused: int = 0
     details: Details = Details()
@@ -279,9 +279,9 @@ def merged(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 async def _rolling(
     engine: AsyncEngine, since: int, at: int, only: Only, *, draw: bool
-) -> tuple[Lowest | None, list[Point]]:
+) -> tuple[LowestRate | None, list[Point]]:
     """The lowest M1r of the window's whole minutes, and its curve."""
-    lowest: Lowest | None = None
+    lowest: LowestRate | None = None
     curve: list[Point] = []
     step = max(5, -(-(at - since) // (_MOST_POINTS * 5 * MINUTE)) * 5) * MINUTE
     done = since
@@ -328,7 +328,7 @@ def parse_time(text: str, now: int, option: str = "--at") -> int:
 
 async def callbacks(
     engine: AsyncEngine, since: int, at: int, only: Only = ALL, *, written: bool = True
-) -> Figures:
+) -> CallbackFigures:
     """M20 and M22 of (since, at]. The callback book says how far back the facts of its tasks go.
 
     Without `written`, they come from the facts alone: all callbacks that ever were, and each call's waits. Neither
@@ -596,7 +596,7 @@ IN_SECONDS = frozenset({"M7", "M7_arrived", "M9"})
 _OF_TIME = IN_SECONDS | {"M10"}
 
 
-def _print_callbacks(console: Console, said: Figures, say: dict[str, str]) -> None:
+def _print_callbacks(console: Console, said: CallbackFigures, say: dict[str, str]) -> None:
     console.print()
     console.print(say["callbacks"].format(said.open))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
@@ -649,7 +649,7 @@ def _rings(m4: Metric, say: dict[str, str]) -> Table:
     return table
 
 
-def lowest_words(lowest: Lowest | None, say: dict[str, str]) -> str:
+def lowest_words(lowest: LowestRate | None, say: dict[str, str]) -> str:
     if lowest is None:
         return say["no_lowest"].format(least=SMALLEST_SAMPLE)
     part = f"{lowest.metric.numerator:g}/{lowest.metric.denominator}"
@@ -775,7 +775,7 @@ _TEXT = {
         "ring": "{}",
         "calls": "calls",
         "share": "share",
-        "lowest": "Lowest rolling 24 h rate: {value} ({part}) at {at}",
+        "lowest": "LowestRate rolling 24 h rate: {value} ({part}) at {at}",
         "no_lowest": "Rolling 24 h rate: never {least} calls, so there is no lowest",
         "m5": "M5 is of all queued calls; M5a only of the answered ones, so it flatters.",
         "returned": "{} calls lost the controller while they waited, and came back to their places.",

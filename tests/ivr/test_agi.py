@@ -12,12 +12,12 @@ from ivr.agi import (
     ENVIRONMENT_LIMIT,
     LINE_LIMIT,
     NAMES_LIMIT,
+    AgiReply,
     Conversation,
     Environment,
     Event,
     Hangup,
     ProtocolError,
-    Reply,
     command,
 )
 from tests.fakes.asterisk_agi import words
@@ -60,24 +60,24 @@ def test_a_name_that_is_not_utf_8_is_kept_readable() -> None:
 @pytest.mark.parametrize(
     ("line", "reply"),
     [
-        (b"200 result=0\n", Reply(200, "0")),
-        (b"200 result=-1\r\n", Reply(200, "-1")),
-        (b"200 result=1 (NOANSWER)\n", Reply(200, "1", "NOANSWER")),
-        (b"200 result=0 endpos=8160\n", Reply(200, "0", "", 8160)),
-        (b"200 result=007 (timeout)\n", Reply(200, "007", "timeout")),
-        (b"200 result=1 (a) endpos=3) b)\n", Reply(200, "1", "a) endpos=3) b")),
-        (b"200 result=1 (a) endpos=3\n", Reply(200, "1", "a", 3)),
+        (b"200 result=0\n", AgiReply(200, "0")),
+        (b"200 result=-1\r\n", AgiReply(200, "-1")),
+        (b"200 result=1 (NOANSWER)\n", AgiReply(200, "1", "NOANSWER")),
+        (b"200 result=0 endpos=8160\n", AgiReply(200, "0", "", 8160)),
+        (b"200 result=007 (timeout)\n", AgiReply(200, "007", "timeout")),
+        (b"200 result=1 (a) endpos=3) b)\n", AgiReply(200, "1", "a) endpos=3) b")),
+        (b"200 result=1 (a) endpos=3\n", AgiReply(200, "1", "a", 3)),
         (
             b"510 Invalid or unknown command\n",
-            Reply(510, "", "Invalid or unknown command"),
+            AgiReply(510, "", "Invalid or unknown command"),
         ),
         (
             b"511 Command Not Permitted on a dead channel or intercept routine\n",
-            Reply(511, "", "Command Not Permitted on a dead channel or intercept routine"),
+            AgiReply(511, "", "Command Not Permitted on a dead channel or intercept routine"),
         ),
         (
             b"520-Invalid command syntax.  Proper usage follows:\nUsage: X\nHANGUP\n520 End of proper usage.\n",
-            Reply(
+            AgiReply(
                 520,
                 "",
                 "520-Invalid command syntax.  Proper usage follows:\nUsage: X\nHANGUP\n520 End of proper usage.",
@@ -85,7 +85,7 @@ def test_a_name_that_is_not_utf_8_is_kept_readable() -> None:
         ),
     ],
 )
-def test_replies(line: bytes, reply: Reply) -> None:
+def test_replies(line: bytes, reply: AgiReply) -> None:
     connection = asking()
     assert connection.receive(line) == [reply]
     assert connection.pending == ""
@@ -93,7 +93,7 @@ def test_replies(line: bytes, reply: Reply) -> None:
 
 def test_a_hangup_is_never_taken_for_an_answer() -> None:
     connection = asking()
-    assert connection.receive(b"HANGUP\n200 result=-1\n") == [Hangup(), Reply(200, "-1")]
+    assert connection.receive(b"HANGUP\n200 result=-1\n") == [Hangup(), AgiReply(200, "-1")]
     assert connection.receive(b"HANGUP\n") == [Hangup()]
     assert Conversation().receive(b"agi_network: yes\nHANGUP\n\n") == [
         Hangup(),
@@ -108,21 +108,21 @@ class TestOvertaking:
         connection = asking("STREAM FILE", "long", "")
         connection.send("EXEC Dial", "PJSIP/1001,15")
         assert connection.pending == "EXEC Dial"
-        assert connection.receive(b"200 result=0\n") == [Reply(200, "0")]
+        assert connection.receive(b"200 result=0\n") == [AgiReply(200, "0")]
 
     def test_unless_the_sound_had_just_ended(self) -> None:
         connection = asking("STREAM FILE", "long", "")
         connection.send("EXEC Dial", "PJSIP/1001,15")
         assert connection.receive(b"200 result=0 endpos=99\n") == []
         assert connection.pending == "EXEC Dial"
-        assert connection.receive(b"200 result=0\n") == [Reply(200, "0")]
+        assert connection.receive(b"200 result=0\n") == [AgiReply(200, "0")]
 
     def test_the_next_sound_is_answered_again(self) -> None:
         connection = asking("STREAM FILE", "long", "")
         connection.send("NOOP")
         connection.receive(b"200 result=0\n")
         connection.send("STREAM FILE", "long", "")
-        assert connection.receive(b"200 result=0 endpos=5\n") == [Reply(200, "0", "", 5)]
+        assert connection.receive(b"200 result=0 endpos=5\n") == [AgiReply(200, "0", "", 5)]
 
     def test_one_sound_cannot_overtake_another(self) -> None:
         with pytest.raises(ValueError, match="while STREAM FILE runs"):
@@ -260,7 +260,7 @@ def test_garbage_raises_the_protocol_error_and_nothing_else(pieces: list[bytes])
     try:
         for piece in pieces:
             for event in connection.receive(piece):
-                if isinstance(event, Environment | Reply):
+                if isinstance(event, Environment | AgiReply):
                     connection.send("NOOP")
     except ProtocolError:
         pass

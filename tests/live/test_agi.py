@@ -11,7 +11,7 @@ from facts import CallArrived, CallDetached, CallQueued, CallReturned, Fact, Off
 from facts.terms import OfferReason, Release
 from facts.times import SECOND
 from hotline.machine import render
-from ivr.agi import Reply
+from ivr.agi import AgiReply
 from ivr.connection import Connection
 from ivr.server import Server, serve
 from ivr.session import CallSession, Pace
@@ -317,7 +317,7 @@ async def test_asterisk_reads_an_argument_as_it_was_meant(
             connection = await connections.get()
         await connection.environment(5)
         await connection.ask("SET VARIABLE", "TRIED", value)
-        assert await connection.ask("GET VARIABLE", "TRIED") == Reply(200, "1", value)
+        assert await connection.ask("GET VARIABLE", "TRIED") == AgiReply(200, "1", value)
         await connection.ask("SET VARIABLE", "HL_DONE", "1")
         connection.close("done")
         await leg.until_ended()

@@ -31,7 +31,7 @@ from hotline.machine.render import AMI_USER, ami_secret
 from softphone.phones import Phones
 from telephony.cel import complete
 from telephony.cel_file import read_since
-from telephony.channels import Calls, Message, Snapshot
+from telephony.channels import AsteriskState, Calls, Message
 from telephony.link import ActionRefused, Link, LinkDown
 from telephony.switch import Switch
 from tests.live.test_asterisk_conf import NUMBER, PASSWORD, Controller, Exchange, ask, say_nothing
@@ -60,7 +60,7 @@ class Heard:
     def __init__(self, exchange: Exchange, secret: str = "") -> None:
         self.facts: list[Fact] = []
         self.events = 0
-        self.snapshots: list[Snapshot] = []
+        self.snapshots: list[AsteriskState] = []
         self.downs = 0
         self.calls = Calls(NUMBERS)
         self.link = Link(
@@ -79,7 +79,7 @@ class Heard:
 
     def _message(self, message: Message) -> None:
         self.events += 1
-        self.facts += self.calls.fold(message)
+        self.facts += self.calls.read(message)
 
     async def _up(self) -> None:
         snapshot = await self.switch.read_state()

@@ -131,9 +131,9 @@ def kept(cut: int | None = None) -> tuple[Calls, list[Fact], str, str]:
     facts: list[Fact] = []
     for message in messages[:cut]:
         if message["Event"] == "Hangup" and message["Channel"].startswith("PJSIP/outbound"):
-            calls.keep_line(attempt, call)
-            calls.keep_line(attempt, call)
-        facts += calls.fold(message)
+            calls.keep_channel(attempt, call)
+            calls.keep_channel(attempt, call)
+        facts += calls.read(message)
     return calls, facts, attempt, call
 
 

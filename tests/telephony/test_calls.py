@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facts import CallArrived, CallEnded, Fact, OfferAnswered, OfferEnded, OfferRinging, TalkEnded
-from telephony.channels import Calls, Early, Message, Snapshot, Waiting, microseconds, pressed
+from telephony.channels import AsteriskState, Calls, Early, Message, Waiting, microseconds, pressed
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "ami"
 NUMBERS = ("12345", "8890")
@@ -44,7 +44,7 @@ def told(facts: Iterable[Fact]) -> list[str]:
 
 def folded(messages: Iterable[Message], calls: Calls | None = None) -> list[Fact]:
     calls = calls or Calls(NUMBERS)
-    return [fact for message in messages for fact in calls.fold(message)]
+    return [fact for message in messages for fact in calls.read(message)]
 
 
 REACHABLE = "PhoneReachable 1001"
@@ -290,7 +290,7 @@ def test_the_number_is_the_one_that_the_dialplan_has_left(shape: str, told_by: s
 def test_an_arrival_is_told_even_when_the_call_was_never_answered() -> None:
     (arrival,) = [m for m in recorded("gives_up_waiting") if m["Event"] == "Newchannel"]
     calls = Calls(NUMBERS)
-    assert calls.fold(arrival) == []
+    assert calls.read(arrival) == []
     assert told(calls.snapshot([], [], 1).facts) == ["CallArrived #1 12345", "CallEnded #1 system"]
 
 
@@ -319,7 +319,7 @@ def test_keys_of_citizens(changed: dict[str, str], expected: tuple[str, str] | N
         "Direction": "Received",
     }
     assert pressed({**message, **changed}) == expected
-    assert Calls(NUMBERS).fold({**message, **changed}) == []
+    assert Calls(NUMBERS).read({**message, **changed}) == []
 
 
 def test_a_caller_who_hangs_up_is_gone_at_once() -> None:
@@ -439,7 +439,7 @@ NOW = max(
 )
 
 
-def started(now: int = NOW) -> tuple[Calls, Snapshot]:
+def started(now: int = NOW) -> tuple[Calls, AsteriskState]:
     calls = Calls(NUMBERS)
     return calls, calls.snapshot(*lists(), now)
 
@@ -642,7 +642,7 @@ def test_events_of_others_under_a_known_uniqueid_do_not_count() -> None:
     folded(stream[:6], calls)
     for victim in stream[6:]:
         forged = {**victim, "Channel": "PJSIP/trunk-0000ffff"}
-        assert calls.fold(forged) == []
+        assert calls.read(forged) == []
     assert told(folded(stream[6:], calls)) == ["TalkEnded #1 1001 caller", "CallEnded #1 caller 16"]
 
 
@@ -651,7 +651,7 @@ def test_an_event_without_privilege_is_not_asterisks() -> None:
     stream = recorded("answered_caller_hangs_up")
     folded(stream[:6], calls)
     end = {key: value for key, value in stream[-1].items() if key != "Privilege"}
-    assert calls.fold(end) == []
+    assert calls.read(end) == []
 
 
 def test_the_whole_stream_again_brings_nothing_back() -> None:

@@ -62,9 +62,9 @@ class Asterisk:
 
     def event(self, name: str, uniqueid: str, channel: str, **more: str) -> None:
         message = {"Event": name, "Privilege": "call,all", "Timestamp": AT, "Uniqueid": uniqueid}
-        facts = self.calls.fold({**message, "Channel": channel, "Linkedid": ATTEMPT, **more})
+        facts = self.calls.read({**message, "Channel": channel, "Linkedid": ATTEMPT, **more})
         self.facts += facts
-        self.outbound.hear(facts)
+        self.outbound.take(facts)
 
     def agent(self, name: str, **more: str) -> None:
         self.event(name, ATTEMPT, "PJSIP/1001-00000001", **more)
@@ -339,7 +339,7 @@ async def test_a_recorded_yield_from_end_to_end(asterisk: Asterisk) -> None:
         if message["Event"] == "Hangup" and not rung and "outbound" in message["Channel"]:
             asterisk.outbound.give_way(wanted, lambda: rung.append(True))
             await asterisk.until(lambda: asterisk.sent)
-        asterisk.outbound.hear(asterisk.calls.fold(message))
+        asterisk.outbound.take(asterisk.calls.read(message))
         if message["Event"] == "Hangup" and message["Uniqueid"] == attempt:
             await asterisk.until(lambda: rung)
     assert asterisk.actions() == ["Hangup"]
