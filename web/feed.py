@@ -79,10 +79,9 @@ class Feed:
         """Read for ever; Redis may go away and come back."""
         failures = 0
         while not stopping():
-            failures += 1
             try:
                 async for channel, data in self._bus.watch():
-                    failures = 1
+                    failures = 0
                     if channel == "live":
                         self.show(orjson.loads(data))
                     else:
@@ -94,6 +93,7 @@ class Feed:
                     log.warning("redis.away", error=str(error), effect="screens are stale")
             except ValueError as error:
                 log.error("feed.unreadable", error=str(error))
+            failures += 1
             await asyncio.sleep(REDIS.pause(failures))
 
     def _found(self) -> None:
