@@ -10,8 +10,6 @@ What happened to a task is not kept twice: its history is its facts in the diary
 
 import asyncio
 import contextlib
-import json
-import os
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -26,9 +24,10 @@ from acd.callbacks import tables
 from acd.callbacks.entry import KINDS, OPEN, Entry, TaskError, Wanted, apply
 from acd.callbacks.task import State, Task
 from acd.commands import CreateCallback
-from base import clock
+from base import clock, retry
 from base.background import spawn
 from diary import reader
+from diary.spool import Page, Spool
 from diary.writer import Diary
 from facts import CallbackAdded, CallbackCancelled, Fact
 from facts.masking import mask
@@ -39,8 +38,8 @@ log = structlog.get_logger(__name__)
 
 FLUSH_EVERY = 0.05
 """Seconds that a change waits at most before it is written."""
-RETRY_EVERY = 1.0
-"""Seconds between two attempts while the database is away."""
+RETRY = retry.DATABASE
+"""Between two attempts while the database is away."""
 ANSWER_WITHIN = 5.0
 """Seconds after which a server that does not answer counts as away."""
 MOST_REQUESTS = 100_000
@@ -49,19 +48,20 @@ BATCH = 500
 """Rows in one transaction."""
 
 _REQUESTS = "callbacks.jsonl"
+_MOST_BYTES = 64 * 1024 * 1024
+"""Room for `MOST_REQUESTS`, each with all its texts."""
 _MINUTE = 60 * SECOND
 
 
 # --- writing
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class _Request:
-    """A request that waits for its number. `kept`: it is in the file, too."""
+    """A task that waits for its number, and the moment (microseconds) at which it was asked for."""
 
     wanted: Wanted
     at: int
-    kept: bool = False
 
 
 class TaskBook:
@@ -73,7 +73,7 @@ class TaskBook:
 
     def __init__(self, engine: AsyncEngine, run_dir: Path, post: Callable[[Fact], None]) -> None:
         self._engine = engine
-        self._file = run_dir / _REQUESTS
+        self._spool = Spool(run_dir / _REQUESTS, _MOST_BYTES, _read_request)
         self._post = post
         self._answer_within = ANSWER_WITHIN if engine.dialect.name == "postgresql" else None
         self._entries: dict[int, Entry] = {}
@@ -89,8 +89,10 @@ class TaskBook:
 
     def start(self) -> None:
         """Begin to write, first what was asked of an earlier controller that could not enter it."""
-        for wanted, at in _read_requests(self._file):
-            self._request(wanted, at, kept=True)
+        try:
+            self._spool.recover()
+        except OSError as error:
+            log.error("callbacks.file_failed", error=str(error), file=str(self._spool.path))
         self._task = spawn(self._write_for_ever(), "book of callbacks")
 
     def create(self, wanted: CreateCallback) -> None:
@@ -176,7 +178,7 @@ class TaskBook:
     @property
     def waiting(self) -> int:
         """Requests and changed tasks that are not in the database yet."""
-        return len(self._requests) + len(self._unwritten)
+        return self._spool.count + len(self._requests) + len(self._unwritten)
 
     async def flush(self, within: float = 5.0) -> bool:
         """Wait until all that was noted so far is written. False when the database is away, or after `within`."""
@@ -197,20 +199,21 @@ class TaskBook:
             self._task = None
         self._keep_requests()
         if self.waiting:
-            log.error("callbacks.unwritten", count=self.waiting, file=str(self._file))
+            log.error("callbacks.unwritten", count=self.waiting, file=str(self._spool.path))
 
     # --- the background
 
-    def _request(self, wanted: Wanted, at: int, *, kept: bool = False) -> None:
+    def _request(self, wanted: Wanted, at: int) -> None:
         if not dialable(wanted.number):
             log.warning("callback.not_dialable", origin=wanted.origin, number=mask(wanted.number))
-        elif len(self._requests) >= MOST_REQUESTS:
+        elif len(self._requests) + self._spool.count >= MOST_REQUESTS:
             log.error("callback.lost", origin=wanted.origin, number=mask(wanted.number))
         else:
-            self._requests.append(_Request(wanted, at, kept))
+            self._requests.append(_Request(wanted, at))
             self._some.set()
 
     async def _write_for_ever(self) -> None:
+        failures = 0
         while True:
             if not self.waiting:
                 self._idle.set()
@@ -221,23 +224,24 @@ class TaskBook:
                 self._idle.set()
             if self._closing.is_set() and not (written and self.waiting):
                 return
+            failures = 0 if written else failures + 1
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FLUSH_EVERY if written else RETRY_EVERY):
+                async with asyncio.timeout(RETRY.pause(failures) if failures else FLUSH_EVERY):
                     await self._closing.wait()
 
     async def _write(self) -> bool:
         """Enter the requests, then write the changed tasks. False when the database is away."""
         try:
-            kept = False
+            while self._spool.count:
+                # One by one: what is in the table must not be entered again after a failure at the next.
+                page = self._spool.peek(1)
+                self._tell(page)
+                for request in page.rows:
+                    await self._enter(request)
+                self._spool.drop(page)
             while self._requests:
-                request = self._requests[0]
-                entry = await self._insert(request.wanted, request.at)
+                await self._enter(self._requests[0])
                 self._requests.popleft()
-                kept = kept or request.kept
-                if entry.state in OPEN:
-                    self._post(entry.fact())
-            if kept:
-                self._file.unlink(missing_ok=True)
             while self._unwritten:
                 batch = list(self._unwritten.values())[:BATCH]
                 await self._update(batch)
@@ -247,13 +251,25 @@ class TaskBook:
         except Exception as error:  # noqa: BLE001 - whatever a driver raises, nothing must be lost
             if not self._away:
                 self._away = True
-                log.error("callbacks.away", error=type(error).__name__, file=str(self._file))
+                log.error("callbacks.away", error=type(error).__name__, file=str(self._spool.path))
             self._keep_requests()
             return False
         if self._away:
             self._away = False
             log.info("callbacks.back")
         return True
+
+    def _tell(self, page: Page[_Request]) -> None:
+        """What was found to be lost goes into the log."""
+        for at in page.torn:
+            log.error("callbacks.torn_line", file=str(self._spool.path), at=at)
+        if page.gone:
+            log.error("callbacks.file_gone", file=str(self._spool.path), requests=page.lines)
+
+    async def _enter(self, request: _Request) -> None:
+        entry = await self._insert(request.wanted, request.at)
+        if entry.state in OPEN:
+            self._post(entry.fact())
 
     async def _insert(self, wanted: Wanted, at: int) -> Entry:
         """Enter a request, or find what it became when the answer to its commit was lost: a call is lost only once."""
@@ -284,27 +300,16 @@ class TaskBook:
 
     def _keep_requests(self) -> None:
         """What is in memory would not survive a crash of this process."""
-        fresh = [request for request in self._requests if not request.kept]
-        if not fresh:
+        if not self._requests:
             return
-        lines = "".join(
-            json.dumps({"at": request.at, **asdict(request.wanted)}, ensure_ascii=False) + "\n"
-            for request in fresh
-        )
+        rows = [{"at": request.at, **asdict(request.wanted)} for request in self._requests]
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with open(
-                self._file,
-                "a",
-                encoding="utf-8",
-                opener=lambda path, flags: os.open(path, flags, 0o600),
-            ) as file:
-                file.write(lines)
+            kept = self._spool.append(rows)
         except OSError as error:
-            log.error("callbacks.file_failed", error=str(error), file=str(self._file))
+            log.error("callbacks.file_failed", error=str(error), file=str(self._spool.path))
             return  # they stay in memory, and are tried again with the next attempt
-        for request in fresh:
-            request.kept = True
+        for _ in range(kept):
+            self._requests.popleft()
 
 
 _UPDATE = (
@@ -358,24 +363,10 @@ def _entry(row: Any) -> Entry:
     return Entry(**values | {"state": State(values["state"]), "first": bool(values["first"])})
 
 
-def _read_requests(file: Path) -> list[tuple[Wanted, int]]:
-    """What lies in the file; a line that was torn by a crash is skipped, and logged."""
-    found = []
-    try:
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        log.error("callbacks.file_failed", error=str(error), file=str(file))
-        return []
-    for number, line in enumerate(lines, 1):
-        try:
-            values = json.loads(line)
-            at = int(values.pop("at"))
-            found.append((Wanted(**values), at))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            log.error("callbacks.torn_line", file=str(file), line=number)
-    return found
+def _read_request(line: dict[str, Any]) -> _Request:
+    return _Request(
+        Wanted(**{name: value for name, value in line.items() if name != "at"}), int(line["at"])
+    )
 
 
 # --- by hand

@@ -26,6 +26,7 @@ from pathlib import Path
 import psutil
 import structlog
 
+from base.retry import Schedule
 from base.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -33,7 +34,7 @@ log = structlog.get_logger(__name__)
 POLL = 0.1
 """Seconds between two looks at a process."""
 
-_PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
+_RETRY = Schedule(first=0.5, longest=10.0)
 _STEADY_AFTER = 60.0
 _CHECK_EVERY = 2.0
 _CHECKS_MISSED = 3
@@ -159,8 +160,8 @@ async def keep(program: Program, alive: Callable[[], Awaitable[bool]] | None = N
             why = f"{_end_of(pid)}; its last words: {_last_words(program)}"
         except ProgramError as error:
             why = str(error)
-        pause = _PAUSES[min(deaths, len(_PAUSES) - 1)]
         deaths += 1
+        pause = _RETRY.pause(deaths)
         log.error("program.died", program=program.name, restart_in=pause, why=why)
         await asyncio.sleep(pause)
 

@@ -35,6 +35,7 @@ from acd.floor import Floor
 from acd.rules.model import DEFAULT, Queue, Rules
 from base import clock, database
 from base.bus import Refused
+from base.retry import Schedule
 from diary.writer import Diary
 from facts import KINDS as KIND_OF
 from facts import (
@@ -66,7 +67,7 @@ HOUR = 60 * MINUTE
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "RETRY_EVERY", 0.05)
+    monkeypatch.setattr(tasks, "RETRY", Schedule(0.05, 0.05))
 
 
 class Centre:
