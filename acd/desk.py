@@ -98,7 +98,7 @@ class Desk:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: int | None = None
 
-    def post(self, *facts: Fact) -> None:
+    def report(self, *facts: Fact) -> None:
         """Give facts to the floor. Several at once are of one moment: nothing is decided before the last of them.
 
         Never raises: if one fact fails, that is logged, and the others go on.
@@ -149,7 +149,7 @@ class Desk:
         """An agent's phone wants to ring a colleague's. Returns why not; if empty, the colleague is busy now."""
         why = self.floor.may_call(agent, colleague)
         if not why:
-            self.post(OwnCallStarted(self._clock(), colleague))
+            self.report(OwnCallStarted(self._clock(), colleague))
         return why
 
     def wake(self) -> None:
@@ -227,7 +227,7 @@ class Desk:
             session.ring(agents, ring_for)
             return
         for agent in agents:
-            self.post(OfferEnded(self._clock(), call, agent, OfferReason.CALLER_GONE))
+            self.report(OfferEnded(self._clock(), call, agent, OfferReason.CALLER_GONE))
 
     def _set_timer(self) -> None:
         due = self.floor.deadline()

@@ -75,8 +75,9 @@ class AttemptOrder:
 class Outbound:
     """The attempts of one node. Implements `acd.desk.Outbound`; everything public returns at once.
 
-    `calls` reads the messages of `link`. `post` is the desk's, `rules` gives the rules that hold now. `numbers` are the hotline's own, `rings` the seconds for which a
-    citizen's phone rings. Not `enabled`: outgoing calls are impossible, and nothing is placed.
+    `calls` reads the messages of `link`. `report` is the desk's, `rules` gives the rules that hold now. `numbers` are the
+    hotline's own, `rings` the seconds for which a citizen's phone rings. Not `enabled`: outgoing calls are impossible,
+    and nothing is placed.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Outbound:
         link: Actions,
         calls: Calls,
         *,
-        post: Callable[..., None],
+        report: Callable[..., None],
         rules: Callable[[], Rules],
         clock: Callable[[], int],
         numbers: Collection[str],
@@ -93,7 +94,7 @@ class Outbound:
     ) -> None:
         self._link = link
         self._calls = calls
-        self._post = post
+        self._report = report
         self._rules = rules
         self._clock = clock
         self._numbers = tuple(numbers)
@@ -181,7 +182,7 @@ class Outbound:
                 continue
             if attempt.answered:
                 self._spared[attempt.call] = attempt.agent
-                self._post(
+                self._report(
                     CallbackSpared(self._clock(), attempt.callback, attempt.call, attempt.agent)
                 )
             else:
@@ -243,7 +244,7 @@ class Outbound:
             self._finish(CallbackEnded(now, wanted.callback, wanted.call, wanted.agent, failure))
 
     def _finish(self, ended: CallbackEnded) -> None:
-        self._post(ended)
+        self._report(ended)
         self._ended(ended)
 
     # --- cancelling and yielding
@@ -284,7 +285,7 @@ class Outbound:
         now = self._clock()
         log.warning("callback.spared", call_id=wanted.cancel, agent=wanted.agent)
         self._spared[wanted.cancel] = wanted.agent
-        self._post(CallbackSpared(now, wanted.callback, wanted.cancel, wanted.agent))
+        self._report(CallbackSpared(now, wanted.callback, wanted.cancel, wanted.agent))
 
     async def _keep_channel(self, wanted: Yield, channel: str, ring: Callable[[], None]) -> None:
         """Redirect the agent's channel to the tone, then tell the citizen's session to fetch it."""
@@ -338,7 +339,7 @@ class Outbound:
         if (leaving := self._leaving.get(fact.call)) is not None:
             leaving.set()
         if (agent := self._spared.pop(fact.call, "")) != "":
-            self._post(OwnCallEnded(fact.at, agent))
+            self._report(OwnCallEnded(fact.at, agent))
 
     def _exists(self, call: CallId) -> bool:
         return self._calls.attempt(call) is not None

@@ -67,14 +67,14 @@ class _Request:
 class TaskBook:
     """Writes the book; the controller has the only one. `start` in a running loop, `close` at the end.
 
-    `run_dir` is where requests lie while the database is away. `post`, the desk's, gets a fact for each
+    `run_dir` is where requests lie while the database is away. `report`, the desk's, gets a fact for each
     task that is entered.
     """
 
-    def __init__(self, engine: AsyncEngine, run_dir: Path, post: Callable[[Fact], None]) -> None:
+    def __init__(self, engine: AsyncEngine, run_dir: Path, report: Callable[[Fact], None]) -> None:
         self._engine = engine
         self._spool = Spool(run_dir / _REQUESTS, _MOST_BYTES, _read_request)
-        self._post = post
+        self._report = report
         self._answer_within = ANSWER_WITHIN if engine.dialect.name == "postgresql" else None
         self._entries: dict[int, Entry] = {}
         self._entering = asyncio.Lock()  # nobody reads the table between a commit and `_entries`
@@ -96,7 +96,7 @@ class TaskBook:
         self._task = spawn(self._write_for_ever(), "book of callbacks")
 
     def create(self, wanted: CreateCallback) -> None:
-        """Enter what the floor wants: `post` gets `CallbackAdded`, however long the database is away.
+        """Enter what the floor wants: `report` gets `CallbackAdded`, however long the database is away.
 
         Nothing follows when the number cannot be dialled, or too many requests wait already.
         """
@@ -269,7 +269,7 @@ class TaskBook:
     async def _enter(self, request: _Request) -> None:
         entry = await self._insert(request.wanted, request.at)
         if entry.state in OPEN:
-            self._post(entry.fact())
+            self._report(entry.fact())
 
     async def _insert(self, wanted: Wanted, at: int) -> Entry:
         """Enter a request, or find what it became when the answer to its commit was lost: a call is lost only once."""

@@ -51,14 +51,14 @@ async def test_agents_who_were_to_ring_for_a_session_that_is_gone_are_all_free()
         stop_ringing=lambda *_: None,
         clock=lambda: T,
     )
-    desk.post(LinkRestored(T))
+    desk.report(LinkRestored(T))
     for agent in ("1001", "1002", "1003"):
-        desk.post(AgentAdded(T, agent), PhoneReachable(T, agent), AgentReady(T, agent))
-    desk.post(CallArrived(T, CALL, "12345", ""), CallQueued(T, CALL, DEFAULT))
+        desk.report(AgentAdded(T, agent), PhoneReachable(T, agent), AgentReady(T, agent))
+    desk.report(CallArrived(T, CALL, "12345", ""), CallQueued(T, CALL, DEFAULT))
     assert [seat.presence() for seat in desk.floor.seats.values()] == [Presence.READY] * 3
     session = Session()
     desk.attach(OTHER, session)
-    desk.post(CallArrived(T, OTHER, "12345", ""), CallQueued(T, OTHER, DEFAULT))
+    desk.report(CallArrived(T, OTHER, "12345", ""), CallQueued(T, OTHER, DEFAULT))
     assert session.told == ["ring 1001 1002 1003 15"]
     desk.close()
 

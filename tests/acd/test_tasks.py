@@ -75,7 +75,7 @@ class Centre:
 
     def __init__(self, engine: AsyncEngine, folder: Path) -> None:
         self.diary = Diary(engine, folder)
-        self.book = TaskBook(engine, folder, self.post)
+        self.book = TaskBook(engine, folder, self.report)
         self.placed: list[PlaceCallback] = []
         self.posted: list[Fact] = []
         self.recorded: list[Fact] = []
@@ -88,9 +88,9 @@ class Centre:
             clock=clock.now,
         )
 
-    def post(self, *facts: Fact) -> None:
+    def report(self, *facts: Fact) -> None:
         self.posted += facts
-        self.desk.post(*facts)
+        self.desk.report(*facts)
 
     def record(self, fact: Fact) -> None:
         self.recorded.append(fact)
@@ -106,14 +106,14 @@ class Centre:
 
     def agent(self, number: str = "1001") -> None:
         now = clock.now()
-        self.post(AgentAdded(now, number), PhoneReachable(now, number), AgentReady(now, number))
+        self.report(AgentAdded(now, number), PhoneReachable(now, number), AgentReady(now, number))
 
     async def start(self) -> None:
         self.diary.start()
         assert await self.diary.flush()
         self.book.start()
         self.desk.take_up(await self.book.open_tasks())
-        self.post(LinkRestored(clock.now()))
+        self.report(LinkRestored(clock.now()))
 
     async def close(self) -> None:
         self.desk.close()
@@ -330,10 +330,10 @@ async def test_a_callback_from_due_to_reached(centre: Centre, engine: AsyncEngin
         "hotline-c1.1",
         1,
     )
-    centre.post(CallbackAnswered(clock.now(), 1, "hotline-c1.1", "1001"))
+    centre.report(CallbackAnswered(clock.now(), 1, "hotline-c1.1", "1001"))
     assert await centre.book.flush()
     assert (await entry_of(engine, 1)).state is State.TALKING
-    centre.post(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001"))
+    centre.report(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001"))
     assert await centre.book.flush()
     found = await entry_of(engine, 1)
     assert (found.state, found.attempts, found.yields, found.agent) == (
@@ -361,7 +361,7 @@ async def test_the_history_is_of_one_task_only(centre: Centre, engine: AsyncEngi
 async def test_a_busy_citizen_and_then_nobody(centre: Centre, engine: AsyncEngine) -> None:
     centre.agent()
     await add(centre.book, centre.desk, by_hand(attempts=1))
-    centre.post(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "busy"))
+    centre.report(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "busy"))
     assert await centre.book.flush()
     found = await entry_of(engine, 1)
     assert found.state is State.UNREACHED
@@ -418,7 +418,7 @@ async def test_cancelling(centre: Centre, engine: AsyncEngine) -> None:
 async def test_an_answered_callback_is_not_cancelled(centre: Centre, engine: AsyncEngine) -> None:
     centre.agent()
     await add(centre.book, centre.desk, by_hand())
-    centre.post(CallbackAnswered(clock.now(), 1, "hotline-c1.1", "1001"))
+    centre.report(CallbackAnswered(clock.now(), 1, "hotline-c1.1", "1001"))
     with pytest.raises(Refused, match="that talk is not cut"):
         await cancel(centre.book, centre.desk, {"id": 1})
     assert centre.desk.floor.tasks[1].state is State.TALKING
@@ -471,7 +471,7 @@ async def test_a_running_controller_finds_what_was_entered_and_cancelled_past_it
     await tasks.cancel_directly(engine, tmp_path / "cli", 1)
     added, cancelled = await centre.book.changes()
     assert (added, [fact.callback for fact in cancelled]) == ([], [1])
-    centre.post(*cancelled)
+    centre.report(*cancelled)
     assert set(centre.desk.floor.tasks) == {2}
     assert await centre.book.flush()
     assert await centre.book.changes() == ([], [])
@@ -484,7 +484,7 @@ async def test_open_tasks_are_taken_up_as_they_were(
     centre.agent()
     await add(centre.book, centre.desk, by_hand(attempts=5, spacing=0, prefers="1001"))
     for n in (1, 2):
-        centre.post(CallbackEnded(clock.now(), 1, f"hotline-c1.{n}", "1001", "busy"))
+        centre.report(CallbackEnded(clock.now(), 1, f"hotline-c1.{n}", "1001", "busy"))
     now = clock.now()
     for fact in (
         CallbackYielded(now, 1, "hotline-c1.3", "1001", "hotline-1.9"),
@@ -514,7 +514,7 @@ async def test_an_attempt_that_asterisk_still_has_goes_on(
         centre.agent(agent)
     for number in ("13800000001", "13800000002"):
         await add(centre.book, centre.desk, by_hand(number))
-    centre.post(CallbackAnswered(clock.now(), 2, "hotline-c2.1", "1002"))
+    centre.report(CallbackAnswered(clock.now(), 2, "hotline-c2.1", "1002"))
     await centre.close()
 
     again = Centre(engine, tmp_path)
@@ -523,13 +523,13 @@ async def test_an_attempt_that_asterisk_still_has_goes_on(
     for agent in ("1001", "1002"):
         again.agent(agent)
     again.desk.take_up(await again.book.open_tasks())
-    again.post(LinkRestored(clock.now()))
+    again.report(LinkRestored(clock.now()))
     floor = again.desk.floor
     assert [task.state for task in floor.tasks.values()] == [State.DIALLING, State.TALKING]
     assert [seat.call for seat in floor.seats.values()] == ["hotline-c1.1", "hotline-c2.1"]
     assert again.placed == []
-    again.post(CallbackEnded(clock.now(), 2, "hotline-c2.1", "1002"))
-    again.post(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "lost"))
+    again.report(CallbackEnded(clock.now(), 2, "hotline-c2.1", "1002"))
+    again.report(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "lost"))
     assert WrapUpStarted in {type(fact) for fact in again.recorded}
     assert [(one.call, one.agent) for one in again.placed] == [("hotline-c1.2", "1001")]
     assert await again.book.flush()
@@ -546,7 +546,7 @@ async def test_what_a_crash_kept_from_the_book_comes_from_the_diary(
         await add(centre.book, centre.desk, by_hand(number, attempts=1))
     assert await centre.book.flush()
     centre.book.note = lambda fact: None  # type: ignore[method-assign]
-    centre.post(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "busy"))
+    centre.report(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "busy"))
     assert CallbackUnreached in {type(fact) for fact in centre.recorded}
     await centre.close()
     assert (await entry_of(engine, 1)).state is State.DIALLING
@@ -604,8 +604,8 @@ async def test_nothing_is_lost_while_the_database_is_away(
     await add(centre.book, centre.desk, by_hand())
     assert await centre.book.flush()
     away = Away(engine)
-    centre.post(CallbackAnswered(clock.now(), 1, "hotline-c1.1", "1001"))
-    centre.post(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001"))
+    centre.report(CallbackAnswered(clock.now(), 1, "hotline-c1.1", "1001"))
+    centre.report(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001"))
     centre.book.create(lost("hotline-1.5", "+8613800000005"))
     await until(lambda: centre.book.waiting == 2)
     assert not await centre.book.flush()
@@ -670,7 +670,7 @@ async def test_a_server_that_crashes(
     postgres_server.stop()
     try:
         centre.book.create(lost("hotline-1.5", "+8613800000005"))
-        centre.post(CallbackCancelled(clock.now(), 1, "by hand"))
+        centre.report(CallbackCancelled(clock.now(), 1, "by hand"))
         assert not await centre.book.flush()
     finally:
         postgres_server.start()

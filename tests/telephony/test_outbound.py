@@ -41,7 +41,7 @@ class Asterisk:
         return Outbound(
             self,
             self.calls,
-            post=lambda *facts: self.facts.extend(facts),
+            report=lambda *facts: self.facts.extend(facts),
             rules=lambda: self.rules,
             clock=lambda: 5,
             numbers=("12345", "12366"),
