@@ -4,7 +4,6 @@ rules      queues, numbers, members, skills: what the floor goes by
 callbacks  callback tasks
 commands   what the floor wants done, in the imperative (pure)
 strategy   which idle agent comes first (pure)
-lane       callers who need the same, and the agents who can serve them (pure)
 floor      facts in, commands out: every decision is made here (pure)
 desk       the shell round the floor: one task, timers, carrying out commands
 """

@@ -1,4 +1,4 @@
-"""Commands: what the floor wants done, in the imperative. The desk carries them out; the floor never waits."""
+"""Commands: what the floor wants done, in the imperative. The desk carries them out; the floor never waits. Pure."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -9,7 +9,7 @@ from facts.terms import CallId, Release
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """Ring these agents' phones for this call, for at most `ring_for` seconds (R3). Mostly one agent."""
+    """Ring these agents' phones for this call, for at most `ring_for` seconds (R3). Nearly always one agent."""
 
     call: CallId
     agents: tuple[str, ...]
@@ -18,7 +18,7 @@ class Ring:
 
 @dataclass(frozen=True, slots=True)
 class StopRinging:
-    """Take the offer back: the agent may no longer take the call."""
+    """Take the offer back: the agent may not answer this call any more."""
 
     call: CallId
     agent: str
@@ -26,7 +26,7 @@ class StopRinging:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseCall:
-    """Say the farewell that fits and hang up."""
+    """Say the farewell for this reason and hang up."""
 
     call: CallId
     reason: Release
@@ -34,7 +34,7 @@ class ReleaseCall:
 
 @dataclass(frozen=True, slots=True)
 class SendOutside:
-    """Connect the caller to an outside number: the queue overflows."""
+    """Connect the caller to an outside number: the queue overflows, or an agent transfers them there."""
 
     call: CallId
     number: str
@@ -42,7 +42,10 @@ class SendOutside:
 
 @dataclass(frozen=True, slots=True)
 class CreateCallback:
-    """Enter a task into the book; `CallbackAdded` with its number follows."""
+    """Enter a callback task into the book. `CallbackAdded` with the task's number follows.
+
+    `latest`: its deadline, microseconds UTC. `place`: the rank that the caller keeps, or 0.
+    """
 
     number: str
     queue: str
@@ -54,7 +57,7 @@ class CreateCallback:
 
 @dataclass(frozen=True, slots=True)
 class PlaceCallback:
-    """Ring the agent's phone for the task, then dial the citizen; `call` names the attempt."""
+    """Ring the agent's phone for the task, then dial the citizen. `call` is the id of the attempt."""
 
     callback: int
     call: CallId
@@ -65,9 +68,9 @@ class PlaceCallback:
 
 @dataclass(frozen=True, slots=True)
 class Yield:
-    """As one step (R7): cancel the unanswered attempt `cancel`, and give `call` to its agent.
+    """In one step (R7): cancel the unanswered attempt `cancel`, and ring its agent for `call`, `ring_for` seconds.
 
-    With `stay_on_line` the agent keeps his line: a tone, and the citizen is there. Otherwise his phone rings anew.
+    With `stay_on_line` the agent's phone does not ring anew: they hear a tone, and are connected to the caller.
     """
 
     callback: int
@@ -80,7 +83,7 @@ class Yield:
 
 @dataclass(frozen=True, slots=True)
 class CancelAttempt:
-    """Hang up an attempt that is no longer wanted (the task was cancelled, the agent asked for a pause)."""
+    """Hang up an attempt: the task was cancelled, or the agent asked for a pause."""
 
     call: CallId
     agent: str
@@ -88,7 +91,7 @@ class CancelAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Enter into the diary a fact that the floor itself concluded."""
+    """Write a fact into the diary: one that the floor accepts, or concludes itself."""
 
     fact: Fact
 

@@ -1,7 +1,7 @@
 """The shell round the floor: takes facts from everywhere, carries out the commands, keeps the timer.
 
-A fact may be posted while a command is being carried out (a session whose caller has just left says so at once).
-Such a fact waits in line until the floor has finished with the one before, so that the floor sees one at a time.
+A fact may be reported while a command is being carried out: a session whose caller has just left says so at once.
+Such a fact waits until the floor has finished with the one before, so the floor sees one fact at a time.
 """
 
 import asyncio
@@ -34,26 +34,30 @@ log = structlog.get_logger(__name__)
 
 
 class Session(Protocol):
-    """The one who speaks for a caller: an AGI session in production, a list of words in tests.
+    """Carries out commands for one call: an AGI session in production, a list of words in tests.
 
-    Both methods return at once and report the end as facts.
+    Every method returns at once; what comes of it is reported as facts.
     """
 
     def ring(self, agents: tuple[str, ...], ring_for: float) -> None:
         """Ring the agents' phones, mostly one, for at most `ring_for` seconds."""
 
     def send_outside(self, number: str) -> None:
-        """Connect the caller to an outside number."""
+        """Connect the caller to this outside number."""
 
     def release(self, reason: Release) -> None:
         """Say the farewell and hang up."""
 
 
-class Outbound(Protocol):
-    """The one who places callbacks: `telephony.outbound` in production. Returns at once; the ends come as facts."""
+class Book(Protocol):
+    """The one who keeps the callbacks: `acd.callbacks.book.TaskBook` in production."""
 
     def create(self, wanted: CreateCallback) -> None:
-        """Enter a task into the book; `CallbackAdded` follows."""
+        """Enter a task. Returns at once; `CallbackAdded` follows."""
+
+
+class Outbound(Protocol):
+    """The one who places callbacks: `telephony.outbound` in production. Returns at once; the ends come as facts."""
 
     def place(self, wanted: PlaceCallback) -> None:
         """Ring the agent's phone, then dial the citizen."""
@@ -62,11 +66,15 @@ class Outbound(Protocol):
         """Hang up an attempt. `CallbackEnded` follows if it still existed."""
 
     def give_way(self, wanted: Yield, ring: Callable[[], None]) -> None:
-        """Cancel the attempt, and then at once `ring` the agent for the citizen, or keep his line for him (R7)."""
+        """Cancel the attempt, and then at once `ring` the agent for the citizen, or keep the agent's line (R7)."""
 
 
 class Desk:
-    """Owns the floor. Everything here runs in the event loop's thread and never waits."""
+    """Owns the floor. Everything here runs in the event loop's thread and never waits.
+
+    `record` enters a fact into the diary. `stop_ringing` takes an offer back: call and agent. `outbound`: None where
+    no callbacks are placed. `clock`: microseconds UTC.
+    """
 
     def __init__(
         self,
@@ -74,12 +82,14 @@ class Desk:
         *,
         record: Callable[[Fact], None],
         stop_ringing: Callable[[CallId, str], None],
+        book: Book | None = None,
         outbound: Outbound | None = None,
         clock: Callable[[], int],
     ) -> None:
         self.floor = floor
         self._record = record
         self._stop_ringing = stop_ringing
+        self._book = book
         self._outbound = outbound
         self._clock = clock
         self._sessions: dict[CallId, Session] = {}
@@ -88,10 +98,10 @@ class Desk:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: int | None = None
 
-    def post(self, *facts: Fact) -> None:
-        """Take facts. Several at once are of one moment: nothing is decided before the last of them.
+    def report(self, *facts: Fact) -> None:
+        """Give facts to the floor. Several at once are of one moment: nothing is decided before the last of them.
 
-        Never raises: what goes wrong with one fact is logged and concerns no other.
+        Never raises: if one fact fails, that is logged, and the others go on.
         """
         if not facts:
             return
@@ -101,9 +111,9 @@ class Desk:
             self._work([])
 
     def seed(self, facts: Iterable[Fact]) -> None:
-        """Tell the floor what the diary knows already: nothing is recorded, nothing commanded.
+        """After a start: give the floor what the diary knows. Nothing is recorded, and no command is carried out.
 
-        The sessions that spoke for these calls are gone, so nobody is offered to them before they come back.
+        The sessions of these calls are gone, so the callers are not offered to agents before `CallReturned`.
         """
         now = self._clock()
         calls = set()
@@ -119,36 +129,36 @@ class Desk:
         self._work(self.floor.take_up(tasks, self._clock()))
 
     def attach(self, call: CallId, session: Session) -> None:
-        """From now on `session` speaks for the call; a newer session replaces an older one."""
+        """`session` speaks for the call from now on. A newer session replaces an older one."""
         self._sessions[call] = session
 
     def detach(self, call: CallId, session: Session) -> None:
-        """The session ends. Nothing happens when another one speaks for the call already."""
+        """The session has ended. If another one speaks for the call already, nothing changes."""
         if self._sessions.get(call) is session:
             del self._sessions[call]
 
     def ahead(self, call: CallId) -> int:
-        """How many callers will be offered before this one."""
+        """How many callers will be offered before this one; 0 for a caller who does not wait."""
         return self.floor.ahead(call)
 
     def staffed(self, call: CallId = "") -> bool:
-        """Whether anybody is signed in who may answer this call."""
+        """Whether an agent is signed in who may answer this call (any call at all) sooner or later."""
         return self.floor.staffed(call)
 
     def call_colleague(self, agent: str, colleague: str) -> str:
-        """An agent's phone wants to ring a colleague's. Returns why not; when empty, he counts as busy from now on."""
+        """An agent's phone wants to ring a colleague's. Returns why not; if empty, the colleague is busy now."""
         why = self.floor.may_call(agent, colleague)
         if not why:
-            self.post(OwnCallStarted(self._clock(), colleague))
+            self.report(OwnCallStarted(self._clock(), colleague))
         return why
 
     def wake(self) -> None:
-        """Do what is due, and set the timer for what comes next."""
+        """Do what is due, and set the timer for the next deadline."""
         self._timer_at = None
         self._work(self.floor.tick(self._clock()))
 
     def configure(self, rules: Rules) -> None:
-        """Let the floor take new rules, at once and without a lost place."""
+        """Let the floor take new rules at once. Nobody loses their place."""
         self._work(self.floor.configure(rules, self._clock()))
 
     def close(self) -> None:
@@ -158,7 +168,7 @@ class Desk:
             self._timer = None
 
     def _work(self, commands: list[Command]) -> None:
-        """Carry out the commands, then take the facts that have come, one at a time."""
+        """Carry out the commands, then handle the facts that have come, one at a time."""
         self._working = True
         try:
             self._carry_out(commands)
@@ -197,10 +207,13 @@ class Desk:
             case SendOutside(call, number):
                 if (session := self._sessions.get(call)) is not None:
                     session.send_outside(number)
+            case CreateCallback():
+                if self._book is None:
+                    log.error("book.missing", call_id=command.origin)
+                else:
+                    self._book.create(command)
             case _ if self._outbound is None:
                 log.error("outbound.missing", command=type(command).__name__)
-            case CreateCallback():
-                self._outbound.create(command)
             case PlaceCallback():
                 self._outbound.place(command)
             case CancelAttempt(call, agent):
@@ -214,7 +227,7 @@ class Desk:
             session.ring(agents, ring_for)
             return
         for agent in agents:
-            self.post(OfferEnded(self._clock(), call, agent, OfferReason.CALLER_GONE))
+            self.report(OfferEnded(self._clock(), call, agent, OfferReason.CALLER_GONE))
 
     def _set_timer(self) -> None:
         due = self.floor.deadline()

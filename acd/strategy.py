@@ -1,6 +1,6 @@
-"""Which idle agent comes first. A strategy is a sort key: the smallest key is offered the call.
+"""Which idle agent comes first. A strategy is a sort key: the agent with the smallest key is offered the call. Pure.
 
-Pure. The penalty comes first in every key and the agent's number last, so that the order is total and can be foretold.
+Every key begins with the penalty and ends with the agent's number, so no two are equal, and the order can be foretold.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ Key: TypeAlias = tuple[int, int, int, str]
 
 
 class Idle(Protocol):
-    """What a strategy may look at: an agent on the floor. Times in microseconds."""
+    """What a strategy may look at: an agent on the floor. Times in microseconds UTC."""
 
     agent: str
     idle_since: int
@@ -23,7 +23,7 @@ class Idle(Protocol):
 
 
 def key(strategy: Strategy, seat: Idle, penalty: int, skill: int) -> Key:
-    """The agent's place among the idle of one queue. `skill` is his level in what the queue needs, summed up."""
+    """The agent's key among the idle of one lane. `skill`: their level in each skill that it needs, summed up."""
     return penalty, _ORDER[strategy](seat, skill), seat.idle_since, seat.agent
 
 
@@ -31,7 +31,7 @@ _ORDER: Mapping[Strategy, Callable[[Idle, int], int]] = {
     Strategy.LONGEST_IDLE: lambda seat, skill: 0,
     Strategy.FEWEST_CALLS: lambda seat, skill: seat.calls,
     Strategy.SKILL_THEN_IDLE: lambda seat, skill: -skill,
-    # Whoever was offered a call the longest ago: agents take turns, whether they answered or not.
+    # The agent whose last offer is the oldest: agents take turns, whether they answer or not.
     Strategy.ROUND_ROBIN: lambda seat, skill: seat.last_offer,
     Strategy.RING_SEVERAL: lambda seat, skill: 0,
 }

@@ -1,15 +1,11 @@
 """What an agent is. An agent is always a person; a program is never called one."""
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-AGENT_NUMBER = re.compile(r"[0-9]{2,8}")
-"""An agent's number (工号, R58): digits only, for it is also his SIP user name and is dialled as it is."""
-
 
 class Intent(StrEnum):
-    """What the agent himself asked for, last."""
+    """What the agent asked for, last."""
 
     OUT = "out"
     READY = "ready"
@@ -34,7 +30,8 @@ class Presence(StrEnum):
 class Agent:
     """One row of the roster.
 
-    `number` matches `AGENT_NUMBER`; `intent_at` is in microseconds UTC; `pause_reason` is empty unless paused.
+    `number` matches `facts.numbers.AGENT_NUMBER`; `intent_at` is in microseconds UTC;
+    `pause_reason` is empty unless paused.
     """
 
     number: str

@@ -12,8 +12,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agents import tables
-from agents.model import AGENT_NUMBER, Agent, Intent
+from agents.model import Agent, Intent
 from agents.signin import md5_cred
+from facts.numbers import AGENT_NUMBER
 
 LONGEST_NAME = 80
 """Characters, of any script; also of a reason for a pause."""

@@ -30,6 +30,7 @@ from alarms.rules import Alarm, Alarms, Key, Readings, Rule, changed
 from base import clock, notify
 from base.background import spawn
 from base.bus import Bus
+from base.retry import Schedule
 from base.settings import Settings, SettingsError
 from diary import tables as diary_tables
 from facts import CallbackMissed, RecordingMissing
@@ -41,8 +42,8 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY = 1.0
 SLOW_EVERY = 10.0
 """Seconds between two looks at disk and database."""
-RETRY = (2.0, 5.0, 15.0, 60.0, 300.0)
-"""Seconds between the attempts to send; the last one again and again."""
+RETRY = Schedule(first=2.0, longest=300.0, factor=3.0, jitter=0.1)
+"""Between the attempts to send."""
 _LAST_LETTERS = 5.0
 """Seconds that a stop waits for letters that are being sent."""
 _GIVE_UP = 86_400 * SECOND
@@ -289,16 +290,16 @@ class _Letters:
             self._idle.set()
 
     async def _carry(self, alarm: Alarm, what: str) -> None:
-        attempt = 0
+        failures = 0
         while error := await self._send(alarm):
+            failures += 1
             fields = {"alarm": alarm.id, "rule": alarm.rule, "to": self.label, "error": error}
             if clock.now() - (alarm.cleared_at or alarm.raised_at) > _GIVE_UP:
                 log.warning("alarm.not_sent", **fields, effect="given up after a day")
                 return
-            if not attempt:
+            if failures == 1:
                 log.warning("alarm.not_sent", **fields, effect="it is tried again")
-            await asyncio.sleep(RETRY[min(attempt, len(RETRY) - 1)])
-            attempt += 1
+            await asyncio.sleep(RETRY.pause(failures))
         log.info("alarm.sent", alarm=alarm.id, rule=alarm.rule, to=self.label)
         self._delivered(alarm, what, self.label)
 

@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 
 from base import clock
 from base.background import stopping
+from base.retry import REDIS
 from facts import Fact, as_json
 from facts.live import Json, LiveState
 from facts.requests import Reply, Request, RequestError, read_reply, read_request, words_of
@@ -31,7 +32,6 @@ log = structlog.get_logger(__name__)
 
 _BUFFERED_FACTS = 10_000
 _ANSWER_KEPT = 10
-_RETRY_AFTER = 1.0
 
 
 class NoAnswer(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -83,6 +83,7 @@ class Bus:
 
     async def run(self) -> None:
         """Send facts and states, until cancelled."""
+        failures = 0
         while not stopping():
             await self._news.wait()
             self._news.clear()
@@ -90,19 +91,24 @@ class Bus:
                 await self._flush()
             except (RedisError, OSError) as error:
                 self._lost(error)
-                await asyncio.sleep(_RETRY_AFTER)
+                failures += 1
+                await asyncio.sleep(REDIS.pause(failures))
             else:
+                failures = 0
                 self._found()
 
     async def answer(self, handle: Callable[[Request], Awaitable[Reply]]) -> None:
         """Answer requests with `handle`, which raises `Refused` to say no, until cancelled."""
+        failures = 0
         while not stopping():
             try:
                 taken = await self._redis.blpop([self._commands], timeout=1)
             except (RedisError, OSError) as error:
                 self._lost(error)
-                await asyncio.sleep(_RETRY_AFTER)
+                failures += 1
+                await asyncio.sleep(REDIS.pause(failures))
                 continue
+            failures = 0
             self._found()
             if taken is not None:
                 await self._answer_one(taken[1], handle)

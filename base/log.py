@@ -9,7 +9,6 @@ cannot be written is counted, and reported when writing works again.
 import contextlib
 import json
 import logging
-import re
 import sys
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
@@ -19,15 +18,12 @@ from typing import Any, BinaryIO
 import orjson
 import structlog
 
-from facts.masking import mask
+from facts.masking import STARS, mask, mask_numbers
 
 HIDDEN = frozenset({"caller", "number_dialled", "name", "digits", "key"})
 """Fields that are masked even when the one who logs forgot to (R54)."""
 
 _WHOLLY_HIDDEN = frozenset({"name", "digits", "key"})
-
-_TELEPHONE = re.compile(r"(?<![0-9])(?:\+?86)?(?:1[3-9][0-9]{9}|0[0-9]{9,11})(?![0-9])")
-"""A Chinese mobile or long-distance number in a text that is not ours: a library's, a trace."""
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -129,7 +125,7 @@ class _FromLogging(logging.Handler):
             text = f"{record.msg} (arguments unreadable: {type(error).__name__})"
         event: _Event = {
             "level": record.levelname.lower(),
-            "event": _hide_numbers(text),
+            "event": mask_numbers(text),
             "logger": record.name,
         }
         if record.exc_info:
@@ -149,7 +145,7 @@ def _finish(_logger: Any, _name: str, event: _Event) -> _Event:
         if field in HIDDEN:
             done[field] = _masked(field, value)
         elif field == "exception":
-            done[field] = _hide_numbers(str(value))
+            done[field] = mask_numbers(str(value))
         elif isinstance(value, dict):
             done[field] = _masked_inside(value)
         else:
@@ -165,9 +161,9 @@ def _masked(field: str, value: Any) -> str:
     try:
         text = "" if value is None else str(value)
     except Exception:  # noqa: BLE001 an odd value must not cost the line
-        return "****"
+        return STARS
     if field in _WHOLLY_HIDDEN:
-        return "****" if text else ""
+        return STARS if text else ""
     return mask(text)
 
 
@@ -182,10 +178,6 @@ def _masked_inside(value: dict[Any, Any], depth: int = 4) -> dict[Any, Any]:
         else:
             done[field] = inner
     return done
-
-
-def _hide_numbers(text: str) -> str:
-    return _TELEPHONE.sub(lambda found: mask(found[0]), text)
 
 
 def _json(event: _Event) -> bytes:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from facts.masking import STARS
+
 WITHIN = 30.0
 """Seconds that one message may take."""
 
@@ -99,7 +101,7 @@ def _without_secrets(text: str, url: str) -> str:
     fragments |= set(parts.path.split("/")) | set(parts.query.split("&")) | {parts.query}
     fragments |= {unquote(fragment) for fragment in fragments}
     for fragment in sorted((one for one in fragments if len(one) > 3), key=len, reverse=True):
-        text = text.replace(fragment, "****")
+        text = text.replace(fragment, STARS)
     return text[:200]
 
 

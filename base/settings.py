@@ -21,6 +21,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from facts.ids import is_node
+from facts.numbers import HOTLINE_NUMBER
+
 
 class SettingsError(Exception):
     """The settings cannot be used. The message names each setting, what is wrong with it and what it may be."""
@@ -39,7 +42,7 @@ def _words(value: Any) -> Any:
 
 
 def _number(value: str) -> str:
-    if not re.fullmatch(r"[0-9]{2,15}", value):
+    if not HOTLINE_NUMBER.fullmatch(value):
         raise ValueError(
             f"{value!r} is not a telephone number: write 2 to 15 digits, such as 12345"
         )
@@ -64,7 +67,7 @@ def _private(value: str) -> str:
 
 
 def _node(value: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9]{0,15}", value):
+    if not is_node(value):
         raise ValueError(
             f"{value!r} is no name for a node: write up to 16 small letters and digits"
         )

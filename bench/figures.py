@@ -1,4 +1,4 @@
-"""Figures of the bench: percentiles, processor time, what SIPp counted, and the table. Pure."""
+"""Figures of the bench: percentiles, what SIPp counted, and the table. Pure."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,38 +14,6 @@ def percentile(values: Iterable[float], percent: float) -> float:
     if not ordered:
         raise ValueError("no values: nothing was measured")
     return ordered[max(math.ceil(len(ordered) * percent / 100), 1) - 1]
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """One process as `/proc/<pid>/stat` shows it: its session, and processor time in clock ticks.
-
-    `ticks` are its own, `waited_for` those of its children that have ended.
-    """
-
-    session: int
-    ticks: int
-    waited_for: int
-
-
-def process(stat: str) -> Process:
-    """Read `/proc/<pid>/stat`. Raises `ValueError` when it is something else."""
-    try:
-        # The name of the program comes first and may hold spaces and parentheses.
-        fields = stat[stat.rindex(")") + 1 :].split()
-        user, system, children_user, children_system = (int(field) for field in fields[11:15])
-        return Process(int(fields[3]), user + system, children_user + children_system)
-    except (IndexError, ValueError):
-        raise ValueError(f"not a line of /proc/<pid>/stat: {stat[:80]!r}") from None
-
-
-def machine_ticks(stat: str) -> int:
-    """Processor time of all programs together, in clock ticks: user, nice and system of `/proc/stat`."""
-    name, *fields = stat.split("\n", 1)[0].split()
-    if name != "cpu":
-        raise ValueError(f"not /proc/stat: {stat[:80]!r}")
-    user, nice, system = (int(field) for field in fields[:3])
-    return user + nice + system
 
 
 @dataclass(frozen=True, slots=True)

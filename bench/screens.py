@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 
 import orjson
+import psutil
 
 from base import clock
 from bench.phone import Phones
@@ -58,13 +59,13 @@ async def _measure(rate: int, calls: int) -> None:
                 with _watching(centre.settings.web_port, token) as screens:
                     await asyncio.to_thread(screens.recv)
                     before = centre.cpu()
-                    ticks = _ticks(programs.running(web))
+                    used = _used(programs.running(web))
                     began = clock.now()
                     await centre.sipp("caller", number, calls=calls, rate=rate, sink=phones.sink)
                     await asyncio.sleep(1)
                     took = (clock.now() - began) / 1_000_000
                     after = centre.cpu()
-                    spent = (_ticks(programs.running(web)) - ticks) / 100
+                    spent = _used(programs.running(web)) - used
                     screens.send("stop")
                     found, messages, size = await asyncio.to_thread(screens.recv)
         finally:
@@ -98,10 +99,10 @@ def _ms(found: Sequence[float], percent: int) -> str:
     return f"{statistics.quantiles(found, n=100)[percent - 1]:.0f} ms"
 
 
-def _ticks(pid: int | None) -> int:
-    with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123 a file that is none
-        fields = stat.read().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+def _used(pid: int | None) -> float:
+    """Seconds of processor time so far."""
+    used = psutil.Process(pid).cpu_times()
+    return used.user + used.system
 
 
 def _watch(pipe: Connection, port: int, token: str) -> None:

@@ -1,49 +1,68 @@
-"""The journal: rows of the diary that wait in a file while the database is away."""
+"""The spool: rows that wait in a file of JSON lines while the database is away. The diary and the callbacks have one.
+
+A row is one JSON object on one line, oldest first; rows are added at the end and read from the front, and the file goes
+when all are written. It is not forced to the disk: it must outlive this process, and after a power cut CEL completes
+the diary. It has citizens' numbers in it, so nobody else may read it (0600).
+"""
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
-import structlog
+T = TypeVar("T")
 
-log = structlog.get_logger(__name__)
-
-Row: TypeAlias = dict[str, Any]
-"""One row of the diary, by column."""
+Row: TypeAlias = Mapping[str, Any]
+"""One line, by name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Rows from the front of a journal; `lines` counts torn ones too, `end` is where the next page begins."""
+class Page(Generic[T]):
+    """Rows from the front of a spool.
 
-    rows: list[Row]
-    lines: int
-    end: int
-
-
-class Journal:
-    """Rows on disk, one JSON object a line, oldest first. Read from the front, removed when all are written.
-
-    Not forced to the disk: it must outlive this process, and after a power cut CEL completes the diary.
+    `lines` counts torn ones, too; `torn` says where in the file (bytes) those begin, for the log. `end` is where the
+    next page begins. `gone`: somebody has removed the file, and the rows with it.
     """
 
-    def __init__(self, path: Path, most: int) -> None:
+    rows: list[T]
+    lines: int
+    end: int
+    torn: tuple[int, ...] = ()
+    gone: bool = False
+
+
+class Spool(Generic[T]):
+    """The file at `path`, of at most `most` bytes.
+
+    `read` makes what the owner wants of a line's object; a line of which it cannot (`ValueError`, `KeyError`,
+    `TypeError`, `AttributeError`) counts as torn. Call `recover` before anything else.
+    """
+
+    def __init__(self, path: Path, most: int, read: Callable[[dict[str, Any]], T]) -> None:
         self.path = path
         self.count = 0
+        """Lines that wait."""
         self._most = most
-        self._read = 0
-        if path.exists():
-            with path.open("r+b") as file:
-                last = b"\n"
-                for line in file:
-                    self.count += 1
-                    last = line
-                if not last.endswith(b"\n"):
-                    file.write(b"\n")  # a crash in the middle of a line: the next one begins anew
+        self._read_row = read
+        self._front = 0
+
+    def recover(self) -> None:
+        """Count what an earlier process left. The last line, torn by a crash, is ended, so that the next begins anew.
+
+        Raises `OSError` when the file cannot be read or written.
+        """
+        if not self.path.exists():
+            return
+        with self.path.open("r+b") as file:
+            last = b"\n"
+            for line in file:
+                self.count += 1
+                last = line
+            if not last.endswith(b"\n"):
+                file.write(b"\n")
 
     def append(self, rows: Sequence[Row]) -> int:
         """Add rows to the end and say for how many there was room. Raises `OSError`, and then none was added."""
@@ -66,38 +85,43 @@ class Journal:
         self.count += kept
         return kept
 
-    def peek(self, count: int) -> Page:
-        """The next rows, to be given to `drop` once they are written."""
-        rows: list[Row] = []
-        lines = 0
+    def peek(self, count: int) -> Page[T]:
+        """The next rows, to be given to `drop` once they are written. Raises `OSError` when the file cannot be read."""
+        rows: list[T] = []
+        torn: list[int] = []
+        lines, end = 0, self._front
         try:
             with self.path.open("rb") as file:
-                end = file.seek(self._read)
+                file.seek(end)
                 for line in islice(file, count):
+                    try:
+                        rows.append(self._read_row(json.loads(line)))
+                    except (ValueError, KeyError, TypeError, AttributeError):
+                        torn.append(end)
                     lines += 1
                     end += len(line)
-                    try:
-                        row = json.loads(line)
-                        rows.append({name: row[name] for name in _COLUMNS})
-                    except (ValueError, KeyError, TypeError):
-                        log.error("diary.torn_line", journal=str(self.path), at=self._read)
         except FileNotFoundError:
-            end = 0
+            pass
         if not lines:
-            log.error("diary.journal_gone", journal=str(self.path), facts=self.count)
-            lines = self.count
-        return Page(rows, lines, end)
+            return Page(rows, self.count, 0, gone=True)
+        return Page(rows, lines, end, tuple(torn))
 
-    def drop(self, page: Page) -> None:
+    def drop(self, page: Page[T]) -> None:
         """Forget a page: its rows are in the database."""
-        self._read = page.end
+        self._front = page.end
         self.count -= page.lines
         if not self.count:
             self.path.unlink(missing_ok=True)
-            self._read = 0
+            self._front = 0
 
 
-_COLUMNS = ("id", "at", "kind", "call", "agent", "more")
+def lines_in(path: Path) -> int:
+    """How many rows wait in the file, of whatever process. 0 when there is none."""
+    try:
+        with path.open("rb") as file:
+            return sum(1 for _ in file)
+    except FileNotFoundError:
+        return 0
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -18,15 +18,16 @@ import structlog
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from base import clock
+from base import clock, retry
 from base.background import spawn
-from diary.spool import Journal, Row
+from diary.spool import Page, Row, Spool, lines_in
 from diary.tables import changed, diary
 from facts import (
     ATTENDANCE_KINDS,
     Fact,
     details,
 )
+from facts.ids import LONGEST
 
 log = structlog.get_logger(__name__)
 
@@ -35,8 +36,8 @@ BATCH = 500
 FLUSH_EVERY = 0.4
 """Seconds that a fact waits at most before its batch leaves. A batch costs a good millisecond whatever its size, most
 of it on the way to the database's thread and back. What a crash takes away, CEL gives back."""
-RETRY_EVERY = 1.0
-"""Seconds between two attempts while the database is away."""
+RETRY = retry.DATABASE
+"""Between two attempts while the database is away."""
 ANSWER_WITHIN = 5.0
 """Seconds after which a server that does not answer counts as away."""
 MOST_UNWRITTEN = 512 * 1024 * 1024
@@ -47,14 +48,7 @@ _JOURNAL = ".diary.jsonl"
 
 def unwritten(run_dir: Path) -> int:
     """How many facts lie in journals below `run_dir` because the database was away. For reports and checks."""
-    count = 0
-    for path in sorted(run_dir.glob("*" + _JOURNAL)):
-        try:
-            with path.open("rb") as lines:
-                count += sum(1 for _ in lines)
-        except FileNotFoundError:
-            continue  # written in this moment
-    return count
+    return sum(lines_in(path) for path in run_dir.glob("*" + _JOURNAL))
 
 
 class Diary:
@@ -72,7 +66,8 @@ class Diary:
         most_unwritten: int = MOST_UNWRITTEN,
     ) -> None:
         self._engine = engine
-        self._journal = Journal(run_dir / (name + _JOURNAL), most_unwritten)
+        self._journal = Spool(run_dir / (name + _JOURNAL), most_unwritten, _read_row)
+        self._journal.recover()
         dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
         insert = dialect.insert(diary).on_conflict_do_nothing(index_elements=["id"])
         self._insert = _Many(engine, insert)
@@ -150,6 +145,7 @@ class Diary:
 
     async def _flush_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
+        failures = 0
         while True:
             if not self._away:
                 if not self.waiting:
@@ -162,7 +158,8 @@ class Diary:
             self._answer(asked, written=written)
             if self._closing.is_set() and not (written and self.waiting):
                 return
-            deadline = loop.time() + (0 if written else RETRY_EVERY)
+            failures = 0 if written else failures + 1
+            deadline = loop.time() + (RETRY.pause(failures) if failures else 0)
             while loop.time() < deadline and not self._closing.is_set():
                 # What is in memory would not survive a crash of this process.
                 self._spool()
@@ -179,6 +176,7 @@ class Diary:
         try:
             while self._journal.count:
                 page = self._journal.peek(BATCH)
+                self._tell(page)
                 await self._send(page.rows)
                 self._journal.drop(page)
             while self._queue:
@@ -195,6 +193,13 @@ class Diary:
             self._away = False
             log.info("diary.back")
         return True
+
+    def _tell(self, page: Page[Row]) -> None:
+        """What was found to be lost goes into the log."""
+        for at in page.torn:
+            log.error("diary.torn_line", journal=str(self._journal.path), at=at)
+        if page.gone:
+            log.error("diary.journal_gone", journal=str(self._journal.path), facts=page.lines)
 
     async def _send(self, rows: Sequence[Row]) -> None:
         """Insert rows, each once, whatever became of an attempt before."""
@@ -299,13 +304,20 @@ def _brief(error: BaseException) -> str:
     return f"{type(cause).__name__}: {cause}"[:200]
 
 
+def _read_row(line: Row) -> Row:
+    return {name: line[name] for name in _COLUMNS}
+
+
+_COLUMNS = ("id", "at", "kind", "call", "agent", "more")
+
+
 def _row(row_id: int, fact: Fact) -> Row:
     """A row that every database takes, so that no fact can block those behind it."""
     return {
         "id": row_id,
         "at": max(0, min(fact.at, _LARGEST)),
         "kind": fact.kind,
-        "call": _clean(getattr(fact, "call", ""))[:80],
+        "call": _clean(getattr(fact, "call", ""))[:LONGEST],
         "agent": _clean(getattr(fact, "agent", ""))[:16],
         "more": {
             name: _clean(value) if isinstance(value, str) else value

@@ -13,10 +13,14 @@ centre      the controller and its link to Asterisk
 record      all of them together: kinds, JSON, rows
 live        the live state that the controller shows
 requests    what the controller is asked to do, and its reply
-terms       the words that facts are made of: ids, reasons, outcomes
+terms       the words that facts are made of: reasons, outcomes
+ids         the ids of calls and of callbacks' attempts
+numbers     telephone numbers: a caller's in one form, which may be dialled, agents' and the hotline's
+masking     what of a number, a name or a secret may be read
+causes      why a leg was hung up (Q.850)
+endpoints   the trunk and the way out, as Asterisk names them
 times       microseconds, and days in China
-numbers     a caller's number in one form
-masking     what of it may be read in a log
+calendar    China's working calendar
 """
 
 from facts.agents import (

@@ -1,4 +1,12 @@
-"""What of a telephone number may be read in a log, on a guest's screen, in a report (R54). Pure."""
+"""What of a telephone number, a name or a secret may be read in a log, on a guest's screen, in a report (R54). Pure."""
+
+import re
+
+STARS = "****"
+"""What stands where something is hidden."""
+
+_TELEPHONE = re.compile(r"(?<![0-9])(?:\+?86)?(?:1[3-9][0-9]{9}|0[0-9]{9,11})(?![0-9])")
+_DIGITS = re.compile(r"[0-9]{5,}")
 
 
 def mask(number: str) -> str:
@@ -9,4 +17,22 @@ def mask(number: str) -> str:
     """
     if number in {"", "withheld"}:
         return "withheld"
-    return f"{number[:3]}****{number[-4:]}" if len(number) >= 11 else "****"
+    return f"{number[:3]}{STARS}{number[-4:]}" if len(number) >= 11 else STARS
+
+
+def mask_name(name: str) -> str:
+    """An agent's name for those who may not know it: `王芳` → `王*`."""
+    return name[:1] + "*" if name else ""
+
+
+def mask_numbers(text: str) -> str:
+    """Mask the Chinese mobile and long-distance numbers in a text that is not ours: a library's, a trace.
+
+    No other digits: a call's id, a time and a port must stay readable in a log.
+    """
+    return _TELEPHONE.sub(lambda found: mask(found[0]), text)
+
+
+def hide_digits(text: str) -> str:
+    """Hide whatever may be a number in people's own words, for a guest: five digits and more."""
+    return _DIGITS.sub(STARS, text)

@@ -1,13 +1,22 @@
-"""A caller's number in one form, whatever the trunk wrote (R19). Pure.
+"""Telephone numbers: a caller's in one form whatever the trunk wrote (R19), and which may be dialled. Pure.
 
 What arrives is a stranger's text: it may be empty, 500 characters long, full of control characters or a shell command.
-What leaves is at most 32 characters of `0-9`, `*`, `#` and one leading `+`.
+What leaves `normalise` is at most 32 characters of `0-9`, `*`, `#` and one leading `+`. The numbering plans of China
+and of the world are those of the library phonenumbers (Google's libphonenumber); how trunks and people write is ours.
 """
 
 import re
 
+import phonenumbers
+
 LONGEST = 32
 """Characters of a caller's number that are kept; E.164 has 15 digits at most."""
+
+AGENT_NUMBER = re.compile(r"[0-9]{2,8}")
+"""An agent's number (工号, R58): digits only, for it is also their SIP user name and is dialled as it is."""
+
+HOTLINE_NUMBER = re.compile(r"[0-9]{2,15}")
+"""One of the hotline's own numbers, as the trunk dials it: from two digits (a test's) to E.164's fifteen."""
 
 _WITHHELD = frozenset(
     {
@@ -24,9 +33,11 @@ _WITHHELD = frozenset(
 )
 _NOT_DIALLED = re.compile(r"[^0-9*#+]")
 _MOBILE = re.compile(r"1[3-9][0-9]{9}")
-_WITH_TRUNK_ZERO = re.compile(r"0([1-9][0-9]{9,10})")
-_WITH_COUNTRY = re.compile(r"86([1-9][0-9]{9,10})")
+_WITH_TRUNK_ZERO = re.compile(r"0[1-9][0-9]{9,10}")
+_WITH_COUNTRY = re.compile(r"86[1-9][0-9]{9,10}")
 _ABROAD = re.compile(r"00([1-9][0-9]{7,})")
+# From an emergency's three digits to E.164's fifteen.
+_DIALABLE = re.compile(r"[0-9]{3,15}")
 
 
 def normalise(raw: str) -> str:
@@ -46,12 +57,44 @@ def normalise(raw: str) -> str:
     if found := _ABROAD.fullmatch(digits):
         abroad, digits = True, found[1]
     if abroad:
-        digits = digits[: LONGEST - 1]
-        if digits.startswith("86"):
-            digits = "86" + digits[2:].lstrip("0")
-        return f"+{digits}" if digits else ""
-    if _MOBILE.fullmatch(digits):
-        return f"+86{digits}"
-    if found := _WITH_TRUNK_ZERO.fullmatch(digits) or _WITH_COUNTRY.fullmatch(digits):
-        return f"+86{found[1]}"
+        return _international(digits[: LONGEST - 1])
+    if _MOBILE.fullmatch(digits) or _WITH_TRUNK_ZERO.fullmatch(digits):
+        return _e164(digits) or digits
+    if _WITH_COUNTRY.fullmatch(digits):
+        return _e164(f"+{digits}") or digits
     return digits
+
+
+def dialable(number: str) -> bool:
+    """Whether a number in normal form may be handed to the way out.
+
+    After `+` it is one that some country's plan has, by its length; without, three to fifteen digits: a short number,
+    a local one, or whatever else the operator's exchange knows.
+    """
+    if number.startswith("+"):
+        return _e164(number) == number
+    return _DIALABLE.fullmatch(number) is not None
+
+
+def _international(digits: str) -> str:
+    """`+` and the country's code; a number that no plan knows stays as it came, but for China's trunk zero."""
+    if digits.startswith("86"):
+        digits = "86" + digits[2:].lstrip("0")
+    whole = f"+{digits}" if digits else ""
+    settled = _e164(whole)
+    return settled if settled and _e164(settled) == settled else whole
+
+
+def _e164(number: str) -> str:
+    """The form of E.164, China's numbers understood without their country; empty when no plan has such a number.
+
+    A plan is asked for the length alone: new ranges of numbers are older in the network than in any library.
+    """
+    try:
+        parsed = phonenumbers.parse(number, "CN", keep_raw_input=True)
+    except phonenumbers.NumberParseException:
+        return ""
+    # What begins like a choice of carrier (17951 …) would lose its first digits.
+    if parsed.preferred_domestic_carrier_code or not phonenumbers.is_possible_number(parsed):
+        return ""
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)

@@ -18,6 +18,9 @@ def _china() -> tzinfo:
         return timezone(timedelta(hours=8), "Asia/Shanghai")
 
 
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""The days of the week as opening hours name them, by `date.weekday()`."""
+
 CHINA = _china()
 """Days and hours are shown in this zone."""
 

@@ -7,19 +7,19 @@ nothing left to do here: the dialplan hangs up, and AMI reports what happened. W
 (SIP REFER), the citizen leaves this `Dial` and becomes a call of their own.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Protocol
 
 import structlog
 
+from facts.endpoints import OUTBOUND
+from facts.ids import is_attempt
+from facts.numbers import dialable
 from facts.terms import CallId
 from ivr.connection import Connection
-from ivr.session import CALL_ID, OUTBOUND, YieldedAgents
+from ivr.session import YieldedAgents
 
 log = structlog.get_logger(__name__)
-
-_NUMBER = re.compile(r"\+?[0-9]{2,20}")
 
 
 class CitizenDial(Protocol):
@@ -57,8 +57,8 @@ async def serve_callback(
     The citizen's number never comes from the dialplan, only from the controller itself.
     """
     call = environment.get("agi_uniqueid", "")
-    attempt = callbacks.attempt(call) if CALL_ID.fullmatch(call) else None
-    if attempt is None or not _NUMBER.fullmatch(attempt.number):
+    attempt = callbacks.attempt(call) if is_attempt(call) else None
+    if attempt is None or not dialable(attempt.number):
         log.warning("callback.not_wanted", call_id=call[:100])
         return
     log.info("callback.dialling", call_id=call)

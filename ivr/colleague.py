@@ -9,8 +9,8 @@ from typing import Protocol
 
 import structlog
 
-from agents.model import AGENT_NUMBER
 from facts import Fact, OwnCallEnded
+from facts.numbers import AGENT_NUMBER
 from ivr.connection import Connection, GoneError
 
 log = structlog.get_logger(__name__)
@@ -22,7 +22,7 @@ RINGS = 30
 class ColleagueDesk(Protocol):
     """What a call to a colleague needs of `acd.desk.Desk`."""
 
-    def post(self, *facts: Fact) -> None:
+    def report(self, *facts: Fact) -> None:
         """Report facts."""
 
     def call_colleague(self, agent: str, colleague: str) -> str:
@@ -54,8 +54,8 @@ async def serve_colleague(
     except GoneError as gone:
         # A controller that stops leaves the talk to Asterisk. The next one reads from Asterisk who is on the phone.
         if str(gone) == "hangup":
-            desk.post(OwnCallEnded(clock(), colleague))
+            desk.report(OwnCallEnded(clock(), colleague))
         raise
     if reply.result == "0":
         # Not answered. AMI reports nothing about a phone that is not registered, so this is the only report.
-        desk.post(OwnCallEnded(clock(), colleague))
+        desk.report(OwnCallEnded(clock(), colleague))

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
-from agents.model import AGENT_NUMBER
+from facts.numbers import AGENT_NUMBER
 from ivr import script
 from ivr.connection import Connection
 

@@ -19,41 +19,23 @@ imports others (`hotline queue calendar`). In a year without a calendar, Monday 
 holidays. Answers that rest on this guess are *provisional*.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
-from typing import Any, TypeAlias
+from datetime import date, datetime, timedelta
+from typing import TypeAlias
 
-from facts.times import SECOND
-
-CHINA = timezone(timedelta(hours=8), "Asia/Shanghai")
-"""China has had no summer time since 1991, so this needs no database of time zones."""
+from facts.calendar import Calendar
+from facts.times import CHINA, DAYS, local, microseconds
 
 Hours: TypeAlias = Mapping[str, str]
 """Days → times."""
-
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 _WARN_AHEAD = timedelta(days=60)
 _FURTHEST = 400
 """How many days ahead `next_opening` looks."""
 _DAY = timedelta(days=1)
 _WHOLE_DAY = ((0, 1440),)
-
-
-@dataclass(frozen=True, slots=True)
-class Calendar:
-    """The years that are known, their holidays, and the weekend days on which people work instead."""
-
-    years: frozenset[int] = frozenset()
-    holidays: frozenset[date] = frozenset()
-    makeup_workdays: frozenset[date] = frozenset()
-
-    def is_workday(self, day: date) -> bool:
-        """Whether people work on that day."""
-        return day in self.makeup_workdays or (day.weekday() < 5 and day not in self.holidays)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,31 +46,9 @@ class Opening:
     provisional: bool
 
 
-def read_calendar(*layers: Mapping[str, Mapping[str, Iterable[str]]]) -> Calendar:
-    """Make a calendar of `{"2026": {"holidays": [dates], "makeup_workdays": [dates]}}`.
-
-    A year of a later layer replaces that of an earlier one. Raises `ValueError` for a date that is none, and
-    `KeyError` for a year without one of its two lists.
-    """
-    years = {year: days for layer in layers for year, days in layer.items()}
-    return Calendar(
-        frozenset(map(int, years)),
-        frozenset(date.fromisoformat(day) for of in years.values() for day in of["holidays"]),
-        frozenset(
-            date.fromisoformat(day) for of in years.values() for day in of["makeup_workdays"]
-        ),
-    )
-
-
-def read_shipped(text: str) -> Mapping[str, Mapping[str, list[str]]]:
-    """The content of `ivr.workdays.SHIPPED` as a layer of `read_calendar`."""
-    years: dict[str, Any] = json.loads(text)
-    return years
-
-
 def is_open(hours: Hours, at: int, calendar: Calendar) -> bool:
     """Whether the hours include this moment (microseconds UTC)."""
-    now = _local(at)
+    now = local(at)
     minute = now.hour * 60 + now.minute
     today = any(first <= minute < last for first, last in _spans(hours, now.date(), calendar))
     return today or any(
@@ -100,12 +60,12 @@ def next_opening(hours: Hours, at: int, calendar: Calendar) -> Opening | None:
     """When the hotline is next open (microseconds UTC): `at` if it is open then; None if not within a year."""
     if is_open(hours, at, calendar):
         return Opening(at, is_provisional(hours, at, calendar))
-    today = _local(at).date()
+    today = local(at).date()
     for ahead in range(_FURTHEST):
         day = today + ahead * _DAY
         midnight = datetime.combine(day, datetime.min.time(), CHINA)
         starts = [
-            round((midnight + timedelta(minutes=first)).timestamp()) * SECOND
+            microseconds(midnight + timedelta(minutes=first))
             for first, _ in _spans(hours, day, calendar)
         ]
         later = [start for start in starts if start > at]
@@ -116,13 +76,13 @@ def next_opening(hours: Hours, at: int, calendar: Calendar) -> Opening | None:
 
 def is_provisional(hours: Hours, at: int, calendar: Calendar) -> bool:
     """Whether the answer for this moment rests on a year without a calendar."""
-    today = _local(at).date()
+    today = local(at).date()
     return _is_guess(hours, today, today, calendar)
 
 
 def missing_years(all_hours: Iterable[Hours], at: int, calendar: Calendar) -> list[int]:
     """The years without a calendar, of today and the next 60 days, for which some of these hours need one."""
-    today = _local(at).date()
+    today = local(at).date()
     return sorted(
         {
             day.year
@@ -136,10 +96,6 @@ def missing_years(all_hours: Iterable[Hours], at: int, calendar: Calendar) -> li
 def _is_guess(hours: Hours, first: date, last: date, calendar: Calendar) -> bool:
     asks_calendar = "workdays" in hours or "holidays" in hours
     return asks_calendar and not {first.year, last.year} <= calendar.years
-
-
-def _local(at: int) -> datetime:
-    return datetime.fromtimestamp(at // SECOND, CHINA)
 
 
 def _spans(hours: Hours, day: date, calendar: Calendar) -> tuple[tuple[int, int], ...]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from acd.rules.model import DEFAULT, MANDARIN, Rules
+from facts.calendar import Calendar
 from facts.terms import Release
-from ivr.hours import Calendar, Hours, is_open
+from ivr.hours import Hours, is_open
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 import structlog
 
 from base.background import spawn
+from facts.ids import is_call_id
 from facts.terms import CallId
 from ivr.callback import Callbacks, serve_callback
 from ivr.colleague import serve_colleague
@@ -24,7 +25,7 @@ from ivr.connection import Connection, GoneError
 from ivr.feature import Feature, serve_agent
 from ivr.phrases import LANGUAGES
 from ivr.reception import Receive, Reception
-from ivr.session import CALL_ID, CallSession, Pace, SessionDesk
+from ivr.session import CallSession, Pace, SessionDesk
 from ivr.silence import serve_silent
 
 log = structlog.get_logger(__name__)
@@ -196,7 +197,7 @@ class Server:
                     clock=self._clock,
                     receive=self._received,
                 )
-            elif script == "call" and CALL_ID.fullmatch(environment.get("agi_uniqueid", "")):
+            elif script == "call" and is_call_id(environment.get("agi_uniqueid", "")):
                 session = CallSession(
                     connection,
                     environment,

@@ -17,7 +17,6 @@ from typing import Protocol
 
 import structlog
 
-from agents.model import AGENT_NUMBER
 from facts import (
     CallArrived,
     CallbackAsked,
@@ -30,7 +29,10 @@ from facts import (
     Fact,
     OfferEnded,
 )
-from facts.numbers import normalise
+from facts.causes import WITHDRAWN
+from facts.endpoints import OUTBOUND
+from facts.ids import is_attempt
+from facts.numbers import AGENT_NUMBER, normalise
 from facts.terms import CallId, OfferReason, Release
 from facts.times import SECOND
 from ivr import script
@@ -41,9 +43,6 @@ from ivr.reception import Receive
 from ivr.silence import hears, speaks
 
 log = structlog.get_logger(__name__)
-
-OUTBOUND = "outbound"
-"""The endpoint of outgoing calls (asterisk-conf/pjsip.conf)."""
 
 LEFT = "queue"
 """`HL_TARGET` of a caller who spoke after the agent had gone: the caller waits in the same queue again
@@ -59,14 +58,11 @@ DIALLED = "dialled"
 _OUTSIDE_RINGS = 60.0
 """Seconds that an outside number is rung."""
 
-CALL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,149}")
-"""An id that Asterisk gave to a channel."""
-
 
 class SessionDesk(Protocol):
     """What a session needs of `acd.desk.Desk`."""
 
-    def post(self, *facts: Fact) -> None:
+    def report(self, *facts: Fact) -> None:
         """Report facts of one moment. The commands that follow from them are given before this returns."""
 
     def attach(self, call: CallId, session: "CallSession") -> None:
@@ -162,7 +158,7 @@ class CallSession:
         self._reception = receive(self._number, self._caller, now)
         self._target = _target(environment.get("agi_arg_5", ""))
         origin = environment.get("agi_arg_6", "")
-        self._origin = origin if CALL_ID.fullmatch(origin) else ""
+        self._origin = origin if is_attempt(origin) else ""
         self._queue = queue if _QUEUE.fullmatch(queue) else self._reception.queue
 
     # --- what the desk calls
@@ -223,7 +219,7 @@ class CallSession:
 
     async def _live(self) -> str:
         """Bring the call into its queue and wait there. Returns how the session ends, as its log line says it."""
-        self._desk.post(self._arrival())
+        self._desk.report(self._arrival())
         if self._target:
             await self._handed_over()
         elif self._queued_at:
@@ -236,7 +232,7 @@ class CallSession:
     async def _receive_caller(self) -> str:
         """Greet a new caller and join the queue. Returns how the session ends, or empty when it goes on."""
         if (refusal := self._reception.refusal) is not None:
-            self._desk.post(CallReleased(self._clock(), self.call, refusal))
+            self._desk.report(CallReleased(self._clock(), self.call, refusal))
             await self._say_farewell(refusal)
             return str(refusal)
         *opening, last = script.opening(self._number)
@@ -333,7 +329,7 @@ class CallSession:
             return True
         if await speaks(self._connection, self._reception.language):
             return True
-        self._desk.post(CallSilent(self._clock(), self.call))
+        self._desk.report(CallSilent(self._clock(), self.call))
         await self._connection.ask("SET VARIABLE", "HL_DONE", "1")
         for sound in script.SILENT_FAREWELL:
             await self._play(sound)
@@ -347,7 +343,7 @@ class CallSession:
             return False
         now = self._clock()
         # Both in one report: in between the caller would wait as a call and as a callback, and might be served twice.
-        self._desk.post(CallbackAsked(now, self.call), CallDetached(now, self.call))
+        self._desk.report(CallbackAsked(now, self.call), CallDetached(now, self.call))
         self._waiting = False
         await self._connection.ask("SET VARIABLE", "HL_DONE", "1")
         for sound in script.CALLBACK_CONFIRMED:
@@ -361,7 +357,7 @@ class CallSession:
         # Attach first: the floor may command `ring` while the fact is being reported.
         self._waiting = True
         self._desk.attach(self.call, self)
-        self._desk.post(fact)
+        self._desk.report(fact)
 
     async def _dial(self, ring: _Ring) -> bool:
         """Ring the agents. Returns whether the caller still waits; False after a talk or a hang-up."""
@@ -396,7 +392,7 @@ class CallSession:
             return False
         reason = (
             OfferReason.WITHDRAWN
-            if cause == TAKEN_BACK
+            if cause == str(WITHDRAWN)
             else _REASONS.get(status, OfferReason.UNREACHABLE)
         )
         self._end_offers(ring.agents, reason)
@@ -429,10 +425,10 @@ class CallSession:
         )
         if reply.result == "0" and number == self._target:
             now = self._clock()
-            self._desk.post(CallReturned(now, self.call, self._queue, self._queued_at or now))
+            self._desk.report(CallReturned(now, self.call, self._queue, self._queued_at or now))
             return ""
         if reply.result == "0":
-            self._desk.post(CallReleased(self._clock(), self.call, Release.TIMED_OUT))
+            self._desk.report(CallReleased(self._clock(), self.call, Release.TIMED_OUT))
             await self._say_farewell(Release.TIMED_OUT)
             return "nobody outside"
         self._waiting = False
@@ -473,7 +469,7 @@ class CallSession:
         self._drop_ring()
         self._desk.detach(self.call, self)
         if self._waiting:
-            self._desk.post(CallDetached(self._clock(), self.call))
+            self._desk.report(CallDetached(self._clock(), self.call))
 
     def _drop_ring(self) -> None:
         """Report the end of an offer whose phones were never rung."""
@@ -484,14 +480,11 @@ class CallSession:
     def _end_offers(self, agents: tuple[str, ...], reason: OfferReason) -> None:
         now = self._clock()
         for agent in agents:
-            self._desk.post(OfferEnded(now, self.call, agent, reason))
+            self._desk.report(OfferEnded(now, self.call, agent, reason))
 
 
 INBOUND_FIRST = "呼入优先"
 """The name on the display of an agent whose callback has yielded to this citizen (R7)."""
-
-TAKEN_BACK = "26"
-"""The cause with which our own side hangs up a phone that still rings: "answered elsewhere" (telephony.switch)."""
 
 _REASONS = {
     "NOANSWER": OfferReason.NO_ANSWER,

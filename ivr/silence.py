@@ -47,7 +47,7 @@ _NOISE = 200  # milliseconds of sound that end a pause
 class SilenceDesk(Protocol):
     """What the silent caller's side needs of `acd.desk.Desk`."""
 
-    def post(self, *facts: Fact) -> None:
+    def report(self, *facts: Fact) -> None:
         """Report facts."""
 
 
@@ -69,7 +69,7 @@ async def serve_silent(
     if await speaks(connection, language):
         await connection.ask("SET VARIABLE", "HL_SILENT", str(clock() // SECOND + COMES_BACK))
         return
-    desk.post(CallSilent(clock(), call))
+    desk.report(CallSilent(clock(), call))
     for sound in script.SILENT_FAREWELL:
         await connection.play(in_language(sound, language))
     await connection.ask("HANGUP")

@@ -323,7 +323,7 @@ class Live:
             person.attendance = None
 
     def _of_today(self, today: int) -> tuple[Today, dict[str, Figure]]:
-        """Two parts of the snapshot: `today` without `pending`, and those `figures` that only calls change."""
+        """Two parts of the snapshot: `today` but for `pending`, and those `figures` that only calls change."""
         if self._figures is None or self._figures[0] != today:
             tally = self._days.get(today) or Tally()
             metrics = tally.metrics(short_abandon=self._short_abandon)

@@ -27,6 +27,7 @@ from base import clock
 from base.settings import Settings
 from diary import tables as diary_tables
 from facts import CallbackEnded, CallbackRaced, CallbackYielded, CallEnded, Fact
+from facts.ids import is_attempt, is_call_id
 from facts.terms import CallId
 from facts.times import SECOND
 from recorder import ledger, policy, tape
@@ -164,11 +165,7 @@ class Archive:
                 call = entry.name.removesuffix(".raw")
                 with contextlib.suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
-                    if (
-                        call != entry.name
-                        and policy.is_call_id(call)
-                        and stat.S_ISREG(status.st_mode)
-                    ):
+                    if call != entry.name and is_call_id(call) and stat.S_ISREG(status.st_mode):
                         changed = status.st_mtime_ns // 1000
                         found[call] = _Raw(call, Path(entry.path), status.st_size, changed)
                     elif entry.name not in self._odd:
@@ -230,10 +227,7 @@ class Archive:
 
     async def _finish(self, batch: list[_Raw], now: int) -> None:
         folder = self._settings.recordings_dir
-        work = [
-            (raw.path, folder / policy.place(raw.call), policy.is_attempt(raw.call))
-            for raw in batch
-        ]
+        work = [(raw.path, folder / policy.place(raw.call), is_attempt(raw.call)) for raw in batch]
         answers = await self._in_pool(work)
         facts = await ledger.facts_of(self._engine, [raw.call for raw in batch])
         drafts: list[Draft] = []
@@ -297,7 +291,7 @@ class Archive:
         calls = [
             call
             for call in calls
-            if not policy.is_attempt(call) or policy.times(facts.get(call, [])).arrived is not None
+            if not is_attempt(call) or policy.times(facts.get(call, [])).arrived is not None
         ]
         drafts = []
         for call in calls:

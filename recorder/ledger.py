@@ -17,6 +17,7 @@ from base.settings import Settings
 from diary import tables as diary_tables
 from diary import writer
 from facts import Fact, details, restore
+from facts.ids import is_attempt, is_call_id
 from facts.terms import CallId
 from facts.times import SECOND
 from recorder import policy, tape
@@ -65,7 +66,7 @@ async def finish(engine: AsyncEngine, settings: Settings, call: CallId) -> Ledge
     nothing to finish, and `OSError` or `tape.TapeError` when the file cannot be read or the WAV not be written; the raw
     file is kept then.
     """
-    if not policy.is_call_id(call):
+    if not is_call_id(call):
         raise LedgerError(_no_call_id(call))
     raw = settings.spool_dir / f"{call}.raw"
     if not raw.exists():
@@ -75,7 +76,7 @@ async def finish(engine: AsyncEngine, settings: Settings, call: CallId) -> Ledge
         raise LedgerError(f"There is no raw file of call {call} in {settings.spool_dir}.")
     path = policy.place(call)
     made = await asyncio.to_thread(
-        tape.finish, raw, settings.recordings_dir / path, swap=policy.is_attempt(call)
+        tape.finish, raw, settings.recordings_dir / path, swap=is_attempt(call)
     )
     facts = await facts_of(engine, [call])
     drafted = draft(call, facts.get(call, []), made, at=clock.now())
@@ -248,7 +249,7 @@ def _difference(settings: Settings, entry: LedgerEntry) -> str:
 
 
 async def _entry_with_file(engine: AsyncEngine, settings: Settings, call: CallId) -> LedgerEntry:
-    if not policy.is_call_id(call):
+    if not is_call_id(call):
         raise LedgerError(_no_call_id(call))
     entry = (await look_up(engine, [call])).get(call)
     if entry is None:

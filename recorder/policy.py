@@ -3,10 +3,8 @@
 A call id names files, so nothing that is not exactly a call id ever gets into a path.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 
 from facts import (
@@ -23,8 +21,9 @@ from facts import (
     RecordingMissing,
     TalkEnded,
 )
+from facts.ids import callback_of, is_attempt, is_call_id, second_of
 from facts.terms import CallId
-from facts.times import SECOND
+from facts.times import SECOND, local
 
 RATE = 8000
 """Samples a second, on each of two sides."""
@@ -45,11 +44,7 @@ ABANDONED = 300 * SECOND
 GRACE = 10 * SECOND
 """A call that ended this long ago and has no raw file has no recording."""
 
-_CALL_ID = re.compile(r"[a-z][a-z0-9]{0,15}-[0-9]{1,11}\.[0-9]{1,10}")
-_ATTEMPT = re.compile(r"[a-z][a-z0-9]{0,15}-c([0-9]{1,12})\.[0-9]{1,9}")
 _A_FOLDER = 1000
-# A fixed offset: China has had no summer time since 1991, and not every machine has a time zone database.
-_CHINA = timezone(timedelta(hours=8), "Asia/Shanghai")
 
 
 class RecordingState(StrEnum):
@@ -82,22 +77,6 @@ class RecordingVerdict:
     alarm: bool = False
 
 
-def is_call_id(text: str) -> bool:
-    """Say whether `text` is the id of a call, such as `hotline-1763731200.17`, and nothing else.
-
-    The attempts of callbacks are calls, too: `hotline-c7.1`.
-    """
-    return _CALL_ID.fullmatch(text) is not None or is_attempt(text)
-
-
-def is_attempt(text: str) -> bool:
-    """Say whether `text` is the id of a callback's attempt.
-
-    Asterisk records it on the agent's channel, so in its raw file the agent is left, and the citizen right.
-    """
-    return _ATTEMPT.fullmatch(text) is not None
-
-
 def place(call: CallId) -> str:
     """Where the call's file lies below the recordings folder: `2025/11/21/hotline-1763731200.17.wav`.
 
@@ -107,11 +86,9 @@ def place(call: CallId) -> str:
     """
     if not is_call_id(call):
         raise ValueError(f"{call[:100]!r} is not a call id")
-    if (attempt := _ATTEMPT.fullmatch(call)) is not None:
-        return f"callbacks/{int(attempt[1]) // _A_FOLDER:03}/{call}.wav"
-    second = int(call.partition("-")[2].partition(".")[0])
-    day = datetime.fromtimestamp(second, UTC).astimezone(_CHINA)
-    return f"{day:%Y/%m/%d}/{call}.wav"
+    if is_attempt(call):
+        return f"callbacks/{callback_of(call) // _A_FOLDER:03}/{call}.wav"
+    return f"{local(second_of(call) * SECOND):%Y/%m/%d}/{call}.wav"
 
 
 def times(facts: Iterable[Fact]) -> Times:

@@ -16,7 +16,6 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agents.model import AGENT_NUMBER
 from facts import (
     CallArrived,
     CallbackAnswered,
@@ -36,10 +35,13 @@ from facts import (
     WrapUpEnded,
     WrapUpStarted,
 )
-from facts.numbers import normalise
+from facts.causes import NOT_REACHED, REFUSED, WITHDRAWN, Cause
+from facts.endpoints import OUTBOUND, TRUNK, endpoint
+from facts.ids import callback_of
+from facts.numbers import AGENT_NUMBER, normalise
 from facts.terms import CallId, OfferReason, Party
 from facts.times import SECOND
-from telephony.channels import NOT_REACHED, OUTBOUND, TRUNK, callback_of, endpoint, microseconds
+from telephony.channels import microseconds
 
 SAME = 2 * SECOND
 """Microseconds by which AMI and CEL may differ about one event."""
@@ -54,8 +56,6 @@ _AFTERWARDS = frozenset({WrapUpStarted, WrapUpEnded, RecordingFinished, Recordin
 _COLUMNS = 12
 _NEVER = 1 << 62
 _TOGETHER = SECOND // 20
-_REFUSED = {17, 21}
-_NORMAL, _NO_ANSWER, _ELSEWHERE = 16, 19, 26
 _RANG = frozenset({OfferReason.NO_ANSWER, OfferReason.CALLER_GONE, OfferReason.WITHDRAWN})
 
 
@@ -442,14 +442,14 @@ def _is_caller(source: str, call: _CelCall) -> bool:
 
 
 def _reason(leg: _CelLeg, call: _CelCall) -> OfferReason:
-    if leg.cause == _ELSEWHERE:
+    if leg.cause == WITHDRAWN:
         return OfferReason.WITHDRAWN
     if leg.source == leg.channel:
-        if leg.cause in _REFUSED:
+        if leg.cause in REFUSED:
             return OfferReason.REFUSED
-        return OfferReason.NO_ANSWER if leg.cause == _NO_ANSWER else OfferReason.UNREACHABLE
+        return OfferReason.NO_ANSWER if leg.cause == Cause.NO_ANSWER else OfferReason.UNREACHABLE
     together = call.ended_at and abs(call.ended_at - leg.ended_at) < _TOGETHER
-    if leg.cause == _NORMAL or (together and _is_caller(call.source, call)):
+    if leg.cause == Cause.NORMAL or (together and _is_caller(call.source, call)):
         return OfferReason.CALLER_GONE
     return OfferReason.NO_ANSWER
 

@@ -38,12 +38,10 @@ link puts such events together again. Here an event without Privilege and Timest
 it is longer than the 79 characters that a number may have), and a Uniqueid counts only with its channel's name.
 """
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from agents.model import AGENT_NUMBER
 from facts import (
     CallArrived,
     CallbackAnswered,
@@ -65,18 +63,15 @@ from facts import (
     TalkHeld,
     TalkResumed,
 )
-from facts.numbers import normalise
+from facts.causes import NOT_REACHED, REFUSED, WITHDRAWN, Cause
+from facts.endpoints import OUTBOUND, TRUNK, endpoint
+from facts.ids import callback_of
+from facts.numbers import AGENT_NUMBER, normalise
 from facts.terms import CallId, OfferReason, Party
 from facts.times import SECOND
 
 Message: TypeAlias = Mapping[str, str]
 """One AMI message: header → value. A header that comes several times has its values joined by line feeds."""
-
-TRUNK = "trunk"
-"""The endpoint of citizens (asterisk-conf/pjsip.conf)."""
-
-OUTBOUND = "outbound"
-"""The endpoint of outgoing calls: to citizens who are called back, and to outside numbers."""
 
 CALL_CONTEXTS = frozenset({"inbound", "hotline-call"})
 """Where the dialplan keeps a citizen's call (asterisk-conf/extensions.conf)."""
@@ -93,15 +88,9 @@ HANDED_ON_EVENT = "HotlineHandedOn"
 VARIABLES = ("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_ATTEMPT")
 """Channel variables that `Calls.snapshot` reads: ask for them with `Status`."""
 
-_ATTEMPT = re.compile(r"[a-z][a-z0-9]{0,15}-c([0-9]{1,12})\.[0-9]{1,9}")
 _RINGING, _UP = "5", "6"  # AST_STATE_RINGING, AST_STATE_UP
-_BUSY, _NORMAL, _NO_ANSWER, _REJECTED, _ELSEWHERE = 17, 16, 19, 21, 26  # Q.850
-_NO_USER = 18
 _UNREACHABLE = frozenset({"Unreachable", "Removed"})
 _REMEMBERED = 8192
-
-WITHDRAWN_CAUSE = _ELSEWHERE
-"""Q.850 cause with which we take back an offer: phones then show no missed call (RFC 3326)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -677,7 +666,7 @@ class Calls:
             return
         for leg_id, leg in list(call.legs.items()):
             leg.ended_by = leg.ended_by or (Party.CALLER if call.caller_gone else Party.SYSTEM)
-            self._end_leg(leg_id, leg, at, _NORMAL, facts)
+            self._end_leg(leg_id, leg, at, Cause.NORMAL, facts)
             self._remember(leg_id)
         self._end_call(uniqueid, call, at, facts)
         del self._calls[uniqueid]
@@ -771,14 +760,14 @@ class Calls:
         known = self.channels() if before is None else self.channels() & frozenset(before)
         for uniqueid in sorted(known - exist):
             if (leg := self._legs.get(uniqueid)) is not None:
-                self._end_leg(uniqueid, leg, now, _NORMAL, facts)
+                self._end_leg(uniqueid, leg, now, Cause.NORMAL, facts)
             elif uniqueid in self._own:
                 self._end_own(uniqueid, now, facts)
             elif (attempt := self._attempts.get(uniqueid)) is not None:
                 failure = "" if attempt.answered else "lost"
                 self._end_attempt(uniqueid, attempt, failure, now, facts)
             elif (out := self._outs.get(uniqueid)) is not None:
-                self._end_out(uniqueid, out, _NORMAL)
+                self._end_out(uniqueid, out, Cause.NORMAL)
             else:
                 continue
             self._remember(uniqueid)
@@ -905,13 +894,6 @@ def microseconds(text: str) -> int:
     return int(digits) if digits.isascii() and digits.isdigit() else 0
 
 
-def endpoint(channel: str) -> str:
-    """`PJSIP/1001-0000002a` → `1001`; empty for channels of any other technology."""
-    return (
-        channel[6 : channel.rfind("-")] if channel.startswith("PJSIP/") and "-" in channel else ""
-    )
-
-
 def pressed(message: Message) -> tuple[CallId, str] | None:
     """The citizen's call and the key that was pressed; None for any other event. Not a fact: keys are private."""
     if message.get("Event") != KEY_EVENT or message.get("Direction") != "Received":
@@ -920,12 +902,6 @@ def pressed(message: Message) -> tuple[CallId, str] | None:
     genuine = microseconds(message.get("Timestamp", "")) and "Privilege" in message
     citizen = endpoint(message.get("Channel", "")) == TRUNK
     return (uniqueid, key) if genuine and citizen and uniqueid and len(key) == 1 else None
-
-
-def callback_of(call: CallId) -> int:
-    """The callback of an attempt, `hotline-c7.1` → 7; 0 for any other call."""
-    found = _ATTEMPT.fullmatch(call)
-    return int(found[1]) if found is not None else 0
 
 
 def _is_call(message: Message) -> bool:
@@ -960,36 +936,32 @@ def _caller(message: Message) -> str:
 def _reason(leg: _Leg, cause: int) -> OfferReason:
     if leg.ended_by is Party.CALLER:
         return OfferReason.CALLER_GONE
-    if cause == _ELSEWHERE:
+    if cause == WITHDRAWN:
         return OfferReason.WITHDRAWN
     if leg.ended_by is Party.AGENT:
-        if cause in (_BUSY, _REJECTED) or leg.kept:
+        if cause in REFUSED or leg.kept:
             return OfferReason.REFUSED
-        if cause == _NO_ANSWER:
+        if cause == Cause.NO_ANSWER:
             # 480: "do not disturb" when it comes at once, the phone's own time-out after ringing.
             return OfferReason.NO_ANSWER if leg.rang else OfferReason.REFUSED
         return OfferReason.UNREACHABLE
-    if cause == _NORMAL:
+    if cause == Cause.NORMAL:
         return OfferReason.CALLER_GONE
     return OfferReason.NO_ANSWER if leg.rang else OfferReason.UNREACHABLE
-
-
-NOT_REACHED = {_BUSY: "busy", _REJECTED: "refused", _NO_ANSWER: "no_answer", _NO_USER: "no_answer"}
-"""Q.850 cause → why the citizen was not reached; any other cause is `unreachable`."""
 
 
 def _failure(attempt: _AttemptState, cause: int) -> str:
     """Why an attempt that ends now has failed; empty after a talk."""
     if attempt.answered:
         return ""
-    if cause == _ELSEWHERE:
+    if cause == WITHDRAWN:
         return "withdrawn"
     if attempt.picked_up:
         return attempt.failure or ("agent_hung_up" if attempt.ended_by is Party.AGENT else "lost")
     if attempt.ended_by is Party.AGENT:
-        if cause in (_BUSY, _REJECTED) or (cause == _NO_ANSWER and not attempt.rang):
+        if cause in REFUSED or (cause == Cause.NO_ANSWER and not attempt.rang):
             return "agent_refused"
-        return "agent_no_answer" if cause == _NO_ANSWER else "agent_unreachable"
+        return "agent_no_answer" if cause == Cause.NO_ANSWER else "agent_unreachable"
     return "agent_no_answer" if attempt.rang else "agent_unreachable"
 
 

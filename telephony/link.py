@@ -26,9 +26,15 @@ from panoramisk.manager import Manager
 from panoramisk.message import Message as PanoramiskMessage
 
 from base.background import spawn
+from base.retry import Schedule
 from telephony.channels import WANTED, Message
 
 log = structlog.get_logger(__name__)
+
+RETRY = Schedule(first=0.5, longest=10.0, jitter=0.1)
+"""Between two attempts to connect."""
+REFUSED_RETRY = Schedule(first=30.0, longest=30.0)
+"""The same after a wrong secret: that needs somebody to put it right."""
 
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _LONGEST_LINE = 1000
@@ -96,9 +102,8 @@ class Link:
         boot_timeout: float = 60.0,
         ping_every: float = 5.0,
         # Pauses between attempts
-        retry_after: float = 0.5,
-        longest_retry: float = 10.0,
-        refused_retry: float = 30.0,
+        retry: Schedule = RETRY,
+        refused_retry: Schedule = REFUSED_RETRY,
         # Limits
         longest_message: int = 262_144,
     ) -> None:
@@ -113,8 +118,7 @@ class Link:
         self._on_down = on_down
         self._address = {"host": host, "port": port, "username": user, "secret": secret}
         self._login_timeout = login_timeout
-        self._retry_after = retry_after
-        self._longest_retry = longest_retry
+        self._retry = retry
         self._refused_retry = refused_retry
         self._connection: _Connection | None = None
         self._closing = asyncio.Event()
@@ -128,7 +132,7 @@ class Link:
 
     async def run(self) -> None:
         """Connect, and again whenever the connection is lost, until `close`. No failure ends it."""
-        pause = self._retry_after
+        failures = 0
         while not self._closing.is_set():
             connection = self._connection = _Connection(self, self._address)
             watch = asyncio.get_running_loop().call_later(self._login_timeout, connection.late)
@@ -142,11 +146,11 @@ class Link:
                 was_up = self._went_down()
             if self._closing.is_set():
                 break
-            pause = self._retry_after if was_up else pause
-            wait = self._refused_retry if connection.refused else pause
+            failures = 1 if was_up else failures + 1
+            schedule = self._refused_retry if connection.refused else self._retry
+            wait = schedule.pause(failures)
             log.error("link.down", asterisk=self.where, reason=reason, retry_after=wait)
             await self._sleep(wait)
-            pause = min(pause * 2, self._longest_retry)
 
     def close(self) -> None:
         """Drop the connection and let `run` end. Actions on their way fail with `Unknown`."""

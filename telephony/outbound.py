@@ -18,18 +18,16 @@ way from the operator, Asterisk itself answers it with ACK and BYE. It reports n
 
 import asyncio
 import contextlib
-import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import structlog
 
 from acd.callbacks.task import State, Task
-from acd.commands import CreateCallback, PlaceCallback, Yield
+from acd.commands import PlaceCallback, Yield
 from acd.rules.model import Rules
 from base.background import spawn
 from facts import (
-    CallbackAdded,
     CallbackAnswered,
     CallbackEnded,
     CallbackSpared,
@@ -38,9 +36,11 @@ from facts import (
     OfferRinging,
     OwnCallEnded,
 )
+from facts.causes import WITHDRAWN
 from facts.masking import mask
+from facts.numbers import dialable
 from facts.terms import CallId
-from telephony.channels import WITHDRAWN_CAUSE, Calls
+from telephony.channels import Calls
 from telephony.link import ActionRefused, LinkDown, LinkError, Unknown
 from telephony.switch import Actions
 
@@ -60,7 +60,6 @@ KEPT_WITHIN = 2.0
 """Seconds after which an agent who stayed on the phone and was not connected is released."""
 
 _LOOK_EVERY = 0.01
-_DIALLABLE = re.compile(r"\+?[0-9]{2,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +75,9 @@ class AttemptOrder:
 class Outbound:
     """The attempts of one node. Implements `acd.desk.Outbound`; everything public returns at once.
 
-    `calls` reads the messages of `link`. `post` is the desk's, `create` enters a task into the book and returns its
-    fact, `rules` gives the rules that hold now. `numbers` are the hotline's own, `rings` the seconds for which a
-    citizen's phone rings. Not `enabled`: outgoing calls are impossible, and nothing is placed.
+    `calls` reads the messages of `link`. `report` is the desk's, `rules` gives the rules that hold now. `numbers` are the
+    hotline's own, `rings` the seconds for which a citizen's phone rings. Not `enabled`: outgoing calls are impossible,
+    and nothing is placed.
     """
 
     def __init__(
@@ -86,8 +85,7 @@ class Outbound:
         link: Actions,
         calls: Calls,
         *,
-        post: Callable[..., None],
-        create: Callable[[CreateCallback], Awaitable[CallbackAdded | None]],
+        report: Callable[..., None],
         rules: Callable[[], Rules],
         clock: Callable[[], int],
         numbers: Collection[str],
@@ -96,8 +94,7 @@ class Outbound:
     ) -> None:
         self._link = link
         self._calls = calls
-        self._post = post
-        self._create = create
+        self._report = report
         self._rules = rules
         self._clock = clock
         self._numbers = tuple(numbers)
@@ -117,10 +114,6 @@ class Outbound:
             )
 
     # --- what the desk commands
-
-    def create(self, wanted: CreateCallback) -> None:
-        """Enter a task into the book; `CallbackAdded` follows."""
-        spawn(self._enter(wanted), "callback task")
 
     def place(self, wanted: PlaceCallback) -> None:
         """Ring the agent's phone, then dial the citizen. `CallbackEnded` follows in any case."""
@@ -142,7 +135,7 @@ class Outbound:
         wanted = self._placed.get(call)
         if wanted is None or call in self._unwanted or not self._enabled:
             return None
-        if not _DIALLABLE.fullmatch(wanted.number):
+        if not dialable(wanted.number):
             log.error("callback.undiallable", call_id=call, number_dialled=mask(wanted.number))
             return None
         return AttemptOrder(wanted.number, self._number_of(wanted.queue), self._rings, wanted.queue)
@@ -189,25 +182,13 @@ class Outbound:
                 continue
             if attempt.answered:
                 self._spared[attempt.call] = attempt.agent
-                self._post(
+                self._report(
                     CallbackSpared(self._clock(), attempt.callback, attempt.call, attempt.agent)
                 )
             else:
                 spawn(self._hang_up(attempt.call), "callback unknown")
         for call in set(self._placed) - held.keys():
             del self._placed[call]
-
-    # --- tasks
-
-    async def _enter(self, wanted: CreateCallback) -> None:
-        try:
-            added = await self._create(wanted)
-        except Exception:
-            # The floor does not ask again for this citizen before the next start.
-            log.exception("callback.not_entered", call_id=wanted.origin)
-            return
-        if added is not None:
-            self._post(added)
 
     # --- placing
 
@@ -263,7 +244,7 @@ class Outbound:
             self._finish(CallbackEnded(now, wanted.callback, wanted.call, wanted.agent, failure))
 
     def _finish(self, ended: CallbackEnded) -> None:
-        self._post(ended)
+        self._report(ended)
         self._ended(ended)
 
     # --- cancelling and yielding
@@ -304,7 +285,7 @@ class Outbound:
         now = self._clock()
         log.warning("callback.spared", call_id=wanted.cancel, agent=wanted.agent)
         self._spared[wanted.cancel] = wanted.agent
-        self._post(CallbackSpared(now, wanted.callback, wanted.cancel, wanted.agent))
+        self._report(CallbackSpared(now, wanted.callback, wanted.cancel, wanted.agent))
 
     async def _keep_channel(self, wanted: Yield, channel: str, ring: Callable[[], None]) -> None:
         """Redirect the agent's channel to the tone, then tell the citizen's session to fetch it."""
@@ -347,7 +328,7 @@ class Outbound:
 
     async def _end(self, channel: str) -> None:
         with contextlib.suppress(ActionRefused):  # it is gone already
-            cause = str(WITHDRAWN_CAUSE)
+            cause = str(WITHDRAWN)
             await self._link.act({"Action": "Hangup", "Channel": channel, "Cause": cause})
 
     # --- ends
@@ -358,7 +339,7 @@ class Outbound:
         if (leaving := self._leaving.get(fact.call)) is not None:
             leaving.set()
         if (agent := self._spared.pop(fact.call, "")) != "":
-            self._post(OwnCallEnded(fact.at, agent))
+            self._report(OwnCallEnded(fact.at, agent))
 
     def _exists(self, call: CallId) -> bool:
         return self._calls.attempt(call) is not None

@@ -13,8 +13,10 @@ from typing import Protocol
 import structlog
 
 from base.clock import now as _now
+from facts.causes import WITHDRAWN, Cause
+from facts.endpoints import OUTBOUND_WATCH
 from facts.terms import CallId
-from telephony.channels import VARIABLES, WITHDRAWN_CAUSE, AsteriskState, Calls, Early, Message
+from telephony.channels import VARIABLES, AsteriskState, Calls, Early, Message
 from telephony.link import ActionRefused
 
 log = structlog.get_logger(__name__)
@@ -25,9 +27,6 @@ _TOO_LATE = re.compile("channel|playback", re.IGNORECASE)
 PARTED = 0.06
 """Seconds after which a channel has forgotten a MixMonitor that was stopped: a few frames of sound."""
 
-_NORMAL_CLEARING = 16
-_WATCH = "outbound-watch"
-"""The endpoint with which Asterisk checks whether the operator's side answers (pjsip.conf)."""
 _LIST_TIMEOUT = 10.0
 
 
@@ -51,7 +50,7 @@ class Switch:
         self._calls = calls
         self._clock = clock
 
-    async def hang_up(self, call: CallId, agent: str = "", cause: int = _NORMAL_CLEARING) -> None:
+    async def hang_up(self, call: CallId, agent: str = "", cause: int = Cause.NORMAL) -> None:
         """End the call, or with `agent` only that agent's talk in it. `cause` is a Q.850 code."""
         if agent:
             channel = self._calls.leg_channel(call, agent, answered=True)
@@ -65,7 +64,7 @@ class Switch:
         A phone that was picked up in the meantime is left alone. Between this look and Asterisk's lie a few
         milliseconds in which a pick-up is cut.
         """
-        await self._hang_up(self._calls.leg_channel(call, agent, answered=False), WITHDRAWN_CAUSE)
+        await self._hang_up(self._calls.leg_channel(call, agent, answered=False), WITHDRAWN)
 
     async def stop_playback(self, call: CallId) -> None:
         """Stop the prompt that the caller hears. The AGI session goes on as if it had ended."""
@@ -99,7 +98,7 @@ class Switch:
         log.info("transfer.joined_early", call_id=early.call, to=early.to)
         # Not with the cause of a withdrawal: it would stay on the citizen's channel and seem to be that of the next
         # ring.
-        await self._hang_up(early.ringing, _NORMAL_CLEARING)
+        await self._hang_up(early.ringing, Cause.NORMAL)
 
     async def renew_recording(self, call: CallId, file: Path) -> None:
         """Go on recording the citizen with a new MixMonitor, at the end of the same file.
@@ -128,7 +127,7 @@ class Switch:
     async def outbound_answers(self) -> bool | None:
         """Whether the way out answers Asterisk's OPTIONS; None when that is not known (yet), or there is none."""
         entries = await self._link.gather(
-            {"Action": "PJSIPShowEndpoint", "Endpoint": _WATCH}, "EndpointDetailComplete"
+            {"Action": "PJSIPShowEndpoint", "Endpoint": OUTBOUND_WATCH}, "EndpointDetailComplete"
         )
         found = {
             entry.get("Status", "")

@@ -29,6 +29,21 @@ ROOMS = (
 
 ORDER: Mapping[str, tuple[str, ...]] = {
     "acd": ("acd.rules", "acd.callbacks"),
+    "acd.floor": (
+        "acd.floor.hall",
+        "acd.floor.lanes",
+        "acd.floor.waiting",
+        "acd.floor.open_tasks",
+        "acd.floor.work",
+        "acd.floor.calls",
+        "acd.floor.offers",
+        "acd.floor.agents",
+        "acd.floor.callbacks",
+        "acd.floor.centre",
+        "acd.floor.pairing",
+        "acd.floor.snapshot",
+        "acd.floor.floor",
+    ),
     "hotline": ("hotline.machine", "hotline.controller", "hotline.demo", "hotline.cli"),
 }
 """Where the order within a room matters, too."""
@@ -181,10 +196,23 @@ def test_the_order_within_a_room(room: str) -> None:
             assert other <= floor, f"{module} → {name}"
 
 
+def test_the_map_of_the_floor_names_its_modules_from_the_ground_up() -> None:
+    text = ast.get_docstring(ast.parse(MODULES["acd.floor"].read_text())) or ""
+    *_, listed = text.split("\n\n")
+    named = tuple(f"acd.floor.{line.split()[0]}" for line in listed.splitlines())
+    assert named == ORDER["acd.floor"]
+    assert set(named) == {module for module in MODULES if module.startswith("acd.floor.")}
+
+
 @pytest.mark.parametrize("module", sorted(PURE))
 def test_pure_modules_reach_no_impure_one(module: str) -> None:
     for name, way in reached(module).items():
         assert _room(name) not in IMPURE, " → ".join(way)
+
+
+def test_nothing_in_the_core_knows_the_bus() -> None:
+    users = {_room(module) for module in MODULES if "base.bus" in IMPORTS[module]}
+    assert users.isdisjoint(CORE)
 
 
 def test_there_is_no_circle_of_modules() -> None:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import figures, floor, measure
-from bench.figures import Calls, Line, Process
+from bench.figures import Calls, Line
 from bench.phone import Phones
 
 SCENARIOS = sorted((Path(measure.__file__).parent).glob("*.xml"))
@@ -31,22 +31,6 @@ def test_percentile_is_a_measured_value() -> None:
     assert figures.percentile([1.0, 2.0, 3.0], 95) == 3
     with pytest.raises(ValueError, match="nothing was measured"):
         figures.percentile([], 50)
-
-
-def test_process_with_a_name_that_looks_like_fields() -> None:
-    numbers = "S 1 4242 777 0 -1 4194560 1 2 3 4 130 70 9 1 20 0 3 0 12345"
-    assert figures.process(f"4242 (a) b (c 1 2) {numbers}") == Process(777, 200, 10)
-    for broken in ("", "4242", "4242 (sleep) S 1 2"):
-        with pytest.raises(ValueError, match="not a line of"):
-            figures.process(broken)
-
-
-def test_processor_time_of_this_machine() -> None:
-    assert figures.machine_ticks("cpu  10 20 30 40 50\ncpu0 1 2 3\n") == 60
-    with pytest.raises(ValueError, match="not /proc/stat"):
-        figures.machine_ticks("intr 1 2 3")
-    assert figures.process(Path("/proc/self/stat").read_text()).ticks >= 0
-    assert figures.machine_ticks(Path("/proc/stat").read_text()) > 0
 
 
 def test_sipp_last_line_counts() -> None:

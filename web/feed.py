@@ -23,6 +23,7 @@ from typing_extensions import TypedDict
 from base import clock
 from base.background import spawn, stopping
 from base.bus import Bus
+from base.retry import REDIS
 from facts.live import AgentNow, Json, LiveState
 from web.accounts.rights import masked_agents, masked_fact, masked_part, masked_state
 
@@ -37,7 +38,6 @@ SENT_WITHIN: Final = 5.0
 """Seconds in which a screen must take a message."""
 CHECK_EVERY: Final = 15.0
 """Seconds between two checks whether a listener may still listen."""
-_AGAIN_AFTER: Final = 0.5
 
 
 class Snapshot(TypedDict):
@@ -77,9 +77,11 @@ class Feed:
 
     async def run(self) -> None:
         """Read for ever; Redis may go away and come back."""
+        failures = 0
         while not stopping():
             try:
                 async for channel, data in self._bus.watch():
+                    failures = 0
                     if channel == "live":
                         self.show(orjson.loads(data))
                     else:
@@ -91,7 +93,8 @@ class Feed:
                     log.warning("redis.away", error=str(error), effect="screens are stale")
             except ValueError as error:
                 log.error("feed.unreadable", error=str(error))
-            await asyncio.sleep(_AGAIN_AFTER)
+            failures += 1
+            await asyncio.sleep(REDIS.pause(failures))
 
     def _found(self) -> None:
         if self.away:

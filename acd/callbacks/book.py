@@ -3,15 +3,13 @@
 A task is entered once (`TaskBook.create`, `enter`) and the database gives its number. From then on every fact
 that the floor records about it is applied to a copy in memory (`note`, `apply`), and the copy is written as a whole a
 moment later. So what waits while the database is away is one row a task, however many facts there were, and writing a
-row twice changes nothing. Wishes that could not be entered yet lie in a file of JSON lines, and outlive a crash.
+row twice changes nothing. Requests that could not be entered yet lie in a file of JSON lines, and outlive a crash.
 
 What happened to a task is not kept twice: its history is its facts in the diary (`history`).
 """
 
 import asyncio
 import contextlib
-import json
-import os
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -23,63 +21,65 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.callbacks import tables
-from acd.callbacks.entry import DIALABLE, KINDS, OPEN, Entry, TaskError, Wanted, apply
+from acd.callbacks.entry import KINDS, OPEN, Entry, TaskError, Wanted, apply
 from acd.callbacks.task import State, Task
 from acd.commands import CreateCallback
-from base import clock
+from base import clock, retry
 from base.background import spawn
 from diary import reader
+from diary.spool import Page, Spool
 from diary.writer import Diary
 from facts import CallbackAdded, CallbackCancelled, Fact
 from facts.masking import mask
+from facts.numbers import dialable
 from facts.times import SECOND
 
 log = structlog.get_logger(__name__)
 
 FLUSH_EVERY = 0.05
 """Seconds that a change waits at most before it is written."""
-RETRY_EVERY = 1.0
-"""Seconds between two attempts while the database is away."""
+RETRY = retry.DATABASE
+"""Between two attempts while the database is away."""
 ANSWER_WITHIN = 5.0
 """Seconds after which a server that does not answer counts as away."""
-MOST_WISHES = 100_000
-"""Wishes that are kept while the database is away: more lost callers than a day of the busiest hotline has."""
+MOST_REQUESTS = 100_000
+"""Requests that are kept while the database is away: more lost callers than a day of the busiest hotline has."""
 BATCH = 500
 """Rows in one transaction."""
 
-_WISHES = "callbacks.jsonl"
+_REQUESTS = "callbacks.jsonl"
+_MOST_BYTES = 64 * 1024 * 1024
+"""Room for `MOST_REQUESTS`, each with all its texts."""
 _MINUTE = 60 * SECOND
 
 
 # --- writing
 
 
-@dataclass(slots=True, eq=False)
-class _Wish:
-    """A wish that waits for its number. `kept`: it is in the file, too."""
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A task that waits for its number, and the moment (microseconds) at which it was asked for."""
 
     wanted: Wanted
     at: int
-    done: "asyncio.Future[CallbackAdded | None]"
-    kept: bool = False
 
 
 class TaskBook:
     """Writes the book; the controller has the only one. `start` in a running loop, `close` at the end.
 
-    `run_dir` is where wishes lie while the database is away. `post`, the desk's, gets the facts of those that an
-    earlier controller left there.
+    `run_dir` is where requests lie while the database is away. `report`, the desk's, gets a fact for each
+    task that is entered.
     """
 
-    def __init__(self, engine: AsyncEngine, run_dir: Path, post: Callable[[Fact], None]) -> None:
+    def __init__(self, engine: AsyncEngine, run_dir: Path, report: Callable[[Fact], None]) -> None:
         self._engine = engine
-        self._file = run_dir / _WISHES
-        self._post = post
+        self._spool = Spool(run_dir / _REQUESTS, _MOST_BYTES, _read_request)
+        self._report = report
         self._answer_within = ANSWER_WITHIN if engine.dialect.name == "postgresql" else None
         self._entries: dict[int, Entry] = {}
         self._entering = asyncio.Lock()  # nobody reads the table between a commit and `_entries`
         self._unwritten: dict[int, Entry] = {}
-        self._wishes: deque[_Wish] = deque()
+        self._requests: deque[_Request] = deque()
         self._some = asyncio.Event()
         self._closing = asyncio.Event()
         self._idle = asyncio.Event()
@@ -88,20 +88,22 @@ class TaskBook:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to write, first what an earlier controller wished and could not enter."""
-        for wanted, at in _read_wishes(self._file):
-            self._wish(wanted, at, kept=True).add_done_callback(self._post_it)
+        """Begin to write, first what was asked of an earlier controller that could not enter it."""
+        try:
+            self._spool.recover()
+        except OSError as error:
+            log.error("callbacks.file_failed", error=str(error), file=str(self._spool.path))
         self._task = spawn(self._write_for_ever(), "book of callbacks")
 
-    async def create(self, wanted: CreateCallback) -> CallbackAdded | None:
-        """Enter what the floor wants, and give the fact for the desk. Waits as long as the database is away.
+    def create(self, wanted: CreateCallback) -> None:
+        """Enter what the floor wants: `report` gets `CallbackAdded`, however long the database is away.
 
-        None when it cannot be: the number cannot be dialled, or too many wishes wait already.
+        Nothing follows when the number cannot be dialled, or too many requests wait already.
         """
-        return await self._wish(_of(wanted), clock.now())
+        self._request(_of(wanted), clock.now())
 
     async def enter(self, wanted: Wanted) -> CallbackAdded:
-        """Enter a checked wish now or not at all. Raises what the database raises when it is away."""
+        """Enter a checked request now or not at all. Raises what the database raises when it is away."""
         return (await self._insert(wanted, clock.now())).fact()
 
     def note(self, fact: Fact) -> None:
@@ -175,8 +177,8 @@ class TaskBook:
 
     @property
     def waiting(self) -> int:
-        """Wishes and changed tasks that are not in the database yet."""
-        return len(self._wishes) + len(self._unwritten)
+        """Requests and changed tasks that are not in the database yet."""
+        return self._spool.count + len(self._requests) + len(self._unwritten)
 
     async def flush(self, within: float = 5.0) -> bool:
         """Wait until all that was noted so far is written. False when the database is away, or after `within`."""
@@ -188,39 +190,30 @@ class TaskBook:
         return not self.waiting
 
     async def close(self, deadline: float = 5.0) -> None:
-        """Write what is left; wishes that the database does not take stay in the file."""
+        """Write what is left; requests that the database does not take stay in the file."""
         self._closing.set()
         self._some.set()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=deadline)
             self._task.cancel()
             self._task = None
-        self._keep_wishes()
+        self._keep_requests()
         if self.waiting:
-            log.error("callbacks.unwritten", count=self.waiting, file=str(self._file))
+            log.error("callbacks.unwritten", count=self.waiting, file=str(self._spool.path))
 
     # --- the background
 
-    def _wish(
-        self, wanted: Wanted, at: int, *, kept: bool = False
-    ) -> "asyncio.Future[CallbackAdded | None]":
-        done: asyncio.Future[CallbackAdded | None] = asyncio.get_running_loop().create_future()
-        if not DIALABLE.fullmatch(wanted.number):
+    def _request(self, wanted: Wanted, at: int) -> None:
+        if not dialable(wanted.number):
             log.warning("callback.not_dialable", origin=wanted.origin, number=mask(wanted.number))
-            done.set_result(None)
-        elif len(self._wishes) >= MOST_WISHES:
+        elif len(self._requests) + self._spool.count >= MOST_REQUESTS:
             log.error("callback.lost", origin=wanted.origin, number=mask(wanted.number))
-            done.set_result(None)
         else:
-            self._wishes.append(_Wish(wanted, at, done, kept))
+            self._requests.append(_Request(wanted, at))
             self._some.set()
-        return done
-
-    def _post_it(self, done: "asyncio.Future[CallbackAdded | None]") -> None:
-        if not done.cancelled() and (fact := done.result()) is not None:
-            self._post(fact)
 
     async def _write_for_ever(self) -> None:
+        failures = 0
         while True:
             if not self.waiting:
                 self._idle.set()
@@ -231,23 +224,24 @@ class TaskBook:
                 self._idle.set()
             if self._closing.is_set() and not (written and self.waiting):
                 return
+            failures = 0 if written else failures + 1
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FLUSH_EVERY if written else RETRY_EVERY):
+                async with asyncio.timeout(RETRY.pause(failures) if failures else FLUSH_EVERY):
                     await self._closing.wait()
 
     async def _write(self) -> bool:
-        """Enter the wishes, then write the changed tasks. False when the database is away."""
+        """Enter the requests, then write the changed tasks. False when the database is away."""
         try:
-            kept = False
-            while self._wishes:
-                wish = self._wishes[0]
-                entry = await self._insert(wish.wanted, wish.at)
-                self._wishes.popleft()
-                kept = kept or wish.kept
-                if not wish.done.done():
-                    wish.done.set_result(entry.fact() if entry.state in OPEN else None)
-            if kept:
-                self._file.unlink(missing_ok=True)
+            while self._spool.count:
+                # One by one: what is in the table must not be entered again after a failure at the next.
+                page = self._spool.peek(1)
+                self._tell(page)
+                for request in page.rows:
+                    await self._enter(request)
+                self._spool.drop(page)
+            while self._requests:
+                await self._enter(self._requests[0])
+                self._requests.popleft()
             while self._unwritten:
                 batch = list(self._unwritten.values())[:BATCH]
                 await self._update(batch)
@@ -257,16 +251,28 @@ class TaskBook:
         except Exception as error:  # noqa: BLE001 - whatever a driver raises, nothing must be lost
             if not self._away:
                 self._away = True
-                log.error("callbacks.away", error=type(error).__name__, file=str(self._file))
-            self._keep_wishes()
+                log.error("callbacks.away", error=type(error).__name__, file=str(self._spool.path))
+            self._keep_requests()
             return False
         if self._away:
             self._away = False
             log.info("callbacks.back")
         return True
 
+    def _tell(self, page: Page[_Request]) -> None:
+        """What was found to be lost goes into the log."""
+        for at in page.torn:
+            log.error("callbacks.torn_line", file=str(self._spool.path), at=at)
+        if page.gone:
+            log.error("callbacks.file_gone", file=str(self._spool.path), requests=page.lines)
+
+    async def _enter(self, request: _Request) -> None:
+        entry = await self._insert(request.wanted, request.at)
+        if entry.state in OPEN:
+            self._report(entry.fact())
+
     async def _insert(self, wanted: Wanted, at: int) -> Entry:
-        """Enter a wish, or find what it became when the answer to its commit was lost: a call is lost only once."""
+        """Enter a request, or find what it became when the answer to its commit was lost: a call is lost only once."""
         row = _row(wanted, at)
         async with self._entering:
             async with asyncio.timeout(self._answer_within), self._engine.begin() as connection:
@@ -292,29 +298,18 @@ class TaskBook:
         async with asyncio.timeout(self._answer_within), self._engine.begin() as connection:
             await connection.execute(_UPDATE, rows)
 
-    def _keep_wishes(self) -> None:
+    def _keep_requests(self) -> None:
         """What is in memory would not survive a crash of this process."""
-        fresh = [wish for wish in self._wishes if not wish.kept]
-        if not fresh:
+        if not self._requests:
             return
-        lines = "".join(
-            json.dumps({"at": wish.at, **asdict(wish.wanted)}, ensure_ascii=False) + "\n"
-            for wish in fresh
-        )
+        rows = [{"at": request.at, **asdict(request.wanted)} for request in self._requests]
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with open(
-                self._file,
-                "a",
-                encoding="utf-8",
-                opener=lambda path, flags: os.open(path, flags, 0o600),
-            ) as file:
-                file.write(lines)
+            kept = self._spool.append(rows)
         except OSError as error:
-            log.error("callbacks.file_failed", error=str(error), file=str(self._file))
+            log.error("callbacks.file_failed", error=str(error), file=str(self._spool.path))
             return  # they stay in memory, and are tried again with the next attempt
-        for wish in fresh:
-            wish.kept = True
+        for _ in range(kept):
+            self._requests.popleft()
 
 
 _UPDATE = (
@@ -368,24 +363,13 @@ def _entry(row: Any) -> Entry:
     return Entry(**values | {"state": State(values["state"]), "first": bool(values["first"])})
 
 
-def _read_wishes(file: Path) -> list[tuple[Wanted, int]]:
-    """What lies in the file; a line that was torn by a crash is skipped, and logged."""
-    found = []
-    try:
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        log.error("callbacks.file_failed", error=str(error), file=str(file))
-        return []
-    for number, line in enumerate(lines, 1):
-        try:
-            values = json.loads(line)
-            at = int(values.pop("at"))
-            found.append((Wanted(**values), at))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            log.error("callbacks.torn_line", file=str(file), line=number)
-    return found
+def _read_request(line: dict[str, Any]) -> _Request:
+    return _Request(
+        Wanted(**{name: value for name, value in line.items() if name != "at"}), int(line["at"])
+    )
+
+
+# --- by hand
 
 
 BY_HAND = "by hand"
@@ -405,7 +389,7 @@ def still_open(entry: Entry | None, number: int) -> Entry:
 
 
 async def enter_directly(engine: AsyncEngine, run_dir: Path, wanted: Wanted) -> int:
-    """Enter a checked wish while no controller runs; the next one takes it up. Gives the task's number."""
+    """Enter a checked request while no controller runs; the next one takes it up. Gives the task's number."""
     book = TaskBook(engine, run_dir, lambda fact: None)
     fact = await book.enter(wanted)
     await _into_the_diary(engine, run_dir, fact)

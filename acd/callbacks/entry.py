@@ -23,7 +23,7 @@ from facts import (
     Fact,
 )
 from facts.masking import mask
-from facts.numbers import normalise
+from facts.numbers import dialable, normalise
 from facts.terms import CallId
 from facts.times import SECOND
 
@@ -40,9 +40,6 @@ LONGEST_MATTER = 80
 
 OPEN = frozenset({State.DUE, State.DIALLING, State.TALKING})
 """The states from which a task still goes on."""
-
-DIALABLE = re.compile(r"\+?[0-9]{3,15}")
-"""A number that may be handed to the way out."""
 
 _WRITTEN = re.compile(r"\+?[0-9 ().\-]+")
 _MINUTE = 60 * SECOND
@@ -241,7 +238,7 @@ def checked_number(text: str) -> str:
     """The normal form of a number that somebody typed. Raises `TaskError` for one that cannot be dialled."""
     plain = unicodedata.normalize("NFKC", text).strip()
     number = normalise(plain) if _WRITTEN.fullmatch(plain) else ""
-    if not DIALABLE.fullmatch(number):
+    if not dialable(number):
         shown = mask(plain) if sum(map(str.isdigit, plain)) > 6 else repr(plain[:20])
         raise TaskError(
             f"{shown} is not a telephone number: write 3 to 15 digits, such as 13812345678, "

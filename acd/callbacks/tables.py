@@ -25,7 +25,7 @@ callback = Table(
     Column("origin", String(80), nullable=False, doc="the call it comes from, or empty"),
     Column("place", BigInteger, nullable=False, doc="the kept place, or 0"),
     Column("not_before", BigInteger, nullable=False),
-    Column("first", Boolean, nullable=False, doc="his answer crossed with our cancel"),
+    Column("first", Boolean, nullable=False, doc="the citizen's answer crossed with our cancel"),
     Column("yields", Integer, nullable=False),
     Column("last_failure", String(40), nullable=False),
     Column("added_at", BigInteger, nullable=False),

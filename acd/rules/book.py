@@ -1,7 +1,7 @@
 """The rules of distribution in the database: read, changed as a whole or not at all, and the list of blocked callers.
 
-Whoever changes the rules takes the row of the table `rules` first. So of two who change at once the second sees what
-the first has done, in SQLite as in PostgreSQL, and neither undoes the other's change. Times are microseconds UTC.
+Every change writes the row of the table `rules` first, which locks it. So of two changes at once the second sees what
+the first has done, in SQLite and in PostgreSQL, and neither undoes the other. Times are microseconds UTC.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from base.settings import Settings
 
 
 def defaults(settings: Settings) -> Queue:
-    """What a queue has that it does not set itself: the settings' times, and the program's defaults for the rest."""
+    """What holds for a queue that sets nothing itself: the settings' times, and else the program's defaults."""
     return Queue(
         ring_time=settings.ring_time,
         wrap_up_time=settings.wrap_up_time,
@@ -32,32 +32,32 @@ def defaults(settings: Settings) -> Queue:
 async def load(engine: AsyncEngine, defaults: Queue, numbers: tuple[str, ...] = ()) -> Rules:
     """The rules as the floor takes them.
 
-    `defaults` holds for whatever a queue does not set; `numbers` are the settings' numbers, which lead to the queue
-    `default` when nobody assigned them.
+    `defaults` holds for what a queue does not set. `numbers`: the settings' numbers, which lead to the queue `default`
+    if the rules do not assign them.
     """
     return (await read(engine)).rules(defaults, numbers)
 
 
 async def read(engine: AsyncEngine) -> Rulebook:
-    """The rules as they were set."""
+    """The rules as operators have set them."""
     async with engine.connect() as connection:
         return await _read(connection)
 
 
 async def save(engine: AsyncEngine, book: Rulebook, defaults: Queue | None = None) -> None:
-    """Replace all rules. Raises `RulesError` with everything that cannot work; then nothing has changed."""
+    """Replace all rules. Raises `RulesError` with everything that cannot work; nothing has changed then."""
     await change(engine, lambda _: book, defaults)
 
 
 async def change(
     engine: AsyncEngine, edit: Callable[[Rulebook], Rulebook], defaults: Queue | None = None
 ) -> Rulebook:
-    """Let `edit` make new rules of those that are in force, and keep them. Returns the new ones.
+    """Let `edit` make new rules of those in force, and keep them. Returns the new rules.
 
-    Raises `RulesError`, whether `edit` or the check of the whole says no; then nothing has changed.
+    Raises `RulesError` if `edit` refuses, or if the new rules cannot work; nothing has changed then.
     """
     async with engine.begin() as connection:
-        # A write, so that it locks: what is read below cannot change any more.
+        # A write, because it locks: what is read below cannot change any more.
         await connection.execute(
             update(rules_tables.rules).values(version=rules_tables.rules.c.version + 1)
         )
@@ -69,7 +69,7 @@ async def change(
         await connection.execute(update(rules_tables.rules).values(priority_step=new.priority_step))
         before, after = _rows(old), _rows(new)
         try:
-            # What is referred to comes first, and goes last.
+            # Rows that others refer to are added first, and removed last.
             for table in reversed(_TABLES):
                 await _remove(connection, table, before[table.name], after[table.name])
             for table in _TABLES:
@@ -174,7 +174,7 @@ async def _add(connection: AsyncConnection, table: Table, before: _Rows, after: 
 class Block:
     """A caller who is not let through. In force once somebody else has approved it, and before `until`.
 
-    `calls` counts how often he was turned away; they are in the statistics with the outcome `blocked`.
+    `calls`: how often the caller was turned away. Those calls are in the statistics with the outcome `blocked`.
     """
 
     caller: str
@@ -186,12 +186,12 @@ class Block:
     calls: int = 0
 
     def in_force(self, now: int) -> bool:
-        """Whether his calls are turned away."""
+        """Whether the caller's calls are turned away."""
         return bool(self.approved_by) and now < self.until
 
 
 async def blocks(engine: AsyncEngine) -> list[Block]:
-    """Every block, those that wait for approval and those that ran out too; the newest first."""
+    """Every block, also those that wait for approval and those that ran out; the newest first."""
     question = select(rules_tables.blocked).order_by(
         rules_tables.blocked.c.added_at.desc(), rules_tables.blocked.c.caller
     )
@@ -200,12 +200,12 @@ async def blocks(engine: AsyncEngine) -> list[Block]:
 
 
 async def blocked(engine: AsyncEngine, now: int) -> Mapping[str, Block]:
-    """Who is blocked at this moment, by normalised number. Ask `in_force` again when some time has passed."""
+    """Who is blocked at this moment, by normalised number. A block may run out: ask `in_force` again later."""
     return {one.caller: one for one in await blocks(engine) if one.in_force(now)}
 
 
 async def block(engine: AsyncEngine, wanted: Block, now: int) -> None:
-    """Ask for a block. It replaces one that ran out, but none that is in force or waits for approval.
+    """Ask for a block. It replaces one that ran out, but not one that is in force or waits for approval.
 
     Raises `RulesError`.
     """
@@ -228,7 +228,7 @@ async def block(engine: AsyncEngine, wanted: Block, now: int) -> None:
 
 
 async def approve(engine: AsyncEngine, caller: str, by: str, now: int) -> None:
-    """Put a block into force. Nobody approves what he asked for himself. Raises `RulesError`."""
+    """Put a block into force. Nobody approves a block that they asked for themselves. Raises `RulesError`."""
     if not by:
         raise RulesError(["who approves it?"])
     async with engine.begin() as connection:
@@ -263,7 +263,7 @@ def _not_approved(row: Any, by: str, now: int) -> str:
 
 
 async def unblock(engine: AsyncEngine, caller: str) -> None:
-    """Take a caller off the list. Raises `RulesError` when he is not on it."""
+    """Take a caller off the list. Raises `RulesError` if they are not on it."""
     async with engine.begin() as connection:
         done = await connection.execute(
             delete(rules_tables.blocked).where(rules_tables.blocked.c.caller == caller)
@@ -273,7 +273,7 @@ async def unblock(engine: AsyncEngine, caller: str) -> None:
 
 
 async def count_blocked(engine: AsyncEngine, caller: str) -> None:
-    """A blocked caller was turned away once more."""
+    """Count that a blocked caller was turned away once more."""
     calls = rules_tables.blocked.c.calls
     async with engine.begin() as connection:
         await connection.execute(
@@ -295,7 +295,7 @@ Year = dict[str, list[str]]
 async def calendar(engine: AsyncEngine) -> dict[str, Year]:
     """The years that were imported, as `{"2026": {"holidays": […], "makeup_workdays": […]}}`.
 
-    They outweigh those that come with the program (`ivr/cn-workdays.json`).
+    They replace the program's own (`ivr/cn-workdays.json`).
     """
     question = select(rules_tables.calendar_year).order_by(rules_tables.calendar_year.c.year)
     async with engine.connect() as connection:
@@ -306,7 +306,7 @@ async def calendar(engine: AsyncEngine) -> dict[str, Year]:
 
 
 async def set_calendar(engine: AsyncEngine, years: Mapping[str, Year]) -> None:
-    """Replace these years; the others stay. `acd.rules.text.read_calendar` makes them from a file."""
+    """Replace these years; the others stay. `facts.calendar.read_years` makes them from a file."""
     async with engine.begin() as connection:
         for year, days in years.items():
             row = {"year": int(year), **days}

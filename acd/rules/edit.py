@@ -1,6 +1,6 @@
-"""Changes to the rules, as functions from a rulebook to a rulebook: what the command line and the screens share. Pure.
+"""Changes to the rules, as functions from a rulebook to a rulebook: the command line and the screens share them. Pure.
 
-Each is given to `acd.rules.book.change`, which checks the whole. They raise `RulesError`.
+Give one to `acd.rules.book.change`, which checks the new rules as a whole. They raise `RulesError`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +14,7 @@ Edit: TypeAlias = Callable[[Rulebook], Rulebook]
 
 
 def set_queue(name: str, given: Mapping[str, Any], dropped: Iterable[str] = ()) -> Edit:
-    """Set fields of a queue (already read by `ruletext`), take `dropped` ones back; a new name is a new queue."""
+    """Set fields of a queue, as `acd.rules.text` reads them; unset those in `dropped`. A new name is a new queue."""
     gone = set(dropped)
 
     def edit(book: Rulebook) -> Rulebook:
@@ -43,7 +43,7 @@ def remove_queue(name: str) -> Edit:
 
 
 def add_member(member: Member) -> Edit:
-    """Let an agent serve a queue, or change his penalty in it."""
+    """Let an agent serve a queue, or change their penalty in it."""
 
     def edit(book: Rulebook) -> Rulebook:
         others = (
@@ -55,7 +55,7 @@ def add_member(member: Member) -> Edit:
 
 
 def remove_member(agent: str, queue: str) -> Edit:
-    """Let an agent no longer serve a queue."""
+    """Let an agent serve a queue no longer."""
 
     def edit(book: Rulebook) -> Rulebook:
         left = tuple(one for one in book.members if (one.agent, one.queue) != (agent, queue))
@@ -67,7 +67,7 @@ def remove_member(agent: str, queue: str) -> Edit:
 
 
 def move(agent: str, queues: Mapping[str, int]) -> Edit:
-    """Let an agent serve these queues (name → penalty) and no others, in one step."""
+    """Let an agent serve these queues (name → penalty) and no others."""
 
     def edit(book: Rulebook) -> Rulebook:
         others = (one for one in book.members if one.agent != agent)

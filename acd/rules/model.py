@@ -1,18 +1,19 @@
 """The rules of distribution as data: queues, the numbers that lead to them, who serves them, who is treated how.
 
-Pure. Everything here is immutable: a change is a new `Rules`, and the floor takes it without losing a place
-(`Floor.configure`). `check` says in the operator's words what is impossible about a set of rules.
+Pure. Everything here is immutable: a change is a new `Rules`, and no caller loses their place by it
+(`Floor.configure`). `check` says in the operator's words which rules cannot work.
 
-**Priority with ageing.** A caller's rank is the moment since which he counts as waiting: his own place, minus
-`priority_step` seconds for each level of priority (his queue's and his own flag's added up). The smallest rank is
-offered first. Ranks do not change while callers wait, so everybody ages alike, and nobody starves: a caller of the
-lowest level is passed over only by callers who came at most `levels * priority_step` seconds after him.
+**Priority with ageing.** A caller's rank is the moment since which they count as waiting: their place, minus
+`priority_step` seconds for each level of priority, their queue's and their own flag's added up. The smallest rank is
+offered first. Ranks do not change while callers wait, so everybody ages alike and nobody starves: a caller of the
+lowest level is passed over only by callers who came at most `levels * priority_step` seconds later.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from facts.numbers import dialable
 from facts.times import SECOND
 
 DEFAULT = "default"
@@ -39,14 +40,14 @@ class Queue:
     """One queue. Times in seconds; 0 switches a limit off. Skills map a name to the least level (1-9).
 
     `together`: how many phones ring at once with `RING_SEVERAL`. `overflow_to`: another queue's name, or an outside
-    number; taken after `overflow_after`, or at once when `longest_queue` is reached. `sticky_for`: how long a caller's
-    last agent is preferred (R5). `redial_for`: how long one who gave up or was cut off may redial and have his place
-    back. `reserve`: idle agents that must remain before a callback is placed, unless its deadline is nearer than
-    `urgent_before`. `call_back_lost`: a caller who gave up, or was turned away, becomes a callback (漏接回拨).
-    `callback_key`: the key by which a waiting caller asks to be called back and keeps his place; none by default.
-    `stay_on_line`: an agent whose callback yields is connected to the citizen on the same line, after a tone.
-    `detect_silence`: a caller must say something before he is queued (R20). `hours`: the name of the opening hours;
-    empty is always.
+    number; the call goes there after `overflow_after`, or at once when `longest_queue` is reached. `sticky_for`: how
+    long a caller's last agent is preferred (R5). `redial_for`: how long a caller who gave up or was cut off may redial
+    and get their place back. `reserve`: idle agents that must remain before a callback is placed, unless its deadline
+    is nearer than `urgent_before`. `call_back_lost`: a caller who gave up, or was turned away, becomes a callback
+    (漏接回拨). `callback_key`: the key by which a waiting caller asks to be called back and keeps their place; none by
+    default. `stay_on_line`: an agent whose callback yields is connected to the citizen on the same line, after a tone.
+    `detect_silence`: a caller must say something before they are queued (R20). `hours`: the name of the opening hours;
+    empty: always open.
     """
 
     name: str = DEFAULT
@@ -102,7 +103,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """All rules together. `skills` maps an agent to his skills (name → level); a language is a skill."""
+    """All rules together. `skills`: agent → skill → level; a language is a skill. `priority_step`: seconds."""
 
     queues: Mapping[str, Queue] = field(default_factory=lambda: {DEFAULT: Queue()})
     numbers: Mapping[str, Number] = field(default_factory=dict)
@@ -112,7 +113,7 @@ class Rules:
     priority_step: float = 60.0
 
     def queue(self, name: str) -> Queue:
-        """The queue of that name, the default one for a name that is gone."""
+        """The queue of that name; the default one if there is none."""
         return self.queues.get(name) or self.queues.get(DEFAULT) or Queue()
 
     def needs(self, queue: str, number: str) -> tuple[tuple[str, int], ...]:
@@ -124,14 +125,14 @@ class Rules:
         return tuple(sorted(needs.items()))
 
     def bonus(self, queue: str, caller: str) -> int:
-        """Microseconds by which a caller counts as waiting longer (the module's docstring has the formula)."""
+        """Microseconds by which a caller counts as waiting longer; the module's docstring has the formula."""
         flag = self.flags.get(caller) if caller else None
         levels = self.queue(queue).priority + (flag.priority if flag is not None else 0)
         return round(levels * self.priority_step * SECOND)
 
 
 def check(rules: Rules) -> Iterator[str]:
-    """Say what cannot work, one sentence each; nothing for rules that are sound."""
+    """Say what cannot work, one sentence each; nothing if all is well."""
     if DEFAULT not in rules.queues:
         yield f"queue {DEFAULT} is missing: every centre has it"
     for name, queue in rules.queues.items():
@@ -169,5 +170,5 @@ def _queue_problems(rules: Rules, name: str, queue: Queue) -> Iterator[str]:
             return
         seen.add(target)
         target = rules.queues[target].overflow_to
-    if target and not target.isdigit():
+    if target and not dialable(target):
         yield f"queue {name}: overflow_to is neither a queue nor a telephone number: {target}"

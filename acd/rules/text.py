@@ -1,8 +1,8 @@
 """The rules of distribution as an operator writes them: in a TOML file, or word by word on the command line. Pure.
 
-A `Rulebook` holds what was set and nothing else. A queue says only in what it differs from the settings and from
-`Queue`, so that a changed setting, or a newer program's default, goes on to hold for everything that nobody
-has decided otherwise. `Rulebook.rules` makes of it what the floor takes.
+A `Rulebook` holds only what was set. A queue says only where it differs from the settings and from `Queue`, so a
+changed setting, or a newer program's default, holds for everything that nobody has set. `Rulebook.rules` makes the
+rules that the floor takes.
 """
 
 import difflib
@@ -13,7 +13,6 @@ import tomllib
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -29,9 +28,10 @@ from acd.rules.model import (
     Strategy,
     check,
 )
-from agents.model import AGENT_NUMBER
 from agents.pause import USUAL, Pause
-from facts.numbers import normalise
+from facts.calendar import is_day
+from facts.numbers import AGENT_NUMBER, HOTLINE_NUMBER, normalise
+from facts.times import DAYS
 
 LONGEST_NOTE = 200
 LONGEST_LABEL = 80
@@ -41,7 +41,7 @@ _LARGEST_COUNT = 100_000
 
 
 class RulesError(Exception):
-    """The rules cannot be taken, and nothing was changed. `problems` has one sentence for each thing to mend."""
+    """The rules cannot work, and nothing was changed. `problems` has one sentence for each thing to mend."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
@@ -50,9 +50,9 @@ class RulesError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:
-    """What was set. `queues` maps a name to the fields of `Queue` that were set, `hours` one to its times.
+    """What was set. `queues`: name → the fields of `Queue` that were set. `hours`: name → its times.
 
-    `members` are in the order of queue and agent. Callers in `flags` are normalised (`facts.numbers`).
+    `members` are in the order of queue and agent. The callers in `flags` are normalised (`facts.numbers`).
     """
 
     queues: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {DEFAULT: {}})
@@ -65,9 +65,9 @@ class Rulebook:
     priority_step: float = 60.0
 
     def rules(self, defaults: Queue, numbers: Iterable[str] = ()) -> Rules:
-        """What the floor takes. A queue has what it sets, and `defaults` for the rest.
+        """The rules as the floor takes them. A queue has what it sets, and `defaults` for the rest.
 
-        `numbers` are the numbers of the settings: those that nobody assigned lead to the queue `default`.
+        `numbers`: the settings' numbers, which lead to the queue `default` if the rules do not assign them.
         """
         return Rules(
             queues={
@@ -85,7 +85,7 @@ class Rulebook:
 def problems(
     book: Rulebook, agents: Collection[str] | None = None, defaults: Queue | None = None
 ) -> Iterator[str]:
-    """Say what cannot work, one sentence each. `agents` are those on the roster; None: they are not looked at."""
+    """Say what cannot work, one sentence each. `agents`: those on the roster; None: do not check them."""
     yield from check(book.rules(defaults or Queue()))
     for name, given in book.queues.items():
         hours = given.get("hours")
@@ -107,7 +107,7 @@ def problems(
 
 
 class _WrongError(ValueError):
-    """A value cannot be read. The message says what it may be."""
+    """A value cannot be read. The message says what it must be."""
 
 
 class Field(NamedTuple):
@@ -130,7 +130,7 @@ def read_setting(name: str, text: str) -> Any:
 
 
 def _from_word(kind: str, text: str) -> Any:
-    """A word as the value that TOML would have for it; what cannot be read stays text and is refused later."""
+    """A word as the value that TOML has for it. What cannot be read stays text, and is refused later."""
     if kind == "yes or no":
         return {"yes": True, "true": True, "no": False, "false": False}.get(text.lower(), text)
     if kind == "skills":
@@ -232,7 +232,7 @@ def skill_name(value: Any) -> str:
 
 def number(value: Any) -> str:
     """Read one of the hotline's numbers."""
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{2,15}", value):
+    if not isinstance(value, str) or not HOTLINE_NUMBER.fullmatch(value):
         raise _WrongError(f"{_shown(value)} is no number of a hotline: write 2 to 15 digits")
     return value
 
@@ -245,7 +245,7 @@ def agent(value: Any) -> str:
 
 
 def caller(value: Any) -> str:
-    """Read a caller's number, in any of the ways to write one; gives it normalised."""
+    """Read a caller's number, written in any way. Returns it normalised."""
     found = normalise(value) if isinstance(value, str) else ""
     if not re.search(r"[0-9]", found):
         raise _WrongError(f"{_shown(value)} is no telephone number")
@@ -259,8 +259,7 @@ def pause_key(value: Any) -> str:
     return value
 
 
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_DAY = "|".join(_DAYS)
+_DAY = "|".join(DAYS)
 _WHICH = re.compile(
     rf"(?:{_DAY})(?:-(?:{_DAY}))?|daily|workdays|holidays|[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}"
 )
@@ -270,7 +269,7 @@ _SPANS = re.compile(rf"{_CLOCK}-(?:{_CLOCK}|24:00)(?:,{_CLOCK}-(?:{_CLOCK}|24:00
 
 def opening(which: str, times: Any) -> str:
     """Read one line of opening hours, such as `mon-fri`, `08:00-18:00`. `ivr.hours` says what each means."""
-    if not _WHICH.fullmatch(which) or (which[0].isdigit() and not _is_day(which, which[:4])):
+    if not _WHICH.fullmatch(which) or (which[0].isdigit() and not is_day(which)):
         raise _WrongError(
             f"{_shown(which)} is no part of the week: write mon, mon-fri, daily, workdays, "
             "holidays or a date such as 2026-02-14"
@@ -306,7 +305,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "overflow_to": Field(_text(32), "word", "another queue, or an outside number"),
         "sticky_for": Field(_seconds, "seconds", "a caller's last agent is preferred; 0: never"),
         "redial_for": Field(
-            _seconds, "seconds", "who gave up and redials has his place back; 0: never"
+            _seconds, "seconds", "a caller who gave up and redials has their place back; 0: never"
         ),
         "reserve": Field(
             _count(0, _LARGEST_COUNT), "count", "idle agents that callbacks leave alone"
@@ -315,7 +314,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
             _seconds, "seconds", "a callback so near its deadline may use the reserve"
         ),
         "call_back_lost": Field(
-            _yes_no, "yes or no", "who gave up, or was turned away, is called back"
+            _yes_no, "yes or no", "a caller who gave up, or was turned away, is called back"
         ),
         "call_back_within": Field(_seconds, "seconds", "deadline of that callback"),
         "callback_key": Field(
@@ -325,7 +324,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
             _yes_no, "yes or no", "a yielding agent is connected on the same line"
         ),
         "detect_silence": Field(
-            _yes_no, "yes or no", "a caller must say something before he is queued"
+            _yes_no, "yes or no", "a caller must say something before they are queued"
         ),
         "hours": Field(_text(32), "word", "name of the opening hours; empty: always open"),
     }
@@ -386,10 +385,10 @@ def to_toml(book: Rulebook) -> str:
 
 
 def from_toml(text: str, base: Rulebook | None = None) -> Rulebook:
-    """Read rules. A section that the text has replaces that of `base` as a whole; the others stay as they are.
+    """Read rules. A section of the text replaces that of `base` as a whole; the other sections stay.
 
-    Raises `RulesError` with every problem in the text, each with its line. Whether the rules can work together is for
-    `problems` to say.
+    Raises `RulesError` with every problem in the text, each with its line. `problems` says whether the rules can work
+    together.
     """
     try:
         document = tomllib.loads(text)
@@ -409,55 +408,6 @@ def from_toml(text: str, base: Rulebook | None = None) -> Rulebook:
     return book
 
 
-def read_calendar(text: str) -> dict[str, dict[str, list[str]]]:
-    """Read years of the working calendar (R8): `{"2026": {"holidays": [dates], "makeup_workdays": [dates]}}`.
-
-    Raises `RulesError` with everything that is wrong.
-    """
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise RulesError([f"this is not JSON: {error}"]) from None
-    if not isinstance(document, dict) or not document:
-        raise RulesError(
-            ['write {"2026": {"holidays": ["2026-01-01", …], "makeup_workdays": […]}}']
-        )
-    wrong: list[str] = []
-    years = {year: _year(year, days, wrong) for year, days in document.items()}
-    if wrong:
-        raise RulesError(wrong)
-    return years
-
-
-def _year(year: str, days: Any, wrong: list[str]) -> dict[str, list[str]]:
-    if not re.fullmatch(r"20[0-9]{2}", year):
-        wrong.append(f"{_shown(year)} is no year, such as 2026")
-        return {}
-    known = ("holidays", "makeup_workdays")
-    if not isinstance(days, dict) or set(days) != set(known):
-        wrong.append(f"{year}: write exactly {' and '.join(known)}, each a list of dates")
-        return {}
-    read: dict[str, list[str]] = {}
-    for name in known:
-        dates = days[name] if isinstance(days[name], list) else [days[name]]
-        wrong += [
-            f"{year}.{name}: {_shown(one)} is no day of {year}, such as {year}-10-01"
-            for one in dates
-            if not _is_day(one, year)
-        ]
-        read[name] = sorted(set(map(str, dates)))
-    for both in sorted(set(read["holidays"]) & set(read["makeup_workdays"])):
-        wrong.append(f"{year}: {both} cannot be a holiday and a working day")
-    return read
-
-
-def _is_day(value: str, year: str) -> bool:
-    try:
-        return str(date.fromisoformat(value)) == value and value[:4] == year
-    except (TypeError, ValueError):
-        return False
-
-
 class _Reading:
     """Reads values of a document and collects what is wrong with them."""
 
@@ -472,7 +422,7 @@ class _Reading:
         self.problems.append((line, f"{where}{'.'.join(map(_key, path))}: {what}"))
 
     def value(self, path: tuple[str, ...], read: Callable[[Any], Any], value: Any) -> Any:
-        """The value, or None when it cannot be read."""
+        """The value, or None if it cannot be read."""
         try:
             return read(value)
         except ValueError as error:
@@ -497,7 +447,7 @@ class _Reading:
     def entries(
         self, path: tuple[str, ...], table: Mapping[str, Any], read: Callable[[Any], str]
     ) -> Iterator[tuple[str, tuple[str, ...], Any]]:
-        """Each entry with its key read (name, path, value); one whose key is wrong, or the same again, is left out."""
+        """Each entry as (name, path, value), its key read. Wrong keys, and keys that come twice, are left out."""
         seen = set()
         for key, value in table.items():
             name = self.value((*path, key), read, key)
@@ -510,7 +460,7 @@ class _Reading:
     def fields(
         self, path: tuple[str, ...], value: Any, known: Mapping[str, Callable[[Any], Any]]
     ) -> dict[str, Any] | None:
-        """A table of named values, each read in its own way; those that are wrong are left out."""
+        """A table of named values, each read in its own way. Wrong values are left out."""
         table = self.table(path, value, known)
         if table is None:
             return None
@@ -615,7 +565,7 @@ def in_order(members: Iterable[Member]) -> tuple[Member, ...]:
 
 
 def _lines(text: str) -> dict[tuple[str, ...], int]:
-    """On which line each table and key begins. Where a text is too clever for this, its problems name no line."""
+    """The line on which each table and key begins. For text that this cannot follow, problems name no line."""
     found: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     for count, line in enumerate(text.split("\n"), 1):
@@ -655,7 +605,7 @@ def _value(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A basic string: JSON's escapes are TOML's, but for DEL, which TOML wants escaped too."""
+    """A basic string. TOML has the escapes of JSON, and wants DEL escaped, too."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -20,13 +20,15 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from base.retry import Schedule
+
 log = structlog.get_logger(__name__)
 
 LOCK_WAIT: Final = 60
 """Seconds to wait while another process upgrades the same database."""
 
 _POSTGRESQL_LOCK: Final = 0x686F746C696E65  # "hotline"
-_TRY_AGAIN_AFTER: Final = 0.2  # seconds
+_RETRY: Final = Schedule(first=0.1, longest=1.0, jitter=0.5)
 
 
 class DatabaseError(Exception):
@@ -41,6 +43,7 @@ async def upgrade(engine: AsyncEngine) -> None:
     database is newer than the program, cannot be opened, or stays locked for `LOCK_WAIT` seconds.
     """
     deadline = asyncio.get_running_loop().time() + LOCK_WAIT
+    failures = 0
     while True:
         try:
             connection = await engine.connect()
@@ -53,7 +56,8 @@ async def upgrade(engine: AsyncEngine) -> None:
             # SQLite refuses at once, not after its busy time-out, while another process turns a
             # new file to WAL mode.
             if "database is locked" in str(error) and asyncio.get_running_loop().time() < deadline:
-                await asyncio.sleep(_TRY_AGAIN_AFTER)
+                failures += 1
+                await asyncio.sleep(_RETRY.pause(failures))
                 continue
             raise DatabaseError(_advice(engine, error)) from error
 

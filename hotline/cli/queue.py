@@ -18,6 +18,7 @@ from acd.rules.model import DEFAULT, MANDARIN, Flag, Member, Number, Queue
 from acd.rules.text import Rulebook, RulesError
 from agents.pause import Pause
 from base import clock
+from facts.calendar import CalendarError, read_years
 from facts.masking import mask
 from facts.requests import RulesChanged
 from facts.times import CHINA, local, microseconds
@@ -165,11 +166,11 @@ def calendar(
     text = _read(file)
 
     async def work(engine: AsyncEngine) -> list[str]:
-        years = ruletext.read_calendar(text)
+        years = read_years(text)
         await rulebook.set_calendar(engine, years)
         return sorted(years)
 
-    years = with_database(work, RulesError)
+    years = with_database(work, CalendarError)
     notify_controller(RulesChanged())
     print(f"the calendar knows {', '.join(years)}")
 

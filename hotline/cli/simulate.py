@@ -14,6 +14,7 @@ import typer
 from acd.rules import book as rulebook
 from acd.rules import text as ruletext
 from acd.rules.model import Rules
+from facts.numbers import HOTLINE_NUMBER
 from hotline.cli.tools import JsonOrText, Language, fail, form_of, read_settings
 from planning import simulation
 from planning.simulator import DAY_OF_HOURS, Length, Scenario, Shape
@@ -218,7 +219,7 @@ def progress_line(what: str) -> Callable[[int], None] | None:
 
 def _share(text: str) -> tuple[str, float]:
     number, _, share = text.partition("=")
-    if not re.fullmatch(r"[0-9]{2,15}", number.strip()):
+    if not HOTLINE_NUMBER.fullmatch(number.strip()):
         fail(f"--number {text}: write a telephone number and its share, such as 12345=3", status=2)
     return number.strip(), _value("--number", share or "1")
 

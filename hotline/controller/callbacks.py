@@ -26,7 +26,7 @@ async def add(book: TaskBook, desk: Desk, asked: AddCallback) -> Reply:
     except Exception as error:
         log.exception("callback.not_entered")
         raise Refused("the database is away: nothing was entered, try again later") from error
-    desk.post(fact)
+    desk.report(fact)
     return Reply(f"callback {fact.callback} added", fact.callback)
 
 
@@ -40,7 +40,7 @@ async def cancel(book: TaskBook, desk: Desk, number: int) -> Reply:
     if task.state is State.TALKING:
         raise Refused(f"callback {number}: the citizen has answered, and that talk is not cut")
     dialling = task.state is State.DIALLING
-    desk.post(CallbackCancelled(clock.now(), number, BY_HAND))
+    desk.report(CallbackCancelled(clock.now(), number, BY_HAND))
     more = "; the attempt that was under way is hung up" if dialling else ""
     return Reply(f"callback {number} cancelled{more}", number)
 

@@ -61,4 +61,4 @@ async def take_up_callbacks(book: TaskBook, desk: Desk) -> None:
             log.info("callbacks.taken_up", count=len(added))
             desk.take_up(added)
         if cancelled:
-            desk.post(*cancelled)
+            desk.report(*cancelled)

@@ -12,6 +12,7 @@ from acd.rules.text import Rulebook
 from base import clock
 from base.background import spawn
 from base.settings import Settings
+from facts.calendar import Calendar, make_calendar, read_years
 from hotline.machine import render
 from hotline.machine.programs import ProgramError
 from ivr import hours, workdays
@@ -42,7 +43,7 @@ class RulesInForce:
         self._apply = apply
         self._reload = reload
         self._blocked: Mapping[str, Block] = {}
-        self._calendar = hours.Calendar()
+        self._calendar = Calendar()
         # A controller that was killed may have written numbers that Asterisk has not read yet.
         self._unread = True
 
@@ -52,8 +53,8 @@ class RulesInForce:
             book = await rulebook.read(self._engine)
             blocked = await rulebook.blocked(self._engine, clock.now())
             rules = book.rules(rulebook.defaults(self._settings), self._settings.numbers)
-            shipped = hours.read_shipped(workdays.SHIPPED.read_text(encoding="utf-8"))
-            calendar = hours.read_calendar(shipped, await rulebook.calendar(self._engine))
+            shipped = read_years(workdays.SHIPPED.read_text(encoding="utf-8"))
+            calendar = make_calendar(shipped, await rulebook.calendar(self._engine))
         except Exception:
             log.exception("rules.away", effect="the rules of before hold")
             return

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 class Desk(Protocol):
     """What the people need of `acd.desk.Desk`."""
 
-    def post(self, *facts: Fact) -> None:
+    def report(self, *facts: Fact) -> None:
         """Take facts."""
 
     def seed(self, facts: Iterable[Fact]) -> None:
@@ -79,7 +79,7 @@ class People:
         if not await self.knows(asked.number):
             return "unknown"
         intent, fact = _INTENTS[type(asked)], _fact(asked, now)
-        self._desk.post(fact)
+        self._desk.report(fact)
         why = asked.reason if isinstance(asked, SetPaused) else ""
         try:
             await roster.set_intent(self._engine, asked.number, intent, why, now)

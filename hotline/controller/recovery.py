@@ -85,17 +85,17 @@ class Recovery:
         callers = self._desk.floor.callers.values()
         arrivals = [caller.arrived_at for caller in callers if caller.arrived_at]
         self._since = min([now, *arrivals]) - OVERLAP
-        self._desk.post(LinkLost(now))
+        self._desk.report(LinkLost(now))
 
     async def link_restored(self) -> None:
         """Bring the floor to what exists in Asterisk, then allow offers."""
         state = await self._switch.read_state()
         for fact in await self._missed(state.alive):
-            self._desk.post(fact)
+            self._desk.report(fact)
             if isinstance(fact, CallTransferred) and fact.call in state.alive:
                 self._renew(fact.call)
         for fact in state.facts:
-            self._desk.post(fact)
+            self._desk.report(fact)
         floor = self._desk.floor
         self._outbound.caught_up(floor.tasks.values())
         until = clock.now() + round(self._settings.settle_time * SECOND)
@@ -103,7 +103,7 @@ class Recovery:
         for one in state.waiting:
             if one.application == "Queue":
                 await self._switch.recall(one.call)
-        self._desk.post(LinkRestored(clock.now()))
+        self._desk.report(LinkRestored(clock.now()))
 
     async def _missed(self, alive: Iterable[CallId]) -> list[Fact]:
         """What CEL knows and the diary does not, since the oldest call that was open."""

@@ -126,8 +126,7 @@ class Controller:
         self._outbound = Outbound(
             self._link,
             self._calls,
-            post=self._report,
-            create=self._book.create,
+            report=self._report,
             rules=lambda: self._in_force.rules,
             clock=clock.now,
             numbers=settings.numbers,
@@ -153,6 +152,7 @@ class Controller:
             ),
             record=self._outlets.record,
             stop_ringing=self._stop_ringing,
+            book=self._book,
             outbound=self._outbound,
             clock=clock.now,
         )
@@ -266,7 +266,7 @@ class Controller:
     # --- facts in
 
     def _report(self, *facts: Fact) -> None:
-        self._desk.post(*facts)
+        self._desk.report(*facts)
 
     def _hear(self, message: Message) -> None:
         """One message of Asterisk's manager interface, in its order."""
@@ -282,7 +282,7 @@ class Controller:
             self._lag = (now, now - facts[-1].at)
             if self._exporter is not None:
                 self._exporter.lag(self._lag[1] / SECOND)
-        self._desk.post(*facts)
+        self._desk.report(*facts)
         self._outbound.take(facts)
         for fact in facts:
             if isinstance(fact, CallTransferred):

@@ -23,8 +23,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import structlog
 
+from base.retry import Schedule
 from base.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -32,10 +34,13 @@ log = structlog.get_logger(__name__)
 POLL = 0.1
 """Seconds between two looks at a process."""
 
-_PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
+_RETRY = Schedule(first=0.5, longest=10.0)
 _STEADY_AFTER = 60.0
 _CHECK_EVERY = 2.0
 _CHECKS_MISSED = 3
+_BOOT_ID = Path(
+    "/proc/sys/kernel/random/boot_id"
+)  # psutil knows when the machine started, but not this
 
 
 class ProgramError(Exception):
@@ -155,8 +160,8 @@ async def keep(program: Program, alive: Callable[[], Awaitable[bool]] | None = N
             why = f"{_end_of(pid)}; its last words: {_last_words(program)}"
         except ProgramError as error:
             why = str(error)
-        pause = _PAUSES[min(deaths, len(_PAUSES) - 1)]
         deaths += 1
+        pause = _RETRY.pause(deaths)
         log.error("program.died", program=program.name, restart_in=pause, why=why)
         await asyncio.sleep(pause)
 
@@ -192,10 +197,12 @@ def _began(pid: int) -> list[str]:
         dead, status = os.waitpid(pid, os.WNOHANG)
         if dead:
             _ends[pid] = os.waitstatus_to_exitcode(status)
-    with contextlib.suppress(OSError):
-        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        if state not in "ZX":
-            return [rest[18], Path("/proc/sys/kernel/random/boot_id").read_text().strip()]
+    with contextlib.suppress(psutil.Error, OSError):
+        process = psutil.Process(pid)
+        if process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}:
+            # In ticks since the machine's start: whoever sets the clock changes both times alike.
+            since_boot = process.create_time() - psutil.boot_time()
+            return [str(round(since_boot * os.sysconf("SC_CLK_TCK"))), _BOOT_ID.read_text().strip()]
     return []
 
 
@@ -566,16 +573,9 @@ def _bind_error(protocol: str, address: str, port: int) -> OSError | None:
 
 def _holder(protocol: str, port: int) -> str:
     """The program that listens on this port, as far as we may see it."""
-    inodes = set()
-    for table in (Path(f"/proc/net/{protocol}"), Path(f"/proc/net/{protocol}6")):
-        with contextlib.suppress(OSError):
-            for line in table.read_text().splitlines()[1:]:
-                local, state, inode = (line.split()[column] for column in (1, 3, 9))
-                if int(local.rpartition(":")[2], 16) == port and state in {"0A", "07"}:
-                    inodes.add(f"socket:[{inode}]")
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            for handle in (folder / "fd").iterdir():
-                if str(handle.readlink()) in inodes:
-                    return f"{(folder / 'comm').read_text().strip()} (process {folder.name})"
+    with contextlib.suppress(psutil.Error, OSError):
+        for one in psutil.net_connections(protocol):
+            listens = one.status in {psutil.CONN_LISTEN, psutil.CONN_NONE}
+            if listens and one.laddr and one.laddr.port == port and one.pid:
+                return f"{psutil.Process(one.pid).name()} (process {one.pid})"
     return ""

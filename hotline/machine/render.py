@@ -18,9 +18,11 @@ from sqlalchemy.engine import make_url
 
 from agents.signin import SIP_REALM
 from base.settings import Settings
+from facts.endpoints import TRUNK
+from facts.numbers import HOTLINE_NUMBER
 from hotline.machine.programs import AsteriskBinary, ProgramError, explained
 from ivr.phrases import LANGUAGES, SOUNDS, in_language
-from telephony.channels import TRUNK, WANTED
+from telephony.channels import WANTED
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "asterisk-conf"
 """The templates, the prompts (`prompts/zh/KEY.alaw`, played as `hotline/KEY`) and the music."""
@@ -67,9 +69,9 @@ def render_numbers(settings: Settings, numbers: Iterable[str]) -> bool:
     Returns whether that changed anything. `render` leaves these files alone. Raises `ProgramError`.
     """
     more = sorted(set(numbers) - set(settings.numbers))
-    if wrong := [number for number in more if not re.fullmatch(r"[0-9]{2,15}", number)]:
+    if wrong := [number for number in more if not HOTLINE_NUMBER.fullmatch(number)]:
         raise ProgramError(f"{wrong[0]!r} is no number of a hotline: 2 to 15 digits")
-    trunk = ["[trunk-numbers]", "type = identify", "endpoint = trunk", _dials(more)]
+    trunk = ["[trunk-numbers]", "type = identify", f"endpoint = {TRUNK}", _dials(more)]
     files = {
         _MORE_NUMBERS: _numbers(more),
         _MORE_NUMBERS_TRUNK: trunk if more else [],

@@ -1,8 +1,9 @@
 """The shell round the floor: facts that cross, sessions that are gone, and a floor that fails."""
 
+from acd.commands import CreateCallback
 from acd.desk import Desk
 from acd.floor import Floor
-from acd.rules.model import Rules
+from acd.rules.model import DEFAULT, Queue, Rules
 from facts import (
     AgentAdded,
     AgentReady,
@@ -51,24 +52,34 @@ class Session:
         self.told.append(reason.value)
 
 
+class Callbacks:
+    """Keeps nothing but what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[CreateCallback] = []
+
+    def create(self, wanted: CreateCallback) -> None:
+        self.asked.append(wanted)
+
+
 def _desk(book: Book, *agents: str) -> Desk:
     def stop_ringing(call: CallId, agent: str) -> None:
         raise AssertionError("nobody asked for that")
 
     desk = Desk(Floor(Rules()), record=book.write, stop_ringing=stop_ringing, clock=lambda: T)
-    desk.post(LinkRestored(T))
+    desk.report(LinkRestored(T))
     for agent in agents:
-        desk.post(AgentAdded(T, agent))
-        desk.post(PhoneReachable(T, agent))
-        desk.post(AgentReady(T, agent))
+        desk.report(AgentAdded(T, agent))
+        desk.report(PhoneReachable(T, agent))
+        desk.report(AgentReady(T, agent))
     return desk
 
 
 def _queue(desk: Desk, call: CallId) -> Session:
     session = Session()
-    desk.post(CallArrived(T, call, "12345", ""))
+    desk.report(CallArrived(T, call, "12345", ""))
     desk.attach(call, session)
-    desk.post(CallQueued(T, call, "default"))
+    desk.report(CallQueued(T, call, "default"))
     return session
 
 
@@ -84,13 +95,13 @@ async def test_an_offer_that_fails_after_the_session_has_left_is_not_made_again_
     book = Book()
     desk = _desk(book, "1001")
     session = _queue(desk, CALL)
-    desk.post(OfferRinging(T, CALL, "1001"))
+    desk.report(OfferRinging(T, CALL, "1001"))
     desk.detach(CALL, session)
-    desk.post(OfferEnded(T, CALL, "1001", OfferReason.CALLER_GONE))
+    desk.report(OfferEnded(T, CALL, "1001", OfferReason.CALLER_GONE))
     assert sum(isinstance(fact, OfferMade) for fact in book) <= 2
     # The agent is free for the next caller, before the end of the first is known and after it.
     assert _queue(desk, OTHER).told == ["ring 1001 15"]
-    desk.post(CallEnded(T, CALL, Party.CALLER))
+    desk.report(CallEnded(T, CALL, Party.CALLER))
     assert CALL not in desk.floor.callers
     desk.close()
 
@@ -101,8 +112,8 @@ async def test_facts_of_one_moment_are_known_before_anything_is_decided() -> Non
     desk = _desk(book, "1001")
     _queue(desk, CALL)
     waiting = _queue(desk, OTHER)
-    desk.post(OfferRinging(T, CALL, "1001"))
-    desk.post(
+    desk.report(OfferRinging(T, CALL, "1001"))
+    desk.report(
         OfferEnded(T, CALL, "1001", OfferReason.CALLER_GONE), CallEnded(T, CALL, Party.CALLER)
     )
     offers = [fact.call for fact in book if isinstance(fact, OfferMade)]
@@ -120,13 +131,31 @@ async def test_after_a_restart_callers_come_back_in_their_old_order() -> None:
         desk.seed([fact])
     for place, call in enumerate((CALL, OTHER)):
         desk.seed([CallArrived(T, call, "12345", ""), CallQueued(T + place, call, "default")])
-    desk.post(PhoneReachable(T, "1001"))
+    desk.report(PhoneReachable(T, "1001"))
     desk.floor.expect([CALL, OTHER], T + SECOND)
-    desk.post(LinkRestored(T))
+    desk.report(LinkRestored(T))
     sessions = {call: Session() for call in (CALL, OTHER)}
     for place, call in ((1, OTHER), (0, CALL)):
         desk.attach(call, sessions[call])
-        desk.post(CallReturned(T, call, "default", T + place))
+        desk.report(CallReturned(T, call, "default", T + place))
     assert sessions[CALL].told == ["ring 1001 15"]
     assert sessions[OTHER].told == []
     desk.close()
+
+
+async def test_a_lost_caller_goes_straight_to_the_book_of_callbacks() -> None:
+    callbacks = Callbacks()
+    rules = Rules(queues={DEFAULT: Queue(call_back_lost=True)})
+    desk = Desk(
+        Floor(rules),
+        record=lambda fact: None,
+        stop_ringing=lambda call, agent: None,
+        book=callbacks,
+        clock=lambda: T,
+    )
+    desk.report(LinkRestored(T), CallArrived(T, CALL, "12345", "+8613800000001"))
+    desk.report(CallQueued(T, CALL, DEFAULT), CallEnded(T, CALL, Party.CALLER))
+    desk.close()
+    assert [(one.number, one.queue, one.origin) for one in callbacks.asked] == [
+        ("+8613800000001", DEFAULT, CALL)
+    ]

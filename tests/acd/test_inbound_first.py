@@ -254,7 +254,7 @@ def test_the_preferred_agent_is_taken_when_idle(story: Story) -> None:
 
 
 def test_callbacks_wait_without_a_way_out(story: Story) -> None:
-    story.floor.outbound = False
+    story.floor.hall.outbound = False
     story.agent("1001")
     assert story.tell(task()) == []
 

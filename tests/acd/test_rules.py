@@ -5,7 +5,6 @@ import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from acd.rules.text import (
     from_toml,
     in_order,
     problems,
-    read_calendar,
     read_setting,
     to_toml,
 )
@@ -384,36 +382,6 @@ def test_words_of_the_command_line(name: str, text: str, value: Any) -> None:
 def test_words_that_cannot_be_read(name: str, text: str) -> None:
     with pytest.raises(RulesError, match=name):
         read_setting(name, text)
-
-
-# --- the calendar
-
-
-def test_a_year_of_the_calendar() -> None:
-    text = '{"2027": {"holidays": ["2027-01-02", "2027-01-01"], "makeup_workdays": []}}'
-    assert read_calendar(text) == {
-        "2027": {"holidays": ["2027-01-01", "2027-01-02"], "makeup_workdays": []}
-    }
-
-
-def test_all_that_is_wrong_about_a_calendar() -> None:
-    text = """{"27": {}, "2027": {"holidays": ["2027-02-30", "2026-01-01", 3, null]},
-        "2028": {"holidays": ["2028-02-30", "2027-01-01", 3, "20280101"], "makeup_workdays": []},
-        "2029": {"holidays": ["2029-01-01"], "makeup_workdays": ["2029-01-01"]}}"""
-    with pytest.raises(RulesError) as error:
-        read_calendar(text)
-    assert len(error.value.problems) == 1 + 1 + 4 + 1
-    for text in ("", "[]", "{}", "null", '{"2027": 3}'):
-        with pytest.raises(RulesError):
-            read_calendar(text)
-
-
-def test_the_years_that_come_with_the_program() -> None:
-    text = (Path(__file__).parents[2] / "ivr" / "cn-workdays.json").read_text()
-    years = read_calendar(text)
-    assert years == json.loads(text)
-    assert "2026-02-14" in years["2026"]["makeup_workdays"]
-    assert "2026-02-16" in years["2026"]["holidays"]
 
 
 def test_the_usual_pauses_are_the_first_ones() -> None:

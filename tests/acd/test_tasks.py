@@ -34,8 +34,8 @@ from acd.desk import Desk
 from acd.floor import Floor
 from acd.rules.model import DEFAULT, Queue, Rules
 from base import clock, database
-from base.background import spawn
 from base.bus import Refused
+from base.retry import Schedule
 from diary.writer import Diary
 from facts import KINDS as KIND_OF
 from facts import (
@@ -67,7 +67,7 @@ HOUR = 60 * MINUTE
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "RETRY_EVERY", 0.05)
+    monkeypatch.setattr(tasks, "RETRY", Schedule(0.05, 0.05))
 
 
 class Centre:
@@ -75,32 +75,27 @@ class Centre:
 
     def __init__(self, engine: AsyncEngine, folder: Path) -> None:
         self.diary = Diary(engine, folder)
-        self.book = TaskBook(engine, folder, self.post)
+        self.book = TaskBook(engine, folder, self.report)
         self.placed: list[PlaceCallback] = []
+        self.posted: list[Fact] = []
         self.recorded: list[Fact] = []
         self.desk = Desk(
             Floor(Rules(), outbound=True),
             record=self.record,
             stop_ringing=lambda call, agent: None,
+            book=self.book,
             outbound=self,
             clock=clock.now,
         )
 
-    def post(self, *facts: Fact) -> None:
-        self.desk.post(*facts)
+    def report(self, *facts: Fact) -> None:
+        self.posted += facts
+        self.desk.report(*facts)
 
     def record(self, fact: Fact) -> None:
         self.recorded.append(fact)
         self.diary.write(fact)
         self.book.note(fact)
-
-    def create(self, wanted: CreateCallback) -> None:
-        spawn(self._enter(wanted), "wish")
-
-    async def _enter(self, wanted: CreateCallback) -> None:
-        added = await self.book.create(wanted)
-        if added is not None:
-            self.post(added)
 
     def place(self, wanted: PlaceCallback) -> None:
         self.placed.append(wanted)
@@ -111,14 +106,14 @@ class Centre:
 
     def agent(self, number: str = "1001") -> None:
         now = clock.now()
-        self.post(AgentAdded(now, number), PhoneReachable(now, number), AgentReady(now, number))
+        self.report(AgentAdded(now, number), PhoneReachable(now, number), AgentReady(now, number))
 
     async def start(self) -> None:
         self.diary.start()
         assert await self.diary.flush()
         self.book.start()
         self.desk.take_up(await self.book.open_tasks())
-        self.post(LinkRestored(clock.now()))
+        self.report(LinkRestored(clock.now()))
 
     async def close(self) -> None:
         self.desk.close()
@@ -335,10 +330,10 @@ async def test_a_callback_from_due_to_reached(centre: Centre, engine: AsyncEngin
         "hotline-c1.1",
         1,
     )
-    centre.post(CallbackAnswered(clock.now(), 1, "hotline-c1.1", "1001"))
+    centre.report(CallbackAnswered(clock.now(), 1, "hotline-c1.1", "1001"))
     assert await centre.book.flush()
     assert (await entry_of(engine, 1)).state is State.TALKING
-    centre.post(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001"))
+    centre.report(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001"))
     assert await centre.book.flush()
     found = await entry_of(engine, 1)
     assert (found.state, found.attempts, found.yields, found.agent) == (
@@ -366,7 +361,7 @@ async def test_the_history_is_of_one_task_only(centre: Centre, engine: AsyncEngi
 async def test_a_busy_citizen_and_then_nobody(centre: Centre, engine: AsyncEngine) -> None:
     centre.agent()
     await add(centre.book, centre.desk, by_hand(attempts=1))
-    centre.post(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "busy"))
+    centre.report(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "busy"))
     assert await centre.book.flush()
     found = await entry_of(engine, 1)
     assert found.state is State.UNREACHED
@@ -374,7 +369,7 @@ async def test_a_busy_citizen_and_then_nobody(centre: Centre, engine: AsyncEngin
 
 
 async def test_a_lost_caller_becomes_a_task(centre: Centre, engine: AsyncEngine) -> None:
-    centre.create(lost())
+    centre.book.create(lost())
     await until(lambda: centre.desk.floor.tasks)
     found = await entry_of(engine, 1)
     assert (found.origin, found.reason, found.number) == ("hotline-1.1", "lost", CITIZEN)
@@ -382,15 +377,22 @@ async def test_a_lost_caller_becomes_a_task(centre: Centre, engine: AsyncEngine)
 
 
 async def test_one_call_is_lost_only_once(centre: Centre, engine: AsyncEngine) -> None:
-    first = await centre.book.create(lost())
-    assert await centre.book.create(lost()) == first
+    for _ in range(2):
+        centre.posted.clear()
+        centre.book.create(lost())
+        await until(lambda: centre.posted)
+        assert centre.posted == [(await entry_of(engine, 1)).fact()]
     assert len(await find_all(engine)) == 1
 
 
 async def test_a_number_that_cannot_be_dialled_is_no_task(
     centre: Centre, engine: AsyncEngine
 ) -> None:
-    assert await centre.book.create(lost(number="*123#")) is None
+    centre.posted.clear()
+    centre.book.create(lost(number="*123#"))
+    assert not centre.book.waiting
+    assert await centre.book.flush()
+    assert centre.posted == []
     assert await find_all(engine) == []
 
 
@@ -416,7 +418,7 @@ async def test_cancelling(centre: Centre, engine: AsyncEngine) -> None:
 async def test_an_answered_callback_is_not_cancelled(centre: Centre, engine: AsyncEngine) -> None:
     centre.agent()
     await add(centre.book, centre.desk, by_hand())
-    centre.post(CallbackAnswered(clock.now(), 1, "hotline-c1.1", "1001"))
+    centre.report(CallbackAnswered(clock.now(), 1, "hotline-c1.1", "1001"))
     with pytest.raises(Refused, match="that talk is not cut"):
         await cancel(centre.book, centre.desk, {"id": 1})
     assert centre.desk.floor.tasks[1].state is State.TALKING
@@ -469,7 +471,7 @@ async def test_a_running_controller_finds_what_was_entered_and_cancelled_past_it
     await tasks.cancel_directly(engine, tmp_path / "cli", 1)
     added, cancelled = await centre.book.changes()
     assert (added, [fact.callback for fact in cancelled]) == ([], [1])
-    centre.post(*cancelled)
+    centre.report(*cancelled)
     assert set(centre.desk.floor.tasks) == {2}
     assert await centre.book.flush()
     assert await centre.book.changes() == ([], [])
@@ -482,7 +484,7 @@ async def test_open_tasks_are_taken_up_as_they_were(
     centre.agent()
     await add(centre.book, centre.desk, by_hand(attempts=5, spacing=0, prefers="1001"))
     for n in (1, 2):
-        centre.post(CallbackEnded(clock.now(), 1, f"hotline-c1.{n}", "1001", "busy"))
+        centre.report(CallbackEnded(clock.now(), 1, f"hotline-c1.{n}", "1001", "busy"))
     now = clock.now()
     for fact in (
         CallbackYielded(now, 1, "hotline-c1.3", "1001", "hotline-1.9"),
@@ -512,7 +514,7 @@ async def test_an_attempt_that_asterisk_still_has_goes_on(
         centre.agent(agent)
     for number in ("13800000001", "13800000002"):
         await add(centre.book, centre.desk, by_hand(number))
-    centre.post(CallbackAnswered(clock.now(), 2, "hotline-c2.1", "1002"))
+    centre.report(CallbackAnswered(clock.now(), 2, "hotline-c2.1", "1002"))
     await centre.close()
 
     again = Centre(engine, tmp_path)
@@ -521,13 +523,13 @@ async def test_an_attempt_that_asterisk_still_has_goes_on(
     for agent in ("1001", "1002"):
         again.agent(agent)
     again.desk.take_up(await again.book.open_tasks())
-    again.post(LinkRestored(clock.now()))
+    again.report(LinkRestored(clock.now()))
     floor = again.desk.floor
     assert [task.state for task in floor.tasks.values()] == [State.DIALLING, State.TALKING]
     assert [seat.call for seat in floor.seats.values()] == ["hotline-c1.1", "hotline-c2.1"]
     assert again.placed == []
-    again.post(CallbackEnded(clock.now(), 2, "hotline-c2.1", "1002"))
-    again.post(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "lost"))
+    again.report(CallbackEnded(clock.now(), 2, "hotline-c2.1", "1002"))
+    again.report(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "lost"))
     assert WrapUpStarted in {type(fact) for fact in again.recorded}
     assert [(one.call, one.agent) for one in again.placed] == [("hotline-c1.2", "1001")]
     assert await again.book.flush()
@@ -544,7 +546,7 @@ async def test_what_a_crash_kept_from_the_book_comes_from_the_diary(
         await add(centre.book, centre.desk, by_hand(number, attempts=1))
     assert await centre.book.flush()
     centre.book.note = lambda fact: None  # type: ignore[method-assign]
-    centre.post(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "busy"))
+    centre.report(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "busy"))
     assert CallbackUnreached in {type(fact) for fact in centre.recorded}
     await centre.close()
     assert (await entry_of(engine, 1)).state is State.DIALLING
@@ -602,9 +604,9 @@ async def test_nothing_is_lost_while_the_database_is_away(
     await add(centre.book, centre.desk, by_hand())
     assert await centre.book.flush()
     away = Away(engine)
-    centre.post(CallbackAnswered(clock.now(), 1, "hotline-c1.1", "1001"))
-    centre.post(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001"))
-    centre.create(lost("hotline-1.5", "+8613800000005"))
+    centre.report(CallbackAnswered(clock.now(), 1, "hotline-c1.1", "1001"))
+    centre.report(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001"))
+    centre.book.create(lost("hotline-1.5", "+8613800000005"))
     await until(lambda: centre.book.waiting == 2)
     assert not await centre.book.flush()
     with pytest.raises(Refused, match="the database is away: nothing was entered"):
@@ -621,10 +623,12 @@ async def test_nothing_is_lost_while_the_database_is_away(
     assert not (tmp_path / "callbacks.jsonl").exists()
 
 
-async def test_a_wish_outlives_a_crash(centre: Centre, engine: AsyncEngine, tmp_path: Path) -> None:
+async def test_a_request_outlives_a_crash(
+    centre: Centre, engine: AsyncEngine, tmp_path: Path
+) -> None:
     away = Away(engine)
     for n in (5, 6):
-        centre.create(lost(f"hotline-1.{n}", f"+861380000000{n}"))
+        centre.book.create(lost(f"hotline-1.{n}", f"+861380000000{n}"))
     await until(lambda: centre.book.waiting == 2)
     assert not await centre.book.flush()
     await centre.close()
@@ -643,10 +647,10 @@ async def test_a_wish_outlives_a_crash(centre: Centre, engine: AsyncEngine, tmp_
 async def test_what_waits_is_bounded(
     centre: Centre, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "MOST_WISHES", 3)
+    monkeypatch.setattr(tasks, "MOST_REQUESTS", 3)
     away = Away(engine)
     for n in range(5):
-        centre.create(lost(f"hotline-1.{n}", f"+861380000000{n}"))
+        centre.book.create(lost(f"hotline-1.{n}", f"+861380000000{n}"))
     await until(lambda: centre.book.waiting == 3)
     assert not await centre.book.flush()
     away.on = False
@@ -665,8 +669,8 @@ async def test_a_server_that_crashes(
     await add(centre.book, centre.desk, by_hand())
     postgres_server.stop()
     try:
-        centre.create(lost("hotline-1.5", "+8613800000005"))
-        centre.post(CallbackCancelled(clock.now(), 1, "by hand"))
+        centre.book.create(lost("hotline-1.5", "+8613800000005"))
+        centre.report(CallbackCancelled(clock.now(), 1, "by hand"))
         assert not await centre.book.flush()
     finally:
         postgres_server.start()

@@ -7,6 +7,7 @@ import pytest
 
 from acd.commands import Ring, SendOutside
 from acd.floor import Floor, Stage
+from acd.floor.lanes import home, join_lane
 from acd.rules.model import DEFAULT, Member, Number, Queue, Rules
 from agents.model import Presence
 from facts import (
@@ -58,7 +59,7 @@ def rules(**settings: float) -> Rules:
 def story() -> Story:
     """A citizen, `a`, who talks to 1001 since second 2; 1002 and 1003 are ready."""
     story = Story(rules())
-    story.floor._outside = frozenset([OUTSIDE])
+    story.floor.hall.outside = frozenset([OUTSIDE])
     story.agent("1001")
     story.agent("1002", 1)
     story.agent("1003", 1)
@@ -139,9 +140,9 @@ def test_nobody_is_passed_over_for_one_who_was_transferred(story: Story) -> None
     story.caller("b", 3)
     story.tell(CallTransferred(10 * SECOND, "a", "1001", "1002"))
     story.floor.callers["a"].place = story.floor.callers["a"].rank = 4 * SECOND
-    story.floor._lanes.home(DEFAULT).waiting.clear()
+    home(story.floor.hall, DEFAULT).waiting.clear()
     for call in ("a", "b"):
-        story.floor._wait(story.floor.callers[call])
+        join_lane(story.floor.hall, story.floor.callers[call])
     assert story.tell(LinkRestored(11 * SECOND)) == [Ring("b", ("1002",), 15.0)]
 
 
@@ -264,7 +265,7 @@ ATTEMPT = "hotline-c7.1"
 def reached() -> Story:
     """1001 talks to a citizen whom he has called back for the queue `tax`; 1002 and 1003 are ready."""
     story = Story(replace(rules(), members=(Member("1001", "tax"), *rules().members)))
-    story.floor._outside = frozenset([OUTSIDE])
+    story.floor.hall.outside = frozenset([OUTSIDE])
     story.agent("1001")
     story.tell(CallbackAdded(SECOND, 7, CITIZEN, "tax", 0, 600 * SECOND))
     story.tell(CallbackDialling(2 * SECOND, 7, ATTEMPT, "1001"))

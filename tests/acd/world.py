@@ -24,6 +24,8 @@ from acd.commands import (
     Yield,
 )
 from acd.floor import Floor, Stage
+from acd.floor.lanes import lane_of, waiting_in
+from acd.floor.pairing import next_task
 from acd.rules.model import DEFAULT, Flag, Member, Number, Queue, Rules, Strategy
 from agents.model import Presence
 from facts import (
@@ -202,7 +204,7 @@ class World:
                 case PlaceCallback(task, attempt, agent, _, queue):
                     assert self.linked, "a callback without a link"
                     kept = self.floor.tasks[task].place
-                    assert kept or not self.floor._lanes.waiting(queue), (
+                    assert kept or not waiting_in(self.floor.hall, queue), (
                         "placed while its queue waits"
                     )
                     assert agent not in self.rings, "an agent rings for two"
@@ -258,7 +260,7 @@ class World:
         caller = self.floor.callers[call]
         for other in self.floor.callers.values():
             if other.stage is Stage.WAITING and other.attached and other.rank < caller.rank:
-                lane = self.floor._lane_of(other)
+                lane = lane_of(self.floor.hall, other)
                 assert agent not in lane.penalties, (
                     "a caller whom this agent serves was passed over"
                 )
@@ -269,7 +271,7 @@ class World:
             task
         )  # none: its deadline had passed, and it is listed as missed
         assert found is None or found.place == 0, "a kept place yielded"
-        lane = self.floor._lane_of(self.floor.callers[call])
+        lane = lane_of(self.floor.hall, self.floor.callers[call])
         for other in self.floor.tasks.values():
             if other.state is State.DIALLING and not other.place and other.agent in lane.penalties:
                 assert found is None or other.latest <= found.latest, "the nearer deadline yielded"
@@ -280,8 +282,8 @@ class World:
             assert self.rings.get(agent, self.talks.get(agent)) == call, (
                 "the floor and the phones disagree"
             )
-        offers_stop = not self.linked or self.floor._expected
-        for lane in self.floor._lanes:
+        offers_stop = not self.linked or self.floor.hall.expected
+        for lane in self.floor.hall.lanes.values():
             people = [name for _, name in lane.waiting if not name.startswith("#")]
             if offers_stop:
                 continue
@@ -297,12 +299,12 @@ class World:
                 assert not dialling, "a callback did not yield"
         if not offers_stop:
             for queue in self.rules.queues:
-                assert self.floor._next_task(queue, self.now) is None, (
+                assert next_task(self.floor.hall, queue, self.now) is None, (
                     "a due callback was left lying"
                 )
         for seat in self.floor.seats.values():
             idle = seat.presence() is Presence.READY and not seat.removed
-            assert len(seat.standing) == (len(seat.lanes) if idle else 0), (
+            assert len(seat.idle_keys) == (len(seat.lanes) if idle else 0), (
                 "presence and line disagree"
             )
 

@@ -17,6 +17,7 @@ from alarms.rules import RULES, Alarm, Key, Readings, Rule, UnknownAlarm, change
 from alarms.watch import Watch
 from base import clock, database, log, migrations, notify
 from base.bus import Bus
+from base.retry import Schedule
 from base.settings import SettingsError, load
 from diary import tables, writer
 from facts import CallbackMissed, RecordingMissing
@@ -30,7 +31,7 @@ WAIT: Key = ("longest_wait", "")
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alarms, "LOOK_EVERY", 0.02)
-    monkeypatch.setattr(alarms, "RETRY", (0.05,))
+    monkeypatch.setattr(alarms, "RETRY", Schedule(0.05, 0.05))
     monkeypatch.setattr(alarms, "_LAST_LETTERS", 30)  # a busy machine is slow to load apprise
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from base import database
+from base.retry import Schedule
 from diary import reader, tables, writer
 from diary.reader import open_calls, read, read_calls, read_kinds
 from diary.writer import Diary, unwritten
@@ -42,7 +43,7 @@ T = 1_763_700_000 * SECOND
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "RETRY_EVERY", 0.1)
+    monkeypatch.setattr(writer, "RETRY", Schedule(0.1, 0.1))
 
 
 def a_call(n: int, at: int, *, ended: bool = True) -> list[Fact]:

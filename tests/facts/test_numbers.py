@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from facts.numbers import LONGEST, normalise
+from facts.numbers import LONGEST, dialable, normalise
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,8 @@ from facts.numbers import LONGEST, normalise
         ("4008123123", "4008123123"),
         ("+442079460000", "+442079460000"),
         ("00442079460000", "+442079460000"),
+        ("+4402079460000", "+442079460000"),
+        ("17951013812345678", "17951013812345678"),
         ("*31#", "*31#"),
         ("anonymous", ""),
         ("Anonymous ", ""),
@@ -64,3 +66,39 @@ def test_whatever_comes_is_short_clean_and_settled(raw: str) -> None:
     assert set(normal[1:]) <= set("0123456789*#")
     assert normal != "+"
     assert normalise(normal) == normal
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "110",
+        "12345",
+        "23456789",
+        "+8613812345678",
+        "+862423456789",
+        "+85212345678",
+        "+442079460000",
+    ],
+)
+def test_what_may_be_dialled(number: str) -> None:
+    assert dialable(number)
+    assert normalise(number) == number
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "",
+        "+",
+        "11",
+        "1" * 16,
+        "*31#",
+        "+999123456",
+        "+86110",
+        "+4402079460000",
+        "110@host",
+        "110\n",
+    ],
+)
+def test_what_may_not_be_dialled(number: str) -> None:
+    assert not dialable(number)

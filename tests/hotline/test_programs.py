@@ -15,6 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from base import bus
+from base.retry import Schedule
 from base.settings import Settings
 from hotline.machine import programs
 from hotline.machine.programs import Program, ProgramError
@@ -50,6 +51,15 @@ async def said(program: Program, text: str, times: int = 1) -> None:
     async with asyncio.timeout(10):
         while program.log_file.read_text().count(text) < times:
             await asyncio.sleep(0.02)
+
+
+async def test_a_process_is_known_by_the_kernels_own_words(
+    started: Callable[[str], Program],
+) -> None:
+    """So that programs which an earlier version of us started are adopted."""
+    pid, *began = started(SLEEP).pid_file.read_text().split()
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    assert began == [fields[19], Path("/proc/sys/kernel/random/boot_id").read_text().strip()]
 
 
 async def test_a_program_is_started_in_a_session_of_its_own_and_stopped(
@@ -176,7 +186,7 @@ async def test_waiting_for_one_who_dies_says_its_last_words(
 async def test_one_who_dies_is_started_again_with_growing_pauses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(programs, "_PAUSES", (0.01, 0.02, 0.03))
+    monkeypatch.setattr(programs, "_RETRY", Schedule(0.01, 0.03))
     monkeypatch.setattr(programs, "POLL", 0.01)
     program = a_program(tmp_path, "sys.exit('no settings')")
     with capture_logs() as logs:
@@ -194,7 +204,7 @@ async def test_one_who_dies_is_started_again_with_growing_pauses(
 async def test_the_signal_that_ended_a_program_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(programs, "_PAUSES", (9.0,))
+    monkeypatch.setattr(programs, "_RETRY", Schedule(9.0, 9.0))
     program = a_program(tmp_path, "print('up', flush=True)\nos.kill(os.getpid(), signal.SIGKILL)")
     with capture_logs() as logs:
         task = asyncio.ensure_future(programs.keep(program))  # noqa: TID251
@@ -220,7 +230,7 @@ async def test_keep_adopts_one_that_runs_and_leaves_it_when_cancelled(
 async def test_one_that_cannot_be_started_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(programs, "_PAUSES", (0.01,))
+    monkeypatch.setattr(programs, "_RETRY", Schedule(0.01, 0.01))
     program = Program("thing", ("no-such-program",), tmp_path / "pid", tmp_path / "out")
     with capture_logs() as logs:
         task = asyncio.ensure_future(programs.keep(program))  # noqa: TID251
@@ -234,7 +244,7 @@ async def test_one_that_cannot_be_started_is_tried_again(
 async def test_a_stuck_one_is_killed_but_not_one_that_is_still_starting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(programs, "_PAUSES", (0.01,))
+    monkeypatch.setattr(programs, "_RETRY", Schedule(0.01, 0.01))
     monkeypatch.setattr(programs, "_CHECK_EVERY", 0.05)
     monkeypatch.setattr(programs, "POLL", 0.01)
     program = a_program(tmp_path, STUBBORN)

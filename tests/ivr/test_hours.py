@@ -1,27 +1,24 @@
 """Opening hours, on the days that the state has published."""
 
+import json
 from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acd.rules.text import read_calendar as check_calendar
-from facts.times import SECOND
+from facts.calendar import Calendar, make_calendar, read_years
+from facts.times import CHINA, SECOND
 from ivr.hours import (
-    CHINA,
-    Calendar,
     Opening,
     is_open,
     is_provisional,
     missing_years,
     next_opening,
-    read_calendar,
-    read_shipped,
 )
 from ivr.workdays import SHIPPED
 
-CALENDAR = read_calendar(read_shipped(SHIPPED.read_text()))
+CALENDAR = make_calendar(read_years(SHIPPED.read_text()))
 OFFICE = {"workdays": "08:00-18:00"}
 WEEK = {"mon-fri": "08:00-18:00", "sat": "09:00-12:00"}
 
@@ -131,7 +128,7 @@ def test_a_missing_year_is_told_sixty_days_ahead() -> None:
 
 def test_an_imported_year_replaces_the_one_that_came_with_the_program() -> None:
     changed = {"2026": {"holidays": ["2026-03-02"], "makeup_workdays": []}}
-    calendar = read_calendar(read_shipped(SHIPPED.read_text()), changed)
+    calendar = make_calendar(read_years(SHIPPED.read_text()), changed)
     assert not is_open(OFFICE, at("2026-03-02T10:00"), calendar)
     assert is_open(OFFICE, at("2026-02-16T10:00"), calendar)
     assert not is_open(OFFICE, at("2025-10-08T10:00"), calendar)
@@ -139,7 +136,7 @@ def test_an_imported_year_replaces_the_one_that_came_with_the_program() -> None:
 
 
 def test_the_years_that_come_with_the_program_pass_the_check_of_an_import() -> None:
-    assert check_calendar(SHIPPED.read_text()) == read_shipped(SHIPPED.read_text())
+    assert read_years(SHIPPED.read_text()) == json.loads(SHIPPED.read_text())
 
 
 def test_every_makeup_day_is_on_a_weekend_and_follows_a_holiday_on_a_weekday() -> None:

@@ -5,13 +5,13 @@ from datetime import datetime
 import pytest
 
 from acd.rules.model import Flag, Number, Queue, Rules
+from facts.calendar import make_calendar, read_years
 from facts.terms import Release
-from facts.times import SECOND
-from ivr.hours import CHINA, read_calendar, read_shipped
+from facts.times import CHINA, SECOND
 from ivr.reception import Reception, receive
 from ivr.workdays import SHIPPED
 
-CALENDAR = read_calendar(read_shipped(SHIPPED.read_text()))
+CALENDAR = make_calendar(read_years(SHIPPED.read_text()))
 HOURS = {"office": {"workdays": "08:00-18:00"}}
 RULES = Rules(
     queues={

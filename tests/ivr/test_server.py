@@ -32,7 +32,7 @@ class FakeDesk:
         self.busy: set[str] = set()
         self.on: Callable[[Fact], None] = lambda _: None
 
-    def post(self, *facts: Fact) -> None:
+    def report(self, *facts: Fact) -> None:
         for fact in facts:
             self.facts.append(fact)
             self.on(fact)

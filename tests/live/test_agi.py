@@ -32,7 +32,7 @@ class TestDesk:
         self.session: CallSession | None = None
         self.anyone = True
 
-    def post(self, *facts: Fact) -> None:
+    def report(self, *facts: Fact) -> None:
         self.facts.extend(facts)
 
     def attach(self, call: str, session: CallSession) -> None:

@@ -27,9 +27,9 @@ from facts import (
     RecordingMissing,
     TalkEnded,
 )
+from facts.calendar import make_calendar, read_years
 from facts.terms import Party, Release
-from facts.times import SECOND
-from ivr.hours import CHINA, read_calendar, read_shipped
+from facts.times import CHINA, SECOND
 from ivr.reception import Reception, receive
 from ivr.server import serve
 from ivr.session import Pace
@@ -445,7 +445,7 @@ async def test_outside_the_hours_nobody_is_queued(centre: Centre, phones: Phones
     await centre.fact(CallQueued, GREETING, call=await centre.call_id("13900000062"))
 
 
-CALENDAR = read_calendar(read_shipped(SHIPPED.read_text()))
+CALENDAR = make_calendar(read_years(SHIPPED.read_text()))
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 from structlog.testing import capture_logs
 
+from base.retry import Schedule
 from facts import (
     CallArrived,
     CallEnded,
@@ -71,9 +72,8 @@ class Heard:
             self._message,
             self._up,
             self._down,
-            retry_after=0.1,
-            longest_retry=0.5,
-            refused_retry=1.0,
+            retry=Schedule(0.1, 0.5),
+            refused_retry=Schedule(1.0, 1.0),
         )
         self.switch = Switch(self.link, self.calls)
 

@@ -19,11 +19,12 @@ from facts import (
     OfferRinging,
     TalkEnded,
 )
+from facts.ids import callback_of
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
 from telephony.cel import complete, seen
 from telephony.cel_file import read_since
-from telephony.channels import Calls, Message, callback_of
+from telephony.channels import Calls, Message
 from tests.telephony.test_calls import folded, told
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "callback"

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from base.retry import Schedule
 from telephony.link import _TOGETHER, ActionRefused, Link, LinkDown, Unknown, _Protocol, parse
 from tests.fakes.asterisk_ami import FakeAsterisk, message
 
@@ -25,9 +26,8 @@ class Seen:
         quick: dict[str, object] = {
             "login_timeout": 1.0,
             "ping_every": 30.0,
-            "retry_after": 0.02,
-            "longest_retry": 0.1,
-            "refused_retry": 0.3,
+            "retry": Schedule(0.02, 0.1),
+            "refused_retry": Schedule(0.3, 0.3),
             "secret": "right",
             **options,
         }
@@ -399,7 +399,7 @@ async def test_a_secret_with_a_line_break_is_refused() -> None:
 async def test_a_wrong_secret_is_said_aloud_and_retried_slowly(asterisk: FakeAsterisk) -> None:
     with capture_logs() as logs:
         began = time.monotonic()
-        seen = Seen(asterisk.port, secret="wrong", refused_retry=0.5)
+        seen = Seen(asterisk.port, secret="wrong", refused_retry=Schedule(0.5, 0.5))
         await until(lambda: len(asterisk.received) > 1)
         assert time.monotonic() - began >= 0.5
         await until(lambda: [one["event"] for one in logs].count("link.login_refused") > 1)
@@ -413,7 +413,7 @@ async def test_a_wrong_secret_is_said_aloud_and_retried_slowly(asterisk: FakeAst
 
 async def test_a_right_secret_later_is_taken(asterisk: FakeAsterisk) -> None:
     asterisk.secret = "another"
-    seen = Seen(asterisk.port, refused_retry=0.05)
+    seen = Seen(asterisk.port, refused_retry=Schedule(0.05, 0.05))
     await until(lambda: asterisk.received)
     asterisk.secret = "right"
     await until(lambda: seen.ups)
@@ -492,7 +492,7 @@ async def test_when_the_first_reading_fails_the_link_is_tried_again(asterisk: Fa
 
 async def test_close_during_a_pause_really_closes(asterisk: FakeAsterisk) -> None:
     await asterisk.close()
-    seen = Seen(asterisk.port, retry_after=60, longest_retry=60)
+    seen = Seen(asterisk.port, retry=Schedule(60, 60))
     await asyncio.sleep(0.05)
     await seen.close()
     await asterisk.open()
@@ -513,7 +513,7 @@ async def test_close_with_actions_on_their_way(asterisk: FakeAsterisk) -> None:
 
 
 async def test_many_reconnections_leave_nothing_behind(asterisk: FakeAsterisk) -> None:
-    seen = Seen(asterisk.port, longest_retry=0.02)
+    seen = Seen(asterisk.port, retry=Schedule(0.02, 0.02))
     for count in range(1, 11):
         await until(lambda count=count: seen.ups == count)
         asterisk.drop()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from acd.callbacks.task import State, Task
-from acd.commands import CreateCallback, PlaceCallback, Yield
+from acd.commands import PlaceCallback, Yield
 from acd.rules.model import DEFAULT, Number, Queue, Rules
 from facts import CallbackAdded, CallbackEnded, CallbackSpared, Fact, OwnCallEnded
 from telephony import outbound as module
@@ -41,19 +41,13 @@ class Asterisk:
         return Outbound(
             self,
             self.calls,
-            post=lambda *facts: self.facts.extend(facts),
-            create=self.create,
+            report=lambda *facts: self.facts.extend(facts),
             rules=lambda: self.rules,
             clock=lambda: 5,
             numbers=("12345", "12366"),
             rings=30.0,
             enabled=enabled,
         )
-
-    async def create(self, wanted: CreateCallback) -> CallbackAdded | None:
-        if wanted.number == "":
-            raise OSError("database is away")
-        return CallbackAdded(5, 7, wanted.number, wanted.queue, 5, wanted.latest)
 
     async def act(self, action: Mapping[str, str], timeout: float = 5.0) -> Message:
         self.sent.append(dict(action))
@@ -161,13 +155,6 @@ async def test_without_a_way_out_nothing_is_placed(asterisk: Asterisk) -> None:
     await asterisk.until(lambda: asterisk.facts)
     assert asterisk.sent == []
     assert asterisk.facts == [CallbackEnded(5, 7, ATTEMPT, "1001", "unreachable")]
-
-
-async def test_tasks_are_entered(asterisk: Asterisk) -> None:
-    asterisk.outbound.create(CreateCallback("", DEFAULT, 99, "lost", "hotline-1.1"))
-    asterisk.outbound.create(CreateCallback("+8613800000001", DEFAULT, 99, "lost", "hotline-1.1"))
-    await asterisk.until(lambda: asterisk.facts)
-    assert asterisk.facts == [CallbackAdded(5, 7, "+8613800000001", DEFAULT, 5, 99)]
 
 
 # --- cancelling

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import update
 
 from base import clock
+from base.retry import Schedule
 from diary.writer import Diary
 from facts import AgentReady, CallArrived
 from tests.web.conftest import Web
@@ -123,7 +124,7 @@ async def test_whole_numbers_only_where_somebody_said_so(
 async def test_what_is_not_taken_is_tried_again_also_by_the_next_process(
     web: Web, diary: Diary, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sender, "BACK_OFF", (0.2, 0.2, 0.2, 0.2, 0.2, 60))
+    monkeypatch.setattr(sender, "RETRY", Schedule(0.2, 0.2, attempts=7))
     receiver.status = 503
     await web.clients[Role.ADMINISTRATOR].post("/api/webhooks", json={"url": receiver.url})
     for n in range(20):
@@ -168,7 +169,7 @@ async def test_however_far_back_a_look_reaches_nothing_is_sent_twice(
 async def test_what_nobody_takes_is_dead_and_can_be_tried_again(
     web: Web, diary: Diary, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sender, "BACK_OFF", (0.05,))
+    monkeypatch.setattr(sender, "RETRY", Schedule(0.05, 0.05, attempts=2))
     admin = web.clients[Role.ADMINISTRATOR]
     receiver.status = 500
     hook = (await admin.post("/api/webhooks", json={"url": receiver.url})).json()["id"]

@@ -20,9 +20,9 @@ from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from agents.model import AGENT_NUMBER
 from base import clock
 from base.settings import Settings
+from facts.numbers import AGENT_NUMBER
 from web.accounts import tables
 from web.accounts.rights import OF_ROLE, RIGHTS, SEES_EVERYTHING, Role
 

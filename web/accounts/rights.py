@@ -3,13 +3,12 @@
 Every route of the API needs one right; a role is a set of rights, and so are the scopes of a token.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
 from facts.live import AgentNow, Json, LiveState
-from facts.masking import mask
+from facts.masking import hide_digits, mask, mask_name
 
 
 class Role(StrEnum):
@@ -63,11 +62,6 @@ SEES_EVERYTHING: Final = frozenset({Role.SUPERVISOR, Role.AUDITOR, Role.ADMINIST
 """Roles for which nothing is masked."""
 
 
-def masked_name(name: str) -> str:
-    """An agent's name for users who may not know it: `王芳` → `王*`."""
-    return name[:1] + "*" if name else ""
-
-
 def masked_state(state: LiveState) -> LiveState:
     """The live state as a guest sees it: agents without their names, callers without their numbers."""
     shown: LiveState = _without_numbers(state)
@@ -82,7 +76,7 @@ def masked_part(part: Mapping[str, Json]) -> dict[str, Json]:
 
 def masked_agents(agents: Iterable[AgentNow]) -> list[AgentNow]:
     """Agents as a guest sees them."""
-    return [{**agent, "name": masked_name(agent["name"])} for agent in agents]
+    return [{**agent, "name": mask_name(agent["name"])} for agent in agents]
 
 
 def _without_numbers(value: Any) -> Any:
@@ -101,7 +95,6 @@ def _without_numbers(value: Any) -> Any:
 
 _TEXT: Final = frozenset({"reason", "matter", "why", "note"})
 _DIALLED: Final = frozenset({"CallbackAdded", "CallSentOutside"})
-_DIGITS: Final = re.compile(r"[0-9]{5,}")
 
 
 def masked_fact(fact: Mapping[str, Json]) -> dict[str, Json]:
@@ -117,5 +110,5 @@ def masked_fact(fact: Mapping[str, Json]) -> dict[str, Json]:
         elif name in _TEXT and kind.startswith("Callback"):
             shown[name] = ""
         elif name in _TEXT and isinstance(value, str):
-            shown[name] = _DIGITS.sub("****", value)
+            shown[name] = hide_digits(value)
     return shown

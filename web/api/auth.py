@@ -13,8 +13,8 @@ import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from agents.model import AGENT_NUMBER
 from base import clock
+from facts.numbers import AGENT_NUMBER
 from web.accounts import accounts
 from web.accounts.accounts import AccountError, Who
 from web.accounts.rights import OF_ROLE, RIGHTS, Role

@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict
 
 from base import clock
+from facts.ids import LONGEST
 from facts.masking import mask
 from facts.terms import Outcome
 from facts.times import CHINA, DAY, microseconds
@@ -26,7 +27,9 @@ from web.backend import Behind, Problem
 
 router = APIRouter(prefix="/api", tags=["calls"])
 
-CallIdIn = Annotated[str, InPath(max_length=80, description="a call's id, as the search gives it")]
+CallIdIn = Annotated[
+    str, InPath(max_length=LONGEST, description="a call's id, as the search gives it")
+]
 _LARGEST: Final = 2**63 - 1
 
 

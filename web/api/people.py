@@ -14,15 +14,18 @@ from agents import roster
 from agents.roster import RosterError
 from base import clock
 from facts.live import AgentNow
+from facts.masking import mask_name
+from facts.numbers import AGENT_NUMBER
 from facts.requests import AgentWasAdded, AgentWasRemoved, RulesChanged, SetOut, SetPaused, SetReady
-from web.accounts.rights import masked_name
 from web.api.auth import Me, right
 from web.backend import Backend, Behind, Problem, Said
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api", tags=["agents"])
 
-Number = Annotated[str, InPath(pattern="^[0-9]{2,8}$", description="an agent's number (工号)")]
+Number = Annotated[
+    str, InPath(pattern=f"^{AGENT_NUMBER.pattern}$", description="an agent's number (工号)")
+]
 _OWN: Final = "agents.own"
 
 
@@ -100,7 +103,7 @@ async def agents(me: Me, behind: Behind) -> list[Agent]:
         found.append(
             Agent(
                 number=one.number,
-                name=masked_name(one.name) if me.masked and one.number != me.agent else one.name,
+                name=mask_name(one.name) if me.masked and one.number != me.agent else one.name,
                 intent=one.intent.value,
                 presence=now["presence"] if now else None,
                 pause_reason=one.pause_reason,

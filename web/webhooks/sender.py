@@ -25,14 +25,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock
 from base.background import stopping
+from base.retry import Schedule
 from diary import tables as diary_tables
 from web.accounts.rights import masked_fact
 from web.webhooks import tables as webhooks_tables
 
 log = structlog.get_logger(__name__)
 
-BACK_OFF: Final = (10, 30, 120, 600, 1800, 7200, 21_600, 43_200, 86_400)
-"""Seconds between attempts; after the last one a delivery is dead: after two days and a half."""
+RETRY: Final = Schedule(first=10.0, longest=86_400.0, factor=4.0, jitter=0.1, attempts=10)
+"""Between attempts; after the last one a delivery is dead: after two days and a half."""
 EVERY: Final = 1.0
 """Seconds between two looks, when nothing wakes us."""
 LOOK_BACK: Final = 3_000_000
@@ -236,9 +237,9 @@ def _after(attempts: int, error: str, now: int) -> dict[str, Any]:
     """The columns of a delivery after its `attempts`-th attempt."""
     if not error:
         return {"state": "sent", "attempts": attempts, "error": "", "at": now}
-    if attempts > len(BACK_OFF):
+    if RETRY.is_over(attempts):
         return {"state": "dead", "attempts": attempts, "error": error, "at": now}
-    wait = BACK_OFF[attempts - 1] * 1_000_000
+    wait = round(RETRY.pause(attempts) * 1_000_000)
     return {"attempts": attempts, "error": error, "next_at": now + wait}
 
 

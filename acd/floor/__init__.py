@@ -1,0 +1,30 @@
+"""The floor: every decision about who gets which caller. Facts in, commands out.
+
+Pure: no clock, no I/O, no waiting. One task owns a floor, so it needs no locks. The same floor runs in the
+controller, in the property tests and in the simulator, on a virtual clock.
+
+A fact goes to its handler (in `calls`, `offers`, `agents`, `callbacks`, `centre`), which changes the hall. Callers and
+idle agents meet in lanes. After that `pairing` pairs both sides of every changed lane from the front, lets callbacks
+yield to citizens who still wait (呼入优先, R7), and uses for callbacks the agents who are then left.
+
+The modules from the ground up; each imports only those before it in this list (tests/test_architecture.py):
+
+hall        who is here, and what is remembered; no decision
+lanes       who waits and who is idle in which lane
+waiting     a caller's wait: longest wait, overflow, release
+open_tasks  a callback between its attempts: due, urgent, missed, closed
+work        the end of an agent's work on a call: wrap-up, idle again
+calls       what a fact about a call does
+offers      what a fact about an offer or a talk does
+agents      what a fact about an agent does
+callbacks   what a fact about a callback does
+centre      whether offers may be made at all
+pairing     offers, callbacks that yield, callbacks that are placed
+snapshot    the hall written down, and made again
+floor       the tables of facts and deadlines; what the desk and the screens call
+"""
+
+from acd.floor.floor import Floor
+from acd.floor.hall import Caller, Seat, Stage
+
+__all__ = ["Caller", "Floor", "Seat", "Stage"]

@@ -1,0 +1,158 @@
+"""What a fact about a callback (回访, 漏接回拨) does to the floor. Pure."""
+
+from acd.callbacks.task import AGENT_SIDE, State, Task
+from acd.commands import CancelAttempt
+from acd.floor.hall import Hall, Seat
+from acd.floor.lanes import update_idle
+from acd.floor.open_tasks import await_turn, close, enter, make_due
+from acd.floor.waiting import ringing_ended
+from acd.floor.work import free, mark_not_responding
+from facts import (
+    CallbackAdded,
+    CallbackAnswered,
+    CallbackCancelled,
+    CallbackDialling,
+    CallbackEnded,
+    CallbackRaced,
+    CallbackSpared,
+    CallbackUnreached,
+    OfferEnded,
+)
+from facts.terms import CallId, OfferReason
+
+_NOT_RESPONDING = {"agent_no_answer", "agent_refused", "agent_unreachable"}
+"""Failures after which the agent must say that they are ready before they are offered another call."""
+
+
+def callback_added(hall: Hall, fact: CallbackAdded, now: int) -> None:
+    """A task is in the book, and on the floor from now on."""
+    hall.wanted.discard(fact.number)
+    if fact.callback in hall.tasks:
+        return
+    task = Task.of(fact)
+    hall.record(fact)
+    if fact.origin and not fact.place:
+        hall.task_of[fact.number] = fact.callback
+    enter(hall, task)
+    await_turn(hall, task, now)
+
+
+def callback_dialling(hall: Hall, fact: CallbackDialling, now: int) -> None:
+    """The agent has picked up; the citizen is being dialled."""
+    task, seat = _attempt(hall, fact.call, fact.agent)
+    if task is not None and seat is not None:
+        hall.record(fact)
+
+
+def callback_answered(hall: Hall, fact: CallbackAnswered, now: int) -> None:
+    """The citizen has picked up: they and the agent talk, unless the answer crossed with our cancel."""
+    task, seat = _attempt(hall, fact.call, fact.agent)
+    if task is not None and seat is not None:
+        if task.state is State.DIALLING:
+            task.state, seat.answered, seat.since = State.TALKING, True, fact.at
+            hall.dialling.pop(fact.agent, None)
+            hall.record(fact)
+        return
+    task = hall.tasks.get(fact.callback)
+    if task is not None and not task.first:
+        # The citizen's phone rang for nothing, so they are called back first.
+        hall.due_tasks.remove(task)
+        task.first = True
+        task.not_before = fact.at
+        if task.state is State.DUE and not task.place:
+            make_due(hall, task)
+    hall.record(CallbackRaced(fact.at, fact.callback, fact.call, fact.agent))
+
+
+def callback_spared(hall: Hall, fact: CallbackSpared, now: int) -> None:
+    """The citizen had picked up when the callback was to yield, or while no controller saw it: the two talk.
+
+    The caller to whom the callback was to yield goes back to their place.
+    """
+    seat, task = hall.seats.get(fact.agent), hall.tasks.get(fact.callback)
+    if seat is None or seat.answered:
+        return
+    hall.record(fact)
+    caller = hall.callers.get(seat.call)
+    seat.call, seat.since = "", fact.at
+    if task is not None and task.state is State.DUE:
+        hall.due_tasks.remove(task)
+        task.state, task.agent, task.attempt = State.TALKING, fact.agent, fact.call
+        task.first = False
+        hall.attempts[fact.call] = task.id
+        seat.call, seat.answered, seat.callback = fact.call, True, task.id
+    else:
+        # The task has been closed meanwhile. Whatever the two talk about, the agent is busy.
+        seat.own_call = True
+    update_idle(hall, seat)
+    if caller is not None:
+        withdrawn = OfferEnded(fact.at, caller.call, fact.agent, OfferReason.WITHDRAWN)
+        hall.record(withdrawn)
+        ringing_ended(hall, caller, withdrawn, now)
+
+
+def callback_ended(hall: Hall, fact: CallbackEnded, now: int) -> None:
+    """The attempt is over: the task is reached, is tried again later, or has no attempt left."""
+    task, seat = _attempt(hall, fact.call, fact.agent)
+    if task is None or seat is None:
+        return
+    hall.record(fact)
+    talked = task.state is State.TALKING
+    if fact.failure in _NOT_RESPONDING:
+        mark_not_responding(hall, seat, fact.at)
+    free(hall, seat, fact.at, now, worked=talked)
+    if talked:
+        close(hall, task, State.REACHED)
+        return
+    if fact.failure not in AGENT_SIDE:
+        task.attempts_left -= 1
+        task.not_before = fact.at + task.spacing
+        task.first = False
+    if task.attempts_left <= 0:
+        close(hall, task, State.UNREACHED)
+        hall.record(CallbackUnreached(fact.at, task.id))
+    else:
+        await_turn(hall, task, now)
+
+
+def callback_cancelled(hall: Hall, fact: CallbackCancelled, now: int) -> None:
+    """The task is no longer wanted. A talk goes on."""
+    task = hall.tasks.get(fact.callback)
+    if task is None:
+        return
+    hall.record(fact)
+    if task.state is State.DIALLING:
+        hall.out.append(CancelAttempt(task.attempt, task.agent))
+        seat = hall.seats.get(task.agent)
+        if seat is not None and seat.call == task.attempt:
+            free(hall, seat, fact.at, now, worked=False)
+    if task.state is not State.TALKING:
+        close(hall, task, State.CANCELLED)
+
+
+def take_up(hall: Hall, task: Task, now: int) -> None:
+    """After a start: an open task of the book. An attempt that was under way stays so until its end is told."""
+    if task.id in hall.tasks:
+        return
+    enter(hall, task)
+    if task.origin and not task.place:
+        hall.task_of[task.number] = task.id
+    seat = hall.seats.get(task.agent)
+    if seat is None or seat.call or task.state is State.DUE:
+        await_turn(hall, task, now)
+        return
+    seat.call, seat.callback = task.attempt, task.id
+    seat.answered = task.state is State.TALKING
+    hall.attempts[task.attempt] = task.id
+    if not seat.answered:
+        hall.dialling[seat.agent] = task.id
+    update_idle(hall, seat)
+
+
+def _attempt(hall: Hall, call: CallId, agent: str) -> tuple[Task | None, Seat | None]:
+    """The task and the seat of an attempt that is still wanted."""
+    task = hall.tasks.get(hall.attempts.get(call, 0))
+    seat = hall.seats.get(agent)
+    if task is None or seat is None or task.attempt != call or seat.call != call:
+        return None, None
+    return task, seat

@@ -1,0 +1,285 @@
+"""The floor's face: what the desk and the screens call, and the tables of what each fact and each deadline does. Pure.
+
+Invariants (tests/acd/test_world.py):
+  - an agent holds at most one call, whether it rings or is answered, a citizen's or a callback's;
+  - a waiting caller is passed over only by one of smaller rank (`acd.rules`), or for want of an agent with the skills;
+  - while callers wait in a lane and offers are allowed, no agent who can take one is idle in it;
+  - no callback is placed while a citizen waits in its queue; an unanswered one yields when a citizen waits whom no idle
+    agent can take; an answered one is never cut;
+  - a caller keeps their place until an agent has answered them.
+"""
+
+import heapq
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from acd.callbacks.task import State, Task
+from acd.commands import Command
+from acd.floor import agents, callbacks, calls, centre, offers, open_tasks, snapshot, waiting, work
+from acd.floor.hall import (
+    CALLBACK_DUE,
+    EXPECT,
+    LONGEST_WAIT,
+    MISSED,
+    OVERFLOW,
+    URGENT,
+    WRAP_UP,
+    Caller,
+    Hall,
+    Seat,
+    Stage,
+)
+from acd.floor.lanes import all_changed, join_lane, lane_of, make_lanes
+from acd.floor.pairing import pair
+from acd.rules.model import Queue, Rules
+from agents.model import Intent
+from facts import (
+    AgentAdded,
+    AgentOut,
+    AgentPaused,
+    AgentReady,
+    AgentRemoved,
+    CallArrived,
+    CallbackAdded,
+    CallbackAnswered,
+    CallbackAsked,
+    CallbackCancelled,
+    CallbackDialling,
+    CallbackEnded,
+    CallbackSpared,
+    CallDetached,
+    CallEnded,
+    CallQueued,
+    CallReleased,
+    CallReturned,
+    CallSentOutside,
+    CallTransferred,
+    Fact,
+    LinkLost,
+    LinkRestored,
+    OfferAnswered,
+    OfferEnded,
+    OfferRinging,
+    OwnCallEnded,
+    OwnCallStarted,
+    PhoneReachable,
+    PhoneUnreachable,
+    TalkEnded,
+)
+from facts.terms import CallId
+
+
+class Floor:
+    """All callers, agents and callbacks, and every decision about them. The module's docstring says what it promises.
+
+    `node` begins the ids of callback attempts. `outside`: the outside numbers that agents may transfer to.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        *,
+        node: str = "hotline",
+        outbound: bool = False,
+        outside: Collection[str] = (),
+    ) -> None:
+        self.hall = Hall(rules, node, outbound, frozenset(outside))
+        self.callers: dict[CallId, Caller] = self.hall.callers
+        self.seats: dict[str, Seat] = self.hall.seats
+        self.tasks: dict[int, Task] = self.hall.tasks
+        make_lanes(self.hall)
+
+    # --- what the desk calls
+
+    def handle(self, fact: Fact, now: int, *, more: bool = False) -> list[Command]:
+        """Take one fact and say what to do. A fact that is already known, or cannot be, yields nothing.
+
+        `more`: another fact of the same moment follows, so nobody is offered to anybody before that one.
+        """
+        hall = self.hall
+        handler = HANDLERS.get(type(fact))
+        if handler is None:
+            hall.record(fact)
+        else:
+            handler(hall, fact, now)
+        if not more:
+            pair(hall, now)
+        return hall.drain()
+
+    def tick(self, now: int) -> list[Command]:
+        """Do what has become due. Call it at `deadline()`; calling it more often changes nothing."""
+        deadlines = self.hall.deadlines
+        while deadlines and deadlines[0][0] <= now:
+            due, kind, name = heapq.heappop(deadlines)
+            DUE[kind](self.hall, name, due, now)
+        pair(self.hall, now)
+        return self.hall.drain()
+
+    def deadline(self) -> int | None:
+        """When `tick` must be called next (microseconds), or None."""
+        return self.hall.deadlines[0][0] if self.hall.deadlines else None
+
+    def configure(self, rules: Rules, now: int) -> list[Command]:
+        """Take new rules. Nobody loses their place, and no ringing or talking call is touched."""
+        hall = self.hall
+        hall.rules = rules
+        make_lanes(hall)
+        for caller in hall.callers.values():
+            if caller.queue:
+                caller.rank = caller.place - rules.bonus(caller.queue, caller.caller)
+            if caller.stage is Stage.WAITING and caller.attached:
+                join_lane(hall, caller)
+        for task in hall.tasks.values():
+            if task.place and task.state is State.DUE and task.not_before <= now:
+                open_tasks.wait_in_lane(hall, task)
+        all_changed(hall)
+        pair(hall, now)
+        return hall.drain()
+
+    def expect(self, calls: Iterable[CallId], until: int) -> None:
+        """After a start: make no offer before these callers have come back to their places, or before `until`."""
+        centre.expect(self.hall, calls, until)
+
+    def take_up(self, tasks: Iterable[Task], now: int) -> list[Command]:
+        """After a start: the open tasks of the book. What was under way stays so until its end is told.
+
+        Tasks that are known already are left alone.
+        """
+        for task in tasks:
+            callbacks.take_up(self.hall, task, now)
+        pair(self.hall, now)
+        return self.hall.drain()
+
+    def stop(self) -> None:
+        """Make no further offers."""
+        self.hall.stopping = True
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that decisions rest on, ready for JSON; `restore` makes the same floor of it (not its rules)."""
+        return snapshot.write_down(self.hall)
+
+    @classmethod
+    def restore(
+        cls,
+        state: dict[str, Any],
+        rules: Rules,
+        now: int,
+        *,
+        node: str = "hotline",
+        outbound: bool = False,
+        outside: Collection[str] = (),
+    ) -> "Floor":
+        """Make the floor of a snapshot. From there on it decides like the one that the snapshot was taken from."""
+        floor = cls(rules, node=node, outbound=outbound, outside=outside)
+        snapshot.fill(floor.hall, state, now)
+        return floor
+
+    # --- what screens and announcements ask
+
+    @property
+    def rules(self) -> Rules:
+        """The rules in force."""
+        return self.hall.rules
+
+    @property
+    def outbound(self) -> bool:
+        """Whether callbacks are placed."""
+        return self.hall.outbound
+
+    def ahead(self, call: CallId) -> int:
+        """How many callers of the same lane will be offered before this one; 0 for a caller who does not wait."""
+        caller = self.callers.get(call)
+        if caller is None or caller.stage is not Stage.WAITING:
+            return 0
+        return int(lane_of(self.hall, caller).waiting.bisect_left((caller.rank, call)))
+
+    def staffed(self, call: CallId = "") -> bool:
+        """Whether an agent is signed in who may answer this call (any call at all) sooner or later."""
+        caller = self.callers.get(call)
+        able = (
+            lane_of(self.hall, caller).penalties
+            if caller is not None and caller.queue
+            else self.seats
+        )
+        return any(
+            seat.intent is not Intent.OUT and seat.reachable
+            for agent in able
+            if (seat := self.seats.get(agent)) is not None
+        )
+
+    def may_call(self, agent: str, colleague: str) -> str:
+        """Why this agent's phone cannot ring a colleague's now; empty when it can."""
+        own, other = self.seats.get(agent), self.seats.get(colleague)
+        if own is None or other is None or own is other or other.removed:
+            return "no such colleague"
+        # The citizen could be joined with a colleague before they have answered.
+        if own.callback and not own.answered:
+            return "he dials a citizen"
+        if not other.reachable:
+            return "his phone is not registered"
+        return "he is on the phone" if other.call or other.own_call else ""
+
+    def talking(self) -> int:
+        """How many callers and called citizens talk to an agent."""
+        return sum(1 for seat in self.seats.values() if seat.call and seat.answered)
+
+    def waiting_since(self) -> int | None:
+        """Since when the longest waiting caller waits (microseconds), or None."""
+        return min(
+            (
+                caller.queued_at
+                for caller in self.callers.values()
+                if caller.stage in (Stage.WAITING, Stage.RINGING) and caller.queued_at
+            ),
+            default=None,
+        )
+
+    def queue_of(self, call: CallId) -> Queue:
+        """The rules of the queue that this call is in; those of the default queue for an unknown call."""
+        return self.hall.queue_of(call)
+
+
+HANDLERS: dict[type[Fact], Callable[[Hall, Any, int], None]] = {
+    CallArrived: calls.call_arrived,
+    CallQueued: calls.call_queued,
+    CallReturned: calls.call_returned,
+    CallDetached: calls.call_detached,
+    CallReleased: calls.call_released,
+    CallTransferred: calls.call_transferred,
+    CallSentOutside: calls.call_sent_outside,
+    CallEnded: calls.call_ended,
+    OfferRinging: offers.offer_ringing,
+    OfferAnswered: offers.offer_answered,
+    OfferEnded: offers.offer_ended,
+    TalkEnded: offers.talk_ended,
+    CallbackAsked: calls.callback_asked,
+    CallbackAdded: callbacks.callback_added,
+    CallbackDialling: callbacks.callback_dialling,
+    CallbackAnswered: callbacks.callback_answered,
+    CallbackSpared: callbacks.callback_spared,
+    CallbackEnded: callbacks.callback_ended,
+    CallbackCancelled: callbacks.callback_cancelled,
+    AgentAdded: agents.agent_added,
+    AgentRemoved: agents.agent_removed,
+    AgentReady: agents.agent_ready,
+    AgentPaused: agents.agent_paused,
+    AgentOut: agents.agent_out,
+    PhoneReachable: agents.phone_reachable,
+    PhoneUnreachable: agents.phone_unreachable,
+    OwnCallStarted: agents.own_call_started,
+    OwnCallEnded: agents.own_call_ended,
+    LinkLost: centre.link_lost,
+    LinkRestored: centre.link_restored,
+}
+"""What a fact does: the handler gets the hall, the fact and the time. Other facts are only recorded."""
+
+DUE: dict[str, Callable[[Hall, str, int, int], None]] = {
+    WRAP_UP: work.wrap_up_due,
+    LONGEST_WAIT: waiting.longest_wait_due,
+    OVERFLOW: waiting.overflow_due,
+    EXPECT: centre.expect_due,
+    CALLBACK_DUE: open_tasks.attempt_due,
+    URGENT: open_tasks.urgent_due,
+    MISSED: open_tasks.missed_due,
+}
+"""What becomes due: the handler gets the hall, the name (call, agent or task), the deadline and the time."""

@@ -1,0 +1,214 @@
+"""The hall: everything that the floor knows, and no decision. Pure.
+
+Every other module of this package reads and changes one `Hall`. Times are microseconds UTC.
+"""
+
+import heapq
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TypeAlias, TypeVar
+
+from sortedcontainers import SortedList
+
+from acd.callbacks.task import Book, Task
+from acd.commands import Command, Record
+from acd.rules.model import Queue, Rules
+from acd.strategy import Key
+from agents.model import Intent, Presence
+from agents.presence import presence
+from facts import Fact
+from facts.terms import CallId
+
+REMEMBERED = 4096
+"""The most ended calls, left places and last agents that the hall remembers, of each."""
+
+WRAP_UP, LONGEST_WAIT, OVERFLOW, EXPECT = "wrap-up", "longest-wait", "overflow", "expect"
+CALLBACK_DUE, URGENT, MISSED = "callback-due", "callback-urgent", "callback-missed"
+"""What can become due; the table `DUE` of `acd.floor.floor` says what happens then."""
+
+Needs: TypeAlias = tuple[tuple[str, int], ...]
+"""(skill, least level), sorted by skill."""
+
+Rank: TypeAlias = tuple[int, str]
+"""(microseconds since which the caller counts as waiting, the call's id or `#` and a callback's number)"""
+
+_Value = TypeVar("_Value")
+
+
+class Stage(IntEnum):
+    """How far a call has come."""
+
+    GREETING = 0
+    WAITING = 1
+    RINGING = 2
+    TALKING = 3
+    RELEASED = 4
+    OUTSIDE = 5
+
+
+@dataclass(slots=True)
+class Caller:
+    """A call on the floor. `place`: since when the caller waits. `rank`: the same, less the bonus of their priority.
+
+    `attached`: a session can carry out commands for the call. `ringing`: the agents whose phones ring for it.
+    `handed`: the agent or the outside number that the caller is being transferred to. `leaving`: agents who have
+    transferred the caller and whose own legs still exist. `outside`: the outside number that the call was sent to.
+    """
+
+    call: CallId
+    number: str = ""
+    caller: str = ""
+    arrived_at: int = 0
+    queue: str = ""
+    queued_at: int = 0
+    place: int = 0
+    rank: int = 0
+    stage: Stage = Stage.GREETING
+    attached: bool = False
+    ringing: set[str] = field(default_factory=set)
+    leaving: set[str] = field(default_factory=set)
+    handed: str = ""
+    agent: str = ""
+    answered: bool = False
+    asked: bool = False
+    outside: str = ""
+    unwanted: bool = False
+    since: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """Callers of one queue who need the same skills, by rank, and the idle agents who can serve them, by strategy.
+
+    `penalties`: every agent who can serve the lane → (penalty, level in the needs, summed up).
+    """
+
+    queue: Queue
+    needs: Needs
+    penalties: dict[str, tuple[int, int]] = field(default_factory=dict)
+    waiting: SortedList[Rank] = field(default_factory=SortedList)
+    idle: SortedList[Key] = field(default_factory=SortedList)
+
+
+@dataclass(slots=True)
+class Seat:
+    """An agent on the floor. `call`: what the agent holds, ringing until `answered`; for a callback the attempt's id.
+
+    `callback`: the number of that callback, or 0. `worked_on`: the call that the wrap-up is about.
+    `idle_keys`: the agent's key among the idle of each of `lanes`; empty when the agent is not idle.
+    """
+
+    agent: str
+    intent: Intent = Intent.OUT
+    pause_reason: str = ""
+    reachable: bool = False
+    not_responding: bool = False
+    own_call: bool = False
+    call: CallId = ""
+    answered: bool = False
+    callback: int = 0
+    wrap_up_until: int = 0
+    worked_on: CallId = ""
+    idle_since: int = 0
+    since: int = 0
+    calls: int = 0
+    last_offer: int = 0
+    removed: bool = False
+    lanes: list[Lane] = field(default_factory=list)
+    idle_keys: list[Key] = field(default_factory=list)
+
+    def presence(self) -> Presence:
+        """The one visible state."""
+        return presence(
+            self.intent,
+            reachable=self.reachable,
+            ringing=bool(self.call) and not self.answered,
+            talking=bool(self.call) and self.answered,
+            own_call=self.own_call,
+            wrapping_up=self.wrap_up_until > 0,
+            not_responding=self.not_responding,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Hall:
+    """All callers, agents and callbacks of the floor, and what it remembers of those who have gone.
+
+    `node` begins the ids of callback attempts. `outside`: the outside numbers that agents may transfer to.
+    """
+
+    rules: Rules
+    node: str = "hotline"
+    outbound: bool = False
+    outside: frozenset[str] = frozenset()
+
+    # Who is here
+    callers: dict[CallId, Caller] = field(default_factory=dict)
+    seats: dict[str, Seat] = field(default_factory=dict)
+    tasks: dict[int, Task] = field(default_factory=dict)
+
+    # Lanes, all and by queue; `members`: queue → agent → penalty; `changed`: the lanes that wait for pairing
+    lanes: dict[tuple[str, Needs], Lane] = field(default_factory=dict)
+    lanes_of: dict[str, list[Lane]] = field(default_factory=dict)
+    members: dict[str, dict[str, int]] = field(default_factory=dict)
+    changed: dict[Lane, None] = field(default_factory=dict)
+
+    # Transfers to an agent that wait for pairing
+    handed: dict[CallId, None] = field(default_factory=dict)
+
+    # Callbacks: the due ones, attempt → task, agent → task that is dialling, citizen → task for a lost call,
+    # and the citizens whose task is not in the book yet
+    due_tasks: Book = field(default_factory=Book)
+    attempts: dict[CallId, int] = field(default_factory=dict)
+    dialling: dict[str, int] = field(default_factory=dict)
+    task_of: dict[str, int] = field(default_factory=dict)
+    wanted: set[str] = field(default_factory=set)
+
+    # Memories: ended calls, citizen → (queue, place, when they left), citizen → (agent, when they answered)
+    ended: OrderedDict[CallId, None] = field(default_factory=OrderedDict)
+    left: OrderedDict[str, tuple[str, int, int]] = field(default_factory=OrderedDict)
+    last_agent: OrderedDict[str, tuple[str, int]] = field(default_factory=OrderedDict)
+
+    # Whether offers may be made
+    linked: bool = False
+    expected: set[CallId] = field(default_factory=set)
+    expect_until: int = 0
+    stopping: bool = False
+
+    # (when, what, call id or agent or task number), a heap; and the commands of this step
+    deadlines: list[tuple[int, str, str]] = field(default_factory=list)
+    out: list[Command] = field(default_factory=list)
+
+    def record(self, fact: Fact) -> None:
+        """Write the fact into the diary."""
+        self.out.append(Record(fact))
+
+    def wake_at(self, when: int, what: str, name: str) -> None:
+        """Make `what` become due for the call, agent or task of that name."""
+        heapq.heappush(self.deadlines, (when, what, name))
+
+    def caller(self, call: CallId, at: int) -> Caller:
+        """The caller of this call. A call that is told of for the first time is entered."""
+        caller = self.callers.get(call)
+        if caller is None:
+            caller = self.callers[call] = Caller(call, since=at)
+        return caller
+
+    def queue_of(self, call: CallId) -> Queue:
+        """The rules of the queue that this call is in; those of the default queue for an unknown call."""
+        caller = self.callers.get(call)
+        return self.rules.queue(caller.queue if caller is not None else "")
+
+    def drain(self) -> list[Command]:
+        """Hand out the commands of this step."""
+        out, self.out = self.out, []
+        return out
+
+
+def remember(memory: "OrderedDict[str, _Value]", name: str, value: _Value) -> None:
+    """Remember the value as the newest, and forget the oldest if there are more than `REMEMBERED`."""
+    memory.pop(name, None)
+    memory[name] = value
+    if len(memory) > REMEMBERED:
+        memory.popitem(last=False)

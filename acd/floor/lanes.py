@@ -1,0 +1,161 @@
+"""Lanes: where callers and idle agents meet. Pure.
+
+Callers who need the same (one queue, the same skills) wait in one lane, ordered by rank. Every idle agent who can serve
+them is in it too, ordered by the queue's strategy. An agent is in all the lanes that they serve. Both orders are sorted
+lists, so the cost of a fact grows with the logarithm of the number of callers who wait.
+
+Whatever changes a lane enters it into `Hall.changed`, for `acd.floor.pairing`.
+"""
+
+from acd.floor.hall import Caller, Hall, Lane, Needs, Seat, Stage
+from acd.strategy import key
+from agents.model import Presence
+from facts.terms import CallId
+
+
+def lane_of(hall: Hall, caller: Caller) -> Lane:
+    """The lane of this caller's queue and needs."""
+    return _lane(hall, caller.queue, hall.rules.needs(caller.queue, caller.number))
+
+
+def home(hall: Hall, queue: str) -> Lane:
+    """The lane that callbacks of this queue are taken from: the queue's own needs, no language."""
+    return _lane(hall, queue, hall.rules.needs(queue, ""))
+
+
+def waiting_in(hall: Hall, queue: str) -> int:
+    """How many wait in this queue, whatever they need."""
+    return sum(len(lane.waiting) for lane in hall.lanes_of.get(queue, ()))
+
+
+# --- callers
+
+
+def join_lane(hall: Hall, caller: Caller) -> None:
+    """Put the caller into their lane, at their place."""
+    caller.stage = Stage.WAITING
+    lane = lane_of(hall, caller)
+    rank = (caller.rank, caller.call)
+    if rank not in lane.waiting:
+        lane.waiting.add(rank)
+    hall.changed[lane] = None
+
+
+def leave_lane(hall: Hall, caller: Caller) -> None:
+    """Take the caller out of their lane."""
+    lane = lane_of(hall, caller)
+    lane.waiting.discard((caller.rank, caller.call))
+    hall.changed[lane] = None  # with nobody waiting, callbacks may be placed
+
+
+def no_longer_expected(hall: Hall, call: CallId) -> None:
+    """A call is back after a restart. Offers resume after the last of them."""
+    if call in hall.expected:
+        hall.expected.discard(call)
+        if not hall.expected:
+            all_changed(hall)
+
+
+# --- agents
+
+
+def seat_of(hall: Hall, agent: str) -> Seat:
+    """The seat of this agent. A new agent gets one, in every lane that they can serve."""
+    seat = hall.seats.get(agent)
+    if seat is None:
+        seat = hall.seats[agent] = Seat(agent)
+        enter_lanes(hall, seat)
+    return seat
+
+
+def enter_lanes(hall: Hall, seat: Seat) -> None:
+    """Enter a new agent in every lane that they can serve."""
+    for lane in hall.lanes.values():
+        _enter(hall, lane, seat.agent)
+    seat.lanes = [lane for lane in hall.lanes.values() if seat.agent in lane.penalties]
+
+
+def drop_seat(hall: Hall, seat: Seat) -> None:
+    """The agent has left the floor. They must not be idle in any lane any more."""
+    for lane in hall.lanes.values():
+        lane.penalties.pop(seat.agent, None)
+    del hall.seats[seat.agent]
+
+
+def update_idle(hall: Hall, seat: Seat) -> None:
+    """Put the agent among the idle of all their lanes, or take them out, as their presence says."""
+    idle = seat.presence() is Presence.READY and not seat.removed
+    if seat.idle_keys:
+        if idle and seat.idle_keys[0][2] == seat.idle_since:
+            return
+        _leave_idle(seat)
+    if idle:
+        for lane in seat.lanes:
+            place = key(lane.queue.strategy, seat, *lane.penalties[seat.agent])
+            lane.idle.add(place)
+            seat.idle_keys.append(place)
+            hall.changed[lane] = None
+
+
+def _leave_idle(seat: Seat) -> None:
+    for lane, place in zip(seat.lanes, seat.idle_keys, strict=True):
+        lane.idle.remove(place)
+    seat.idle_keys = []
+
+
+# --- the lanes themselves
+
+
+def make_lanes(hall: Hall) -> None:
+    """Make all lanes anew of the rules, with their idle agents. Nobody waits in them yet."""
+    hall.lanes, hall.lanes_of, hall.members = {}, {}, {}
+    hall.changed.clear()
+    for member in hall.rules.members:
+        hall.members.setdefault(member.queue, {})[member.agent] = member.penalty
+    for queue in hall.rules.queues:
+        _make(hall, queue, hall.rules.needs(queue, ""))
+    for seat in hall.seats.values():
+        seat.idle_keys = []
+        seat.lanes = [lane for lane in hall.lanes.values() if seat.agent in lane.penalties]
+        update_idle(hall, seat)
+
+
+def all_changed(hall: Hall) -> None:
+    """Look at every lane in the next pairing."""
+    hall.changed.update(dict.fromkeys(hall.lanes.values()))
+
+
+def _lane(hall: Hall, queue: str, needs: Needs) -> Lane:
+    lane = hall.lanes.get((queue, needs))
+    return _open(hall, queue, needs) if lane is None else lane
+
+
+def _open(hall: Hall, queue: str, needs: Needs) -> Lane:
+    """Make a lane for needs that nobody had before. The idle agents who can serve it are in it from now on."""
+    lane = _make(hall, queue, needs)
+    for agent in lane.penalties:
+        seat = hall.seats[agent]
+        if seat.idle_keys:
+            _leave_idle(seat)
+        seat.lanes.append(lane)
+        update_idle(hall, seat)
+    return lane
+
+
+def _make(hall: Hall, queue: str, needs: Needs) -> Lane:
+    lane = hall.lanes[queue, needs] = Lane(hall.rules.queue(queue), needs)
+    hall.lanes_of.setdefault(queue, []).append(lane)
+    for agent in hall.seats:
+        _enter(hall, lane, agent)
+    return lane
+
+
+def _enter(hall: Hall, lane: Lane, agent: str) -> None:
+    """Enter the agent among those who can serve the lane, if they are a member and have the skills."""
+    members = hall.members.get(lane.queue.name)
+    if members is not None and agent not in members:
+        return
+    skills = hall.rules.skills.get(agent, {})
+    if all(skills.get(skill, 0) >= level for skill, level in lane.needs):
+        level = sum(skills.get(skill, 0) for skill, _ in lane.needs)
+        lane.penalties[agent] = (0 if members is None else members[agent], level)

@@ -1,0 +1,86 @@
+"""What a fact about an offer or a talk does to the floor. Pure."""
+
+from acd.callbacks.task import State
+from acd.floor.hall import Hall, Stage, remember
+from acd.floor.lanes import leave_lane, no_longer_expected, seat_of, update_idle
+from acd.floor.open_tasks import close
+from acd.floor.waiting import ringing_ended
+from acd.floor.work import free, mark_not_responding
+from facts import CallbackCancelled, OfferAnswered, OfferEnded, OfferRinging, TalkEnded
+from facts.terms import CallId, OfferReason
+
+_NOT_RESPONDING = {OfferReason.NO_ANSWER, OfferReason.REFUSED, OfferReason.UNREACHABLE}
+"""Reasons after which the agent must say that they are ready before they are offered another call."""
+
+
+def offer_ringing(hall: Hall, fact: OfferRinging, now: int) -> None:
+    """The agent's phone rings."""
+    if _take(hall, fact.call, fact.agent, fact.at, answered=False):
+        hall.record(fact)
+
+
+def offer_answered(hall: Hall, fact: OfferAnswered, now: int) -> None:
+    """Caller and agent talk."""
+    if not _take(hall, fact.call, fact.agent, fact.at, answered=True):
+        return
+    hall.record(fact)
+    caller, seat = hall.callers[fact.call], hall.seats[fact.agent]
+    first, caller.answered = not caller.answered, True
+    seat.calls += 1
+    if caller.caller and first:
+        # The first agent stays the one whom the citizen knows (R5), whoever the call is transferred to.
+        remember(hall.last_agent, caller.caller, (fact.agent, fact.at))
+        hall.left.pop(caller.caller, None)
+        task = hall.tasks.get(hall.task_of.get(caller.caller, 0))
+        if task is not None and task.state is State.DUE:
+            close(hall, task, State.CANCELLED)
+            hall.record(CallbackCancelled(fact.at, task.id, "answered"))
+
+
+def _take(hall: Hall, call: CallId, agent: str, at: int, *, answered: bool) -> bool:
+    """Bind call and agent as Asterisk says they are, whatever the floor thought. False when that is no news."""
+    if call in hall.ended:
+        return False
+    caller, seat = hall.caller(call, at), seat_of(hall, agent)
+    if seat.call == call and seat.answered:
+        return not answered  # the 180 may be told after the answer; a second answer is no news
+    no_longer_expected(hall, call)
+    if caller.stage is Stage.WAITING:
+        leave_lane(hall, caller)
+    if answered:
+        if caller.agent and caller.agent != agent:
+            caller.leaving.add(caller.agent)
+        caller.stage, caller.agent = Stage.TALKING, agent
+        caller.ringing.discard(agent)
+    elif caller.stage is not Stage.TALKING:
+        caller.stage = Stage.RINGING
+        caller.ringing.add(agent)
+    caller.since = at
+    seat.call, seat.answered, seat.since = call, answered, at
+    seat.not_responding = seat.not_responding and not answered
+    update_idle(hall, seat)
+    return True
+
+
+def offer_ended(hall: Hall, fact: OfferEnded, now: int) -> None:
+    """The agent's phone rings no more, and they did not answer."""
+    seat = hall.seats.get(fact.agent)
+    if seat is None or seat.call != fact.call or seat.answered:
+        return
+    hall.record(fact)
+    caller = hall.callers.get(fact.call)
+    elsewhere = caller is not None and caller.stage is Stage.TALKING
+    if fact.reason in _NOT_RESPONDING and not elsewhere:
+        mark_not_responding(hall, seat, fact.at)
+    free(hall, seat, fact.at, now, worked=False)
+    if caller is not None:
+        ringing_ended(hall, caller, fact, now)
+
+
+def talk_ended(hall: Hall, fact: TalkEnded, now: int) -> None:
+    """The agent's leg is gone after a talk."""
+    seat = hall.seats.get(fact.agent)
+    if seat is None or seat.call != fact.call:
+        return
+    hall.record(fact)
+    free(hall, seat, fact.at, now, worked=True)

@@ -1,0 +1,81 @@
+"""A callback task between its attempts: when it becomes due, and how it is closed. Pure."""
+
+from acd.callbacks.task import State, Task
+from acd.floor.hall import CALLBACK_DUE, MISSED, URGENT, Hall, Rank
+from acd.floor.lanes import home
+from facts import CallbackMissed
+from facts.times import SECOND
+
+
+def enter(hall: Hall, task: Task) -> None:
+    """A task is on the floor from now on, until its deadline at the latest."""
+    hall.tasks[task.id] = task
+    hall.wake_at(task.latest, MISSED, str(task.id))
+
+
+def await_turn(hall: Hall, task: Task, now: int) -> None:
+    """The task is open: it is due at once, or when its next attempt may be made."""
+    task.state, task.agent, task.attempt = State.DUE, "", ""
+    if now >= task.latest:
+        missed_due(hall, str(task.id), 0, now)
+    elif task.not_before > now:
+        hall.wake_at(task.not_before, CALLBACK_DUE, str(task.id))
+    elif task.place:
+        wait_in_lane(hall, task)
+    else:
+        make_due(hall, task)
+
+
+def make_due(hall: Hall, task: Task) -> None:
+    """An idle agent may be used for the task from now on."""
+    hall.due_tasks.add(task)
+    queue = hall.rules.queue(task.queue)
+    urgent_at = task.latest - round(queue.urgent_before * SECOND)
+    hall.wake_at(urgent_at, URGENT, str(task.id))
+    hall.changed[home(hall, queue.name)] = None
+
+
+def wait_in_lane(hall: Hall, task: Task) -> None:
+    """Put a task with a kept place into the lane where its caller waited."""
+    lane = home(hall, hall.rules.queue(task.queue).name)
+    rank = _rank(task)
+    if rank not in lane.waiting:
+        lane.waiting.add(rank)
+    hall.changed[lane] = None
+
+
+def close(hall: Hall, task: Task, state: State) -> None:
+    """The task has come to its end, `state`, and leaves the floor."""
+    task.state = state
+    hall.due_tasks.remove(task)
+    if task.place:
+        home(hall, hall.rules.queue(task.queue).name).waiting.discard(_rank(task))
+    del hall.tasks[task.id]
+    if hall.task_of.get(task.number) == task.id:
+        del hall.task_of[task.number]
+
+
+def attempt_due(hall: Hall, name: str, due: int, now: int) -> None:
+    """The next attempt of this task may be made."""
+    task = hall.tasks.get(int(name))
+    if task is not None and task.state is State.DUE and task.not_before <= now:
+        await_turn(hall, task, now)
+
+
+def urgent_due(hall: Hall, name: str, due: int, now: int) -> None:
+    """The deadline of this task is near: it may use the reserve."""
+    task = hall.tasks.get(int(name))
+    if task is not None and task.state is State.DUE:
+        hall.changed[home(hall, hall.rules.queue(task.queue).name)] = None
+
+
+def missed_due(hall: Hall, name: str, due: int, now: int) -> None:
+    """The deadline has passed. An attempt that is on its way may still reach the citizen."""
+    task = hall.tasks.get(int(name))
+    if task is not None and task.state is State.DUE:
+        close(hall, task, State.MISSED)
+        hall.record(CallbackMissed(now, task.id))
+
+
+def _rank(task: Task) -> Rank:
+    return task.place, f"#{task.id}"

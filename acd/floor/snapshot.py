@@ -1,0 +1,80 @@
+"""The hall written down, and made again. Pure. The rules are not in it, nor what follows from them."""
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from acd.callbacks.task import State, Task
+from acd.floor.centre import expect
+from acd.floor.hall import WRAP_UP, Caller, Hall, Seat, Stage
+from acd.floor.lanes import enter_lanes, join_lane, update_idle
+from acd.floor.open_tasks import await_turn, enter
+from acd.floor.waiting import set_wait_deadlines
+from agents.model import Intent
+
+
+def write_down(hall: Hall) -> dict[str, Any]:
+    """Everything that decisions rest on, ready for JSON."""
+    return {
+        "callers": [
+            asdict(caller) | {"ringing": sorted(caller.ringing), "leaving": sorted(caller.leaving)}
+            for caller in hall.callers.values()
+        ],
+        "seats": [{name: getattr(seat, name) for name in _OF_SEAT} for seat in hall.seats.values()],
+        "tasks": [asdict(task) for task in hall.tasks.values()],
+        "attempts": hall.attempts,
+        "task_of": hall.task_of,
+        "wanted": sorted(hall.wanted),
+        "ended": list(hall.ended),
+        "left": list(hall.left.items()),
+        "last_agent": list(hall.last_agent.items()),
+        "linked": hall.linked,
+        "expected": sorted(hall.expected),
+        "settle_until": hall.expect_until,
+        "stopping": hall.stopping,
+    }
+
+
+_OF_SEAT = [one.name for one in fields(Seat) if one.name not in {"lanes", "idle_keys"}]
+"""The lanes of a seat follow from the rules."""
+
+
+def fill(hall: Hall, state: dict[str, Any], now: int) -> None:
+    """Fill a new hall, which has its lanes, with what `write_down` gave."""
+    hall.linked, hall.stopping = state["linked"], state["stopping"]
+    hall.ended.update(dict.fromkeys(state["ended"]))
+    hall.left.update((name, tuple(value)) for name, value in state["left"])
+    hall.last_agent.update((name, tuple(value)) for name, value in state["last_agent"])
+    hall.attempts.update(state["attempts"])
+    hall.task_of.update(state["task_of"])
+    hall.wanted.update(state["wanted"])
+    expect(hall, state["expected"], state["settle_until"])
+    for plain in state["seats"]:
+        _fill_seat(hall, Seat(**plain | {"intent": Intent(plain["intent"])}))
+    for plain in state["callers"]:
+        agents = {name: set(plain[name]) for name in ("ringing", "leaving")}
+        _fill_caller(hall, Caller(**plain | agents | {"stage": Stage(plain["stage"])}))
+    for plain in state["tasks"]:
+        task = Task(**plain | {"state": State(plain["state"])})
+        enter(hall, task)
+        if task.state is State.DIALLING:
+            hall.dialling[task.agent] = task.id
+        elif task.state is State.DUE:
+            await_turn(hall, task, now)
+
+
+def _fill_seat(hall: Hall, seat: Seat) -> None:
+    hall.seats[seat.agent] = seat
+    enter_lanes(hall, seat)
+    update_idle(hall, seat)
+    if seat.wrap_up_until:
+        hall.wake_at(seat.wrap_up_until, WRAP_UP, seat.agent)
+
+
+def _fill_caller(hall: Hall, caller: Caller) -> None:
+    hall.callers[caller.call] = caller
+    if caller.handed:
+        hall.handed[caller.call] = None
+    if caller.queued_at:
+        set_wait_deadlines(hall, caller)
+    if caller.stage is Stage.WAITING and caller.attached:
+        join_lane(hall, caller)

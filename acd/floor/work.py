@@ -1,0 +1,62 @@
+"""The end of an agent's work on a call: wrap-up (话后整理), and idle again. Pure."""
+
+from acd.floor.hall import WRAP_UP, Hall, Seat
+from acd.floor.lanes import drop_seat, update_idle
+from acd.rules.model import Queue
+from agents.model import Intent
+from facts import AgentNotResponding, WrapUpEnded, WrapUpStarted
+from facts.times import SECOND
+
+
+def free(hall: Hall, seat: Seat, at: int, now: int, *, worked: bool) -> None:
+    """The agent holds no call any more. `worked`: they have talked, and may have to write it up."""
+    queue = _queue_of_work(hall, seat)
+    caller = hall.callers.get(seat.call)
+    if caller is not None:
+        caller.leaving.discard(seat.agent)
+        if caller.agent == seat.agent:
+            caller.agent = ""
+    hall.attempts.pop(seat.call, None)
+    hall.dialling.pop(seat.agent, None)
+    call, seat.call, seat.answered, seat.callback = seat.call, "", False, 0
+    seat.since = at
+    if seat.removed:
+        drop_seat(hall, seat)
+        return
+    if worked:
+        seat.idle_since = at
+        until = at + round(queue.wrap_up_time * SECOND)
+        if until > now and seat.intent is Intent.READY:
+            seat.wrap_up_until, seat.worked_on = until, call
+            hall.wake_at(until, WRAP_UP, seat.agent)
+            hall.record(WrapUpStarted(at, seat.agent, until, call))
+    update_idle(hall, seat)
+
+
+def end_wrap_up(hall: Hall, seat: Seat, at: int) -> None:
+    """The agent has written the call up, or the time for it is over."""
+    call, seat.worked_on = seat.worked_on, ""
+    seat.wrap_up_until = 0
+    seat.idle_since = seat.since = at
+    hall.record(WrapUpEnded(at, seat.agent, call))
+    update_idle(hall, seat)
+
+
+def wrap_up_due(hall: Hall, agent: str, due: int, now: int) -> None:
+    """The time for wrap-up is over."""
+    seat = hall.seats.get(agent)
+    if seat is not None and seat.wrap_up_until == due:
+        end_wrap_up(hall, seat, now)
+
+
+def mark_not_responding(hall: Hall, seat: Seat, at: int) -> None:
+    """The agent did not take an offer. They are offered no other before they say that they are ready."""
+    if not seat.not_responding:
+        seat.not_responding = True
+        hall.record(AgentNotResponding(at, seat.agent))
+
+
+def _queue_of_work(hall: Hall, seat: Seat) -> Queue:
+    if seat.callback and seat.callback in hall.tasks:
+        return hall.rules.queue(hall.tasks[seat.callback].queue)
+    return hall.queue_of(seat.call)

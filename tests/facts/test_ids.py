@@ -1,0 +1,47 @@
+"""The ids of calls and attempts: one grammar for all who make or read them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facts.ids import LONGEST, attempt_id, callback_of, is_attempt, is_call_id, is_node, second_of
+
+
+@given(st.from_regex(r"[a-z][a-z0-9]{0,15}", fullmatch=True), st.integers(1), st.integers(1))
+def test_an_attempt_that_is_made_can_be_read(node: str, callback: int, tries: int) -> None:
+    callback, tries = callback % 10**12, tries % 10**9
+    call = attempt_id(node, callback, tries)
+    assert is_node(node)
+    assert is_call_id(call)
+    assert is_attempt(call)
+    assert callback_of(call) == callback
+    assert second_of(call) == 0
+    assert len(call) <= LONGEST
+
+
+def test_a_call_knows_its_second_and_is_no_attempt() -> None:
+    call = "hotline-1763731200.17"
+    assert is_call_id(call)
+    assert not is_attempt(call)
+    assert second_of(call) == 1763731200
+    assert callback_of(call) == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "hotline",
+        "hotline-c7",
+        "hotline-c7.1\n",
+        "hotline-c.1",
+        "1hotline-1.1",
+        "hotline-1.1/../x",
+        "hotline-١.1",
+        f"{'a' * 17}-1.1",
+    ],
+)
+def test_nothing_else_is_an_id(text: str) -> None:
+    assert not is_call_id(text)
+    assert not is_attempt(text)
+    assert callback_of(text) == second_of(text) == 0
