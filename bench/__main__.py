@@ -17,7 +17,7 @@ import orjson
 from base.settings import SettingsError
 from bench import floor, report
 from bench.figures import table
-from bench.measure import NAMES, QUICK, Plan, Results, lines, measure
+from bench.measure import NAMES, QUICK, Results, Workload, lines, measure
 from bench.side import stop_on_sigterm
 from hotline.machine.programs import ProgramError, find_asterisk
 
@@ -36,7 +36,7 @@ def main() -> int:
     names = (*NAMES, _FLOOR, _REPORT)
     parser.add_argument("--only", choices=names, nargs="+", default=names, help="some measurements")
     arguments = parser.parse_args()
-    plan = QUICK if arguments.quick else Plan()
+    plan = QUICK if arguments.quick else Workload()
     stop_on_sigterm()
     load = os.getloadavg()[0]
     began = time.monotonic()

@@ -17,7 +17,7 @@ def percentile(values: Iterable[float], percent: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
+class SippCalls:
     """What SIPp counted in one run."""
 
     created: int
@@ -25,14 +25,14 @@ class Calls:
     failed: int
 
 
-def sipp_calls(statistics: str) -> Calls:
+def sipp_calls(statistics: str) -> SippCalls:
     """Read the last line of SIPp's `-trace_stat` file. Raises `ValueError` when there is none."""
     lines = [line.split(";") for line in statistics.splitlines() if line.strip()]
     if len(lines) < 2:
         raise ValueError("SIPp has counted nothing: it ended before its first call")
     row = dict(zip(lines[0], lines[-1], strict=False))
     try:
-        return Calls(
+        return SippCalls(
             created=int(row["TotalCallCreated"]),
             successful=int(row["SuccessfulCall(C)"]),
             failed=int(row["FailedCall(C)"]),

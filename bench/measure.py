@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Protocol
 
-from bench.figures import Calls, Line, gaps, milliseconds, percentile
-from bench.phone import Phones
+from bench.figures import Line, SippCalls, gaps, milliseconds, percentile
+from bench.phone import BenchPhones
 from bench.side import (
     AGENTS,
     APP_QUEUE,
@@ -45,7 +45,7 @@ _RINGS_WITHIN = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Workload:
     """How much is measured: rounds of each side, calls in each round, seconds of the waiting in each round."""
 
     rounds: int = 3
@@ -56,7 +56,9 @@ class Plan:
     yields: int = 50
 
 
-QUICK = Plan(rounds=1, backlog_calls=44, idle_calls=15, load_calls=240, waiting_for=8.0, yields=15)
+QUICK = Workload(
+    rounds=1, backlog_calls=44, idle_calls=15, load_calls=240, waiting_for=8.0, yields=15
+)
 
 
 @dataclass(slots=True)
@@ -88,11 +90,11 @@ class Results:
     """Calls of the other measurements that went wrong."""
 
 
-async def measure(plan: Plan, only: Collection[str], say: Callable[[str], None]) -> Results:
+async def measure(plan: Workload, only: Collection[str], say: Callable[[str], None]) -> Results:
     """Run the measurements named in `only`. `say` hears a line for each step. Raises `ProgramError`."""
     results = Results()
     chance = random.Random(12345)
-    async with Centre() as centre, Phones(centre.exchange, port=centre.way_out) as phones:
+    async with Centre() as centre, BenchPhones(centre.exchange, port=centre.way_out) as phones:
         steps: list[tuple[str, Step, tuple[str, ...]]] = [
             ("backlog", _backlog, SIDES),
             ("idle", _idle, SIDES),
@@ -113,7 +115,12 @@ async def measure(plan: Plan, only: Collection[str], say: Callable[[str], None])
 
 
 async def _backlog(
-    plan: Plan, centre: Centre, phones: Phones, side: str, results: Results, chance: random.Random
+    plan: Workload,
+    centre: Centre,
+    phones: BenchPhones,
+    side: str,
+    results: Results,
+    chance: random.Random,
 ) -> str:
     served: set[str] = set()
 
@@ -142,7 +149,12 @@ async def _backlog(
 
 
 async def _idle(
-    plan: Plan, centre: Centre, phones: Phones, side: str, results: Results, _chance: random.Random
+    plan: Workload,
+    centre: Centre,
+    phones: BenchPhones,
+    side: str,
+    results: Results,
+    _chance: random.Random,
 ) -> str:
     phones.talk = lambda _agent, _caller: 0.1
     async with centre.side(side, ready=4) as number:
@@ -160,9 +172,9 @@ async def _idle(
 
 def _load_of(rate: int) -> "Step":
     async def load(
-        plan: Plan,
+        plan: Workload,
         centre: Centre,
-        phones: Phones,
+        phones: BenchPhones,
         side: str,
         results: Results,
         _chance: random.Random,
@@ -197,7 +209,12 @@ def _load_of(rate: int) -> "Step":
 
 
 async def _waiting(
-    plan: Plan, centre: Centre, phones: Phones, side: str, results: Results, _chance: random.Random
+    plan: Workload,
+    centre: Centre,
+    phones: BenchPhones,
+    side: str,
+    results: Results,
+    _chance: random.Random,
 ) -> str:
     rate, half = 50, WAITING // 2
     settled = half / rate + GREETING + 4
@@ -209,7 +226,7 @@ async def _waiting(
         numbers = {HOTLINE: number, APP_QUEUE: QUEUES[0]}
         async with asyncio.TaskGroup() as group:
             known = set(centre.threads())
-            runs: dict[str, asyncio.Task[Calls]] = {}
+            runs: dict[str, asyncio.Task[SippCalls]] = {}
             for one in order:
                 runs[one] = group.create_task(
                     centre.sipp(
@@ -247,7 +264,12 @@ async def _waiting(
 
 
 async def _yields(
-    plan: Plan, centre: Centre, phones: Phones, side: str, results: Results, _chance: random.Random
+    plan: Workload,
+    centre: Centre,
+    phones: BenchPhones,
+    side: str,
+    results: Results,
+    _chance: random.Random,
 ) -> str:
     # An agent whose callback rings at its citizen hears that, and hangs up only on citizens who have called.
     phones.talk = lambda _agent, caller: math.inf if caller == NUMBER else 0.1
@@ -269,7 +291,7 @@ async def _yields(
     )
 
 
-def _to_invite(phones: Phones) -> list[float]:
+def _to_invite(phones: BenchPhones) -> list[float]:
     """Seconds from the end of each caller's greeting to the INVITE at an agent."""
     over = {mark.caller: mark.moment for mark in phones.times("greeted") if mark.moment}
     return [
@@ -282,9 +304,9 @@ class Step(Protocol):
 
     async def __call__(
         self,
-        plan: Plan,
+        plan: Workload,
         centre: Centre,
-        phones: Phones,
+        phones: BenchPhones,
         side: str,
         results: Results,
         chance: random.Random,
@@ -295,7 +317,7 @@ class Step(Protocol):
 # --- helpers
 
 
-def _odd(phones: Phones) -> int:
+def _odd(phones: BenchPhones) -> int:
     """What should never happen at a phone: rung while in use, refused, left without an answer."""
     return phones.clashes + len(phones.refused)
 

@@ -58,7 +58,7 @@ class _Dialog:
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
 
-class Phones(asyncio.DatagramProtocol):
+class BenchPhones(asyncio.DatagramProtocol):
     """All simulated telephones of one measurement.
 
     `talk(agent, caller)` gives the seconds after which an agent hangs up; infinite: he leaves that to the other side.

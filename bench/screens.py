@@ -18,7 +18,7 @@ import orjson
 import psutil
 
 from base import clock
-from bench.phone import Phones
+from bench.phone import BenchPhones
 from bench.side import AGENTS, HOTLINE, PASSWORD, Centre, stop_on_sigterm
 from hotline.machine import programs
 from web.accounts import accounts
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 async def _measure(rate: int, calls: int) -> None:
-    async with Centre() as centre, Phones(centre.exchange) as phones:
+    async with Centre() as centre, BenchPhones(centre.exchange) as phones:
         phones.talk = lambda _agent, _caller: _TALK
         await phones.register(AGENTS, PASSWORD)
         web = programs.own_program(centre.settings, "web")

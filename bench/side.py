@@ -26,7 +26,7 @@ from agents import roster
 from agents.model import Intent
 from base import clock, database, log, migrations, settings
 from base.bus import Bus
-from bench.figures import Calls, sipp_calls
+from bench.figures import SippCalls, sipp_calls
 from bench.phone import GREETING_SOUND
 from diary import tables as diary_tables
 from facts.requests import AddCallback
@@ -227,7 +227,7 @@ class Centre:
 
     async def sipp(
         self, scenario: str, number: str, *, calls: int, rate: float, sink: int, hold: float = 0.0
-    ) -> Calls:
+    ) -> SippCalls:
         """Let SIPp make `calls` calls to `number`, `rate` new ones a second. Their sound goes to port `sink`.
 
         Raises `ProgramError` when SIPp has counted nothing.

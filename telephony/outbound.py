@@ -75,9 +75,9 @@ class AttemptOrder:
 class Outbound:
     """The attempts of one node. Implements `acd.desk.Outbound`; everything public returns at once.
 
-    `calls` reads the messages of `link`. `report` is the desk's, `rules` gives the rules that hold now. `numbers` are the
-    hotline's own, `rings` the seconds for which a citizen's phone rings. Not `enabled`: outgoing calls are impossible,
-    and nothing is placed.
+    `calls` reads the messages of `link`. `report` is the desk's, `rules` gives the rules that hold now. `numbers` are
+    the hotline's own, `rings` the seconds for which a citizen's phone rings. Not `enabled`: outgoing calls are
+    impossible, and nothing is placed.
     """
 
     def __init__(

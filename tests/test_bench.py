@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import figures, floor, measure
-from bench.figures import Calls, Line
-from bench.phone import Phones
+from bench.figures import Line, SippCalls
+from bench.phone import BenchPhones
 
 SCENARIOS = sorted((Path(measure.__file__).parent).glob("*.xml"))
 
@@ -35,7 +35,9 @@ def test_percentile_is_a_measured_value() -> None:
 
 def test_sipp_last_line_counts() -> None:
     header = "StartTime;TotalCallCreated;SuccessfulCall(P);SuccessfulCall(C);FailedCall(C);\n"
-    assert figures.sipp_calls(header + "a;1;0;0;0;\n" + "b;800;7;798;2;\n") == Calls(800, 798, 2)
+    assert figures.sipp_calls(header + "a;1;0;0;0;\n" + "b;800;7;798;2;\n") == SippCalls(
+        800, 798, 2
+    )
     with pytest.raises(ValueError, match="counted nothing"):
         figures.sipp_calls(header)
     with pytest.raises(ValueError, match="no column"):
@@ -158,12 +160,12 @@ class Exchange(asyncio.DatagramProtocol):
 
 
 @asynccontextmanager
-async def signed_in() -> AsyncIterator[tuple[Phones, Exchange]]:
+async def signed_in() -> AsyncIterator[tuple[BenchPhones, Exchange]]:
     """The phone of 1001, which answers at once."""
     loop = asyncio.get_running_loop()
     transport, exchange = await loop.create_datagram_endpoint(Exchange, local_addr=("127.0.0.1", 0))
     try:
-        async with Phones(exchange.here, answer_after=0.0) as phones:
+        async with BenchPhones(exchange.here, answer_after=0.0) as phones:
             async with asyncio.TaskGroup() as group:
                 group.create_task(phones.register(["1001"], "secret"))
                 async with asyncio.timeout(5):

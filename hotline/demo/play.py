@@ -59,7 +59,7 @@ _PATIENCE = 120.0
 _TRICKLE = 10.0
 
 
-class Plan(StrEnum):
+class Behaviour(StrEnum):
     """What a citizen means to do."""
 
     TALK = "talk"
@@ -74,7 +74,7 @@ class Visit:
 
     name: str
     caller: str
-    plan: Plan
+    behaviour: Behaviour
     leg: Leg | None = None
     agent: str = ""
     waited: float = 0.0
@@ -105,7 +105,9 @@ async def demo(*, keep: bool, lang: str) -> int:
             Phones(f"127.0.0.1:{settings.sip_port}") as phones,
         ):
             began = clock.now()
-            stage = Stage(settings, engine, Bus(settings.redis, settings.node), phones, say, began)
+            stage = DemoStage(
+                settings, engine, Bus(settings.redis, settings.node), phones, say, began
+            )
             try:
                 await _play(stage, console)
                 troubles = await _reckon(stage, console)
@@ -126,7 +128,7 @@ async def demo(*, keep: bool, lang: str) -> int:
 
 
 @dataclass
-class Stage:
+class DemoStage:
     """Everything that takes part."""
 
     settings: Settings
@@ -312,12 +314,12 @@ def _stop_on_sigterm() -> None:
 # --- the play
 
 
-async def _play(stage: Stage, console: Console) -> None:
+async def _play(stage: DemoStage, console: Console) -> None:
     """Agents sign in, citizens call; returns when the last call is over."""
     chance = random.Random(12345)  # the same play every time
-    plans = [Plan.TALK_SHORTLY if n % 4 == 3 else Plan.TALK for n in range(_CITIZENS)]
-    plans[4] = plans[11] = Plan.LEAVE_IN_GREETING
-    plans[13] = plans[16] = plans[19] = Plan.LEAVE_IN_QUEUE
+    plans = [Behaviour.TALK_SHORTLY if n % 4 == 3 else Behaviour.TALK for n in range(_CITIZENS)]
+    plans[4] = plans[11] = Behaviour.LEAVE_IN_GREETING
+    plans[13] = plans[16] = plans[19] = Behaviour.LEAVE_IN_QUEUE
     for n, plan in enumerate(plans, 1):
         stage.visits.append(Visit(stage.say("citizen").format(n=n), f"1390000{n:04}", plan))
     async with _shown(stage, console):
@@ -334,7 +336,7 @@ async def _play(stage: Stage, console: Console) -> None:
                 visit.troubles.append(stage.say("never served"))
 
 
-async def _sign_in(stage: Stage, number: str, chance: random.Random) -> None:
+async def _sign_in(stage: DemoStage, number: str, chance: random.Random) -> None:
     phone = await stage.phones.agent(number, _PASSWORD, answer_after=chance.uniform(0.6, 2.0))
     stage.agents[number] = phone
     if number == _RELUCTANT:
@@ -343,7 +345,7 @@ async def _sign_in(stage: Stage, number: str, chance: random.Random) -> None:
     await leg.until_ended(10)
 
 
-async def _reluctance(stage: Stage, phone: AgentPhone) -> None:
+async def _reluctance(stage: DemoStage, phone: AgentPhone) -> None:
     """The agent who lets it ring: first to the end, then he is back, and two callers give up at his phone."""
     missed = await phone.until_rings(1, _PATIENCE)
     await missed.until_ended(30)
@@ -362,15 +364,15 @@ async def _reluctance(stage: Stage, phone: AgentPhone) -> None:
     phone.answer_after = 1.0
 
 
-async def _live(stage: Stage, visit: Visit, chance: random.Random) -> None:
+async def _live(stage: DemoStage, visit: Visit, chance: random.Random) -> None:
     """One citizen's call from dialling to its end."""
     talk_for = chance.uniform(4.0, 8.0)
     try:
         leg = visit.leg = await stage.phones.citizen(visit.caller).dial(stage.settings.numbers[0])
         await leg.until_answered(10)
         greeting = (await _prompt_seconds(stage)) + stage.settings.answer_pause
-        patience = {Plan.LEAVE_IN_GREETING: 3.0, Plan.LEAVE_IN_QUEUE: greeting + 4.0}.get(
-            visit.plan, _PATIENCE
+        patience = {Behaviour.LEAVE_IN_GREETING: 3.0, Behaviour.LEAVE_IN_QUEUE: greeting + 4.0}.get(
+            visit.behaviour, _PATIENCE
         )
         agent = await _wait_for_agent(stage, visit, leg, patience)
         if agent is not None:
@@ -385,7 +387,7 @@ async def _live(stage: Stage, visit: Visit, chance: random.Random) -> None:
 
 
 async def _wait_for_agent(
-    stage: Stage, visit: Visit, leg: Leg, patience: float
+    stage: DemoStage, visit: Visit, leg: Leg, patience: float
 ) -> AgentPhone | None:
     """Listen until an agent speaks; hang up when patience is at its end and nobody's phone rings yet."""
     answered = leg.answered_at or time.monotonic()
@@ -401,7 +403,7 @@ async def _wait_for_agent(
         held = any(offer.ended_at is None for offer in stage.offered(visit))
         if time.monotonic() - answered > patience and not held:
             left = Outcome.ABANDONED_QUEUE
-            if visit.plan is Plan.LEAVE_IN_GREETING:
+            if visit.behaviour is Behaviour.LEAVE_IN_GREETING:
                 left = Outcome.ABANDONED_GREETING
             visit.waited = time.monotonic() - answered
             await leg.hang_up()
@@ -414,7 +416,7 @@ async def _talk(visit: Visit, leg: Leg, agent: AgentPhone, seconds: float) -> No
     """Talk; then the citizen hangs up, as he should do first (R6), or the agent does."""
     offer = next(offer for offer in reversed(agent.offers) if offer.peer == visit.caller)
     await asyncio.sleep(seconds)
-    await (offer if visit.plan is Plan.TALK_SHORTLY else leg).hang_up()
+    await (offer if visit.behaviour is Behaviour.TALK_SHORTLY else leg).hang_up()
     await leg.until_ended(5)
     await offer.until_ended(5)
     visit.talked = (offer.ended_at or 0) - (offer.answered_at or 0)
@@ -426,21 +428,21 @@ async def _talk(visit: Visit, leg: Leg, agent: AgentPhone, seconds: float) -> No
     visit.outcome = Outcome.HUMAN
 
 
-async def _prompt_seconds(stage: Stage) -> float:
+async def _prompt_seconds(stage: DemoStage) -> float:
     """How long greeting and recording notice take together."""
     folder = stage.settings.asterisk_dir / "data" / "sounds" / "zh" / "hotline"
     names = (f"greeting_{stage.settings.numbers[0]}.alaw", "recording_notice.alaw")
     return sum(file.stat().st_size / RATE for name in names if (file := folder / name).exists())
 
 
-async def _trickle(stage: Stage, console: Console) -> None:
+async def _trickle(stage: DemoStage, console: Console) -> None:
     """One call every ten seconds, until cancelled: the wallboard has something to show."""
     chance = random.Random()
     console.print(stage.say("trickle").format(url=_wallboard(stage.settings)), style="bold")
     async with _shown(stage, console):
         while True:
             n = len(stage.visits) + 1
-            visit = Visit(stage.say("citizen").format(n=n), f"1390000{n:04}", Plan.TALK)
+            visit = Visit(stage.say("citizen").format(n=n), f"1390000{n:04}", Behaviour.TALK)
             stage.visits.append(visit)
             spawn(_live(stage, visit, chance), visit.name)
             await asyncio.sleep(_TRICKLE)
@@ -450,7 +452,7 @@ async def _trickle(stage: Stage, console: Console) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _shown(stage: Stage, console: Console) -> AsyncIterator[None]:
+async def _shown(stage: DemoStage, console: Console) -> AsyncIterator[None]:
     """Show the centre while the block runs: a live table on a terminal, else a line every five seconds."""
     if not console.is_terminal:
         showing = spawn(_show_lines(stage, console), "screen")
@@ -468,13 +470,13 @@ async def _shown(stage: Stage, console: Console) -> AsyncIterator[None]:
             live.update(await _view(stage), refresh=True)
 
 
-async def _show_live(stage: Stage, live: Live) -> None:
+async def _show_live(stage: DemoStage, live: Live) -> None:
     while True:
         live.update(await _view(stage), refresh=True)
         await asyncio.sleep(0.4)
 
 
-async def _show_lines(stage: Stage, console: Console) -> None:
+async def _show_lines(stage: DemoStage, console: Console) -> None:
     began = time.monotonic()
     while True:
         line = summary(stage.say, await stage.facts())
@@ -482,7 +484,7 @@ async def _show_lines(stage: Stage, console: Console) -> None:
         await asyncio.sleep(5)
 
 
-async def _view(stage: Stage) -> RenderableType:
+async def _view(stage: DemoStage) -> RenderableType:
     presences: dict[str, str] = {}
     # Only the screen waits for Redis here, so it may be away for a moment.
     with contextlib.suppress(RedisError, OSError):
@@ -496,7 +498,7 @@ async def _view(stage: Stage) -> RenderableType:
 # --- the reckoning
 
 
-async def _reckon(stage: Stage, console: Console) -> list[str]:
+async def _reckon(stage: DemoStage, console: Console) -> list[str]:
     """Compare what citizens lived through with what the hotline wrote down; returns what is wrong."""
     await _recordings_done(stage)
     now = clock.now()
@@ -530,7 +532,7 @@ async def _reckon(stage: Stage, console: Console) -> list[str]:
     return troubles
 
 
-async def _recordings_done(stage: Stage) -> None:
+async def _recordings_done(stage: DemoStage) -> None:
     """Wait until every call has ended and its recording is in the ledger, or is known to be missing."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
@@ -542,7 +544,7 @@ async def _recordings_done(stage: Stage) -> None:
         await asyncio.sleep(0.3)
 
 
-async def _compare(stage: Stage, visit: Visit, rows: list[dict[str, Any]]) -> str:
+async def _compare(stage: DemoStage, visit: Visit, rows: list[dict[str, Any]]) -> str:
     """Note in `visit.troubles` what does not agree; returns a word about the recording."""
     if len(rows) != 1:
         visit.troubles.append(f"{len(rows)} calls in the list instead of one")
@@ -585,7 +587,7 @@ def _sides(file: Path) -> tuple[Sound, Sound]:
     return samples[0::2], samples[1::2]
 
 
-async def _report(stage: Stage, console: Console, lang: str) -> None:
+async def _report(stage: DemoStage, console: Console, lang: str) -> None:
     """Print the SLA report, where the recordings lie, and the wallboard's address."""
     report = await reports.sla(
         stage.engine, at=clock.now(), hours=24, fail_under=95, journal=stage.settings.run_dir

@@ -1,0 +1,117 @@
+"""One word, one thing: names, and the English that they are explained in, read from the source without running it."""
+
+import ast
+import io
+import re
+import tokenize
+from collections import defaultdict
+from collections.abc import Iterator
+
+import pytest
+
+from tests.test_architecture import ROOMS, ROOT
+
+PUBLISHED = "web.api."
+"""Its models have the names that programs see in the OpenAPI document, and may share them with what they show."""
+
+SHARED: dict[str, str] = {}
+"""Names that more than one class may have → why."""
+
+PLAIN = ("ivr", "telephony", "recorder", "metrics", "alarms", "planning", "web")
+"""Rooms whose words were gone through: the others follow."""
+
+OLD = re.compile(r"\b(he|him|his|himself|lest|anew)\b", re.IGNORECASE)
+"""An agent, a caller or a user is "they", or named again. The last two words say "so that … not" and "again"."""
+
+QUOTED: dict[str, str] = {}
+"""Lines that quote somebody → where the quotation is from."""
+
+TAKES = {
+    "report": "somebody tells the desk",
+    "handle": "the floor takes it",
+    "record": "into the diary",
+    "add": "a fold or a figure takes it",
+    "write": "a file or a table takes it",
+    "send": "to Redis, screens or webhooks",
+}
+"""The words for taking a fact. `seed` takes facts that are in the diary already."""
+
+NOT_TAKES = {"post", "feed", "step", "tell", "hear", "note"}
+
+
+def modules(*rooms: str) -> Iterator[tuple[str, ast.Module]]:
+    for room in rooms:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def is_protocol(one: ast.ClassDef) -> bool:
+    """A Protocol has the name of the class that it is a part of, so that a reader knows what stands behind it."""
+    return any(isinstance(base, ast.Name) and base.id == "Protocol" for base in one.bases)
+
+
+def test_no_two_classes_share_a_name() -> None:
+    homes: dict[str, list[str]] = defaultdict(list)
+    for module, tree in modules(*ROOMS):
+        for one in ast.walk(tree):
+            published = module.startswith(PUBLISHED)
+            if isinstance(one, ast.ClassDef) and not published and not is_protocol(one):
+                homes[one.name].append(module)
+    shared = {name: found for name, found in homes.items() if len(found) > 1}
+    assert {name: found for name, found in shared.items() if name not in SHARED} == {}
+    assert SHARED.keys() <= shared.keys(), "an exception that is none any more"
+
+
+def test_a_fold_says_what_it_folds() -> None:
+    assert [
+        module
+        for module, tree in modules(*ROOMS)
+        for one in tree.body
+        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name == "fold"
+    ] == []
+
+
+def test_one_word_for_taking_a_fact() -> None:
+    found = []
+    for module, tree in modules(*PLAIN):
+        for one in ast.walk(tree):
+            if not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            given = [*one.args.args, *([one.args.vararg] if one.args.vararg else [])]
+            takes = any(
+                re.search(r"\bFact\b", ast.unparse(argument.annotation))
+                for argument in given
+                if argument.annotation is not None
+            )
+            if takes and one.name in NOT_TAKES:
+                found.append(f"{module}.{one.name}")
+    assert found == [], f"say it with one of {', '.join(TAKES)}"
+
+
+def text_of(source: str) -> Iterator[tuple[int, str]]:
+    """The comments and strings of a module, with their lines."""
+    kinds = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", -1)}
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in kinds:
+            yield from enumerate(token.string.splitlines(), token.start[0])
+
+
+@pytest.mark.parametrize("room", PLAIN)
+def test_present_day_english(room: str) -> None:
+    found = []
+    for path in sorted((ROOT / room).rglob("*.py")):
+        lines = text_of(path.read_text(encoding="utf-8"))
+        found += [
+            f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+            for number, line in lines
+            if OLD.search(line) and line.strip() not in QUOTED
+        ]
+    for path in sorted((ROOT / room).rglob("*.js")):
+        lines = enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        found += [
+            f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+            for number, line in lines
+            if "static" not in path.parts and OLD.search(line)
+        ]
+    assert found == []
