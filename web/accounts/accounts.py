@@ -53,7 +53,7 @@ class AccountError(Exception):
 class Who:
     """Somebody who was recognised: a person, a program or a wall screen.
 
-    `name`: the account's, or `token:NAME`. `agent`: his agent's number, or empty. `key`: names the session or token in
+    `name`: the account's, or `token:NAME`. `agent`: an agent's number, or empty. `key`: names the session or token in
     rate limits. `csrf`: what unsafe requests must send back; empty for a token in a header, which no page can forge.
     """
 
@@ -66,7 +66,7 @@ class Who:
 
     @property
     def masked(self) -> bool:
-        """Whether names and numbers are hidden from him."""
+        """Whether names and numbers are hidden from them."""
         return self.role not in SEES_EVERYTHING
 
 

@@ -1,4 +1,4 @@
-"""Who is asking, and may he? Cookies for people and wall screens, tokens in a header for programs.
+"""Who is asking, and may they? Cookies for people and wall screens, tokens in a header for programs.
 
 A route names the right it needs: `@router.get("/agents", **right("agents.read"))`. A route that
 needs none says so (`**public()`). Unsafe requests by cookie must send the session's CSRF token back in
@@ -40,7 +40,7 @@ class Needs:
         self.name = name
 
     async def __call__(self, request: Request) -> None:
-        """Recognise who asks, and leave him in `request.state.who`."""
+        """Recognise who asks, and leave them in `request.state.who`."""
         behind: Backend = request.app.state.backend
         who = await recognise(behind, request)
         if who is None:
@@ -109,7 +109,7 @@ Me = Annotated[Who, Depends(_who)]
 
 
 async def recognise(behind: Backend, request: Request) -> Who | None:
-    """Who is asking: by his token, his cookie, or as a wall screen at an address that may look without either."""
+    """Who is asking: by token, by cookie, or as a wall screen at an address that may look without either."""
     now = clock.now()
     kind, _, secret = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer" and secret:
@@ -199,7 +199,7 @@ class Name(BaseModel):
 
 
 class Session(BaseModel):
-    """Who is signed in. `rights`: what he may do; `masked`: numbers and names are hidden from him."""
+    """Who is signed in. `rights`: what they may do; `masked`: numbers and names are hidden from them."""
 
     name: str
     role: Role
