@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-unit test-live lint bench lock clean
+.PHONY: help setup demo test test-unit test-live lint docs bench lock clean
 
 # One clock for all steps of a run, also for the scripts that are called.
 export HOTLINE_STARTED := $(shell date +%s)
@@ -141,6 +141,11 @@ lint: setup ## ruff and mypy
 	$(say) "mypy"
 	$(bin)/mypy
 
+docs: setup ## the documents as a site in docs/made, built strictly: a warning is an error
+	@$(bin)/python docs/tables.py
+	$(bin)/python -m sphinx -W -n -q -E -d docs/made/trees docs docs/made/site
+	$(say) "the documents are in docs/made/site: open index.html"
+
 bench: setup ## the same calls through this program and through app_queue, measured (ARGS="--only yields floor" for some)
 	@exec $(bin)/python -m bench $(ARGS)
 
@@ -161,5 +166,5 @@ lock: setup ## renews the lock files from pyproject.toml (UPGRADE=1 takes newer 
 
 clean: ## removes .venv and what tools left behind (not Asterisk: that is in the cache folder)
 	@rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf node_modules web/static/made test-output
+	rm -rf node_modules web/static/made test-output docs/made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -132,9 +132,14 @@ Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_words)]
 
 
 class Settings(BaseSettings):
-    """Everything an operator may set. Each field is `HOTLINE_<NAME>` in the environment."""
+    """Everything an operator may set. Each field is `HOTLINE_<NAME>` in the environment.
 
-    model_config = SettingsConfigDict(env_prefix="HOTLINE_", extra="forbid", frozen=True)
+    The docstring of a field is its line in `docs/settings.md`; `docs/settings.toml` has the same in Chinese.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="HOTLINE_", extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
 
     home: Path = Path("var")
     """All state: database, recordings, secrets, rendered Asterisk configuration, logs."""
@@ -153,17 +158,24 @@ class Settings(BaseSettings):
     """Seconds that a citizen is rung by a callback."""
 
     sip_address: str = "127.0.0.1"
+    """The address at which phones and the trunk reach Asterisk."""
     sip_port: Port = 5060
+    """The port of that address, UDP and TCP."""
     rtp_ports: Annotated[tuple[int, int], NoDecode, BeforeValidator(_rtp_ports)] = (10000, 10999)
+    """The ports of the sound, UDP: the first and the last."""
     trunks: Addresses = ("127.0.0.1",)
-    """Addresses whose calls are citizens."""
+    """Addresses or networks of the trunk. Calls from there are citizens' calls."""
 
     control_address: PrivateAddress = "127.0.0.1"
     """Where AMI and AGI listen: loopback, or a named private address."""
     ami_port: Port = 5038
+    """The port of Asterisk's manager interface."""
     agi_port: Port = 4573
+    """The port at which the controller answers Asterisk's calls."""
     web_address: str = "127.0.0.1"
+    """The address of the screens and the API."""
     web_port: Port = 8080
+    """The port of the screens and the API."""
     wall_open: Addresses = ()
     """Addresses that may see the wallboard, masked, without signing in."""
 
@@ -212,6 +224,7 @@ class Settings(BaseSettings):
     data), and never less than six months (网络安全法, logs)."""
 
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    """The least that is logged: `debug`, `info`, `warning` or `error`."""
 
     @classmethod
     def settings_customise_sources(

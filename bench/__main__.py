@@ -1,4 +1,4 @@
-"""`make bench`, or `python -m bench [--quick] [--json FILE] [--only …]`: prints a table to paste into the README."""
+"""`make bench`, or `python -m bench [--quick] [--json FILE] [--only …]`: prints the table of `docs/numbers.md`."""
 
 import argparse
 import asyncio

@@ -36,7 +36,7 @@ class Release(StrEnum):
 
 
 class Outcome(StrEnum):
-    """Every call ends in exactly one of these (`metrics.md` of the requirements; glossary in ARCHITECTURE.md)."""
+    """Every call ends in exactly one of these (`docs/metrics.md`; `docs/glossary.md` has the words)."""
 
     HUMAN = "human"
     HUMAN_OVERFLOW = "human_overflow"
