@@ -3,6 +3,7 @@
 settings    what an operator can set, from the environment and `hotline.toml`
 clock       the one place that asks the machine for the time
 background  tasks that cannot vanish
+retry       how long to wait before the next attempt
 log         one JSON line an event, numbers masked
 database    how the database is opened; the metadata of all tables
 migrations  the database's versions

@@ -1,10 +1,17 @@
 """What a caller hears and presses.
 
-- ``script``, ``hours``, ``reception``: pure. Which step comes next in a call; whether a hotline is open; what holds for
-  a caller from the moment the call is answered.
-- ``agi``: Asterisk's gateway protocol without I/O: bytes in, commands out.
-- ``silence``: what becomes of a caller who says nothing.
-- ``server``: the shell. Each ``connection`` carries a citizen's ``session``, which walks ``script``, or an agent's
-  ``feature`` code.
-- ``phrases``: every sentence that is said or shown, and the sound files that say it.
+server       Asterisk connects once for each call, and a session lives on that connection; read it first
+session      a citizen's call: walks `script`, and does what the floor decides
+callback     one attempt of a callback
+colleague    an agent calls a colleague
+feature      an agent's feature code: ready, pause, out
+silence      a caller who says nothing
+connection   one connection from Asterisk, for any of these
+agi          Asterisk's gateway protocol without I/O (pure)
+script       what a caller hears, and in which order (pure)
+reception    what holds for a caller who is being answered: queue, language, block (pure)
+hours        whether a hotline is open (pure)
+workdays     the working calendar that comes with the program
+phrases      every sentence that is said or shown, and the names of its sounds (pure)
+phrase_file  the sentences and sounds on disk
 """

@@ -1,8 +1,11 @@
 """The database's versions: call `upgrade(engine)` at the start of a process that uses it.
 
-`versions/` has one file a change, oldest first. A version is history: it imports nothing of ours,
-so that revision 0001 is the same database whichever program made it. A test compares what all of
-them together make with `hotline.machine.tables.metadata` and `telephony.realtime.VIEWS`.
+versions  one file a change, oldest first
+env       what Alembic runs: binds the versions to the connection
+
+A version is history: it imports nothing of ours, so that revision 0001 is the same database
+whichever program made it. A test compares what all of them together make with
+`hotline.machine.tables.metadata` and `telephony.realtime.VIEWS`.
 `python -m hotline.machine.draft "what changes"` drafts the next one.
 """
 

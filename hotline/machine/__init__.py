@@ -1,10 +1,10 @@
 """What runs on this machine: Asterisk, Redis, our own processes, and what is written for them.
 
-up        `hotline up`: starts and keeps all processes
-programs  one process: start, stop, is it there
+up         `hotline up`: starts and keeps all processes
+programs   one process: start, stop, is it there
 processes  the recorder, and the screens with the API
-render    Asterisk's configuration from the settings
-check     `hotline check`
-tables    every table of the program
-draft     drafts the next version of the database
+render     Asterisk's configuration from the settings
+check      `hotline check`
+tables     every table of the program
+draft      drafts the next version of the database
 """
