@@ -16,7 +16,7 @@ def presence(
     """Say which state outweighs the others.
 
     What the agent is doing comes before what he wants: an agent who asks for a pause while talking is still
-    talking, and pauses afterwards. A lost phone outweighs every wish, for nothing can be offered to it.
+    talking, and pauses afterwards. A lost phone outweighs every request, for nothing can be offered to it.
     """
     if talking:
         return Presence.TALKING

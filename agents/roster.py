@@ -1,6 +1,6 @@
 """The roster: who the agents are, and what each asked for last. Asterisk reads it through views.
 
-A softphone can sign in as soon as its agent is in the roster, and no longer once he is out of it.
+A softphone can sign in as soon as its agent is in the roster, and no longer once the agent is out of it.
 All times are microseconds UTC.
 """
 
@@ -54,7 +54,7 @@ async def add(engine: AsyncEngine, number: str, name: str, password: str, at: in
 
 
 async def remove(engine: AsyncEngine, number: str) -> None:
-    """Remove an agent. His softphone can no longer sign in; a talk that goes on is not cut.
+    """Remove an agent. The softphone can no longer sign in; a talk that goes on is not cut.
 
     Raises `RosterError` when there is no such agent.
     """
@@ -90,7 +90,7 @@ async def set_intent(
 
 
 async def set_password(engine: AsyncEngine, number: str, password: str) -> None:
-    """Give an agent a new password; his softphone needs it at its next registration.
+    """Give an agent a new password; the softphone needs it at its next registration.
 
     Raises `RosterError` when there is no such agent, or the password cannot be used.
     """

@@ -4,7 +4,7 @@ from sqlalchemy import JSON, BigInteger, Column, Index, String, Table, text
 
 from base.database import ROW_ID, metadata
 
-WISH = "kind IN ('AgentOut', 'AgentPaused', 'AgentReady', 'AgentRemoved')"
+REQUESTED = "kind IN ('AgentOut', 'AgentPaused', 'AgentReady', 'AgentRemoved')"
 PHONE = "kind IN ('PhoneReachable', 'PhoneUnreachable')"
 """Conditions of two indexes; a question has to use the same words."""
 
@@ -27,8 +27,8 @@ Index(
     "diary_wish",
     diary.c.agent,
     diary.c.at,
-    sqlite_where=text(WISH),
-    postgresql_where=text(WISH),
+    sqlite_where=text(REQUESTED),
+    postgresql_where=text(REQUESTED),
 )
 Index(
     "diary_phone",

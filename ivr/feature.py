@@ -27,7 +27,7 @@ async def serve_agent(
 ) -> None:
     """Carry out one feature code: `agi_arg_1` is the endpoint, `agi_arg_2` the action, `agi_arg_3` the pause key.
 
-    Raises `GoneError` when the agent has hung up before the answer. The wish is carried out anyway.
+    Raises `GoneError` when the agent has hung up before the answer. The request is carried out anyway.
     """
     agent, action, key = (environment.get(f"agi_arg_{n}", "") for n in (1, 2, 3))
     answer = await _carry_out(agent, action, key, feature)
@@ -39,14 +39,14 @@ async def serve_agent(
     )
     if answer == "ok":
         await connection.ask("SET VARIABLE", "HL_DONE", "1")
-        await connection.play(script.wish(action))
+        await connection.play(script.confirmation(action))
 
 
 async def _carry_out(agent: str, action: str, key: str, feature: Feature) -> str:
     """What came of it: `ok`, or why not."""
     if not AGENT_NUMBER.fullmatch(agent):
         return "not an agent"
-    if action not in script.WISHES:
+    if action not in script.ACTIONS:
         return "no such action"
     try:
         async with asyncio.timeout(FEATURE_LIMIT):

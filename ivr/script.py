@@ -18,7 +18,7 @@ ANY_GREETING = "no_response"
 """"您好,请问有什么可以帮您?": a greeting that is true for every number."""
 
 
-WISHES = {"ready": "agent_ready", "pause": "agent_paused", "out": "agent_out"}
+ACTIONS = {"ready": "agent_ready", "pause": "agent_paused", "out": "agent_out"}
 """What an agent can ask for with a feature code → what the agent hears when it is done."""
 
 
@@ -48,9 +48,9 @@ def farewell(reason: Release) -> list[str]:
     return [SOUNDS + _FAREWELLS[reason]]
 
 
-def wish(action: str) -> str:
-    """What an agent hears when the `action` of a feature code, one of `WISHES`, was carried out."""
-    return SOUNDS + WISHES[action]
+def confirmation(action: str) -> str:
+    """What an agent hears when the `action` of a feature code, one of `ACTIONS`, was carried out."""
+    return SOUNDS + ACTIONS[action]
 
 
 SILENT_PHRASE = [SOUNDS + "no_response"]

@@ -437,11 +437,11 @@ class _Person:
     attendance: Attendance | None = None
 
     def forget(self, before: int) -> None:
-        """Drop older facts, except the last wish and the last fact about the phone: they still hold."""
+        """Drop older facts, except the last request and the last fact about the phone: they still hold."""
         old = bisect_left(self.facts, before, key=attrgetter("at"))
         kept: dict[bool, Fact] = {}
         for fact in self.facts[:old]:
-            kept[fact.kind in people.WISHES] = fact
+            kept[fact.kind in people.REQUESTS] = fact
         self.facts[:old] = sorted(kept.values(), key=people.order)
 
 

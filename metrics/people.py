@@ -1,7 +1,7 @@
 """Agents' facts → how long each was signed in, and on a break (M10). Pure.
 
-An agent is signed in from the wish for calls to the sign-out, as long as the phone is registered. A break begins when
-the agent asks for it and ends with the agent's next wish; work during a break counts as work, too. A break is approved
+An agent is signed in from the request for calls to the sign-out, as long as the phone is registered. A break begins
+when the agent asks for it and ends with the next request; work during a break counts as work, too. A break is approved
 when its reason is one of the centre's, and for as long as that reason allows. Work counts in the period in which its
 call arrived or its callback was placed, as everything about a call does. The time signed in is time of the clock.
 """
@@ -22,7 +22,7 @@ from facts import (
 from facts.times import MINUTE, SECOND
 from metrics.window import Metric, Tally
 
-WISHES = frozenset(kind.kind for kind in (AgentReady, AgentPaused, AgentOut, AgentRemoved))
+REQUESTS = frozenset(kind.kind for kind in (AgentReady, AgentPaused, AgentOut, AgentRemoved))
 """The kinds of fact that say what an agent wants."""
 
 
@@ -30,15 +30,15 @@ WISHES = frozenset(kind.kind for kind in (AgentReady, AgentPaused, AgentOut, Age
 class Attendance:
     """One agent's time, up to the last fact added. `add` wants the facts (`ATTENDANCE`) in the order of time.
 
-    They are the facts of the time asked for, and the last wish and the last word of the phone before it. Times and
+    They are the facts of the time asked for, and the last request and the last word of the phone before it. Times and
     lengths in microseconds. `allowed`: minutes by reason of a break, 0 without a limit.
     """
 
     since: int
     allowed: Mapping[str, int]
-    wish: str = ""
+    requested: str = ""
     reason: str = ""
-    wished: int = 0
+    requested_at: int = 0
     reachable: bool = False
     at: int = 0
     signed_in: int = 0
@@ -50,9 +50,9 @@ class Attendance:
         self.run(fact.at)
         match fact:
             case AgentReady(at) | AgentOut(at) | AgentRemoved(at):
-                self.wish, self.reason, self.wished = fact.kind, "", at
+                self.requested, self.reason, self.requested_at = fact.kind, "", at
             case AgentPaused(at, _, reason):
-                self.wish, self.reason, self.wished = fact.kind, reason, at
+                self.requested, self.reason, self.requested_at = fact.kind, reason, at
             case PhoneReachable():
                 self.reachable = True
             case PhoneUnreachable():
@@ -63,16 +63,16 @@ class Attendance:
         signed_in, approved = self.ahead(until)
         self.signed_in += signed_in
         self.approved += approved
-        if self.wish == AgentPaused.kind:
+        if self.requested == AgentPaused.kind:
             self.unapproved += signed_in - approved
         self.at = max(self.at, until)
 
     def ahead(self, until: int) -> tuple[int, int]:
         """How long the agent is signed in, and on an approved break, from the last fact to `until`. Counts nothing."""
         begin = max(self.at, self.since)
-        if until <= begin or not self.reachable or self.wish not in _SIGNED_IN:
+        if until <= begin or not self.reachable or self.requested not in _SIGNED_IN:
             return 0, 0
-        if self.wish != AgentPaused.kind:
+        if self.requested != AgentPaused.kind:
             return until - begin, 0
         return until - begin, max(0, min(until, self.rests_until()) - begin)
 
@@ -87,12 +87,12 @@ class Attendance:
 
     def rests_until(self) -> int:
         """When the approved break ends (microseconds); 0 when the agent is on no break."""
-        if self.wish != AgentPaused.kind:
+        if self.requested != AgentPaused.kind:
             return 0
         allowed = self.allowed.get(self.reason)
         if allowed is None:
-            return self.wished
-        return self.wished + allowed * MINUTE if allowed else _ALWAYS
+            return self.requested_at
+        return self.requested_at + allowed * MINUTE if allowed else _ALWAYS
 
 
 class Crowd:
@@ -117,7 +117,7 @@ class Crowd:
         if agent in self._lines:
             self._add(self._lines.pop(agent), -1)
         begin = max(one.at, one.since)
-        here = one.reachable and one.wish in _SIGNED_IN
+        here = one.reachable and one.requested in _SIGNED_IN
         until = one.rests_until() if here else 0
         self._from = max(self._from, begin)
         if begin < until < _ALWAYS:

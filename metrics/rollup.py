@@ -319,7 +319,11 @@ async def attendance(
         begin = end
     for begin, end in raw:
         for first, last in pieces(begin, end, 10 * DAY):
-            put(people.attendance(await _wishes(engine, first, last), first, last, allowed))
+            put(
+                people.attendance(
+                    await _attendance_facts(engine, first, last), first, last, allowed
+                )
+            )
     return found
 
 
@@ -331,7 +335,7 @@ async def breaks(engine: AsyncEngine) -> dict[str, int]:
 async def state_at(engine: AsyncEngine, at: int) -> list[Fact]:
     """The facts up to `at` (microseconds) that `metrics.live` needs, besides all facts after it.
 
-    They are each agent's last wish and last fact about the phone, and all facts of callbacks that are settled later.
+    They are each agent's last request and last fact about the phone, and all of callbacks that are settled later.
     """
     return [*await _last_words(engine, at), *await _open_tasks(engine, at)]
 
@@ -349,11 +353,11 @@ async def _open_tasks(engine: AsyncEngine, at: int) -> list[Fact]:
 
 
 async def _last_words(engine: AsyncEngine, at: int) -> list[Fact]:
-    """Each agent's last wish and last fact about the phone; facts of one microsecond are ordered by `people.order`."""
+    """Each agent's last request and last fact about the phone; of one microsecond, ordered by `people.order`."""
     async with engine.connect() as connection:
         ids = [
             row[0]
-            for words in (diary_tables.WISH, diary_tables.PHONE)
+            for words in (diary_tables.REQUESTED, diary_tables.PHONE)
             for row in await connection.execute(text(_LAST.format(words)), {"at": at})
         ]
     return await reader.read_rows(engine, ids)
@@ -375,7 +379,7 @@ SELECT id FROM last WHERE id IS NOT NULL
 """
 
 
-async def _wishes(engine: AsyncEngine, since: int, until: int) -> list[Fact]:
+async def _attendance_facts(engine: AsyncEngine, since: int, until: int) -> list[Fact]:
     """What `people.attendance` needs of (since, until]."""
     facts = await _last_words(engine, since)
     async for fact in reader.read_kinds(engine, ATTENDANCE_KINDS, since + 1, until + 1):
@@ -465,7 +469,7 @@ async def _write_days(engine: AsyncEngine, begin: int, now: int, version: int) -
         while len(days) < _DAYS_AT_ONCE and end_of(DAYS, end_of(DAYS, days[-1])) + QUIET <= now:
             days.append(end_of(DAYS, days[-1]))
         end = end_of(DAYS, days[-1])
-        facts = await _wishes(engine, begin, end)
+        facts = await _attendance_facts(engine, begin, end)
         rows = [
             _row(_ATTENDANCE, day, Key("", "", agent), one)
             for day in days

@@ -211,7 +211,7 @@ class _SilentError(Exception):
 
 
 class _Book:
-    """Where callbacks are entered: the running controller, else the database. The first wish finds out which."""
+    """Where callbacks are entered: the running controller, else the database. The first request finds out which."""
 
     def __init__(
         self, engine: AsyncEngine, settings: Settings, bus: Bus, rules: Rules, agents: set[str]

@@ -120,7 +120,7 @@ def test_numbers_are_masked_for_people(run: Any) -> None:
     assert json.loads(run("show", "1", "--format", "json").stdout)["number"].endswith(NUMBER)
 
 
-def test_a_bad_wish_says_why_and_changes_nothing(run: Any) -> None:
+def test_a_bad_request_says_why_and_changes_nothing(run: Any) -> None:
     for args, says in (
         (["12"], "is not a telephone number"),
         ([NUMBER, "--queue", "tax"], "there is no queue 'tax': there is default"),

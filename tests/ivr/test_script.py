@@ -79,4 +79,4 @@ def test_every_sound_is_recorded_in_every_language() -> None:
     for language in phrases.LANGUAGES:
         assert {phrases.in_language(sound, language) for sound in said} <= RECORDED
     # Agents speak Mandarin.
-    assert {script.wish(action) for action in script.WISHES} <= RECORDED
+    assert {script.confirmation(action) for action in script.ACTIONS} <= RECORDED

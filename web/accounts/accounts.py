@@ -53,9 +53,8 @@ class AccountError(Exception):
 class Who:
     """A person, a program or a wall screen that was recognised.
 
-    `name`: the account's, or `token:NAME`. `agent`: the number of the agent who this is, or empty. `key`: names the
-    session or token in rate limits. `csrf`: what unsafe requests must send back; empty for a token in a header, which
-    no page can forge.
+    `name`: the account's, or `token:NAME`. `agent`: an agent's number, or empty. `key`: names the session or token in
+    rate limits. `csrf`: what unsafe requests must send back; empty for a token in a header, which no page can forge.
     """
 
     name: str

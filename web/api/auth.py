@@ -40,7 +40,7 @@ class Needs:
         self.name = name
 
     async def __call__(self, request: Request) -> None:
-        """Recognise who asks, and put the result into `request.state.who`."""
+        """Recognise who asks, and leave them in `request.state.who`."""
         behind: Backend = request.app.state.backend
         who = await recognise(behind, request)
         if who is None:
@@ -200,7 +200,7 @@ class Name(BaseModel):
 
 
 class Session(BaseModel):
-    """Who is signed in. `rights`: what they may do. `masked`: numbers and names are hidden from them."""
+    """Who is signed in. `rights`: what they may do; `masked`: numbers and names are hidden from them."""
 
     name: str
     role: Role

@@ -52,7 +52,7 @@ class Agent(BaseModel):
 
 
 class NewAgent(BaseModel):
-    """A new agent and the password of the agent's softphone."""
+    """A new agent and the password of their softphone."""
 
     number: str = Field(max_length=20)
     name: str = Field(max_length=200)

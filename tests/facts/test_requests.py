@@ -1,0 +1,86 @@
+"""Requests on the wire: an older command line and a newer controller understand each other."""
+
+from dataclasses import fields
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facts.requests import (
+    AcknowledgeAlarm,
+    AddCallback,
+    AgentWasAdded,
+    AgentWasRemoved,
+    CancelCallback,
+    GetStatus,
+    Reply,
+    Request,
+    RequestError,
+    RulesChanged,
+    SetOut,
+    SetPaused,
+    SetReady,
+    read_reply,
+    read_request,
+    words_of,
+)
+
+WIRE = {
+    "status": GetStatus(),
+    "agent.added": AgentWasAdded("1001"),
+    "agent.removed": AgentWasRemoved("1001"),
+    "agent.ready": SetReady("1001"),
+    "agent.pause": SetPaused("1001", "用餐"),
+    "agent.out": SetOut("1001"),
+    "rules.changed": RulesChanged(),
+    "alarm.ack": AcknowledgeAlarm("7", "wang"),
+    "callback.add": AddCallback("13800000001", attempts=2),
+    "callback.cancel": CancelCallback(7),
+}
+"""The names on the wire, which no rename of a class may change."""
+
+
+def test_every_request_has_its_name_on_the_wire() -> None:
+    assert {type(request) for request in WIRE.values()} == set(get_args(Request))
+    assert {name: request.name for name, request in WIRE.items()} == {name: name for name in WIRE}
+
+
+@pytest.mark.parametrize("name", WIRE)
+def test_there_and_back(name: str) -> None:
+    assert read_request(name, words_of(WIRE[name])) == WIRE[name]
+
+
+def test_what_has_its_default_is_left_out() -> None:
+    assert words_of(AddCallback("13800000001", spacing=0)) == {
+        "number": "13800000001",
+        "spacing": 0,
+    }
+    assert words_of(Reply("done")) == {"said": "done"}
+
+
+@given(
+    st.sampled_from([*WIRE, "agent.fly", ""]),
+    st.one_of(
+        st.none(),
+        st.lists(st.text()),
+        st.dictionaries(
+            st.sampled_from(["number", "reason", "id", "by", "attempts", "place", "x"]),
+            st.one_of(
+                st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.none())
+            ),
+        ),
+    ),
+)
+def test_whatever_comes_is_a_request_or_refused(name: str, words: Any) -> None:
+    try:
+        asked = read_request(name, words)
+    except RequestError:
+        return
+    assert asked.name == name
+    for field in fields(asked):
+        assert not isinstance(getattr(asked, field.name), bool)
+
+
+def test_a_reply_of_a_newer_controller() -> None:
+    assert read_reply({"said": "done", "colour": "red"}) == Reply("done")
