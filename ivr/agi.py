@@ -31,7 +31,7 @@ COMMAND_LIMIT = 2047
 
 
 class ProtocolError(Exception):
-    """The other side does not speak AGI. The message says what came instead; the connection is to be closed."""
+    """The other side does not speak AGI. The message says what came instead. Close the connection then."""
 
 
 class Environment(NamedTuple):

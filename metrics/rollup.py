@@ -49,7 +49,7 @@ from metrics.window import Rolling, Tally
 log = structlog.get_logger(__name__)
 
 QUIET = MINUTE
-"""A slot is written down when it has been over for so long (microseconds): most of its calls have ended then."""
+"""Microseconds: a slot is written down when it has been over for this long, and most of its calls have ended."""
 
 AGENTS_KEPT = 8 * DAY
 """Microseconds: agents' counts are kept by slot for this long; older ones by hour and day only."""

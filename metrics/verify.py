@@ -36,7 +36,7 @@ NEAR = SECOND // 20
 """Microseconds by which two witnesses may differ about one moment."""
 
 SETTLED = 30 * SECOND
-"""Calls are compared with CEL and the ledger when they have ended for so long: both are written a little later."""
+"""Microseconds: calls are compared with CEL and the ledger this long after their end. Both are written a bit later."""
 
 _PAGE = 500
 

@@ -1,4 +1,4 @@
-"""Reading Asterisk's own record of events (CEL): the lines since a moment, whatever the size of the file.
+"""Reading Asterisk's own record of events (CEL): the lines since a moment, however large the file is.
 
 Call `read_since` in a thread: the file may be large.
 """

@@ -1,4 +1,4 @@
-"""`hotline report`: one window of the diary, with a verdict, in many forms, sent to whoever wants it.
+"""`hotline report`: one window of the diary, with a verdict, in many forms, delivered to each target.
 
 sla       the report: figures, verdict, text, JSON, CSV
 page      HTML and PDF

@@ -160,10 +160,7 @@ async def sla(
     diary is not complete that the caller of this function knows. `only`: the calls to count, else all. `details`: also
     what tables and pictures show. Raises `ValueError` with a message for the operator.
     """
-    if not 0 < hours <= MOST_HOURS:
-        raise ValueError(f"--hours {hours:g}: give more than 0 and at most {MOST_HOURS}")
-    if not 0 <= fail_under <= 100:
-        raise ValueError(f"--fail-under {fail_under:g}: give a percentage from 0 to 100")
+    _check(hours, fail_under)
     only = only or ALL
     since = at - round(hours * 60 * MINUTE)
     now = clock.now()
@@ -187,16 +184,7 @@ async def sla(
     reasons = [*missing, *await _gaps(engine, at), *_lacking(stale, journal)]
     metrics = found.total.metrics(short_abandon=short_abandon, excused=excused)
     if not (only.number or only.queue):
-        present = await rollup.attendance(engine, since, at, now=now)
-        if only.agent:
-            present = {name: one for name, one in present.items() if name == only.agent}
-        metrics["M10"] = people.m10(
-            found.total.busy(),
-            sum(one.counts.get("signed_in", 0) for one in present.values()),
-            sum(one.counts.get("approved", 0) for one in present.values()),
-        )
-        for name, tally in present.items():
-            found.agents.setdefault(name, Tally()).merge(tally)
+        metrics["M10"] = await _add_attendance(engine, found, since, at, only, now)
     outcomes, pending = found.total.outcomes, found.total.pending
     agents = [AgentFigures(name, tally) for name, tally in sorted(found.agents.items())]
     if only.agent:
@@ -226,6 +214,29 @@ async def sla(
         short_abandon=short_abandon,
         excused=excused.counted,
         details=Details(found.hours, found.by_queue, agents, curve) if details else Details(),
+    )
+
+
+def _check(hours: float, fail_under: float) -> None:
+    if not 0 < hours <= MOST_HOURS:
+        raise ValueError(f"--hours {hours:g}: give more than 0 and at most {MOST_HOURS}")
+    if not 0 <= fail_under <= 100:
+        raise ValueError(f"--fail-under {fail_under:g}: give a percentage from 0 to 100")
+
+
+async def _add_attendance(
+    engine: AsyncEngine, found: rollup.Gathered, since: int, at: int, only: Only, now: int
+) -> Metric:
+    """Add the agents' attendance to `found`; gives M10 of all of them together."""
+    present = await rollup.attendance(engine, since, at, now=now)
+    if only.agent:
+        present = {name: one for name, one in present.items() if name == only.agent}
+    for name, tally in present.items():
+        found.agents.setdefault(name, Tally()).merge(tally)
+    return people.m10(
+        found.total.busy(),
+        sum(one.counts.get("signed_in", 0) for one in present.values()),
+        sum(one.counts.get("approved", 0) for one in present.values()),
     )
 
 
