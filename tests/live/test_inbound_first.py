@@ -33,6 +33,7 @@ from facts import (
     RecordingFinished,
     TalkEnded,
 )
+from facts.requests import AddCallback, CancelCallback, GetStatus, Reply, Request, SetPaused
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
 from recorder.policy import place
@@ -93,17 +94,17 @@ async def phones(centre: Centre, gateway: Gateway) -> AsyncIterator[Phones]:
                 assert over < following.started_at + 0.1, f"{phone.number} rang twice"
 
 
-async def ask(centre: Centre, command: str, **args: Any) -> dict[str, Any]:
+async def ask(centre: Centre, asked: Request) -> Reply:
     bus = Bus(f"unix://{centre.home}/run/redis.sock", "hotline")
     try:
-        return await bus.ask(command, **args)
+        return await bus.ask(asked)
     finally:
         await bus.close()
 
 
 async def add(centre: Centre, number: str, **more: Any) -> int:
     """Enter a task, and return its number."""
-    return int((await ask(centre, "callback.add", number=number, **more))["id"])
+    return (await ask(centre, AddCallback(number, **more))).id
 
 
 def rows(centre: Centre) -> list[dict[str, Any]]:
@@ -133,7 +134,7 @@ async def cancel_all(centre: Centre) -> None:
     for row in rows(centre):
         if row["state"] in ("due", "dialling", "talking"):
             with contextlib.suppress(Refused):
-                await ask(centre, "callback.cancel", id=row["id"])
+                await ask(centre, CancelCallback(row["id"]))
 
 
 async def recording(centre: Centre, call: str) -> tuple[Sound, Sound]:
@@ -275,7 +276,7 @@ async def test_a_pause_takes_back_what_is_not_answered(
 ) -> None:
     await centre.agent(phones, "1001", answer_after=0.1)
     call = await dialled(centre, gateway, CITIZEN)
-    await ask(centre, "agent.pause", number="1001", reason="")
+    await ask(centre, SetPaused("1001"))
     await call.until(lambda: call.cancelled_at)
     await centre.presence("1001", "paused")
 
@@ -647,7 +648,7 @@ async def _back(centre: Centre) -> None:
     deadline = time.monotonic() + 20
     while True:
         with contextlib.suppress(Refused, NoAnswer):
-            if (await ask(centre, "status")).get("ready"):
+            if (await ask(centre, GetStatus())).ready:
                 return
         assert time.monotonic() < deadline, "no controller came back"
         await asyncio.sleep(0.2)
