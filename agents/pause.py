@@ -12,7 +12,7 @@ OTHER = "其他"
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """One reason. `key`: the digit after `*12`. `minutes`: how long it may last, 0 for as long as he likes."""
+    """One reason. `key`: the digit after `*12`. `minutes`: how long it may last, 0 without a limit."""
 
     key: str
     name: str
@@ -36,5 +36,5 @@ def reason(key: str, pauses: Iterable[Pause] = USUAL) -> str | None:
 
 
 def minutes(name: str, pauses: Iterable[Pause] = USUAL) -> int:
-    """How long a pause for this reason may last; 0, for as long as he likes, also for a reason in his own words."""
+    """How many minutes a pause for this reason may last; 0, without a limit, also for a reason in the agent's words."""
     return next((pause.minutes for pause in pauses if pause.name == name), 0)

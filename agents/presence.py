@@ -15,8 +15,8 @@ def presence(
 ) -> Presence:
     """Say which state outweighs the others.
 
-    What the agent is doing comes before what he wants: an agent who asks for a pause while talking is still
-    talking, and pauses afterwards. A lost phone outweighs every request, for nothing can be offered to it.
+    What the agent does comes before what the agent wants: an agent who asks for a pause while talking is still talking,
+    and pauses afterwards. A lost phone outweighs every request, because nothing can be offered to it.
     """
     if talking:
         return Presence.TALKING

@@ -1,14 +1,15 @@
 """The measurements, each in rounds that alternate between app_queue and Hotline, and the table that they make.
 
 backlog  4 agents, more callers than they can take: from an agent's BYE to the next INVITE at the same agent.
-idle     4 agents, one caller at a time: from the end of the greeting in the caller's ear (his last packet of it and
-         its 20 ms) to the INVITE at an agent.
+idle     4 agents, one caller at a time: from the end of the greeting in the caller's ear (its last packet and the
+         20 ms in it) to the INVITE at an agent.
 load     200 agents, talks of a second, 40 and 80 new calls a second, recorded: processor time for each call.
 waiting  300 callers on music, nobody ready: processor time while nothing else happens. Half of them wait in app_queue
          and half in Hotline at the same moment, and each side pays for the threads that it started, times two: what
          else the machine does burdens both alike. One after the other, two rounds of one side differ by a tenth.
 yields   4 agents, each with a callback whose citizen's phone rings, one caller at a time: from the end of the greeting
-         in his ear, when he waits, to the INVITE at the agent whose callback yields. app_queue knows no such thing.
+         in the caller's ear, when the wait begins, to the INVITE at the agent whose callback yields. app_queue knows
+         no such thing.
 """
 
 import asyncio

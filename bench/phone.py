@@ -61,10 +61,9 @@ class _Dialog:
 class BenchPhones(asyncio.DatagramProtocol):
     """All simulated telephones of one measurement.
 
-    `talk(agent, caller)` gives the seconds after which an agent hangs up; infinite: he leaves that to the other side.
-    `clashes` counts INVITEs that reached a phone in use, and `refused` answers that no telephone should get. What is
-    sent to a number that is not signed in rings at a citizen whom a callback calls (`port` is the way out): he never
-    picks up.
+    `talk(agent, caller)` gives the seconds after which an agent hangs up; infinite: the other side hangs up.
+    `clashes` counts INVITEs that reached a phone in use, and `refused` answers that no telephone should get. An INVITE
+    to a number that is not signed in rings at the citizen of a callback (`port` is the way out), who never picks up.
     """
 
     def __init__(

@@ -7,7 +7,7 @@
         await leg.until_hears(agent.tone)
         await leg.hang_up()
 
-Everybody hums a tone of his own, so a leg can say whom it hears, and a recording who spoke on which side. The SIP
+Everybody hums a tone of their own, so a leg can say whom it hears, and a recording who spoke on which side. The SIP
 stack is baresip; it allows one `Phones` at a time in a process. `hotline demo` and the live tests are made of these.
 """
 
@@ -242,7 +242,7 @@ class Leg:
 
     @property
     def peer(self) -> str:
-        """The other side's user part: for an agent, the caller's number as his phone shows it."""
+        """The other side's user part: for an agent, the caller's number as the phone shows it."""
         return str(self._call.peer or "").removeprefix("sip:").partition("@")[0]
 
     @property
@@ -412,15 +412,15 @@ class AgentPhone:
     tone: int
     line: Any
     answer_after: float | None = 0.5
-    """Seconds of ringing before he picks up; None: he never does."""
+    """Seconds of ringing before the agent picks up; None: never."""
     refuses: bool = False
-    """He presses the red button instead (486)."""
+    """The agent presses the red button instead (486)."""
     hang_up_after: float | None = None
-    """Seconds of talk after which he hangs up; None: he leaves that to the caller (R6)."""
+    """Seconds of talk after which the agent hangs up; None: the caller hangs up (R6)."""
     offers: list[Leg] = field(default_factory=list)
     """Every call that rang here, in order."""
     own_calls: list[Leg] = field(default_factory=list)
-    """Every call that he dialled himself."""
+    """Every call that the agent dialled."""
     rang_twice: bool = False
     """True when a call rang here while another one rang or talked."""
 

@@ -17,7 +17,7 @@ PUBLISHED = "web.api."
 SHARED: dict[str, str] = {}
 """Names that more than one class may have → why."""
 
-PLAIN = ("ivr", "telephony", "recorder", "metrics", "alarms", "planning", "web")
+PLAIN = tuple(room for room in ROOMS if room not in {"facts", "base", "diary", "acd"})
 """Rooms whose words were gone through: the others follow."""
 
 OLD = re.compile(r"\b(he|him|his|himself|lest|anew)\b", re.IGNORECASE)

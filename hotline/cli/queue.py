@@ -310,7 +310,7 @@ def flag_add(
     priority: Annotated[int, typer.Option("--priority", help="0 to 9, the highest")] = 0,
     note: Annotated[str, typer.Option("--note", help="shown to agents")] = "",
 ) -> None:
-    """Flag a caller: he goes straight to a person, with this priority (R10)."""
+    """Flag a caller, who then goes straight to a person, with this priority (R10)."""
     who = _word("caller", ruletext.caller, caller)
     flag = Flag(
         who,

@@ -42,7 +42,7 @@ def simulate(
     ] = None,
     ring: Annotated[float, typer.Option("--ring", help="seconds until an agent picks up")] = 3.0,
     no_answer: Annotated[
-        str, typer.Option("--no-answer", help="chance that he does not pick up, such as 1%")
+        str, typer.Option("--no-answer", help="chance that an agent does not pick up, such as 1%")
     ] = "0%",
     greeting: Annotated[float, typer.Option("--greeting", help="seconds before queueing")] = 8.0,
     callbacks_per_hour: Annotated[
@@ -52,7 +52,7 @@ def simulate(
         bool, typer.Option("--call-back-lost", help="who gives up becomes a callback, too")
     ] = False,
     reached: Annotated[
-        str, typer.Option("--reached", help="chance that a citizen answers his callback")
+        str, typer.Option("--reached", help="chance that a citizen answers a callback")
     ] = "60%",
     number: Annotated[
         list[str] | None,

@@ -70,7 +70,7 @@ class Behaviour(StrEnum):
 
 @dataclass
 class Visit:
-    """One citizen's call as he lived through it. Times in seconds; `outcome` is None while it is open or if lost."""
+    """One citizen's call as it went for the citizen. Times in seconds; `outcome`: None while it is open, or if lost."""
 
     name: str
     caller: str
@@ -346,7 +346,7 @@ async def _sign_in(stage: DemoStage, number: str, chance: random.Random) -> None
 
 
 async def _reluctance(stage: DemoStage, phone: AgentPhone) -> None:
-    """The agent who lets it ring: first to the end, then he is back, and two callers give up at his phone."""
+    """The agent who lets it ring: first to the end; then the agent is back, and two callers give up at the phone."""
     missed = await phone.until_rings(1, _PATIENCE)
     await missed.until_ended(30)
     await asyncio.sleep(3)
@@ -397,7 +397,7 @@ async def _wait_for_agent(
             visit.waited = time.monotonic() - answered
             return agent
         if visit.outcome is not None:
-            return None  # he gave up at a ringing phone
+            return None  # the citizen gave up at a ringing phone
         if leg.ended_at is not None:
             raise TimeoutError(stage.say("hung up on"))
         held = any(offer.ended_at is None for offer in stage.offered(visit))
@@ -413,7 +413,7 @@ async def _wait_for_agent(
 
 
 async def _talk(visit: Visit, leg: Leg, agent: AgentPhone, seconds: float) -> None:
-    """Talk; then the citizen hangs up, as he should do first (R6), or the agent does."""
+    """Talk; then the citizen hangs up, who should do so first (R6), or the agent does."""
     offer = next(offer for offer in reversed(agent.offers) if offer.peer == visit.caller)
     await asyncio.sleep(seconds)
     await (offer if visit.behaviour is Behaviour.TALK_SHORTLY else leg).hang_up()
@@ -552,7 +552,7 @@ async def _compare(stage: DemoStage, visit: Visit, rows: list[dict[str, Any]]) -
     row = rows[0]
     crossed = visit.outcome is Outcome.ABANDONED_QUEUE and stage.offered(visit)
     if crossed and row["outcome"] == Outcome.ABANDONED_RINGING.value:
-        visit.outcome = Outcome.ABANDONED_RINGING  # his BYE met our INVITE to an agent
+        visit.outcome = Outcome.ABANDONED_RINGING  # the citizen's BYE met our INVITE to an agent
     if visit.outcome is not None and row["outcome"] != visit.outcome.value:
         visit.troubles.append(
             f"lived through {visit.outcome.value}, written down as {row['outcome']}"

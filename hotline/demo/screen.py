@@ -51,8 +51,8 @@ def view(
 ) -> RenderableType:
     """Callers by stage, agents by presence, and the last events.
 
-    `people`: an agent's number → his name; `presences`: number → state, as far as known; `citizens`: a caller's
-    number → his name in this play.
+    `people`: an agent's number → name; `presences`: number → state, as far as known; `citizens`: a caller's number →
+    name in this play.
     """
     stages = _stages(facts)
     callers = Table(
@@ -143,7 +143,7 @@ _TOLD = (
 )
 
 _WORDS = {
-    "home": ("演示中心的全部数据在 {home}（每次演示重新建立）", "all of this demo is in {home} (made anew each time)"),
+    "home": ("演示中心的全部数据在 {home}（每次演示重新建立）", "all of this demo is in {home} (made again each time)"),
     "port taken": ("端口已被占用，改用其他端口：{line}", "a port is in use, another one is taken: {line}"),
     "starting": ("正在启动 Asterisk、Redis、控制器、录音…", "starting Asterisk, Redis, controller, recorder…"),
     "centre ready": ("呼叫中心已就绪，用时 {seconds:.1f} 秒", "the centre is ready after {seconds:.1f} s"),
@@ -197,7 +197,7 @@ _WORDS = {
     "lost": ("丢失", "LOST"),
     "both sides": ("{seconds:.1f} 秒，双方有声", "{seconds:.1f} s, both sides"),
     "never served": ("一直无人接听", "never reached anybody"),
-    "hung up on": ("被系统挂断", "the hotline hung up on him"),
+    "hung up on": ("被系统挂断", "the hotline hung up on them"),
     "agrees": (
         "全部 {n} 个来电与系统记录一致，录音完整",
         "all {n} calls agree with what was written down, and were recorded on both sides",
