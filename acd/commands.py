@@ -70,7 +70,7 @@ class PlaceCallback:
 class Yield:
     """In one step (R7): cancel the unanswered attempt `cancel`, and ring its agent for `call`, `ring_for` seconds.
 
-    With `stay_on_line` the agent's phone does not ring anew: they hear a tone, and are connected to the caller.
+    With `stay_on_line` the agent's phone does not ring again: they hear a tone, and are connected to the caller.
     """
 
     callback: int

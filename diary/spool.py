@@ -50,7 +50,7 @@ class Spool(Generic[T]):
         self._front = 0
 
     def recover(self) -> None:
-        """Count what an earlier process left. The last line, torn by a crash, is ended, so that the next begins anew.
+        """Count what an earlier process left. The last line, torn by a crash, is ended: the next one starts a line.
 
         Raises `OSError` when the file cannot be read or written.
         """

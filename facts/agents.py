@@ -90,7 +90,7 @@ class OwnCallEnded:
 
 @dataclass(frozen=True, slots=True)
 class AgentNotResponding:
-    """Three rings without an answer: no more offers until the agent says that he is there."""
+    """Three rings without an answer: no more offers until the agent says that they are there."""
 
     kind: ClassVar[str] = "AgentNotResponding"
     at: int

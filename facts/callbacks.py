@@ -11,7 +11,7 @@ class CallbackAdded:
     """A task to call a citizen. `queue` is whose agents may do it; `agent` the preferred one, or empty.
 
     `earliest` and `latest` in microseconds; `spacing` microseconds between attempts; `origin` the call it comes from
-    (漏接回拨), or empty; `place` is the kept place of a caller who asked to be called back in his turn, else 0.
+    (漏接回拨), or empty; `place` is the kept place of a caller who asked to be called back in their turn, else 0.
     """
 
     kind: ClassVar[str] = "CallbackAdded"
@@ -42,7 +42,7 @@ class CallbackMerged:
 
 @dataclass(frozen=True, slots=True)
 class CallbackPlaced:
-    """The agent was chosen; his phone is rung for the task. `call` names the attempt, and its recording."""
+    """The agent was chosen, and their phone rings for the task. `call` names the attempt, and its recording."""
 
     kind: ClassVar[str] = "CallbackPlaced"
     at: int
@@ -103,9 +103,9 @@ class CallbackYielded:
 
 @dataclass(frozen=True, slots=True)
 class CallbackSpared:
-    """The floor holds an attempt to be over, but the citizen had picked up: his talk is not cut (R7).
+    """The floor took an attempt for over, but the citizen had answered: the talk is not cut (R7).
 
-    He did so just before his callback was to yield, or while no controller was there to see it.
+    The answer came just before the callback was to yield, or while no controller was there to see it.
     """
 
     kind: ClassVar[str] = "CallbackSpared"
@@ -117,7 +117,7 @@ class CallbackSpared:
 
 @dataclass(frozen=True, slots=True)
 class CallbackRaced:
-    """The citizen's answer and our cancel crossed on the wire: he is called back first."""
+    """The citizen's answer and our cancel crossed on the wire: they are called back first."""
 
     kind: ClassVar[str] = "CallbackRaced"
     at: int
@@ -156,7 +156,7 @@ class CallbackMissed:
 
 @dataclass(frozen=True, slots=True)
 class CallbackAsked:
-    """A waiting caller pressed the key: he hangs up, keeps his place, and is called in his turn."""
+    """A waiting caller pressed the key: they hang up, keep their place, and are called in their turn."""
 
     kind: ClassVar[str] = "CallbackAsked"
     at: int

@@ -10,9 +10,9 @@ from facts.terms import CallId, Party, Release
 class CallArrived:
     """The INVITE reached one of the hotline's numbers. `caller` is empty when the number is withheld.
 
-    Or an agent hands on a citizen whom he has called back: `origin` is that attempt, in whose recording their talk is,
-    `queue` its task's. From now on he is a call of his own, with no `number`, for he has dialled none; of the figures
-    about inbound calls he is no part. The next fact is `CallTransferred`.
+    Or an agent transfers a citizen whom they have called back: `origin` is that attempt, whose recording has their
+    talk, and `queue` is the queue of its task. From then on the citizen is a call of their own. It has no `number`, since the
+    citizen dialled none, and it is not in the figures about inbound calls. The next fact is `CallTransferred`.
     """
 
     kind: ClassVar[str] = "CallArrived"
@@ -86,7 +86,7 @@ class CallEnded:
 
 @dataclass(frozen=True, slots=True)
 class PlaceRestored:
-    """A caller who had given up or was cut off has redialled in time: `place` (microseconds) is his again."""
+    """A caller who had given up or was cut off redialled in time: `place` (microseconds) is theirs again."""
 
     kind: ClassVar[str] = "PlaceRestored"
     at: int
@@ -128,9 +128,10 @@ class CallSilent:
 class CallTransferred:
     """The agent handed the citizen over (SIP REFER), `to` an agent, a number of ours (its queue) or an outside number.
 
-    `to` is empty when he hung up on a silent citizen who then spoke (R20), or joined him with nobody: the citizen waits
-    in his queue again. `agent` is empty when Asterisk does not tell; it is the one whose talk ended just before.
-    `attended`: the two had talked before; the citizen talks to him from now on. Otherwise he waits for an answer.
+    `to` is empty if the agent hung up on a silent citizen who then spoke (R20), or joined the citizen with nobody: the
+    citizen waits in their queue again. `agent` is empty if Asterisk does not name them; then it is the agent whose talk
+    ended just before. `attended`: agent and colleague had talked first, so the citizen talks to the colleague from now
+    on. Otherwise the citizen waits for an answer.
     """
 
     kind: ClassVar[str] = "CallTransferred"

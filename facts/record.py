@@ -122,7 +122,7 @@ KINDS: dict[str, type[Fact]] = {kind.kind: kind for kind in get_args(Fact)}
 ATTENDANCE: frozenset[type[Fact]] = frozenset(
     {AgentReady, AgentPaused, AgentOut, AgentRemoved, PhoneReachable, PhoneUnreachable}
 )
-"""The facts that say when an agent was signed in: what he wants, and whether his phone is registered."""
+"""The facts that say when an agent was signed in: what they ask for, and whether their phone is registered."""
 
 ATTENDANCE_KINDS = frozenset(kind.kind for kind in ATTENDANCE)
 """The same by their names in the diary."""

@@ -17,9 +17,6 @@ PUBLISHED = "web.api."
 SHARED: dict[str, str] = {}
 """Names that more than one class may have → why."""
 
-PLAIN = tuple(room for room in ROOMS if room not in {"facts", "base", "diary", "acd"})
-"""Rooms whose words were gone through: the others follow."""
-
 OLD = re.compile(r"\b(he|him|his|himself|lest|anew)\b", re.IGNORECASE)
 """An agent, a caller or a user is "they", or named again. The last two words say "so that … not" and "again"."""
 
@@ -74,7 +71,7 @@ def test_a_fold_says_what_it_folds() -> None:
 
 def test_one_word_for_taking_a_fact() -> None:
     found = []
-    for module, tree in modules(*PLAIN):
+    for module, tree in modules(*ROOMS):
         for one in ast.walk(tree):
             if not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
@@ -97,7 +94,7 @@ def text_of(source: str) -> Iterator[tuple[int, str]]:
             yield from enumerate(token.string.splitlines(), token.start[0])
 
 
-@pytest.mark.parametrize("room", PLAIN)
+@pytest.mark.parametrize("room", ROOMS)
 def test_present_day_english(room: str) -> None:
     found = []
     for path in sorted((ROOT / room).rglob("*.py")):

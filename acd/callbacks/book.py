@@ -1,7 +1,7 @@
 """The book of callbacks (回访, 漏接回拨): what the database knows of the floor's tasks. The floor decides; this keeps.
 
 A task is entered once (`TaskBook.create`, `enter`) and the database gives its number. From then on every fact
-that the floor records about it is applied to a copy in memory (`note`, `apply`), and the copy is written as a whole a
+that the floor records about it is applied to a copy in memory (`write`, `apply`), and the copy is written as a whole a
 moment later. So what waits while the database is away is one row a task, however many facts there were, and writing a
 row twice changes nothing. Requests that could not be entered yet lie in a file of JSON lines, and outlive a crash.
 
@@ -106,7 +106,7 @@ class TaskBook:
         """Enter a checked request now or not at all. Raises what the database raises when it is away."""
         return (await self._insert(wanted, clock.now())).fact()
 
-    def note(self, fact: Fact) -> None:
+    def write(self, fact: Fact) -> None:
         """Take a fact that the floor has recorded. Returns at once and never raises; other facts are left alone."""
         entry = self._entries.get(_task_of(fact))
         if entry is None or isinstance(fact, CallbackAdded):

@@ -128,7 +128,7 @@ def _turned_away(hall: Hall, caller: Caller, now: int) -> bool:
 def call_transferred(hall: Hall, fact: CallTransferred, now: int) -> None:
     """The agent has transferred the citizen: blind, they go where they were sent, or to the front of their queue.
 
-    Their place is as old as before, so they are first or nearly so. How long they may wait is counted anew.
+    Their place is as old as before, so they are first or nearly so. How long they may wait is counted again from now.
     Of an attended transfer only the fact is recorded: `OfferAnswered` of the colleague follows.
     """
     caller = hall.callers.get(fact.call)

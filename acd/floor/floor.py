@@ -214,10 +214,10 @@ class Floor:
             return "no such colleague"
         # The citizen could be joined with a colleague before they have answered.
         if own.callback and not own.answered:
-            return "he dials a citizen"
+            return "you are dialling a citizen"
         if not other.reachable:
-            return "his phone is not registered"
-        return "he is on the phone" if other.call or other.own_call else ""
+            return "the colleague's phone is not registered"
+        return "the colleague is on the phone" if other.call or other.own_call else ""
 
     def talking(self) -> int:
         """How many callers and called citizens talk to an agent."""

@@ -107,7 +107,7 @@ def _leave_idle(seat: Seat) -> None:
 
 
 def make_lanes(hall: Hall) -> None:
-    """Make all lanes anew of the rules, with their idle agents. Nobody waits in them yet."""
+    """Make all lanes again from the rules, with their idle agents. Nobody waits in them yet."""
     hall.lanes, hall.lanes_of, hall.members = {}, {}, {}
     hall.changed.clear()
     for member in hall.rules.members:

@@ -141,7 +141,7 @@ class Controller:
         if self._exporter is not None:
             takers.insert(1, self._exporter.add)
         self._outlets = Outlets(
-            self._diary, self._book.note, self._queue_log, takers, self._count_blocked
+            self._diary, self._book.write, self._queue_log, takers, self._count_blocked
         )
         self._desk = Desk(
             Floor(

@@ -95,7 +95,7 @@ class Centre:
     def record(self, fact: Fact) -> None:
         self.recorded.append(fact)
         self.diary.write(fact)
-        self.book.note(fact)
+        self.book.write(fact)
 
     def place(self, wanted: PlaceCallback) -> None:
         self.placed.append(wanted)
@@ -490,7 +490,7 @@ async def test_open_tasks_are_taken_up_as_they_were(
         CallbackYielded(now, 1, "hotline-c1.3", "1001", "hotline-1.9"),
         CallbackRaced(now, 1, "hotline-c1.3", "1001"),
     ):
-        centre.book.note(fact)
+        centre.book.write(fact)
     await centre.close()
     again = Centre(engine, tmp_path)
     await again.start()
@@ -545,7 +545,7 @@ async def test_what_a_crash_kept_from_the_book_comes_from_the_diary(
     for number in ("13800000001", "13800000002"):
         await add(centre.book, centre.desk, by_hand(number, attempts=1))
     assert await centre.book.flush()
-    centre.book.note = lambda fact: None  # type: ignore[method-assign]
+    centre.book.write = lambda fact: None  # type: ignore[method-assign]
     centre.report(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "busy"))
     assert CallbackUnreached in {type(fact) for fact in centre.recorded}
     await centre.close()

@@ -234,7 +234,7 @@ def test_one_call_with_two_agents() -> None:
     ("before", "why"),
     [
         ((), ""),
-        ((OwnCallStarted(3 * SECOND, "1002"),), "he is on the phone"),
+        ((OwnCallStarted(3 * SECOND, "1002"),), "the colleague is on the phone"),
         ((AgentPaused(3 * SECOND, "1002", ""),), ""),
     ],
 )
@@ -343,7 +343,7 @@ def test_a_colleague_is_not_called_while_a_citizen_is_dialled() -> None:
     story.agent("1001")
     story.tell(CallbackAdded(SECOND, 7, CITIZEN, DEFAULT, 0, 600 * SECOND))
     story.agent("1002", 2)
-    assert story.floor.may_call("1001", "1002") == "he dials a citizen"
+    assert story.floor.may_call("1001", "1002") == "you are dialling a citizen"
     story.tell(CallbackAnswered(3 * SECOND, 7, ATTEMPT, "1001"))
     assert story.floor.may_call("1001", "1002") == ""
 

@@ -51,7 +51,7 @@ class FakeDesk:
         return self.anyone
 
     def call_colleague(self, agent: str, colleague: str) -> str:
-        return "he is on the phone" if colleague in self.busy else ""
+        return "the colleague is on the phone" if colleague in self.busy else ""
 
 
 @pytest.fixture(autouse=True)

@@ -673,7 +673,8 @@ async def test_a_callback_is_not_handed_to_nobody_nor_before_it_is_answered(
     await own.until_hears_something(5)  # 操作未成功
     await own.until_ended(10)
     assert any(
-        "colleague.called" in line and "he dials a citizen" in line for line in centre.log_lines()
+        "colleague.called" in line and "you are dialling a citizen" in line
+        for line in centre.log_lines()
     )
     assert second.offers == []
     await reached.agent.offers[-1].hang_up()

@@ -92,5 +92,5 @@ def upgrade() -> None:
 
 
 def _of_an_agent() -> sa.ForeignKey:
-    """What belongs to an agent goes with him."""
+    """What belongs to an agent goes with them."""
     return sa.ForeignKey("agent.number", ondelete="CASCADE")

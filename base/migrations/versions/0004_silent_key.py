@@ -39,6 +39,6 @@ FROM agent
 
 
 def upgrade() -> None:
-    """Make the view of the agents' phones anew."""
+    """Make the view of the agents' phones again."""
     op.execute("DROP VIEW ps_endpoints")
     op.execute(_PHONES.strip())

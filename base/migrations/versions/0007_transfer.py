@@ -50,7 +50,7 @@ FROM agent
 
 
 def upgrade() -> None:
-    """Make the view of the agents' phones anew, and the one of whom a citizen may be transferred to."""
+    """Make the view of the agents' phones again, and the view of the numbers that a citizen may be transferred to."""
     op.execute("DROP VIEW ps_endpoints")
     op.execute(_PHONES.strip())
     op.execute(_TARGETS.strip())
