@@ -1,0 +1,129 @@
+"""What the controller measures for its alarms."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from acd.callbacks.task import State, Task
+from base.settings import load
+from facts.live import LiveState
+from facts.times import SECOND
+from hotline.controller import readings
+from telephony.link import LinkError
+
+T = 1_763_700_000 * SECOND
+SHARE = {"numerator": 0, "denominator": 0, "value": None, "enough": False, "lowest": None}
+
+
+class Parts:
+    """A centre in which all is well, unless a test says otherwise."""
+
+    def __init__(self) -> None:
+        self.lost_for = 0
+        self.lag = (T, 0)
+        self.waiting = 0
+        self.redis = 0
+        self.tasks: list[Task] = []
+        self.years: list[int] = []
+        self.answers: bool | Exception | None = True
+
+    def newest(self, now: int) -> LiveState:
+        state = {"stages": {"waiting": 0, "ringing": 0}, "waiting_since": None, "agents": []}
+        return state | {"figures": {"M1r": SHARE}}  # type: ignore[return-value]
+
+    def link_lost_for(self, now: int) -> int:
+        return self.lost_for
+
+    def event_lag(self) -> tuple[int, int]:
+        return self.lag
+
+    def unwritten(self) -> int:
+        return self.waiting
+
+    def redis_away_for(self, now: int) -> int:
+        return self.redis
+
+    def open_tasks(self) -> Iterable[Task]:
+        return self.tasks
+
+    def missing_years(self, now: int) -> list[int]:
+        return self.years
+
+    async def outbound_answers(self) -> bool | None:
+        if isinstance(self.answers, Exception):
+            raise self.answers
+        return self.answers
+
+
+def read(parts: Parts, name: str, now: int = T) -> float | None:
+    return readings.quick(parts, now)[name, ""]
+
+
+def test_all_is_well() -> None:
+    quick = readings.quick(Parts(), T)
+    assert {name for (name, _), value in quick.items() if value} == set()
+
+
+def test_how_long_a_part_has_been_away() -> None:
+    parts = Parts()
+    parts.lost_for, parts.redis, parts.waiting = 3 * SECOND, 4 * SECOND, 5
+    assert read(parts, "link_lost") == 3
+    assert read(parts, "screens_stale") == 4
+    assert read(parts, "database_away") == 5
+
+
+def test_a_delay_of_events_counts_for_ten_seconds_when_no_other_event_comes() -> None:
+    parts = Parts()
+    parts.lag = (T, 2 * SECOND)
+    assert read(parts, "event_lag") == 2
+    assert read(parts, "event_lag", T + readings.LAG_HOLDS - 1) == 2
+    assert read(parts, "event_lag", T + readings.LAG_HOLDS) == 0
+
+
+def task(number: int, state: State, latest: int) -> Task:
+    return Task(number, "+861", "default", 0, latest, 3, 0, "", "", "", 0, 0, state)
+
+
+def test_callbacks_whose_deadline_is_near() -> None:
+    parts = Parts()
+    parts.tasks = [
+        task(1, State.DUE, T + readings.SOON - 1),
+        task(2, State.DUE, T + readings.SOON),
+        task(3, State.DIALLING, T + 1),
+    ]
+    assert read(parts, "callbacks_due") == 1
+
+
+def test_the_year_without_a_calendar() -> None:
+    parts = Parts()
+    parts.years = [2027, 2028]
+    assert read(parts, "calendar_missing") == 2027
+
+
+@pytest.mark.parametrize(
+    ("outbound", "lost_for", "answers", "reading"),
+    [
+        ("sip:127.0.0.1:5070", 0, True, False),
+        ("sip:127.0.0.1:5070", 0, False, True),
+        ("sip:127.0.0.1:5070", 0, None, None),
+        ("sip:127.0.0.1:5070", 0, LinkError("gone"), None),
+        ("sip:127.0.0.1:5070", 1, False, None),
+        ("", 0, False, None),
+    ],
+)
+async def test_the_way_out(
+    engine: AsyncEngine,
+    tmp_path: Path,
+    outbound: str,
+    lost_for: int,
+    answers: bool | Exception | None,
+    reading: bool | None,
+) -> None:
+    parts = Parts()
+    parts.lost_for, parts.answers = lost_for, answers
+    settings = load(home=tmp_path, outbound=outbound)
+    slow = await readings.slow(parts, engine, settings, T)
+    assert slow["trunk_gone", ""] is reading
+    assert ("disk_low", "") in slow

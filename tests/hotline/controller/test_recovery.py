@@ -1,0 +1,249 @@
+"""Coming back: what is read, in which order, and how far back."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
+
+from acd.floor.hall import Caller
+from base import clock
+from base.settings import Settings, load
+from diary.writer import Diary
+from facts import (
+    CallArrived,
+    CallEnded,
+    CallQueued,
+    CallTransferred,
+    Fact,
+    LinkLost,
+    LinkRestored,
+    OfferAnswered,
+)
+from facts.terms import Party
+from facts.times import SECOND
+from hotline.controller import recovery
+from hotline.controller.recovery import LONGEST_AWAY, LONGEST_OPEN, OVERLAP, Recovery
+from telephony import cel, cel_file
+
+
+class Centre:
+    """Desk, floor, switch, outbound and queue_log in one: everything writes down what it was told."""
+
+    def __init__(self) -> None:
+        self.did: list[str] = []
+        self.seeded: list[Fact] = []
+        self.reported: list[Fact] = []
+        self.callers: dict[str, Caller] = {}
+        self.tasks = {1: "task"}
+        self.floor = self
+        self.waiting: list[Any] = []
+        self.facts: list[Fact] = []
+        self.alive: set[str] = set()
+        self.broken = False
+
+    def seed(self, facts: Iterable[Fact]) -> None:
+        self.seeded += facts
+
+    def report(self, *facts: Fact) -> None:
+        self.reported += facts
+        self.did += [fact.kind for fact in facts]
+
+    def take_up(self, tasks: Iterable[Any]) -> None:
+        self.did.append(f"take up {list(tasks)}")
+
+    async def open_tasks(self) -> list[str]:
+        if self.broken:
+            raise OSError("the database is away")
+        return ["task"]
+
+    async def read_state(self) -> Any:
+        return SimpleNamespace(facts=self.facts, alive=self.alive, waiting=self.waiting)
+
+    def caught_up(self, tasks: Iterable[Any]) -> None:
+        self.did.append(f"caught up {list(tasks)}")
+
+    def expect(self, calls: Iterable[str], until: int) -> None:
+        self.did.append(f"expect {sorted(calls)}")
+
+    async def recall(self, call: str) -> None:
+        self.did.append(f"recall {call}")
+
+    def renew(self, call: str) -> None:
+        self.did.append(f"renew {call}")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load(home=tmp_path)
+
+
+async def made(engine: AsyncEngine, settings: Settings, centre: Any, *known: Fact) -> Recovery:
+    diary = Diary(engine, settings.run_dir)
+    diary.start()
+    for fact in known:
+        diary.write(fact)
+    await diary.flush()
+    return Recovery(
+        engine,
+        settings,
+        desk=centre,
+        diary=diary,
+        book=centre,
+        switch=centre,
+        outbound=centre,
+        queue_log=SimpleNamespace(seed=lambda facts: None),  # type: ignore[arg-type]
+        numbers=lambda: {"12345"},
+        renew=centre.renew,
+    )
+
+
+def arrived(at: int, call: str) -> CallArrived:
+    return CallArrived(at, call, "12345", "")
+
+
+async def test_the_floor_gets_the_calls_that_have_no_end(
+    engine: AsyncEngine, settings: Settings
+) -> None:
+    now, centre = clock.now(), Centre()
+    opened, ended, old = now - 60 * SECOND, now - 90 * SECOND, now - LONGEST_OPEN - SECOND
+    back = await made(
+        engine,
+        settings,
+        centre,
+        arrived(old, "n-1.1"),
+        arrived(ended, "n-1.2"),
+        CallEnded(ended + 1, "n-1.2", Party.CALLER),
+        arrived(opened, "n-1.3"),
+        CallQueued(opened + 1, "n-1.3", "default"),
+    )
+    await back.read_diary()
+    assert [(type(fact), fact.call) for fact in centre.seeded] == [  # type: ignore[union-attr]
+        (CallArrived, "n-1.3"),
+        (CallQueued, "n-1.3"),
+    ]
+    assert centre.did == ["take up ['task']"]
+
+
+async def test_an_absent_book_of_callbacks_does_not_end_the_start(
+    engine: AsyncEngine, settings: Settings
+) -> None:
+    centre = Centre()
+    centre.broken = True
+    back = await made(engine, settings, centre)
+    with capture_logs() as logs:
+        await back.read_diary()
+    assert [entry["event"] for entry in logs] == ["callbacks.away"]
+
+
+@pytest.mark.parametrize("ago", [0, 60 * SECOND, LONGEST_AWAY - OVERLAP, LONGEST_AWAY + SECOND])
+async def test_cel_is_read_since_the_last_fact_but_a_week_at_most(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch, ago: int
+) -> None:
+    since: list[int] = []
+    nothing = cel_file.Reading((), 0)
+
+    def read_since(path: Path, at: int) -> cel_file.Reading:
+        since.append(at)
+        return nothing
+
+    monkeypatch.setattr(recovery.cel_file, "read_since", read_since)
+    now, centre = clock.now(), Centre()
+    known = [CallEnded(now - ago, "n-1.1", Party.CALLER)] if ago else []
+    back = await made(engine, settings, centre, *known)
+    await back.read_diary()
+    await back.link_restored()
+    wanted = now if not ago else max(now - ago - OVERLAP, now - LONGEST_AWAY)
+    assert since[0] == pytest.approx(wanted, abs=30 * SECOND)
+    assert since[0] >= now - LONGEST_AWAY
+
+
+async def test_after_a_lost_link_cel_is_read_since_the_oldest_caller_arrived(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    since: list[int] = []
+
+    def read_since(path: Path, at: int) -> cel_file.Reading:
+        since.append(at)
+        return cel_file.Reading((), 0)
+
+    monkeypatch.setattr(recovery.cel_file, "read_since", read_since)
+    now, centre = clock.now(), Centre()
+    centre.callers = {
+        "n-1.1": Caller("n-1.1", arrived_at=now - 50 * SECOND),
+        "n-1.2": Caller("n-1.2", arrived_at=now - 70 * SECOND),
+        "n-1.3": Caller("n-1.3"),
+    }
+    back = await made(engine, settings, centre)
+    back.link_lost()
+    assert back.link_lost_at == pytest.approx(now, abs=30 * SECOND)
+    assert [type(fact) for fact in centre.reported] == [LinkLost]
+    await back.link_restored()
+    assert since == [now - 70 * SECOND - OVERLAP]
+
+
+async def test_offers_resume_when_everything_has_been_read(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, centre = clock.now(), Centre()
+    missed = [
+        CallTransferred(now - 9, "n-1.1", "1001", "1002", attended=True),
+        CallTransferred(now - 8, "n-1.9", "1001", "1002", attended=True),
+    ]
+    monkeypatch.setattr(cel, "complete", lambda *_, **__: missed)
+    monkeypatch.setattr(recovery.cel, "complete", lambda *_, **__: missed)
+    centre.facts = [OfferAnswered(now - 7, "n-1.1", "1002")]
+    centre.alive = {"n-1.1"}
+    centre.waiting = [
+        SimpleNamespace(call="n-1.2", queued_at=5, application="AGI"),
+        SimpleNamespace(call="n-1.3", queued_at=5, application="Queue"),
+        SimpleNamespace(call="n-1.4", queued_at=0, application="AGI"),
+    ]
+    back = await made(engine, settings, centre)
+    await back.link_restored()
+    assert centre.did == [
+        "CallTransferred",
+        "renew n-1.1",
+        "CallTransferred",
+        "OfferAnswered",
+        "caught up ['task']",
+        "expect ['n-1.2', 'n-1.3']",
+        "recall n-1.3",
+        "LinkRestored",
+    ]
+    assert isinstance(centre.reported[-1], LinkRestored)
+
+
+async def test_a_record_that_cannot_be_read_costs_the_figures_and_not_the_start(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: Path, at: int) -> cel_file.Reading:
+        raise PermissionError("no")
+
+    monkeypatch.setattr(recovery.cel_file, "read_since", fails)
+    centre = Centre()
+    back = await made(engine, settings, centre)
+    with capture_logs() as logs:
+        await back.link_restored()
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["cel.failed"]
+    assert isinstance(centre.reported[-1], LinkRestored)
+
+
+async def test_what_asterisk_recorded_meanwhile_is_reported(
+    engine: AsyncEngine, settings: Settings
+) -> None:
+    """A recorded call whose end the controller did not see: its own CEL completes the diary."""
+    shape = Path(__file__).parents[2] / "fixtures" / "cel" / "answered_caller_hangs_up.csv"
+    settings.cel_file.parent.mkdir(parents=True, exist_ok=True)
+    settings.cel_file.write_bytes(shape.read_bytes())
+    centre = Centre()
+    back = await made(engine, settings, centre)
+    back._since = 0
+    await back.link_restored()
+    kinds = [fact.kind for fact in centre.reported]
+    assert kinds[0] == "CallArrived"
+    assert "CallEnded" in kinds
+    assert kinds[-1] == "LinkRestored"

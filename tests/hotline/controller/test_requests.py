@@ -1,0 +1,128 @@
+"""Each request is carried out, or refused in a sentence."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from alarms.rules import UnknownAlarm
+from base.bus import Refused
+from facts import AgentRemoved, Fact
+from facts.requests import (
+    AcknowledgeAlarm,
+    AddCallback,
+    AgentWasAdded,
+    AgentWasRemoved,
+    CancelCallback,
+    GetStatus,
+    Reply,
+    RulesChanged,
+    SetOut,
+    SetPaused,
+    SetReady,
+)
+from hotline.controller.requests import Requests
+
+
+class Centre:
+    """Everything that requests reach: agent 1001 is known, alarm 7 is open."""
+
+    def __init__(self) -> None:
+        self.reported: list[Fact] = []
+        self.did: list[Any] = []
+        self.presence = {"1001": "ready"}
+
+    async def knows(self, number: str) -> bool:
+        return number == "1001"
+
+    async def set_intent(self, asked: SetReady | SetPaused | SetOut) -> str:
+        self.did.append(asked)
+        return "ok" if asked.number in {"1001", "1002"} else "unknown"
+
+    async def read_rules(self) -> None:
+        self.did.append("rules")
+
+    def acknowledge(self, name: str, by: str) -> Any:
+        if name != "7":
+            raise UnknownAlarm(f"there is no open alarm {name}")
+        return SimpleNamespace(id="7", rule="longest_wait", acknowledged_by=by)
+
+    async def add(self, asked: AddCallback) -> Reply:
+        return Reply("added", 3)
+
+    async def cancel(self, task: int) -> Reply:
+        return Reply(f"cancelled {task}", task)
+
+    def requests(self, *, ready: bool = True) -> Requests:
+        return Requests(
+            ready=lambda: ready,
+            people=self,
+            presence=lambda number: self.presence.get(number, ""),
+            report=self.reported.append,
+            read_rules=self.read_rules,
+            acknowledge=self.acknowledge,
+            add_callback=self.add,
+            cancel_callback=self.cancel,
+        )
+
+
+async def test_whether_calls_can_be_taken() -> None:
+    assert (await Centre().requests(ready=False).answer(GetStatus())).ready is False
+    assert (await Centre().requests().answer(GetStatus())).ready is True
+
+
+async def test_a_new_agent_is_looked_up() -> None:
+    assert await Centre().requests().answer(AgentWasAdded("1001")) == Reply()
+    with pytest.raises(Refused, match="there is no agent 9"):
+        await Centre().requests().answer(AgentWasAdded("9"))
+
+
+async def test_an_agent_who_was_removed_leaves_the_floor_and_the_rules() -> None:
+    centre = Centre()
+    assert await centre.requests().answer(AgentWasRemoved("1001")) == Reply()
+    assert [(type(fact), fact.agent) for fact in centre.reported] == [(AgentRemoved, "1001")]  # type: ignore[union-attr]
+    assert centre.did == ["rules"]
+
+
+async def test_changed_rules_are_read() -> None:
+    centre = Centre()
+    await centre.requests().answer(RulesChanged())
+    assert centre.did == ["rules"]
+
+
+async def test_an_alarm_is_acknowledged_by_a_name_of_bounded_length() -> None:
+    answer = Centre().requests().answer
+    assert (await answer(AcknowledgeAlarm("7", "王芳"))).said == (
+        "alarm 7 (longest_wait) acknowledged by 王芳"
+    )
+    assert (await answer(AcknowledgeAlarm("7", "x" * 500))).said.endswith(" " + "x" * 80)
+    with pytest.raises(Refused, match="no open alarm 8"):
+        await answer(AcknowledgeAlarm("8", "wang"))
+
+
+async def test_callbacks_are_for_the_book() -> None:
+    answer = Centre().requests().answer
+    assert await answer(AddCallback("13800000001")) == Reply("added", 3)
+    assert await answer(CancelCallback(4)) == Reply("cancelled 4", 4)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (SetReady("1001"), "agent 1001: ready"),
+        (SetPaused("1001", "用餐"), "agent 1001: ready"),
+        (SetOut("1002"), "agent 1002: out"),
+        (SetPaused("1002"), "agent 1002: pause"),
+    ],
+)
+async def test_what_an_agent_does_now_is_said_and_not_what_was_asked(
+    asked: SetReady | SetPaused | SetOut, said: str
+) -> None:
+    centre = Centre()
+    assert (await centre.requests().answer(asked)).said == said
+    assert centre.did == [asked]
+
+
+async def test_an_unknown_agent() -> None:
+    with pytest.raises(Refused, match="no agent 9: `hotline agent list` shows"):
+        await Centre().requests().answer(SetReady("9"))
