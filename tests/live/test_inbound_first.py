@@ -33,6 +33,7 @@ from facts import (
     RecordingFinished,
     TalkEnded,
 )
+from facts.requests import Reply, read_request
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
 from recorder.policy import place
@@ -93,17 +94,17 @@ async def phones(centre: Centre, gateway: Gateway) -> AsyncIterator[Phones]:
                 assert over < following.started_at + 0.1, f"{phone.number} rang twice"
 
 
-async def ask(centre: Centre, command: str, **args: Any) -> dict[str, Any]:
+async def ask(centre: Centre, command: str, **args: Any) -> Reply:
     bus = Bus(f"unix://{centre.home}/run/redis.sock", "hotline")
     try:
-        return await bus.ask(command, **args)
+        return await bus.ask(read_request(command, args))
     finally:
         await bus.close()
 
 
 async def add(centre: Centre, number: str, **more: Any) -> int:
     """Enter a task, and return its number."""
-    return int((await ask(centre, "callback.add", number=number, **more))["id"])
+    return (await ask(centre, "callback.add", number=number, **more)).id
 
 
 def rows(centre: Centre) -> list[dict[str, Any]]:
@@ -647,7 +648,7 @@ async def _back(centre: Centre) -> None:
     deadline = time.monotonic() + 20
     while True:
         with contextlib.suppress(Refused, NoAnswer):
-            if (await ask(centre, "status")).get("ready"):
+            if (await ask(centre, "status")).ready:
                 return
         assert time.monotonic() < deadline, "no controller came back"
         await asyncio.sleep(0.2)
