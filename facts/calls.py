@@ -10,9 +10,10 @@ from facts.terms import CallId, Party, Release
 class CallArrived:
     """The INVITE reached one of the hotline's numbers. `caller` is empty when the number is withheld.
 
-    Or an agent transfers a citizen whom they have called back: `origin` is that attempt, whose recording has their
-    talk, and `queue` is the queue of its task. From then on the citizen is a call of their own. It has no `number`, since the
-    citizen dialled none, and it is not in the figures about inbound calls. The next fact is `CallTransferred`.
+    Or an agent transfers a citizen they have called back: `origin` is that attempt, whose recording has their
+    talk, and `queue` is the queue of its task. From then on the citizen is a call of their own. It has no `number`,
+    since the citizen dialled none, and it is not in the figures about inbound calls. The next fact is
+    `CallTransferred`.
     """
 
     kind: ClassVar[str] = "CallArrived"
