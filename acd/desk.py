@@ -50,14 +50,14 @@ class Session(Protocol):
 
 
 class Book(Protocol):
-    """The one who keeps the callbacks: `acd.callbacks.book.TaskBook` in production."""
+    """What keeps the callbacks: `acd.callbacks.book.TaskBook` in production."""
 
     def create(self, wanted: CreateCallback) -> None:
         """Enter a task. Returns at once; `CallbackAdded` follows."""
 
 
 class Outbound(Protocol):
-    """The one who places callbacks: `telephony.outbound` in production. Returns at once; the ends come as facts."""
+    """What places callbacks: `telephony.outbound` in production. Returns at once; the ends come as facts."""
 
     def place(self, wanted: PlaceCallback) -> None:
         """Ring the agent's phone, then dial the citizen."""

@@ -2,7 +2,7 @@
 
 A rule is data. A value is *bad* beyond `raise_at` and *good* again from `clear_at` on; between the two nothing changes
 (hysteresis). It must be bad for `hold` seconds before the alarm is raised, and good for `rest` seconds before it is
-cleared, so that a value at the limit makes one alarm and not fifty. People are told twice, when it is raised and when
+cleared, so that a value at the limit makes one alarm and not fifty. A notice goes out twice, when it is raised and when
 it is cleared. It can be raised again only after it was cleared.
 """
 

@@ -21,7 +21,7 @@ import structlog
 from facts.masking import STARS, mask, mask_numbers
 
 HIDDEN = frozenset({"caller", "number_dialled", "name", "digits", "key"})
-"""Fields that are masked even when the one who logs forgot to (R54)."""
+"""Fields that are masked even when the code that logs forgot to (R54)."""
 
 _WHOLLY_HIDDEN = frozenset({"name", "digits", "key"})
 

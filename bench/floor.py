@@ -1,7 +1,7 @@
 """The floor alone: what a fact costs, and how that grows with the callers who wait. `python -m bench.floor`.
 
 No Asterisk and no clock: facts go in, commands come out, processor time is taken. 20 queues with skills, 2,000 agents
-of whom each serves four queues, so many waiting callers that nobody is ever idle for long, and per call seven facts:
+each in four queues, so many waiting callers that nobody is ever idle for long, and per call seven facts:
 arrived, queued, (offer made,) ringing, answered, talk ended, call ended.
 """
 

@@ -442,7 +442,7 @@ class _Message:
 
     @property
     def user(self) -> str:
-        """Whom a request is for."""
+        """The number that a request is for."""
         return _user(self.first)
 
     @property

@@ -82,7 +82,7 @@ async def _measure(rate: int, calls: int) -> None:
 
 @contextlib.contextmanager
 def _watching(port: int, token: str) -> Iterator[Connection]:
-    """The screens, in a process of their own: it says `open`, is told `stop`, and gives what it has seen."""
+    """The screens, in a process of their own: it says `open`, hears `stop`, and gives what it has seen."""
     here, there = multiprocessing.Pipe()
     process = multiprocessing.Process(target=_watch, args=(there, port, token))
     process.start()

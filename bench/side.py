@@ -161,7 +161,7 @@ class Centre:
         engine = database.engine(self.settings.database)
         try:
             for number in AGENTS:
-                # Paused, not signed out: to a centre without any agents callers are told so.
+                # Paused, not signed out: in a centre without any agents, callers hear that nobody is there.
                 intent = Intent.READY if number in ready else Intent.PAUSED
                 await roster.set_intent(engine, number, intent, "", clock.now())
         finally:

@@ -34,7 +34,7 @@ def opening(number: str) -> list[str]:
 def announcement(ahead: int, *, staffed: bool, callback_key: str = "") -> list[str]:
     """What a waiting caller hears between two pieces of music: the place in the queue, and what to expect.
 
-    `ahead` callers will be offered before this one. If no agent is signed in, the caller is told exactly that, and
+    `ahead` callers will be offered before this one. If no agent is signed in, the caller hears exactly that, and
     never "we will connect you soon". With a `callback_key` the caller is offered a callback in turn.
     """
     place = position(ahead)

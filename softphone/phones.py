@@ -7,7 +7,7 @@
         await leg.until_hears(agent.tone)
         await leg.hang_up()
 
-Everybody hums a tone of their own, so a leg can say whom it hears, and a recording who spoke on which side. The SIP
+Everybody hums a tone of their own, so a leg can say who is heard, and a recording who spoke on which side. The SIP
 stack is baresip; it allows one `Phones` at a time in a process. `hotline demo` and the live tests are made of these.
 """
 

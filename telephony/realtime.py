@@ -1,6 +1,6 @@
 """What Asterisk reads from the database: views over the table `agent`, for SQLite and PostgreSQL.
 
-An agent who is in the table can sign in at once and one who is not cannot, without any reload:
+An agent in the table can sign in at once, others cannot, without any reload:
 Asterisk looks here when a phone registers or is called (`asterisk-conf/sorcery.conf`). The migration
 creates these views; a later one that changes a view drops it and creates it again from here.
 

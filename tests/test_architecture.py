@@ -1,4 +1,4 @@
-"""Who may import whom (ARCHITECTURE.md), read from the source without running it, at any depth."""
+"""Which room may import which (ARCHITECTURE.md), read from the source without running it, at any depth."""
 
 import ast
 from collections.abc import Iterator, Mapping

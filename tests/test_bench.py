@@ -203,7 +203,7 @@ async def test_phone_rings_talks_and_hangs_up() -> None:
         assert moments == sorted(moments)
 
 
-async def test_a_citizen_who_is_called_back_lets_it_ring_and_his_agent_hears_that() -> None:
+async def test_a_citizen_who_is_called_back_lets_it_ring_and_the_agent_hears_that() -> None:
     async with signed_in() as (phones, exchange):
         phones.talk = lambda agent, caller: math.inf if (agent, caller) == ("1001", "139") else 0
         exchange.say("INVITE sip:1001@127.0.0.1 SIP/2.0", "agent", "7 INVITE")

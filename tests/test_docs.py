@@ -352,7 +352,7 @@ def test_the_architecture_names_every_room() -> None:
 
 
 @every_page
-def test_nobody_is_he(page: Path) -> None:
+def test_people_are_they(page: Path) -> None:
     """An agent and a caller are "they", "the agent", "the caller"."""
     assert re.findall(r"\b(?:he|him|his|himself)\b", _prose(_read(page)), re.IGNORECASE) == []
 

@@ -16,7 +16,7 @@ from web.feed import Feed
 from web.limit import Limits
 
 ANSWER_WITHIN: Final = 0.9
-"""Seconds in which the controller answers, or the screen is told that it does not."""
+"""Seconds in which the controller answers, or the screen hears that it does not."""
 
 
 class Problem(Exception):  # noqa: N818 - reads as a sentence where it is raised

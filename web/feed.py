@@ -30,7 +30,7 @@ from web.accounts.rights import masked_agents, masked_fact, masked_part, masked_
 log = structlog.get_logger(__name__)
 
 BEAT_EVERY: Final = 2.0
-"""Seconds without a message after which a screen is told that there is none."""
+"""Seconds without a message after which a screen hears that there is none."""
 QUEUED: Final = 128
 """Messages that wait for a screen before it is dropped: six seconds of a busy centre."""
 QUEUED_FACTS: Final = 1024

@@ -19,7 +19,7 @@ from facts import (
 
 
 def agent_added(hall: Hall, fact: AgentAdded, now: int) -> None:
-    """A new agent, or one who was removed and is still on the phone."""
+    """A new agent, or an agent who was removed and is still on the phone."""
     seat = hall.seats.get(fact.agent)
     if seat is not None and not seat.removed:
         return

@@ -67,7 +67,7 @@ def callback_answered(hall: Hall, fact: CallbackAnswered, now: int) -> None:
 def callback_spared(hall: Hall, fact: CallbackSpared, now: int) -> None:
     """The citizen had picked up when the callback was to yield, or while no controller saw it: the two talk.
 
-    The caller to whom the callback was to yield goes back to their place.
+    The caller for whom the callback was to yield goes back to their place.
     """
     seat, task = hall.seats.get(fact.agent), hall.tasks.get(fact.callback)
     if seat is None or seat.answered:
@@ -131,7 +131,7 @@ def callback_cancelled(hall: Hall, fact: CallbackCancelled, now: int) -> None:
 
 
 def take_up(hall: Hall, task: Task, now: int) -> None:
-    """After a start: an open task of the book. An attempt that was under way stays so until its end is told."""
+    """After a start: an open task of the book. An attempt that was under way stays so until CallbackEnded comes."""
     if task.id in hall.tasks:
         return
     enter(hall, task)

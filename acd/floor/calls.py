@@ -252,7 +252,7 @@ def _remember_place(hall: Hall, caller: Caller, fact: CallEnded) -> None:
 
 
 def _call_back_lost(hall: Hall, caller: Caller, at: int) -> None:
-    """漏接回拨: one task for a citizen whom nobody answered, however often they tried."""
+    """漏接回拨: one task for a citizen nobody answered, however often they tried."""
     line = hall.rules.numbers.get(caller.number)
     queue = hall.rules.queue(caller.queue or (line.queue if line is not None else ""))
     if not queue.call_back_lost:

@@ -4,8 +4,8 @@ Invariants (tests/acd/test_world.py):
   - an agent holds at most one call, whether it rings or is answered, a citizen's or a callback's;
   - a waiting caller is passed over only by one of smaller rank (`acd.rules`), or for want of an agent with the skills;
   - while callers wait in a lane and offers are allowed, no agent who can take one is idle in it;
-  - no callback is placed while a citizen waits in its queue; an unanswered one yields when a citizen waits whom no idle
-    agent can take; an answered one is never cut;
+  - no callback is placed while a citizen waits in its queue; an unanswered one yields when no idle agent can take
+    a waiting citizen; an answered one is never cut;
   - a caller keeps their place until an agent has answered them.
 """
 
@@ -141,7 +141,7 @@ class Floor:
         centre.expect(self.hall, calls, until)
 
     def take_up(self, tasks: Iterable[Task], now: int) -> list[Command]:
-        """After a start: the open tasks of the book. What was under way stays so until its end is told.
+        """After a start: the open tasks of the book. What was under way stays so until CallbackEnded comes.
 
         Tasks that are known already are left alone.
         """

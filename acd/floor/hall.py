@@ -189,7 +189,7 @@ class Hall:
         heapq.heappush(self.deadlines, (when, what, name))
 
     def caller(self, call: CallId, at: int) -> Caller:
-        """The caller of this call. A call that is told of for the first time is entered."""
+        """The caller of this call. A call that is new to the floor is entered."""
         caller = self.callers.get(call)
         if caller is None:
             caller = self.callers[call] = Caller(call, since=at)

@@ -28,7 +28,7 @@ def offer_answered(hall: Hall, fact: OfferAnswered, now: int) -> None:
     first, caller.answered = not caller.answered, True
     seat.calls += 1
     if caller.caller and first:
-        # The first agent stays the one whom the citizen knows (R5), whoever the call is transferred to.
+        # The first agent stays the one the citizen knows (R5), whoever the call is transferred to.
         remember(hall.last_agent, caller.caller, (fact.agent, fact.at))
         hall.left.pop(caller.caller, None)
         task = hall.tasks.get(hall.task_of.get(caller.caller, 0))

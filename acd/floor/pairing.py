@@ -40,7 +40,7 @@ def pair(hall: Hall, now: int) -> None:
 
 
 def _ring_colleagues(hall: Hall, now: int) -> None:
-    """Ring the agents to whom callers were transferred, if they are ready and no caller of theirs comes before."""
+    """Ring the targets of transfers, if they are ready and no caller of theirs comes before."""
     calls, hall.handed = list(hall.handed), {}
     for call in calls:
         caller = hall.callers.get(call)

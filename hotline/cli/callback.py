@@ -49,12 +49,12 @@ Before = Annotated[str, typer.Option("--before", help=f"in time for: {_TIMES}")]
 
 @app.command("add")
 def add(
-    number: Annotated[str, typer.Argument(help="whom to call")],
+    number: Annotated[str, typer.Argument(help="number to call")],
     queue: Annotated[str, typer.Option("--queue", help="whose agents may do it")] = "",
     after: After = "",
     before: Before = "",
     agent: Annotated[str, typer.Option("--agent", help="the agent who should do it")] = "",
-    reason: Annotated[str, typer.Option("--reason", help="what the agent is told")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="what the agent reads")] = "",
     matter: Annotated[str, typer.Option("--matter", help="the work order it belongs to")] = "",
     attempts: Annotated[int, typer.Option("--attempts", help="how often at most")] = ATTEMPTS,
     spacing: Annotated[

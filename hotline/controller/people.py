@@ -59,7 +59,7 @@ class People:
                 self._seed_log(facts)
 
     async def knows(self, number: str) -> bool:
-        """Whether there is such an agent, also one who was added a moment ago by another process."""
+        """Whether there is such an agent, also one that another process added a moment ago."""
         if number in self.names and self._on_floor(number):
             return True
         await self.read(number)

@@ -115,7 +115,7 @@ def _stages(facts: Sequence[Fact]) -> Counter[str]:
 
 
 def _events(say: Say, facts: Sequence[Fact], citizens: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The facts that are told, in words: time of day, sentence."""
+    """Each fact that the screen shows, in words: time of day, sentence."""
     who: dict[CallId, str] = {}
     lines = []
     for fact in facts:

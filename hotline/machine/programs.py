@@ -207,7 +207,7 @@ def _began(pid: int) -> list[str]:
 
 
 def _end_of(pid: int) -> str:
-    """How a process ended, in words. Only a parent is told: of an adopted one nobody knows."""
+    """How a process ended, in words. Only a parent learns it: of an adopted process nobody knows."""
     code = _ends.pop(pid, None)
     if code is None:
         return "it ended, and as another process had started it, how is not known"
@@ -310,7 +310,7 @@ def asterisk_program(settings: Settings, asterisk: AsteriskBinary) -> Program:
 async def start_asterisk(
     settings: Settings, asterisk: AsteriskBinary, within: float = 60.0
 ) -> bool:
-    """Start Asterisk and wait until it has booted wholly; call `hotline.machine.render.render` before.
+    """Start Asterisk and wait until it has booted completely; call `hotline.machine.render.render` before.
 
     Returns False when one of this home ran already: it is adopted. A stop that was waiting for its
     last call is called off, and the configuration is read again; ports and the node's name stay as

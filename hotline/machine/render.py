@@ -323,7 +323,7 @@ def _ami_permit(settings: Settings) -> str:
 def _event_filters(node: str, asterisk: AsteriskBinary) -> list[str]:
     """Newer versions compare names by a hash; older ones match a regular expression against the whole event."""
     if asterisk.release >= {20: (20, 11), 21: (21, 6)}.get(asterisk.release[0], (22, 1)):
-        # Of the states of a dialling only 183 is news: 180 and the answer are told by Newstate. Who enters a bridge is
+        # Of the states of a dialling only 183 is news: 180 and the answer come with Newstate. Who enters a bridge is
         # news of agents who came from a callback: their channels are named after it.
         narrowed = {
             "DialState": ("header(DialStatus),method(exact)", "PROGRESS"),

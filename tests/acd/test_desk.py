@@ -37,7 +37,7 @@ class Book(list[Fact]):
 
 
 class Session:
-    """Writes down what it is told."""
+    """Writes down each fact."""
 
     def __init__(self) -> None:
         self.told: list[str] = []

@@ -148,7 +148,7 @@ def test_after_three_rings_the_next_agent_and_the_silent_one_is_marked(story: St
     assert story.tell(AgentReady(19 * SECOND, "1001")) == [Ring("b", ("1001",), 15.0)]
 
 
-def test_an_unanswered_caller_goes_back_to_his_old_place(story: Story) -> None:
+def test_an_unanswered_caller_goes_back_to_their_old_place(story: Story) -> None:
     story.agent("1001", 0)
     story.caller("a", 1)
     story.caller("b", 2)
@@ -170,7 +170,7 @@ def test_the_second_report_of_one_offers_end_changes_nothing(story: Story) -> No
 
 
 @pytest.mark.parametrize("stage", ["greeting", "waiting", "ringing", "talking"])
-def test_a_caller_who_hangs_up_frees_what_he_held(story: Story, stage: str) -> None:
+def test_a_caller_who_hangs_up_frees_what_they_held(story: Story, stage: str) -> None:
     story.tell(CallArrived(0, "a", "12345", ""))
     if stage != "greeting":
         story.tell(CallQueued(SECOND, "a", "default"))
@@ -223,12 +223,12 @@ def test_ready_twice_keeps_the_place_among_the_idle(story: Story) -> None:
 
 
 @pytest.mark.parametrize(
-    "wish", [AgentOut(5 * SECOND, "1001"), AgentPaused(5 * SECOND, "1001", "用餐")]
+    "asked", [AgentOut(5 * SECOND, "1001"), AgentPaused(5 * SECOND, "1001", "用餐")]
 )
-def test_a_wish_while_ringing_withdraws_the_offer(story: Story, wish: Fact) -> None:
+def test_a_request_while_ringing_withdraws_the_offer(story: Story, asked: Fact) -> None:
     story.agent("1001", 0)
     story.caller("a", 1)
-    assert story.tell(wish) == [StopRinging("a", "1001")]
+    assert story.tell(asked) == [StopRinging("a", "1001")]
     story.agent("1002", 6)
     assert story.tell(OfferEnded(6 * SECOND, "a", "1001", OfferReason.WITHDRAWN)) == [
         Ring("a", ("1002",), 15.0)
@@ -334,7 +334,7 @@ def test_a_session_that_is_gone_is_offered_nothing_until_it_returns(story: Story
     ]
 
 
-def test_a_removed_agent_finishes_his_talk(story: Story) -> None:
+def test_a_removed_agent_finishes_the_talk(story: Story) -> None:
     story.agent("1001")
     story.caller("a", 1)
     story.tell(OfferAnswered(2 * SECOND, "a", "1001"))

@@ -45,7 +45,7 @@ def gave_up(story: Story, numbers: Iterable[int]) -> None:
 
 
 def answered(story: Story, numbers: Iterable[int], agent: str) -> None:
-    """Citizens whom this agent answered, one after the other."""
+    """This agent answers these citizens, one after the other."""
     for n in numbers:
         story.caller(f"n-1.{n}", n, caller=citizen(n))
         story.tell(

@@ -1,4 +1,4 @@
-"""The agent whom a citizen knows (R5) comes first, but only for calls that they can take."""
+"""The agent a citizen knows (R5) comes first, but only for calls that this agent can take."""
 
 import pytest
 
@@ -25,7 +25,7 @@ RULES = Rules(
 
 @pytest.fixture
 def story() -> Story:
-    """A citizen whom 1001 has just answered. All agents are idle, 1002 the longest, then 1003."""
+    """1001 has just answered a citizen. All agents are idle, 1002 the longest, then 1003."""
     story = Story(RULES)
     story.agent("1001", 0)
     assert story.caller("a", 1, caller=CITIZEN) == [Ring("a", ("1001",), 15.0)]
@@ -55,11 +55,11 @@ def rung(
     return agent
 
 
-def test_the_agent_whom_the_citizen_knows_comes_before_the_longest_idle(story: Story) -> None:
+def test_the_agent_the_citizen_knows_comes_before_the_longest_idle(story: Story) -> None:
     assert rung(story, 6) == "1001"
 
 
-def test_a_citizen_whom_nobody_knows_gets_the_longest_idle(story: Story) -> None:
+def test_a_citizen_nobody_knows_gets_the_longest_idle(story: Story) -> None:
     assert rung(story, 6, caller="+8613800138001") == "1002"
 
 

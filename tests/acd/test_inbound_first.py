@@ -98,7 +98,7 @@ def test_an_unanswered_callback_yields_in_the_same_step(story: Story, picked_up:
     assert (found.yields, found.attempts_left, found.agent) == (1, 3, "")
 
 
-def test_the_diary_says_that_it_yielded_and_to_whom(story: Story) -> None:
+def test_the_diary_says_that_it_yielded_and_to_which_call(story: Story) -> None:
     dialling(story)
     entries = story.entries(
         CallArrived(2 * SECOND, "a", "12345", ""), CallQueued(2 * SECOND, "a", DEFAULT)
@@ -156,10 +156,10 @@ def test_the_cancel_and_the_answer_cross_on_the_wire(story: Story) -> None:
     raced = CallbackRaced(2 * SECOND + 500, 7, "hotline-c7.1", "1001")
     assert story.entries(late) == [raced]
     story.agent("1002", 5)
-    assert story.floor.tasks[7].agent == "1002", "the citizen who heard his phone ring comes first"
+    assert story.floor.tasks[7].agent == "1002", "the citizen whose phone rang comes first"
 
 
-def test_a_citizen_who_had_picked_up_before_his_callback_could_yield_is_not_cut(
+def test_a_citizen_who_had_picked_up_before_the_callback_could_yield_is_not_cut(
     story: Story,
 ) -> None:
     story.agent("1001")
@@ -223,7 +223,7 @@ def test_citizen_busy_is_an_attempt_and_the_next_one_waits_for_the_spacing(story
     assert CallbackUnreached(70 * SECOND, 7) in entries
 
 
-def test_an_agent_who_does_not_pick_up_his_own_phone_costs_no_attempt(story: Story) -> None:
+def test_an_agent_who_does_not_pick_up_their_own_phone_costs_no_attempt(story: Story) -> None:
     story.agent("1001")
     story.tell(task())
     story.tell(CallbackEnded(16 * SECOND, 7, "hotline-c7.1", "1001", "agent_no_answer"))
@@ -291,7 +291,7 @@ def test_a_withheld_number_cannot_be_called_back(story: Story) -> None:
     assert story.tell(CallEnded(9 * SECOND, "a", Party.CALLER)) == []
 
 
-def test_a_caller_who_asks_for_it_is_called_in_his_turn(story: Story) -> None:
+def test_a_caller_who_asks_for_it_is_called_in_their_turn(story: Story) -> None:
     story.caller("a", 1, caller=CITIZEN)
     story.caller("b", 2)
     [wanted] = story.tell(CallbackAsked(5 * SECOND, "a"))
@@ -302,7 +302,7 @@ def test_a_caller_who_asks_for_it_is_called_in_his_turn(story: Story) -> None:
     )
     story.tell(CallEnded(6 * SECOND, "a", Party.CALLER), added)
     story.agent("1001", 7)
-    assert story.floor.tasks[3].agent == "1001", "he was first, and still is"
+    assert story.floor.tasks[3].agent == "1001", "they were first, and still are"
     assert story.floor.callers["b"].ringing == set()
 
 

@@ -1,4 +1,4 @@
-"""The rules in the database, SQLite and PostgreSQL: kept as they were set, changed wholly or not at all."""
+"""The rules in the database, SQLite and PostgreSQL: kept as they were set, changed completely or not at all."""
 
 import asyncio
 from dataclasses import replace
@@ -69,7 +69,7 @@ async def test_what_is_saved_is_read(engine: AsyncEngine) -> None:
 
 
 async def test_only_what_differs_is_written(engine: AsyncEngine) -> None:
-    """A centre with very many flags must not write them all anew for one."""
+    """A centre with very many flags must not write them all again for one."""
     flags = {f"+86138{n:08}": Flag(f"+86138{n:08}", 1) for n in range(3000)}
     await rulebook.save(engine, replace(FULL, flags=flags))
     rest = dict(list(flags.items())[1:-1])
@@ -124,7 +124,7 @@ async def test_of_two_who_change_at_once_neither_undoes_the_other(engine: AsyncE
         await other.dispose()
 
 
-async def test_what_belongs_to_an_agent_goes_with_him(engine: AsyncEngine) -> None:
+async def test_what_belongs_to_an_agent_goes_with_them(engine: AsyncEngine) -> None:
     await rulebook.save(engine, FULL)
     await roster.remove(engine, "1001")
     found = await rulebook.read(engine)
@@ -175,7 +175,7 @@ async def test_blocked_calls_are_counted(engine: AsyncEngine) -> None:
     assert [one.calls for one in await rulebook.blocks(engine)] == [5]
 
 
-async def test_a_caller_is_on_the_list_once_and_again_when_his_block_ran_out(
+async def test_a_caller_is_on_the_list_once_and_again_when_the_block_ran_out(
     engine: AsyncEngine,
 ) -> None:
     await rulebook.block(engine, a_block(approved_by="班长", calls=3), NOW)

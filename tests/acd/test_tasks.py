@@ -308,7 +308,7 @@ async def test_a_task_by_hand(centre: Centre, engine: AsyncEngine) -> None:
         (by_hand(attempts="3"), "attempts is of the wrong type"),
         (by_hand(attempts=True), "attempts is of the wrong type"),
         (by_hand(place=1), "has no place"),
-        (by_hand(wish=1), "has no wish"),
+        (by_hand(colour=1), "has no colour"),
     ],
 )
 async def test_the_controller_checks_what_it_is_told(

@@ -1,4 +1,4 @@
-"""Hold and transfer on the floor: where a citizen gets to whom his agent hands over, and who is busy meanwhile."""
+"""Hold and transfer on the floor: where a transferred citizen goes, and who is busy meanwhile."""
 
 import json
 from dataclasses import replace
@@ -82,7 +82,7 @@ def test_a_hold_is_in_the_diary_and_the_agent_goes_on_talking(story: Story) -> N
     assert story.presence("1001") is Presence.TALKING
 
 
-def test_a_blind_transfer_rings_the_colleague_whatever_queue_he_serves(story: Story) -> None:
+def test_a_blind_transfer_rings_the_colleague_whatever_queue_they_serve(story: Story) -> None:
     assert blind(story, "1003") == [Ring("a", ("1003",), 15.0)]
     assert story.presence("1001") is Presence.WRAP_UP
     assert story.presence("1003") is Presence.RINGING
@@ -109,7 +109,7 @@ def test_the_end_of_the_call_frees_one_whose_own_end_was_never_told(story: Story
     assert [story.presence(agent) for agent in ("1001", "1002")] == [Presence.WRAP_UP] * 2
 
 
-def test_nobody_answers_and_he_is_the_first_of_his_queue_again(story: Story) -> None:
+def test_nobody_answers_and_the_citizen_is_first_in_the_queue_again(story: Story) -> None:
     blind(story, "1003")
     story.tell(AgentPaused(10 * SECOND, "1002", ""))
     story.caller("b", 12)
@@ -123,7 +123,7 @@ def test_nobody_answers_and_he_is_the_first_of_his_queue_again(story: Story) -> 
     story.caller("c", 26)
     assert story.floor.ahead("a") == 0
     assert story.floor.ahead("c") == 1
-    # He may wait as long as anybody; it is not counted from his arrival.
+    # The citizen may wait as long as anybody; it is not counted from the arrival.
     assert deeds(story.until(2 + 900)) == []
     assert story.floor.callers["a"].stage is Stage.WAITING
 
@@ -163,7 +163,7 @@ def test_nobody_answers_outside(story: Story) -> None:
     blind(story, OUTSIDE)
     story.until(20)
     back = CallReturned(40 * SECOND, "a", DEFAULT, 2 * SECOND)
-    assert story.tell(back) == [Ring("a", ("1001",), 15.0)]  # he knows him (R5)
+    assert story.tell(back) == [Ring("a", ("1001",), 15.0)]  # the citizen knows 1001 (R5)
 
 
 def test_an_overflow_does_not_come_back_that_way(story: Story) -> None:
@@ -172,7 +172,7 @@ def test_an_overflow_does_not_come_back_that_way(story: Story) -> None:
     assert story.tell(CallReturned(40 * SECOND, "a", DEFAULT, 2 * SECOND)) == []
 
 
-def test_the_first_agent_stays_the_one_whom_he_knows(story: Story) -> None:
+def test_the_first_agent_stays_the_one_the_citizen_knows(story: Story) -> None:
     blind(story, "1002")
     story.tell(OfferAnswered(12 * SECOND, "a", "1002"))
     story.tell(TalkEnded(20 * SECOND, "a", "1002", Party.CALLER))
@@ -238,7 +238,7 @@ def test_one_call_with_two_agents() -> None:
         ((AgentPaused(3 * SECOND, "1002", ""),), ""),
     ],
 )
-def test_whom_a_colleague_may_call(story: Story, before: tuple[Fact, ...], why: str) -> None:
+def test_which_colleague_may_be_called(story: Story, before: tuple[Fact, ...], why: str) -> None:
     story.tell(*before)
     assert story.floor.may_call("1001", "1002") == why
     assert story.floor.may_call("1001", "1001") == "no such colleague"
@@ -256,14 +256,14 @@ def test_a_snapshot_between_the_transfer_and_the_ring(story: Story) -> None:
     assert story.tell(restored) == [Ring("a", ("1003",), 15.0)]
 
 
-# --- a citizen whom an agent has called back
+# --- a citizen who was called back by an agent
 
 ATTEMPT = "hotline-c7.1"
 
 
 @pytest.fixture
 def reached() -> Story:
-    """1001 talks to a citizen whom he has called back for the queue `tax`; 1002 and 1003 are ready."""
+    """1001 has called a citizen back for the queue `tax`, and talks to them; 1002 and 1003 are ready."""
     story = Story(replace(rules(), members=(Member("1001", "tax"), *rules().members)))
     story.floor.hall.outside = frozenset([OUTSIDE])
     story.agent("1001")
@@ -291,7 +291,7 @@ def test_a_called_back_citizen_is_handed_on_as_any_other(reached: Story, end_fir
     entries = reached.entries(*((END, *facts) if end_first else (*facts, END)))
     assert arrived in entries
     assert OfferMade(at, "a", "1002") in entries
-    assert reached.floor.tasks == {}, "he was reached"
+    assert reached.floor.tasks == {}, "the citizen was reached"
     # After-call work is that of the callback, and of its queue.
     assert WrapUpStarted(at, "1001", at + 5 * SECOND, ATTEMPT) in entries
     reached.tell(OfferAnswered(12 * SECOND, "a", "1002"))
@@ -303,7 +303,7 @@ def test_a_called_back_citizen_is_handed_on_as_any_other(reached: Story, end_fir
     assert reached.presence("1002") is Presence.TALKING
 
 
-def test_of_an_attended_transfer_the_floor_knows_whom_it_is_about(reached: Story) -> None:
+def test_of_an_attended_transfer_the_floor_knows_the_citizen(reached: Story) -> None:
     at = 10 * SECOND
     assert reached.floor.may_call("1001", "1002") == ""
     reached.tell(OwnCallStarted(9 * SECOND, "1002"))
@@ -319,12 +319,12 @@ def test_of_an_attended_transfer_the_floor_knows_whom_it_is_about(reached: Story
     assert reached.presence("1002") is Presence.TALKING
     reached.tell(CallEnded(20 * SECOND, "a", Party.CALLER))
     assert reached.presence("1002") is Presence.WRAP_UP
-    # As after any transfer, it is not the second one whom he knows (R5).
+    # As after any transfer, the agent the citizen knows is not the second one (R5).
     reached.until(30)
     assert reached.caller("b", 31, caller=CITIZEN) == [Ring("b", ("1001",), 15.0)]
 
 
-def test_nobody_takes_the_called_back_citizen_and_he_waits_in_his_tasks_queue(
+def test_nobody_takes_the_called_back_citizen_who_waits_in_the_queue_of_the_task(
     reached: Story,
 ) -> None:
     at = 10 * SECOND
@@ -334,7 +334,7 @@ def test_nobody_takes_the_called_back_citizen_and_he_waits_in_his_tasks_queue(
     assert reached.floor.callers["a"].queue == "tax"
     # For a citizen who waits a callback yields (R7), for this one, too.
     assert reached.tell(AgentReady(20 * SECOND, "1003")) == [Ring("a", ("1003",), 15.0)]
-    # He gives up; but he has been talked to: nobody calls him back once more.
+    # The citizen gives up, but an agent has talked to them: nobody calls them back once more.
     assert reached.tell(CallEnded(30 * SECOND, "a", Party.CALLER)) == []
 
 

@@ -1,7 +1,7 @@
 """A world that does to the floor whatever Asterisk, agents, citizens and supervisors may do, in any order.
 
 It is driven by a seed, and checks the floor's promises after every single fact. Agents' phones and legs are modelled
-as Asterisk would report them; facts may come late or twice. At random points the floor is made anew of its snapshot,
+as Asterisk would report them; facts may come late or twice. At random points the floor is made again of its snapshot,
 and from there on both decide side by side.
 """
 
@@ -137,8 +137,8 @@ class World:
         self.floor = Floor(self.rules, outbound=True, outside=(OUTSIDE,))
         self.shadow: Floor | None = None
         self.linked = False
-        self.rings: dict[str, str] = {}  # agent -> the call his phone rings for
-        self.talks: dict[str, str] = {}  # agent -> the call he talks in
+        self.rings: dict[str, str] = {}  # agent -> the call their phone rings for
+        self.talks: dict[str, str] = {}  # agent -> the call they talk in
         self.attempts: dict[str, tuple[int, str]] = {}  # attempt that exists -> (task, agent)
         self.answered: set[str] = set()  # attempts the citizen has picked up
         self.cancelled: set[str] = set()
@@ -217,7 +217,7 @@ class World:
                     if self.floor.seats[agent].call != attempt:
                         del self.rings[
                             agent
-                        ]  # the floor counts on it, and may ring him for another at once
+                        ]  # the floor counts on it, and may ring them for another at once
                     if attempt in self.attempts:
                         task, _ = self.attempts.pop(attempt)
                         later.append(CallbackEnded(self.now, task, attempt, agent, "withdrawn"))
@@ -225,7 +225,7 @@ class World:
                     assert self.rings.get(agent) == call
                 case CreateCallback(number, queue, latest, reason, origin, place):
                     assert reason != "lost" or origin not in self.handed_on, (
-                        "one who has talked was called lost"
+                        "a citizen who has talked was called lost"
                     )
                     self.next_task += 1
                     later.append(
@@ -328,7 +328,7 @@ class World:
     def end(self, call: str, by: Party = Party.CALLER) -> None:
         untold = []
         for phones, fact in (
-            # The end of a talk that was transferred may make his phone ring for the same citizen once more.
+            # The end of a transferred talk may make the agent's phone ring for the same citizen once more.
             (self.talks, lambda agent: TalkEnded(self.now, call, agent, by)),
             (self.rings, lambda agent: OfferEnded(self.now, call, agent, OfferReason.CALLER_GONE)),
         ):
@@ -340,7 +340,7 @@ class World:
                     untold.append((phones, agent))  # its own end was lost: the caller's says enough
         for phones, agent in untold:
             del phones[agent]
-        # An end that was told before the caller's own may have made one ring for him again.
+        # An end that came before the caller's own may have made a phone ring for them again.
         for agent in [agent for agent, held in self.rings.items() if held == call]:
             del self.rings[agent]
         self.gone.add(call)
@@ -414,7 +414,7 @@ class World:
             self.end(call, self.rng.choice(list(Party)))
 
     def do_agent_transfers(self) -> None:
-        """Blind. The end of his own leg is told before, after, or with the end of the call."""
+        """Blind. The end of the agent's leg comes before, after, or with the end of the call."""
         agent = self.talking_to_a_citizen()
         if agent is None:
             return
@@ -422,12 +422,12 @@ class World:
         to = self.rng.choice([*AGENTS, *NUMBERS, OUTSIDE, NOWHERE])
         when = self.rng.choice(["before", "after", "never"])
         if when == "before":
-            self.his_leg_ends(agent)
+            self.leg_ends(agent)
         self.tell(CallTransferred(self.now, call, agent, to))
         if when == "after":
-            self.his_leg_ends(agent)
+            self.leg_ends(agent)
 
-    def do_agent_hands_over_after_a_word_with_his_colleague(self) -> None:
+    def do_agent_hands_over_after_a_word_with_a_colleague(self) -> None:
         agent = self.talking_to_a_citizen()
         colleague = self.rng.choice(AGENTS)
         if agent is None or self.floor.may_call(agent, colleague):
@@ -441,10 +441,10 @@ class World:
         self.tell(OfferAnswered(self.now, call, colleague))
         self.tell(OwnCallEnded(self.now, colleague))
         if self.rng.random() < 0.7:
-            self.his_leg_ends(agent)
+            self.leg_ends(agent)
 
-    def do_agent_hands_on_whom_he_has_called_back(self) -> None:
-        """The citizen becomes a call of his own, before or after the end of his attempt is told."""
+    def do_agent_hands_on_a_citizen_called_back(self) -> None:
+        """The citizen becomes a call of their own, before or after the end of the attempt comes."""
         able = sorted(agent for agent, call in self.talks.items() if call in self.attempts)
         if not able:
             return
@@ -453,7 +453,7 @@ class World:
         task, _ = self.attempts[attempt]
         known = self.floor.tasks.get(task)
 
-        def his_attempt_ends() -> None:
+        def attempt_ends() -> None:
             del self.talks[agent], self.attempts[attempt]
             self.tell(CallbackEnded(self.now, task, attempt, agent))
             assert task not in self.floor.tasks, "a citizen was reached, and is to be called again"
@@ -470,24 +470,24 @@ class World:
             self.tell(CallTransferred(self.now, call, agent, colleague, attended=True))
             self.tell(OfferAnswered(self.now, call, colleague))
             self.tell(OwnCallEnded(self.now, colleague))
-            his_attempt_ends()
+            attempt_ends()
             assert known is None or self.floor.callers[call].caller == known.number
             return
         first = self.rng.random() < 0.5
         if first:
-            his_attempt_ends()
+            attempt_ends()
             arrived = replace(arrived, caller=self.rng.choice(CITIZENS), queue=DEFAULT)
         self.tell(arrived)
         to = self.rng.choice([*AGENTS, *NUMBERS, OUTSIDE, NOWHERE, ""])
         self.tell(CallTransferred(self.now, call, agent, to))
         if not first:
-            his_attempt_ends()
+            attempt_ends()
 
     def talking_to_a_citizen(self) -> str | None:
         able = sorted(agent for agent, call in self.talks.items() if call not in self.attempts)
         return self.rng.choice(able) if able else None
 
-    def his_leg_ends(self, agent: str) -> None:
+    def leg_ends(self, agent: str) -> None:
         self.tell(TalkEnded(self.now, self.talks.pop(agent), agent, Party.SYSTEM))
 
     def do_nobody_answers_outside(self) -> None:

@@ -62,7 +62,7 @@ def test_an_unknown_value_neither_raises_nor_clears() -> None:
     assert look(patient, ("m1r", ""), 94, None, 94, 94, 94) == list("....+")
 
 
-def test_each_agent_has_an_alarm_of_his_own_that_ends_when_he_is_gone() -> None:
+def test_each_agent_has_an_alarm_of_their_own_that_ends_when_they_are_gone() -> None:
     book = Alarms([rule("pause_too_long")])
     two: dict[Key, float | None] = {("pause_too_long", "1001"): 61, ("pause_too_long", "1002"): 90}
     assert {one.subject for one in book.look(two, T)} == {"1001", "1002"}

@@ -109,7 +109,7 @@ async def test_a_supervisor_pauses_an_agent(screen: Screen, centre: Centre, phon
 async def test_an_alarm_is_seen_and_goes(
     open_screen: MakeScreen, centre: Centre, phones: Phones
 ) -> None:
-    """A caller waits and nobody is there: the screens say so until he is gone, and who has seen it."""
+    """A caller waits and nobody is there: the screens say so until the caller is gone, and who has seen it."""
     wall, desk = await open_screen(), await open_screen(1366, 768)
     await wall.sign_in()
     await desk.sign_in(path="/supervisor")

@@ -54,7 +54,7 @@ def test_a_language_that_is_not_there() -> None:
         words("fr")
 
 
-def test_a_caller_is_followed_through_his_stages() -> None:
+def test_a_caller_is_followed_through_their_stages() -> None:
     facts: list[Fact] = [CallArrived(T, CALL, "12345", "13900000001")]
     say = words("en")
     seen = [summary(say, facts)]

@@ -114,7 +114,7 @@ async def test_a_pid_file_of_something_else_is_not_believed(tmp_path: Path, cont
 async def test_an_id_that_was_given_away_again_is_not_ours(
     started: Callable[[str], Program],
 ) -> None:
-    """The process lives, but began at another moment, or before the machine was started anew."""
+    """The process lives, but began at another moment, or before the machine was started again."""
     program = started(SLEEP)
     pid, began, boot = program.pid_file.read_text().split()
     for other in (f"{pid} {int(began) - 1} {boot}", f"{pid} {began} another-boot", pid):

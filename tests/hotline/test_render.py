@@ -357,7 +357,7 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
     tmp_path: Path, asterisk: AsteriskBinary
 ) -> None:
     dialplan = rendered(Settings(home=tmp_path / "home"), asterisk)["extensions.conf"]
-    # First of all his number is cleaned, and then it is not looked at again.
+    # First of all the caller's number is cleaned, and then it is not looked at again.
     cleaned = (
         "[hotline-call]\nexten = s,1,Set(CALLERID(num)=${FILTER(0-9A-Za-z*#+,${CALLERID(num)})})\n"
     )
@@ -382,7 +382,7 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
     assert re.findall(r"Goto\(hotline-transfer,(.*)\)", dialplan) == ["12345,1"]
 
 
-def test_whom_an_agent_may_transfer_to(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+def test_where_an_agent_may_transfer_to(tmp_path: Path, asterisk: AsteriskBinary) -> None:
     def lines(settings: Settings) -> list[str]:
         return section(rendered(settings, asterisk)["extensions.conf"], "transfer").splitlines()
 

@@ -138,10 +138,10 @@ async def test_an_agent_who_stays_on_the_line_is_fetched(
         "GET VARIABLE BRIDGERESULT",
     ]
     await call.end()
-    assert not any(isinstance(fact, CallDetached) for fact in desk.facts), "he has talked"
+    assert not any(isinstance(fact, CallDetached) for fact in desk.facts), "the caller has talked"
 
 
-async def test_a_line_that_is_gone_leaves_the_caller_where_he_was(
+async def test_a_line_that_is_gone_leaves_the_caller_where_they_were(
     server: Server, desk: FakeDesk, callbacks: FakeCallbacks
 ) -> None:
     callbacks.lines[CALL, "1001"] = LINE

@@ -93,7 +93,7 @@ class TestTurnedAway:
             (Release.BLOCKED, "hotline/blocked"),
         ],
     )
-    async def test_he_hears_why_and_the_call_is_over(
+    async def test_the_caller_hears_why_and_the_call_is_over(
         self, server: Server, desk: FakeDesk, house: House, reason: Release, sound: str
     ) -> None:
         house.reception = Reception(refusal=reason)
@@ -216,13 +216,15 @@ class TestCalledBack:
         house.reception = Reception(callback_key="5")
         return house
 
-    async def test_it_is_offered_with_his_place(self, server: Server, desk: FakeDesk) -> None:
+    async def test_it_is_offered_with_the_callers_place(
+        self, server: Server, desk: FakeDesk
+    ) -> None:
         call = await waiting(server)
         await call.until("STREAM FILE hotline/callback_offer_5")
         assert sounds(call)[-2:] == ["hotline/queue_next", "hotline/callback_offer_5"]
         await call.close()
 
-    async def test_the_key_keeps_his_place_and_ends_the_call(
+    async def test_the_key_keeps_the_place_and_ends_the_call(
         self, server: Server, desk: FakeDesk
     ) -> None:
         call = await waiting(server)
@@ -254,7 +256,7 @@ class TestCalledBack:
         assert CallbackAsked(NOW, CALL) not in desk.facts
         await call.close()
 
-    async def test_not_before_he_waits(self, server: Server, desk: FakeDesk) -> None:
+    async def test_not_before_the_caller_waits(self, server: Server, desk: FakeDesk) -> None:
         call = await FakeCall.connect(server.port)
         await call.until("STREAM FILE hotline/recording_notice")
         server.pressed(CALL, "5")
@@ -276,7 +278,7 @@ class TestCalledBack:
         assert sounds(call)[2:] == ["hotline/queue_next"]
         await call.close()
 
-    async def test_who_withholds_his_number_is_told_that_it_cannot_be(
+    async def test_who_withholds_the_number_hears_that_it_cannot_be(
         self, server: Server, desk: FakeDesk
     ) -> None:
         call = await waiting(server, caller="anonymous")
@@ -288,11 +290,11 @@ class TestCalledBack:
         call.answer("200 result=0")
         await call.until("STREAM FILE hotline/queue_next")
         call.answer("200 result=0 endpos=8000")
-        # No offer follows his place.
+        # No offer follows the caller's place.
         assert await call.next() == ["SET", "MUSIC", "ON"]
         await call.close()
 
-    async def test_also_when_he_presses_it_during_an_announcement(
+    async def test_also_when_it_is_pressed_during_an_announcement(
         self, server: Server, desk: FakeDesk
     ) -> None:
         call = await waiting(server, caller="anonymous")
@@ -373,7 +375,7 @@ class TestSilentInATalk:
         assert desk.facts == [CallSilent(NOW, CALL)]
 
     @pytest.mark.parametrize("moment", range(6))
-    async def test_a_word_at_any_moment_brings_him_back_to_the_agent(
+    async def test_a_word_at_any_moment_brings_the_caller_back_to_the_agent(
         self, server: Server, desk: FakeDesk, moment: int
     ) -> None:
         call = await FakeCall.connect(server.port, "12345", script="silent")
@@ -381,7 +383,7 @@ class TestSilentInATalk:
         assert phrases_said(call) == moment // 2 + 1
         assert not sounds(call)
         assert ["HANGUP"] not in call.commands
-        # For a moment, in which his agent may be just about to hang up.
+        # For a moment, in which the agent may be just about to hang up.
         assert call.commands[-1] == ["SET", "VARIABLE", "HL_SILENT", str(NOW // SECOND + 2)]
         assert desk.facts == []
 

@@ -69,7 +69,7 @@ def test_a_blocked_caller_is_refused_at_any_time_and_before_all_else() -> None:
     assert received("8890", "2026-02-13T20:00", "+8613800000009").refusal is Release.BLOCKED
 
 
-def test_one_who_withholds_his_number_is_never_taken_for_blocked() -> None:
+def test_a_caller_who_withholds_the_number_is_never_taken_for_blocked() -> None:
     found = receive(RULES, {}, CALENDAR, "12345", "", 0, blocked=lambda caller: True)
     assert found.refusal is None
 

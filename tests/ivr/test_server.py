@@ -22,7 +22,7 @@ NOW = 1_763_731_200 * SECOND
 
 
 class FakeDesk:
-    """Writes down what it is told; `on` may command something while a fact is being posted."""
+    """Writes down each fact; `on` may command something while a fact is being posted."""
 
     def __init__(self) -> None:
         self.facts: list[Fact] = []
@@ -176,7 +176,7 @@ class TestANormalCall:
         times = iter([NOW, NOW])
         server = await _knowing_lengths(desk, tmp_path, lambda: next(times, NOW + SECOND))
         call = await FakeCall.connect(server.port)
-        # His place is kept before the notice: the moment at which it will be over.
+        # The caller's place is kept before the notice: the moment at which it will be over.
         await call.until("EXEC MSet")
         at = NOW + 96_000  # four milliseconds before the notice is over
         assert f"HL_QUEUED={at}," in call.commands[-1][2]
@@ -205,7 +205,7 @@ class TestANormalCall:
         await call.close()
         await server.close()
 
-    async def test_a_notice_that_cannot_be_played_queues_nobody_ahead_of_his_time(
+    async def test_a_notice_that_cannot_be_played_queues_nobody_ahead_of_time(
         self, desk: FakeDesk, tmp_path: Path
     ) -> None:
         _notice_of(10, tmp_path)
@@ -327,7 +327,7 @@ class TestAnnouncements:
         await server.close()
         await ended(server)
 
-    async def test_his_place_again_and_again_and_music_between(
+    async def test_the_place_again_and_again_and_music_between(
         self, server: Server, desk: FakeDesk
     ) -> None:
         desk.place = 3
@@ -376,7 +376,7 @@ class TestAnnouncements:
 
 
 class TestReturning:
-    async def test_a_caller_who_comes_back_keeps_his_place(
+    async def test_a_caller_who_comes_back_keeps_the_place(
         self, server: Server, desk: FakeDesk
     ) -> None:
         arrived, queued = NOW - 70 * SECOND, NOW - 60 * SECOND
@@ -454,13 +454,13 @@ class TestEndings:
         assert not desk.attached
         assert [line["event"] for line in logs] == ["session.ended"]
 
-    async def test_while_he_waits(self, server: Server, desk: FakeDesk) -> None:
+    async def test_while_the_caller_waits(self, server: Server, desk: FakeDesk) -> None:
         call = await waiting(server, desk)
         call.hang_up()
         assert await call.next() == []
         assert desk.facts[-1] == CallDetached(NOW, CALL)
 
-    async def test_before_he_heard_anything(self, server: Server, desk: FakeDesk) -> None:
+    async def test_before_the_caller_heard_anything(self, server: Server, desk: FakeDesk) -> None:
         call = await FakeCall.connect(server.port)
         call.hang_up()
         await call.end()

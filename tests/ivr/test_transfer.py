@@ -33,7 +33,7 @@ async def server(desk: FakeDesk) -> AsyncIterator[Server]:
 
 
 async def handed_over(server: Server, to: str, by: str = BY_1001) -> FakeCall:
-    """A citizen whom an agent has transferred; the floor has not decided anything yet."""
+    """An agent has transferred a citizen; the floor has not decided anything yet."""
     arguments = ("12345", str(ARRIVED), str(QUEUED), "default", to)
     call = await FakeCall.connect(server.port, *arguments)
     assert await call.next() == ["GET", "VARIABLE", "BLINDTRANSFER"]
@@ -42,7 +42,7 @@ async def handed_over(server: Server, to: str, by: str = BY_1001) -> FakeCall:
     return call
 
 
-async def test_he_is_handed_over_and_rung_for_without_another_greeting(
+async def test_the_citizen_is_handed_over_and_rung_for_without_another_greeting(
     server: Server, desk: FakeDesk
 ) -> None:
     def decide(fact: Fact) -> None:
@@ -64,7 +64,7 @@ async def test_he_is_handed_over_and_rung_for_without_another_greeting(
 async def test_one_who_has_to_wait_hears_music_like_any_other(
     server: Server, desk: FakeDesk
 ) -> None:
-    desk.anyone = False  # he has been told already that nobody was there, or has talked
+    desk.anyone = False  # the citizen has heard already that nobody was there, or has talked
     call = await handed_over(server, "1002")
     call.answer("200 result=0")
     assert await call.next() == ["SET", "MUSIC", "ON"]
@@ -79,7 +79,7 @@ async def test_who_did_it_may_be_unknown(server: Server, desk: FakeDesk, by: str
     assert desk.facts[-1] == CallTransferred(NOW, CALL, "", "1002")
 
 
-async def test_one_whom_his_agent_left_silent_is_handed_to_nobody(
+async def test_a_citizen_left_silent_by_the_agent_is_handed_to_nobody(
     server: Server, desk: FakeDesk
 ) -> None:
     arguments = ("12345", str(ARRIVED), str(QUEUED), "default", "queue")
@@ -99,7 +99,7 @@ async def test_a_target_that_is_no_number_is_none(server: Server, desk: FakeDesk
 async def test_one_who_is_handed_on_from_a_callback_gets_a_place(
     server: Server, desk: FakeDesk
 ) -> None:
-    """He has none on his channel: whatever ends the controller, the next one gives him this one back."""
+    """The channel holds none: whatever ends the controller, the next one gives the citizen this one back."""
     call = await FakeCall.connect(server.port, "", "", "", "tax", "1002", "hotline-c7.1")
     assert await call.next() == ["GET", "VARIABLE", "BLINDTRANSFER"]
     call.answer(BY_1001)
@@ -119,7 +119,9 @@ async def test_one_who_is_handed_on_from_a_callback_gets_a_place(
     ]
 
 
-async def test_nobody_answers_outside_and_he_waits_again(server: Server, desk: FakeDesk) -> None:
+async def test_nobody_answers_outside_and_the_citizen_waits_again(
+    server: Server, desk: FakeDesk
+) -> None:
     desk.on = lambda fact: (
         desk.attached[CALL].send_outside("12333") if isinstance(fact, CallTransferred) else None
     )

@@ -317,7 +317,7 @@ class Centre:
             await asyncio.sleep(0.1)
 
     async def without_phone(self, number: str, within: float = 3) -> None:
-        """Wait until nothing can be offered to this agent: no phone, or no wish. Raises `AssertionError`."""
+        """Wait until nothing can be offered to this agent: no phone, or not asked for. Raises `AssertionError`."""
         deadline = time.monotonic() + within
         while (found := (await self.presences()).get(number)) not in ("out", "unreachable"):
             assert time.monotonic() < deadline, f"{number} is {found}"

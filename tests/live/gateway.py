@@ -6,7 +6,7 @@
         call = await gateway.call(1)
         await call.until(lambda: call.answered_at)
 
-A citizen who has answered hums his tone (A-law, RFC 3551), so that recordings can be looked at. The address is known
+A citizen who has answered hums their tone (A-law, RFC 3551), so that recordings can be looked at. The address is known
 before the loop runs, for the centre wants it in its settings.
 """
 
@@ -72,7 +72,7 @@ class GatewayCall:
             await asyncio.sleep(0.005)
 
     def answer(self) -> None:
-        """He picks up, unless it is too late."""
+        """The citizen picks up, unless it is too late."""
         if self.ended_at or self.answered_at:
             return
         self.answered_at = time.time()
@@ -80,13 +80,13 @@ class GatewayCall:
         spawn(self.gateway.hum(self), "citizen hums")
 
     def refuse(self, status: int) -> None:
-        """He does not want to, or cannot."""
+        """The citizen does not want to answer, or cannot."""
         if not self.ended_at and not self.answered_at:
             self.ended_at = time.time()
             self.gateway.reply(self, status, "No")
 
     def hang_up(self) -> None:
-        """He ends the talk."""
+        """The citizen ends the talk."""
         if self.answered_at and not self.ended_at:
             self.ended_at = time.time()
             self.hung_up_here = True

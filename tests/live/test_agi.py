@@ -228,7 +228,7 @@ async def test_a_ring_cuts_an_announcement_within_milliseconds(
         phone = await agent(phones, answer_after=1.5)
         leg, session = await waiting(phones, desk)
         started_at = time.monotonic()
-        # "您前面还有五位来电者。" takes 2.4 s, from half a second after he was queued.
+        # "您前面还有五位来电者。" takes 2.4 s, from half a second after the caller was queued.
         await asyncio.sleep(1.5)
         asked_at = time.monotonic()
         session.ring(("1001",), 5)

@@ -398,7 +398,7 @@ async def test_a_controller_that_dies_in_a_talk(exchange: Exchange, phones: Phon
 
 
 async def test_the_controller_comes_back(exchange: Exchange, phones: Phones) -> None:
-    """It finds the waiting caller in the fallback queue and takes him back, to his old place."""
+    """It finds the waiting caller in the fallback queue and takes them back, to their old place."""
     exchange.intent("out")
     remembered = asyncio.Event()
 
@@ -480,7 +480,7 @@ async def test_missing_prompts_stop_no_call(exchange: Exchange, phones: Phones) 
 @pytest.mark.parametrize(
     "caller", ["13900000001", "1001", "trunk", "anonymous", "$(reboot)", "'OR'1'='1", "9" * 500]
 )
-async def test_whatever_his_number_is_a_citizen_is_a_citizen(
+async def test_whatever_the_number_is_a_citizen_is_a_citizen(
     exchange: Exchange, phones: Phones, caller: str
 ) -> None:
     leg = await phones.citizen(caller).dial(NUMBER)
@@ -500,7 +500,7 @@ async def test_no_other_number_is_reached_from_the_trunk(phones: Phones, number:
     assert leg.reason.startswith("404"), leg.reason
 
 
-async def test_an_agents_name_without_his_password_reaches_nothing(phones: Phones) -> None:
+async def test_an_agents_name_without_the_password_reaches_nothing(phones: Phones) -> None:
     leg = await phones.citizen("1001").dial("*11")
     await leg.until_ended()
     assert leg.reason.startswith("401"), leg.reason
@@ -509,7 +509,7 @@ async def test_an_agents_name_without_his_password_reaches_nothing(phones: Phone
 async def test_from_elsewhere_the_hotlines_number_is_refused_and_phones_are_not(
     tmp_path: Path,
 ) -> None:
-    """The number alone makes nobody a citizen: he must come from a trunk's address too.
+    """The number alone makes nobody a citizen: the call must come from a trunk's address too.
 
     Asterisk answers as it answers an unknown name: with a challenge that nothing can meet.
     """
@@ -553,7 +553,7 @@ async def test_agents_in_postgresql(tmp_path: Path, postgresql_url: str) -> None
             agent = await phones.agent("1001", PASSWORD, answer_after=0.2)
             leg = await phones.citizen("13900000001").dial(NUMBER)
             await talk(leg, agent)
-            # Whom a citizen may be transferred to is read there, too; without a controller he gets back to the agents.
+            # The targets of a transfer are read there, too; without a controller the citizen gets back to the agents.
             with pytest.raises(baresip.TransferFailed, match="404"):
                 await agent.offers[0].transfer("1002")
             await agent.offers[0].transfer("1001")
@@ -565,14 +565,14 @@ async def test_agents_in_postgresql(tmp_path: Path, postgresql_url: str) -> None
         other.close()
 
 
-async def test_an_agent_signs_in_as_soon_as_he_is_added_and_no_longer_when_removed(
+async def test_an_agent_signs_in_as_soon_as_they_are_added_and_no_longer_when_removed(
     exchange: Exchange, phones: Phones
 ) -> None:
     with pytest.raises(baresip.RegistrationError):
         await phones.agent("2001", PASSWORD)
     exchange.add("2001")
     with pytest.raises(baresip.RegistrationError):
-        await phones.agent("2001", "not-his-password")
+        await phones.agent("2001", "not-the-password")
     phone = await phones.agent("2001", PASSWORD)
     exchange.rows("DELETE FROM agent WHERE number = '2001'")
     with pytest.raises(baresip.RegistrationError):
@@ -588,7 +588,7 @@ async def test_the_phone_that_signed_in_last_is_rung(exchange: Exchange, phones:
 
 
 @pytest.mark.parametrize(
-    ("code", "wish"),
+    ("code", "asked"),
     [
         ("*11", ["ready", ""]),
         ("*12", ["pause", ""]),
@@ -597,7 +597,7 @@ async def test_the_phone_that_signed_in_last_is_rung(exchange: Exchange, phones:
     ],
 )
 async def test_feature_codes_reach_the_controller(
-    exchange: Exchange, phones: Phones, code: str, wish: list[str]
+    exchange: Exchange, phones: Phones, code: str, asked: list[str]
 ) -> None:
     agent = await phones.agent("1002", PASSWORD)
     async with Controller(exchange, finish) as controller:
@@ -605,7 +605,7 @@ async def test_feature_codes_reach_the_controller(
         await leg.until_ended()
     (call,) = controller.calls
     assert call["agi_network_script"] == "agent"
-    assert [call["agi_arg_1"], call["agi_arg_2"], call.get("agi_arg_3", "")] == ["1002", *wish]
+    assert [call["agi_arg_1"], call["agi_arg_2"], call.get("agi_arg_3", "")] == ["1002", *asked]
 
 
 @pytest.mark.parametrize("code", ["*11", "*99", "*12x", "12345678", "#"])
@@ -716,7 +716,7 @@ async def test_with_calls_left_it_ends_after_the_last_one(tmp_path: Path) -> Non
             await programs.stop_asterisk(exchange.settings, exchange.asterisk, leave_calls=True)
             await asyncio.sleep(1)
             assert leg.hears(agent.tone)
-            # Called off by one who comes back before the end, and asked for again.
+            # Called off when somebody comes back before the end, and asked for again.
             assert await programs.start_asterisk(exchange.settings, exchange.asterisk) is False
             second = await phones.citizen("13900000002").dial(NUMBER)
             await second.until_answered()

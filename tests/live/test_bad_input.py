@@ -74,7 +74,7 @@ AGI_LINES = {
         b"agi_network: yes\nagi_network_script: agent\nagi_request: agi://h/agent\nagi_uniqueid: x-1.1\n"
         b"agi_channel: PJSIP/x\nagi_arg_1: '; DROP TABLE agent; --\nagi_arg_2: ready\nagi_arg_3: \n\n"
     ),
-    "a wish that is none": (
+    "a request that is none": (
         b"agi_network: yes\nagi_network_script: agent\nagi_request: agi://h/agent\nagi_uniqueid: x-1.2\n"
         b"agi_channel: PJSIP/x\nagi_arg_1: 1001\nagi_arg_2: dance\nagi_arg_3: \n\n"
     ),

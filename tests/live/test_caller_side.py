@@ -113,7 +113,7 @@ def speak(leg: Leg, loudness: int) -> None:
 
 
 async def silent_talk(centre: Centre, phones: Phones, caller: str) -> tuple[Leg, Leg, AgentPhone]:
-    """A caller who says nothing, the agent's leg of their talk, and his phone."""
+    """A caller who says nothing, the agent's leg of their talk, and the agent's phone."""
     agent = await centre.agent(phones, "1001", answer_after=0.2)
     leg = await phones.citizen(caller).dial(NUMBER)
     leg.silent = True
@@ -162,7 +162,7 @@ async def test_the_agent_need_not_wait_for_a_silent_caller(
     await talk.press("*0")
     await until_asked(leg)
     await talk.hang_up()
-    # He writes up, and is ready for the next one, while this one is still asked.
+    # The agent writes up, and is ready for the next caller, while this one is still asked.
     await centre.presence("1001", "ready")
     assert leg.talking
     await leg.until_ended(PHRASES)
@@ -188,7 +188,7 @@ async def test_the_agent_need_not_wait_for_a_silent_caller(
     assert abs(left.size / RATE - (leg.ended_at - leg.answered_at)) < 0.5
 
 
-async def test_a_word_after_the_agent_has_gone_brings_him_to_the_next_at_his_old_place(
+async def test_a_word_after_the_agent_has_gone_brings_the_caller_to_the_next_at_the_old_place(
     centre: Centre, phones: Phones, tmp_path: Path
 ) -> None:
     await centre.cli("queue", "set", "default", "wrap_up_time=60")
@@ -205,7 +205,7 @@ async def test_a_word_after_the_agent_has_gone_brings_him_to_the_next_at_his_old
     left_alone = await centre.fact(CallTransferred, 10, call=call)
     assert (left_alone.agent, left_alone.to, left_alone.attended) == ("", "", False)
     assert leg.talking
-    # He stands before one who has waited all that time, for the first agent still writes up.
+    # The caller stands before another who has waited all that time, for the first agent still writes up.
     second = await centre.agent(phones, "1002", answer_after=0.2)
     await centre.cli("queue", "set", "default", "wrap_up_time=")
     await leg.until_hears(second.tone, 5)
@@ -261,8 +261,8 @@ def fragile() -> Iterator[Centre]:
         assert not made.complaints(), "\n".join(made.complaints())
 
 
-async def test_kill_9_while_he_is_asked_and_his_agent_has_gone(fragile: Centre) -> None:
-    """Nobody knows whether he speaks, so he waits for a person."""
+async def test_kill_9_while_the_caller_is_asked_and_the_agent_has_gone(fragile: Centre) -> None:
+    """Nobody knows whether the caller speaks, so they wait for a person."""
     async with Phones(fragile.sip) as phones:
         leg, talk, first = await silent_talk(fragile, phones, "13900000007")
         await talk.press("*0")
@@ -284,7 +284,7 @@ async def test_kill_9_while_he_is_asked_and_his_agent_has_gone(fragile: Centre) 
     [(6000, 1.0), (6000, 4.0), (600, 4.0), (6000, 8.5)],
     ids=["in-the-phrase", "in-the-pause", "quietly", "after-the-second-phrase"],
 )
-async def test_a_word_brings_him_back_to_the_same_agent(
+async def test_a_word_brings_the_caller_back_to_the_same_agent(
     centre: Centre, phones: Phones, loudness: int, after: float
 ) -> None:
     caller = f"139000001{loudness // 100:02}{round(after):02}"[:11].ljust(11, "0")
@@ -312,7 +312,7 @@ async def test_a_quiet_line_is_no_voice(centre: Centre, phones: Phones) -> None:
     assert (await centre.call("13900000020"))["disposition"] == "silent"
 
 
-async def test_the_caller_himself_has_no_such_key(centre: Centre, phones: Phones) -> None:
+async def test_the_caller_has_no_such_key(centre: Centre, phones: Phones) -> None:
     leg, talk, agent = await silent_talk(centre, phones, "13900000021")
     await leg.press("*0")
     await asyncio.sleep(2)
@@ -346,7 +346,7 @@ async def test_silence_before_the_queue_when_the_queue_says_so(
 # --- the key
 
 
-async def test_a_caller_keeps_his_place_and_is_called_in_his_turn(
+async def test_a_caller_keeps_the_place_and_is_called_in_turn(
     centre: Centre, phones: Phones, way_out: Gateway
 ) -> None:
     await centre.cli("queue", "set", "default", "callback_key=5")
@@ -384,7 +384,7 @@ async def test_a_caller_keeps_his_place_and_is_called_in_his_turn(
         await centre.cli("queue", "set", "default", "callback_key=")
 
 
-async def test_without_his_number_he_cannot_be_called(centre: Centre, phones: Phones) -> None:
+async def test_without_a_number_a_caller_cannot_be_called(centre: Centre, phones: Phones) -> None:
     await centre.cli("queue", "set", "default", "callback_key=5")
     try:
         leg = await phones.citizen("").dial(NUMBER)

@@ -74,7 +74,7 @@ async def test_a_silent_agent_is_rung_for_the_ring_time_and_then_the_next_one(
     await centre.presence("1001", "not-responding")
     await leg.hang_up()
 
-    # No more calls for the silent one until he says that he is there.
+    # No more calls for the silent agent until they say that they are there.
     again = await phones.citizen("13900002002").dial(NUMBER)
     await again.until_hears(other.tone, GREETING)
     assert len(silent.offers) == 1
@@ -248,7 +248,7 @@ async def test_agents_own_calls_keep_offers_away(centre: Centre, phones: Phones)
     legs = await queued(centre, phones, "13900009001")
     await legs[0].until_hears(agent.tone, 3)
     await legs[0].hang_up()
-    # While he hears the answer to a feature code he is on the telephone.
+    # An agent who hears the answer to a feature code is on the telephone.
     own = await agent.dial("*12")
     await own.until_answered()
     assert len(agent.offers) == 1

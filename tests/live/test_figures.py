@@ -43,7 +43,7 @@ async def test_three_calls_counted_by_hand_and_proven(centre: Centre, phones: Ph
 
     leg = await phones.citizen("13900000103").dial(NUMBER)
     await leg.until_answered()
-    # Of one who leaves in the same instant there may be no sound at all.
+    # A caller who leaves in the same instant may leave no sound at all.
     await asyncio.sleep(1)
     await leg.hang_up()
     third = await centre.call("13900000103")

@@ -151,7 +151,7 @@ async def dialled(centre: Centre, gateway: Gateway, number: str, **more: Any) ->
 
 
 async def queued(centre: Centre, phones: Phones, caller: str = CALLER) -> tuple[Leg, str]:
-    """This citizen calls, and waits in the queue. Gives his leg and his call's id."""
+    """This citizen calls, and waits in the queue. Gives their leg and their call's id."""
     known = len(centre.facts(CallQueued))
     leg = await phones.citizen(caller).dial(NUMBER)
     fact: CallQueued = await centre.fact(CallQueued, QUEUED, count=known + 1)
@@ -303,7 +303,7 @@ async def test_a_callback_that_was_entered_while_redis_was_away(
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["ringing", "dialling"])
-async def test_a_callback_yields_to_a_citizen_and_is_placed_again_when_he_has_gone(
+async def test_a_callback_yields_to_a_citizen_and_is_placed_again_when_they_have_gone(
     centre: Centre, phones: Phones, gateway: Gateway, silent: bool
 ) -> None:
     gateway.manners[CITIZEN] = Manners(silent=silent)
@@ -432,7 +432,7 @@ async def test_a_citizen_answers_in_the_same_instant(
         leg = await phones.citizen(CALLER).dial(NUMBER)
         await leg.until_answered()
         answered = spawn(
-            _answer_when_queued(call, leg, chance.uniform(-0.015, 0.015)), "he picks up"
+            _answer_when_queued(call, leg, chance.uniform(-0.015, 0.015)), "the citizen picks up"
         )
         queued_: CallQueued = await centre.fact(CallQueued, QUEUED, count=known + 1)
         await answered
@@ -445,7 +445,7 @@ async def test_a_citizen_answers_in_the_same_instant(
             assert not call.ended_at
             call.hang_up()
         elif not call.ended_at:
-            # He answered between the decision and the action: not cut either, and the offer was taken back.
+            # They answered between the decision and the action: not cut either, and the offer was taken back.
             seen["spared"] += 1
             assert {CallbackYielded, CallbackSpared} <= facts
             assert agent.offers[-1].talking
@@ -493,7 +493,7 @@ async def until_tone(line: Leg) -> None:
 
 
 @pytest.mark.usefixtures("on_line")
-async def test_a_yielding_agent_stays_on_his_line(
+async def test_a_yielding_agent_stays_on_the_line(
     centre: Centre, phones: Phones, gateway: Gateway
 ) -> None:
     agent = await centre.agent(phones, "1001", answer_after=0.1)
@@ -505,7 +505,7 @@ async def test_a_yielding_agent_stays_on_his_line(
     assert line.seconds_of(950) >= 0.2, "the tone came first"
     await line.until_hears(leg.tone, 3)
     await asyncio.sleep(1)
-    assert len(agent.offers) == 1, "his phone did not ring again"
+    assert len(agent.offers) == 1, "the agent's phone did not ring again"
     await centre.presence("1001", "talking")
     assert kinds(centre, waiting, CallQueued) == [
         "CallArrived",
@@ -519,7 +519,7 @@ async def test_a_yielding_agent_stays_on_his_line(
     assert ended.hung_up_by is Party.CALLER
     row = await centre.call("13900000005")
     assert (row["outcome"], row["agents"], row["hung_up_by"]) == ("human", ["1001"], "caller")
-    # The callback comes again when he is free.
+    # The callback comes again when the agent is free.
     await gateway.call(2, CITIZEN)
     citizen, own = await recording(centre, waiting)
     assert seconds_of(own, agent.tone) > 1
@@ -552,7 +552,7 @@ async def test_a_citizen_who_hangs_up_during_the_tone(
     await agent.offers[0].until_ended(1)
     row = await centre.call("13900000004")
     assert row["outcome"].startswith("abandoned")
-    # He is free again at once: the callback is placed anew.
+    # The agent is free again at once: the callback is placed again.
     await gateway.call(2, CITIZEN)
 
 
@@ -628,7 +628,7 @@ async def test_a_dialling_meets_a_new_controller(
 async def test_a_lost_link_forgets_no_attempt(
     centre: Centre, phones: Phones, gateway: Gateway
 ) -> None:
-    centre.expected += ["link.down", "program.died"]  # the latter is told late of the test before
+    centre.expected += ["link.down", "program.died"]  # the latter comes late, from the test before
     await centre.agent(phones, "1001", answer_after=0.1)
     number = await add(centre, CITIZEN)
     call = await gateway.call(1, CITIZEN)

@@ -219,7 +219,7 @@ async def test_a_feature_code_is_a_call_of_ones_own(exchange: Exchange, heard: H
 
 
 async def test_a_caller_cannot_forge_events(exchange: Exchange, heard: Heard) -> None:
-    """His number holds line breaks, as SIP lets him write them."""
+    """The caller's number holds line breaks, as SIP lets anybody write them."""
     forged = (
         "1%0d%0a%0d%0aEvent%3a%20Hangup%0d%0aPrivilege%3a%20call%2call%0d%0aUniqueid%3a%20x-1.1"
     )

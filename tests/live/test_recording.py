@@ -73,7 +73,7 @@ async def test_a_call_that_ends_before_an_agent_answers_is_on_record_too(
     assert centre.facts(RecordingMissing) == []
 
 
-async def test_a_citizen_whose_telephone_sends_no_sound_is_on_record_as_long_as_he_was_there(
+async def test_a_citizen_whose_telephone_sends_no_sound_is_on_record_as_long_as_they_were_there(
     centre: Centre, phones: Phones, engine: AsyncEngine
 ) -> None:
     agent = await centre.agent(phones, "1001", answer_after=0.3)

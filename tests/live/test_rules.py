@@ -1,4 +1,4 @@
-"""Rules that change while calls run: a new number is answered, a new member is rung, nobody loses his place."""
+"""Rules that change while calls run: a new number is answered, a new member is rung, nobody loses their place."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -54,7 +54,7 @@ async def test_a_number_that_is_added_is_answered_at_once_and_counted_by_itself(
         assert (report["number"], report["M1"]["denominator"]) == (number, 1), report
     assert (await centre.report())["M1"]["denominator"] == 2
 
-    # Taken back, it is no number of ours any more; the trunk is told 404.
+    # Taken back, it is no number of ours any more; the trunk gets 404.
     await centre.cli("queue", "number", "remove", "96178")
     again = await phones.citizen("13900000004").dial("96178")
     await again.until_ended(10)
@@ -70,7 +70,7 @@ async def test_who_serves_a_queue_changes_while_a_caller_waits(
     leg = await phones.citizen("13900000005").dial(NUMBER)
     await centre.fact(CallQueued, GREETING, call=await centre.call_id("13900000005"))
     await asyncio.sleep(1)
-    assert not outsider.offers  # he is ready, but no member
+    assert not outsider.offers  # ready, but no member
     await centre.cli("queue", "member", "add", "1001", "default")
     await leg.until_hears(outsider.tone, 5)
     await leg.hang_up()

@@ -66,7 +66,7 @@ async def test_kill_9_of_the_controller_with_talking_ringing_and_waiting_calls(
             centre, phones, "13900100004", "13900100005", "13900100006", "13900100007"
         )
 
-        # Each talker hears his citizen: who talks to whom is found out by ear.
+        # Each talker hears their citizen: the pairs are found out by ear.
         pairs = [
             (phone, next(leg for leg in talking if phone.offers[0].hears(leg.tone)))
             for phone in talkers
@@ -147,7 +147,7 @@ async def test_without_a_controller_callers_reach_a_person_through_the_fallback_
             new = await phones.citizen("13900200003").dial(NUMBER)
             await asyncio.sleep(2)
             await busy.hang_up()
-            # Whoever arrived earlier comes first here too, and then the one who called with nobody there.
+            # Whoever arrived earlier comes first here too, and then the caller who came with nobody there.
             await leg.until_hears(agent.tone, 25)
             await leg.hang_up()
             await new.until_hears(agent.tone, 25)

@@ -163,7 +163,7 @@ async def test_a_blind_transfer_to_a_colleague(
     await second.offers[0].until_hears(leg.tone)
     await centre.presence("1002", "talking")
     await centre.presence("1001", "ready")
-    # The next citizen is for the one who is free.
+    # The next citizen is for the agent who is free.
     next_leg = await phones.citizen("13900000003").dial(NUMBER)
     await next_leg.until_hears(first.tone, GREETING)
     assert not second.rang_twice
@@ -253,7 +253,7 @@ async def test_a_transfer_while_the_colleague_still_rings(
     await second.until_rings()
     await centre.until(lambda: own.rings_there, 5, "the colleague's ringing")
     await hand_over(first.offers[0], own)
-    # His phone falls silent, and rings for the citizen, whose number it shows.
+    # The colleague's phone falls silent, and rings for the citizen, whose number it shows.
     citizen = await second.until_rings(2)
     assert second.offers[0].ended_at is not None
     assert citizen.peer == caller
@@ -289,7 +289,7 @@ async def test_a_citizen_joined_with_a_colleague_who_never_answers_is_not_lost(
     call = await centre.call_id("13900000141")
     ended = await centre.fact(OfferEnded, 10, call=call, agent="1002")
     assert ended.reason is OfferReason.NO_ANSWER
-    # He is the first of his queue again, and the first agent has him back.
+    # The citizen is the first in the queue again, and the first agent has them back.
     await first.until_rings(2)
     await leg.until_hears(first.tone)
     await leg.hang_up()
@@ -332,10 +332,10 @@ async def test_a_transfer_to_nobody_is_refused_and_the_talk_goes_on(
 
 
 @pytest.mark.parametrize("refuses", [True, False])
-async def test_a_colleague_who_does_not_take_him(
+async def test_a_colleague_who_does_not_take_the_citizen(
     centre: Centre, phones: Phones, refuses: bool
 ) -> None:
-    """He waits at his old place, in front of all others, and here the first agent has him back."""
+    """The citizen waits at the old place, in front of all others, and here the first agent has them back."""
     caller = f"1390000003{refuses:d}"
     leg, first = await talk(centre, phones, caller)
     second = await centre.agent(phones, "1002", answer_after=None, refuses=refuses)
@@ -375,7 +375,7 @@ async def test_a_citizen_who_hangs_up_while_the_colleague_rings(
     await centre.presence("1001", "ready")
 
 
-async def test_a_citizen_who_hangs_up_while_the_agents_talk_about_him(
+async def test_a_citizen_who_hangs_up_while_the_agents_talk_about_them(
     centre: Centre, phones: Phones
 ) -> None:
     leg, first = await talk(centre, phones, "13900000061")
@@ -423,7 +423,7 @@ async def test_to_an_outside_number_that_is_allowed(
     gateway.manners[CLOSED_OUTSIDE] = Manners(status=480)
     leg, first = await talk(centre, phones, "13900000091")
     await first.offers[0].transfer(CLOSED_OUTSIDE)
-    # Nobody is there: he waits again, and the first agent has him back.
+    # Nobody is there: the citizen waits again, and the first agent has them back.
     await first.until_rings(2)
     await leg.until_hears(first.tone)
     await first.offers[1].transfer(OUTSIDE)
@@ -433,7 +433,7 @@ async def test_to_an_outside_number_that_is_allowed(
     await one_call(centre, "13900000091", "1001")
 
 
-# --- a citizen whom an agent has called back
+# --- a citizen who was called back by an agent
 
 
 @dataclass
@@ -523,7 +523,7 @@ async def test_a_callback_is_handed_to_a_colleague(
     assert second.offers[-1].peer == "+8613900000201"  # R19
     await second.offers[-1].until_hears(reached.tone)
     await centre.presence("1002", "talking")
-    # Nobody makes him yield: the next citizen is for the one who is free.
+    # Nobody makes this talk yield: the next citizen is for the agent who is free.
     await centre.presence("1001", "ready")
     next_leg = await phones.citizen("13900000202").dial(NUMBER)
     await next_leg.until_hears(first.tone, GREETING)
@@ -540,7 +540,7 @@ async def test_a_callback_is_handed_to_a_colleague(
     assert (end.agent, end.hung_up_by) == ("1002", Party.AGENT)
     said = await both_recorded(centre, reached, call, tmp_path, second.tone)
     assert min(said) > 0.8
-    # He has not called: of the two only the other one counts.
+    # This citizen has not called: of the two only the other one counts.
     report = await centre.report()
     assert report["M1"]["denominator"] == before["M1"]["denominator"] + 1
     assert report["M20_reached"]["numerator"] == before["M20_reached"]["numerator"] + 1
@@ -599,7 +599,7 @@ async def test_a_callback_is_handed_to_a_queue_and_on_to_another_colleague(
 async def test_a_callback_is_handed_on_to_one_who_does_not_answer(
     centre: Centre, phones: Phones, gateway: Gateway
 ) -> None:
-    """He waits, in front of those who came later, and the first agent has him back."""
+    """The citizen waits, in front of those who came later, and the first agent has them back."""
     reached = await reach(centre, phones, gateway, "13900000231")
     second = await centre.agent(phones, "1002", answer_after=None)
     await reached.agent.offers[-1].transfer("1002")
@@ -683,7 +683,7 @@ async def test_a_callback_is_not_handed_to_nobody_nor_before_it_is_answered(
     await centre.presence("1001", "ready")
 
 
-async def test_the_first_agent_stays_the_one_whom_the_citizen_knows(
+async def test_the_first_agent_stays_the_one_the_citizen_knows(
     centre: Centre, phones: Phones
 ) -> None:
     await centre.cli("queue", "set", "default", "sticky_for=600")
@@ -797,7 +797,7 @@ async def test_a_callback_is_handed_on_while_no_controller_is_there(
         await no_mismatch(fragile)
 
 
-async def test_kill_9_while_one_handed_on_waits_and_while_he_talks(
+async def test_kill_9_while_a_citizen_handed_on_waits_and_while_they_talk(
     fragile: Centre, gateway: Gateway
 ) -> None:
     async with Phones(fragile.sip) as phones:
@@ -807,7 +807,7 @@ async def test_kill_9_while_one_handed_on_waits_and_while_he_talks(
         await second.until_rings()
         await fragile.fact(CallbackEnded, call=reached.attempt)
         fragile.kill_controller()
-        # Asterisk rings on, and he comes back to the next controller at his place.
+        # Asterisk rings on, and the citizen comes back to the next controller at their place.
         await second.offers[-1].until_ended(10)
         rung = await reached.agent.until_rings(2, 20)
         await rung.until_hears(reached.tone)

@@ -103,7 +103,7 @@ async def test_the_waiting_citizen_hears_music_until_an_agent_is_ready(
 ) -> None:
     leg = await phones.citizen("13900000002").dial(NUMBER)
     await centre.fact(CallQueued, GREETING, call=await centre.call_id("13900000002"))
-    # Nobody is signed in: he is told so, and then there is music.
+    # Nobody is signed in: the caller hears that, and then there is music.
     await asyncio.sleep(sounds.prompt("agents_away").size / RATE + 2.5)
     assert sounds.spoken("agents_away", leg.heard()) > 0.8
     piece = leg.heard(0.5)

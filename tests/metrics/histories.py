@@ -100,7 +100,7 @@ def overflowed(call: str, begin: float = 0) -> list[Fact]:
 
 
 def handed_on(call: str, begin: float = 0, *, talks: float = 60) -> list[Fact]:
-    """From a callback of agent 1001's to 1002, who talks to him; 4 s after that 1002 has written up."""
+    """From a callback of agent 1001's to 1002, who talks to the citizen; 4 s after that 1002 has written up."""
     picked = begin + 2
     over = at(picked + talks)
     return [
@@ -117,5 +117,5 @@ def handed_on(call: str, begin: float = 0, *, talks: float = 60) -> list[Fact]:
 
 
 def handed_on_and_lost(call: str, begin: float = 0) -> list[Fact]:
-    """Nobody takes him, and he hangs up."""
+    """Nobody takes the citizen, who hangs up."""
     return [*handed_on(call, begin)[:2], ended(begin + 20, call)]

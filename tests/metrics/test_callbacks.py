@@ -386,15 +386,17 @@ def test_only_an_agent_who_may_take_the_call_could_have_yielded() -> None:
     )
     callbacks = of([added(), *busy(1, 0)])
     assert len(found(callbacks, waits("a", 5, 60), rules=rules)) == 1
-    assert found(callbacks, waits("a", 5, 60, "8890"), rules=rules) == [], "he speaks no English"
+    assert found(callbacks, waits("a", 5, 60, "8890"), rules=rules) == [], (
+        "the agent speaks no English"
+    )
     moved = [
         *waits("a", 0.05),
         CallMoved(at(0.06), "a", "tax"),
         CallEnded(at(60), "a", Party.CALLER),
     ]
-    assert found(callbacks, moved, rules=rules) == [], "he knows too little of taxes"
+    assert found(callbacks, moved, rules=rules) == [], "the agent knows too little of taxes"
     other = of([added(), placed(0, agent="1002"), told(CallbackEnded, 9, "busy", agent="1002")])
-    assert found(other, waits("a", 5, 60), rules=rules) == [], "he does not serve that queue"
+    assert found(other, waits("a", 5, 60), rules=rules) == [], "the agent does not serve that queue"
 
 
 def test_an_attempt_without_an_end_does_not_ring_for_ever() -> None:

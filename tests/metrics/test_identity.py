@@ -127,7 +127,7 @@ def who_is_on_the_phone(facts: list[Fact], now: int) -> dict[str, object]:
         good = count = 0
         for one in records:
             if one.origin:
-                continue  # he has not called
+                continue  # this citizen has not called
             minute = one.arrived // MINUTE
             if not (last - minutes < minute <= last and one.reached_queue):
                 continue
@@ -360,7 +360,7 @@ async def test_a_late_fact_about_an_agent_counts_at_once_and_after_the_next_roll
     until = begin + 3 * DAY
     now = until + HOUR
     first = begin + 6 * HOUR
-    # His telephone and his wish: what the late fact tells is new.
+    # The agent's telephone and the state they asked for: what the late fact tells is new.
     both = (PhoneReachable(first, "1001"), AgentReady(first, "1001"))
     known = [fact for fact in both if type(fact) is not kind]
     await write(engine, tmp_path, known)

@@ -388,7 +388,7 @@ async def test_a_silent_call_says_so_beside_its_outcome(engine: AsyncEngine, wri
         ("human", "silent"),
     ]
     assert "human silent" in calls.render_text(found)
-    # Before the queue the hotline's own hang-up is no failure of the system: he was in the greeting.
+    # Before the queue the hotline's own hang-up is no failure of the system: the caller was in the greeting.
     alone = [*in_greeting("c", 40)[:-1], CallSilent(at(50), "c")]
     await write([*alone, CallEnded(at(51), "c", Party.SYSTEM)])
     (row,) = await calls.list_calls(engine, at(35), at(60), 1)

@@ -39,7 +39,7 @@ def line(kind: str, when: float, channel: str, uniqueid: str, call: str, **more:
 def cel(
     call: str, arrived: float, *, picked: float | None = PICKED, ended: float = ENDED
 ) -> list[str]:
-    """What Asterisk writes about a call, and about the agent's leg if he picked up, both after the arrival."""
+    """What Asterisk writes about a call, and about the agent's leg if they picked up, both after the arrival."""
     trunk, phone, leg = f"PJSIP/trunk-{call[-1]}", f"PJSIP/1001-{call[-1]}", f"{call}9"
     hangup = json.dumps({"hangupcause": 16, "hangupsource": trunk})
     lines = [line("CHAN_START", arrived, trunk, call, call)]

@@ -119,7 +119,7 @@ def test_an_attempt_that_yields_is_withdrawn() -> None:
     (ended, *_) = [fact for fact in facts if isinstance(fact, CallbackEnded)]
     assert (ended.failure, ended.hung_up_by) == ("withdrawn", Party.SYSTEM)
     rang = next(fact for fact in facts if isinstance(fact, OfferRinging))
-    assert rang.at > ended.at, "his old leg was gone before the new one rang"
+    assert rang.at > ended.at, "the agent's old leg was gone before the new one rang"
 
 
 def kept(cut: int | None = None) -> tuple[Calls, list[Fact], str, str]:
@@ -168,7 +168,7 @@ def test_who_hangs_up_before_both_are_connected() -> None:
         assert folded([asks], calls) == []
         facts = folded([ends[first]], calls)
         if who == "caller":
-            assert facts == [], "the agent is free when his line is, and not before"
+            assert facts == [], "the agent is free when the line is, and not before"
             assert calls.caller_gone(call)
             facts = folded([ends[second]], calls)
             assert isinstance(facts[-1], CallEnded)
@@ -225,7 +225,7 @@ def test_after_a_restart_an_answered_attempt_is_known() -> None:
     assert calls.snapshot(listed, [], 10).facts == ()
 
 
-# --- a citizen whom his agent hands on
+# --- an agent hands a called-back citizen on
 
 HANDED_ON = {
     "handed_on_blind": [
@@ -248,7 +248,7 @@ HANDED_ON = {
         "CallEnded #2 caller 16",
     ],
 }
-# His agent's phone has sent the REFER on its other leg.
+# The agent's phone has sent the REFER on its other leg.
 HANDED_ON["handed_on_other"] = HANDED_ON["handed_on_attended"]
 
 
@@ -263,7 +263,7 @@ def outline(facts: list[Fact]) -> list[str]:
 
 
 @pytest.mark.parametrize("shape", HANDED_ON)
-def test_one_who_is_handed_on_is_a_call_of_his_own(shape: str) -> None:
+def test_a_citizen_who_is_handed_on_is_a_call_of_their_own(shape: str) -> None:
     calls = Calls(NUMBERS)
     facts = folded(recorded(shape), calls)
     attempt = attempt_of(shape)
@@ -354,13 +354,13 @@ def test_after_a_restart_one_who_was_handed_on_is_found(shape: str) -> None:
         assert found.talking == ((call, "1003"),)
     assert found.waiting == ()
     assert calls.snapshot(listed, [], 2_000_000_000_000_001).facts == ()
-    # What comes from here on is told as ever.
+    # What comes from here on becomes facts as ever.
     (ended,) = [fact for fact in folded(recorded(shape)[-4:], calls) if isinstance(fact, CallEnded)]
     assert ended.call == call
 
 
-def test_after_a_restart_one_who_goes_with_his_agent_was_not_handed_on() -> None:
-    """Asterisk hangs up the agent's channel first, and his own some milliseconds later."""
+def test_after_a_restart_a_citizen_who_goes_with_the_agent_was_not_handed_on() -> None:
+    """Asterisk hangs up the agent's channel first, and the citizen's some milliseconds later."""
     attempt = "hotline-c7.1"
     left = {
         "Uniqueid": "hotline-1.2",
@@ -377,7 +377,7 @@ def test_after_a_restart_one_who_goes_with_his_agent_was_not_handed_on() -> None
 
 
 def test_who_is_no_citizen_of_a_callback_is_not_handed_on() -> None:
-    """Whoever hung up before the word came, or talks to an outside number, stays what he was."""
+    """Whoever hung up before the word came, or talks to an outside number, stays what they were."""
     messages = recorded("handed_on_blind")
     word = next(m for m in messages if m.get("UserEvent") == "HotlineHandedOn")
     before = [m for m in messages if m["Timestamp"] < word["Timestamp"]]
@@ -389,7 +389,7 @@ def test_who_is_no_citizen_of_a_callback_is_not_handed_on() -> None:
 
 
 def test_a_kept_lines_citizen_is_handed_on_as_any_other() -> None:
-    """His Linkedid is that of the attempt which yielded to him, and so are those of the next agent's legs."""
+    """The citizen's Linkedid is that of the attempt which yielded, and so are those of the next agent's legs."""
     calls, _, attempt, call = kept(-2)
     leg = {
         "Event": "Newchannel",

@@ -323,7 +323,7 @@ def test_keys_of_citizens(changed: dict[str, str], expected: tuple[str, str] | N
 
 
 def test_a_caller_who_hangs_up_is_gone_at_once() -> None:
-    """His channel lives on until the dialplan notices; the floor must not wait for that."""
+    """The caller's channel lives on until the dialplan notices; the floor must not wait for that."""
     stream = recorded("gives_up_waiting")
     request = next(message for message in stream if message["Event"] == "HangupRequest")
     (ended,) = [fact for fact in folded(stream) if isinstance(fact, CallEnded)]
@@ -360,7 +360,7 @@ def test_an_attended_transfer_to_a_colleague_who_still_rings() -> None:
 
 
 def test_a_leg_on_its_way_when_the_caller_leaves() -> None:
-    """CallEnded comes once, and the leg's end is told so that the agent is free; no ring for a call that is over."""
+    """CallEnded comes once, and the leg's end with it so that the agent is free; no ring for a call that is over."""
     stream = recorded("gives_up_ringing")
     request = next(message for message in stream if message["Event"] == "HangupRequest")
     rest = [message for message in stream if message is not request]
@@ -636,7 +636,7 @@ def test_repeating_every_event_changes_nothing() -> None:
 
 
 def test_events_of_others_under_a_known_uniqueid_do_not_count() -> None:
-    """A caller may write another call's Uniqueid into events of his own channel, but not its channel's name."""
+    """A caller may write another call's Uniqueid into events of their own channel, but not its channel's name."""
     calls = Calls(NUMBERS)
     stream = recorded("answered_caller_hangs_up")
     folded(stream[:6], calls)

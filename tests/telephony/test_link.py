@@ -144,7 +144,7 @@ async def test_a_link_that_waits_for_more_events_can_be_closed(
             await asyncio.sleep(0)
     asterisk.event("Newchannel", X="too late")
     await seen.close()
-    # The other end is told at once, though nothing was being read.
+    # The other end learns it at once, though nothing was being read.
     await until(lambda: all(writer.is_closing() for writer in asterisk._writers))
     await asyncio.sleep(3 * _TOGETHER)
     assert {got["X"] for got in seen.messages} == {"before"}

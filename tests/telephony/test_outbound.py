@@ -24,7 +24,7 @@ AT = "1795300000.000001"
 
 
 class Asterisk:
-    """A link that remembers, and answers as it is told; `hear` gives its events to who listens."""
+    """A link that remembers, and answers as the test says; `hear` gives its events to listeners."""
 
     def __init__(self) -> None:
         self.sent: list[dict[str, str]] = []
@@ -118,7 +118,7 @@ async def test_the_agents_phone_is_rung_under_the_attempts_own_name(asterisk: As
     assert asterisk.outbound.attempt("hotline-c8.1") is None
 
 
-async def test_the_citizen_sees_the_number_of_his_queue(asterisk: Asterisk) -> None:
+async def test_the_citizen_sees_the_number_of_the_queue(asterisk: Asterisk) -> None:
     asterisk.outbound.place(PlaceCallback(7, ATTEMPT, "1001", "13800000001", "tax"))
     attempt = asterisk.outbound.attempt(ATTEMPT)
     assert attempt is not None
@@ -207,7 +207,7 @@ async def test_the_citizen_is_offered_when_the_old_leg_is_gone(asterisk: Asteris
 
 
 @pytest.mark.parametrize("error", [None, LinkDown("gone"), ActionRefused("No such channel")])
-async def test_he_is_offered_in_any_case_and_soon(
+async def test_the_citizen_is_offered_in_any_case_and_soon(
     asterisk: Asterisk, error: Exception | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "GONE_WITHIN", 0.05)
@@ -221,7 +221,7 @@ async def test_he_is_offered_in_any_case_and_soon(
     assert 0.045 < rung[0] - began < 0.5
 
 
-async def test_he_is_offered_at_once_when_the_attempt_is_gone(asterisk: Asterisk) -> None:
+async def test_the_citizen_is_offered_at_once_when_the_attempt_is_gone(asterisk: Asterisk) -> None:
     rung: list[bool] = []
     asterisk.outbound.give_way(YIELD, lambda: rung.append(True))
     await asterisk.until(lambda: rung)
@@ -255,7 +255,7 @@ async def test_who_has_answered_meanwhile_is_not_cut(asterisk: Asterisk) -> None
     assert [type(fact) for fact in asterisk.facts[-2:]] == [CallbackEnded, OwnCallEnded]
 
 
-async def test_an_agent_may_stay_on_his_line(asterisk: Asterisk) -> None:
+async def test_an_agent_may_stay_on_the_line(asterisk: Asterisk) -> None:
     asterisk.dialling()
     call, rung = "hotline-1.1", []
     asterisk.event("Newchannel", call, "PJSIP/trunk-00000003", Linkedid=call, Context="inbound")
@@ -263,7 +263,7 @@ async def test_an_agent_may_stay_on_his_line(asterisk: Asterisk) -> None:
     asterisk.outbound.give_way(stays, lambda: rung.append(True))
     await asterisk.until(lambda: "Redirect" in asterisk.actions())
     assert asterisk.sent[-1]["Context"] == "inbound-first"
-    assert not rung, "he hears the tone first"
+    assert not rung, "the agent hears the tone first"
     asterisk.agent("UserEvent", UserEvent="HotlineInboundFirst")
     await asterisk.until(lambda: rung)
     assert asterisk.outbound.kept_channel(call, "1001") == "PJSIP/1001-00000001"

@@ -134,7 +134,7 @@ def test_a_call_that_never_waits_is_not_in_it() -> None:
     )
 
 
-def test_who_comes_back_to_his_place_never_left_it() -> None:
+def test_who_comes_back_to_their_place_never_left_it() -> None:
     lines = _lines(
         CallQueued(_at(0), "n-1.1", "tax"),
         ControllerStarted(_at(10), "1"),
@@ -172,7 +172,7 @@ def test_a_call_that_is_transferred_ends_there_and_may_be_queued_anew() -> None:
 
 
 def test_one_who_was_handed_on_from_a_callback_is_not_in_it() -> None:
-    """Nor does he move those who wait."""
+    """Nor does this citizen move those who wait."""
     assert _lines(
         CallArrived(_at(0), "n-1.1", "", "+8613800000001", "n-c7.1", "tax"),
         CallTransferred(_at(0), "n-1.1", "1001", "12346"),
@@ -194,7 +194,7 @@ def test_one_whose_origin_is_told_late_is_left_out_from_then_on() -> None:
     ) == ["1763731205|n-1.1|other|NONE|ENTERQUEUE|||1"]
 
 
-def test_one_whom_his_agent_left_silent_was_completed_by_that_agent() -> None:
+def test_a_caller_left_silent_by_the_agent_was_completed_by_that_agent() -> None:
     assert _lines(
         CallQueued(_at(0), "n-1.1", "tax"),
         OfferAnswered(_at(3), "n-1.1", "1001"),

@@ -80,7 +80,7 @@ async def test_another_sites_page_cannot_sign_anybody_in(web: Web) -> None:
     assert answer.status_code == 403
 
 
-async def test_an_agent_speaks_for_himself_only(web: Web) -> None:
+async def test_an_agent_speaks_for_one_agent_only(web: Web) -> None:
     client = web.clients[Role.AGENT]
     assert (await client.post("/api/agents/1001/pause", json={"reason": "用餐"})).status_code == 200
     assert (await client.post("/api/agents/1002/pause", json={})).status_code == 403

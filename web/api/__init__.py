@@ -7,6 +7,6 @@ people     agents, and what a supervisor has them do
 queues     queues, members, numbers, blocked callers
 callbacks  the book of callbacks
 calls      search, one call's story, its recording; the report
-webhooks   who is told of which facts
+webhooks   which program gets which facts
 admin      accounts, tokens, the audit log
 """

@@ -68,7 +68,7 @@ function newRow(number) {
   row.buttons = [];
   if (mine) {
     for (const action of ["ready", "pause", "out"]) {
-      row.buttons.push([make("button", { type: "button" }), `do.${action}`, () => (action === "pause" ? pause(row) : wish(row, action))]);
+      row.buttons.push([make("button", { type: "button" }), `do.${action}`, () => (action === "pause" ? pause(row) : request(row, action))]);
     }
   }
   if (me.rights.includes("agents.write") && me.rights.includes("queues.read")) {
@@ -122,7 +122,7 @@ async function readQueues() {
 
 const named = ({ agent }) => `${agent.number} ${agent.name}`;
 
-function wish(row, action, body) {
+function request(row, action, body) {
   const [button] = row.buttons.find(([, word]) => word === `do.${action}`);
   const what = say(`done.${action}`, { agent: named(row), reason: body?.reason ?? "" });
   return attempt(button, what, () => ask("POST", `/api/agents/${row.agent.number}/${action}`, body));
@@ -144,7 +144,7 @@ async function pause(row) {
   }));
   put(at("pause-title"), say("pause.who", { agent: named(row) }));
   if ((await shown(at("pause"))) !== "ok") return;
-  await wish(row, "pause", { reason: box.querySelector("input:checked").value });
+  await request(row, "pause", { reason: box.querySelector("input:checked").value });
 }
 
 async function move(row) {

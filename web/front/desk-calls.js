@@ -104,7 +104,7 @@ function play(call) {
   at("download").href = `${address}?download=1`;
   at("player").hidden = false;
   sayPlayer();
-  at("audio").play().catch(() => {}); // whatever is wrong with it is told by its event `error`
+  at("audio").play().catch(() => {}); // its event `error` says what is wrong with it
 }
 
 function sayPlayer() {

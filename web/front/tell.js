@@ -25,7 +25,7 @@ function show(id, symbol, text) {
 }
 
 /**
- * Carries a command out: `button` cannot be pressed meanwhile, its outcome is told within a second or two. Gives
+ * Carries a command out: `button` cannot be pressed meanwhile, its outcome shows within a second or two. Gives
  * whether it was done.
  */
 export async function attempt(button, what, command) {

@@ -9,7 +9,7 @@ from alembic import op
 revision = "0008"
 down_revision = "0007"
 
-_WISH = "kind IN ('AgentOut', 'AgentPaused', 'AgentReady', 'AgentRemoved')"
+_REQUEST = "kind IN ('AgentOut', 'AgentPaused', 'AgentReady', 'AgentRemoved')"
 _PHONE = "kind IN ('PhoneReachable', 'PhoneUnreachable')"
 
 
@@ -52,7 +52,7 @@ def upgrade() -> None:
         sa.Column("approved_by", sa.String(80), nullable=False),
         sa.Column("added_at", sa.BigInteger, nullable=False),
     )
-    for name, condition in (("diary_wish", _WISH), ("diary_phone", _PHONE)):
+    for name, condition in (("diary_wish", _REQUEST), ("diary_phone", _PHONE)):
         where = sa.text(condition)
         op.create_index(name, "diary", ["agent", "at"], sqlite_where=where, postgresql_where=where)
     op.execute("INSERT INTO rollup_version (id, version) VALUES (1, 0)")
