@@ -25,7 +25,25 @@ LOOK_EVERY = 3.0
 
 async def feed_figures(engine: AsyncEngine, take: Callable[[Fact], None]) -> None:
     """Give the live figures the last two days, a little at a time; then, for ever, what the recorder enters (M23)."""
-    now = clock.now()
+    since = 0
+    while True:
+        now = clock.now()
+        try:
+            if not since:
+                await _warm_up(engine, take, now)
+            else:
+                kinds = {RecordingFinished.kind}
+                async for fact in reader.read_kinds(engine, kinds, since - OVERLAP, now + 1):
+                    take(fact)
+        except Exception:
+            # Figures take a fact any number of times, so the whole is simply read again.
+            log.exception("figures.away", effect="the screens' figures are behind")
+        else:
+            since = now
+        await asyncio.sleep(RECORDER_EVERY)
+
+
+async def _warm_up(engine: AsyncEngine, take: Callable[[Fact], None], now: int) -> None:
     for fact in await rollup.state_at(engine, now - WARM_UP):
         take(fact)
     count = 0
@@ -34,18 +52,6 @@ async def feed_figures(engine: AsyncEngine, take: Callable[[Fact], None]) -> Non
         count += 1
         if count % 200 == 0:
             await asyncio.sleep(0)
-    since = now
-    while True:
-        await asyncio.sleep(RECORDER_EVERY)
-        now = clock.now()
-        kinds = {RecordingFinished.kind}
-        try:
-            async for fact in reader.read_kinds(engine, kinds, since - OVERLAP, now + 1):
-                take(fact)
-        except Exception:
-            log.exception("recordings.away", effect="the screens' M23 is behind")
-        else:
-            since = now
 
 
 async def take_up_callbacks(book: TaskBook, desk: Desk) -> None:

@@ -80,15 +80,16 @@ async def test_what_the_recorder_enters_later(engine: AsyncEngine, tmp_path: Pat
     assert {type(fact) for fact in took} == {RecordingFinished}
 
 
+@pytest.mark.parametrize("when", ["at the start", "later"])
 async def test_an_absent_database_ends_nothing(
-    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    when: str, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from base import migrations
 
     engine = database.engine(sqlite_url)
     await migrations.upgrade(engine)
     read = feeding.reader.read_kinds
-    away = [True]
+    away = [when == "at the start"]
 
     def read_kinds(*args: Any) -> Any:
         if away[0]:
@@ -100,7 +101,9 @@ async def test_an_absent_database_ends_nothing(
     entered = RecordingFinished(clock.now(), "n-1.1", 3 * SECOND, "aa")
     with capture_logs() as logs:
         async with running(feeding.feed_figures(engine, took.append)):
-            await until(lambda: any(entry["event"] == "recordings.away" for entry in logs))
+            await asyncio.sleep(0.1)
+            away[0] = True
+            await until(lambda: any(entry["event"] == "figures.away" for entry in logs))
             await written(engine, tmp_path, entered)
             away[0] = False
             await until(lambda: entered in took)

@@ -54,7 +54,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def announced(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[str]]:
-    """The numbers that were written for Asterisk; written anew only if they differ."""
+    """The numbers that were written for Asterisk; written again only if they differ."""
     written: list[frozenset[str]] = []
 
     def render_numbers(settings: Settings, numbers: frozenset[str]) -> bool:

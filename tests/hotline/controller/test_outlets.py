@@ -76,7 +76,7 @@ async def test_a_fact_that_one_cannot_take_concerns_no_other() -> None:
     assert [entry["fact"] for entry in logs] == ["CallArrived", "CallReleased"]
 
 
-async def test_only_a_caller_whom_the_block_list_turned_away_is_counted() -> None:
+async def test_only_blocked_callers_are_counted() -> None:
     told = Told()
     made = outlets(told)
     for fact in (ARRIVED, CLOSED, BLOCKED):

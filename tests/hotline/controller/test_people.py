@@ -67,7 +67,7 @@ async def test_every_agent_takes_the_seat_and_the_state_that_the_roster_has(
     assert made.names["1002"] == "name of 1002"
 
 
-async def test_an_agent_whom_another_process_added_a_moment_ago_is_found(
+async def test_an_agent_that_another_process_added_just_now_is_found(
     engine: AsyncEngine,
 ) -> None:
     desk = Desk()
