@@ -40,11 +40,16 @@ def pair(hall: Hall, now: int) -> None:
 
 
 def _ring_colleagues(hall: Hall, now: int) -> None:
-    """Ring the targets of transfers, if they are ready and no caller of theirs comes before."""
-    calls, hall.handed = list(hall.handed), {}
-    for call in calls:
-        caller = hall.callers.get(call)
-        if caller is None or caller.stage is not Stage.WAITING or not caller.attached:
+    """Ring the targets of transfers, if they are ready and no caller of theirs comes before.
+
+    Of two citizens who were transferred to one colleague, the one with the smaller rank is first: the order in which
+    the transfers came is not in a snapshot, so nothing may depend on it.
+    """
+    callers = [hall.callers[call] for call in hall.handed if call in hall.callers]
+    hall.handed = {}
+    for caller in sorted(callers, key=lambda caller: (caller.rank, caller.call)):
+        call = caller.call
+        if caller.stage is not Stage.WAITING or not caller.attached:
             continue
         seat, caller.handed = hall.seats.get(caller.handed), ""
         rank = (caller.rank, call)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, func, select
 from sqlalchemy.exc import OperationalError
@@ -274,6 +274,7 @@ def entry(fact: CallbackAdded) -> Entry:
 
 
 @given(st.integers(min_value=0))
+@example(30624)  # two citizens transferred to one colleague while the link was down
 @settings(max_examples=150)
 def test_the_book_says_what_the_floor_says(seed: int) -> None:
     Mirror(seed).run(steps=120)
