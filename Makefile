@@ -11,6 +11,8 @@ export HOTLINE_STARTED := $(shell date +%s)
 say = printf '[%3d s] %s\n' $$(($$(date +%s) - HOTLINE_STARTED))
 bin := .venv/bin
 browsers := chromium chromium-browser google-chrome google-chrome-stable
+# A process more than cores: some tests wait, for a server or for a process that is killed.
+unit := $(bin)/python -m pytest -m 'not live' -n 3 --dist worksteal
 # Live tests mostly wait for prompts and telephones, so three files run side by side, each on ports of its own.
 live := $(bin)/python -m pytest -m live -n 3 --dist loadfile
 
@@ -123,13 +125,13 @@ demo: setup ## plays a day's calls on a real Asterisk and shows them (KEEP=1 lea
 
 test: setup lint ## all checks and all tests, the live ones too
 	@$(say) "tests"
-	$(bin)/python -m pytest -m 'not live' -n 2 $(ARGS)
+	$(unit) $(ARGS)
 	$(say) "tests with a real Asterisk"
 	$(live) $(ARGS)
 	$(say) "all passed"
 
 test-unit: setup ## tests that need no Asterisk (ARGS=… goes to pytest)
-	@exec $(bin)/python -m pytest -m 'not live' $(ARGS)
+	@exec $(unit) $(ARGS)
 
 test-live: setup ## tests with a real Asterisk (ARGS=… goes to pytest)
 	@exec $(live) $(ARGS)

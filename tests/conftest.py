@@ -1,14 +1,20 @@
 """What every test may use."""
 
+import linecache
 import logging
+import ssl
 import subprocess
 import time
+import traceback
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import redis
 import structlog
+import typer.main
+import typer.testing
 from hypothesis import HealthCheck, settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -19,7 +25,24 @@ from base import log
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
+# In asyncio's debug mode each future remembers where it was made: the whole stack, of which half is pytest. Ten frames
+# are what asyncio itself takes for tasks' callbacks (`asyncio.constants.DEBUG_STACK_DEPTH`).
+traceback.extract_stack.__defaults__ = (None, 10)
+# No source changes meanwhile: each frame of these stacks would ask the disk again.
+linecache.checkcache = lambda filename=None: None
+
+# An HTTP client reads the machine's certificates each time one is made, which takes longer than most tests do.
+ssl.create_default_context = cache(ssl.create_default_context)
+
+# The commands are the same each time they are called.
+typer.testing._get_command = cache(typer.main.get_command)  # type: ignore[attr-defined]
+
 pytest_plugins = ["tests.database", "tests.postgres"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that need long come first, so that no process ends with one of them while the others have nothing to do."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,11 @@ from telephony.realtime import VIEWS
 
 
 @pytest.fixture
+def cloned() -> None:
+    """No database is a copy here."""
+
+
+@pytest.fixture
 async def sqlite(sqlite_url: str) -> AsyncIterator[AsyncEngine]:
     engine = database.engine(sqlite_url)
     yield engine

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from acd.callbacks.entry import TaskError, Wanted
 from base import clock
+from base.bus import Bus
 from facts.times import local
 from hotline.cli.callback import _moment, decode, read_rows
 from hotline.cli.main import app
@@ -38,6 +39,9 @@ def run(
     monkeypatch.setenv("HOTLINE_REDIS_URL", redis_url)
     monkeypatch.setenv("HOTLINE_OUTBOUND", "sip:127.0.0.1:5090")
     monkeypatch.setenv("HOTLINE_DATABASE_URL", url)
+    if "controller" not in request.fixturenames:
+        # Nobody will answer, so nobody need be waited for: each command would wait a second.
+        monkeypatch.setattr(Bus.ask, "__kwdefaults__", {"wait": 0.05})
 
     def run(*args: str, status: int = 0) -> Any:
         done = CliRunner().invoke(app, ["callback", *args])

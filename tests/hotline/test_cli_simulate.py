@@ -397,7 +397,7 @@ def test_plot_is_english_when_no_font_has_chinese(
     assert staffing.plot(HOURS, Target(), tmp_path / "a.svg", "zh") == "en"
 
 
-def test_staff_on_the_command_line(tmp_path: Path) -> None:
+def test_staff_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.csv", "hour,calls", *(f"{hour},20" for hour in range(9, 12)))
     words = ("staff", "--csv", str(path), "--target", "M1=90%", "--calls", "2000", "--talk", "90")
     status, out, _ = run(*words, "--format", "json")
@@ -406,7 +406,16 @@ def test_staff_on_the_command_line(tmp_path: Path) -> None:
     assert found["targets"] == {"M1": 0.9, "within": 0.8, "rings": 3}
     assert [one["agents"] for one in found["hours"]][8:13] == [0, *found_agents(found), 0]
     assert found["agent_hours"] == sum(found_agents(found))
+    answers: list[list[staffing.Hour]] = []
+
+    def remember(*asked: Any, **how: Any) -> list[staffing.Hour]:
+        answers.append(staff(*asked, **how))
+        return answers[0]
+
+    monkeypatch.setattr(staffing, "staff", remember)
     assert run(*words, "--format", "json")[1] == out
+    # The same answer in other words needs no other simulation.
+    monkeypatch.setattr(staffing, "staff", lambda *_asked, **_how: answers[0])
     status, out, _ = run(*words, "--lang", "en")
     assert status == 0
     assert "09-10" in out

@@ -86,7 +86,7 @@ async def web(
 ) -> AsyncIterator[Web]:
     """A web process with an account for each role, named like it; two agents."""
     # The real cost of a password check is measured elsewhere.
-    hasher = accounts.argon2.PasswordHasher(time_cost=1, memory_cost=64)
+    hasher = accounts.argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
     monkeypatch.setattr(accounts, "_hasher", hasher)
     hashed = hasher.hash(PASSWORD)
     # A busy machine must not fail tests that are about something else.
