@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-unit test-live lint docs bench lock clean
+.PHONY: help setup demo test test-unit test-live mutants lint docs bench lock clean
 
 # One clock for all steps of a run, also for the scripts that are called.
 export HOTLINE_STARTED := $(shell date +%s)
@@ -136,6 +136,9 @@ test-unit: setup ## tests that need no Asterisk (ARGS=… goes to pytest)
 test-live: setup ## tests with a real Asterisk (ARGS=… goes to pytest)
 	@exec $(live) $(ARGS)
 
+mutants: setup ## puts faults into the pure modules; the tests must notice (ARGS="acd/strategy.py", docs/mutants.md)
+	@exec nice -n 10 $(bin)/python -m tests.mutants $(ARGS)
+
 lint: setup ## ruff and mypy
 	@$(say) "ruff"
 	$(bin)/ruff check .
@@ -168,5 +171,5 @@ lock: setup ## renews the lock files from pyproject.toml (UPGRADE=1 takes newer 
 
 clean: ## removes .venv and what tools left behind (not Asterisk: that is in the cache folder)
 	@rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf node_modules web/static/made test-output docs/made
+	rm -rf node_modules web/static/made test-output mutants docs/made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,6 +2,7 @@
 
 import linecache
 import logging
+import re
 import ssl
 import subprocess
 import time
@@ -15,7 +16,7 @@ import redis
 import structlog
 import typer.main
 import typer.testing
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -23,6 +24,17 @@ from base import log
 
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# For `make mutants`: the same few examples for each mutant, and none of an earlier run.
+settings.register_profile(
+    "mutants",
+    settings.get_profile("untimed"),
+    derandomize=True,
+    database=None,
+    max_examples=40,
+    # The same tests run several times in one process.
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
+    phases=[Phase.explicit, Phase.generate],
+)
 settings.load_profile("untimed")
 
 # In asyncio's debug mode each future remembers where it was made: the whole stack, of which half is pytest. Ten frames
@@ -40,9 +52,15 @@ typer.testing._get_command = cache(typer.main.get_command)  # type: ignore[attr-
 pytest_plugins = ["tests.database", "tests.postgres"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that need long come first, so that no process ends with one of them while the others have nothing to do."""
-    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Those that need long come first, so that no process ends with one of them while the others have nothing to do.
+
+    With a mutant they come last, for one failure is enough, and of the histories the first tenth must do.
+    """
+    mutants = config.getoption("--hypothesis-profile") == "mutants"
+    items.sort(key=lambda item: (item.get_closest_marker("timeout") is None) != mutants)
+    if mutants:
+        items[:] = [item for item in items if not re.search(r"every_history\[[1-9]\]", item.name)]
 
 
 @pytest.fixture(scope="session")
