@@ -24,6 +24,7 @@ from facts import (
     CallSentOutside,
     CallTransferred,
     ControllerStarted,
+    ControllerStopped,
     Fact,
     OfferAnswered,
     OfferEnded,
@@ -38,6 +39,10 @@ ALL: Final = "NONE"
 """What stands for the queue, the call or the agent where there is none."""
 
 _LONGEST: Final = 86_400 * SECOND
+
+_TRANSFER_TOLD_WITHIN: Final = 2 * SECOND
+"""How long after the talk a blind transfer may still be told. The agent's leg ends first; the session tells of the
+transfer when the citizen's channel is back, in live runs 61 ms later."""
 
 
 @dataclass(slots=True)
@@ -67,11 +72,17 @@ class QueueLog:
         self._calls: dict[CallId, _QueuedCall] = {}
         self._waiting: dict[str, dict[CallId, None]] = {}
         self._agents: dict[str, str] = {}
+        # Talks whose line is not written yet: when they ended, and who hung up
+        self._over: dict[CallId, tuple[int, Party]] = {}
         self._last_swept = 0
 
     def lines(self, fact: Fact) -> list[str]:
         """The lines for this fact, without line breaks: mostly one or none."""
+        lines = self._completed(fact)
         self._sweep(fact.at)
+        return lines + self._lines(fact)
+
+    def _lines(self, fact: Fact) -> list[str]:
         known = self._calls.get(getattr(fact, "call", ""))
         if known is not None and known.left_out:
             return []
@@ -112,7 +123,9 @@ class QueueLog:
             case OfferAnswered(at, _, agent) if known.queue and not known.answered:
                 return [self._connected(at, call, known, agent)]
             case TalkEnded(at, _, agent, by) if known.agent == agent:
-                return [self._complete(at, call, known, by)]
+                if by is Party.CALLER:
+                    return [self._complete(at, call, known, by)]
+                self._over.setdefault(call, (at, by))
             case CallTransferred(at, _, agent, to, attended) if agent and known.agent == agent:
                 return [self._transferred(at, call, known, to, attended=attended)]
             case CallMoved(at, _, queue):
@@ -166,7 +179,7 @@ class QueueLog:
         waiting = self._waiting.setdefault(queue, {})
         waiting[call] = None
         known.queue, known.queued, known.position = queue, since, len(waiting)
-        known.offered = known.ring = 0
+        known.offered = known.ring = known.answered = 0
 
     def _leave(self, call: CallId, known: _QueuedCall) -> int:
         """Take a call out of its queue; gives the position that it had."""
@@ -183,6 +196,18 @@ class QueueLog:
         return _line(
             at, call, known.queue, _phone(agent), "CONNECT", _s(known.waited), call, _s(rang)
         )
+
+    def _completed(self, fact: Fact) -> list[str]:
+        """The lines for talks that ended a while ago, and have turned out not to be transferred."""
+        lines = []
+        for call, (at, by) in list(self._over.items()):
+            if fact.at < at + _TRANSFER_TOLD_WITHIN and not isinstance(fact, ControllerStopped):
+                break
+            del self._over[call]
+            known = self._calls.get(call)
+            if known is not None and known.agent:
+                lines.append(self._complete(at, call, known, by))
+        return lines
 
     def _complete(self, at: int, call: CallId, known: _QueuedCall, by: Party) -> str:
         agent, known.agent = known.agent, ""
@@ -204,15 +229,18 @@ class QueueLog:
     ) -> str:
         """For the log's readers a transfer ends the call in the queue, as with app_queue. The rest is not logged."""
         agent, known.agent = known.agent, ""
-        waited, talked, position = _s(known.waited), _s(at - known.answered), str(known.position)
+        over, _ = self._over.pop(call, (at, Party.AGENT))
+        waited, talked, position = _s(known.waited), _s(over - known.answered), str(known.position)
         event, *how = ("ATTENDEDTRANSFER", "BRIDGE", to) if attended else ("BLINDTRANSFER", to, "")
         line = _line(at, call, known.queue, _phone(agent), event, *how, waited, talked, position)
         known.queue, known.answered = "", 0
         return line
 
     def _moved(self, at: int, call: CallId, known: _QueuedCall, queue: str) -> list[str]:
-        lines = self._exit(at, call, known) if known.queue else []
-        self._enter(call, known, queue, known.queued or at)
+        waits = known.queue != "" and not known.answered
+        lines = self._exit(at, call, known) if waits else []
+        # The wait begins again with the transfer.
+        self._enter(call, known, queue, known.queued if waits else at)
         return [
             *lines,
             _line(at, call, queue, ALL, "ENTERQUEUE", "", known.caller, str(known.position)),
@@ -233,6 +261,7 @@ class QueueLog:
     def _ended(self, at: int, call: CallId, known: _QueuedCall, by: Party) -> list[str]:
         del self._calls[call]
         if known.agent:
+            at, by = self._over.pop(call, (at, by))
             return [self._complete(at, call, known, by)]
         if not known.queue or known.answered:
             return []
