@@ -919,7 +919,8 @@ def _was_handed_on(entry: Message, exist: Collection[str]) -> bool:
     """Whether a listed channel is that of a citizen who has left a callback whose agent's channel is gone."""
     linkedid = entry.get("Linkedid", "")
     return (
-        endpoint(entry.get("Channel", "")) == OUTBOUND
+        entry.get("Uniqueid", "") != ""
+        and endpoint(entry.get("Channel", "")) == OUTBOUND
         and callback_of(linkedid) > 0
         and linkedid not in exist
         and _variables(entry).get("HL_ATTEMPT") == linkedid
