@@ -1,0 +1,106 @@
+"""After a start: the open callbacks of the book, with agents who may be in the middle of one."""
+
+from typing import Any
+
+from acd.callbacks.task import State, Task
+from acd.commands import PlaceCallback, Ring, Yield
+from agents.model import Presence
+from facts import CallbackEnded, CallbackMissed, OfferAnswered
+from facts.times import SECOND
+from tests.acd.test_floor import Story, deeds, one_queue
+
+NUMBER = "+8613800000001"
+
+
+def task(**more: Any) -> Task:
+    given = {
+        "id": 7,
+        "number": NUMBER,
+        "queue": "default",
+        "earliest": 0,
+        "latest": 600 * SECOND,
+        "attempts_left": 3,
+        "spacing": 60 * SECOND,
+        "prefers": "",
+        "reason": "",
+        "origin": "hotline-1.1",
+        "place": 0,
+        "not_before": 0,
+        "tries": 1,
+    }
+    return Task(**{**given, **more})
+
+
+def under_way(state: State) -> Story:
+    story = Story(one_queue(wrap_up_time=0))
+    story.agent("1001")
+    one = task(state=state, agent="1001", attempt="hotline-c7.1")
+    assert deeds(story.floor.take_up([one], SECOND)) == []
+    return story
+
+
+def test_a_citizen_who_talks_goes_on_talking() -> None:
+    story = under_way(State.TALKING)
+    assert story.presence("1001") is Presence.TALKING
+    assert story.floor.talking() == 1
+    assert story.caller("a", 2) == [], "an answered callback does not yield"
+    done = story.tell(CallbackEnded(9 * SECOND, 7, "hotline-c7.1", "1001"))
+    assert done == [Ring("a", ("1001",), 15.0)]
+    assert story.floor.tasks == {}, "the citizen was reached"
+
+
+def test_an_attempt_that_dials_may_still_yield() -> None:
+    story = under_way(State.DIALLING)
+    assert story.presence("1001") is Presence.RINGING
+    assert story.floor.talking() == 0
+    assert story.caller("a", 2) == [Yield(7, "hotline-c7.1", "1001", "a", 15.0, False)]
+
+
+def test_its_end_is_known_by_the_attempt() -> None:
+    story = under_way(State.DIALLING)
+    story.tell(CallbackEnded(9 * SECOND, 7, "hotline-c7.1", "1001", "busy"))
+    assert story.presence("1001") is Presence.READY
+    (known,) = story.floor.tasks.values()
+    assert (known.state, known.attempts_left, known.not_before) == (State.DUE, 2, 69 * SECOND)
+
+
+def test_a_due_task_is_placed_and_one_that_is_too_late_is_missed() -> None:
+    story = Story()
+    story.agent("1001")
+    commands = story.floor.take_up([task(tries=4)], SECOND)
+    assert deeds(commands) == [PlaceCallback(7, "hotline-c7.5", "1001", NUMBER, "default")]
+    late = Story().floor.take_up([task()], 600 * SECOND)
+    assert [getattr(command, "fact", None) for command in late] == [CallbackMissed(600 * SECOND, 7)]
+
+
+def test_an_agent_who_is_gone_or_has_another_call_leaves_the_task_due() -> None:
+    story = Story()
+    assert deeds(story.floor.take_up([task(state=State.DIALLING, agent="1009")], SECOND)) == []
+    assert story.floor.tasks[7].state is State.DUE
+    busy = Story()
+    busy.agent("1001")
+    busy.caller("a", 1)
+    busy.tell(OfferAnswered(2 * SECOND, "a", "1001"))
+    talking = task(state=State.TALKING, agent="1001", attempt="hotline-c7.1")
+    assert deeds(busy.floor.take_up([talking], 3 * SECOND)) == []
+    assert busy.floor.tasks[7].state is State.DUE
+    assert busy.floor.seats["1001"].call == "a"
+
+
+def test_a_task_that_is_known_is_left_alone() -> None:
+    story = under_way(State.TALKING)
+    again = task(latest=5 * SECOND)
+    assert story.floor.take_up([again], SECOND) == []
+    assert story.floor.tasks[7] is not again
+
+
+def test_a_lost_citizen_is_not_entered_a_second_time() -> None:
+    story = Story()
+    story.floor.take_up([task()], SECOND)
+    assert story.floor.hall.task_of == {NUMBER: 7}
+    kept = Story()
+    kept.floor.take_up([task(place=5)], SECOND)
+    assert kept.floor.hall.task_of == {}, "a kept place is the citizen's own wish"
+    plain = Story()
+    plain.floor.take_up([task(origin="")], SECOND)
+    assert plain.floor.hall.task_of == {}
