@@ -28,13 +28,17 @@ def annotations(one: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.exp
         yield one.returns
 
 
+def is_public(name: str) -> bool:
+    return name == "__init__" or not name.startswith("_")
+
+
 def doors(body: list[ast.stmt], name: str) -> Iterator[tuple[str, ast.expr]]:
     """The public functions, methods, attributes and type aliases of a module or a class, with their annotations."""
     for one in body:
         match one:
             case ast.ClassDef() if not one.name.startswith("_"):
                 yield from doors(one.body, f"{name}.{one.name}")
-            case ast.FunctionDef() | ast.AsyncFunctionDef() if not one.name.startswith("_"):
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if is_public(one.name):
                 for annotation in annotations(one):
                     yield f"{name}.{one.name}", annotation
             case ast.AnnAssign(target=ast.Name(id=target)) if not target.startswith("_"):
