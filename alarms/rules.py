@@ -294,7 +294,7 @@ CHANGEABLE = {
 
 
 def changed(
-    changes: Mapping[str, Mapping[str, Any]], rules: Iterable[Rule] = RULES
+    changes: Mapping[str, Mapping[str, object]], rules: Iterable[Rule] = RULES
 ) -> tuple[Rule, ...]:
     """The rules with an operator's changes: rule → `CHANGEABLE` → value. Raises `ValueError` for the operator.
 
@@ -308,8 +308,8 @@ def changed(
     return tuple(made.values())
 
 
-def _changed(rule: Rule, change: Mapping[str, Any]) -> Rule:
-    values = dict(change)
+def _changed(rule: Rule, change: Mapping[str, object]) -> Rule:
+    values: dict[str, Any] = dict(change)
     for name, value in values.items():
         fine = name in CHANGEABLE and (
             isinstance(value, bool)

@@ -211,7 +211,7 @@ class Settings(BaseSettings):
 
     alarm_urls: Secrets = ()
     """Where alarms are sent: addresses of the library apprise (mailto, json, …), separated by spaces. Secret."""
-    alarms: dict[str, dict[str, Any]] = {}
+    alarms: dict[str, dict[str, object]] = {}
     """Changes of the alarms' rules: in hotline.toml `[alarms.longest_wait]` and `raise_at = 90`."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """Where the controller answers Prometheus, at `control_address`; 0: nowhere."""

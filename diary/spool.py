@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
+
+from facts.live import Json
 
 T = TypeVar("T")
 
-Row: TypeAlias = Mapping[str, Any]
+Row: TypeAlias = Mapping[str, object]
 """One line, by name."""
 
 
@@ -41,7 +43,7 @@ class Spool(Generic[T]):
     `TypeError`, `AttributeError`) counts as torn. Call `recover` before anything else.
     """
 
-    def __init__(self, path: Path, most: int, read: Callable[[dict[str, Any]], T]) -> None:
+    def __init__(self, path: Path, most: int, read: Callable[[dict[str, Json]], T]) -> None:
         self.path = path
         self.count = 0
         """Lines that wait."""

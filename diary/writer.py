@@ -17,10 +17,11 @@ from typing import Any
 import structlog
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from typing_extensions import TypedDict
 
 from base import clock, retry
 from base.background import spawn
-from diary.spool import Page, Row, Spool, lines_in
+from diary.spool import Page, Spool, lines_in
 from diary.tables import changed, diary
 from facts import (
     ATTENDANCE_KINDS,
@@ -28,6 +29,7 @@ from facts import (
     details,
 )
 from facts.ids import LONGEST
+from facts.live import Json
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +51,24 @@ _JOURNAL = ".diary.jsonl"
 def unwritten(run_dir: Path) -> int:
     """How many facts lie in journals below `run_dir` because the database was away. For reports and checks."""
     return sum(lines_in(path) for path in run_dir.glob("*" + _JOURNAL))
+
+
+class DiaryRow(TypedDict):
+    """A row of the table `diary`. `at`: microseconds. `call`, `agent`: empty for none. `more`: its other fields."""
+
+    id: int
+    at: int
+    kind: str
+    call: str
+    agent: str
+    more: dict[str, Json]
+
+
+class ChangedRow(TypedDict):
+    """A row of the table `changed`. `call`: a call, an attempt, or `@` and the id of a fact about an agent."""
+
+    call: str
+    stamp: int
 
 
 class Diary:
@@ -194,14 +214,14 @@ class Diary:
             log.info("diary.back")
         return True
 
-    def _tell(self, page: Page[Row]) -> None:
+    def _tell(self, page: Page[DiaryRow]) -> None:
         """What was found to be lost goes into the log."""
         for at in page.torn:
             log.error("diary.torn_line", journal=str(self._journal.path), at=at)
         if page.gone:
             log.error("diary.journal_gone", journal=str(self._journal.path), facts=page.lines)
 
-    async def _send(self, rows: Sequence[Row]) -> None:
+    async def _send(self, rows: Sequence[DiaryRow]) -> None:
         """Insert rows, each once, whatever became of an attempt before."""
         if rows:
             marks = changes(rows)
@@ -265,7 +285,7 @@ class _Many:
         await connection.exec_driver_sql(text, tuple(chain.from_iterable(values)))
 
 
-def changes(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def changes(rows: Iterable[DiaryRow]) -> list[ChangedRow]:
     """What new rows of the diary change in the figures, as rows of the table `changed`.
 
     A call, or an attempt of a callback, is named once. A fact about an agent's presence stands for itself.
@@ -304,14 +324,21 @@ def _brief(error: BaseException) -> str:
     return f"{type(cause).__name__}: {cause}"[:200]
 
 
-def _read_row(line: Row) -> Row:
-    return {name: line[name] for name in _COLUMNS}
+def _read_row(line: Mapping[str, Any]) -> DiaryRow:
+    return DiaryRow(
+        id=line["id"],
+        at=line["at"],
+        kind=line["kind"],
+        call=line["call"],
+        agent=line["agent"],
+        more=line["more"],
+    )
 
 
 _COLUMNS = ("id", "at", "kind", "call", "agent", "more")
 
 
-def _row(row_id: int, fact: Fact) -> Row:
+def _row(row_id: int, fact: Fact) -> DiaryRow:
     """A row that every database takes, so that no fact can block those behind it."""
     return {
         "id": row_id,

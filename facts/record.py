@@ -4,6 +4,7 @@ A fact is stored under its `kind`, which is part of the fact and not the name of
 every database goes on being read.
 """
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeAlias, get_args, get_type_hints
 
@@ -134,7 +135,7 @@ _FIELDS: dict[type, tuple[str, ...]] = {
 }
 
 
-def details(fact: Fact) -> dict[str, Any]:
+def details(fact: Fact) -> dict[str, Json]:
     """The fields beside `at`, `call` and `agent`, ready for JSON."""
     return {name: getattr(fact, name) for name in _FIELDS[type(fact)]}
 
@@ -150,7 +151,7 @@ def as_json(fact: Fact) -> dict[str, Json]:
     }
 
 
-def restore(kind: str, at: int, call: str, agent: str, more: dict[str, Any]) -> Fact:
+def restore(kind: str, at: int, call: str, agent: str, more: Mapping[str, Json]) -> Fact:
     """Make a fact again from its diary row. Raises `KeyError` for a kind that this version does not know."""
     cls = KINDS[kind]
     hints = _HINTS[cls]

@@ -4,6 +4,7 @@ Each has the `name` that crosses the wire, and its fields are the request's word
 left out, so a request of an older or a newer program can be read as long as its words are known.
 """
 
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, TypeAlias, get_args, get_type_hints
 
@@ -159,10 +160,11 @@ def read_request(name: str, words: Any) -> Request:
         raise RequestError(f"{name} needs a {' and a '.join(missing)}") from None
 
 
-def read_reply(words: dict[str, Any]) -> Reply:
+def read_reply(words: Mapping[str, Json]) -> Reply:
     """A reply from JSON; words that this version does not know are left out."""
-    known = {field.name for field in fields(Reply)}
-    return Reply(**{word: value for word, value in words.items() if word in known})
+    names = {field.name for field in fields(Reply)}
+    known: dict[str, Any] = {word: value for word, value in words.items() if word in names}
+    return Reply(**known)
 
 
 _KINDS: dict[str, type[Request]] = {kind.name: kind for kind in get_args(Request)}

@@ -14,7 +14,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
 SOUNDS = "hotline/"
 """The folder, inside Asterisk's sounds, that holds the rendered phrases in Mandarin."""
@@ -108,7 +107,7 @@ class Phrase:
         return said
 
 
-def phrases_of(content: Mapping[str, Any], where: str) -> Mapping[str, Phrase]:
+def phrases_of(content: Mapping[str, object], where: str) -> Mapping[str, Phrase]:
     """The phrases of a phrase file, key → phrase, in the file's order. `where` names the file in errors.
 
     Raises `PhraseError` when there is none, or one is incomplete.
@@ -119,7 +118,7 @@ def phrases_of(content: Mapping[str, Any], where: str) -> Mapping[str, Phrase]:
     return MappingProxyType({key: _phrase(where, key, table) for key, table in tables.items()})
 
 
-def forbidden_of(content: Mapping[str, Any], where: str) -> tuple[str, ...]:
+def forbidden_of(content: Mapping[str, object], where: str) -> tuple[str, ...]:
     """The words that an agent must never say (服务禁语, R44), from the same file, in its order.
 
     Raises `PhraseError` when they are missing.

@@ -1,14 +1,15 @@
 """`hotline calls`: what became of each call."""
 
 import io
+from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import datetime
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
+from typing_extensions import TypedDict
 
 from diary import reader
 from facts.masking import mask
@@ -18,16 +19,31 @@ from metrics.fold import KINDS, CallRecord, record_of
 from recorder.tables import recording
 
 
-async def list_calls(
-    engine: AsyncEngine, since: int, until: int, limit: int
-) -> list[dict[str, Any]]:
-    """The newest `limit` calls with `since` < arrived ≤ `until` (microseconds), newest first.
+class CallRow(TypedDict):
+    """What became of one call, ready for JSON. Times are ISO 8601 with microseconds and offset, or None.
 
-    Each has `id`, `number`, `caller`, `arrived`, `queued`, `answered`, `ended` (ISO 8601 with microseconds and offset,
-    or None), `outcome` (None while pending), `disposition` (`silent` when nobody spoke (R20), else None), `hung_up_by`,
-    `agents` (who answered, in order), `recording_seconds` (None when there is no recording) and `origin`: the callback
-    attempt from which an agent transferred the citizen, or None when the citizen called.
+    `outcome`: None while pending. `disposition`: `silent` when nobody spoke (R20), else None. `agents`: who answered,
+    in order. `recording_seconds`: None when there is no recording. `origin`: the callback attempt from which an agent
+    transferred the citizen, or None when the citizen called.
     """
+
+    id: CallId
+    number: str
+    caller: str
+    arrived: str
+    queued: str | None
+    answered: str | None
+    ended: str | None
+    outcome: str | None
+    disposition: str | None
+    hung_up_by: str | None
+    agents: list[str]
+    recording_seconds: float | None
+    origin: str | None
+
+
+async def list_calls(engine: AsyncEngine, since: int, until: int, limit: int) -> list[CallRow]:
+    """The newest `limit` calls with `since` < arrived ≤ `until` (microseconds), newest first."""
     records: list[CallRecord] = []
     source = reader.read_calls(engine, since, until, kinds=KINDS, newest_first=True)
     async with aclosing(source) as calls:
@@ -41,7 +57,7 @@ async def list_calls(
     return [as_json(record, lengths.get(record.id)) for record in records]
 
 
-def render_text(rows: list[dict[str, Any]]) -> str:
+def render_text(rows: Sequence[CallRow]) -> str:
     """The calls of `list_calls` as a table with masked numbers (R54), at most 100 columns wide."""
     table = Table(box=None, pad_edge=False, header_style="")
     for name in ("arrived", "number", "caller", "outcome"):
@@ -86,16 +102,16 @@ async def recordings(engine: AsyncEngine, calls: list[CallId]) -> dict[CallId, f
     return found
 
 
-def as_json(record: CallRecord, recorded: float | None) -> dict[str, Any]:
+def as_json(record: CallRecord, recorded: float | None) -> CallRow:
     """One call as `list_calls` gives it; `recorded`: seconds of its recording, or None."""
     return {
         "id": record.id,
         "number": record.number,
         "caller": record.caller,
         "arrived": _iso(record.arrived),
-        "queued": _iso(record.queued),
-        "answered": _iso(record.answered),
-        "ended": _iso(record.ended),
+        "queued": _iso_or_none(record.queued),
+        "answered": _iso_or_none(record.answered),
+        "ended": _iso_or_none(record.ended),
         "outcome": record.outcome and record.outcome.value,
         "disposition": "silent" if record.silent else None,
         "hung_up_by": record.hung_up_by and record.hung_up_by.value,
@@ -105,5 +121,9 @@ def as_json(record: CallRecord, recorded: float | None) -> dict[str, Any]:
     }
 
 
-def _iso(at: int | None) -> str | None:
-    return None if at is None else local(at).isoformat(timespec="microseconds")
+def _iso(at: int) -> str:
+    return local(at).isoformat(timespec="microseconds")
+
+
+def _iso_or_none(at: int | None) -> str | None:
+    return None if at is None else _iso(at)

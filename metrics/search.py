@@ -11,7 +11,7 @@ from diary import reader, tables
 from facts import CallArrived, CallQueued, Fact, OfferAnswered
 from facts.numbers import normalise
 from facts.terms import CallId, Outcome
-from metrics.calls import as_json, recordings
+from metrics.calls import CallRow, as_json, recordings
 from metrics.fold import record_of
 
 SCANNED = 2000
@@ -35,7 +35,7 @@ class CallSearch:
 class CallPage:
     """Calls as `metrics.calls.list_calls` gives them, newest first; `after`: where the next page begins, or None."""
 
-    calls: list[dict[str, Any]]
+    calls: list[CallRow]
     after: tuple[int, int] | None
 
 
@@ -43,7 +43,7 @@ async def search(
     engine: AsyncEngine, wanted: CallSearch, limit: int, after: tuple[int, int] | None = None
 ) -> CallPage:
     """The newest calls that match, at most `limit`; with `after` (an earlier page's) the ones behind that page."""
-    found: list[dict[str, Any]] = []
+    found: list[CallRow] = []
     scanned = 0
     while scanned < SCANNED:
         rows = await _arrivals(engine, wanted, after)
@@ -67,7 +67,7 @@ async def search(
     return CallPage(found, after)
 
 
-async def story(engine: AsyncEngine, call: CallId) -> tuple[dict[str, Any] | None, list[Fact]]:
+async def story(engine: AsyncEngine, call: CallId) -> tuple[CallRow | None, list[Fact]]:
     """One call as `list_calls` gives it, or None, and every fact about it, oldest first."""
     facts = list((await reader.read_stories(engine, [call])).get(call, []))
     record = record_of(facts)

@@ -506,8 +506,8 @@ def notes(demand: Demand, target: Target, lang: str = "zh") -> list[str]:
     ]
 
 
-def as_rows(hours: Sequence[Hour], lang: str = "zh") -> list[dict[str, Any]]:
-    """One row an hour, for a table."""
+def as_rows(hours: Sequence[Hour], lang: str = "zh") -> list[dict[str, str | int | float]]:
+    """One row an hour, for a table: heading → cell."""
     heads = _HEADS[lang]
     return [
         dict(

@@ -342,7 +342,7 @@ def _row(entry: LedgerEntry) -> dict[str, str | int]:
     }
 
 
-def _diary_row(fact: Fact) -> dict[str, object]:
+def _diary_row(fact: Fact) -> writer.DiaryRow:
     """A row as `diary.writer` writes it. Not through that writer: row and fact belong in one transaction."""
     return {
         "id": _next_id(),

@@ -274,3 +274,17 @@ def test_every_room_that_is_named_exists() -> None:
         *(name for order in ORDER.values() for name in order),
     }
     assert named <= set(MODULES)
+
+
+def test_the_roof_knows_every_table() -> None:
+    """Whatever else a process has imported: a migration compares the database with all tables."""
+    tree = ast.parse((ROOT / "hotline/machine/tables.py").read_text(encoding="utf-8"))
+    known = {
+        name.name for one in ast.walk(tree) if isinstance(one, ast.Import) for name in one.names
+    }
+    assert known == {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for room in ROOMS
+        for path in (ROOT / room).rglob("tables.py")
+        if path != ROOT / "hotline/machine/tables.py"
+    }

@@ -299,7 +299,7 @@ def difference(before: LiveState, after: LiveState) -> Change | None:
 _NOTHING: Final = object()
 
 
-def event(name: str, data: Mapping[str, Any], number: int | None = None) -> bytes:
+def event(name: str, data: Mapping[str, object], number: int | None = None) -> bytes:
     """A server-sent event (WHATWG HTML, section 9.2)."""
     mark = b"" if number is None else b"id: %d\n" % number
     return b"event: %s\n%sdata: %s\n\n" % (name.encode(), mark, orjson.dumps(data))

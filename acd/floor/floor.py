@@ -31,6 +31,7 @@ from acd.floor.hall import (
 )
 from acd.floor.lanes import all_changed, join_lane, lane_of, make_lanes
 from acd.floor.pairing import pair
+from acd.floor.snapshot import HallState
 from acd.rules.model import Queue, Rules
 from agents.model import Intent
 from facts import (
@@ -154,14 +155,14 @@ class Floor:
         """Make no further offers."""
         self.hall.stopping = True
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> HallState:
         """Everything that decisions rest on, ready for JSON; `restore` makes the same floor of it (not its rules)."""
         return snapshot.write_down(self.hall)
 
     @classmethod
     def restore(
         cls,
-        state: dict[str, Any],
+        state: HallState,
         rules: Rules,
         now: int,
         *,

@@ -1,7 +1,9 @@
 """The hall written down, and made again. Pure. The rules are not in it, nor what follows from them."""
 
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, cast
+
+from typing_extensions import TypedDict
 
 from acd.callbacks.task import State, Task
 from acd.floor.centre import expect
@@ -10,9 +12,35 @@ from acd.floor.lanes import enter_lanes, join_lane, update_idle
 from acd.floor.open_tasks import await_turn, enter
 from acd.floor.waiting import set_wait_deadlines
 from agents.model import Intent
+from facts.live import Json
+from facts.terms import CallId
 
 
-def write_down(hall: Hall) -> dict[str, Any]:
+class HallState(TypedDict):
+    """Everything that decisions rest on, ready for JSON. Times are microseconds.
+
+    `callers`, `seats`, `tasks`: the fields of `Caller`, `Seat` (without its lanes) and `Task`. `attempts`: attempt →
+    task. `task_of`: citizen → task for a lost call. `wanted`: citizens whose task is not in the book yet. `ended`: ids
+    of calls. `left`: citizen, (queue, place, when they left). `last_agent`: citizen, (agent, when they answered).
+    `expected`: calls that must come back before offers are made, or `settle_until` passes.
+    """
+
+    callers: list[dict[str, Json]]
+    seats: list[dict[str, Json]]
+    tasks: list[dict[str, Json]]
+    attempts: dict[CallId, int]
+    task_of: dict[str, int]
+    wanted: list[str]
+    ended: list[CallId]
+    left: list[tuple[str, tuple[str, int, int]]]
+    last_agent: list[tuple[str, tuple[str, int]]]
+    linked: bool
+    expected: list[CallId]
+    settle_until: int
+    stopping: bool
+
+
+def write_down(hall: Hall) -> HallState:
     """Everything that decisions rest on, ready for JSON."""
     return {
         "callers": [
@@ -38,28 +66,34 @@ _OF_SEAT = [one.name for one in fields(Seat) if one.name not in {"lanes", "idle_
 """The lanes of a seat follow from the rules."""
 
 
-def fill(hall: Hall, state: dict[str, Any], now: int) -> None:
+def fill(hall: Hall, state: HallState, now: int) -> None:
     """Fill a new hall, which has its lanes, with what `write_down` gave."""
     hall.linked, hall.stopping = state["linked"], state["stopping"]
     hall.ended.update(dict.fromkeys(state["ended"]))
-    hall.left.update((name, tuple(value)) for name, value in state["left"])
-    hall.last_agent.update((name, tuple(value)) for name, value in state["last_agent"])
+    # JSON has lists where the hall has tuples.
+    hall.left.update((name, (queue, place, at)) for name, (queue, place, at) in state["left"])
+    hall.last_agent.update((name, (agent, at)) for name, (agent, at) in state["last_agent"])
     hall.attempts.update(state["attempts"])
     hall.task_of.update(state["task_of"])
     hall.wanted.update(state["wanted"])
     expect(hall, state["expected"], state["settle_until"])
-    for plain in state["seats"]:
+    for plain in _plain(state["seats"]):
         _fill_seat(hall, Seat(**plain | {"intent": Intent(plain["intent"])}))
-    for plain in state["callers"]:
+    for plain in _plain(state["callers"]):
         agents = {name: set(plain[name]) for name in ("ringing", "leaving")}
         _fill_caller(hall, Caller(**plain | agents | {"stage": Stage(plain["stage"])}))
-    for plain in state["tasks"]:
+    for plain in _plain(state["tasks"]):
         task = Task(**plain | {"state": State(plain["state"])})
         enter(hall, task)
         if task.state is State.DIALLING:
             hall.dialling[task.agent] = task.id
         elif task.state is State.DUE:
             await_turn(hall, task, now)
+
+
+def _plain(found: list[dict[str, Json]]) -> list[dict[str, Any]]:
+    """The fields of dataclasses, by name: only those know the type of each."""
+    return cast("list[dict[str, Any]]", found)
 
 
 def _fill_seat(hall: Hall, seat: Seat) -> None:

@@ -5,15 +5,15 @@ Give one to `acd.rules.book.change`, which checks the new rules as a whole. They
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from acd.rules.model import DEFAULT, Member
-from acd.rules.text import Rulebook, RulesError, in_order
+from acd.rules.text import Rulebook, RulesError, Setting, in_order
 
 Edit: TypeAlias = Callable[[Rulebook], Rulebook]
 
 
-def set_queue(name: str, given: Mapping[str, Any], dropped: Iterable[str] = ()) -> Edit:
+def set_queue(name: str, given: Mapping[str, Setting], dropped: Iterable[str] = ()) -> Edit:
     """Set fields of a queue, as `acd.rules.text` reads them; unset those in `dropped`. A new name is a new queue."""
     gone = set(dropped)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from acd.rules.model import (
     DEFAULT,
@@ -48,6 +48,10 @@ class RulesError(Exception):
         super().__init__("\n".join(self.problems))
 
 
+Setting: TypeAlias = str | int | float | Mapping[str, int]
+"""What a queue sets, read and checked: text, a number (of seconds, or a bool), or skill → least level."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rulebook:
     """What was set. `queues`: name → the fields of `Queue` that were set. `hours`: name → its times.
@@ -55,7 +59,7 @@ class Rulebook:
     `members` are in the order of queue and agent. The callers in `flags` are normalised (`facts.numbers`).
     """
 
-    queues: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {DEFAULT: {}})
+    queues: Mapping[str, Mapping[str, Setting]] = field(default_factory=lambda: {DEFAULT: {}})
     numbers: Mapping[str, Number] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
     skills: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -70,10 +74,7 @@ class Rulebook:
         `numbers`: the settings' numbers, which lead to the queue `default` if the rules do not assign them.
         """
         return Rules(
-            queues={
-                name: replace(defaults, **{**given, "name": name})
-                for name, given in self.queues.items()
-            },
+            queues={name: _queue(defaults, name, given) for name, given in self.queues.items()},
             numbers={number: Number(number) for number in numbers} | dict(self.numbers),
             members=self.members,
             skills=self.skills,
@@ -82,13 +83,19 @@ class Rulebook:
         )
 
 
+def _queue(defaults: Queue, name: str, given: Mapping[str, Setting]) -> Queue:
+    # `FIELDS` has read each setting, so its type is that of the field.
+    own: dict[str, Any] = {**given, "name": name}
+    return replace(defaults, **own)
+
+
 def problems(
     book: Rulebook, agents: Collection[str] | None = None, defaults: Queue | None = None
 ) -> Iterator[str]:
     """Say what cannot work, one sentence each. `agents`: those on the roster; None: do not check them."""
     yield from check(book.rules(defaults or Queue()))
     for name, given in book.queues.items():
-        hours = given.get("hours")
+        hours = str(given.get("hours", ""))
         if hours and hours not in book.hours:
             yield f"queue {name}: there are no opening hours {hours}{_near(hours, book.hours)}"
     named = dict.fromkeys([*(member.agent for member in book.members), *book.skills])

@@ -6,18 +6,19 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple, NotRequired
 
 import typer
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
+from typing_extensions import TypedDict
 
-from acd.callbacks import book as tasks
+from acd.callbacks import book as callback_book
 from acd.callbacks.entry import ATTEMPTS, SPACING, Entry, TaskError, Wanted, checked
 from acd.callbacks.task import State
 from acd.rules import book as rulebook
@@ -27,6 +28,7 @@ from base import clock
 from base.bus import Bus, NoAnswer, Refused
 from base.settings import Settings
 from facts import CallbackCancelled, CallbackEnded, CallbackMerged, CallbackYielded, Fact, details
+from facts.live import Json
 from facts.masking import mask
 from facts.requests import AddCallback, CancelCallback, GetStatus, Reply, Request
 from facts.times import CHINA, SECOND, local, microseconds
@@ -148,7 +150,7 @@ def list_(
     states = [State(name) for name in names] or list(State)
 
     async def work(engine: AsyncEngine) -> list[Entry]:
-        return await tasks.find_all(engine, states, max(1, limit))
+        return await callback_book.find_all(engine, states, max(1, limit))
 
     rows = [as_json(entry) for entry in with_database(work)]
     if form == "json":
@@ -167,10 +169,10 @@ def show(
     form_of(form, "text", "json")
 
     async def work(engine: AsyncEngine) -> tuple[Entry, list[Fact]]:
-        entry = await tasks.find(engine, number)
+        entry = await callback_book.find(engine, number)
         if entry is None:
             raise TaskError(f"there is no callback {number}: `hotline callback list` shows them")
-        return entry, await tasks.history(engine, entry)
+        return entry, await callback_book.history(engine, entry)
 
     entry, facts = with_database(work, TaskError)
     shown = as_json(entry)
@@ -260,7 +262,7 @@ class _Book:
     async def enter(self, asked: Wanted, now: int) -> int:
         wanted = self.check(asked, now)
         if not await self._has_controller():
-            return await tasks.enter_directly(self._engine, self._settings.run_dir, wanted)
+            return await callback_book.enter_directly(self._engine, self._settings.run_dir, wanted)
         # What was not said is left to the controller, whose clock has gone on.
         request = AddCallback(
             number=asked.number,
@@ -278,7 +280,7 @@ class _Book:
     async def cancel(self, number: int) -> str:
         if await self._has_controller():
             return (await self._ask(CancelCallback(number))).said
-        await tasks.cancel_directly(self._engine, self._settings.run_dir, number)
+        await callback_book.cancel_directly(self._engine, self._settings.run_dir, number)
         return f"callback {number} cancelled"
 
     async def _ask(self, asked: Request) -> Reply:
@@ -428,8 +430,37 @@ def _wanted(header: list[str], cells: list[str], now: int) -> Wanted | TaskError
 # --- what is shown
 
 
-def as_json(entry: Entry) -> dict[str, Any]:
-    """One callback: times in ISO 8601 with their offset, `agent` the preferred one, `worked_by` who had it last."""
+class CallbackRow(TypedDict):
+    """One callback as it is shown. Times are ISO 8601 with their offset.
+
+    `next`: the next attempt, None unless due. `agent`: the preferred one. `worked_by`: who had it last. `origin`: the
+    lost call that it is for. `history`: with `callback show` only, its facts, oldest first.
+    """
+
+    id: int
+    number: str
+    queue: str
+    state: str
+    attempts: int
+    attempts_left: int
+    yields: int
+    after: str
+    before: str
+    next: str | None
+    agent: str | None
+    worked_by: str | None
+    reason: str
+    matter: str
+    origin: str | None
+    first: bool
+    last_failure: str | None
+    added: str
+    updated: str
+    history: NotRequired[list[dict[str, Json]]]
+
+
+def as_json(entry: Entry) -> CallbackRow:
+    """One callback as it is shown, without its history."""
     return {
         "id": entry.id,
         "number": entry.number,
@@ -453,7 +484,7 @@ def as_json(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _as_table(rows: list[dict[str, Any]]) -> str:
+def _as_table(rows: Sequence[CallbackRow]) -> str:
     table = Table(box=None, pad_edge=False, header_style="")
     for name in ("id", "number", "queue", "state", "attempts", "yields", "after", "before"):
         right = name in {"id", "attempts", "yields"}
@@ -478,7 +509,7 @@ def _as_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-def _fact_as_json(fact: Fact) -> dict[str, Any]:
+def _fact_as_json(fact: Fact) -> dict[str, Json]:
     return {
         "at": local(fact.at).isoformat(timespec="microseconds"),
         "kind": fact.kind,

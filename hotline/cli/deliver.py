@@ -19,7 +19,7 @@ from hotline.cli.tools import (
     with_database,
 )
 from metrics.reports import delivery
-from metrics.reports import period as period_
+from metrics.reports import period as report_period
 from metrics.reports import sla as reports
 from metrics.reports.delivery import Delivered
 from metrics.reports.formats import FORMATS
@@ -92,11 +92,11 @@ def deliver(
                 details=any(FORMATS[name].details for name in chosen),
             )
 
-        last = period_.read(period, clock.now())
+        last = report_period.read(period, clock.now())
         first = await delivery.first_fact(engine)
         return await delivery.deliver(
             engine,
-            period_.with_those_before(last, make_up, first),
+            report_period.with_those_before(last, make_up, first),
             wanted,
             make,
             formats=chosen,
@@ -123,6 +123,7 @@ def deliveries(
     form_of(form, "text", "json")
     rows = with_database(lambda engine: delivery.log(engine, limit))
     if form == "text":
-        for row in rows:
-            row["updated_at"] = local(row["updated_at"]).strftime("%m-%d %H:%M:%S")
-    print_rows(rows, form)
+        times = [local(row["updated_at"]).strftime("%m-%d %H:%M:%S") for row in rows]
+        print_rows([{**row, "updated_at": at} for row, at in zip(rows, times, strict=True)], form)
+    else:
+        print_rows(rows, form)

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -71,9 +71,9 @@ def main() -> None:
 @app.command()
 def up() -> None:
     """Run the whole centre on this machine: Asterisk, Redis, controller, recorder, screens."""
-    from hotline.machine import up as up_
+    from hotline.machine import up as starter
 
-    run(up_.up(read_settings()))
+    run(starter.up(read_settings()))
 
 
 @app.command()
@@ -98,17 +98,17 @@ def demo(
     lang: Language = "zh",
 ) -> None:
     """Run a centre with simulated citizens and agents over real SIP, and print its SLA report."""
-    from hotline.demo import play as demo_
+    from hotline.demo import play
 
-    sys.exit(run(demo_.demo(keep=keep, lang=lang)))
+    sys.exit(run(play.demo(keep=keep, lang=lang)))
 
 
 @app.command()
 def check() -> None:
     """Say what is wrong with the settings and with this machine. Status 1 when something is."""
-    from hotline.machine import check as check_
+    from hotline.machine import check as checks
 
-    sys.exit(check_.check())
+    sys.exit(checks.check())
 
 
 @app.command()
@@ -222,7 +222,7 @@ def calls_(
 
     now = clock.now()
 
-    async def work(engine: AsyncEngine) -> list[dict[str, Any]]:
+    async def work(engine: AsyncEngine) -> list[calls.CallRow]:
         return await calls.list_calls(engine, now - round(hours * 3_600_000_000), now, limit)
 
     rows = with_database(work)

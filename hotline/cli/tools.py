@@ -6,7 +6,7 @@ A command's own module (`hotline/cli/`) exposes a typer `app`, which `hotline.cl
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import structlog
@@ -17,8 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, database, migrations
-from base import settings as settings_
-from base.settings import Settings
+from base.settings import Settings, SettingsError
+from base.settings import load as load_settings
 from facts.live import LiveState
 from facts.requests import Request
 
@@ -44,8 +44,8 @@ Language = Annotated[
 def read_settings() -> Settings:
     """The settings, or the end of the program with what is wrong about them."""
     try:
-        return settings_.load()
-    except settings_.SettingsError as error:
+        return load_settings()
+    except SettingsError as error:
         fail(str(error))
 
 
@@ -68,7 +68,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
     try:
         return asyncio.run(work)
-    except (ProgramError, migrations.DatabaseError, settings_.SettingsError) as error:
+    except (ProgramError, migrations.DatabaseError, SettingsError) as error:
         fail(str(error))
 
 
@@ -80,7 +80,7 @@ def run_forever(work: Coroutine[Any, Any, None]) -> None:
 
     try:
         uvloop.run(work)
-    except (ProgramError, migrations.DatabaseError, settings_.SettingsError) as error:
+    except (ProgramError, migrations.DatabaseError, SettingsError) as error:
         fail(str(error))
 
 
@@ -165,7 +165,7 @@ def live_state() -> LiveState | None:
     return live
 
 
-def print_table(rows: list[dict[str, Any]]) -> None:
+def print_table(rows: Sequence[Mapping[str, object]]) -> None:
     """Print rows of the same keys; the keys are the heading."""
     table = Table(box=None, pad_edge=False)
     for name in rows[0] if rows else ():
@@ -175,7 +175,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     Console().print(table)
 
 
-def print_rows(rows: list[dict[str, Any]], form: str) -> None:
+def print_rows(rows: Sequence[Mapping[str, object]], form: str) -> None:
     """Print rows as a table, or as JSON when `--format json` was given."""
     if form_of(form, "text", "json") == "json":
         print(json.dumps(rows, ensure_ascii=False, indent=1))

@@ -21,7 +21,6 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from redis.exceptions import RedisError
@@ -503,7 +502,7 @@ async def _reckon(stage: DemoStage, console: Console) -> list[str]:
     await _recordings_done(stage)
     now = clock.now()
     rows = await call_list.list_calls(stage.engine, stage.began - SECOND, now + SECOND, 10_000)
-    by_caller: dict[str, list[dict[str, Any]]] = {}
+    by_caller: dict[str, list[call_list.CallRow]] = {}
     for row in rows:
         by_caller.setdefault(row["caller"], []).append(row)
     table = Table(title=stage.say("lived"), title_justify="left", box=None)
@@ -544,7 +543,7 @@ async def _recordings_done(stage: DemoStage) -> None:
         await asyncio.sleep(0.3)
 
 
-async def _compare(stage: DemoStage, visit: Visit, rows: list[dict[str, Any]]) -> str:
+async def _compare(stage: DemoStage, visit: Visit, rows: list[call_list.CallRow]) -> str:
     """Note in `visit.troubles` what does not agree; returns a word about the recording."""
     if len(rows) != 1:
         visit.troubles.append(f"{len(rows)} calls in the list instead of one")

@@ -13,8 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from alarms import watch as alarms
 from base import bus, database, notify
-from base import settings as settings_
-from base.settings import Settings
+from base.settings import Settings, SettingsError, unknown
+from base.settings import load as load_settings
 from diary.writer import unwritten
 from hotline.machine import programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
@@ -26,11 +26,11 @@ _OLDEST_ASTERISK = 20
 def check() -> int:
     """Print one line for each thing that was looked at. Returns 1 when something has to be done, else 0."""
     bad = 0
-    for name in settings_.unknown():
+    for name in unknown():
         print(f"?  {name}: there is no such setting (it is ignored): is it misspelt?")
     try:
-        settings = settings_.load()
-    except settings_.SettingsError as error:
+        settings = load_settings()
+    except SettingsError as error:
         for line in str(error).splitlines():
             print(f"✗  {line}")
         return 1
@@ -116,7 +116,7 @@ async def _redis(settings: Settings) -> tuple[bool, str]:
 def _alarms(settings: Settings) -> Iterator[tuple[bool, str]]:
     try:
         alarms.rules(settings)
-    except settings_.SettingsError as error:
+    except SettingsError as error:
         yield False, str(error)
     for name, urls in (("ALARM", settings.alarm_urls), ("REPORT", settings.report_urls)):
         for position, url in enumerate(urls, 1):

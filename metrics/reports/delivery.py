@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
+from typing_extensions import TypedDict
 
 from base import clock, notify
 from base.settings import Settings
@@ -127,7 +128,19 @@ async def first_fact(engine: AsyncEngine) -> int:
     return clock.now() if at is None else at
 
 
-async def log(engine: AsyncEngine, limit: int) -> list[dict[str, Any]]:
+class DeliveryRow(TypedDict):
+    """One report to one target, as the table has it. `updated_at`: microseconds. `note`: why it failed, or empty."""
+
+    report: str
+    period: str
+    target: str
+    state: str
+    attempts: int
+    updated_at: int
+    note: str
+
+
+async def log(engine: AsyncEngine, limit: int) -> list[DeliveryRow]:
     """The newest rows of the table, newest first."""
     question = (
         select(reports_tables.delivery)
@@ -135,7 +148,8 @@ async def log(engine: AsyncEngine, limit: int) -> list[dict[str, Any]]:
         .limit(limit)
     )
     async with engine.connect() as connection:
-        return [dict(row._mapping) for row in await connection.execute(question)]
+        rows = await connection.execute(question)
+        return [cast("DeliveryRow", dict(row)) for row in rows.mappings()]
 
 
 _REPORT = "sla"

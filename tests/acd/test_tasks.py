@@ -13,7 +13,7 @@ from sqlalchemy import event, func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd.callbacks import book as tasks
+from acd.callbacks import book as callback_book
 from acd.callbacks import tables
 from acd.callbacks.book import TaskBook, find, find_all, history
 from acd.callbacks.entry import (
@@ -67,7 +67,7 @@ HOUR = 60 * MINUTE
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "RETRY", Schedule(0.05, 0.05))
+    monkeypatch.setattr(callback_book, "RETRY", Schedule(0.05, 0.05))
 
 
 class Centre:
@@ -270,7 +270,7 @@ def entry(fact: CallbackAdded) -> Entry:
         *(fact.number, fact.queue, fact.earliest, fact.latest, fact.agent, fact.reason),
         *(fact.matter, fact.attempts, fact.spacing, fact.origin, fact.place),
     )
-    return Entry(id=fact.callback, **tasks._row(asked, fact.at))
+    return Entry(id=fact.callback, **callback_book._row(asked, fact.at))
 
 
 @given(st.integers(min_value=0))
@@ -429,7 +429,7 @@ async def test_a_task_that_another_program_entered_can_be_cancelled(
     centre: Centre, engine: AsyncEngine, tmp_path: Path
 ) -> None:
     asked = checked(Wanted(CITIZEN), RULES, (), clock.now())
-    number = await tasks.enter_directly(engine, tmp_path / "other", asked)
+    number = await callback_book.enter_directly(engine, tmp_path / "other", asked)
     reply = await cancel(centre.book, centre.desk, {"id": number})
     assert reply.said == f"callback {number} cancelled"
     assert await centre.book.flush()
@@ -444,10 +444,10 @@ async def test_entered_and_cancelled_without_a_controller(
 ) -> None:
     asked = checked(Wanted(CITIZEN), RULES, (), clock.now())
     for _ in range(2):
-        await tasks.enter_directly(engine, tmp_path, asked)
-    await tasks.cancel_directly(engine, tmp_path, 1)
+        await callback_book.enter_directly(engine, tmp_path, asked)
+    await callback_book.cancel_directly(engine, tmp_path, 1)
     with pytest.raises(TaskError, match="over already"):
-        await tasks.cancel_directly(engine, tmp_path, 1)
+        await callback_book.cancel_directly(engine, tmp_path, 1)
     facts = await history(engine, await entry_of(engine, 1))
     assert [type(fact) for fact in facts] == [CallbackAdded, CallbackCancelled]
     centre = Centre(engine, tmp_path)
@@ -465,11 +465,11 @@ async def test_a_running_controller_finds_what_was_entered_and_cancelled_past_it
     await add(centre.book, centre.desk, by_hand())
     now = clock.now()
     past = checked(Wanted("13800000002"), centre.desk.floor.rules, set(), now)
-    assert await tasks.enter_directly(engine, tmp_path / "cli", past) == 2
+    assert await callback_book.enter_directly(engine, tmp_path / "cli", past) == 2
     assert await centre.book.changes() == ([(await entry_of(engine, 2)).task()], [])
     assert await centre.book.changes() == ([], []), "each is news once"
     centre.desk.take_up([(await entry_of(engine, 2)).task()])
-    await tasks.cancel_directly(engine, tmp_path / "cli", 1)
+    await callback_book.cancel_directly(engine, tmp_path / "cli", 1)
     added, cancelled = await centre.book.changes()
     assert (added, [fact.callback for fact in cancelled]) == ([], [1])
     centre.report(*cancelled)
@@ -648,7 +648,7 @@ async def test_a_request_outlives_a_crash(
 async def test_what_waits_is_bounded(
     centre: Centre, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "MOST_REQUESTS", 3)
+    monkeypatch.setattr(callback_book, "MOST_REQUESTS", 3)
     away = Away(engine)
     for n in range(5):
         centre.book.create(lost(f"hotline-1.{n}", f"+861380000000{n}"))

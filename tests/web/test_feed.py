@@ -18,7 +18,7 @@ from base.bus import Bus
 from facts import AgentReady, CallArrived, as_json
 from tests.conftest import start_redis
 from tests.web.conftest import Web, state
-from web import feed as feed_
+from web import feed as live_feed
 from web.accounts.rights import Role
 from web.feed import Feed, Screen, Stream, difference
 
@@ -83,7 +83,7 @@ async def test_a_guest_sees_no_names(web: Web) -> None:
 
 
 async def test_a_beat_says_how_old_the_state_is(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed_, "BEAT_EVERY", 0.05)
+    monkeypatch.setattr(live_feed, "BEAT_EVERY", 0.05)
     await _shown(web, state())
     async with web.clients[Role.GUEST].stream("GET", "/api/live/stream") as answer:
         events = _events(answer)
@@ -123,7 +123,7 @@ async def test_a_screen_that_leaves_is_forgotten(web: Web) -> None:
 async def test_a_slow_screen_is_dropped_and_others_do_not_notice(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed_, "SENT_WITHIN", 0.5)
+    monkeypatch.setattr(live_feed, "SENT_WITHIN", 0.5)
     await _shown(web, state())
     port = int(web.url.rpartition(":")[2])
     cookie = next(iter(web.clients[Role.GUEST].cookies.jar)).value
@@ -154,7 +154,7 @@ async def test_a_full_queue_drops_the_screen() -> None:
     feed = Feed(bus)
     feed.show(state())
     screen = feed.watch(masked=False)
-    for number in range(feed_.QUEUED + 1):
+    for number in range(live_feed.QUEUED + 1):
         feed.show(state(number=number))
     assert screen.dropped
     assert feed.watchers == 0
@@ -162,7 +162,7 @@ async def test_a_full_queue_drops_the_screen() -> None:
 
 
 async def test_who_may_no_longer_look_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed_, "CHECK_EVERY", 0.0)
+    monkeypatch.setattr(live_feed, "CHECK_EVERY", 0.0)
     bus: Any = None
     feed = Feed(bus)
     screen = feed.watch(masked=False)

@@ -467,8 +467,3 @@ async def _verify(hashed: str | None, password: str) -> bool:
 
 async def _in_pool(work: Callable[..., T], *args: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(_pool, work, *args)
-
-
-def as_row(one: Account | Token) -> dict[str, Any]:
-    """An account or a token as a row of a table."""
-    return {name: getattr(one, name) for name in one.__slots__}

@@ -6,12 +6,13 @@ are older than `HOTLINE_AUDIT_DAYS`, and a row says so.
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final, cast
 
 import structlog
 from sqlalchemy import and_, delete, insert, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from typing_extensions import TypedDict
 
 from base import clock
 from base.background import stopping
@@ -64,6 +65,19 @@ async def write(
         await connection.execute(insert(tables.audit).values(row))
 
 
+class AuditRow(TypedDict):
+    """Something that somebody did. `at`: microseconds. `status`: the HTTP status of the answer."""
+
+    id: int
+    at: int
+    who: str
+    role: str
+    address: str
+    action: str
+    target: str
+    status: int
+
+
 async def read(
     engine: AsyncEngine,
     *,
@@ -72,7 +86,7 @@ async def read(
     who: str = "",
     limit: int = 100,
     before: tuple[int, int] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[AuditRow]:
     """The newest rows with `since` ≤ at < `until`, newest first; with `before`, those older than (at, id)."""
     columns = tables.audit.c
     question = (
@@ -87,7 +101,8 @@ async def read(
         at, row = before
         question = question.where(or_(columns.at < at, and_(columns.at == at, columns.id < row)))
     async with engine.connect() as connection:
-        return [dict(row) for row in (await connection.execute(question)).mappings()]
+        rows = (await connection.execute(question)).mappings()
+        return [cast("AuditRow", dict(row)) for row in rows]
 
 
 async def keep(engine: AsyncEngine, days: int) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi import Path as InPath
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from base import clock
 from web.accounts import accounts, audit
@@ -20,6 +20,8 @@ Name = Annotated[str, InPath(max_length=32)]
 
 class Account(BaseModel):
     """An account. `agent`: the agent who this is, or empty; times in microseconds, 0 is never."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     name: str
     role: Role
@@ -47,6 +49,8 @@ class Change(BaseModel):
 
 class Token(BaseModel):
     """A token. `until`: microseconds, 0 is for ever."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     name: str
     role: Role
@@ -110,7 +114,7 @@ async def roles() -> Roles:
 @router.get("/accounts", **right("accounts", response_model=list[Account]))
 async def list_accounts(behind: Behind) -> list[Account]:
     """Every account."""
-    return [Account(**accounts.as_row(one)) for one in await accounts.list_all(behind.engine)]
+    return [Account.model_validate(one) for one in await accounts.list_all(behind.engine)]
 
 
 @router.post("/accounts", **right("accounts", status_code=204))
@@ -157,7 +161,7 @@ async def remove_account(name: Name, behind: Behind) -> None:
 @router.get("/tokens", **right("tokens", response_model=list[Token]))
 async def list_tokens(behind: Behind) -> list[Token]:
     """Every token, without its secret."""
-    return [Token(**accounts.as_row(one)) for one in await accounts.list_tokens(behind.engine)]
+    return [Token.model_validate(one) for one in await accounts.list_tokens(behind.engine)]
 
 
 @router.post("/tokens", **right("tokens", status_code=201, response_model=Secret))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from acd.callbacks import book as tasks
+from acd.callbacks import book as callback_book
 from acd.callbacks.entry import OPEN, Entry
 from acd.callbacks.task import State
 from facts import Fact
@@ -82,7 +82,7 @@ async def callbacks(
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> list[Callback]:
     """The newest callbacks in these states, by number."""
-    found = await tasks.find_all(behind.engine, _states(state), limit)
+    found = await callback_book.find_all(behind.engine, _states(state), limit)
     return [_shown(entry, me.masked) for entry in found]
 
 
@@ -90,7 +90,7 @@ async def callbacks(
 async def callback(id: int, me: Me, behind: Behind) -> CallbackStory:  # noqa: A002 the path's word
     """One callback with its history."""
     entry = await _find(behind.engine, id)
-    facts: list[Fact] = await tasks.history(behind.engine, entry)
+    facts: list[Fact] = await callback_book.history(behind.engine, entry)
     return CallbackStory(
         callback=_shown(entry, me.masked), facts=[shown_fact(fact, me.masked) for fact in facts]
     )
@@ -120,7 +120,7 @@ async def cancel(id: int, behind: Behind) -> Said:  # noqa: A002 the path's word
 
 
 async def _find(engine: Any, number: int) -> Entry:
-    entry = await tasks.find(engine, number) if 1 <= number <= _LARGEST else None
+    entry = await callback_book.find(engine, number) if 1 <= number <= _LARGEST else None
     if entry is None:
         raise Problem(404, "there is no such callback")
     return entry

@@ -16,6 +16,7 @@ from facts.masking import mask
 from facts.terms import Outcome
 from facts.times import CHINA, DAY, microseconds
 from metrics import search
+from metrics.calls import CallRow
 from metrics.reports import sla as reports
 from metrics.sums import Only
 from recorder import ledger
@@ -182,8 +183,8 @@ async def report(
     return json.loads(reports.render_json(made))
 
 
-def _call(row: dict[str, Any], masked: bool) -> Call:
-    return Call(**(row | {"caller": mask(row["caller"])} if masked else row))
+def _call(row: CallRow, masked: bool) -> Call:
+    return Call.model_validate({**row, "caller": mask(row["caller"])} if masked else row)
 
 
 def _moment(text: str, name: str, otherwise: int) -> int:
