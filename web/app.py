@@ -30,6 +30,7 @@ from base import clock
 from base.background import spawn
 from base.bus import Bus
 from base.settings import Settings
+from facts.times import DAY
 from web.accounts import audit
 from web.accounts.accounts import Who
 from web.api import admin, auth, callbacks, calls, facts, live, people, queues, webhooks
@@ -42,6 +43,8 @@ log = structlog.get_logger(__name__)
 _STATIC: Final = Path(__file__).parent / "static"
 _MOST_BYTES: Final = 1 << 20
 """Bytes of a request's body: no request here needs more."""
+_STAY_WITH_TLS: Final = "max-age=31536000"
+_KNOWN_FOR: Final = 30 * DAY
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -70,6 +73,7 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
             spawn(feed.run(), "feed"),
             spawn(sending.run(), "webhooks"),
             spawn(audit.keep(engine, settings.audit_days), "audit"),
+            spawn(_know_addresses(behind), "addresses"),
         ]
         yield
         for task in work:
@@ -95,6 +99,16 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
     _errors(app)
     app.add_middleware(_Guard, backend=behind)
     return app
+
+
+async def _know_addresses(behind: Backend) -> None:
+    """Learn from the audit log who has signed in from where, so that a restart locks out nobody."""
+    try:
+        found = await audit.signed_in_from(behind.engine, clock.now() - _KNOWN_FOR)
+    except (SQLAlchemyError, OSError) as error:
+        log.warning("addresses.unknown", error=type(error).__name__)
+    else:
+        behind.limits.sign_ins.know(found)
 
 
 def _describe(app: FastAPI) -> None:
@@ -227,6 +241,8 @@ class _Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                if scope["scheme"] == "https":  # as a trusted proxy says in X-Forwarded-Proto
+                    headers.setdefault("Strict-Transport-Security", _STAY_WITH_TLS)
                 if scope["path"].startswith("/api/"):
                     headers.setdefault("Cache-Control", "no-store")
                 else:  # the scripts of a new version at once, by their ETag

@@ -9,7 +9,7 @@ import re
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -24,7 +24,7 @@ from base import clock
 from base.settings import Settings
 from facts.numbers import AGENT_NUMBER
 from web.accounts import tables
-from web.accounts.rights import OF_ROLE, RIGHTS, SEES_EVERYTHING, Role
+from web.accounts.rights import OF_ROLE, RIGHTS, SEES_EVERYTHING, Role, granted
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -40,6 +40,9 @@ LONGEST_UNSEEN: Final = 60 * 86_400 * 1_000_000
 
 FIRST_ACCOUNT: Final = "admin"
 WALL_TOKEN: Final = "wall"  # noqa: S105 - its name
+
+OF_WALL: Final = frozenset({"live"})
+"""What a wall screen may see, whatever its token may do. It sees it as a guest."""
 
 _NAME = re.compile(r"[\w.@-]{2,32}")
 _SEEN_EVERY = 60 * 1_000_000
@@ -262,7 +265,10 @@ async def by_cookie(engine: AsyncEngine, cookie: str, now: int) -> Who | None:
     if row is None:
         return None
     if row.token is not None:
-        who = _of_token(row.token, row.token_role, row.scopes, row.until, now, hashed, row.csrf)
+        who = _of_token(row.token, row.token_role, row.scopes, row.until, now, hashed)
+        if who is not None:
+            # Whoever reads a wall's address has its token, so its session is a guest's.
+            who = replace(who, role=Role.GUEST, rights=who.rights & OF_WALL, csrf=row.csrf)
     elif row.seen_at < now - IDLE or row.began_at < now - LONGEST_SESSION:
         await end(engine, hashed)
         return None
@@ -348,16 +354,15 @@ async def by_token(engine: AsyncEngine, secret: str, now: int) -> Who | None:
         ).first()
     if row is None:
         return None
-    return _of_token(row.name, row.role, row.scopes, row.until, now, hashed, "")
+    return _of_token(row.name, row.role, row.scopes, row.until, now, hashed)
 
 
 def _of_token(
-    name: str, role: str, scopes: Sequence[str], until: int, now: int, key: str, csrf: str
+    name: str, role: str, scopes: Sequence[str], until: int, now: int, key: str
 ) -> Who | None:
     if until and until <= now:
         return None
-    rights = frozenset(scopes) & OF_ROLE[Role(role)]
-    return Who(f"token:{name}", Role(role), rights, "", key, csrf)
+    return Who(f"token:{name}", Role(role), granted(Role(role), scopes), key=key)
 
 
 # --- the first start

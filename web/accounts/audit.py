@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import and_, delete, insert, or_, select, update
+from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -31,6 +31,8 @@ BATCH: Final = 1000
 """Rows deleted in one transaction: other writers wait only a few milliseconds for SQLite's lock."""
 BY: Final = "hotline web"
 """The name under which rows are deleted. No account has a space in its name."""
+SIGN_IN: Final = "POST /api/session"
+"""The action of a row that says who signed in."""
 
 _PAUSE: Final = 0.02
 
@@ -88,6 +90,19 @@ async def read(
         question = question.where(or_(columns.at < at, and_(columns.at == at, columns.id < row)))
     async with engine.connect() as connection:
         return [dict(row) for row in (await connection.execute(question)).mappings()]
+
+
+async def signed_in_from(engine: AsyncEngine, since: int) -> list[tuple[str, str]]:
+    """Accounts and addresses of those who signed in since then, the newest last."""
+    columns = tables.audit.c
+    question = (
+        select(columns.who, columns.address)
+        .where(columns.at >= since, columns.action == SIGN_IN, columns.status == 200)
+        .group_by(columns.who, columns.address)
+        .order_by(func.max(columns.at))
+    )
+    async with engine.connect() as connection:
+        return [(row.who, row.address) for row in await connection.execute(question)]
 
 
 async def keep(engine: AsyncEngine, days: int) -> None:
