@@ -71,6 +71,7 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         work = [
             spawn(feed.run(), "feed"),
+            spawn(behind.recheck.run(), "streams"),
             spawn(sending.run(), "webhooks"),
             spawn(audit.keep(engine, settings.audit_days), "audit"),
             spawn(_know_addresses(behind), "addresses"),
@@ -247,6 +248,9 @@ class _Guard:
                     headers.setdefault("Cache-Control", "no-store")
                 else:  # the scripts of a new version at once, by their ETag
                     headers.setdefault("Cache-Control", "no-cache")
+                if scope["method"] not in auth.SAFE and message["status"] < 400:
+                    # It may have changed who may see what: before whoever did it can rely on it.
+                    await self._backend.recheck.look()
                 if _matters(scope):
                     await self._note(scope, message["status"])
             await send(message)

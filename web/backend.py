@@ -14,6 +14,7 @@ from facts.requests import Reply
 from facts.requests import Request as Asked
 from web.feed import Feed
 from web.limit import Limits
+from web.recheck import Recheck
 
 ANSWER_WITHIN: Final = 0.9
 """Seconds in which the controller answers, or the screen is told that it does not."""
@@ -50,6 +51,10 @@ class Backend:
     bus: Bus
     feed: Feed
     limits: Limits = field(default_factory=Limits)
+    recheck: Recheck = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.recheck = Recheck(self.engine, self.feed)
 
     async def ask(self, asked: Asked) -> Reply:
         """Have the controller do something. Raises `Problem`: 409 when it refuses, 503 without an answer in time."""
