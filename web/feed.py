@@ -233,7 +233,7 @@ class Screen:
             self.mask(who.masked)
 
     def mask(self, masked: bool) -> None:
-        """Send masked from now on, or no longer. A screen gets the whole state anew."""
+        """Send masked from now on, or no longer. A screen gets the whole state again."""
         if masked != self.masked:
             self.masked = masked
             if self.whole:

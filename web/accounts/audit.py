@@ -1,4 +1,5 @@
-"""The audit log: who did what, when, from where, and the result. One row a request that changes something.
+"""The audit log: who did what, when, from where, and the result. One row a request that changes something
+or shows citizens' data, one a command that shows them.
 
 A row is written before the answer leaves, so everybody who saw an answer is in the log. `hotline web` deletes rows that
 are older than `HOTLINE_AUDIT_DAYS`, and a row says so.
@@ -15,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock
 from base.background import stopping
-from facts.masking import mask
+from facts.masking import mask, mask_numbers
 from facts.times import DAY, local, midnight
 from web.accounts import tables
 
@@ -31,9 +32,17 @@ BATCH: Final = 1000
 """Rows deleted in one transaction: other writers wait only a few milliseconds for SQLite's lock."""
 BY: Final = "hotline web"
 """The name under which rows are deleted. No account has a space in its name."""
+COMMAND: Final = 0
+"""The status of a row by the command line, which is written before the command shows anything."""
 SIGN_IN: Final = "POST /api/session"
 """The action of a row that says who signed in."""
 
+_CITIZEN: Final = frozenset({"caller", "number_dialled"})
+_SEARCHED: Final = (
+    *("caller", "number", "agent", "queue", "outcome", "state", "kinds"),
+    *("since", "until", "hours", "limit", "cursor", "download"),
+)
+"""Names in a query, in the order in which a row has them."""
 _PAUSE: Final = 0.02
 
 
@@ -47,11 +56,17 @@ async def write(
     action: str,
     values: Mapping[str, str],
     status: int,
+    asked: Mapping[str, str] | None = None,
 ) -> None:
-    """Enter one row. `action`: method and path, such as `POST /api/agents/{number}/pause`; `values`: the path's."""
+    """Enter one row. `action`: method and path, such as `POST /api/agents/{number}/pause`; `values`: the path's.
+
+    `asked`: what was searched, as `searched` gives it. `status`: HTTP's, or `COMMAND`.
+    """
     target = " ".join(
-        mask(value) if name in {"caller", "number_dialled"} else value
-        for name, value in values.items()
+        [
+            *(mask(value) if name in _CITIZEN else value for name, value in values.items()),
+            *(f"{name}={value}" for name, value in (asked or {}).items()),
+        ]
     )
     row = {
         "at": at,
@@ -64,6 +79,15 @@ async def write(
     }
     async with engine.begin() as connection:
         await connection.execute(insert(tables.audit).values(row))
+
+
+def searched(query: Mapping[str, str]) -> dict[str, str]:
+    """What a search asked for, numbers masked, who and what first: a long row is cut at its end."""
+    known = [name for name in _SEARCHED if query.get(name)]
+    return {
+        name: mask(query[name]) if name in _CITIZEN else mask_numbers(query[name][:40])
+        for name in known
+    }
 
 
 async def read(

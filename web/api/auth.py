@@ -7,7 +7,7 @@ header `Authorization: Bearer …` needs none, because no page can make a browse
 
 import hmac
 import ipaddress
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
@@ -27,6 +27,9 @@ router = APIRouter(prefix="/api", tags=["session"])
 COOKIE: Final = "hotline_session"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _SIGN_IN_FIRST = "sign in first"
+
+
+Audited: TypeAlias = Literal["every", "hourly"]
 
 
 # --- the door
@@ -67,8 +70,12 @@ def same(sent: str, secret: str) -> bool:
     return hmac.compare_digest(sent.encode("utf-8", "replace"), secret.encode())
 
 
-def right(name: str, **answers: Any) -> dict[str, Any]:
-    """The arguments of a route's decorator for the right that it needs. `answers`: more arguments."""
+def right(name: str, audited: Audited | None = None, **answers: Any) -> dict[str, Any]:
+    """The arguments of a route's decorator for the right that it needs. `answers`: more arguments.
+
+    `audited`: the route shows citizens' data, so who looked is in the audit log: with every request, or with the first
+    in an hour of each session where screens ask again and again. Changes are always in the log.
+    """
     told: dict[int | str, dict[str, Any]] = {
         status: {"model": Error, "description": text}
         for status, text in {
@@ -84,7 +91,8 @@ def right(name: str, **answers: Any) -> dict[str, Any]:
     return {
         **answers,
         "dependencies": [Depends(Needs(name))],
-        "openapi_extra": {"x-right": name, "security": [{"cookie": []}, {"token": []}]},
+        "openapi_extra": {"x-right": name, "security": [{"cookie": []}, {"token": []}]}
+        | ({} if audited is None else {"x-audited": audited}),
         "responses": told | answers.get("responses", {}),
     }
 

@@ -29,6 +29,7 @@ class FactOut(BaseModel):
     "/facts/stream",
     **right(
         "facts.read",
+        audited="every",
         response_class=Response,
         responses={
             200: {

@@ -26,7 +26,7 @@ class Live(BaseModel):
     state: LiveState
 
 
-@router.get("/live", **right("live", response_model=Live))
+@router.get("/live", **right("live", audited="hourly", response_model=Live))
 async def live(me: Me, behind: Behind) -> Snapshot:
     """The live state: figures, callers by stage, agents by presence. 503 when none was ever seen."""
     shown = behind.feed.snapshot(me.masked)
@@ -39,6 +39,7 @@ async def live(me: Me, behind: Behind) -> Snapshot:
     "/live/stream",
     **right(
         "live",
+        audited="every",
         response_class=Response,
         responses={
             200: {
