@@ -64,9 +64,9 @@ HEADERS: Final = {
 
 def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
     """Make the application. Its lifespan reads Redis in the background, and closes `bus` and `engine`."""
-    sending = Sender(engine)
+    sending = Sender(engine, settings.webhook_internal)
     feed = Feed(bus, on_facts=sending.wake)
-    behind = Backend(settings, engine, bus, feed)
+    behind = Backend(settings, engine, bus, feed, sending)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -91,7 +91,12 @@ async def web(
     hashed = hasher.hash(PASSWORD)
     # A busy machine must not fail tests that are about something else.
     monkeypatch.setattr(backend, "ANSWER_WITHIN", 5.0)
-    settings = load(home=tmp_path, redis_url=redis_url, node=f"n{next(_nodes)}")
+    settings = load(
+        home=tmp_path,
+        redis_url=redis_url,
+        node=f"n{next(_nodes)}",
+        webhook_internal=("127.0.0.0/8",),
+    )
     engine = database.engine(settings.database)
     await migrations.upgrade(engine)
     for number, name in (("1001", "王芳"), ("1002", "李娜")):
