@@ -27,6 +27,7 @@ from web.accounts.rights import Role
 from web.api.auth import COOKIE
 from web.app import create_app
 from web.backend import Backend
+from web.server import config
 
 PASSWORD = "correct horse battery"
 _nodes = count()
@@ -115,9 +116,7 @@ async def web(
     async with engine.begin() as connection:
         await connection.execute(insert(tables.account), rows)
     app = create_app(settings, engine, Bus(settings.redis, settings.node))
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
-    )
+    server = uvicorn.Server(config(app))
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
