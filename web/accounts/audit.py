@@ -40,7 +40,7 @@ SIGN_IN: Final = "POST /api/session"
 _CITIZEN: Final = frozenset({"caller", "number_dialled"})
 _SEARCHED: Final = (
     *("caller", "number", "agent", "queue", "outcome", "state", "kinds"),
-    *("since", "until", "hours", "limit", "cursor", "download"),
+    *("since", "until", "hours", "limit", "cursor"),
 )
 """Names in a query, in the order in which a row has them."""
 _PAUSE: Final = 0.02
