@@ -178,6 +178,8 @@ class Settings(BaseSettings):
     """The port of the screens and the API."""
     wall_open: Addresses = ()
     """Addresses that may see the wallboard, masked, without signing in."""
+    webhook_internal: Addresses = ()
+    """Internal addresses to which webhooks may send. Empty: only to those that an earlier version has stored."""
 
     database_url: str = ""
     """Empty: SQLite in `home`. Or `postgresql+asyncpg://user:password@host/name`."""

@@ -4,10 +4,15 @@ Labels are few and known beforehand (outcomes, states, reasons: never a number o
 bound once, at the start. Counters begin at 0 with the process; the diary, not Prometheus, is the record.
 """
 
+import contextlib
+import ipaddress
+import socket
+import time
 from collections.abc import Iterable
-from threading import Thread
-from typing import Any
-from wsgiref.simple_server import WSGIServer
+from socketserver import ThreadingMixIn
+from threading import Lock, Thread
+from typing import Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,7 +22,7 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
-    start_http_server,
+    make_wsgi_app,
 )
 
 from agents.model import Presence
@@ -62,6 +67,12 @@ _RESULTS = ("answered", "abandoned", "other")
 _ABANDONED = frozenset({Outcome.ABANDONED_QUEUE, Outcome.ABANDONED_RINGING})
 _MOST_OPEN = 20_000
 """Open calls that are remembered at most. A centre never has that many: the oldest have lost their ends."""
+
+
+REQUEST_WITHIN: Final = 10.0
+"""Seconds for a connection, from its beginning to the end of the answer."""
+MOST_CONNECTIONS: Final = 20
+"""Connections at once, a thread each. Beyond that the oldest is closed."""
 
 
 class Exporter:
@@ -195,8 +206,12 @@ class Exporter:
 
     def serve(self, address: str, port: int) -> int:
         """Answer `GET /metrics` there. Gives the port, which 0 lets the kernel choose. Raises `OSError`."""
-        self._server = start_http_server(port, addr=address, registry=self.registry)
-        return self._server[0].server_port
+        server = _Server(address, port)
+        server.set_app(make_wsgi_app(self.registry))
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        self._server = server, thread
+        return server.server_port
 
     def close(self) -> None:
         """Stop answering."""
@@ -224,3 +239,50 @@ class Exporter:
         rang = next((one for one in record.offers if one.answered == answered), None)
         if rang is not None and rang.ringing is not None:
             self._ring.observe(max(0, answered - rang.ringing) / SECOND)
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """prometheus_client's own server, which waits for ever for a request's end, with a limit of time and number."""
+
+    daemon_threads = True
+
+    def __init__(self, address: str, port: int) -> None:
+        self._began: dict[socket.socket, float] = {}
+        self._lock = Lock()
+        if ipaddress.ip_address(address).version == 6:
+            self.address_family = socket.AF_INET6
+        super().__init__((address, port), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A client connects."""
+        with self._lock:
+            self._began[request] = time.monotonic()
+            if len(self._began) > MOST_CONNECTIONS:
+                self._cut_off(next(iter(self._began)))
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """It has its answer, or is cut off."""
+        with self._lock:
+            self._began.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Twice a second, from `serve_forever`."""
+        with self._lock:
+            latest = time.monotonic() - REQUEST_WITHIN
+            for request in [one for one, began in self._began.items() if began < latest]:
+                self._cut_off(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client who has left."""
+
+    def _cut_off(self, request: socket.socket) -> None:
+        self._began.pop(request, None)
+        with contextlib.suppress(OSError):
+            request.shutdown(socket.SHUT_RDWR)  # which wakes its thread
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing of each request."""

@@ -6,6 +6,8 @@ accounts  accounts, rights, audit
 webhooks  facts to other programs
 backend   what routes work with: database, controller, feed
 feed      one reader of Redis, fanned out to every screen
+server    the HTTP server, which ends requests that do not come whole
+recheck   who reads an open stream may change: look again
 limit     rate limits (pure)
 front     the pages' scripts and styles
 static    the pages; no script or style is in a page itself

@@ -6,14 +6,15 @@
     screens <── events ── feed <── base.bus <── the controller
 
 Every answer that is an error is JSON with one field, `error`, a sentence. Every request that changes something, and
-every look at citizens' calls and recordings, is in the audit log before its answer leaves.
+every look at citizens' data, is in the audit log before its answer leaves; a stream also when it ends.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -30,11 +31,12 @@ from base import clock
 from base.background import spawn
 from base.bus import Bus
 from base.settings import Settings
+from facts.times import DAY
 from web.accounts import audit
 from web.accounts.accounts import Who
 from web.api import admin, auth, callbacks, calls, facts, live, people, queues, webhooks
 from web.backend import Backend, Problem
-from web.feed import Feed
+from web.feed import Feed, Stream
 from web.webhooks.sender import Sender
 
 log = structlog.get_logger(__name__)
@@ -42,6 +44,8 @@ log = structlog.get_logger(__name__)
 _STATIC: Final = Path(__file__).parent / "static"
 _MOST_BYTES: Final = 1 << 20
 """Bytes of a request's body: no request here needs more."""
+_STAY_WITH_TLS: Final = "max-age=31536000"
+_KNOWN_FOR: Final = 30 * DAY
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -60,21 +64,23 @@ HEADERS: Final = {
 
 def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
     """Make the application. Its lifespan reads Redis in the background, and closes `bus` and `engine`."""
-    sending = Sender(engine)
+    sending = Sender(engine, settings.webhook_internal)
     feed = Feed(bus, on_facts=sending.wake)
-    behind = Backend(settings, engine, bus, feed)
+    behind = Backend(settings, engine, bus, feed, sending)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         work = [
             spawn(feed.run(), "feed"),
+            spawn(behind.recheck.run(), "streams"),
             spawn(sending.run(), "webhooks"),
             spawn(audit.keep(engine, settings.audit_days), "audit"),
+            spawn(_know_addresses(behind), "addresses"),
         ]
         yield
         for task in work:
             task.cancel()
-        await asyncio.wait(work, timeout=2)
+        await asyncio.wait([*work, *behind.last_words], timeout=2)
         await bus.close()
         await engine.dispose()
 
@@ -95,6 +101,16 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
     _errors(app)
     app.add_middleware(_Guard, backend=behind)
     return app
+
+
+async def _know_addresses(behind: Backend) -> None:
+    """Learn from the audit log who has signed in from where, so that a restart locks out nobody."""
+    try:
+        found = await audit.signed_in_from(behind.engine, clock.now() - _KNOWN_FOR)
+    except (SQLAlchemyError, OSError) as error:
+        log.warning("addresses.unknown", error=type(error).__name__)
+    else:
+        behind.limits.sign_ins.know(found)
 
 
 def _describe(app: FastAPI) -> None:
@@ -218,23 +234,30 @@ class _Guard:
                 raise Problem(413, "the request is too large")
             return message
 
-        started = False
+        started = streamed = False
 
         async def guarded(message: Message) -> None:
-            nonlocal started
+            nonlocal started, streamed
             started = True
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                streamed = headers.get("content-type", "").startswith(Stream.media_type)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                if scope["scheme"] == "https":  # as a trusted proxy says in X-Forwarded-Proto
+                    headers.setdefault("Strict-Transport-Security", _STAY_WITH_TLS)
                 if scope["path"].startswith("/api/"):
                     headers.setdefault("Cache-Control", "no-store")
                 else:  # the scripts of a new version at once, by their ETag
                     headers.setdefault("Cache-Control", "no-cache")
-                if _matters(scope):
+                if scope["method"] not in auth.SAFE and message["status"] < 400:
+                    # It may have changed who may see what: before whoever did it can rely on it.
+                    await self._backend.recheck.look()
+                if self._matters(scope, message["status"]):
                     await self._note(scope, message["status"])
             await send(message)
 
+        began = clock.now()
         try:
             await self._app(scope, bounded, guarded)
         except Exception:
@@ -244,9 +267,40 @@ class _Guard:
             await _error(500, "this is a fault of the program: see its log")(
                 scope, receive, guarded
             )
+        finally:
+            if streamed:
+                seconds = (clock.now() - began) // 1_000_000
+                action, values = f"END {_path(scope)}", {"": f"{seconds} s"}
+                # In a task of its own: this one may have been cancelled, because the program stops.
+                self._backend.say_last(self._write(action, scope, 200, values, {}))
+
+    def _matters(self, scope: Scope, status: int) -> bool:
+        """Whether the audit log must have this: every change, and every look at citizens' data (R54)."""
+        if scope["method"] not in auth.SAFE:
+            return True
+        audited = _of_route(scope, "x-audited")
+        if audited == "hourly" and (who := _who(scope)) is not None:
+            return not self._backend.limits.looks.take(f"{who.key} {status}", clock.now())
+        return audited is not None
 
     async def _note(self, scope: Scope, status: int) -> None:
-        who: Who | None = scope.get("state", {}).get("who")
+        await self._write(
+            f"{scope['method']} {_path(scope)}",
+            scope,
+            status,
+            {name: str(value) for name, value in scope.get("path_params", {}).items()},
+            audit.searched(dict(parse_qsl(scope["query_string"].decode("latin1")))),
+        )
+
+    async def _write(
+        self,
+        action: str,
+        scope: Scope,
+        status: int,
+        values: Mapping[str, str],
+        asked: Mapping[str, str],
+    ) -> None:
+        who = _who(scope)
         tried: str = scope.get("state", {}).get("tried", "")
         if who is None and not tried:
             return  # nobody was recognised, so nobody did anything
@@ -257,12 +311,18 @@ class _Guard:
                 who=who.name if who is not None else tried,
                 role=who.role.value if who is not None else "",
                 address=(scope.get("client") or ("", 0))[0],
-                action=f"{scope['method']} {_path(scope)}",
-                values={name: str(value) for name, value in scope.get("path_params", {}).items()},
+                action=action,
+                values=values,
+                asked=asked,
                 status=status,
             )
         except (SQLAlchemyError, OSError):
-            log.exception("audit.not_written", action=f"{scope['method']} {_path(scope)}")
+            log.exception("audit.not_written", action=action)
+
+
+def _who(scope: Scope) -> Who | None:
+    found: Who | None = scope.get("state", {}).get("who")
+    return found
 
 
 def _path(scope: Scope) -> str:
@@ -270,6 +330,8 @@ def _path(scope: Scope) -> str:
     return getattr(scope.get("route"), "path_format", "") or "?"
 
 
-def _matters(scope: Scope) -> bool:
-    """Whether the audit log must have this: every change, and every look at citizens' calls (R54)."""
-    return scope["method"] not in auth.SAFE or scope["path"].startswith("/api/calls")
+def _of_route(scope: Scope, name: str) -> str | None:
+    """What the OpenAPI document says of the route under this name."""
+    more = getattr(scope.get("route"), "openapi_extra", None) or {}
+    found: str | None = more.get(name)
+    return found

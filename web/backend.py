@@ -1,19 +1,23 @@
 """What the routes work with: database, controller, feed; and how their errors become answers."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from base.background import spawn
 from base.bus import Bus, NoAnswer, Refused
 from base.settings import Settings
 from facts.requests import Reply
 from facts.requests import Request as Asked
 from web.feed import Feed
 from web.limit import Limits
+from web.recheck import Recheck
+from web.webhooks.sender import Sender
 
 ANSWER_WITHIN: Final = 0.9
 """Seconds in which the controller answers, or the screen hears that it does not."""
@@ -49,7 +53,20 @@ class Backend:
     engine: AsyncEngine
     bus: Bus
     feed: Feed
+    sender: Sender
     limits: Limits = field(default_factory=Limits)
+    recheck: Recheck = field(init=False)
+    last_words: set[asyncio.Task[None]] = field(default_factory=set)
+    """What is written after an answer has ended. A stop waits for it."""
+
+    def __post_init__(self) -> None:
+        self.recheck = Recheck(self.engine, self.feed)
+
+    def say_last(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this beside an answer that has ended."""
+        task = spawn(work, "last words")
+        self.last_words.add(task)
+        task.add_done_callback(self.last_words.discard)
 
     async def ask(self, asked: Asked) -> Reply:
         """Have the controller do something. Raises `Problem`: 409 when it refuses, 503 without an answer in time."""

@@ -2,8 +2,9 @@
 
 A screen gets the whole state once (`snapshot`), then what changes (`change`), each with a number one higher than the
 one before. A screen that misses a number asks for the state again. Each message is made into bytes once, and once more
-with names and numbers masked. Between messages a `beat` says how old the newest state is: if the controller, Redis or
-this process fails, the screen knows since when it shows the past.
+with names and numbers masked; which of them a screen gets is decided when it leaves (`web.recheck`). Between messages a
+`beat` says how old the newest state is: if the controller, Redis or this process fails, the screen knows since when it
+shows the past.
 
 A screen that does not take its messages is dropped. Nobody waits for it: its queue is short, and it may come again.
 """
@@ -25,6 +26,7 @@ from base.background import spawn, stopping
 from base.bus import Bus
 from base.retry import REDIS
 from facts.live import AgentNow, Json, LiveState
+from web.accounts.accounts import Who
 from web.accounts.rights import masked_agents, masked_fact, masked_part, masked_state
 
 log = structlog.get_logger(__name__)
@@ -36,8 +38,6 @@ QUEUED: Final = 128
 QUEUED_FACTS: Final = 1024
 SENT_WITHIN: Final = 5.0
 """Seconds in which a screen must take a message."""
-CHECK_EVERY: Final = 15.0
-"""Seconds between two checks whether a listener may still listen."""
 
 
 class Snapshot(TypedDict):
@@ -73,7 +73,7 @@ class Feed:
         self.away = False
         self._screens: set[Screen] = set()
         self._listeners: set[Screen] = set()
-        self._whole: dict[bool, bytes] = {}
+        self._whole: Message | None = None
 
     async def run(self) -> None:
         """Read for ever; Redis may go away and come back."""
@@ -105,23 +105,19 @@ class Feed:
         """Take a new state, and send what is new about it."""
         before, self.state = self.state, state
         self.heard = clock.now()
-        self._whole.clear()
+        self._whole = None
         if before is None:
             self.number += 1
             for screen in list(self._screens):
-                screen.put(self.whole(screen.masked))
+                screen.begin()
             return
         changed = difference(before, state)
         if changed is None:
             return
         self.number += 1
-        made: dict[bool, bytes] = {}
+        message = _change_message(changed, self.number, state["at"])
         for screen in list(self._screens):
-            if screen.masked not in made:
-                shown = _masked_change(changed) if screen.masked else changed
-                data = {**shown, "seq": self.number, "at": state["at"]}
-                made[screen.masked] = event("change", data, self.number)
-            screen.put(made[screen.masked])
+            screen.put(message)
 
     def send(self, facts: Iterable[Mapping[str, Json]]) -> None:
         """Send facts to the listeners."""
@@ -129,14 +125,10 @@ class Feed:
         if not self._listeners:
             return
         for fact in facts:
-            made: dict[bool, bytes] = {}
+            message = _fact_message(fact)
             for listener in list(self._listeners):
-                if not listener.wants(str(fact["kind"])):
-                    continue
-                if listener.masked not in made:
-                    shown = masked_fact(fact) if listener.masked else fact
-                    made[listener.masked] = event("fact", shown)
-                listener.put(made[listener.masked])
+                if listener.wants(str(fact["kind"])):
+                    listener.put(message)
 
     def snapshot(self, masked: bool) -> Snapshot | None:
         """What a screen begins with: `seq`, `now`, `state`. None when no state was ever seen."""
@@ -145,26 +137,35 @@ class Feed:
         shown = masked_state(self.state) if masked else self.state
         return {"seq": self.number, "now": clock.now(), "state": shown}
 
-    def whole(self, masked: bool) -> bytes:
+    def whole(self) -> "Message | None":
         """The same as a message, made once for all who ask before the next change."""
-        if masked not in self._whole and (shown := self.snapshot(masked)) is not None:
-            self._whole[masked] = event("snapshot", shown, self.number)
-        return self._whole.get(masked, b"")
+        if self._whole is None and self.state is not None:
+            state, number, now = self.state, self.number, clock.now()
+
+            def made(masked: bool) -> bytes:
+                shown = masked_state(state) if masked else state
+                return event("snapshot", {"seq": number, "now": now, "state": shown}, number)
+
+            self._whole = Message(made)
+        return self._whole
 
     def beat(self) -> bytes:
         """A sign of life: `seq`, `now`, and when the newest state was `heard` (microseconds)."""
         return event("beat", {"seq": self.number, "now": clock.now(), "heard": self.heard})
 
-    def watch(self, masked: bool) -> "Screen":
-        """A new screen; its first message is the whole state."""
-        screen = Screen(self, masked, self._screens, QUEUED)
-        if first := self.whole(masked):
-            screen.put(first)
+    def watch(self, who: Who, right: str) -> "Screen":
+        """A new screen of somebody who needs this right; its first message is the whole state."""
+        screen = Screen(self, who, right, self._screens, QUEUED, whole=True)
+        screen.begin()
         return screen
 
-    def listen(self, masked: bool, kinds: frozenset[str]) -> "Screen":
+    def listen(self, who: Who, kinds: frozenset[str], right: str) -> "Screen":
         """A new listener to facts; no kinds is every kind."""
-        return Screen(self, masked, self._listeners, QUEUED_FACTS, kinds)
+        return Screen(self, who, right, self._listeners, QUEUED_FACTS, kinds)
+
+    def streams(self) -> "list[Screen]":
+        """Every screen and listener."""
+        return [*self._screens, *self._listeners]
 
     @property
     def watchers(self) -> int:
@@ -172,27 +173,82 @@ class Feed:
         return len(self._screens) + len(self._listeners)
 
 
+class Message:
+    """One message, as bytes for those who see everything and for those who do not; each is made when it is needed."""
+
+    def __init__(self, make: Callable[[bool], bytes]) -> None:
+        self._make = make
+        self._made: dict[bool, bytes] = {}
+
+    def of(self, masked: bool) -> bytes:
+        """Its bytes."""
+        if masked not in self._made:
+            self._made[masked] = self._make(masked)
+        return self._made[masked]
+
+
+def _change_message(changed: Change, number: int, at: int) -> Message:
+    def made(masked: bool) -> bytes:
+        shown = _masked_change(changed) if masked else changed
+        return event("change", {**shown, "seq": number, "at": at}, number)
+
+    return Message(made)
+
+
+def _fact_message(fact: Mapping[str, Json]) -> Message:
+    return Message(lambda masked: event("fact", masked_fact(fact) if masked else fact))
+
+
+_OVER: Final = Message(lambda _masked: b"")
+
+
 @dataclass(eq=False)
 class Screen:
-    """One stream: what waits to be sent to it, in order."""
+    """One stream: what waits to be sent to it, in order. `who` opened it, and must keep the `right`.
+
+    `whole`: it shows the state, not facts.
+    """
 
     feed: Feed
-    masked: bool
+    who: Who
+    right: str
     among: "set[Screen]"
     most: int
     kinds: frozenset[str] = frozenset()
+    whole: bool = False
     dropped: bool = False
-    _waiting: "asyncio.Queue[bytes]" = field(init=False)
+    masked: bool = field(init=False)
+    _waiting: "asyncio.Queue[Message]" = field(init=False)
 
     def __post_init__(self) -> None:
+        self.masked = self.who.masked
         self._waiting = asyncio.Queue(self.most)
         self.among.add(self)
+
+    def seen_as(self, who: Who | None) -> None:
+        """Go on as what its reader is now; end when they may no longer look."""
+        if who is None or self.right not in who.rights:
+            self.drop()
+        else:
+            self.mask(who.masked)
+
+    def mask(self, masked: bool) -> None:
+        """Send masked from now on, or no longer. A screen gets the whole state again."""
+        if masked != self.masked:
+            self.masked = masked
+            if self.whole:
+                self.begin()
+
+    def begin(self) -> None:
+        """Send the whole state, if there is one."""
+        if (whole := self.feed.whole()) is not None:
+            self.put(whole)
 
     def wants(self, kind: str) -> bool:
         """Whether this stream gets facts of this kind."""
         return not self.kinds or kind in self.kinds
 
-    def put(self, message: bytes) -> None:
+    def put(self, message: Message) -> None:
         """Add a message. If the queue is full, drop the screen: a slow screen must not use up memory."""
         try:
             self._waiting.put_nowait(message)
@@ -206,7 +262,7 @@ class Screen:
             self.among.discard(self)
             while not self._waiting.empty():
                 self._waiting.get_nowait()
-            self._waiting.put_nowait(b"")
+            self._waiting.put_nowait(_OVER)
 
     async def next(self) -> bytes:
         """The next messages in one piece, or a beat when there is none; empty when it is over."""
@@ -217,27 +273,26 @@ class Screen:
                 message = await self._waiting.get()
         except TimeoutError:
             return self.feed.beat()
-        while message and not self._waiting.empty():
-            message += self._waiting.get_nowait()
-        return message
+        made = message.of(self.masked)
+        while made and not self._waiting.empty():
+            made += self._waiting.get_nowait().of(self.masked)
+        return made
 
 
 class Stream(Response):
-    """A screen's messages as an HTTP answer that ends when the screen leaves, is dropped, or may no longer look."""
+    """A screen's messages as an HTTP answer that ends when the screen leaves or is dropped."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, screen: Screen, allowed: Callable[[], Any]) -> None:
+    def __init__(self, screen: Screen) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._screen = screen
-        self._allowed = allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until it is over. A screen that takes nothing for `SENT_WITHIN` seconds is cut off."""
         screen = self._screen
         leaving = spawn(_until_gone(receive, screen), "screen leaves")
-        checked = asyncio.get_running_loop().time()
         try:
             await send(
                 {
@@ -250,10 +305,6 @@ class Stream(Response):
             while body:
                 async with asyncio.timeout(SENT_WITHIN):
                     await send({"type": "http.response.body", "body": body, "more_body": True})
-                if asyncio.get_running_loop().time() - checked > CHECK_EVERY:
-                    checked += CHECK_EVERY
-                    if not await self._allowed():
-                        break
                 body = await screen.next()
             async with asyncio.timeout(SENT_WITHIN):
                 await send({"type": "http.response.body", "body": b""})

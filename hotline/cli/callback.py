@@ -32,7 +32,7 @@ from facts.live import Json
 from facts.masking import mask
 from facts.requests import AddCallback, CancelCallback, GetStatus, Reply, Request
 from facts.times import CHINA, SECOND, local, microseconds
-from hotline.cli.tools import JsonOrText, fail, form_of, read_settings, with_database
+from hotline.cli.tools import JsonOrText, fail, form_of, note_look, read_settings, with_database
 
 app = typer.Typer(help="Citizens who are to be called back.", no_args_is_help=True)
 
@@ -150,6 +150,7 @@ def list_(
     states = [State(name) for name in names] or list(State)
 
     async def work(engine: AsyncEngine) -> list[Entry]:
+        await note_look(engine, "callback list", state=",".join(names), limit=limit)
         return await callback_book.find_all(engine, states, max(1, limit))
 
     rows = [as_json(entry) for entry in with_database(work)]
@@ -169,6 +170,7 @@ def show(
     form_of(form, "text", "json")
 
     async def work(engine: AsyncEngine) -> tuple[Entry, list[Fact]]:
+        await note_look(engine, "callback show", number)
         entry = await callback_book.find(engine, number)
         if entry is None:
             raise TaskError(f"there is no callback {number}: `hotline callback list` shows them")

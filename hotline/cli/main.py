@@ -27,6 +27,7 @@ from hotline.cli.tools import (
     fail,
     form_of,
     live_state,
+    note_look,
     notify_controller,
     print_table,
     read_settings,
@@ -223,6 +224,7 @@ def calls_(
     now = clock.now()
 
     async def work(engine: AsyncEngine) -> list[calls.CallRow]:
+        await note_look(engine, "calls", hours=f"{hours:g}", limit=limit)
         return await calls.list_calls(engine, now - round(hours * 3_600_000_000), now, limit)
 
     rows = with_database(work)

@@ -26,6 +26,7 @@ from hotline.cli.tools import (
     JsonOrText,
     fail,
     form_of,
+    note_look,
     notify_controller,
     print_rows,
     read_settings,
@@ -145,7 +146,7 @@ def export(
     file: Annotated[Path | None, typer.Argument(help="else standard output")] = None,
 ) -> None:
     """Write all rules as a file that people can change, and `import` reads. Blocked callers are not in it."""
-    text = ruletext.to_toml(_book())
+    text = ruletext.to_toml(_book("queue export"))
     if file is None:
         print(text, end="")
         return
@@ -341,7 +342,7 @@ def flag_list(form: JsonOrText = "text") -> None:
     _print(
         [
             {"caller": flag.caller, "priority": flag.priority, "note": flag.note}
-            for flag in _book().flags.values()
+            for flag in _book("queue flag list").flags.values()
         ],
         form,
         caller=mask,
@@ -395,6 +396,11 @@ def block_remove(caller: str) -> None:
 def block_list(form: JsonOrText = "text") -> None:
     """List the blocks with how often each was applied; whole numbers are in the JSON only."""
     now = clock.now()
+
+    async def work(engine: AsyncEngine) -> list[rulebook.Block]:
+        await note_look(engine, "queue block list")
+        return await rulebook.blocks(engine)
+
     rows = [
         {
             "caller": one.caller,
@@ -406,7 +412,7 @@ def block_list(form: JsonOrText = "text") -> None:
             "added": _minute(one.added_at),
             "until": _minute(one.until),
         }
-        for one in with_database(rulebook.blocks)
+        for one in with_database(work)
     ]
     _print(rows, form, caller=mask)
 
@@ -517,8 +523,15 @@ def pause_list(form: JsonOrText = "text") -> None:
 # --- helpers
 
 
-def _book() -> Rulebook:
-    return with_database(rulebook.read)
+def _book(shows_callers_by: str = "") -> Rulebook:
+    """The rules. A command that shows the flagged callers names itself, for the audit log."""
+
+    async def work(engine: AsyncEngine) -> Rulebook:
+        if shows_callers_by:
+            await note_look(engine, shows_callers_by)
+        return await rulebook.read(engine)
+
+    return with_database(work)
 
 
 def _change(edit: Callable[[Rulebook], Rulebook]) -> Rulebook:

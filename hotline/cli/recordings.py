@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock
 from facts.times import SECOND
-from hotline.cli.tools import JsonOrText, fail, form_of, read_settings, with_database
+from hotline.cli.tools import JsonOrText, fail, form_of, note_look, read_settings, with_database
 from recorder import ledger
 
 app = typer.Typer(help="The recordings of calls.", no_args_is_help=True)
@@ -32,6 +32,7 @@ def export(
     settings = read_settings()
 
     async def work(engine: AsyncEngine) -> None:
+        await note_look(engine, "recordings export", call_id)
         await ledger.export(
             engine, settings, call_id, out, overwrite=overwrite, despite_damage=despite_damage
         )

@@ -4,7 +4,9 @@ A command's own module (`hotline/cli/`) exposes a typer `app`, which `hotline.cl
 """
 
 import asyncio
+import getpass
 import json
+import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
@@ -111,6 +113,45 @@ def with_database(
         fail(str(error), status=status)
     except (SQLAlchemyError, OSError) as error:
         fail(f"the database cannot be used ({settings.root}): {error}", status=status)
+
+
+async def note_look(engine: AsyncEngine, command: str, *what: object, **asked: object) -> None:
+    """Enter into the audit log who is about to see citizens' data. Without the log the operator sees them all the same.
+
+    `what`: which call or callback; `asked`: what was searched.
+    """
+    from web.accounts import audit
+
+    try:
+        async with asyncio.timeout(_LOG_WITHIN):
+            await audit.write(
+                engine,
+                at=clock.now(),
+                who=f"cli:{_user()}",
+                role="",
+                address="",
+                action=f"hotline {command}",
+                values={str(number): str(one) for number, one in enumerate(what)},
+                asked=audit.searched({name: str(value) for name, value in asked.items()}),
+                status=audit.COMMAND,
+            )
+    except (SQLAlchemyError, OSError) as error:
+        print(
+            f"hotline: this look is not in the audit log ({type(error).__name__}): tell whoever keeps it",
+            file=sys.stderr,
+        )
+
+
+_LOG_WITHIN = 10.0
+"""Seconds; SQLite alone waits five for another writer."""
+
+
+def _user() -> str:
+    """The operator's name in the system; their number if it has none, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def with_bus(work: Callable[["Bus"], Coroutine[Any, Any, T]]) -> T:

@@ -41,6 +41,7 @@ async def web(settings: Settings) -> None:
 
     from web.accounts import accounts
     from web.app import create_app
+    from web.server import config
 
     log.configure(settings.log_level, settings.log_dir / "web.log")
     # A screen that was dropped: `web.feed` has said so already.
@@ -57,14 +58,10 @@ async def web(settings: Settings) -> None:
     await migrations.upgrade(engine)
     await accounts.first_start(engine, settings)
     server = uvicorn.Server(
-        uvicorn.Config(
+        config(
             create_app(settings, engine, Bus(settings.redis, settings.node)),
             host=settings.web_address,
             port=settings.web_port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=1,
         )
     )
     async with alarms.over_figures(engine, settings):

@@ -27,6 +27,7 @@ from web.accounts.rights import Role
 from web.api.auth import COOKIE
 from web.app import create_app
 from web.backend import Backend
+from web.server import config
 
 PASSWORD = "correct horse battery"
 _nodes = count()
@@ -91,7 +92,12 @@ async def web(
     hashed = hasher.hash(PASSWORD)
     # A busy machine must not fail tests that are about something else.
     monkeypatch.setattr(backend, "ANSWER_WITHIN", 5.0)
-    settings = load(home=tmp_path, redis_url=redis_url, node=f"n{next(_nodes)}")
+    settings = load(
+        home=tmp_path,
+        redis_url=redis_url,
+        node=f"n{next(_nodes)}",
+        webhook_internal=("127.0.0.0/8",),
+    )
     engine = database.engine(settings.database)
     await migrations.upgrade(engine)
     for number, name in (("1001", "王芳"), ("1002", "李娜")):
@@ -110,9 +116,7 @@ async def web(
     async with engine.begin() as connection:
         await connection.execute(insert(tables.account), rows)
     app = create_app(settings, engine, Bus(settings.redis, settings.node))
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
-    )
+    server = uvicorn.Server(config(app))
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -19,8 +19,11 @@ from facts import AgentReady, CallArrived, as_json
 from tests.conftest import start_redis
 from tests.web.conftest import Web, state
 from web import feed as live_feed
-from web.accounts.rights import Role
+from web.accounts.accounts import Who
+from web.accounts.rights import OF_ROLE, Role
 from web.feed import Feed, Screen, Stream, difference
+
+_SUPERVISOR = Who("wang", Role.SUPERVISOR, OF_ROLE[Role.SUPERVISOR])
 
 Event = tuple[str, dict[str, Any]]
 
@@ -153,7 +156,7 @@ async def test_a_full_queue_drops_the_screen() -> None:
     bus: Any = None
     feed = Feed(bus)
     feed.show(state())
-    screen = feed.watch(masked=False)
+    screen = feed.watch(_SUPERVISOR, "live")
     for number in range(live_feed.QUEUED + 1):
         feed.show(state(number=number))
     assert screen.dropped
@@ -161,24 +164,21 @@ async def test_a_full_queue_drops_the_screen() -> None:
     assert await screen.next() == b""
 
 
-async def test_who_may_no_longer_look_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_feed, "CHECK_EVERY", 0.0)
+async def test_who_may_no_longer_look_is_cut_off() -> None:
     bus: Any = None
     feed = Feed(bus)
-    screen = feed.watch(masked=False)
+    screen = feed.watch(_SUPERVISOR, "live")
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
+        screen.seen_as(None)
 
     async def receive() -> Any:
         await asyncio.sleep(60)
 
-    async def nobody() -> None:
-        return None
-
     async with asyncio.timeout(5):
-        await Stream(screen, nobody)({"type": "http"}, receive, send)
+        await Stream(screen)({"type": "http"}, receive, send)
     assert sent[-1] == {"type": "http.response.body", "body": b""}
     assert screen.dropped
 
@@ -189,7 +189,7 @@ async def test_redis_may_go_and_come_back(tmp_path: Path) -> None:
         controller, bus = Bus(url, "n"), Bus(url, "n")
         feed = Feed(bus)
         work = [spawn(controller.run(), "bus"), spawn(feed.run(), "feed")]
-        screen = Screen(feed, False, feed._screens, 100)
+        screen = Screen(feed, _SUPERVISOR, "live", feed._screens, 100)
 
         async def seen(number: int) -> None:
             async with asyncio.timeout(20):

@@ -64,7 +64,7 @@ def test_a_clock_that_was_put_back_gives_nothing_and_takes_nothing() -> None:
 
 
 def test_only_so_many_keys_are_kept_and_the_oldest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limit, "_MOST_KEYS", 3)
+    monkeypatch.setattr(limit, "MOST_KEYS", 3)
     bucket = Limit(2, 10)
     for key in "abc":
         bucket.take(key, T)
@@ -87,12 +87,19 @@ def test_the_number_of_keys_is_bounded_as_shipped() -> None:
 
 def test_the_limits_of_the_api() -> None:
     limits = Limits()
-    found = {name: (one.most, one.seconds) for name, one in vars(limits).items()}
+    found = {
+        name.strip("_"): (one.most, one.seconds)
+        for name, one in {**vars(limits), **vars(limits.sign_ins)}.items()
+        if isinstance(one, Limit)
+    }
     assert found == {
         "requests": (600, 60),
-        "sign_in": (10, 600),
-        "sign_in_of_account": (100, 600),
-        "sign_in_from": (50, 600),
+        "new_password": (10, 600),
+        "wrong_tokens": (50, 600),
+        "looks": (1, 3600),
+        "at_address": (10, 600),
+        "of_account": (100, 600),
+        "from_address": (50, 600),
     }
     limits.requests.take("a", T)
     assert Limits().requests._left == {}, "each process has its own"

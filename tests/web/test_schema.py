@@ -29,7 +29,7 @@ _CHECKS = [
 async def test_the_api_is_as_its_document_says(web: Web) -> None:
     web.backend.feed.show(state())
     web.backend.limits.requests.most = 1_000_000
-    web.backend.limits.sign_in_from.most = 1_000_000
+    web.backend.limits.wrong_tokens.most = 1_000_000
     client = web.clients[Role.ADMINISTRATOR]
     document = (await client.get("/api/openapi.json")).json()
     headers = {

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 from sqlalchemy import update
@@ -133,18 +132,18 @@ async def test_what_is_not_taken_is_tried_again_also_by_the_next_process(
     assert receiver.taken == []
     receiver.status = 200
     # Another process that looks at the same tables, beside the first or after it.
-    async with httpx.AsyncClient() as client:
-        other = Sender(web.engine)
-        await _until_swept(other, client, lambda: len(receiver.taken) >= 20)
+    other = Sender(web.engine, ["127.0.0.1"])
+    await _until_swept(other, lambda: len(receiver.taken) >= 20)
     numbers = {headers["webhook-id"] for headers, _ in receiver.taken}
     assert len(numbers) == 20
     assert {fact["call"] for fact in receiver.facts()} == {f"n-1.{n}" for n in range(20)}
 
 
-async def _until_swept(other: Sender, client: httpx.AsyncClient, true: Any) -> None:
+async def _until_swept(other: Sender, true: Any) -> None:
     async with asyncio.timeout(15):
         while not true():
-            await other.sweep(client)
+            await other.sweep()
+            await other.settle()
             await asyncio.sleep(0.05)
 
 
@@ -161,8 +160,9 @@ async def test_however_far_back_a_look_reaches_nothing_is_sent_twice(
             .where(tables.webhook.c.id == hook)
             .values(added_at=clock.now() - 2 * hour, after=(clock.now() - hour) << 10)
         )
-    async with httpx.AsyncClient() as client:
-        await Sender(web.engine).sweep(client)
+    other = Sender(web.engine, ["127.0.0.1"])
+    await other.sweep()
+    await other.settle()
     assert len({headers["webhook-id"] for headers, _ in receiver.taken}) == 1
 
 

@@ -7,9 +7,9 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -24,7 +24,7 @@ from base import clock
 from base.settings import Settings
 from facts.numbers import AGENT_NUMBER
 from web.accounts import tables
-from web.accounts.rights import OF_ROLE, RIGHTS, SEES_EVERYTHING, Role
+from web.accounts.rights import OF_ROLE, RIGHTS, SEES_EVERYTHING, Role, granted
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -40,6 +40,9 @@ LONGEST_UNSEEN: Final = 60 * 86_400 * 1_000_000
 
 FIRST_ACCOUNT: Final = "admin"
 WALL_TOKEN: Final = "wall"  # noqa: S105 - its name
+
+OF_WALL: Final = frozenset({"live"})
+"""What a wall screen may see, whatever its token may do. It sees it as a guest."""
 
 _NAME = re.compile(r"[\w.@-]{2,32}")
 _SEEN_EVERY = 60 * 1_000_000
@@ -238,43 +241,93 @@ async def end(engine: AsyncEngine, cookie_digest: str) -> None:
 async def by_cookie(engine: AsyncEngine, cookie: str, now: int) -> Who | None:
     """Who has this session, or None when there is no such session or it is over."""
     hashed = digest(cookie)
-    session, account, token = tables.session.c, tables.account.c, tables.token.c
-    question = (
-        select(
-            session.began_at,
-            session.seen_at,
-            session.csrf,
-            account.name,
-            account.role,
-            account.agent,
-            token.name.label("token"),
-            token.role.label("token_role"),
-            token.scopes,
-            token.until,
-        )
-        .select_from(tables.session)
-        .outerjoin(tables.account, session.account == account.name)
-        .outerjoin(tables.token, session.token == token.name)
-        .where(session.hash == hashed)
-    )
     async with engine.connect() as connection:
-        row = (await connection.execute(question)).first()
+        row = (await connection.execute(_SESSIONS.where(tables.session.c.hash == hashed))).first()
     if row is None:
         return None
-    if row.token is not None:
-        who = _of_token(row.token, row.token_role, row.scopes, row.until, now, hashed, row.csrf)
-    elif row.seen_at < now - IDLE or row.began_at < now - LONGEST_SESSION:
+    who = _of_session(row, now)
+    if who is None and row.token is None:
         await end(engine, hashed)
-        return None
-    else:
-        role = Role(row.role)
-        who = Who(row.name, role, OF_ROLE[role], row.agent, hashed, row.csrf)
-    if row.seen_at < now - _SEEN_EVERY:
-        async with engine.begin() as connection:
-            await connection.execute(
-                update(tables.session).where(session.hash == hashed).values(seen_at=now)
-            )
+    elif row.seen_at < now - _SEEN_EVERY:
+        await _seen(engine, [hashed], now)
     return who
+
+
+async def by_keys(engine: AsyncEngine, keys: Collection[str], now: int) -> dict[str, Who]:
+    """Who has these sessions and tokens now, by `Who.key`; without those that are over.
+
+    Two questions for hundreds of keys. It reads only, so a database that is locked for writing does not matter.
+    """
+    found: dict[str, Who] = {}
+    for some in _batched(keys):
+        of_tokens = select(tables.token).where(tables.token.c.hash.in_(some))
+        async with engine.connect() as connection:
+            sessions = (
+                await connection.execute(_SESSIONS.where(tables.session.c.hash.in_(some)))
+            ).all()
+            tokens = (await connection.execute(of_tokens)).all()
+        of_some = {row.hash: _of_session(row, now) for row in sessions} | {
+            row.hash: _of_token(row.name, row.role, row.scopes, row.until, now, row.hash)
+            for row in tokens
+        }
+        found |= {key: who for key, who in of_some.items() if who is not None}
+    return found
+
+
+async def stay(engine: AsyncEngine, keys: Collection[str], now: int) -> None:
+    """Count as a request of these sessions, once a minute: whoever has a stream open is there."""
+    for some in _batched(keys):
+        await _seen(engine, some, now)
+
+
+_SESSIONS: Final = (
+    select(
+        tables.session.c.hash,
+        tables.session.c.began_at,
+        tables.session.c.seen_at,
+        tables.session.c.csrf,
+        tables.account.c.name,
+        tables.account.c.role,
+        tables.account.c.agent,
+        tables.token.c.name.label("token"),
+        tables.token.c.role.label("token_role"),
+        tables.token.c.scopes,
+        tables.token.c.until,
+    )
+    .select_from(tables.session)
+    .outerjoin(tables.account, tables.session.c.account == tables.account.c.name)
+    .outerjoin(tables.token, tables.session.c.token == tables.token.c.name)
+)
+_KEYS_AT_ONCE: Final = 500
+
+
+def _of_session(row: Any, now: int) -> Who | None:
+    if row.token is not None:
+        who = _of_token(row.token, row.token_role, row.scopes, row.until, now, row.hash)
+        if who is None:
+            return None
+        # Whoever reads a wall's address has its token, so its session is a guest's.
+        return replace(who, role=Role.GUEST, rights=who.rights & OF_WALL, csrf=row.csrf)
+    if row.seen_at < now - IDLE or row.began_at < now - LONGEST_SESSION:
+        return None
+    role = Role(row.role)
+    return Who(row.name, role, OF_ROLE[role], row.agent, row.hash, row.csrf)
+
+
+def _batched(keys: Collection[str]) -> Iterator[list[str]]:
+    every = list(keys)
+    return (every[start : start + _KEYS_AT_ONCE] for start in range(0, len(every), _KEYS_AT_ONCE))
+
+
+async def _seen(engine: AsyncEngine, sessions: Collection[str], now: int) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(
+            update(tables.session)
+            .where(
+                tables.session.c.hash.in_(sessions), tables.session.c.seen_at < now - _SEEN_EVERY
+            )
+            .values(seen_at=now)
+        )
 
 
 # --- tokens
@@ -348,16 +401,15 @@ async def by_token(engine: AsyncEngine, secret: str, now: int) -> Who | None:
         ).first()
     if row is None:
         return None
-    return _of_token(row.name, row.role, row.scopes, row.until, now, hashed, "")
+    return _of_token(row.name, row.role, row.scopes, row.until, now, hashed)
 
 
 def _of_token(
-    name: str, role: str, scopes: Sequence[str], until: int, now: int, key: str, csrf: str
+    name: str, role: str, scopes: Sequence[str], until: int, now: int, key: str
 ) -> Who | None:
     if until and until <= now:
         return None
-    rights = frozenset(scopes) & OF_ROLE[Role(role)]
-    return Who(f"token:{name}", Role(role), rights, "", key, csrf)
+    return Who(f"token:{name}", Role(role), granted(Role(role), scopes), key=key)
 
 
 # --- the first start

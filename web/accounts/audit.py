@@ -1,4 +1,5 @@
-"""The audit log: who did what, when, from where, and the result. One row a request that changes something.
+"""The audit log: who did what, when, from where, and the result. One row a request that changes something
+or shows citizens' data, one a command that shows them.
 
 A row is written before the answer leaves, so everybody who saw an answer is in the log. `hotline web` deletes rows that
 are older than `HOTLINE_AUDIT_DAYS`, and a row says so.
@@ -9,14 +10,14 @@ from collections.abc import Mapping
 from typing import Final, cast
 
 import structlog
-from sqlalchemy import and_, delete, insert, or_, select, update
+from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typing_extensions import TypedDict
 
 from base import clock
 from base.background import stopping
-from facts.masking import mask
+from facts.masking import mask, mask_numbers
 from facts.times import DAY, local, midnight
 from web.accounts import tables
 
@@ -32,7 +33,17 @@ BATCH: Final = 1000
 """Rows deleted in one transaction: other writers wait only a few milliseconds for SQLite's lock."""
 BY: Final = "hotline web"
 """The name under which rows are deleted. No account has a space in its name."""
+COMMAND: Final = 0
+"""The status of a row by the command line, which is written before the command shows anything."""
+SIGN_IN: Final = "POST /api/session"
+"""The action of a row that says who signed in."""
 
+_CITIZEN: Final = frozenset({"caller", "number_dialled"})
+_SEARCHED: Final = (
+    *("caller", "number", "agent", "queue", "outcome", "state", "kinds"),
+    *("since", "until", "hours", "limit", "cursor"),
+)
+"""Names in a query, in the order in which a row has them."""
 _PAUSE: Final = 0.02
 
 
@@ -46,11 +57,17 @@ async def write(
     action: str,
     values: Mapping[str, str],
     status: int,
+    asked: Mapping[str, str] | None = None,
 ) -> None:
-    """Enter one row. `action`: method and path, such as `POST /api/agents/{number}/pause`; `values`: the path's."""
+    """Enter one row. `action`: method and path, such as `POST /api/agents/{number}/pause`; `values`: the path's.
+
+    `asked`: what was searched, as `searched` gives it. `status`: HTTP's, or `COMMAND`.
+    """
     target = " ".join(
-        mask(value) if name in {"caller", "number_dialled"} else value
-        for name, value in values.items()
+        [
+            *(mask(value) if name in _CITIZEN else value for name, value in values.items()),
+            *(f"{name}={value}" for name, value in (asked or {}).items()),
+        ]
     )
     row = {
         "at": at,
@@ -78,6 +95,15 @@ class AuditRow(TypedDict):
     status: int
 
 
+def searched(query: Mapping[str, str]) -> dict[str, str]:
+    """What a search asked for, numbers masked, who and what first: a long row is cut at its end."""
+    known = [name for name in _SEARCHED if query.get(name)]
+    return {
+        name: mask(query[name]) if name in _CITIZEN else mask_numbers(query[name][:40])
+        for name in known
+    }
+
+
 async def read(
     engine: AsyncEngine,
     *,
@@ -103,6 +129,19 @@ async def read(
     async with engine.connect() as connection:
         rows = (await connection.execute(question)).mappings()
         return [cast("AuditRow", dict(row)) for row in rows]
+
+
+async def signed_in_from(engine: AsyncEngine, since: int) -> list[tuple[str, str]]:
+    """Accounts and addresses of those who signed in since then, the newest last."""
+    columns = tables.audit.c
+    question = (
+        select(columns.who, columns.address)
+        .where(columns.at >= since, columns.action == SIGN_IN, columns.status == 200)
+        .group_by(columns.who, columns.address)
+        .order_by(func.max(columns.at))
+    )
+    async with engine.connect() as connection:
+        return [(row.who, row.address) for row in await connection.execute(question)]
 
 
 async def keep(engine: AsyncEngine, days: int) -> None:

@@ -58,6 +58,16 @@ OF_ROLE: Final[Mapping[Role, frozenset[str]]] = {
     Role.ADMINISTRATOR: frozenset(RIGHTS),
 }
 
+_WITH: Final[Mapping[str, str]] = {"agents.write": "agents.own"}
+"""Rights that bring another one along: one may do for oneself what one may do for everybody."""
+
+
+def granted(role: Role, scopes: Iterable[str]) -> frozenset[str]:
+    """The rights of a token with these scopes: never more than its role has."""
+    wanted = frozenset(scopes)
+    return (wanted | {_WITH[one] for one in wanted & _WITH.keys()}) & OF_ROLE[role]
+
+
 SEES_EVERYTHING: Final = frozenset({Role.SUPERVISOR, Role.AUDITOR, Role.ADMINISTRATOR})
 """Roles for which nothing is masked."""
 

@@ -43,11 +43,20 @@ audit = Table(
     metadata,
     Column("id", ROW_ID, primary_key=True, autoincrement=True),
     Column("at", BigInteger, nullable=False),
-    Column("who", String(40), nullable=False, doc="an account, or token:NAME"),
+    Column(
+        "who", String(40), nullable=False, doc="an account, token:NAME, or cli:NAME of the system"
+    ),
     Column("role", String(16), nullable=False),
     Column("address", String(45), nullable=False, doc="from where"),
-    Column("action", String(120), nullable=False, doc="method and path, without its values"),
-    Column("target", String(120), nullable=False, doc="the path's values, callers masked"),
-    Column("status", Integer, nullable=False, doc="HTTP"),
+    Column(
+        "action",
+        String(120),
+        nullable=False,
+        doc="method and path, without its values, or a command",
+    ),
+    Column(
+        "target", String(120), nullable=False, doc="values, and what was searched; callers masked"
+    ),
+    Column("status", Integer, nullable=False, doc="HTTP; 0: a command"),
     Index("audit_at", "at"),
 )

@@ -7,7 +7,7 @@ header `Authorization: Bearer …` needs none, because no page can make a browse
 
 import hmac
 import ipaddress
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
@@ -19,6 +19,7 @@ from web.accounts import accounts
 from web.accounts.accounts import AccountError, Who
 from web.accounts.rights import OF_ROLE, RIGHTS, Role
 from web.backend import Backend, Behind, Error, Problem
+from web.limit import place
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api", tags=["session"])
@@ -26,6 +27,9 @@ router = APIRouter(prefix="/api", tags=["session"])
 COOKIE: Final = "hotline_session"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _SIGN_IN_FIRST = "sign in first"
+
+
+Audited: TypeAlias = Literal["every", "hourly"]
 
 
 # --- the door
@@ -66,8 +70,12 @@ def same(sent: str, secret: str) -> bool:
     return hmac.compare_digest(sent.encode("utf-8", "replace"), secret.encode())
 
 
-def right(name: str, **answers: Any) -> dict[str, Any]:
-    """The arguments of a route's decorator for the right that it needs. `answers`: more arguments."""
+def right(name: str, audited: Audited | None = None, **answers: Any) -> dict[str, Any]:
+    """The arguments of a route's decorator for the right that it needs. `answers`: more arguments.
+
+    `audited`: the route shows citizens' data, so who looked is in the audit log: with every request, or with the first
+    in an hour of each session where screens ask again and again. Changes are always in the log.
+    """
     told: dict[int | str, dict[str, Any]] = {
         status: {"model": Error, "description": text}
         for status, text in {
@@ -83,7 +91,8 @@ def right(name: str, **answers: Any) -> dict[str, Any]:
     return {
         **answers,
         "dependencies": [Depends(Needs(name))],
-        "openapi_extra": {"x-right": name, "security": [{"cookie": []}, {"token": []}]},
+        "openapi_extra": {"x-right": name, "security": [{"cookie": []}, {"token": []}]}
+        | ({} if audited is None else {"x-audited": audited}),
         "responses": told | answers.get("responses", {}),
     }
 
@@ -113,18 +122,20 @@ async def recognise(behind: Backend, request: Request) -> Who | None:
     now = clock.now()
     kind, _, secret = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer" and secret:
-        address = address_of(request)
-        if wait := behind.limits.sign_in_from.take(address, now, 0):
-            raise Problem(429, "too many wrong tokens from this address", round(wait) + 1)
         who = await accounts.by_token(behind.engine, secret.strip(), now)
         if who is None:
-            behind.limits.sign_in_from.take(address, now)
+            _count_wrong_token(behind, request, now)
         return who
     if cookie := request.cookies.get(COOKIE):
         who = await accounts.by_cookie(behind.engine, cookie, now)
         if who is not None:
             return who
     return _at_the_wall(behind, request)
+
+
+def _count_wrong_token(behind: Backend, request: Request, now: int) -> None:
+    if wait := behind.limits.wrong_tokens.take(place(address_of(request)), now):
+        raise Problem(429, "too many wrong tokens from this address", round(wait) + 1)
 
 
 def _at_the_wall(behind: Backend, request: Request) -> Who | None:
@@ -169,14 +180,12 @@ def set_cookie(request: Request, response: Response, cookie: str, *, lasting: bo
 async def enter_by_token(
     behind: Backend, request: Request, secret: str, response: Response
 ) -> bool:
-    """Exchange the token in a wall screen's address for a cookie. False when it is not a token."""
+    """Exchange the token in a wall screen's address for a guest's cookie. False when it is no token for that."""
     now, address = clock.now(), address_of(request)
-    if wait := behind.limits.sign_in_from.take(address, now, 0):
-        raise Problem(429, "too many wrong tokens from this address", round(wait) + 1)
     who = await accounts.by_token(behind.engine, secret, now)
-    if who is None or who.rights - _FOR_WALLS:
+    if who is None or who.rights - _FOR_WALLS or not who.rights & accounts.OF_WALL:
         # A token that may do more than look does not belong in an address.
-        behind.limits.sign_in_from.take(address, now)
+        _count_wrong_token(behind, request, now)
         log.warning("token.refused", address=address)
         return False
     name = who.name.removeprefix("token:")
@@ -223,15 +232,8 @@ async def sign_in(given: Name, request: Request, response: Response, behind: Beh
     if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         raise Problem(403, "sign in on the hotline's own page")
     now, address = clock.now(), address_of(request)
-    limits = behind.limits
-    kept = (
-        (limits.sign_in, f"{given.name} {address}"),
-        (limits.sign_in_of_account, given.name),
-        (limits.sign_in_from, address),
-    )
-    # The attempt is counted before the check and given back after success. So many requests at once get no more
-    # attempts than one after the other.
-    wait = max(limit.take(key, now) for limit, key in kept)
+    sign_ins = behind.limits.sign_ins
+    wait = sign_ins.begin(given.name, address, now)
     if wait:
         log.warning("sign_in.too_many", address=address)
         raise Problem(429, "too many wrong passwords: wait", round(wait) + 1)
@@ -239,8 +241,7 @@ async def sign_in(given: Name, request: Request, response: Response, behind: Beh
     if not await accounts.check_password(behind.engine, given.name, given.password):
         log.warning("sign_in.refused", address=address)
         raise Problem(401, "the name or the password is wrong")
-    for limit, key in kept[:2]:
-        limit.clear(key)
+    sign_ins.succeeded(given.name, address, now)
     cookie = await accounts.begin(behind.engine, given.name, now)
     who = await accounts.by_cookie(behind.engine, cookie, now)
     if who is None:
@@ -269,7 +270,7 @@ async def change_password(given: Passwords, me: Me, request: Request, behind: Be
     if not me.csrf or me.name.startswith("token:"):
         raise Problem(409, "a token has no password")
     now = clock.now()
-    wait = behind.limits.sign_in_of_account.take(me.name, now)
+    wait = behind.limits.new_password.take(me.key, now)
     if wait:
         raise Problem(429, "too many wrong passwords: wait", round(wait) + 1)
     if not await accounts.check_password(behind.engine, me.name, given.old):

@@ -72,7 +72,7 @@ class CallbackStory(BaseModel):
     facts: list[FactOut]
 
 
-@router.get("/callbacks", **right("callbacks.read", response_model=list[Callback]))
+@router.get("/callbacks", **right("callbacks.read", audited="every", response_model=list[Callback]))
 async def callbacks(
     me: Me,
     behind: Behind,
@@ -86,7 +86,9 @@ async def callbacks(
     return [_shown(entry, me.masked) for entry in found]
 
 
-@router.get("/callbacks/{id}", **right("callbacks.read", response_model=CallbackStory))
+@router.get(
+    "/callbacks/{id}", **right("callbacks.read", audited="every", response_model=CallbackStory)
+)
 async def callback(id: int, me: Me, behind: Behind) -> CallbackStory:  # noqa: A002 the path's word
     """One callback with its history."""
     entry = await _find(behind.engine, id)

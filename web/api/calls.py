@@ -80,7 +80,7 @@ Moment = Annotated[
 ]
 
 
-@router.get("/calls", **right("calls.read", response_model=Calls))
+@router.get("/calls", **right("calls.read", audited="every", response_model=Calls))
 async def calls(
     me: Me,
     behind: Behind,
@@ -112,7 +112,7 @@ async def calls(
     return Calls(calls=[_call(row, me.masked) for row in page.calls], next=following)
 
 
-@router.get("/calls/{call}", **right("calls.read", response_model=Story))
+@router.get("/calls/{call}", **right("calls.read", audited="every", response_model=Story))
 async def story(call: CallIdIn, me: Me, behind: Behind) -> Story:
     """What happened in one call."""
     row, facts = await search.story(behind.engine, _text(call, "call"))
@@ -125,6 +125,7 @@ async def story(call: CallIdIn, me: Me, behind: Behind) -> Story:
     "/calls/{call}/recording",
     **right(
         "recordings.read",
+        audited="every",
         response_class=FileResponse,
         responses={
             200: {

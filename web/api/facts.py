@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict
 
 from facts import KINDS, Fact, as_json
 from web.accounts.rights import masked_fact
-from web.api.auth import Me, recognise, right
+from web.api.auth import Me, right
 from web.backend import Behind, Problem
 from web.feed import Stream
 
@@ -29,6 +29,7 @@ class FactOut(BaseModel):
     "/facts/stream",
     **right(
         "facts.read",
+        audited="every",
         response_class=Response,
         responses={
             200: {
@@ -40,13 +41,12 @@ class FactOut(BaseModel):
 )
 async def stream(
     me: Me,
-    request: Request,
     behind: Behind,
     kinds: Annotated[str, Query(max_length=1000, description="names with commas; none: all")] = "",
 ) -> Stream:
     """Every fact from now on, as server-sent events. A program that must not miss any uses a webhook."""
     wanted = kinds_of(kinds.split(",") if kinds else [])
-    return Stream(behind.feed.listen(me.masked, wanted), lambda: recognise(behind, request))
+    return Stream(behind.feed.listen(me, wanted, "facts.read"))
 
 
 @router.get("/facts/kinds", **right("facts.read", response_model=list[str]))

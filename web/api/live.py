@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from fastapi import Path as InPath
 from pydantic import BaseModel
 
 from facts.live import LiveState
 from facts.requests import AcknowledgeAlarm
-from web.api.auth import Me, recognise, right
+from web.api.auth import Me, right
 from web.backend import Behind, Problem, Said
 from web.feed import Snapshot, Stream
 
@@ -26,7 +26,7 @@ class Live(BaseModel):
     state: LiveState
 
 
-@router.get("/live", **right("live", response_model=Live))
+@router.get("/live", **right("live", audited="hourly", response_model=Live))
 async def live(me: Me, behind: Behind) -> Snapshot:
     """The live state: figures, callers by stage, agents by presence. 503 when none was ever seen."""
     shown = behind.feed.snapshot(me.masked)
@@ -39,6 +39,7 @@ async def live(me: Me, behind: Behind) -> Snapshot:
     "/live/stream",
     **right(
         "live",
+        audited="every",
         response_class=Response,
         responses={
             200: {
@@ -48,13 +49,14 @@ async def live(me: Me, behind: Behind) -> Snapshot:
         },
     ),
 )
-async def stream(me: Me, request: Request, behind: Behind) -> Stream:
+async def stream(me: Me, behind: Behind) -> Stream:
     """The live state as server-sent events: once whole, then each change.
 
     `change` has `seq`, one higher than the message before (else ask for `/api/live`), `at`, `set` (top-level fields),
     `agents` (whole, by their number) and `gone` (numbers). `beat` comes when nothing else does, every two seconds.
+    When the reader's role changes, the stream ends, or `snapshot` comes again as the reader may see it now.
     """
-    return Stream(behind.feed.watch(me.masked), lambda: recognise(behind, request))
+    return Stream(behind.feed.watch(me, "live"))
 
 
 @router.post("/alarms/{id}/acknowledge", **right("alarms.write", response_model=Said))

@@ -185,7 +185,7 @@ def _setting(name: str, value: Any) -> Any:
 # --- blocked callers (R18)
 
 
-@router.get("/blocks", **right("blocks.read", response_model=list[Blocked]))
+@router.get("/blocks", **right("blocks.read", audited="every", response_model=list[Blocked]))
 async def blocks(behind: Behind) -> list[Blocked]:
     """Every block, with how often it was applied; the newest first."""
     now = clock.now()

@@ -3,6 +3,8 @@
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
+import httpx
+import structlog
 from fastapi import APIRouter, Query
 from fastapi import Path as InPath
 from pydantic import BaseModel, Field
@@ -12,8 +14,9 @@ from base import clock
 from web.api.auth import Me, right
 from web.api.facts import kinds_of
 from web.backend import Behind, Problem, Said
-from web.webhooks import sender, tables
+from web.webhooks import outside, sender, tables
 
+log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api", tags=["webhooks"])
 
 Id = Annotated[int, InPath(ge=1, le=2**31 - 1)]
@@ -88,9 +91,15 @@ async def webhooks(behind: Behind) -> list[Webhook]:
 @router.post("/webhooks", **right("webhooks", status_code=201, response_model=Made))
 async def add(given: NewWebhook, me: Me, behind: Behind) -> Made:
     """Send the facts from now on to an address, signed; numbers masked unless `whole`."""
-    kinds = sorted(kinds_of(given.kinds))
+    kinds, url = sorted(kinds_of(given.kinds)), _url(given.url)
+    try:
+        await outside.address_of(httpx.URL(url), behind.sender.allowed)
+    except outside.InwardError as error:
+        raise Problem(422, f"url: {error}") from None
+    except OSError:
+        log.info("webhook.unknown_name")  # it may be known later
     number, secret = await sender.add(
-        behind.engine, _url(given.url), kinds, whole=given.whole, by=me.name, at=clock.now()
+        behind.engine, url, kinds, whole=given.whole, by=me.name, at=clock.now()
     )
     return Made(id=number, secret=secret)
 
@@ -132,7 +141,8 @@ def _url(text: str) -> str:
     try:
         parts = urlsplit(text)
         fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        fits = fits and bool(httpx.URL(text).host)
+    except (ValueError, httpx.InvalidURL):
         fits = False
     if not fits or not text.isascii() or not text.isprintable() or " " in text:
         raise Problem(422, "url: write an address such as https://crm.example/hotline")

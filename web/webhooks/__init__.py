@@ -1,5 +1,6 @@
 """Webhooks: facts to other programs.
 
-sender  takes facts from the diary, signs, sends, tries again
-tables  webhooks and deliveries
+sender   takes facts from the diary, signs, sends, tries again
+outside  where they may be sent to
+tables   webhooks and deliveries
 """

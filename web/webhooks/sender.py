@@ -11,8 +11,11 @@ import contextlib
 import hashlib
 import hmac
 import secrets
+import socket
+import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache, partial
 from typing import Any, Final
 
 import httpx
@@ -24,10 +27,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock
-from base.background import stopping
+from base.background import spawn, stopping
 from base.retry import Schedule
 from diary import tables as diary_tables
 from web.accounts.rights import masked_fact
+from web.webhooks import outside
 from web.webhooks import tables as webhooks_tables
 
 log = structlog.get_logger(__name__)
@@ -41,7 +45,10 @@ LOOK_BACK: Final = 3_000_000
 LOOK_FAR_BACK: Final = 900_000_000
 """The same for one look a minute: facts that could not be written at once come late."""
 _FAR_EVERY: Final = 60_000_000
-_ANSWER_WITHIN: Final = 10.0
+ANSWER_WITHIN: Final = 10.0
+"""Seconds for a whole delivery, from looking up the name to the status."""
+_BODY_WITHIN: Final = 1.0
+_MOST_BODY: Final = 4096
 _AT_ONCE: Final = 8
 _BATCH: Final = 200
 _ROWS: Final = 1000
@@ -52,9 +59,14 @@ _WRITER_BITS: Final = 10  # of the diary's ids (diary.writer)
 
 
 class Sender:
-    """Looks for facts that somebody wants, and sends what is due. `run` it in the background; `wake` it for a fact."""
+    """Looks for facts that somebody wants, and has each receiver's worker send what is due to it.
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    `run` it in the background; `wake` it for a fact. A receiver that takes its time holds up only its own worker.
+    `allowed`: networks of internal addresses to which webhooks may lead.
+    """
+
+    def __init__(self, engine: AsyncEngine, allowed: Sequence[str] = ()) -> None:
+        self.allowed = allowed
         self._engine = engine
         dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
         self._enter = dialect.insert(webhooks_tables.webhook_delivery).on_conflict_do_nothing()
@@ -62,6 +74,7 @@ class Sender:
         self._looked_at = 0
         self._far_at = 0
         self._away = False
+        self._workers: dict[int, asyncio.Task[None]] = {}
 
     def wake(self) -> None:
         """There is a fact: look soon."""
@@ -69,31 +82,31 @@ class Sender:
 
     async def run(self) -> None:
         """Send for ever."""
-        async with httpx.AsyncClient(timeout=_ANSWER_WITHIN, trust_env=False) as client:
+        try:
             while not stopping():
-                more = False
                 try:
-                    more = await self.sweep(client)
+                    await self.sweep()
                     self._away = False
                 except (SQLAlchemyError, OSError) as error:
-                    if not self._away:
-                        log.error("webhooks.away", error=type(error).__name__)
-                    self._away = True
+                    self._lost(error)
                 except Exception:
                     log.exception("webhooks.failed")
                 self._news.clear()
-                if not more:
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(EVERY):
-                            await self._news.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(EVERY):
+                        await self._news.wait()
+        finally:
+            for worker in self._workers.values():
+                worker.cancel()
+            await self.settle()
 
-    async def sweep(self, client: httpx.AsyncClient) -> bool:
-        """Look once, send once. Gives whether there is more to do at once."""
+    async def sweep(self) -> None:
+        """Look once, and start the workers that have something to send and are not at work."""
         now = clock.now()
         async with self._engine.connect() as connection:
             hooks = (await connection.execute(select(webhooks_tables.webhook))).all()
         if not hooks:
-            return False
+            return
         # After an outage of the database, look back as far as it lasted.
         back = LOOK_BACK + max(0, now - self._looked_at) if self._looked_at else LOOK_FAR_BACK
         if now - self._far_at > _FAR_EVERY:
@@ -102,7 +115,25 @@ class Sender:
         for hook in hooks:
             await self._note(hook, back, now)
         self._looked_at = now
-        return await self._send_due(client, {hook.id: hook for hook in hooks}, now)
+        due = await self._receivers_due(now)
+        for hook in hooks:
+            if hook.id in due and hook.id not in self._workers:
+                worker = spawn(self._work(hook), f"webhook {hook.id}")
+                self._workers[hook.id] = worker
+                worker.add_done_callback(partial(self._done, hook.id))
+
+    async def settle(self) -> None:
+        """Wait until no worker is at work."""
+        if self._workers:
+            await asyncio.wait(self._workers.values())
+
+    def _done(self, hook: int, _worker: object) -> None:
+        del self._workers[hook]
+
+    def _lost(self, error: Exception) -> None:
+        if not self._away:
+            log.error("webhooks.away", error=type(error).__name__)
+        self._away = True
 
     async def _note(self, hook: Any, back: int, now: int) -> None:
         """Enter the facts for this webhook that are not entered yet."""
@@ -130,31 +161,42 @@ class Sender:
             if len(found) < _ROWS:
                 return
 
-    async def _send_due(self, client: httpx.AsyncClient, hooks: dict[int, Any], now: int) -> bool:
+    async def _receivers_due(self, now: int) -> set[int]:
+        delivery = webhooks_tables.webhook_delivery.c
+        question = select(delivery.webhook).where(delivery.state == "due", delivery.next_at <= now)
+        async with self._engine.connect() as connection:
+            return set((await connection.execute(question.distinct())).scalars())
+
+    async def _work(self, hook: Any) -> None:
+        """Send what is due to one receiver, until nothing is, or it fails."""
+        try:
+            async with httpx.AsyncClient(
+                verify=_tls(), timeout=ANSWER_WITHIN, trust_env=False
+            ) as client:
+                while rows := await self._due(hook.id, clock.now()):
+                    if not await self._send_all(client, hook, rows):
+                        return
+        except (SQLAlchemyError, OSError) as error:
+            self._lost(error)
+
+    async def _due(self, hook: int, now: int) -> Sequence[Any]:
         delivery, fact = webhooks_tables.webhook_delivery.c, diary_tables.diary.c
         question = (
             select(delivery.webhook, delivery.fact, delivery.attempts, *fact)
             .outerjoin(diary_tables.diary, fact.id == delivery.fact)
-            .where(delivery.state == "due", delivery.next_at <= now)
+            .where(delivery.webhook == hook, delivery.state == "due", delivery.next_at <= now)
             .order_by(delivery.next_at, delivery.fact)
             .limit(_BATCH)
         )
         async with self._engine.connect() as connection:
-            due = (await connection.execute(question)).all()
-        of_hook: dict[int, list[Any]] = {}
-        for row in due:
-            if row.webhook in hooks:
-                of_hook.setdefault(row.webhook, []).append(row)
-        await asyncio.gather(
-            *(self._send_all(client, hooks[number], rows) for number, rows in of_hook.items())
-        )
-        return len(due) == _BATCH
+            return (await connection.execute(question)).all()
 
-    async def _send_all(self, client: httpx.AsyncClient, hook: Any, rows: list[Any]) -> None:
-        """Send to one receiver, a few at a time; what follows a failure waits for the next look."""
+    async def _send_all(self, client: httpx.AsyncClient, hook: Any, rows: Sequence[Any]) -> bool:
+        """Send, a few at a time. False after a failure: what follows waits for the next look."""
+        allowed = outside.EVERYWHERE if hook.internal else self.allowed
         for start in range(0, len(rows), _AT_ONCE):
             some = rows[start : start + _AT_ONCE]
-            errors = await asyncio.gather(*(_send(client, hook, row) for row in some))
+            errors = await asyncio.gather(*(_send(client, hook, row, allowed) for row in some))
             now = clock.now()
             async with self._engine.begin() as connection:
                 for row, error in zip(some, errors, strict=True):
@@ -168,7 +210,8 @@ class Sender:
                     )
             if any(errors):
                 log.warning("webhook.failed", webhook=hook.id, error=next(filter(None, errors)))
-                return
+                return False
+        return True
 
     async def _forget(self, now: int) -> None:
         delivery = webhooks_tables.webhook_delivery.c
@@ -181,8 +224,8 @@ class Sender:
                 )
 
 
-async def _send(client: httpx.AsyncClient, hook: Any, row: Any) -> str:
-    """Send one fact; gives an empty string, or why it was not taken."""
+async def _send(client: httpx.AsyncClient, hook: Any, row: Any, allowed: Sequence[str]) -> str:
+    """Send one fact; gives an empty string, or why it was not taken: in our words, with none of the answer's."""
     if row.kind is None:
         return ""  # its diary row was removed: there is nothing left to send
     number, now = f"fact-{row.fact}", clock.now() // 1_000_000
@@ -195,10 +238,65 @@ async def _send(client: httpx.AsyncClient, hook: Any, row: Any) -> str:
         "webhook-signature": sign(hook.secret, number, now, content),
     }
     try:
-        answer = await client.post(hook.url, content=content, headers=headers)
+        async with asyncio.timeout(ANSWER_WITHIN):
+            status = await _post(client, hook.url, content, headers, allowed)
+    except outside.InwardError as error:
+        return str(error)
+    except (TimeoutError, httpx.TimeoutException):
+        return "no answer in time"
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        return f"{type(error).__name__}: {error}"[:200]
-    return "" if answer.is_success else f"HTTP {answer.status_code}"
+        return f"{type(error).__name__}{_reason(error)}"
+    return "" if 200 <= status < 300 else f"HTTP {status}"
+
+
+async def _post(
+    client: httpx.AsyncClient,
+    url: str,
+    content: bytes,
+    headers: dict[str, str],
+    allowed: Sequence[str],
+) -> int:
+    """Post to the address that was checked, under the receiver's own name; gives the status."""
+    wanted = httpx.URL(url)
+    dialled = wanted.copy_with(host=await outside.address_of(wanted, allowed))
+    request = client.build_request(
+        "POST",
+        dialled,
+        content=content,
+        headers={**headers, "host": wanted.netloc.decode("ascii")},
+        extensions={"sni_hostname": wanted.raw_host.decode("ascii")},
+    )
+    answer = await client.send(request, stream=True)
+    try:
+        # The status is all that matters. A short body is read, so that the connection can be used again.
+        with contextlib.suppress(TimeoutError, httpx.HTTPError):
+            async with asyncio.timeout(_BODY_WITHIN):
+                taken = 0
+                async for some in answer.aiter_raw():
+                    taken += len(some)
+                    if taken > _MOST_BODY:
+                        break
+    finally:
+        await answer.aclose()
+    return answer.status_code
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, httpx.ConnectError) and "SSL" in str(error):
+        return ": TLS fails, or its certificate is not trusted"
+    return next((f": {text}" for kind, text in _REASONS.items() if isinstance(error, kind)), "")
+
+
+_REASONS: Final[dict[type[Exception], str]] = {
+    httpx.ConnectError: "it cannot be reached",
+    httpx.RemoteProtocolError: "no HTTP answer",
+    socket.gaierror: "its name cannot be looked up",
+}
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def body(row: Any, *, whole: bool) -> bytes:
@@ -256,6 +354,7 @@ async def add(
         "kinds": list(kinds),
         "secret": secret,
         "whole": whole,
+        "internal": False,
         "added_by": by[:40],
         "added_at": at,
         "after": at << _WRITER_BITS,

@@ -12,6 +12,7 @@ webhook = Table(
     Column("kinds", JSON, nullable=False, doc="kinds of facts; an empty list is every kind"),
     Column("secret", String(80), nullable=False, doc="whsec_ and base64; it signs, so it is kept"),
     Column("whole", Boolean, nullable=False, doc="numbers are not masked"),
+    Column("internal", Boolean, nullable=False, doc="of an earlier version: it may lead inside"),
     Column("added_by", String(40), nullable=False),
     Column("added_at", BigInteger, nullable=False),
     Column("after", BigInteger, nullable=False, doc="diary rows up to this one were looked at"),

@@ -1,0 +1,280 @@
+"""Every look at citizens' data is in the audit log: each route, each stream, each command. A new one without is red."""
+
+import asyncio
+import getpass
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from acd.callbacks import book as tasks
+from acd.callbacks.entry import Wanted
+from acd.rules import book as rulebook
+from base import clock, database, migrations
+from base.settings import Settings
+from diary.writer import Diary
+from facts import CallArrived, CallEnded
+from facts.terms import Party
+from hotline.cli.main import app
+from recorder import ledger
+from tests.web.conftest import Web, state
+from web.accounts import audit
+from web.accounts.rights import Role
+
+NUMBER = "13812345678"
+CALL = "n-1763731200.1"
+HOUR = 3_600_000_000
+
+SHOWS = {
+    "/api/live",
+    "/api/live/stream",
+    "/api/facts/stream",
+    "/api/calls",
+    "/api/calls/{call}",
+    "/api/calls/{call}/recording",
+    "/api/callbacks",
+    "/api/callbacks/{id}",
+    "/api/blocks",
+}
+"""Routes that show citizens' data."""
+SHOWS_NONE = {
+    "/api/session",
+    "/api/facts/kinds",
+    "/api/agents",
+    "/api/pauses",
+    "/api/queues",
+    "/api/queues/{name}",
+    "/api/numbers",
+    "/api/reports/sla",
+    "/api/webhooks",
+    "/api/webhooks/{id}/deliveries",
+    "/api/roles",
+    "/api/accounts",
+    "/api/tokens",
+    "/api/audit",
+}
+"""Routes that show none: the test looks for the citizen's number in their answers."""
+
+
+async def _fill(engine: Any, run_dir: Path) -> None:
+    """One citizen, everywhere."""
+    now = clock.now()
+    diary = Diary(engine, run_dir)
+    diary.start()
+    diary.write(CallArrived(now - HOUR, CALL, "12345", NUMBER))
+    diary.write(CallEnded(now - HOUR + 1, CALL, Party.CALLER))
+    await diary.close()
+    wanted = Wanted(number=NUMBER, queue="default", earliest=0, latest=now + 9 * HOUR)
+    await tasks.enter_directly(engine, run_dir, wanted)
+    block = rulebook.Block(NUMBER, "rude", "wang", "", now, now + HOUR)
+    await rulebook.block(engine, block, now)
+
+
+def _gets(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {path: methods["get"] for path, methods in document["paths"].items() if "get" in methods}
+
+
+async def _entries(web: Web) -> list[dict[str, Any]]:
+    return await audit.read(web.engine, limit=500)
+
+
+async def _get(client: httpx.AsyncClient, path: str) -> tuple[int, str]:
+    values = {"call": CALL, "id": "1", "name": "default", "number": "1001"}
+    address = re.sub(r"\{(\w+)\}", lambda found: values[found[1]], path)
+    async with client.stream("GET", address) as answer:
+        if path.endswith("/stream"):
+            return answer.status_code, ""
+        return answer.status_code, (await answer.aread()).decode("utf-8", "replace")
+
+
+async def test_every_route_that_shows_citizens_data_is_audited(web: Web) -> None:
+    await _fill(web.engine, web.settings.run_dir)
+    web.backend.feed.show(state(calls=[{"caller": NUMBER}]))
+    document = (await web.nobody.get("/api/openapi.json")).json()
+    assert set(_gets(document)) == SHOWS | SHOWS_NONE, "say of a new route whether it shows any"
+    for role in (Role.ADMINISTRATOR, Role.GUEST):
+        for path, operation in _gets(document).items():
+            before = len(await _entries(web))
+            status, text = await _get(web.clients[role], path)
+            wrote = [one["action"] for one in await _entries(web)][: -before or None]
+            wrote = [action for action in wrote if not action.startswith("END ")]
+            if path in SHOWS:
+                assert f"GET {path}" in wrote, (path, status)
+                assert operation["x-audited"] in {"every", "hourly"}
+            else:
+                assert NUMBER not in text, path
+                assert NUMBER[-4:] not in text, path
+                assert wrote == []
+            if role is Role.ADMINISTRATOR and path in SHOWS and not path.endswith("g"):
+                assert status == 200, path
+                assert NUMBER in text or "/live" in path or path.endswith("/stream"), path
+
+
+async def test_a_search_says_what_was_searched(web: Web) -> None:
+    client = web.clients[Role.SUPERVISOR]
+    await client.get(
+        "/api/calls",
+        params={"since": "2026-11-22T18:00", "caller": NUMBER, "queue": "tax", "agent": "1001"},
+    )
+    await client.get("/api/callbacks", params={"state": "due,missed"})
+    await client.get("/api/calls", params={"number": NUMBER})
+    entries = await _entries(web)
+    assert [one["target"] for one in entries[:3]] == [
+        "number=138****5678",
+        "state=due,missed",
+        "caller=138****5678 agent=1001 queue=tax since=2026-11-22T18:00",
+    ]
+
+
+async def test_a_stream_is_entered_when_it_opens_and_when_it_ends(web: Web) -> None:
+    client = web.clients[Role.SUPERVISOR]
+    async with client.stream("GET", "/api/facts/stream?kinds=CallArrived") as answer:
+        texts = answer.aiter_text()
+        await anext(texts)
+        opened = (await _entries(web))[0]
+        assert (opened["action"], opened["target"]) == (
+            "GET /api/facts/stream",
+            "kinds=CallArrived",
+        )
+        await asyncio.sleep(1.1)
+    async with asyncio.timeout(5):
+        while (ended := (await _entries(web))[0])["action"] != "END /api/facts/stream":
+            await asyncio.sleep(0.02)
+    assert (ended["who"], ended["role"], ended["target"]) == ("supervisor", "supervisor", "1 s")
+
+
+async def test_a_wall_that_asks_again_and_again_is_one_entry_an_hour(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.backend.feed.show(state())
+    for _ in range(20):
+        await web.clients[Role.GUEST].get("/api/live")
+    await web.clients[Role.SUPERVISOR].get("/api/live")
+    assert sorted(one["who"] for one in await _entries(web)) == ["guest", "supervisor"]
+    real, now = clock.now, clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now + HOUR + 1)
+    await web.clients[Role.GUEST].get("/api/live")
+    monkeypatch.setattr(clock, "now", real)
+    assert sorted(one["who"] for one in await _entries(web)) == ["guest", "guest", "supervisor"]
+
+
+# --- the command line
+
+SHOWING = {
+    "calls": "",
+    "callback list": "",
+    "callback show": "1",
+    "queue flag list": "",
+    "queue block list": "",
+    "queue export": "",
+    "recordings export": f"{CALL} --out {{tmp}}/a.wav",
+}
+"""Commands that show citizens' data, with their arguments."""
+SHOWING_NONE = """
+up, serve, recorder, demo, check, version, simulate, staff, web,
+agent add, agent list, agent remove, agent ready, agent pause, agent out,
+report deliver, report deliveries, report sla,
+metrics verify, metrics incident add, metrics incident list, metrics incident remove,
+recordings verify, alarm list, alarm ack, alarm test,
+queue list, queue show, queue set, queue remove, queue import, queue calendar,
+queue number add, queue number remove, queue number list,
+queue member add, queue member remove, queue member list,
+queue skill set, queue skill remove, queue skill list,
+queue flag add, queue flag remove, queue block add, queue block approve, queue block remove,
+queue hours set, queue hours remove, queue hours list,
+queue pause set, queue pause remove, queue pause list,
+callback add, callback import, callback cancel,
+account add, account list, account password, account role, account remove,
+token add, token list, token revoke
+"""
+
+
+def _leaves(command: Any, before: tuple[str, ...] = ()) -> Iterator[str]:
+    if hasattr(command, "commands"):
+        for name, inner in command.commands.items():
+            yield from _leaves(inner, (*before, name))
+    else:
+        yield " ".join(before)
+
+
+def test_every_command_is_known() -> None:
+    known = SHOWING.keys() | {name.strip() for name in SHOWING_NONE.split(",")}
+    assert set(_leaves(typer.main.get_command(app))) == known, (
+        "say of a new command whether it shows citizens' data"
+    )
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A centre with one citizen, without Redis and without a controller."""
+    monkeypatch.setenv("HOTLINE_HOME", str(tmp_path))
+    made = Settings(home=tmp_path)
+
+    async def fill() -> None:
+        engine = database.engine(made.database)
+        await migrations.upgrade(engine)
+        await _fill(engine, made.run_dir)
+        made.spool_dir.mkdir(parents=True)
+        (made.spool_dir / f"{CALL}.raw").write_bytes(b"\1" * 4 * 8000)
+        await ledger.finish(engine, made, CALL)
+        await engine.dispose()
+
+    asyncio.run(fill())
+    flagged = CliRunner().invoke(app, ["queue", "flag", "add", NUMBER])
+    assert flagged.exit_code == 0, flagged.output
+    return tmp_path
+
+
+def _written(home: Path) -> list[tuple[str, str, str]]:
+    with sqlite3.connect(home / "hotline.db") as connection:
+        return connection.execute("SELECT who, action, target FROM audit ORDER BY id").fetchall()
+
+
+@pytest.mark.parametrize("name", SHOWING)
+def test_every_command_that_shows_citizens_data_is_audited(home: Path, name: str) -> None:
+    words = SHOWING[name].format(tmp=home)
+    done = CliRunner().invoke(app, [*name.split(), *words.split()])
+    assert done.exit_code == 0, done.output
+    ((who, action, target),) = _written(home)
+    assert who == f"cli:{getpass.getuser()}"
+    assert action == f"hotline {name}"
+    assert NUMBER not in target
+    assert ("1" in target) == (
+        name in {"callback show", "recordings export", "calls", "callback list"}
+    )
+
+
+@pytest.mark.parametrize(
+    "words", ["queue list", "report sla", "metrics verify", "alarm list", "recordings verify", "agent list"]
+)  # fmt: skip
+def test_other_commands_show_no_citizen(home: Path, words: str) -> None:
+    done = CliRunner().invoke(app, words.split())
+    assert NUMBER not in done.output
+    assert NUMBER[-4:] not in done.output
+
+
+def test_an_operator_sees_what_they_may_see_while_the_log_cannot_be_written(home: Path) -> None:
+    """Another process holds SQLite's write lock."""
+    blocking = sqlite3.connect(home / "hotline.db", isolation_level=None)
+    blocking.execute("BEGIN IMMEDIATE")
+    done = CliRunner().invoke(app, ["calls", "--format", "json"])
+    blocking.execute("ROLLBACK")
+    blocking.close()
+    assert done.exit_code == 0
+    assert NUMBER in done.stdout
+    assert "audit log" in done.stderr
+    assert _written(home) == []
+
+
+def test_what_cannot_be_read_says_so(home: Path) -> None:
+    (home / "hotline.db").unlink()
+    (home / "hotline.db").mkdir()
+    done = CliRunner().invoke(app, ["calls"])
+    assert done.exit_code == 1
+    assert "database" in done.stderr
