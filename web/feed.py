@@ -12,7 +12,7 @@ A screen that does not take its messages is dropped. Nobody waits for it: its qu
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import orjson
 import structlog
