@@ -35,6 +35,7 @@ from facts.callbacks import (
     CallbackSpared,
     CallbackUnreached,
     CallbackYielded,
+    DialRefused,
 )
 from facts.calls import (
     CallArrived,
@@ -89,6 +90,7 @@ Fact: TypeAlias = (
     | CallbackUnreached
     | CallbackMissed
     | CallbackAsked
+    | DialRefused
     | OfferMade
     | OfferRinging
     | OfferAnswered
