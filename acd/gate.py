@@ -118,8 +118,8 @@ def _why(
         return Why.OWN
     if number in agents:
         return Why.AGENT
-    if kind is NumberKind.EMERGENCY:
-        return None if purpose is Purpose.TRANSFER else Why.EMERGENCY
+    if kind is NumberKind.EMERGENCY and purpose is not Purpose.TRANSFER:
+        return Why.EMERGENCY
     if listed(number, policy.deny):
         return Why.DENIED
     if by_operator:
