@@ -16,7 +16,7 @@ from base import bus, database, notify
 from base import settings as settings_
 from base.settings import Settings
 from diary.writer import unwritten
-from hotline.machine import programs, render
+from hotline.machine import home, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
 from telephony import oneshot
 
@@ -43,6 +43,7 @@ def check() -> int:
 
 def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
     yield _home(settings)
+    yield privacy(settings)
     asterisk = None
     try:
         asterisk = programs.find_asterisk()
@@ -79,6 +80,17 @@ def _home(settings: Settings) -> tuple[bool, str]:
             f"(HOTLINE_MIN_FREE_MB is {settings.min_free_mb})"
         )
     return True, f"{free} MB free at {folder}"
+
+
+def privacy(settings: Settings) -> tuple[bool, str]:
+    """Whether others can read the home, and what to do about it."""
+    found = [path for path, _ in home.open_to_others(settings)]
+    if not found:
+        return True, f"only its owner can read {settings.root}"
+    return False, (
+        f"{len(found)} files and folders can be read by others, {found[0]} among them: "
+        f"restart `hotline up`, which closes them, or run `chmod -R go= {settings.root}`"
+    )
 
 
 async def _database(settings: Settings) -> tuple[bool, str]:
