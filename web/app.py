@@ -35,6 +35,7 @@ from web.accounts.accounts import Who
 from web.api import admin, auth, callbacks, calls, facts, live, people, queues, webhooks
 from web.backend import Backend, Problem
 from web.feed import Feed
+from web.webhooks.seal import Seal
 from web.webhooks.sender import Sender
 
 log = structlog.get_logger(__name__)
@@ -60,9 +61,10 @@ HEADERS: Final = {
 
 def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
     """Make the application. Its lifespan reads Redis in the background, and closes `bus` and `engine`."""
-    sending = Sender(engine)
+    seal = Seal.of(settings.secrets_dir)
+    sending = Sender(engine, seal)
     feed = Feed(bus, on_facts=sending.wake)
-    behind = Backend(settings, engine, bus, feed)
+    behind = Backend(settings, engine, bus, feed, seal)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -14,6 +14,7 @@ from facts.requests import Reply
 from facts.requests import Request as Asked
 from web.feed import Feed
 from web.limit import Limits
+from web.webhooks.seal import Seal
 
 ANSWER_WITHIN: Final = 0.9
 """Seconds in which the controller answers, or the screen is told that it does not."""
@@ -49,6 +50,7 @@ class Backend:
     engine: AsyncEngine
     bus: Bus
     feed: Feed
+    seal: Seal
     limits: Limits = field(default_factory=Limits)
 
     async def ask(self, asked: Asked) -> Reply:

@@ -134,7 +134,7 @@ async def test_what_is_not_taken_is_tried_again_also_by_the_next_process(
     receiver.status = 200
     # Another process that looks at the same tables, beside the first or after it.
     async with httpx.AsyncClient() as client:
-        other = Sender(web.engine)
+        other = Sender(web.engine, web.backend.seal)
         await _until_swept(other, client, lambda: len(receiver.taken) >= 20)
     numbers = {headers["webhook-id"] for headers, _ in receiver.taken}
     assert len(numbers) == 20
@@ -151,7 +151,9 @@ async def _until_swept(other: Sender, client: httpx.AsyncClient, true: Any) -> N
 async def test_however_far_back_a_look_reaches_nothing_is_sent_twice(
     web: Web, diary: Diary, receiver: Receiver
 ) -> None:
-    hook, _ = await sender.add(web.engine, receiver.url, [], whole=False, by="x", at=clock.now())
+    hook, _ = await sender.add(
+        web.engine, web.backend.seal, receiver.url, [], whole=False, by="x", at=clock.now()
+    )
     diary.write(_call(1))
     await _until(lambda: receiver.taken)
     hour = 3_600_000_000
@@ -162,7 +164,7 @@ async def test_however_far_back_a_look_reaches_nothing_is_sent_twice(
             .values(added_at=clock.now() - 2 * hour, after=(clock.now() - hour) << 10)
         )
     async with httpx.AsyncClient() as client:
-        await Sender(web.engine).sweep(client)
+        await Sender(web.engine, web.backend.seal).sweep(client)
     assert len({headers["webhook-id"] for headers, _ in receiver.taken}) == 1
 
 

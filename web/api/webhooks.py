@@ -1,6 +1,6 @@
 """Routes about webhooks: which facts are sent where, and which could not be delivered."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Query
@@ -13,6 +13,7 @@ from web.api.auth import Me, right
 from web.api.facts import kinds_of
 from web.backend import Behind, Problem, Said
 from web.webhooks import sender, tables
+from web.webhooks.seal import Seal, SealError
 
 router = APIRouter(prefix="/api", tags=["webhooks"])
 
@@ -20,7 +21,10 @@ Id = Annotated[int, InPath(ge=1, le=2**31 - 1)]
 
 
 class Webhook(BaseModel):
-    """A webhook. No kinds: every fact. `whole`: numbers are not masked. How many deliveries are `due` and `dead`."""
+    """A webhook. No kinds: every fact. `whole`: numbers are not masked. How many deliveries are `due` and `dead`.
+
+    `url` is empty if it was encrypted with a key that is gone: nothing is sent then.
+    """
 
     id: int
     url: str
@@ -73,7 +77,7 @@ async def webhooks(behind: Behind) -> list[Webhook]:
     return [
         Webhook(
             id=hook.id,
-            url=hook.url,
+            url=_shown(behind.seal, hook),
             kinds=hook.kinds,
             whole=hook.whole,
             added_by=hook.added_by,
@@ -90,7 +94,13 @@ async def add(given: NewWebhook, me: Me, behind: Behind) -> Made:
     """Send the facts from now on to an address, signed; numbers masked unless `whole`."""
     kinds = sorted(kinds_of(given.kinds))
     number, secret = await sender.add(
-        behind.engine, _url(given.url), kinds, whole=given.whole, by=me.name, at=clock.now()
+        behind.engine,
+        behind.seal,
+        _url(given.url),
+        kinds,
+        whole=given.whole,
+        by=me.name,
+        at=clock.now(),
     )
     return Made(id=number, secret=secret)
 
@@ -126,6 +136,13 @@ async def retry(id: Id, behind: Behind) -> Said:  # noqa: A002 the path's word
     """Try dead deliveries again."""
     count = await sender.retry(behind.engine, id, clock.now())
     return Said(said=f"{count} deliveries are tried again")
+
+
+def _shown(seal: Seal, hook: Any) -> str:
+    try:
+        return seal.read(hook)[0]
+    except SealError:
+        return ""
 
 
 def _url(text: str) -> str:

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from base.retry import Schedule
 from diary import tables as diary_tables
 from web.accounts.rights import masked_fact
 from web.webhooks import tables as webhooks_tables
+from web.webhooks.seal import Seal, SealError
 
 log = structlog.get_logger(__name__)
 
@@ -48,14 +50,19 @@ _ROWS: Final = 1000
 _KEPT: Final = 2 * 86_400_000_000
 """How long an accepted delivery stays in the table: longer than any look back, so that none is sent again."""
 _DEAD_KEPT: Final = 30 * 86_400_000_000
+UNREADABLE: Final = (
+    "it was encrypted with another key: restore the file secrets/webhooks, or add it again"
+)
 _WRITER_BITS: Final = 10  # of the diary's ids (diary.writer)
 
 
 class Sender:
     """Looks for facts that somebody wants, and sends what is due. `run` it in the background; `wake` it for a fact."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, seal: Seal) -> None:
         self._engine = engine
+        self._seal = seal
+        self._unreadable: set[int] = set()
         dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
         self._enter = dialect.insert(webhooks_tables.webhook_delivery).on_conflict_do_nothing()
         self._news = asyncio.Event()
@@ -102,7 +109,40 @@ class Sender:
         for hook in hooks:
             await self._note(hook, back, now)
         self._looked_at = now
-        return await self._send_due(client, {hook.id: hook for hook in hooks}, now)
+        await self._close_old(hooks)
+        return await self._send_due(client, self._read(hooks), now)
+
+    def _read(self, hooks: Sequence[Any]) -> "dict[int, _Hook]":
+        """Those whose addresses can be decrypted. Deliveries to the others wait."""
+        found = {}
+        for hook in hooks:
+            try:
+                url, secret = self._seal.read(hook)
+            except SealError:
+                if hook.id not in self._unreadable:
+                    self._unreadable.add(hook.id)
+                    log.error("webhook.unreadable", webhook=hook.id, hint=UNREADABLE)
+                continue
+            found[hook.id] = _Hook(hook.id, url, secret, hook.whole)
+        return found
+
+    async def _close_old(self, hooks: Sequence[Any]) -> None:
+        """Encrypt what an earlier version has left readable."""
+        hook = webhooks_tables.webhook.c
+        old = [row for row in hooks if row.sealed is None]
+        if not old:
+            return
+        async with self._engine.begin() as connection:
+            if self._engine.dialect.name == "sqlite":
+                await connection.exec_driver_sql("PRAGMA secure_delete=ON")
+            for row in old:
+                closed = self._seal.close(row.url, row.secret)
+                await connection.execute(
+                    update(webhooks_tables.webhook)
+                    .where(hook.id == row.id, hook.sealed.is_(None))
+                    .values(url="", secret="", sealed=closed)
+                )
+        log.info("webhooks.sealed", count=len(old))
 
     async def _note(self, hook: Any, back: int, now: int) -> None:
         """Enter the facts for this webhook that are not entered yet."""
@@ -130,7 +170,9 @@ class Sender:
             if len(found) < _ROWS:
                 return
 
-    async def _send_due(self, client: httpx.AsyncClient, hooks: dict[int, Any], now: int) -> bool:
+    async def _send_due(
+        self, client: httpx.AsyncClient, hooks: "dict[int, _Hook]", now: int
+    ) -> bool:
         delivery, fact = webhooks_tables.webhook_delivery.c, diary_tables.diary.c
         question = (
             select(delivery.webhook, delivery.fact, delivery.attempts, *fact)
@@ -150,7 +192,7 @@ class Sender:
         )
         return len(due) == _BATCH
 
-    async def _send_all(self, client: httpx.AsyncClient, hook: Any, rows: list[Any]) -> None:
+    async def _send_all(self, client: httpx.AsyncClient, hook: "_Hook", rows: list[Any]) -> None:
         """Send to one receiver, a few at a time; what follows a failure waits for the next look."""
         for start in range(0, len(rows), _AT_ONCE):
             some = rows[start : start + _AT_ONCE]
@@ -181,7 +223,17 @@ class Sender:
                 )
 
 
-async def _send(client: httpx.AsyncClient, hook: Any, row: Any) -> str:
+@dataclass(frozen=True, slots=True)
+class _Hook:
+    """A webhook, as far as sending goes."""
+
+    id: int
+    url: str
+    secret: str
+    whole: bool
+
+
+async def _send(client: httpx.AsyncClient, hook: _Hook, row: Any) -> str:
     """Send one fact; gives an empty string, or why it was not taken."""
     if row.kind is None:
         return ""  # its diary row was removed: there is nothing left to send
@@ -247,14 +299,22 @@ def _after(attempts: int, error: str, now: int) -> dict[str, Any]:
 
 
 async def add(
-    engine: AsyncEngine, url: str, kinds: Sequence[str], *, whole: bool, by: str, at: int
+    engine: AsyncEngine,
+    seal: Seal,
+    url: str,
+    kinds: Sequence[str],
+    *,
+    whole: bool,
+    by: str,
+    at: int,
 ) -> tuple[int, str]:
     """Add a webhook for the facts from now on; gives its number and its secret."""
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
     row = {
-        "url": url,
+        "url": "",
         "kinds": list(kinds),
-        "secret": secret,
+        "secret": "",
+        "sealed": seal.close(url, secret),
         "whole": whole,
         "added_by": by[:40],
         "added_at": at,
