@@ -106,9 +106,14 @@ async def test_the_waiting_citizen_hears_music_until_an_agent_is_ready(
     # Nobody is signed in: the caller hears that, and then there is music.
     await asyncio.sleep(sounds.prompt("agents_away").size / RATE + 2.5)
     assert sounds.spoken("agents_away", leg.heard()) > 0.8
-    piece = leg.heard(0.5)
-    assert loudness(piece) > 100
-    assert max(likeness(music, piece) for music in sounds.music()) > 0.9
+
+    def hears_music() -> bool:
+        """A packet that a busy machine loses costs half a second."""
+        piece = leg.heard(0.5)
+        likest = max(likeness(music, piece) for music in sounds.music())
+        return loudness(piece) > 100 and bool(likest > 0.9)
+
+    await centre.until(hears_music, 1.2, "music")
 
     agent = await centre.agent(phones, "1002", answer_after=0.3)
     await leg.until_hears(agent.tone, 5)
