@@ -59,11 +59,10 @@ class People:
                 self._seed_log(facts)
 
     async def knows(self, number: str) -> bool:
-        """Whether there is such an agent, also one that another process added a moment ago."""
-        if number in self.names and self._on_floor(number):
-            return True
-        await self.read(number)
-        return number in self.names
+        """Whether there is such an agent. One that another process added just now is found, too."""
+        if not self._known(number):
+            await self.read(number)
+        return self._known(number)
 
     async def dialled(self, number: str, action: str, key: str) -> str:
         """An agent dialled a feature code; `key` is the digit after `*12`. Gives `ok`, or why not."""
@@ -87,6 +86,10 @@ class People:
             # The floor has it already; only after a restart would the old one come back.
             log.exception("roster.away", agent=asked.number)
         return "ok"
+
+    def _known(self, number: str) -> bool:
+        # The name of a removed agent stays: screens show them until their last talk has ended.
+        return number in self.names and self._on_floor(number)
 
 
 _INTENTS: dict[type, Intent] = {

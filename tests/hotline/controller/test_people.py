@@ -140,3 +140,11 @@ async def test_without_a_database_the_floor_still_takes_the_state() -> None:
     assert [type(fact) for fact in desk.reported] == [AgentReady]
     assert [entry["event"] for entry in logs] == ["roster.away", "roster.away"]
     await gone.dispose()
+
+
+async def test_an_agent_who_was_removed_is_not_known(engine: AsyncEngine) -> None:
+    desk = Desk()
+    made = people(engine, desk)
+    made.names["1001"] = "王芳"  # screens still show them
+    assert await made.set_intent(SetReady("1001")) == "unknown"
+    assert desk.reported == []
