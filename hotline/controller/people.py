@@ -27,7 +27,10 @@ class Desk(Protocol):
 
 
 class People:
-    """The roster, as far as it was read. `on_floor`: whether the floor has an agent. `pauses`: the centre's reasons."""
+    """The roster, as far as it was read. `on_floor`: whether the floor has an agent who was not removed.
+
+    `pauses`: the centre's reasons.
+    """
 
     def __init__(
         self,
@@ -60,10 +63,9 @@ class People:
 
     async def knows(self, number: str) -> bool:
         """Whether there is such an agent, also one who was added a moment ago by another process."""
-        if number in self.names and self._on_floor(number):
-            return True
-        await self.read(number)
-        return number in self.names
+        if not self._known(number):
+            await self.read(number)
+        return self._known(number)
 
     async def dialled(self, number: str, action: str, key: str) -> str:
         """An agent dialled a feature code; `key` is the digit after `*12`. Gives `ok`, or why not."""
@@ -87,6 +89,10 @@ class People:
             # The floor has it already; only after a restart would the old one come back.
             log.exception("roster.away", agent=asked.number)
         return "ok"
+
+    def _known(self, number: str) -> bool:
+        # The name of an agent who was removed stays, since screens show them until their last talk is over.
+        return number in self.names and self._on_floor(number)
 
 
 _INTENTS: dict[type, Intent] = {

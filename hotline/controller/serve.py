@@ -104,7 +104,7 @@ class Controller:
             engine,
             self._desk,
             self._queue_log.seed,
-            on_floor=self._desk.floor.seats.__contains__,
+            on_floor=self._on_floor,
             pauses=lambda: self._in_force.book.pauses,
         )
         self._show()
@@ -332,6 +332,10 @@ class Controller:
     def _presence(self, agent: str) -> str:
         seat = self._desk.floor.seats.get(agent)
         return "" if seat is None else seat.presence().value
+
+    def _on_floor(self, agent: str) -> bool:
+        seat = self._desk.floor.seats.get(agent)
+        return seat is not None and not seat.removed
 
     def _open_exporter(self) -> None:
         """Answer Prometheus. A port that is taken costs the figures, not the calls."""

@@ -127,6 +127,28 @@ async def test_nobody_else_is_known(people: People, database: Database) -> None:
     assert not await people.knows("1009")
 
 
+async def test_an_agent_who_was_removed_is_not_known(
+    people: People, engine: AsyncEngine, desk: Desk
+) -> None:
+    await people.read()
+    await roster.remove(engine, "1001")
+    desk.agents.remove("1001")
+    assert not await people.knows("1001")
+    assert await people.set_intent(SetReady("1001")) == "unknown"
+    assert desk.reported == []
+
+
+async def test_an_agent_who_was_removed_and_added_again_is_known(
+    people: People, engine: AsyncEngine, desk: Desk
+) -> None:
+    await people.read()
+    await roster.remove(engine, "1001")
+    desk.agents.remove("1001")
+    await roster.add(engine, "1001", "王小芳", "secret1", T + 5)
+    assert await people.knows("1001")
+    assert desk.seeded[-1] == AgentAdded(T + 5, "1001")
+
+
 # --- what they ask for
 
 
