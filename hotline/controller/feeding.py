@@ -26,14 +26,8 @@ LOOK_EVERY = 3.0
 async def feed_figures(engine: AsyncEngine, take: Callable[[Fact], None]) -> None:
     """Give the live figures the last two days, a little at a time; then, for ever, what the recorder enters (M23)."""
     now = clock.now()
-    for fact in await rollup.state_at(engine, now - WARM_UP):
-        take(fact)
-    count = 0
-    async for fact in reader.read(engine, now - WARM_UP, now):
-        take(fact)
-        count += 1
-        if count % 200 == 0:
-            await asyncio.sleep(0)
+    while not await _gave_history(engine, take, now):  # noqa: ASYNC110 - nobody says when it is back
+        await asyncio.sleep(RECORDER_EVERY)
     since = now
     while True:
         await asyncio.sleep(RECORDER_EVERY)
@@ -41,7 +35,7 @@ async def feed_figures(engine: AsyncEngine, take: Callable[[Fact], None]) -> Non
         kinds = {RecordingFinished.kind}
         try:
             async for fact in reader.read_kinds(engine, kinds, since - OVERLAP, now + 1):
-                take(fact)
+                _give(take, fact)
         except Exception:
             log.exception("recordings.away", effect="the screens' M23 is behind")
         else:
@@ -62,3 +56,28 @@ async def take_up_callbacks(book: TaskBook, desk: Desk) -> None:
             desk.take_up(added)
         if cancelled:
             desk.report(*cancelled)
+
+
+async def _gave_history(engine: AsyncEngine, take: Callable[[Fact], None], now: int) -> bool:
+    """Whether the database was there all the time. Figures may take a fact twice, so one can begin again."""
+    count = 0
+    try:
+        for fact in await rollup.state_at(engine, now - WARM_UP):
+            _give(take, fact)
+        async for fact in reader.read(engine, now - WARM_UP, now):
+            _give(take, fact)
+            count += 1
+            if count % 200 == 0:
+                await asyncio.sleep(0)
+    except Exception:
+        log.exception("history.away", effect="the screens' figures begin with this start")
+        return False
+    return True
+
+
+def _give(take: Callable[[Fact], None], fact: Fact) -> None:
+    # Otherwise one fact that cannot be taken would have all of history read for ever.
+    try:
+        take(fact)
+    except Exception:
+        log.exception("fact.not_taken", fact=fact.kind)

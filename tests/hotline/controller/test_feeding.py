@@ -118,6 +118,45 @@ async def test_a_recording_from_the_time_without_a_database_is_taken(
     assert {line["event"] for line in logs} == {"recordings.away"}
 
 
+async def test_history_is_read_when_the_database_is_back(
+    engine: AsyncEngine,
+    write: Callable[..., Awaitable[None]],
+    clock: Clock,
+    database: Database,
+    until: Until,
+) -> None:
+    await write(arrived(T - 1))
+    taken: list[Fact] = []
+    database.away = True
+    with capture_logs() as logs:
+        async with running(feeding.feed_figures(engine, taken.append)):
+            await until(lambda: len(logs) >= 2)
+            database.away = False
+            await until(lambda: taken)
+            await write(recorded(T + 1))
+            clock.at = T + 5 * SECOND
+            await until(lambda: recorded(T + 1) in taken)
+    assert taken[0] == arrived(T - 1)
+    assert {line["event"] for line in logs} == {"history.away"}
+
+
+async def test_a_fact_that_figures_cannot_take_costs_no_other(
+    engine: AsyncEngine, write: Callable[..., Awaitable[None]], clock: Clock, until: Until
+) -> None:
+    await write(arrived(T - 2), recorded(T - 1))
+    taken: list[Fact] = []
+
+    def take(fact: Fact) -> None:
+        if isinstance(fact, CallArrived):
+            raise KeyError(fact.number)
+        taken.append(fact)
+
+    with capture_logs() as logs:
+        async with running(feeding.feed_figures(engine, take)):
+            await until(lambda: len(taken) >= 2)  # from history, and as what the recorder entered
+    assert [(line["event"], line["fact"]) for line in logs] == [("fact.not_taken", "CallArrived")]
+
+
 # --- callbacks of others
 
 CANCELLED = CallbackCancelled(T, 8, "by hand")
