@@ -5,23 +5,21 @@ have been read.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd.callbacks.book import TaskBook
+from acd.callbacks.task import Task
 from acd.desk import Desk
 from base import clock
 from base.settings import Settings
 from diary import reader
-from diary.writer import Diary
 from facts import CallTransferred, Fact, LinkLost, LinkRestored
 from facts.terms import CallId
 from facts.times import SECOND
 from telephony import cel, cel_file
 from telephony.outbound import Outbound
-from telephony.queue_log_file import QueueLogFile
 from telephony.switch import Switch
 
 log = structlog.get_logger(__name__)
@@ -35,7 +33,10 @@ OVERLAP = 10 * SECOND
 
 
 class Recovery:
-    """What has to be read again. `renew` renews the recording of a call whose talk went on elsewhere."""
+    """What has to be read again. `flush` writes the diary down, `open_tasks` are those of the book.
+
+    `renew` renews the recording of a call whose talk went on elsewhere.
+    """
 
     def __init__(
         self,
@@ -43,22 +44,22 @@ class Recovery:
         settings: Settings,
         *,
         desk: Desk,
-        diary: Diary,
-        book: TaskBook,
         switch: Switch,
         outbound: Outbound,
-        queue_log: QueueLogFile,
+        seed_log: Callable[[Iterable[Fact]], None],
+        flush: Callable[[], Awaitable[object]],
+        open_tasks: Callable[[], Awaitable[list[Task]]],
         numbers: Callable[[], Iterable[str]],
         renew: Callable[[CallId], None],
     ) -> None:
         self._engine = engine
         self._settings = settings
         self._desk = desk
-        self._diary = diary
-        self._book = book
         self._switch = switch
         self._outbound = outbound
-        self._queue_log = queue_log
+        self._seed_log = seed_log
+        self._flush = flush
+        self._open_tasks = open_tasks
         self._numbers = numbers
         self._renew = renew
         self._since = 0
@@ -71,11 +72,11 @@ class Recovery:
         self._since = now if last is None else max(last - OVERLAP, now - LONGEST_AWAY)
         async for facts in reader.open_calls(self._engine, now - LONGEST_OPEN):
             self._since = min(self._since, facts[0].at)
-            self._queue_log.seed(facts)
+            self._seed_log(facts)
             self._desk.seed(facts)
-        await self._diary.flush()
+        await self._flush()
         try:
-            self._desk.take_up(await self._book.open_tasks())
+            self._desk.take_up(await self._open_tasks())
         except Exception:
             log.exception("callbacks.away", effect="open callbacks wait for the next start")
 
@@ -109,7 +110,7 @@ class Recovery:
         """What CEL knows and the diary does not, since the oldest call that was open."""
         now = clock.now()
         try:
-            await self._diary.flush()
+            await self._flush()
             file, since = self._settings.cel_file, self._since
             reading = await asyncio.to_thread(cel_file.read_since, file, since)
             read = reader.read(self._engine, since - OVERLAP, now + SECOND)
