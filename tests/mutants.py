@@ -40,6 +40,7 @@ TESTS = {
         *("tests/metrics/test_fold.py", "tests/metrics/test_identity.py"),
         *("tests/metrics/test_live.py", "tests/metrics/test_reports.py"),
         *("tests/metrics/test_window.py", "tests/metrics/test_fold_recorded.py"),
+        "tests/metrics/test_figures_approved.py",
     ),
     "alarms": ("tests/alarms/test_rules.py",),
     "planning": ("tests/planning/test_erlang.py",),

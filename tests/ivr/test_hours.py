@@ -164,3 +164,10 @@ def test_it_is_open_at_the_next_opening_and_not_before(
 def test_times_that_are_none_are_an_error(times: str) -> None:
     with pytest.raises(ValueError, match=r"not enough|no time of the day"):
         is_open({"daily": times}, at("2026-03-02T10:00"), Calendar())
+
+
+@pytest.mark.parametrize("which", ["workdays", "holidays"])
+def test_either_of_the_calendars_words_asks_it(which: str) -> None:
+    hours = {"daily": "open", which: "closed"}
+    assert is_provisional(hours, at("2027-10-01T10:00"), CALENDAR)
+    assert missing_years([hours], at("2027-10-01T10:00"), CALENDAR) == [2027]
