@@ -11,8 +11,8 @@ export HOTLINE_STARTED := $(shell date +%s)
 say = printf '[%3d s] %s\n' $$(($$(date +%s) - HOTLINE_STARTED))
 bin := .venv/bin
 browsers := chromium chromium-browser google-chrome google-chrome-stable
-# A process more than cores: some tests wait, for a server or for a process that is killed.
-unit := $(bin)/python -m pytest -m 'not live' -n 3 --dist worksteal
+# Twice as many processes as cores: many tests wait, for a server or for a process that is killed.
+unit := $(bin)/python -m pytest -m 'not live' -n 4 --dist worksteal
 # Live tests mostly wait for prompts and telephones, so three files run side by side, each on ports of its own.
 live := $(bin)/python -m pytest -m live -n 3 --dist loadfile
 

@@ -267,10 +267,10 @@ def test_garbage_raises_the_protocol_error_and_nothing_else(pieces: list[bytes])
 
 
 def test_what_is_sent_too_early_or_at_the_wrong_moment_is_said_in_full() -> None:
-    with pytest.raises(ValueError, match="^no AGI command before the environment is complete$"):
+    with pytest.raises(ValueError, match=r"^no AGI command before the environment is complete$"):
         Conversation().send("ANSWER")
-    with pytest.raises(ValueError, match="^AGI command ANSWER while EXEC Dial runs$"):
+    with pytest.raises(ValueError, match=r"^AGI command ANSWER while EXEC Dial runs$"):
         asking("EXEC Dial").send("ANSWER")
     playing = asking("STREAM FILE", "hotline/x", "")
-    with pytest.raises(ValueError, match="^AGI command STREAM FILE while STREAM FILE runs$"):
+    with pytest.raises(ValueError, match=r"^AGI command STREAM FILE while STREAM FILE runs$"):
         playing.send("STREAM FILE", "hotline/y", "")

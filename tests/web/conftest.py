@@ -117,7 +117,8 @@ async def web(
         await connection.execute(insert(tables.account), rows)
     app = create_app(settings, engine, Bus(settings.redis, settings.node))
     server = uvicorn.Server(config(app))
-    listening = socket.socket()
+    # With its protocol, or asyncio does not set TCP_NODELAY, and each answer waits 40 ms for the client's ACK.
+    listening = socket.socket(proto=socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     serving = spawn(server.serve([listening]), "server")
