@@ -280,8 +280,7 @@ async def test_three_rings_last_fifteen_seconds_and_places_are_announced(standar
         second = await phones.citizen("13900009912").dial(NUMBER)
         missed = await silent.until_rings(1, GREETING)
         await other.until_rings(1, 2)
-        third = await phones.citizen("13900009913").dial(NUMBER)
-        fourth = await phones.citizen("13900009914").dial(NUMBER)
+        third, fourth = await queued(standard, phones, "13900009913", "13900009914")
         await missed.until_ended(17)
         assert missed.ended_at is not None
         assert 14.8 < missed.ended_at - missed.started_at < 15.7, started
