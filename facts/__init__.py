@@ -18,6 +18,7 @@ ids         the ids of calls and of callbacks' attempts
 numbers     telephone numbers: a caller's in one form, which may be dialled, agents' and the hotline's
 masking     what of a number, a name or a secret may be read
 causes      why a leg was hung up (Q.850)
+dialling    what kind of number one is: a subscriber at home, an emergency call
 endpoints   the trunk and the way out, as Asterisk names them
 times       microseconds, and days in China
 calendar    China's working calendar
@@ -51,6 +52,7 @@ from facts.callbacks import (
     CallbackSpared,
     CallbackUnreached,
     CallbackYielded,
+    DialRefused,
 )
 from facts.calls import (
     CallArrived,
@@ -115,6 +117,7 @@ __all__ = [
     "CallbackYielded",
     "ControllerStarted",
     "ControllerStopped",
+    "DialRefused",
     "Fact",
     "LinkLost",
     "LinkRestored",

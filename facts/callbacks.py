@@ -155,6 +155,21 @@ class CallbackMissed:
 
 
 @dataclass(frozen=True, slots=True)
+class DialRefused:
+    """The gate (`acd.gate`) refused a number: `why` is one of its `Why`, `purpose` one of its `Purpose`.
+
+    `call`: the caller who would have been called back or sent on, or empty.
+    """
+
+    kind: ClassVar[str] = "DialRefused"
+    at: int
+    call: CallId
+    number: str
+    purpose: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallbackAsked:
     """A waiting caller pressed the key: they hang up, keep their place, and are called in their turn."""
 

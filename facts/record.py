@@ -36,6 +36,7 @@ from facts.callbacks import (
     CallbackSpared,
     CallbackUnreached,
     CallbackYielded,
+    DialRefused,
 )
 from facts.calls import (
     CallArrived,
@@ -90,6 +91,7 @@ Fact: TypeAlias = (
     | CallbackUnreached
     | CallbackMissed
     | CallbackAsked
+    | DialRefused
     | OfferMade
     | OfferRinging
     | OfferAnswered

@@ -35,6 +35,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "acd.floor.waiting",
         "acd.floor.open_tasks",
         "acd.floor.work",
+        "acd.floor.settle",
         "acd.floor.calls",
         "acd.floor.offers",
         "acd.floor.agents",

@@ -115,6 +115,7 @@ class Entry:
             first=self.first,
             agent=self.agent if self.attempt else "",
             attempt=self.attempt,
+            matter=self.matter,
         )
 
     def fact(self) -> CallbackAdded:

@@ -54,6 +54,7 @@ class Task:
     first: bool = False
     agent: str = ""
     attempt: CallId = ""
+    matter: str = ""
 
     @classmethod
     def of(cls, fact: CallbackAdded) -> "Task":
@@ -71,6 +72,7 @@ class Task:
             fact.origin,
             fact.place,
             not_before=fact.earliest,
+            matter=fact.matter,
         )
 
     def order(self) -> tuple[bool, int, int]:
@@ -103,6 +105,10 @@ class Book:
     def due(self, queue: str) -> bool:
         """Whether this queue has a due task."""
         return bool(self._due.get(queue))
+
+    def __len__(self) -> int:
+        """How many tasks are due, in all queues."""
+        return sum(map(len, self._due.values()))
 
     def candidates(self, queue: str) -> list[int]:
         """The task that comes first, and the one with the nearest deadline when that is another."""

@@ -14,6 +14,7 @@ lanes       who waits and who is idle in which lane
 waiting     a caller's wait: longest wait, overflow, release
 open_tasks  a callback between its attempts: due, urgent, missed, closed
 work        the end of an agent's work on a call: wrap-up, idle again
+settle      what a citizen who has been reached makes needless; how a task is cancelled
 calls       what a fact about a call does
 offers      what a fact about an offer or a talk does
 agents      what a fact about an agent does

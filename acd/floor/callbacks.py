@@ -1,10 +1,10 @@
 """What a fact about a callback (回访, 漏接回拨) does to the floor. Pure."""
 
 from acd.callbacks.task import AGENT_SIDE, State, Task
-from acd.commands import CancelAttempt
 from acd.floor.hall import Hall, Seat
-from acd.floor.lanes import update_idle
+from acd.floor.lanes import all_changed, update_idle
 from acd.floor.open_tasks import await_turn, close, enter, make_due
+from acd.floor.settle import cancel, settle_others
 from acd.floor.waiting import ringing_ended
 from acd.floor.work import free, mark_not_responding
 from facts import (
@@ -31,14 +31,13 @@ def callback_added(hall: Hall, fact: CallbackAdded, now: int) -> None:
         return
     task = Task.of(fact)
     hall.record(fact)
-    if fact.origin and not fact.place:
-        hall.task_of[fact.number] = fact.callback
     enter(hall, task)
     await_turn(hall, task, now)
 
 
 def callback_dialling(hall: Hall, fact: CallbackDialling, now: int) -> None:
     """The agent has picked up; the citizen is being dialled."""
+    hall.history.dial(fact.call, fact.at)
     task, seat = _attempt(hall, fact.call, fact.agent)
     if task is not None and seat is not None:
         hall.record(fact)
@@ -46,12 +45,14 @@ def callback_dialling(hall: Hall, fact: CallbackDialling, now: int) -> None:
 
 def callback_answered(hall: Hall, fact: CallbackAnswered, now: int) -> None:
     """The citizen has picked up: they and the agent talk, unless the answer crossed with our cancel."""
+    hall.history.dial(fact.call, fact.at)
     task, seat = _attempt(hall, fact.call, fact.agent)
     if task is not None and seat is not None:
         if task.state is State.DIALLING:
             task.state, seat.answered, seat.since = State.TALKING, True, fact.at
             hall.dialling.pop(fact.agent, None)
             hall.record(fact)
+            settle_others(hall, task, fact.at, now)
         return
     task = hall.tasks.get(fact.callback)
     if task is not None and not task.first:
@@ -93,6 +94,10 @@ def callback_spared(hall: Hall, fact: CallbackSpared, now: int) -> None:
 
 def callback_ended(hall: Hall, fact: CallbackEnded, now: int) -> None:
     """The attempt is over: the task is reached, is tried again later, or has no attempt left."""
+    if fact.failure not in AGENT_SIDE:
+        hall.history.dial(fact.call, fact.at)
+    if hall.history.end(fact.call, fact.at) and hall.dial_again_at:
+        all_changed(hall)
     task, seat = _attempt(hall, fact.call, fact.agent)
     if task is None or seat is None:
         return
@@ -120,14 +125,7 @@ def callback_cancelled(hall: Hall, fact: CallbackCancelled, now: int) -> None:
     task = hall.tasks.get(fact.callback)
     if task is None:
         return
-    hall.record(fact)
-    if task.state is State.DIALLING:
-        hall.out.append(CancelAttempt(task.attempt, task.agent))
-        seat = hall.seats.get(task.agent)
-        if seat is not None and seat.call == task.attempt:
-            free(hall, seat, fact.at, now, worked=False)
-    if task.state is not State.TALKING:
-        close(hall, task, State.CANCELLED)
+    cancel(hall, task, fact, now)
 
 
 def take_up(hall: Hall, task: Task, now: int) -> None:
@@ -135,8 +133,6 @@ def take_up(hall: Hall, task: Task, now: int) -> None:
     if task.id in hall.tasks:
         return
     enter(hall, task)
-    if task.origin and not task.place:
-        hall.task_of[task.number] = task.id
     seat = hall.seats.get(task.agent)
     if seat is None or seat.call or task.state is State.DUE:
         await_turn(hall, task, now)
@@ -146,6 +142,7 @@ def take_up(hall: Hall, task: Task, now: int) -> None:
     hall.attempts[task.attempt] = task.id
     if not seat.answered:
         hall.dialling[seat.agent] = task.id
+        hall.history.place(task.attempt, task.number, now)
     update_idle(hall, seat)
 
 

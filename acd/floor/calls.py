@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+from acd.callbacks.task import Task
 from acd.commands import CreateCallback, SendOutside
 from acd.floor.hall import Caller, Hall, Stage, remember
 from acd.floor.lanes import join_lane, lane_of, leave_lane, no_longer_expected, waiting_in
 from acd.floor.waiting import overflow, release, set_wait_deadlines
 from acd.floor.work import free
+from acd.gate import Purpose, Why
 from facts import (
     CallArrived,
     CallbackAsked,
@@ -19,6 +21,7 @@ from facts import (
     CallReturned,
     CallSentOutside,
     CallTransferred,
+    DialRefused,
     PlaceRestored,
 )
 from facts.terms import Party, Release
@@ -154,7 +157,7 @@ def call_transferred(hall: Hall, fact: CallTransferred, now: int) -> None:
 
 def _direct(hall: Hall, caller: Caller, to: str, now: int) -> None:
     """Send the caller to an outside number, to another queue by its number, or to an agent."""
-    if to in hall.outside and to not in hall.rules.numbers and to not in hall.seats:
+    if _may_be_sent(hall, caller, to, now):
         caller.stage, caller.handed, caller.outside = Stage.OUTSIDE, to, to
         hall.record(CallSentOutside(now, caller.call, to))
         hall.out.append(SendOutside(caller.call, to))
@@ -169,6 +172,12 @@ def _direct(hall: Hall, caller: Caller, to: str, now: int) -> None:
     caller.rank = caller.place - hall.rules.bonus(caller.queue, caller.caller)
     set_wait_deadlines(hall, caller)
     join_lane(hall, caller)
+
+
+def _may_be_sent(hall: Hall, caller: Caller, to: str, now: int) -> bool:
+    if to not in hall.outside or to in hall.rules.numbers or to in hall.seats:
+        return False
+    return not hall.refused(to, Purpose.TRANSFER, caller.call, now)
 
 
 # --- what the session tells
@@ -190,8 +199,10 @@ def callback_asked(hall: Hall, fact: CallbackAsked, now: int) -> None:
     caller = hall.callers.get(fact.call)
     if caller is None or caller.asked or not caller.caller or caller.stage is not Stage.WAITING:
         return
-    caller.asked = True
     hall.record(fact)
+    if hall.refused(caller.caller, Purpose.ASKED, caller.call, now):
+        return
+    caller.asked = True
     latest = now + round(hall.rules.queue(caller.queue).call_back_within * SECOND)
     hall.out.append(
         CreateCallback(caller.caller, caller.queue, latest, "asked", caller.call, place=caller.rank)
@@ -257,10 +268,22 @@ def _call_back_lost(hall: Hall, caller: Caller, at: int) -> None:
     queue = hall.rules.queue(caller.queue or (line.queue if line is not None else ""))
     if not queue.call_back_lost:
         return
-    known = hall.task_of.get(caller.caller)
+    latest = at + round(queue.call_back_within * SECOND)
+    known = _open_task(hall, caller.caller, latest)
     if known is not None:
-        hall.record(CallbackMerged(at, known, caller.call))
-    elif caller.caller not in hall.wanted:
+        hall.record(CallbackMerged(at, known.id, caller.call))
+    elif hall.history.brought_about(caller.caller, caller.arrived_at):
+        refused = (caller.call, caller.caller, Purpose.LOST.value, Why.LOOP.value)
+        hall.record(DialRefused(at, *refused))
+    elif caller.caller not in hall.wanted and not hall.refused(
+        caller.caller, Purpose.LOST, caller.call, at
+    ):
         hall.wanted.add(caller.caller)
-        latest = at + round(queue.call_back_within * SECOND)
         hall.out.append(CreateCallback(caller.caller, queue.name, latest, "lost", caller.call))
+
+
+def _open_task(hall: Hall, citizen: str, latest: int) -> Task | None:
+    """The citizen's open task by which they are called before `latest`; preferably one that came of a lost call."""
+    tasks = (hall.tasks[number] for number in hall.tasks_of.get(citizen, ()))
+    in_time = (task for task in tasks if task.not_before < latest)
+    return min(in_time, key=lambda task: (not task.origin, task.latest, task.id), default=None)

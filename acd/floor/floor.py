@@ -4,6 +4,7 @@ Invariants (tests/acd/test_world.py):
   - an agent holds at most one call, whether it rings or is answered, a citizen's or a callback's;
   - a waiting caller is passed over only by one of smaller rank (`acd.rules`), or for want of an agent with the skills;
   - while callers wait in a lane and offers are allowed, no agent who can take one is idle in it;
+  - no number is dialled that the gate (`acd.gate`) refuses, and no cap is exceeded;
   - no callback is placed while a citizen waits in its queue; an unanswered one yields when no idle agent can take
     a waiting citizen; an answered one is never cut;
   - a caller keeps their place until an agent has answered them.
@@ -18,6 +19,7 @@ from acd.commands import Command
 from acd.floor import agents, callbacks, calls, centre, offers, open_tasks, snapshot, waiting, work
 from acd.floor.hall import (
     CALLBACK_DUE,
+    DIAL_AGAIN,
     EXPECT,
     LONGEST_WAIT,
     MISSED,
@@ -32,6 +34,7 @@ from acd.floor.hall import (
 from acd.floor.lanes import all_changed, join_lane, lane_of, make_lanes
 from acd.floor.pairing import pair
 from acd.floor.snapshot import HallState
+from acd.gate import Policy, Purpose, Refusal
 from acd.rules.model import Queue, Rules
 from agents.model import Intent
 from facts import (
@@ -74,6 +77,7 @@ class Floor:
     """All callers, agents and callbacks, and every decision about them. The module's docstring says what it promises.
 
     `node` begins the ids of callback attempts. `outside`: the outside numbers that agents may transfer to.
+    `policy`: what may be dialled, and how often; without one, subscribers at home, with no cap.
     """
 
     def __init__(
@@ -83,8 +87,9 @@ class Floor:
         node: str = "hotline",
         outbound: bool = False,
         outside: Collection[str] = (),
+        policy: Policy | None = None,
     ) -> None:
-        self.hall = Hall(rules, node, outbound, frozenset(outside))
+        self.hall = Hall(rules, node, outbound, frozenset(outside), policy or Policy())
         self.callers: dict[CallId, Caller] = self.hall.callers
         self.seats: dict[str, Seat] = self.hall.seats
         self.tasks: dict[int, Task] = self.hall.tasks
@@ -131,7 +136,8 @@ class Floor:
             if caller.stage is Stage.WAITING and caller.attached:
                 join_lane(hall, caller)
         for task in hall.tasks.values():
-            if task.place and task.state is State.DUE and task.not_before <= now:
+            held = task.id in hall.held
+            if task.place and task.state is State.DUE and task.not_before <= now and not held:
                 open_tasks.wait_in_lane(hall, task)
         all_changed(hall)
         pair(hall, now)
@@ -151,6 +157,11 @@ class Floor:
         pair(self.hall, now)
         return self.hall.drain()
 
+    def remember_dialled(self, attempts: Iterable[tuple[CallId, str, int]]) -> None:
+        """After a start: the attempts of today and of the last hour (id, number, microseconds), oldest first."""
+        for attempt, number, at in attempts:
+            self.hall.history.add(attempt, number, at)
+
     def stop(self) -> None:
         """Make no further offers."""
         self.hall.stopping = True
@@ -169,9 +180,10 @@ class Floor:
         node: str = "hotline",
         outbound: bool = False,
         outside: Collection[str] = (),
+        policy: Policy | None = None,
     ) -> "Floor":
         """Make the floor of a snapshot. From there on it decides like the one that the snapshot was taken from."""
-        floor = cls(rules, node=node, outbound=outbound, outside=outside)
+        floor = cls(rules, node=node, outbound=outbound, outside=outside, policy=policy)
         snapshot.fill(floor.hall, state, now)
         return floor
 
@@ -219,6 +231,15 @@ class Floor:
         if not other.reachable:
             return "the colleague's phone is not registered"
         return "the colleague is on the phone" if other.call or other.own_call else ""
+
+    def refusal(self, number: str, purpose: Purpose) -> Refusal | None:
+        """Why this number may not be dialled, whenever it be; None when it may. Caps are not asked."""
+        return self.hall.refusal(number, purpose)
+
+    def held_back(self, now: int) -> int:
+        """How many due callbacks a cap on dialling holds back at this moment."""
+        full = self.hall.history.full(self.hall.policy, now) is not None
+        return len(self.hall.held) + (len(self.hall.due_tasks) if full else 0)
 
     def talking(self) -> int:
         """How many callers and called citizens talk to an agent."""
@@ -282,5 +303,6 @@ DUE: dict[str, Callable[[Hall, str, int, int], None]] = {
     CALLBACK_DUE: open_tasks.attempt_due,
     URGENT: open_tasks.urgent_due,
     MISSED: open_tasks.missed_due,
+    DIAL_AGAIN: open_tasks.dial_again_due,
 }
 """What becomes due: the handler gets the hall, the name (call, agent or task), the deadline and the time."""

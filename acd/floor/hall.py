@@ -13,11 +13,12 @@ from sortedcontainers import SortedList
 
 from acd.callbacks.task import Book, Task
 from acd.commands import Command, Record
+from acd.gate import History, Policy, Purpose, Refusal, may_dial
 from acd.rules.model import Queue, Rules
 from acd.strategy import Key
 from agents.model import Intent, Presence
 from agents.presence import presence
-from facts import Fact
+from facts import DialRefused, Fact
 from facts.terms import CallId
 
 REMEMBERED = 4096
@@ -25,6 +26,7 @@ REMEMBERED = 4096
 
 WRAP_UP, LONGEST_WAIT, OVERFLOW, EXPECT = "wrap-up", "longest-wait", "overflow", "expect"
 CALLBACK_DUE, URGENT, MISSED = "callback-due", "callback-urgent", "callback-missed"
+DIAL_AGAIN = "dial-again"
 """What can become due; the table `DUE` of `acd.floor.floor` says what happens then."""
 
 Needs: TypeAlias = tuple[tuple[str, int], ...]
@@ -136,12 +138,14 @@ class Hall:
     """All callers, agents and callbacks of the floor, and what it remembers of those who have gone.
 
     `node` begins the ids of callback attempts. `outside`: the outside numbers that agents may transfer to.
+    `policy`: what may be dialled, and how often.
     """
 
     rules: Rules
     node: str = "hotline"
     outbound: bool = False
     outside: frozenset[str] = frozenset()
+    policy: Policy = field(default_factory=Policy)
 
     # Who is here
     callers: dict[CallId, Caller] = field(default_factory=dict)
@@ -157,13 +161,18 @@ class Hall:
     # Transfers to an agent that wait for pairing
     handed: dict[CallId, None] = field(default_factory=dict)
 
-    # Callbacks: the due ones, attempt → task, agent → task that is dialling, citizen → task for a lost call,
+    # Callbacks: the due ones, attempt → task, agent → task that is dialling, citizen → their open tasks,
     # and the citizens whose task is not in the book yet
     due_tasks: Book = field(default_factory=Book)
     attempts: dict[CallId, int] = field(default_factory=dict)
     dialling: dict[str, int] = field(default_factory=dict)
-    task_of: dict[str, int] = field(default_factory=dict)
+    tasks_of: dict[str, dict[int, None]] = field(default_factory=dict)
     wanted: set[str] = field(default_factory=set)
+
+    # What was dialled, task → until when a cap holds it back, and when dialling goes on if the centre's cap is reached
+    history: History = field(default_factory=History)
+    held: dict[int, int] = field(default_factory=dict)
+    dial_again_at: int = 0
 
     # Memories: ended calls, citizen → (queue, place, when they left), citizen → (agent, when they answered)
     ended: OrderedDict[CallId, None] = field(default_factory=OrderedDict)
@@ -199,6 +208,18 @@ class Hall:
         """The rules of the queue that this call is in; those of the default queue for an unknown call."""
         caller = self.callers.get(call)
         return self.rules.queue(caller.queue if caller is not None else "")
+
+    def refusal(self, number: str, purpose: Purpose) -> Refusal | None:
+        """Why this number may not be dialled, whenever it be; None when it may."""
+        own = self.rules.numbers
+        return may_dial(number, purpose, self.policy, own=own, agents=self.seats)
+
+    def refused(self, number: str, purpose: Purpose, call: CallId, now: int) -> bool:
+        """Whether this number may not be dialled. If so, that is recorded."""
+        refusal = self.refusal(number, purpose)
+        if refusal is not None:
+            self.record(DialRefused(now, call, number, purpose.value, refusal.why.value))
+        return refusal is not None
 
     def drain(self) -> list[Command]:
         """Hand out the commands of this step."""

@@ -1,12 +1,11 @@
 """What a fact about an offer or a talk does to the floor. Pure."""
 
-from acd.callbacks.task import State
 from acd.floor.hall import Hall, Stage, remember
 from acd.floor.lanes import leave_lane, no_longer_expected, seat_of, update_idle
-from acd.floor.open_tasks import close
+from acd.floor.settle import settle_lost
 from acd.floor.waiting import ringing_ended
 from acd.floor.work import free, mark_not_responding
-from facts import CallbackCancelled, OfferAnswered, OfferEnded, OfferRinging, TalkEnded
+from facts import OfferAnswered, OfferEnded, OfferRinging, TalkEnded
 from facts.terms import CallId, OfferReason
 
 _NOT_RESPONDING = {OfferReason.NO_ANSWER, OfferReason.REFUSED, OfferReason.UNREACHABLE}
@@ -31,10 +30,7 @@ def offer_answered(hall: Hall, fact: OfferAnswered, now: int) -> None:
         # The first agent stays the one the citizen knows (R5), whoever the call is transferred to.
         remember(hall.last_agent, caller.caller, (fact.agent, fact.at))
         hall.left.pop(caller.caller, None)
-        task = hall.tasks.get(hall.task_of.get(caller.caller, 0))
-        if task is not None and task.state is State.DUE:
-            close(hall, task, State.CANCELLED)
-            hall.record(CallbackCancelled(fact.at, task.id, "answered"))
+        settle_lost(hall, caller.caller, fact.at, now)
 
 
 def _take(hall: Hall, call: CallId, agent: str, at: int, *, answered: bool) -> bool:

@@ -2,7 +2,7 @@
 
 from acd.callbacks.task import State, Task
 from acd.floor.hall import CALLBACK_DUE, MISSED, URGENT, Hall, Rank
-from acd.floor.lanes import home
+from acd.floor.lanes import all_changed, home
 from facts import CallbackMissed
 from facts.times import SECOND
 
@@ -10,12 +10,14 @@ from facts.times import SECOND
 def enter(hall: Hall, task: Task) -> None:
     """A task is on the floor from now on, until its deadline at the latest."""
     hall.tasks[task.id] = task
+    hall.tasks_of.setdefault(task.number, {})[task.id] = None
     hall.wake_at(task.latest, MISSED, str(task.id))
 
 
 def await_turn(hall: Hall, task: Task, now: int) -> None:
     """The task is open: it is due at once, or when its next attempt may be made."""
     task.state, task.agent, task.attempt = State.DUE, "", ""
+    hall.held.pop(task.id, None)
     if now >= task.latest:
         missed_due(hall, str(task.id), 0, now)
     elif task.not_before > now:
@@ -28,6 +30,7 @@ def await_turn(hall: Hall, task: Task, now: int) -> None:
 
 def make_due(hall: Hall, task: Task) -> None:
     """An idle agent may be used for the task from now on."""
+    hall.held.pop(task.id, None)
     hall.due_tasks.add(task)
     queue = hall.rules.queue(task.queue)
     urgent_at = task.latest - round(queue.urgent_before * SECOND)
@@ -51,8 +54,24 @@ def close(hall: Hall, task: Task, state: State) -> None:
     if task.place:
         home(hall, hall.rules.queue(task.queue).name).waiting.discard(_rank(task))
     del hall.tasks[task.id]
-    if hall.task_of.get(task.number) == task.id:
-        del hall.task_of[task.number]
+    hall.held.pop(task.id, None)
+    others = hall.tasks_of[task.number]
+    del others[task.id]
+    if not others:
+        del hall.tasks_of[task.number]
+
+
+def hold(hall: Hall, task: Task, until: int) -> None:
+    """A cap holds the task back; it stays due."""
+    hall.held[task.id] = until
+    hall.wake_at(until, CALLBACK_DUE, str(task.id))
+
+
+def dial_again_due(hall: Hall, name: str, due: int, now: int) -> None:
+    """There is room below the centre's caps again."""
+    if due == hall.dial_again_at:
+        hall.dial_again_at = 0
+        all_changed(hall)
 
 
 def attempt_due(hall: Hall, name: str, due: int, now: int) -> None:

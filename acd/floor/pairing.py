@@ -9,12 +9,13 @@ from itertools import islice
 from acd.callbacks.task import State, Task
 from acd.commands import PlaceCallback, Ring, Yield
 from acd.floor.centre import offers_allowed
-from acd.floor.hall import Caller, Hall, Lane, Rank, Seat, Stage
+from acd.floor.hall import DIAL_AGAIN, Caller, Hall, Lane, Rank, Seat, Stage
 from acd.floor.lanes import home, leave_lane, update_idle, waiting_in
-from acd.floor.open_tasks import await_turn
+from acd.floor.open_tasks import await_turn, close, hold
+from acd.gate import Purpose
 from acd.rules.model import Strategy
 from agents.model import Presence
-from facts import CallbackPlaced, CallbackYielded, OfferMade
+from facts import CallbackCancelled, CallbackPlaced, CallbackYielded, DialRefused, OfferMade
 from facts.ids import attempt_id
 from facts.terms import CallId
 from facts.times import SECOND
@@ -72,7 +73,9 @@ def _pair_first(hall: Hall, lane: Lane, now: int) -> None:
     """Offer the first caller of the lane to the agent they know, or to the first idle one. Kept places are called."""
     _, waiter = lane.waiting.pop(0)
     if waiter.startswith("#"):
-        _place(hall, hall.tasks[int(waiter[1:])], _first_idle(hall, lane, ""), now)
+        task = hall.tasks[int(waiter[1:])]
+        if _may_be_dialled(hall, task, now):
+            _place(hall, task, _first_idle(hall, lane, ""), now)
         return
     caller = hall.callers[waiter]
     chosen = [_first_idle(hall, lane, _last_agent(hall, caller, now))]
@@ -151,19 +154,50 @@ def _yield(hall: Hall, task: Task, call: CallId, now: int) -> None:
 def _place_callbacks(hall: Hall, queues: Iterable[str], now: int) -> None:
     """Use idle agents for due callbacks, as long as no citizen waits and the reserve remains."""
     while True:
+        if (full := hall.history.full(hall.policy, now)) is not None:
+            _dial_again_at(hall, full.until)
+            return
         able = [task for queue in queues if (task := next_task(hall, queue, now)) is not None]
         if not able:
             return
         task = min(able, key=Task.order)
         hall.due_tasks.remove(task)
         lane = home(hall, hall.rules.queue(task.queue).name)
-        _place(hall, task, _first_idle(hall, lane, task.prefers), now)
+        if _may_be_dialled(hall, task, now):
+            _place(hall, task, _first_idle(hall, lane, task.prefers), now)
+
+
+def _may_be_dialled(hall: Hall, task: Task, now: int) -> bool:
+    """Ask the gate (`acd.gate`). A task that a cap holds back stays due; one that may not be dialled at all is over."""
+    refusal = (
+        hall.refusal(task.number, Purpose.CALLBACK)
+        or hall.history.full(hall.policy, now)
+        or hall.history.full_for(task.number, hall.policy, now)
+    )
+    if refusal is None:
+        return True
+    if refusal.until:
+        hold(hall, task, refusal.until)
+        return False
+    why = refusal.why.value
+    hall.record(DialRefused(now, task.origin, task.number, Purpose.CALLBACK.value, why))
+    hall.record(CallbackCancelled(now, task.id, f"refused: {why}"))
+    close(hall, task, State.CANCELLED)
+    return False
+
+
+def _dial_again_at(hall: Hall, until: int) -> None:
+    if until != hall.dial_again_at:
+        hall.dial_again_at = until
+        hall.wake_at(until, DIAL_AGAIN, "")
 
 
 def next_task(hall: Hall, queue: str, now: int) -> Task | None:
     """The due task of this queue that an idle agent may be used for now."""
     rules, lane = hall.rules.queue(queue), home(hall, queue)
     if not lane.idle or not hall.due_tasks.due(queue) or waiting_in(hall, queue):
+        return None
+    if hall.history.full(hall.policy, now) is not None:
         return None
     spare = len(lane.idle) > rules.reserve
     tasks = (hall.tasks[number] for number in hall.due_tasks.candidates(queue))
@@ -175,6 +209,7 @@ def _place(hall: Hall, task: Task, seat: Seat, now: int) -> None:
     task.state, task.agent = State.DIALLING, seat.agent
     task.attempt = attempt_id(hall.node, task.id, task.tries)
     hall.attempts[task.attempt] = task.id
+    hall.history.place(task.attempt, task.number, now)
     hall.dialling[seat.agent] = task.id
     seat.call, seat.answered, seat.callback = task.attempt, False, task.id
     seat.since = seat.last_offer = now

@@ -7,9 +7,9 @@ from typing_extensions import TypedDict
 
 from acd.callbacks.task import State, Task
 from acd.floor.centre import expect
-from acd.floor.hall import WRAP_UP, Caller, Hall, Seat, Stage
+from acd.floor.hall import DIAL_AGAIN, WRAP_UP, Caller, Hall, Seat, Stage
 from acd.floor.lanes import enter_lanes, join_lane, update_idle
-from acd.floor.open_tasks import await_turn, enter
+from acd.floor.open_tasks import await_turn, enter, hold
 from acd.floor.waiting import set_wait_deadlines
 from agents.model import Intent
 from facts.live import Json
@@ -50,8 +50,10 @@ def write_down(hall: Hall) -> HallState:
         "seats": [{name: getattr(seat, name) for name in _OF_SEAT} for seat in hall.seats.values()],
         "tasks": [asdict(task) for task in hall.tasks.values()],
         "attempts": hall.attempts,
-        "task_of": hall.task_of,
         "wanted": sorted(hall.wanted),
+        "history": hall.history.write_down(),
+        "held": list(hall.held.items()),
+        "dial_again_at": hall.dial_again_at,
         "ended": list(hall.ended),
         "left": list(hall.left.items()),
         "last_agent": list(hall.last_agent.items()),
@@ -74,8 +76,12 @@ def fill(hall: Hall, state: HallState, now: int) -> None:
     hall.left.update((name, (queue, place, at)) for name, (queue, place, at) in state["left"])
     hall.last_agent.update((name, (agent, at)) for name, (agent, at) in state["last_agent"])
     hall.attempts.update(state["attempts"])
-    hall.task_of.update(state["task_of"])
     hall.wanted.update(state["wanted"])
+    hall.history.fill(state["history"])
+    held = dict(state["held"])
+    if state["dial_again_at"]:
+        hall.dial_again_at = state["dial_again_at"]
+        hall.wake_at(hall.dial_again_at, DIAL_AGAIN, "")
     expect(hall, state["expected"], state["settle_until"])
     for plain in _plain(state["seats"]):
         _fill_seat(hall, Seat(**plain | {"intent": Intent(plain["intent"])}))
@@ -87,6 +93,8 @@ def fill(hall: Hall, state: HallState, now: int) -> None:
         enter(hall, task)
         if task.state is State.DIALLING:
             hall.dialling[task.agent] = task.id
+        elif task.id in held:
+            hold(hall, task, held[task.id])
         elif task.state is State.DUE:
             await_turn(hall, task, now)
 

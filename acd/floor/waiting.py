@@ -3,16 +3,17 @@
 from acd.commands import ReleaseCall, SendOutside
 from acd.floor.hall import LONGEST_WAIT, OVERFLOW, Caller, Hall, Stage
 from acd.floor.lanes import join_lane, leave_lane
+from acd.gate import Purpose
 from facts import CallMoved, CallReleased, CallSentOutside, OfferEnded
 from facts.terms import CallId, OfferReason, Release
 from facts.times import SECOND
 
 
-def set_wait_deadlines(hall: Hall, caller: Caller) -> None:
+def set_wait_deadlines(hall: Hall, caller: Caller, *, overflow: bool = True) -> None:
     """Make the end of the wait, and the overflow, become due."""
     queue = hall.rules.queue(caller.queue)
     hall.wake_at(_longest_wait_at(hall, caller), LONGEST_WAIT, caller.call)
-    if queue.overflow_to and queue.overflow_after:
+    if overflow and queue.overflow_to and queue.overflow_after:
         hall.wake_at(_overflow_at(hall, caller), OVERFLOW, caller.call)
 
 
@@ -53,13 +54,19 @@ def overflow_due(hall: Hall, call: CallId, due: int, now: int) -> None:
 
 
 def overflow(hall: Hall, caller: Caller, now: int) -> None:
-    """Send the caller on to another queue, with their old place, or to an outside number."""
+    """Send the caller on to another queue, with their old place, or to an outside number.
+
+    If that number may not be dialled, the caller goes on waiting where they are.
+    """
     target = hall.rules.queue(caller.queue).overflow_to
     if target in hall.rules.queues:
         caller.queue = target
         caller.rank = caller.place - hall.rules.bonus(target, caller.caller)
         hall.record(CallMoved(now, caller.call, target))
         set_wait_deadlines(hall, caller)
+        join_lane(hall, caller)
+    elif hall.refused(target, Purpose.OVERFLOW, caller.call, now):
+        set_wait_deadlines(hall, caller, overflow=False)
         join_lane(hall, caller)
     else:
         caller.stage, caller.since, caller.outside = Stage.OUTSIDE, now, target

@@ -10,7 +10,7 @@ import random
 from collections import defaultdict
 from dataclasses import replace
 
-from acd.callbacks.task import State
+from acd.callbacks.task import AGENT_SIDE, State
 from acd.commands import (
     CancelAttempt,
     Command,
@@ -26,6 +26,7 @@ from acd.commands import (
 from acd.floor import Floor, Stage
 from acd.floor.lanes import lane_of, waiting_in
 from acd.floor.pairing import next_task
+from acd.gate import Policy
 from acd.rules.model import DEFAULT, Flag, Member, Number, Queue, Rules, Strategy
 from agents.model import Presence
 from facts import (
@@ -60,11 +61,13 @@ from facts import (
     TalkEnded,
 )
 from facts.terms import OfferReason, Party
-from facts.times import SECOND
+from facts.times import HOUR, SECOND, midnight
 from metrics.fold import record_of
 
 AGENTS = ("1001", "1002", "1003", "1004")
 CITIZENS = ("", "+8613800000001", "+8613800000002", "+8613800000003")
+FORBIDDEN = ("12345", "+862412345", "1002", "110", "+882161234567", "10086", "+85251234567")
+"""Callers whom nobody may call back."""
 NUMBERS = ("12345", "12346", "8890")
 OUTSIDE = "12333"
 NOWHERE = "1999"
@@ -127,6 +130,17 @@ def some_rules(rng: random.Random) -> Rules:
     )
 
 
+def some_policy(rng: random.Random) -> Policy:
+    """Mostly without caps, else with such as are soon reached."""
+    if rng.random() < 0.8:
+        return Policy()
+    return Policy(
+        per_hour=rng.choice([0, 1, 4]),
+        per_number_day=rng.choice([0, 1, 3]),
+        budget_day=rng.choice([0, 1, 6]),
+    )
+
+
 class World:
     """One history. `run` it; an AssertionError names what was broken."""
 
@@ -134,12 +148,20 @@ class World:
         self.rng = random.Random(seed)
         self.now = 1_000_000 * SECOND
         self.rules = some_rules(self.rng)
-        self.floor = Floor(self.rules, outbound=True, outside=(OUTSIDE,))
+        # Chance of its own: what else happens is as it would be without the gate.
+        self.gate_rng = random.Random(f"{seed} gate")
+        self.policy = some_policy(self.gate_rng)
+        self.made: list[
+            tuple[int, str]
+        ] = []  # attempts: when the citizen was dialled, and their number
+        self.dialled: set[str] = set()
+        self.floor = self.new_floor()
         self.shadow: Floor | None = None
         self.linked = False
         self.rings: dict[str, str] = {}  # agent -> the call their phone rings for
         self.talks: dict[str, str] = {}  # agent -> the call they talk in
         self.attempts: dict[str, tuple[int, str]] = {}  # attempt that exists -> (task, agent)
+        self.number_of: dict[str, str] = {}  # attempt -> whom it dials
         self.answered: set[str] = set()  # attempts the citizen has picked up
         self.cancelled: set[str] = set()
         self.gone: set[str] = set()
@@ -162,9 +184,17 @@ class World:
             if self.rng.random() < 0.03:
                 plain = json.loads(json.dumps(self.floor.snapshot()))
                 self.shadow = Floor.restore(
-                    plain, self.rules, self.now, outbound=True, outside=(OUTSIDE,)
+                    plain,
+                    self.rules,
+                    self.now,
+                    outbound=True,
+                    outside=(OUTSIDE,),
+                    policy=self.policy,
                 )
         self.everybody_leaves()
+
+    def new_floor(self) -> Floor:
+        return Floor(self.rules, outbound=True, outside=(OUTSIDE,), policy=self.policy)
 
     # --- the floor and its commands
 
@@ -201,7 +231,8 @@ class World:
                     self.rings.pop(agent, None)
                     self.cancelled.add(cancel)
                     self.check_offer(call, agent)
-                case PlaceCallback(task, attempt, agent, _, queue):
+                case PlaceCallback(task, attempt, agent, number, queue):
+                    assert not self.may_not_be_dialled(number), "a number was dialled that may not"
                     assert self.linked, "a callback without a link"
                     kept = self.floor.tasks[task].place
                     assert kept or not waiting_in(self.floor.hall, queue), (
@@ -210,6 +241,7 @@ class World:
                     assert agent not in self.rings, "an agent rings for two"
                     assert agent not in self.talks
                     self.attempts[attempt] = (task, agent)
+                    self.number_of[attempt] = number
                     self.rings[agent] = attempt
                 case CancelAttempt(attempt, agent):
                     assert attempt not in self.answered, "an answered callback was cut"
@@ -224,6 +256,7 @@ class World:
                 case StopRinging(call, agent):
                     assert self.rings.get(agent) == call
                 case CreateCallback(number, queue, latest, reason, origin, place):
+                    assert not self.may_not_be_dialled(number), "a task for whom nobody may dial"
                     assert reason != "lost" or origin not in self.handed_on, (
                         "a citizen who has talked was called lost"
                     )
@@ -242,7 +275,10 @@ class World:
                             place=place,
                         )
                     )
-                case ReleaseCall() | SendOutside():
+                case SendOutside(_, number):
+                    assert number not in self.floor.seats, "a caller was sent to an agent's number"
+                    assert number not in self.rules.numbers, "a caller was sent to the hotline"
+                case ReleaseCall():
                     pass
         self.check_floor()
         for fact in later:
@@ -251,6 +287,28 @@ class World:
             self.tell(fact)
 
     # --- promises
+
+    def somebody(self, citizens: tuple[str, ...]) -> str:
+        chosen = self.rng.choice(citizens)
+        return self.gate_rng.choice(FORBIDDEN) if self.gate_rng.random() < 0.1 else chosen
+
+    def may_not_be_dialled(self, number: str) -> bool:
+        return number in FORBIDDEN and (number not in AGENTS or number in self.floor.seats)
+
+    def dial(self, attempt: str, number: str) -> None:
+        """The citizen's phone rings. No cap may be exceeded by it."""
+        if attempt in self.dialled:
+            return
+        self.dialled.add(attempt)
+        self.made.append((self.now, number))
+        today = [one for at, one in self.made if at >= midnight(self.now)]
+        hour = [at for at, _ in self.made if at > self.now - HOUR]
+        for cap, made in (
+            (self.policy.per_hour, len(hour)),
+            (self.policy.budget_day, len(today)),
+            (self.policy.per_number_day, today.count(number)),
+        ):
+            assert not cap or made <= cap, "a cap was exceeded"
 
     def check_offer(self, call: str, agent: str) -> None:
         assert self.linked, "an offer without a link"
@@ -314,7 +372,7 @@ class World:
         self.next_call += 1
         call = f"hotline-1.{self.next_call}"
         number = self.rng.choice(NUMBERS)
-        self.tell(CallArrived(self.now, call, number, self.rng.choice(CITIZENS)))
+        self.tell(CallArrived(self.now, call, number, self.somebody(CITIZENS)))
         if self.rng.random() < 0.9:
             line = self.rules.numbers.get(number)
             self.tell(CallQueued(self.now, call, line.queue if line is not None else DEFAULT))
@@ -358,6 +416,7 @@ class World:
         for call, caller in sorted(self.floor.callers.items()):
             if caller.stage is Stage.WAITING:
                 self.tell(CallbackAsked(self.now, call))
+                assert not (self.floor.callers[call].asked and caller.caller in FORBIDDEN[:1])
                 if self.floor.callers[call].asked:
                     self.end(call)
                 return
@@ -367,6 +426,7 @@ class World:
             if call not in self.attempts:
                 self.tell(OfferRinging(self.now, call, agent))
             elif call not in self.cancelled:
+                self.dial(call, self.number_of[call])
                 self.tell(CallbackDialling(self.now, self.attempts[call][0], call, agent))
 
     def do_somebody_picks_up(self) -> None:
@@ -376,6 +436,7 @@ class World:
         call = self.rings[agent]
         if call in self.attempts:
             self.answered.add(call)
+            self.dial(call, self.number_of[call])
             self.talks[agent] = self.rings.pop(agent)
             self.tell(CallbackAnswered(self.now, self.attempts[call][0], call, agent))
             return
@@ -397,7 +458,10 @@ class World:
         call = self.rings.pop(agent)
         if call in self.attempts:
             task, _ = self.attempts.pop(call)
-            self.tell(CallbackEnded(self.now, task, call, agent, self.rng.choice(FAILURES)))
+            failure = self.rng.choice(FAILURES)
+            if failure not in AGENT_SIDE:
+                self.dial(call, self.number_of[call])
+            self.tell(CallbackEnded(self.now, task, call, agent, failure))
         else:
             self.tell(OfferEnded(self.now, call, agent, self.rng.choice(list(OfferReason))))
 
@@ -500,6 +564,7 @@ class World:
         for attempt in sorted(self.cancelled & set(self.attempts)):
             task, agent = self.attempts.pop(attempt)
             if self.rng.random() < 0.5:
+                self.dial(attempt, self.number_of[attempt])
                 self.tell(CallbackAnswered(self.now, task, attempt, agent))
             self.tell(CallbackEnded(self.now, task, attempt, agent, "withdrawn"))
 
@@ -509,7 +574,7 @@ class World:
             CallbackAdded(
                 self.now,
                 self.next_task,
-                self.rng.choice(CITIZENS[1:]),
+                self.somebody(CITIZENS[1:]),
                 self.rng.choice([DEFAULT, "tax"]),
                 self.now + self.rng.choice([0, 0, 20 * SECOND]),
                 self.now + self.rng.choice([30, 90, 600]) * SECOND,

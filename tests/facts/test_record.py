@@ -49,6 +49,7 @@ STORED = {
     "CallbackYielded",
     "ControllerStarted",
     "ControllerStopped",
+    "DialRefused",
     "LinkLost",
     "LinkRestored",
     "OfferAnswered",

@@ -220,7 +220,7 @@ def test_inbound_first_fact_by_fact_is_as_from_scratch(
     """
     monkeypatch.setattr("metrics.live._REMEMBERED", remembered)
     yields = lasting = 0
-    for seed in range(80):
+    for seed in range(130):
         rng = random.Random(seed)
         # The floor complies; a diary that misses some of its facts does not.
         facts = [fact for fact in history(seed) if not (type(fact) in GAPS and rng.random() < 0.3)]
