@@ -9,7 +9,9 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from typing_extensions import TypedDict
 
 from facts.dialling import HOME, NumberKind, kind_of, may_be_same
 from facts.numbers import normalise
@@ -57,6 +59,22 @@ class Why(StrEnum):
     NUMBER_DAY = "number_day"
     HOUR = "hour"
     BUDGET = "budget"
+
+
+class DialledState(TypedDict):
+    """What was dialled (`History`), ready for JSON. Times are microseconds.
+
+    `placed`: attempt, number, when it was made; its end is awaited. `hour`: when the attempts of the last hour were
+    made. `today`: number → attempts since `midnight`. `dialling`: attempt, number. `last`: number, when it was dialled
+    last, and when that ended.
+    """
+
+    placed: list[tuple[CallId, str, int]]
+    hour: list[int]
+    today: dict[str, int]
+    midnight: int
+    dialling: list[tuple[CallId, str]]
+    last: list[tuple[str, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +136,8 @@ def _why(
         return Why.OWN
     if number in agents:
         return Why.AGENT
-    if kind is NumberKind.EMERGENCY:
-        return None if purpose is Purpose.TRANSFER else Why.EMERGENCY
+    if kind is NumberKind.EMERGENCY and purpose is not Purpose.TRANSFER:
+        return Why.EMERGENCY
     if listed(number, policy.deny):
         return Why.DENIED
     if by_operator:
@@ -219,18 +237,18 @@ class History:
         full = made >= policy.per_number_day
         return self._until(Why.NUMBER_DAY, full, self._midnight + DAY, now)
 
-    def write_down(self) -> dict[str, Any]:
+    def write_down(self) -> DialledState:
         """Everything, ready for JSON; `fill` reads it."""
         return {
-            "placed": [[attempt, *of] for attempt, of in self._placed.items()],
+            "placed": [(attempt, *of) for attempt, of in self._placed.items()],
             "hour": list(self._hour),
             "today": dict(self._today),
             "midnight": self._midnight,
             "dialling": list(self._dialling.items()),
-            "last": [[number, *times] for number, times in self._last.items()],
+            "last": [(number, *times) for number, times in self._last.items()],
         }
 
-    def fill(self, state: dict[str, Any]) -> None:
+    def fill(self, state: DialledState) -> None:
         """Take what `write_down` gave."""
         self._placed.update((attempt, (number, at)) for attempt, number, at in state["placed"])
         self._hour.extend(state["hour"])

@@ -124,6 +124,16 @@ RULES: tuple[Rule, ...] = (
         "{value:.0f} callbacks missed their deadline in the last hour",
     ),
     Rule(
+        *("dial_refused", _W, _HIGH, 0, 0, 0, 0),
+        "最近一小时有 {value:.0f} 个号码不允许外呼，没有自动拨打",
+        "{value:.0f} numbers were not dialled in the last hour, because they may not be",
+    ),
+    Rule(
+        *("dial_budget", _W, _HIGH, 0, 0, 0, 60),
+        "外呼次数已到上限，{value:.0f} 个回访在等待",
+        "a cap on dialling is reached, and {value:.0f} callbacks wait",
+    ),
+    Rule(
         *("pause_too_long", _W, _HIGH, 60, 0, 0, 0),
         "话务员 {subject} 示忙超时 {value:.0f} 秒",
         "agent {subject} has exceeded the pause by {value:.0f} seconds",

@@ -33,7 +33,7 @@ from base.bus import Bus
 from base.retry import Schedule
 from base.settings import Settings, SettingsError
 from diary import tables as diary_tables
-from facts import CallbackMissed, RecordingMissing
+from facts import CallbackMissed, DialRefused, RecordingMissing
 from facts.terms import Severity
 from facts.times import SECOND, local
 
@@ -350,7 +350,7 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
     """What the recorder and the callbacks left in the diary in the last hour, and the recordings' disk."""
     disk = await asyncio.to_thread(_disk, settings, now)
     columns = diary_tables.diary.c
-    kinds = (RecordingMissing.kind, CallbackMissed.kind)
+    kinds = (RecordingMissing.kind, CallbackMissed.kind, DialRefused.kind)
     question = (
         select(columns.kind, func.count())
         .where(columns.kind.in_(kinds), columns.at > now - _HOUR, columns.at <= now)
@@ -363,11 +363,13 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
             counts = {row[0]: row[1] for row in rows}
     except Exception as error:  # noqa: BLE001 whatever a driver raises: `database_away` says it
         log.debug("alarms.database_away", error=type(error).__name__)
-        return {**disk, ("recording_gap", ""): None, ("callbacks_missed", ""): None}
+        unknown = ("recording_gap", "callbacks_missed", "dial_refused")
+        return {**disk, **{(name, ""): None for name in unknown}}
     return {
         **disk,
         ("recording_gap", ""): counts.get(RecordingMissing.kind, 0),
         ("callbacks_missed", ""): counts.get(CallbackMissed.kind, 0),
+        ("dial_refused", ""): counts.get(DialRefused.kind, 0),
     }
 
 

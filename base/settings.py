@@ -21,8 +21,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from facts.dialling import is_region
 from facts.ids import is_node
-from facts.numbers import HOTLINE_NUMBER
+from facts.numbers import HOTLINE_NUMBER, normalise
 
 
 class SettingsError(Exception):
@@ -90,6 +91,20 @@ def _outbound(value: str) -> str:
     return value
 
 
+def _listed(value: str) -> str:
+    if not re.fullmatch(r"\+?[0-9]{1,15}\*?", value):
+        raise ValueError(
+            f"{value!r} is neither a number nor a prefix: write 12333, 13812345678, +852* or 4006*"
+        )
+    return value if value.endswith("*") else normalise(value)
+
+
+def _region(value: str) -> str:
+    if not is_region(value):
+        raise ValueError(f"{value!r} is no region: write two capital letters such as CN or HK")
+    return value
+
+
 _SIX_MONTHS = 184
 """Days: from the beginning of July to the end of December."""
 
@@ -128,6 +143,11 @@ Addresses = Annotated[
     tuple[Annotated[str, AfterValidator(_address)], ...], NoDecode, BeforeValidator(_parts)
 ]
 
+Listed = Annotated[
+    tuple[Annotated[str, AfterValidator(_listed)], ...], NoDecode, BeforeValidator(_parts)
+]
+Cap = Annotated[int, Field(ge=0, le=10_000_000)]
+
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_words)]
 
 
@@ -156,6 +176,20 @@ class Settings(BaseSettings):
     """Outside numbers to which agents may transfer a citizen, through `outbound`. Empty: to none."""
     callback_rings: Annotated[float, Field(ge=5, le=120)] = 30.0
     """Seconds that a citizen is rung by a callback."""
+    region: Annotated[str, AfterValidator(_region)] = "CN"
+    """The region whose subscribers, mobile and fixed, are called back without further permission."""
+    dial_allow: Listed = ()
+    """Other numbers that may be called back, or prefixes that end in `*`: `12333, +852*, 4006*`. The hotline's own,
+    agents', emergency, premium-rate and satellite numbers are never called back."""
+    dial_deny: Listed = ()
+    """Numbers, or prefixes that end in `*`, that are never dialled: not for a callback, an overflow or a transfer."""
+    dial_per_hour: Cap = 600
+    """Attempts of callbacks in any hour, all together; 0: no cap. What is beyond stays due, and the alarm `dial_budget`
+    is raised."""
+    dial_per_number_day: Cap = 10
+    """Attempts at one citizen's number in a day; 0: no cap."""
+    dial_budget_day: Cap = 5000
+    """Attempts of callbacks in a day (in China), all together; 0: no cap."""
 
     sip_address: str = "127.0.0.1"
     """The address at which phones and the trunk reach Asterisk."""

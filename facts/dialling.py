@@ -99,7 +99,9 @@ def _is_emergency(number: str, region: str) -> bool:
     if number in _EMERGENCY:
         return True
     # Some networks connect 1101234 to 110.
-    return number.isdecimal() and phonenumbers.connects_to_emergency_number(number, region)
+    return number.isdecimal() and any(
+        phonenumbers.connects_to_emergency_number(number, one) for one in (HOME, region)
+    )
 
 
 def _international(

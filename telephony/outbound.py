@@ -25,6 +25,7 @@ import structlog
 
 from acd.callbacks.task import State, Task
 from acd.commands import PlaceCallback, Yield
+from acd.gate import Refusal
 from acd.rules.model import Rules
 from base.background import spawn
 from facts import (
@@ -77,7 +78,7 @@ class Outbound:
 
     `calls` reads the messages of `link`. `report` is the desk's, `rules` gives the rules that hold now. `numbers` are
     the hotline's own, `rings` the seconds for which a citizen's phone rings. Not `enabled`: outgoing calls are
-    impossible, and nothing is placed.
+    impossible, and nothing is placed. `refusal`: the gate, asked again before an agent and before a citizen is rung.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Outbound:
         numbers: Collection[str],
         rings: float,
         enabled: bool = True,
+        refusal: Callable[[str], Refusal | None] = lambda _: None,
     ) -> None:
         self._link = link
         self._calls = calls
@@ -100,6 +102,7 @@ class Outbound:
         self._numbers = tuple(numbers)
         self._rings = rings
         self._enabled = enabled
+        self._refusal = refusal
         self._placed: dict[CallId, PlaceCallback] = {}
         self._unwanted: set[CallId] = set()
         self._leaving: dict[CallId, asyncio.Event] = {}
@@ -137,6 +140,8 @@ class Outbound:
             return None
         if not dialable(wanted.number):
             log.error("callback.undiallable", call_id=call, number_dialled=mask(wanted.number))
+            return None
+        if self._refused(wanted):
             return None
         return AttemptOrder(wanted.number, self._number_of(wanted.queue), self._rings, wanted.queue)
 
@@ -196,6 +201,9 @@ class Outbound:
         if not self._enabled:
             self._fail(wanted, "unreachable")
             return
+        if self._refused(wanted):
+            self._fail(wanted, "withdrawn")
+            return
         try:
             await self._link.act(self._origination(wanted))
         except LinkDown:
@@ -215,6 +223,13 @@ class Outbound:
             self._fail(wanted, "withdrawn" if withdrawn else "agent_unreachable")
         if wanted.call in self._unwanted and self._exists(wanted.call):
             await self._hang_up(wanted.call)
+
+    def _refused(self, wanted: PlaceCallback) -> bool:
+        """Whether the gate is shut for this number now. The floor closes the task when it asks next."""
+        refusal = self._refusal(wanted.number)
+        if refusal is not None:
+            log.warning("callback.not_dialled", call_id=wanted.call, why=refusal.why.value)
+        return refusal is not None
 
     def _origination(self, wanted: PlaceCallback) -> Mapping[str, str]:
         ring_for = self._rules().queue(wanted.queue).ring_time

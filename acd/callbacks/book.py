@@ -17,22 +17,25 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import bindparam, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Select, bindparam, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from acd.callbacks import tables
 from acd.callbacks.entry import KINDS, OPEN, Entry, TaskError, Wanted, apply
 from acd.callbacks.task import State, Task
 from acd.commands import CreateCallback
+from acd.gate import Policy
 from base import clock, retry
 from base.background import spawn
+from base.settings import Settings
 from diary import reader
 from diary.spool import Page, Spool
 from diary.writer import Diary
-from facts import CallbackAdded, CallbackCancelled, Fact
+from facts import CallbackAdded, CallbackCancelled, CallbackDialling, CallbackMerged, Fact
 from facts.masking import mask
 from facts.numbers import dialable
-from facts.times import SECOND
+from facts.terms import CallId
+from facts.times import HOUR, SECOND, midnight
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +54,18 @@ _REQUESTS = "callbacks.jsonl"
 _MOST_BYTES = 64 * 1024 * 1024
 """Room for `MOST_REQUESTS`, each with all its texts."""
 _MINUTE = 60 * SECOND
+
+
+def policy(settings: Settings) -> Policy:
+    """Whom the hotline may dial, and how often, as the settings have it."""
+    return Policy(
+        region=settings.region,
+        allow=settings.dial_allow,
+        deny=settings.dial_deny,
+        per_hour=settings.dial_per_hour,
+        per_number_day=settings.dial_per_number_day,
+        budget_day=settings.dial_budget_day,
+    )
 
 
 # --- writing
@@ -103,7 +118,10 @@ class TaskBook:
         self._request(_of(wanted), clock.now())
 
     async def enter(self, wanted: Wanted) -> CallbackAdded:
-        """Enter a checked request now or not at all. Raises what the database raises when it is away."""
+        """Enter a checked request now or not at all. Raises what the database raises when it is away.
+
+        Raises `TaskError` when the citizen has an open task of the same matter.
+        """
         return (await self._insert(wanted, clock.now())).fact()
 
     def write(self, fact: Fact) -> None:
@@ -138,6 +156,24 @@ class TaskBook:
             if entry.state in OPEN:
                 self._entries.setdefault(entry.id, entry)
         return [entry.task() for entry in self._entries.values()]
+
+    async def dialled(self, now: int) -> list[tuple[CallId, str, int]]:
+        """The attempts of today and of the last hour: id, number, microseconds. Raises without a database."""
+        since = min(midnight(now), now - HOUR)
+        facts = [
+            fact
+            async for fact in reader.read_kinds(
+                self._engine, {CallbackDialling.kind}, since, now + 1
+            )
+            if isinstance(fact, CallbackDialling)
+        ]
+        tasks = await _find_these(self._engine, {fact.callback for fact in facts})
+        numbers = {entry.id: entry.number for entry in tasks}
+        return [
+            (fact.call, numbers[fact.callback], fact.at)
+            for fact in facts
+            if fact.callback in numbers
+        ]
 
     async def changes(self) -> tuple[list[Task], list[CallbackCancelled]]:
         """What another program has done to the table meanwhile: its new tasks, for `Desk.take_up`, and its cancels.
@@ -270,9 +306,14 @@ class TaskBook:
         entry = await self._insert(request.wanted, request.at)
         if entry.state in OPEN:
             self._report(entry.fact())
+        if entry.origin != request.wanted.origin:
+            self._report(CallbackMerged(clock.now(), entry.id, request.wanted.origin))
 
     async def _insert(self, wanted: Wanted, at: int) -> Entry:
-        """Enter a request, or find what it became when the answer to its commit was lost: a call is lost only once."""
+        """Enter a request, or find what it became when the answer to its commit was lost: a call is lost only once.
+
+        A citizen has one open task of a matter: a lost call becomes part of it, what a person asks for is refused.
+        """
         row = _row(wanted, at)
         async with self._entering:
             async with asyncio.timeout(self._answer_within), self._engine.begin() as connection:
@@ -283,12 +324,25 @@ class TaskBook:
                     known = (await connection.execute(question)).first()
                     if known is not None:
                         return self._entries.setdefault(known.id, _entry(known))
+                twin = None if wanted.place else await self._twin(connection, wanted)
+                if twin is not None and not wanted.origin:
+                    raise TaskError(_open_already(twin))
+                if twin is not None and twin.not_before < wanted.latest:
+                    return self._entries.setdefault(twin.id, twin)
                 done = await connection.execute(
                     insert(tables.callback).values(row).returning(tables.callback)
                 )
                 entry = _entry(done.one())
             self._entries[entry.id] = entry
             return entry
+
+    async def _twin(self, connection: AsyncConnection, wanted: Wanted) -> Entry | None:
+        """The open task of the same citizen and matter, if there is one; what is in memory is newer than the table."""
+        for row in await connection.execute(_open_ones(wanted)):
+            entry = self._unwritten.get(row.id) or self._entries.get(row.id) or _entry(row)
+            if entry.state in OPEN:
+                return entry
+        return None
 
     async def _update(self, entries: Sequence[Entry]) -> None:
         rows = [
@@ -317,6 +371,24 @@ _UPDATE = (
     .where(tables.callback.c.id == bindparam("row_id"))
     .values({field.name: bindparam(field.name) for field in fields(Entry) if field.name != "id"})
 )
+
+
+def _open_ones(wanted: Wanted) -> Select[Any]:
+    columns = tables.callback.c
+    return (
+        select(tables.callback)
+        .where(columns.number == wanted.number, columns.matter == wanted.matter)
+        .where(columns.state.in_([state.value for state in OPEN]))
+        .order_by(columns.id)
+    )
+
+
+def _open_already(entry: Entry) -> str:
+    matter = f" in the matter {entry.matter}" if entry.matter else ""
+    return (
+        f"callback {entry.id} to {mask(entry.number)}{matter} is open already: "
+        f"`hotline callback show {entry.id}` shows it; cancel it, or give another matter"
+    )
 
 
 def _of(wanted: CreateCallback) -> Wanted:
@@ -394,6 +466,13 @@ async def enter_directly(engine: AsyncEngine, run_dir: Path, wanted: Wanted) -> 
     fact = await book.enter(wanted)
     await _into_the_diary(engine, run_dir, fact)
     return fact.callback
+
+
+async def check_alone(engine: AsyncEngine, wanted: Wanted) -> None:
+    """Raise `TaskError` when the citizen has an open task of the same matter, as far as the table knows."""
+    async with engine.connect() as connection:
+        for row in await connection.execute(_open_ones(wanted)):
+            raise TaskError(_open_already(_entry(row)))
 
 
 async def cancel_directly(engine: AsyncEngine, run_dir: Path, number: int) -> None:

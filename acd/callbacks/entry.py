@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from acd.callbacks.task import AGENT_SIDE, State, Task
+from acd.gate import Policy, Purpose, may_dial
 from acd.rules.model import DEFAULT, Rules
 from facts import (
     CallbackAdded,
@@ -37,6 +38,8 @@ LONGEST_AHEAD = 366 * 86_400 * SECOND
 """No task reaches further into the future than this (microseconds)."""
 LONGEST_REASON = 200
 LONGEST_MATTER = 80
+_LONGEST_SHORT = 6
+"""Digits of a number that is nobody's, and so is not masked."""
 
 OPEN = frozenset({State.DUE, State.DIALLING, State.TALKING})
 """The states from which a task still goes on."""
@@ -197,7 +200,9 @@ KINDS = frozenset(
 """The facts that are about one task, by their names in the diary: each has `callback`."""
 
 
-def checked(wanted: Wanted, rules: Rules, agents: Collection[str], now: int) -> Wanted:
+def checked(
+    wanted: Wanted, rules: Rules, agents: Collection[str], now: int, policy: Policy | None = None
+) -> Wanted:
     """The request with its number in normal form and with all that was not said. Raises `TaskError`."""
     queue = wanted.queue or DEFAULT
     if queue not in rules.queues:
@@ -224,9 +229,15 @@ def checked(wanted: Wanted, rules: Rules, agents: Collection[str], now: int) -> 
     latest = wanted.latest or earliest + round(rules.queue(queue).call_back_within * SECOND)
     if latest > now + LONGEST_AHEAD:
         raise TaskError("the latest time is more than a year ahead: mind the year and the offset")
+    number = checked_number(wanted.number)
+    policy = policy or Policy()
+    refusal = may_dial(number, Purpose.CALLBACK, policy, own=rules.numbers, agents=agents)
+    if refusal is not None:
+        shown = number if len(number) <= _LONGEST_SHORT else mask(number)
+        raise TaskError(f"{shown} is not called: {refusal.text()}")
     return replace(
         wanted,
-        number=checked_number(wanted.number),
+        number=number,
         queue=queue,
         earliest=earliest,
         latest=latest,

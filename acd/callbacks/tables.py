@@ -33,6 +33,7 @@ callback = Table(
     Index("callback_state", "state", "latest"),
     Index("callback_updated_at", "updated_at"),
     Index("callback_origin", "origin"),
+    Index("callback_number", "number"),
     # Ids name attempts and their recordings, so none is ever used again.
     sqlite_autoincrement=True,
 )

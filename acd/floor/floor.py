@@ -195,6 +195,11 @@ class Floor:
         return self.hall.rules
 
     @property
+    def policy(self) -> Policy:
+        """Whom the hotline may dial, and how often."""
+        return self.hall.policy
+
+    @property
     def outbound(self) -> bool:
         """Whether callbacks are placed."""
         return self.hall.outbound

@@ -11,6 +11,7 @@ from acd.floor.hall import DIAL_AGAIN, WRAP_UP, Caller, Hall, Seat, Stage
 from acd.floor.lanes import enter_lanes, join_lane, update_idle
 from acd.floor.open_tasks import await_turn, enter, hold
 from acd.floor.waiting import set_wait_deadlines
+from acd.gate import DialledState
 from agents.model import Intent
 from facts.live import Json
 from facts.terms import CallId
@@ -20,8 +21,8 @@ class HallState(TypedDict):
     """Everything that decisions rest on, ready for JSON. Times are microseconds.
 
     `callers`, `seats`, `tasks`: the fields of `Caller`, `Seat` (without its lanes) and `Task`. `attempts`: attempt →
-    task. `task_of`: citizen → task for a lost call. `wanted`: citizens whose task is not in the book yet. `ended`: ids
-    of calls. `left`: citizen, (queue, place, when they left). `last_agent`: citizen, (agent, when they answered).
+    task. `wanted`: citizens whose task is not in the book yet. `held`: task, when a cap lets it be dialled;
+    `dial_again_at`: the first of those moments, or 0. `ended`: ids of calls. `left`: citizen, (queue, place, when they left). `last_agent`: citizen, (agent, when they answered).
     `expected`: calls that must come back before offers are made, or `settle_until` passes.
     """
 
@@ -29,8 +30,10 @@ class HallState(TypedDict):
     seats: list[dict[str, Json]]
     tasks: list[dict[str, Json]]
     attempts: dict[CallId, int]
-    task_of: dict[str, int]
     wanted: list[str]
+    history: DialledState
+    held: list[tuple[int, int]]
+    dial_again_at: int
     ended: list[CallId]
     left: list[tuple[str, tuple[str, int, int]]]
     last_agent: list[tuple[str, tuple[str, int]]]

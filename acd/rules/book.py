@@ -4,7 +4,7 @@ Every change writes the row of the table `rules` first, which locks it. So of tw
 the first has done, in SQLite and in PostgreSQL, and neither undoes the other. Times are microseconds UTC.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,9 +50,14 @@ async def save(engine: AsyncEngine, book: Rulebook, defaults: Queue | None = Non
 
 
 async def change(
-    engine: AsyncEngine, edit: Callable[[Rulebook], Rulebook], defaults: Queue | None = None
+    engine: AsyncEngine,
+    edit: Callable[[Rulebook], Rulebook],
+    defaults: Queue | None = None,
+    own: Collection[str] = (),
 ) -> Rulebook:
     """Let `edit` make new rules of those in force, and keep them. Returns the new rules.
+
+    `own`: numbers of the hotline that the rules do not assign.
 
     Raises `RulesError` if `edit` refuses, or if the new rules cannot work; nothing has changed then.
     """
@@ -64,7 +69,7 @@ async def change(
         old = await _read(connection)
         new = edit(old)
         roster = set((await connection.execute(select(agents_tables.agent.c.number))).scalars())
-        if found := list(problems(new, roster, defaults)):
+        if found := list(problems(new, roster, defaults, own)):
             raise RulesError(found)
         await connection.execute(update(rules_tables.rules).values(priority_step=new.priority_step))
         before, after = _rows(old), _rows(new)

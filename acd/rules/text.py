@@ -17,6 +17,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
+from acd.gate import Policy, Purpose, may_dial
 from acd.rules.model import (
     DEFAULT,
     HIGHEST_PRIORITY,
@@ -30,7 +31,7 @@ from acd.rules.model import (
 )
 from agents.pause import USUAL, Pause
 from facts.calendar import is_day
-from facts.numbers import AGENT_NUMBER, HOTLINE_NUMBER, normalise
+from facts.numbers import AGENT_NUMBER, HOTLINE_NUMBER, dialable, normalise
 from facts.times import DAYS
 
 LONGEST_NOTE = 200
@@ -90,10 +91,23 @@ def _queue(defaults: Queue, name: str, given: Mapping[str, Setting]) -> Queue:
 
 
 def problems(
-    book: Rulebook, agents: Collection[str] | None = None, defaults: Queue | None = None
+    book: Rulebook,
+    agents: Collection[str] | None = None,
+    defaults: Queue | None = None,
+    own: Collection[str] = (),
 ) -> Iterator[str]:
-    """Say what cannot work, one sentence each. `agents`: those on the roster; None: do not check them."""
+    """Say what cannot work, one sentence each. `agents`: those on the roster; None: do not check them.
+
+    `own`: numbers of the hotline that the rules do not assign.
+    """
     yield from check(book.rules(defaults or Queue()))
+    for name, given in book.queues.items():
+        target = str(given.get("overflow_to", ""))
+        if target and target not in {DEFAULT, *book.queues} and dialable(target):
+            numbers = {*book.numbers, *own}
+            why = may_dial(target, Purpose.OVERFLOW, Policy(), own=numbers, agents=agents or ())
+            if why is not None:
+                yield f"queue {name}: overflow_to {target}: {why.text()}"
     for name, given in book.queues.items():
         hours = str(given.get("hours", ""))
         if hours and hours not in book.hours:

@@ -113,7 +113,7 @@ def import_(
                     if isinstance(row.wanted, TaskError):
                         raise row.wanted
                     if dry_run:
-                        book.check(row.wanted, now)
+                        await book.check_alone(row, now)
                     else:
                         await book.enter(row.wanted, now)
                     good += 1
@@ -226,6 +226,7 @@ class _Book:
         self._rules = rules
         self._agents = agents
         self._controller: bool | None = None
+        self._seen: dict[tuple[str, str], int] = {}
 
     @classmethod
     async def open(cls, engine: AsyncEngine, settings: Settings) -> "_Book":
@@ -258,8 +259,18 @@ class _Book:
             return False
         return state is not None and clock.now() - int(state["at"]) < 5 * SECOND
 
+    async def check_alone(self, row: "Row", now: int) -> None:
+        """Whether a row of a file could be entered after those before it. Raises `TaskError`."""
+        if isinstance(row.wanted, TaskError):
+            raise row.wanted
+        wanted = self.check(row.wanted, now)
+        await tasks.check_alone(self._engine, wanted)
+        line = self._seen.setdefault((wanted.number, wanted.matter), row.line)
+        if line != row.line:
+            raise TaskError(f"the same number as line {line}")
+
     def check(self, asked: Wanted, now: int) -> Wanted:
-        return checked(asked, self._rules, self._agents, now)
+        return checked(asked, self._rules, self._agents, now, tasks.policy(self._settings))
 
     async def enter(self, asked: Wanted, now: int) -> int:
         wanted = self.check(asked, now)

@@ -536,8 +536,9 @@ def _book(shows_callers_by: str = "") -> Rulebook:
 
 def _change(edit: Callable[[Rulebook], Rulebook]) -> Rulebook:
     """Change the rules in the database, and in the running controller."""
-    defaults = rulebook.defaults(read_settings())
-    book = with_database(lambda engine: rulebook.change(engine, edit, defaults), RulesError)
+    settings = read_settings()
+    defaults, own = rulebook.defaults(settings), settings.numbers
+    book = with_database(lambda engine: rulebook.change(engine, edit, defaults, own), RulesError)
     notify_controller(RulesChanged())
     return book
 

@@ -18,11 +18,14 @@ async def add(book: TaskBook, desk: Desk, asked: AddCallback) -> Reply:
     """Enter a task and report it to the floor; `Reply.id` is its number. Raises `Refused`."""
     agents = {number for number, seat in desk.floor.seats.items() if not seat.removed}
     try:
-        wanted = checked(wanted_of(asked), desk.floor.rules, agents, clock.now())
+        floor = desk.floor
+        wanted = checked(wanted_of(asked), floor.rules, agents, clock.now(), floor.policy)
     except TaskError as error:
         raise Refused(str(error)) from None
     try:
         fact = await book.enter(wanted)
+    except TaskError as error:
+        raise Refused(str(error)) from None
     except Exception as error:
         log.exception("callback.not_entered")
         raise Refused("the database is away: nothing was entered, try again later") from error

@@ -1,6 +1,7 @@
 """The rules in force: read from the database, given to floor, figures and Asterisk, asked for each new caller."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -26,7 +27,7 @@ class RulesInForce:
     """The rules, the block list and the calendar that hold now; those of before while the database is away.
 
     `apply` gives new rules to whoever goes by them. `reload` has Asterisk read its configuration again; None while the
-    link is down.
+    link is down. `may_be_called`: whether this caller may be called back.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class RulesInForce:
         settings: Settings,
         apply: Callable[[Rules, Rulebook], None],
         reload: Callable[[], Callable[..., Awaitable[None]] | None],
+        may_be_called: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self.book = Rulebook()
         self.rules = self.book.rules(rulebook.defaults(settings), settings.numbers)
@@ -42,6 +44,7 @@ class RulesInForce:
         self._settings = settings
         self._apply = apply
         self._reload = reload
+        self._may_be_called = may_be_called
         self._blocked: Mapping[str, Block] = {}
         self._calendar = Calendar()
         # A controller that was killed may have written numbers that Asterisk has not read yet.
@@ -86,7 +89,7 @@ class RulesInForce:
 
     def receive(self, number: str, caller: str, at: int) -> Reception:
         """How a caller is received by the rules in force; `at` in microseconds."""
-        return receive(
+        reception = receive(
             self.rules,
             self.book.hours,
             self._calendar,
@@ -96,6 +99,9 @@ class RulesInForce:
             blocked=lambda caller: caller in self._blocked and self._blocked[caller].in_force(at),
             calls_back=bool(self._settings.outbound),
         )
+        if reception.callback_key and caller and not self._may_be_called(caller):
+            return replace(reception, callback_key="")  # no promise that would not be kept
+        return reception
 
     def missing_years(self, now: int) -> list[int]:
         """The years that opening hours need soon and that no calendar has, the next one first."""

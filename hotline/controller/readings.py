@@ -41,6 +41,9 @@ class Parts(Protocol):
     def open_tasks(self) -> Iterable[Task]:
         """The open callback tasks."""
 
+    def held_back(self, now: int) -> int:
+        """Due callbacks that a cap on dialling holds back."""
+
     def missing_years(self, now: int) -> list[int]:
         """Years that opening hours need and no calendar has."""
 
@@ -60,6 +63,7 @@ def quick(parts: Parts, now: int) -> dict[Key, float | None]:
         ("database_away", ""): parts.unwritten(),
         ("screens_stale", ""): parts.redis_away_for(now) / SECOND,
         ("callbacks_due", ""): due,
+        ("dial_budget", ""): parts.held_back(now),
         ("calendar_missing", ""): years[0] if years else 0,
     }
 

@@ -75,6 +75,7 @@ class Recovery:
             self._desk.seed(facts)
         await self._diary.flush()
         try:
+            self._desk.floor.remember_dialled(await self._book.dialled(now))
             self._desk.take_up(await self._book.open_tasks())
         except Exception:
             log.exception("callbacks.away", effect="open callbacks wait for the next start")

@@ -21,6 +21,7 @@ from acd.callbacks import book as callback_book
 from acd.callbacks.task import Task
 from acd.desk import Desk
 from acd.floor import Floor
+from acd.gate import Purpose
 from acd.rules.model import Rules
 from acd.rules.text import Rulebook
 from alarms import watch as alarms
@@ -96,7 +97,11 @@ class Controller:
         self._diary = Diary(engine, settings.run_dir)
         self._book = callback_book.TaskBook(engine, settings.run_dir, self._report)
         self._in_force = RulesInForce(
-            engine, settings, self._apply, lambda: self._switch.reload if self._link.up else None
+            engine,
+            settings,
+            self._apply,
+            lambda: self._switch.reload if self._link.up else None,
+            lambda caller: self._desk.floor.refusal(caller, Purpose.ASKED) is None,
         )
         self._connect()
         self._distribute()
@@ -132,6 +137,7 @@ class Controller:
             numbers=settings.numbers,
             rings=settings.callback_rings,
             enabled=bool(settings.outbound),
+            refusal=lambda number: self._desk.floor.refusal(number, Purpose.CALLBACK),
         )
 
     def _distribute(self) -> None:
@@ -149,6 +155,7 @@ class Controller:
                 node=settings.node,
                 outbound=bool(settings.outbound),
                 outside=settings.outside,
+                policy=callback_book.policy(settings),
             ),
             record=self._outlets.record,
             stop_ringing=self._stop_ringing,
@@ -385,6 +392,10 @@ class Controller:
     def open_tasks(self) -> Iterable[Task]:
         """The open callback tasks."""
         return self._desk.floor.tasks.values()
+
+    def held_back(self, now: int) -> int:
+        """Due callbacks that a cap on dialling holds back."""
+        return self._desk.floor.held_back(now)
 
     def missing_years(self, now: int) -> list[int]:
         """Years that opening hours need and no calendar has."""

@@ -11,6 +11,11 @@ from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from acd.callbacks.book import policy
+from acd.gate import Purpose, may_dial
+from acd.rules import book as rulebook
+from acd.rules.text import problems
+from agents import roster
 from alarms import watch as alarms
 from base import bus, database, notify
 from base.settings import Settings, SettingsError, unknown
@@ -53,6 +58,7 @@ def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
         yield False, str(error)
     yield asyncio.run(_database(settings))
     yield asyncio.run(_redis(settings))
+    yield from _dialling(settings)
     yield from _alarms(settings)
     if asterisk is not None:
         yield from _running(settings, asterisk)
@@ -111,6 +117,40 @@ async def _redis(settings: Settings) -> tuple[bool, str]:
         return False, f"HOTLINE_REDIS_URL: Redis cannot be reached: {error}"
     finally:
         await client.aclose()
+
+
+def _dialling(settings: Settings) -> Iterator[tuple[bool, str]]:
+    """Settings and rules by which the hotline would dial itself, or what it never dials."""
+    for number in settings.transfer_to:
+        refusal = may_dial(
+            number, Purpose.TRANSFER, policy(settings), own=settings.numbers, agents=()
+        )
+        if refusal is not None:
+            yield False, f"HOTLINE_TRANSFER_TO: {number}: {refusal.text()}"
+    for number in settings.dial_allow:
+        refusal = may_dial(
+            number, Purpose.CALLBACK, policy(settings), own=settings.numbers, agents=()
+        )
+        if refusal is not None and not number.endswith("*"):
+            yield False, f"HOTLINE_DIAL_ALLOW: {number}: {refusal.text()}"
+    if not settings.database_url and not (settings.root / "hotline.db").exists():
+        return
+    for problem in asyncio.run(_rules(settings)):
+        yield False, problem
+
+
+async def _rules(settings: Settings) -> list[str]:
+    """What cannot work in the rules; nothing if they cannot be read."""
+    engine = database.engine(settings.database)
+    try:
+        async with asyncio.timeout(5):
+            book = await rulebook.read(engine)
+            agents = {agent.number for agent in await roster.list_all(engine)}
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return []  # a new database, or one that is away, which was said
+    finally:
+        await engine.dispose()
+    return list(problems(book, agents, rulebook.defaults(settings), settings.numbers))
 
 
 def _alarms(settings: Settings) -> Iterator[tuple[bool, str]]:

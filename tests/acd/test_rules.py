@@ -114,11 +114,30 @@ def test_the_settings_themselves_may_be_what_does_not_fit() -> None:
     assert list(problems(Rulebook(), defaults=Queue(ring_time=0.2)))
 
 
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("12345", "one of the hotline's own numbers"),
+        ("12346", "one of the hotline's own numbers"),
+        ("1001", "an agent's number"),
+        ("110", "emergency numbers are never dialled"),
+    ],
+)
+def test_an_overflow_that_comes_back_or_rings_the_police_is_refused(target: str, says: str) -> None:
+    given = book(
+        queues={DEFAULT: {"overflow_to": target, "overflow_after": 9.0}},
+        numbers={"12345": Number("12345")},
+    )
+    (problem,) = problems(given, {"1001"}, own=("12346",))
+    assert problem.startswith(f"queue default: overflow_to {target}: ")
+    assert says in problem
+
+
 def test_sound_rules_have_no_problem() -> None:
     sound = book(
         queues={
             DEFAULT: {},
-            "tax": {"hours": "office", "overflow_to": "110", "overflow_after": 9.0},
+            "tax": {"hours": "office", "overflow_to": "12333", "overflow_after": 9.0},
         },
         numbers={"12345": Number("12345", "tax")},
         members=(Member("1001", "tax", 3),),

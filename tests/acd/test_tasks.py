@@ -32,6 +32,7 @@ from acd.callbacks.task import State
 from acd.commands import Command, CreateCallback, PlaceCallback, Record
 from acd.desk import Desk
 from acd.floor import Floor
+from acd.gate import Policy
 from acd.rules.model import DEFAULT, Queue, Rules
 from base import clock, database
 from base.bus import Refused
@@ -44,7 +45,9 @@ from facts import (
     CallbackAdded,
     CallbackAnswered,
     CallbackCancelled,
+    CallbackDialling,
     CallbackEnded,
+    CallbackMerged,
     CallbackPlaced,
     CallbackRaced,
     CallbackUnreached,
@@ -349,14 +352,82 @@ async def test_a_callback_from_due_to_reached(centre: Centre, engine: AsyncEngin
 
 
 async def test_the_history_is_of_one_task_only(centre: Centre, engine: AsyncEngine) -> None:
-    for _ in range(2):
-        await add(centre.book, centre.desk, by_hand())
+    for matter in ("7", "8"):
+        await add(centre.book, centre.desk, by_hand(matter=matter))
     await cancel(centre.book, centre.desk, {"id": 2})
     assert await centre.book.flush()
     await centre.diary.flush()
     facts = await history(engine, await entry_of(engine, 2))
     assert [type(fact) for fact in facts] == [CallbackAdded, CallbackCancelled]
     assert len(await history(engine, await entry_of(engine, 1))) == 1
+
+
+# --- one open task a citizen and matter
+
+
+async def test_the_same_number_by_hand_is_refused_and_names_the_task(
+    centre: Centre, engine: AsyncEngine
+) -> None:
+    await add(centre.book, centre.desk, by_hand())
+    for typed in (CITIZEN, "138-0000-0001"):
+        with pytest.raises(Refused, match=r"callback 1 .* is open already"):
+            await add(centre.book, centre.desk, by_hand(typed))
+    await add(centre.book, centre.desk, by_hand(matter="工单 7"))
+    assert [entry.id for entry in await find_all(engine)] == [1, 2]
+    await cancel(centre.book, centre.desk, {"id": 1})
+    await add(centre.book, centre.desk, by_hand())
+    assert set(centre.desk.floor.tasks) == {2, 3}
+
+
+async def test_a_lost_call_that_is_entered_beside_a_task_by_hand_joins_it(
+    centre: Centre, engine: AsyncEngine
+) -> None:
+    """Both were asked for at one moment: the floor did not know the task by hand yet."""
+    await add(centre.book, centre.desk, by_hand())
+    centre.desk.floor.hall.wanted.add(CITIZEN)
+    centre.book.create(lost())
+    await until(lambda: any(isinstance(fact, CallbackMerged) for fact in centre.recorded))
+    (merged,) = (fact for fact in centre.recorded if isinstance(fact, CallbackMerged))
+    assert (merged.callback, merged.call) == (1, "hotline-1.1")
+    assert [entry.id for entry in await find_all(engine)] == [1]
+    assert centre.desk.floor.hall.wanted == set()
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        ("110", "110 is not called: emergency numbers"),
+        ("10086", "10086 is not called: short numbers are dialled only if HOTLINE_DIAL_ALLOW"),
+        ("+85251234567", "is not called: numbers abroad"),
+        ("+882161234567", "is not called: premium-rate, satellite"),
+        ("1001", "1001 is not called: this is an agent's number"),
+    ],
+)
+async def test_a_number_that_may_not_be_dialled_is_not_entered(
+    centre: Centre, engine: AsyncEngine, number: str, says: str
+) -> None:
+    centre.agent()
+    with pytest.raises(Refused, match=says.replace("+", r"\+")):
+        await add(centre.book, centre.desk, by_hand(number))
+    assert await find_all(engine) == []
+
+
+async def test_the_attempts_of_today_are_known_after_a_start(
+    centre: Centre, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    centre.agent()
+    await add(centre.book, centre.desk, by_hand())
+    (placed,) = centre.placed
+    centre.report(CallbackDialling(clock.now(), 1, placed.call, placed.agent))
+    centre.report(CallbackEnded(clock.now(), 1, placed.call, placed.agent, "busy"))
+    assert await centre.diary.flush()
+    assert await centre.book.flush()
+    now = clock.now()
+    ((call, number, at),) = await TaskBook(engine, tmp_path, lambda fact: None).dialled(now)
+    assert (call, number) == (placed.call, CITIZEN)
+    floor = Floor(Rules(), outbound=True, policy=Policy(per_number_day=1))
+    floor.remember_dialled([(call, number, at)])
+    assert floor.hall.history.full_for(CITIZEN, floor.policy, now) is not None
 
 
 async def test_a_busy_citizen_and_then_nobody(centre: Centre, engine: AsyncEngine) -> None:
@@ -442,8 +513,10 @@ async def test_a_task_that_another_program_entered_can_be_cancelled(
 async def test_entered_and_cancelled_without_a_controller(
     engine: AsyncEngine, tmp_path: Path
 ) -> None:
-    asked = checked(Wanted(CITIZEN), RULES, (), clock.now())
-    for _ in range(2):
+    for matter in ("7", "8"):
+        asked = checked(Wanted(CITIZEN, matter=matter), RULES, (), clock.now())
+        await callback_book.enter_directly(engine, tmp_path, asked)
+    with pytest.raises(TaskError, match=r"callback 2 .* in the matter 8 is open already"):
         await callback_book.enter_directly(engine, tmp_path, asked)
     await callback_book.cancel_directly(engine, tmp_path, 1)
     with pytest.raises(TaskError, match="over already"):

@@ -20,7 +20,7 @@ from base.bus import Bus
 from base.retry import Schedule
 from base.settings import SettingsError, load
 from diary import tables, writer
-from facts import CallbackMissed, RecordingMissing
+from facts import CallbackMissed, DialRefused, RecordingMissing
 from hotline.cli.main import app
 from tests.receivers import Hook, Mailbox
 
@@ -258,6 +258,7 @@ async def test_what_the_recorder_left_behind(engine: AsyncEngine, tmp_path: Path
         RecordingMissing(now - 3700 * S, "hotline-1.2", "no file"),
         CallbackMissed(now - 5 * S, 7),
         CallbackMissed(now - 6 * S, 8),
+        DialRefused(now - 7 * S, "hotline-1.1", "110", "lost", "emergency"),
     ]
     async with engine.begin() as connection:
         await connection.execute(
@@ -267,6 +268,7 @@ async def test_what_the_recorder_left_behind(engine: AsyncEngine, tmp_path: Path
     missing = await alarms.recordings(engine, settings, now)
     assert missing["recording_gap", ""] == 1
     assert missing["callbacks_missed", ""] == 2
+    assert missing["dial_refused", ""] == 1
     assert missing["recording_blocked", ""] == 1
     settings.spool_dir.mkdir(parents=True)
     fine = await alarms.recordings(engine, settings, now)

@@ -152,8 +152,8 @@ def test_cancelling_and_its_history(run: Any) -> None:
 
 
 def test_states_are_sorted_out(run: Any) -> None:
-    for _ in range(3):
-        run("add", NUMBER)
+    for matter in ("7", "8", "9"):
+        run("add", NUMBER, "--matter", matter)
     run("cancel", "2")
     assert [row["id"] for row in listed(run, "--state", "due")] == [1, 3]
     assert [row["id"] for row in listed(run, "--state", "cancelled,missed")] == [2]
@@ -196,6 +196,21 @@ def test_a_controller_that_hangs_is_not_gone_round(run: Any, controller: Control
 
 
 # --- files
+
+
+def test_the_same_number_again_is_refused(run: Any, tmp_path: Path) -> None:
+    run("add", NUMBER)
+    done = run("add", f"+86 {NUMBER}", status=1)
+    assert "callback 1 to +86****0001 is open already" in done.stderr
+    file = tmp_path / "tasks.csv"
+    rows = "13800000002,,,,,\n13800000001,,,,,\n110,,,,,\n13800000002,,,,,again\n"
+    file.write_text(HEADER + rows, encoding="utf-8")
+    for args, word in ((("--dry-run",), "good rows"), ((), "entered")):
+        done = run("import", str(file), *args, status=1)
+        assert done.stdout == f"{word}: 1, bad rows: 3\n"
+        assert "line 3: callback 1 to +86****0001 is open already" in done.stderr
+        assert "line 4: 110 is not called: emergency numbers are never dialled" in done.stderr
+        assert "line 5: " in done.stderr
 
 
 def test_a_file_with_bad_rows(run: Any, tmp_path: Path) -> None:

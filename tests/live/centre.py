@@ -63,6 +63,7 @@ class Centre:
             "wrap_up_time": 0.5,
             "stop_wait": 1,
             "min_free_mb": 0,
+            "dial_per_number_day": 0,
             **settings,
         }
         self.environment = {

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pytest
 
 from acd.callbacks.task import State, Task
 from acd.commands import PlaceCallback, Yield
+from acd.gate import Refusal, Why
 from acd.rules.model import DEFAULT, Number, Queue, Rules
 from facts import CallbackAdded, CallbackEnded, CallbackSpared, Fact, OwnCallEnded
 from telephony import outbound as module
@@ -37,7 +38,7 @@ class Asterisk:
         )
         self.outbound = self.make()
 
-    def make(self, enabled: bool = True) -> Outbound:
+    def make(self, enabled: bool = True, shut: Collection[str] = ()) -> Outbound:
         return Outbound(
             self,
             self.calls,
@@ -47,6 +48,7 @@ class Asterisk:
             numbers=("12345", "12366"),
             rings=30.0,
             enabled=enabled,
+            refusal=lambda number: Refusal(Why.OWN) if number in shut else None,
         )
 
     async def act(self, action: Mapping[str, str], timeout: float = 5.0) -> Message:
@@ -155,6 +157,23 @@ async def test_without_a_way_out_nothing_is_placed(asterisk: Asterisk) -> None:
     await asterisk.until(lambda: asterisk.facts)
     assert asterisk.sent == []
     assert asterisk.facts == [CallbackEnded(5, 7, ATTEMPT, "1001", "unreachable")]
+
+
+async def test_a_number_that_the_gate_refuses_now_is_not_placed(asterisk: Asterisk) -> None:
+    asterisk.outbound = asterisk.make(shut=(WANTED.number,))
+    asterisk.outbound.place(WANTED)
+    await asterisk.until(lambda: asterisk.facts)
+    assert asterisk.sent == []
+    assert asterisk.facts == [CallbackEnded(5, 7, ATTEMPT, "1001", "withdrawn")]
+
+
+async def test_nor_dialled_when_the_agent_has_picked_up(asterisk: Asterisk) -> None:
+    shut: list[str] = []
+    asterisk.outbound = asterisk.make(shut=shut)
+    asterisk.outbound.place(WANTED)
+    assert asterisk.outbound.attempt(ATTEMPT) is not None
+    shut.append(WANTED.number)
+    assert asterisk.outbound.attempt(ATTEMPT) is None
 
 
 # --- cancelling

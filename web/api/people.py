@@ -185,7 +185,9 @@ async def pauses(behind: Behind) -> list[Pause]:
 async def change(behind: Backend, edit: ruleedit.Edit) -> bool:
     """Change the rules; gives whether the controller has taken them. Raises `Problem` that lists all errors."""
     try:
-        await rulebook.change(behind.engine, edit, rulebook.defaults(behind.settings))
+        settings = behind.settings
+        defaults = rulebook.defaults(settings)
+        await rulebook.change(behind.engine, edit, defaults, settings.numbers)
     except RulesError as error:
         raise Problem(409, str(error)) from None
     return await behind.notify(RulesChanged())
