@@ -80,6 +80,9 @@ class Centre:
             "STOP_WAIT": 1,
             "OUTBOUND": f"sip:127.0.0.1:{self.way_out}",
             "CALLBACK_RINGS": 120,
+            "DIAL_PER_HOUR": 0,
+            "DIAL_PER_NUMBER_DAY": 0,
+            "DIAL_BUDGET_DAY": 0,
             "MIN_FREE_MB": 0,
         }
         # The programs are started with this process's environment.
