@@ -4,6 +4,7 @@ import pytest
 
 from acd.commands import CreateCallback, PlaceCallback, Record, SendOutside
 from acd.floor import Floor
+from acd.gate import Policy
 from acd.rules.model import DEFAULT, Number, Queue, Rules
 from facts import (
     AgentAdded,
@@ -34,12 +35,18 @@ BEGIN = 1_763_690_400 * SECOND
 class Hall:
     """A floor, its clock and what it has commanded."""
 
-    def __init__(self, *, agents: tuple[str, ...] = ("1001",), queue: Queue | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        agents: tuple[str, ...] = ("1001",),
+        queue: Queue | None = None,
+        policy: Policy | None = None,
+    ) -> None:
         rules = Rules(
             queues={DEFAULT: queue or Queue(wrap_up_time=0)}, numbers={"12345": Number("12345")}
         )
         self.now = BEGIN
-        self.floor = Floor(rules, outbound=True, outside=("12333", "110"))
+        self.floor = Floor(rules, outbound=True, outside=("12333", "110"), policy=policy)
         self.commands: list[object] = []
         self.calls = 0
         self.tell(LinkRestored(self.now))
@@ -188,18 +195,60 @@ def test_an_overflow_that_an_operator_has_set_goes_on(target: str) -> None:
 
 def test_a_call_that_came_of_our_own_dialling_is_not_called_back() -> None:
     """The citizen's phone is forwarded to the hotline: what we dial comes back to us."""
-    hall = Hall()
-    hall.task(attempts=1)
+    hall = Hall(agents=("1001", "1002"))
+    task = hall.task(attempts=1)
     (placed,) = hall.of(PlaceCallback)
-    hall.tell(CallbackDialling(hall.now, placed.callback, placed.call, placed.agent))
+    hall.tell(CallbackDialling(hall.now, task, placed.call, placed.agent))
     forwarded = hall.caller(CITIZEN)
-    assert len(hall.of(PlaceCallback)) == 1
-    hall.tell(CallbackEnded(hall.now, placed.callback, placed.call, placed.agent, "no_answer"))
+    hall.tell(CallbackEnded(hall.now, task, placed.call, placed.agent, "no_answer"))
+    assert hall.floor.tasks == {}
     hall.wait(2 * SECOND)
-    hall.tell(CallEnded(hall.now, forwarded, Party.CALLER))
-    hall.wait(HOUR)
-    again = [one for one in hall.of(PlaceCallback) if one is not placed]
-    assert hall.of(CreateCallback) == [] or not again
+    hall.tell(CallEnded(hall.now, forwarded, Party.SYSTEM))
+    assert hall.of(CreateCallback) == []
+    assert [fact.why for fact in hall.facts("DialRefused")] == ["loop"]
+    hall.wait(MINUTE)
+    hall.lose(CITIZEN)
+    assert len(hall.of(CreateCallback)) == 1, "a later call is the citizen's own"
+
+
+def test_a_circle_of_callbacks_that_yield_to_themselves_ends() -> None:
+    """The only agent's callback yields to the call that it has brought about, and is due again when that has ended."""
+    hall = Hall(policy=Policy(per_number_day=4))
+    hall.task(latest=hall.now + DAY)
+    for turn in range(20):
+        placed = hall.of(PlaceCallback)
+        if len(placed) <= turn:
+            break
+        call = placed[-1]
+        hall.tell(CallbackDialling(hall.now, call.callback, call.call, call.agent))
+        forwarded = hall.caller(CITIZEN)
+        hall.tell(CallbackEnded(hall.now, call.callback, call.call, call.agent, "withdrawn"))
+        hall.wait(SECOND)
+        hall.tell(CallEnded(hall.now, forwarded, Party.SYSTEM))
+        hall.wait(SECOND)
+    assert len(hall.of(PlaceCallback)) == 4
+    assert hall.floor.held_back(hall.now) == 1
+    hall.wait(15 * HOUR)
+    assert len(hall.of(PlaceCallback)) == 5, "another day"
+
+
+@pytest.mark.parametrize(
+    "policy", [Policy(per_hour=2), Policy(budget_day=2), Policy(per_number_day=2)]
+)
+def test_what_is_beyond_a_cap_stays_due(policy: Policy) -> None:
+    hall = Hall(policy=policy)
+    task = hall.task(attempts=9, spacing=0)
+    for _ in range(5):
+        for placed in hall.of(PlaceCallback)[len(hall.facts("CallbackEnded")) :]:
+            hall.fail(placed)
+            hall.wait(SECOND)
+            hall.tell(AgentReady(hall.now, "1001"))
+    assert len(hall.of(PlaceCallback)) == 2
+    assert set(hall.floor.tasks) == {task}
+    assert hall.floor.held_back(hall.now) == 1
+    hall.wait(HOUR if policy.per_hour else 15 * HOUR)
+    assert len(hall.of(PlaceCallback)) == 3
+    assert hall.floor.held_back(hall.now) == 0
 
 
 @pytest.mark.parametrize("times", [2, 11])
