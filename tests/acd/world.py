@@ -26,7 +26,7 @@ from acd.commands import (
 from acd.floor import Floor, Stage
 from acd.floor.lanes import lane_of, waiting_in
 from acd.floor.pairing import next_task
-from acd.gate import Policy
+from acd.gate import PENDING_FOR, Policy
 from acd.rules.model import DEFAULT, Flag, Member, Number, Queue, Rules, Strategy
 from agents.model import Presence
 from facts import (
@@ -162,6 +162,7 @@ class World:
         self.talks: dict[str, str] = {}  # agent -> the call they talk in
         self.attempts: dict[str, tuple[int, str]] = {}  # attempt that exists -> (task, agent)
         self.number_of: dict[str, str] = {}  # attempt -> whom it dials
+        self.placed_at: dict[str, int] = {}
         self.answered: set[str] = set()  # attempts the citizen has picked up
         self.cancelled: set[str] = set()
         self.gone: set[str] = set()
@@ -241,7 +242,7 @@ class World:
                     assert agent not in self.rings, "an agent rings for two"
                     assert agent not in self.talks
                     self.attempts[attempt] = (task, agent)
-                    self.number_of[attempt] = number
+                    self.number_of[attempt], self.placed_at[attempt] = number, self.now
                     self.rings[agent] = attempt
                 case CancelAttempt(attempt, agent):
                     assert attempt not in self.answered, "an answered callback was cut"
@@ -297,7 +298,8 @@ class World:
 
     def dial(self, attempt: str, number: str) -> None:
         """The citizen's phone rings. No cap may be exceeded by it."""
-        if attempt in self.dialled:
+        # No agent's phone rings for longer than two minutes: what this world dials so late is dialled nowhere else.
+        if attempt in self.dialled or self.now - self.placed_at[attempt] >= PENDING_FOR:
             return
         self.dialled.add(attempt)
         self.made.append((self.now, number))
