@@ -79,6 +79,11 @@ RULES: tuple[Rule, ...] = (
         "events of Asterisk come {value:.1f} seconds late",
     ),
     Rule(
+        *("agi_refused", _W, _HIGH, 0, 0, 0, 60),
+        "最近一分钟有 {value:.0f} 个自称 Asterisk 的连接被拒绝",
+        "{value:.0f} connections of the last minute claimed to be Asterisk and were refused",
+    ),
+    Rule(
         *("recording_gap", _C, _HIGH, 0, 0, 0, 0),
         "最近一小时有 {value:.0f} 通电话没有完整录音",
         "{value:.0f} calls of the last hour have no complete recording",

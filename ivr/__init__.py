@@ -1,6 +1,7 @@
 """What a caller hears and presses.
 
 server       Asterisk connects once for each call, and a session lives on that connection; read it first
+door         who may speak here: only Asterisk, about channels that exist
 session      a citizen's call: walks `script`, and does what the floor decides
 callback     one attempt of a callback
 colleague    an agent calls a colleague

@@ -4,6 +4,8 @@
 `…/colleague` an agent who calls another (`ivr.colleague`), `…/callback` an agent who has picked up for a callback
 (`ivr.callback`), `…/silent` a caller who says nothing (`ivr.silence`).
 
+`ivr.door` says who may speak here: only Asterisk, by a secret that the dialplan knows, about channels that AMI knows.
+
 No connection disturbs another: silence, half a line, megabytes, garbage or an error in a session end that connection
 alone, with one line in the log. When a connection ends without `HL_DONE`, the caller goes back to the dialplan. It
 plays music, tries again and at last takes its fallback queue: the caller still reaches a person.
@@ -22,6 +24,7 @@ from facts.terms import CallId
 from ivr.callback import Callbacks, serve_callback
 from ivr.colleague import serve_colleague
 from ivr.connection import Connection, GoneError
+from ivr.door import SCRIPTS, Door, Seen
 from ivr.feature import Feature, serve_agent
 from ivr.phrases import LANGUAGES
 from ivr.reception import Receive, Reception
@@ -41,6 +44,7 @@ async def serve(
     address: str,
     port: int,
     *,
+    secret: str,
     desk: SessionDesk,
     clock: Callable[[], int],
     feature: Feature,
@@ -48,25 +52,36 @@ async def serve(
     callbacks: Callbacks | None = None,
     receive: Receive = lambda number, caller, at: Reception(),
     sounds: Path | None = None,
-    silence_limit: float = 10.0,
+    # Who is heard
+    seen: Seen = lambda channel: None,
+    refused: Callable[[str], object] = lambda why: None,
+    # Time-outs
+    silence_limit: float = 5.0,
+    patience: float = 2.0,
+    # Limits
     most_sessions: int = 4000,
+    most_unknown: int = 256,
 ) -> "Server":
     """Listen for Asterisk. Raises `OSError` when the address cannot be used.
 
-    `clock` gives microseconds UTC. `sounds` is the folder of Asterisk's sounds in Mandarin, where there is one. A
-    connection has `silence_limit` seconds to say which call it is for; beyond `most_sessions` connections new ones are
-    closed.
+    `clock` gives microseconds UTC. `sounds` is the folder of Asterisk's sounds in Mandarin, where there is one.
+
+    `secret` is what the dialplan gives as its last argument, `seen` says whether AMI knows a channel, `refused` is told
+    of each connection that was not believed: one of `ivr.door.REASONS`. A connection has `silence_limit` seconds to say
+    which call it is for, and AMI `patience` seconds to tell of it. Beyond `most_sessions` calls new connections are
+    closed; of those that have not shown the secret there are `most_unknown` at most, and the oldest makes room.
     """
+    door = Door(
+        secret,
+        address,
+        seen=seen,
+        refused=refused,
+        silence_limit=silence_limit,
+        patience=patience,
+        most_unknown=most_unknown,
+    )
     server = Server(
-        desk,
-        clock,
-        feature,
-        pace or Pace(),
-        callbacks,
-        receive,
-        sounds,
-        silence_limit,
-        most_sessions,
+        door, desk, clock, feature, pace or Pace(), callbacks, receive, sounds, most_sessions
     )
     await server.listen(address, port)
     return server
@@ -77,6 +92,7 @@ class Server:
 
     def __init__(
         self,
+        door: Door,
         desk: SessionDesk,
         clock: Callable[[], int],
         feature: Feature,
@@ -84,9 +100,9 @@ class Server:
         callbacks: Callbacks | None,
         receive: Receive,
         sounds: Path | None,
-        silence_limit: float,
         most_sessions: int,
     ) -> None:
+        self._door = door
         self._desk = desk
         self._clock = clock
         self._feature = feature
@@ -94,7 +110,6 @@ class Server:
         self._callbacks = callbacks
         self._receive = receive
         self._sounds = sounds
-        self._silence_limit = silence_limit
         self._most_sessions = most_sessions
         self._listening: asyncio.Server | None = None
         self._connections: dict[Connection, asyncio.Task[None]] = {}
@@ -160,7 +175,7 @@ class Server:
         if self._stopping:
             connection.abort("stopping")
             return
-        if len(self._connections) >= self._most_sessions:
+        if len(self._connections) - self._door.unknown >= self._most_sessions:
             if not self._full:
                 self._full = True
                 log.error(
@@ -171,17 +186,22 @@ class Server:
             connection.abort("full")
             return
         self._full = False
+        if not self._door.let_in(connection):
+            return
         self._connections[connection] = spawn(self._serve(connection), f"agi {connection.peer}")
 
     def _closed(self, connection: Connection) -> None:
         # A session that still runs gets `GoneError` where it waits.
         self._connections.pop(connection, None)
+        self._door.leave(connection)
 
     # --- one connection
 
     async def _serve(self, connection: Connection) -> None:
         try:
-            environment = await connection.environment(self._silence_limit)
+            environment = await self._door.admit(connection)
+            if environment is None:
+                return
             script = environment.get("agi_network_script", "")
             if script == "agent":
                 await serve_agent(connection, environment, feature=self._feature)
@@ -221,7 +241,7 @@ class Server:
                     "agi.not_ours",
                     peer=connection.peer,
                     script=script[:40],
-                    hint="only /call, /agent, /colleague, /callback and /silent are served",
+                    hint=f"only {', '.join(sorted(SCRIPTS))} are served, with the id of a call",
                 )
         except GoneError:
             pass  # logged already where it matters; a health check that only connects does not

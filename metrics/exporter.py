@@ -44,6 +44,7 @@ from facts import (
 from facts.live import LiveState
 from facts.terms import CallId, OfferReason, Outcome, Severity
 from facts.times import SECOND
+from ivr.door import REASONS
 from metrics.fold import CallHistory, CallRecord, fold_call
 from metrics.window import CONNECTED
 
@@ -138,6 +139,9 @@ class Exporter:
             buckets=_LAGS,
             registry=registry,
         )
+        self._agi_refused = counter(
+            "hotline_agi_refused", "AGI connections that were not believed", "why", REASONS
+        )
         self._backlog = gauge("hotline_diary_backlog_facts", "facts not yet in the database")
         self._lost = gauge("hotline_diary_lost_facts", "facts that no disk had room for")
 
@@ -172,6 +176,10 @@ class Exporter:
     def lag(self, seconds: float) -> None:
         """How late an event of Asterisk was read."""
         self._lag.observe(max(0.0, seconds))
+
+    def refused(self, why: str) -> None:
+        """An AGI connection was not believed to be Asterisk's: one of `ivr.door.REASONS`."""
+        self._agi_refused[why].inc()
 
     def show(
         self,

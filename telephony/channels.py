@@ -287,6 +287,16 @@ class Calls:
         )
         return frozenset().union(*known)
 
+    def knows(self, uniqueid: str) -> bool:
+        """Whether this channel is known to exist."""
+        return (
+            uniqueid in self._calls
+            or uniqueid in self._own
+            or uniqueid in self._attempts
+            or uniqueid in self._outs
+            or uniqueid in self._legs
+        )
+
     def caller_channel(self, call: CallId) -> str:
         """The name of the caller's channel, empty when there is none."""
         state = self._calls.get(call)

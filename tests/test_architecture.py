@@ -60,6 +60,7 @@ IMPURE_MODULES = {
     "ivr.callback",
     "ivr.colleague",
     "ivr.connection",
+    "ivr.door",
     "ivr.feature",
     "ivr.phrase_file",
     "ivr.server",

@@ -32,6 +32,9 @@ class Parts(Protocol):
     def event_lag(self) -> tuple[int, int]:
         """When the last event came, and how late it was (microseconds)."""
 
+    def refusals(self, now: int) -> int:
+        """How many AGI connections were refused within the last minute."""
+
     def unwritten(self) -> int:
         """Facts that wait for an absent database, at least 1 while it is away."""
 
@@ -60,6 +63,7 @@ def quick(parts: Parts, now: int) -> dict[Key, float | None]:
         **of_live_state(parts.newest(now), now),
         ("link_lost", ""): parts.link_lost_for(now) / SECOND,
         ("event_lag", ""): lag / SECOND if now - heard < LAG_HOLDS else 0,
+        ("agi_refused", ""): parts.refusals(now),
         ("database_away", ""): parts.unwritten(),
         ("screens_stale", ""): parts.redis_away_for(now) / SECOND,
         ("callbacks_due", ""): due,

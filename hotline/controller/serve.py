@@ -12,6 +12,7 @@ what exists in Asterisk before the first offer is made; `in_force` holds the rul
 
 import asyncio
 import gc
+from collections import deque
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -57,6 +58,9 @@ from telephony.switch import Switch
 
 logger = structlog.get_logger(__name__)
 
+MOST_REFUSALS = 1000
+"""Refused AGI connections that are remembered for the alarm."""
+
 
 async def serve(settings: Settings, ready: Callable[[], None]) -> None:
     """Run the controller until SIGTERM. `ready` is called once calls can be taken."""
@@ -88,6 +92,8 @@ class Controller:
         self._up = asyncio.Event()
         self._stopping = False
         self._lag = (0, 0)
+        self._informed = False
+        self._refusals: deque[int] = deque(maxlen=MOST_REFUSALS)
         self._agi: agi.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._bus = Bus(settings.redis, settings.node)
@@ -231,6 +237,7 @@ class Controller:
         self._agi = await agi.serve(
             self._settings.control_address,
             self._settings.agi_port,
+            secret=render.agi_secret(self._settings),
             desk=self._desk,
             clock=clock.now,
             feature=self._people.dialled,
@@ -238,6 +245,8 @@ class Controller:
             callbacks=self._outbound,
             receive=self._in_force.receive,
             sounds=render.sounds_folder(self._settings),
+            seen=lambda channel: self._calls.knows(channel) if self._informed else None,
+            refused=self._refused,
         )
         while not (self._up.is_set() or stop.is_set()):  # noqa: ASYNC110 - two events, for a second or so
             await asyncio.sleep(0.02)
@@ -297,12 +306,20 @@ class Controller:
 
     async def _link_restored(self) -> None:
         await self._recovery.link_restored()
+        self._informed = True
         await self._in_force.announce_numbers()
         self._up.set()
 
     def _link_lost(self) -> None:
+        self._informed = False
         if not self._stopping:
             self._recovery.link_lost()
+
+    def _refused(self, why: str) -> None:
+        """Somebody at the AGI port was not believed to be Asterisk."""
+        self._refusals.append(clock.now())
+        if self._exporter is not None:
+            self._exporter.refused(why)
 
     def _apply(self, rules: Rules, book: Rulebook) -> None:
         """New rules: for whoever goes by them."""
@@ -380,6 +397,10 @@ class Controller:
     def event_lag(self) -> tuple[int, int]:
         """When the last event came, and how late it was (microseconds)."""
         return self._lag
+
+    def refusals(self, now: int) -> int:
+        """How many AGI connections were refused within the last minute (`MOST_REFUSALS` at most)."""
+        return sum(now - at < 60 * SECOND for at in self._refusals)
 
     def unwritten(self) -> int:
         """Facts that wait for an absent database, at least 1 while it is away."""

@@ -46,8 +46,8 @@ class _Template(string.Template):
 def render(settings: Settings, asterisk: AsteriskBinary) -> None:
     """Write all of Asterisk's configuration into `settings.asterisk_dir`, and make the folders that it names.
 
-    Generates the manager interface's secret at the first start. May be repeated at any time: what is the same is not
-    written again. Raises `ProgramError`.
+    Generates the secrets of the manager interface and of AGI at the first start. May be repeated at any time: what is
+    the same is not written again. Raises `ProgramError`.
     """
     try:
         values = _values(settings, asterisk)
@@ -99,7 +99,16 @@ _MORE_TRANSFERS = "numbers_transfer.conf"
 
 def ami_secret(settings: Settings) -> str:
     """The password of `AMI_USER`, 64 hexadecimal digits, made at the first call and kept in `settings.secrets_dir`."""
-    file = settings.secrets_dir / "ami"
+    return _secret(settings, "ami")
+
+
+def agi_secret(settings: Settings) -> str:
+    """What the dialplan shows the controller as its last AGI argument; made and kept as `ami_secret` is."""
+    return _secret(settings, "agi")
+
+
+def _secret(settings: Settings, name: str) -> str:
+    file = settings.secrets_dir / name
     if not file.exists():
         settings.secrets_dir.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         _write(file, secrets.token_hex(32) + "\n")
@@ -224,6 +233,7 @@ def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
         "RTP_FIRST": str(settings.rtp_ports[0]),
         "RTP_LAST": str(settings.rtp_ports[1]),
         "AGI": f"{_host('HOTLINE_CONTROL_ADDRESS', settings.control_address)}:{settings.agi_port}",
+        "AGI_SECRET": agi_secret(settings),
         "AMI_ADDRESS": settings.control_address,
         "AMI_PORT": str(settings.ami_port),
         "AMI_PERMIT": _ami_permit(settings),

@@ -12,6 +12,9 @@ from typing import Self
 PATIENCE = 5.0
 """Seconds after which a test that waits in vain fails."""
 
+SECRET = "5ec2e7" * 10 + "0123"
+"""The secret of every server in these tests: the dialplan gives it as the last argument."""
+
 USUAL = {
     "STREAM FILE": "200 result=0 endpos=8000",
     "GET FULL VARIABLE": "200 result=1 (NOANSWER 19)",
@@ -77,14 +80,14 @@ class FakeCall:
         caller: str = "13812345678",
         script: str = "call",
         callingpres: str = "0",
+        secret: str = SECRET,
     ) -> Self:
         """Connect and send the environment, with the arguments that the dialplan would give."""
         fake = cls(*await connect(port))
         values = {"network": "yes", "network_script": script, "uniqueid": call, "callerid": caller}
         values["callingpres"] = callingpres
-        values |= {
-            f"arg_{n}": value for n, value in enumerate(arguments or ("12345", "", "", ""), 1)
-        }
+        given = (*(arguments or ("12345", "", "", "")), secret)
+        values |= {f"arg_{n}": value for n, value in enumerate(given, 1)}
         for name, value in values.items():
             fake.answer(f"agi_{name}: {value}")
         fake.answer("")

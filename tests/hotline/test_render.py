@@ -8,7 +8,14 @@ import pytest
 from agents.signin import SIP_REALM
 from base.settings import Settings, SettingsError, load
 from hotline.machine.programs import AsteriskBinary, ProgramError
-from hotline.machine.render import AMI_EVENTS, TEMPLATES, ami_secret, render, render_numbers
+from hotline.machine.render import (
+    AMI_EVENTS,
+    TEMPLATES,
+    agi_secret,
+    ami_secret,
+    render,
+    render_numbers,
+)
 from telephony.channels import WANTED
 from telephony.realtime import VIEWS
 
@@ -105,6 +112,28 @@ def test_secrets_are_long_private_and_each_centres_own(
     (one.secrets_dir / "ami").write_text("short")
     with pytest.raises(ProgramError, match="remove it"):
         ami_secret(one)
+
+
+def test_asterisk_shows_the_agi_secret_as_the_last_argument_and_in_no_address(
+    tmp_path: Path, asterisk: AsteriskBinary
+) -> None:
+    one, other = Settings(home=tmp_path / "one"), Settings(home=tmp_path / "other")
+    files = rendered(one, asterisk)
+    secret = agi_secret(one)
+    assert re.fullmatch("[0-9a-f]{64}", secret)
+    assert len({secret, ami_secret(one), agi_secret(other)}) == 3
+    assert (one.secrets_dir / "agi").stat().st_mode & 0o777 == 0o600
+    uses = [
+        line
+        for text in files.values()
+        for line in text.splitlines()
+        if "agi://" in line or secret in line
+    ]
+    assert len(uses) == 5
+    for line in uses:
+        # Asterisk logs the address, which ends at the first comma.
+        assert secret not in line.partition("agi://")[2].partition(",")[0]
+        assert re.search(rf",{secret}[)\"]", line)
 
 
 def test_the_settings_arrive(tmp_path: Path, asterisk: AsteriskBinary) -> None:

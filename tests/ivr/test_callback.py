@@ -9,7 +9,7 @@ from facts import CallDetached, CallQueued, CallReleased
 from facts.terms import Release
 from ivr.server import Server, serve
 from ivr.session import Pace
-from tests.fakes.asterisk_agi import FakeCall, close_all
+from tests.fakes.asterisk_agi import SECRET, FakeCall, close_all
 from tests.ivr.test_server import CALL, NOW, FakeDesk, ended, waiting
 
 ATTEMPT = "hotline-c7.1"
@@ -60,6 +60,7 @@ async def server(desk: FakeDesk, callbacks: FakeCallbacks) -> AsyncIterator[Serv
     made = await serve(
         "127.0.0.1",
         0,
+        secret=SECRET,
         desk=desk,
         clock=lambda: NOW,
         feature=feature,

@@ -23,7 +23,7 @@ from ivr.connection import SETTLED
 from ivr.reception import Reception
 from ivr.server import Server, serve
 from ivr.session import Pace
-from tests.fakes.asterisk_agi import FakeCall, close_all
+from tests.fakes.asterisk_agi import SECRET, FakeCall, close_all
 from tests.ivr.test_server import CALL, NOW, FakeDesk, ended
 
 CALLER = "+8613812345678"
@@ -62,6 +62,7 @@ async def server(desk: FakeDesk, house: House) -> AsyncIterator[Server]:
     server = await serve(
         "127.0.0.1",
         0,
+        secret=SECRET,
         desk=desk,
         clock=lambda: NOW,
         feature=feature,

@@ -15,7 +15,7 @@ from facts.times import SECOND
 from ivr.connection import Connection
 from ivr.server import Server, serve
 from ivr.session import CallSession, Pace
-from tests.fakes.asterisk_agi import PATIENCE, FakeCall, close_all, connect
+from tests.fakes.asterisk_agi import PATIENCE, SECRET, FakeCall, close_all, connect
 
 CALL = "hotline-1763731200.17"
 NOW = 1_763_731_200 * SECOND
@@ -82,6 +82,7 @@ async def server(desk: FakeDesk, asked: list[tuple[str, str, str]]) -> AsyncIter
     server = await serve(
         "127.0.0.1",
         0,
+        secret=SECRET,
         desk=desk,
         clock=lambda: NOW,
         feature=feature,
@@ -121,6 +122,7 @@ async def _knowing_lengths(desk: FakeDesk, sounds: Path, clock: Callable[[], int
 
     return await serve(
         *("127.0.0.1", 0),
+        secret=SECRET,
         desk=desk,
         clock=clock,
         feature=feature,
@@ -321,7 +323,12 @@ class TestAnnouncements:
 
         pace = Pace(announce_every=0.02)
         server = await serve(
-            "127.0.0.1", 0, desk=desk, clock=lambda: NOW, feature=feature, pace=pace
+            *("127.0.0.1", 0),
+            secret=SECRET,
+            desk=desk,
+            clock=lambda: NOW,
+            feature=feature,
+            pace=pace,
         )
         yield server
         await server.close()

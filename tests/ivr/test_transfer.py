@@ -7,7 +7,7 @@ import pytest
 from facts import CallArrived, CallDetached, CallReturned, CallTransferred, Fact, OwnCallEnded
 from ivr.server import Server, serve
 from ivr.session import Pace
-from tests.fakes.asterisk_agi import FakeCall, close_all
+from tests.fakes.asterisk_agi import SECRET, FakeCall, close_all
 from tests.ivr.test_server import CALL, NOW, FakeDesk, ended
 
 ARRIVED, QUEUED = NOW - 60_000_000, NOW - 50_000_000
@@ -25,7 +25,14 @@ async def server(desk: FakeDesk) -> AsyncIterator[Server]:
         return "ok"
 
     pace = Pace(announce_every=60)
-    made = await serve("127.0.0.1", 0, desk=desk, clock=lambda: NOW, feature=feature, pace=pace)
+    made = await serve(
+        *("127.0.0.1", 0),
+        secret=SECRET,
+        desk=desk,
+        clock=lambda: NOW,
+        feature=feature,
+        pace=pace,
+    )
     yield made
     await made.close()
     await ended(made)

@@ -90,6 +90,7 @@ def start(exchange: Exchange, desk: TestDesk) -> Callable[[Pace], Awaitable[Serv
         return await serve(
             exchange.settings.control_address,
             exchange.settings.agi_port,
+            secret=render.agi_secret(exchange.settings),
             desk=desk,
             clock=clock.now,
             feature=feature,

@@ -30,6 +30,7 @@ from facts import (
 from facts.calendar import make_calendar, read_years
 from facts.terms import Party, Release
 from facts.times import CHINA, SECOND
+from hotline.machine import render
 from ivr.reception import Reception, receive
 from ivr.server import serve
 from ivr.session import Pace
@@ -481,6 +482,7 @@ async def test_the_calendar_of_the_spring_festival(
     server = await serve(
         exchange.settings.control_address,
         exchange.settings.agi_port,
+        secret=render.agi_secret(exchange.settings),
         desk=desk,
         clock=lambda: now,
         feature=feature,
