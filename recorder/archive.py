@@ -67,7 +67,7 @@ async def run(
     `send` gets each fact after it was written into the diary, for the screens. One archive at a time works on a
     spool: a second one waits. No error ends the loop.
     """
-    settings.spool_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+    settings.spool_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with _only_one(settings.spool_dir, stop) as mine:
         if not mine:
             return

@@ -140,7 +140,7 @@ def _write(raw: Path, wav: Path, swap: bool) -> Tape:
             return Tape(0, 0, "", dropped)
         if frames * FRAME + HEADER >= 1 << 32:
             raise TapeError(f"{raw} is too long for a WAV file: {size} bytes")
-        wav.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        wav.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         part = _part(wav)
         try:
             return _write_part(source, part, frames, dropped, swap)
@@ -151,7 +151,7 @@ def _write(raw: Path, wav: Path, swap: bool) -> Tape:
 
 def _write_part(source: BinaryIO, part: Path, frames: int, dropped: int, swap: bool) -> Tape:
     with part.open("w+b") as target:
-        os.fchmod(target.fileno(), 0o640)
+        os.fchmod(target.fileno(), 0o600)
         # Asterisk may have written more since. Only what was there at the beginning counts.
         if frames * FRAME >= STREAM_FROM:
             _stream(source, target, frames, swap)

@@ -1,6 +1,7 @@
 """The command `hotline`. Each subcommand reads its arguments, calls one function and says what came of it."""
 
 import json
+import os
 import sys
 from typing import Annotated
 
@@ -35,6 +36,7 @@ from hotline.cli.tools import (
     run_forever,
     with_database,
 )
+from hotline.machine.home import UMASK
 
 app = typer.Typer(
     help="A call centre on Asterisk for citizen hotlines: inbound first.",
@@ -59,7 +61,8 @@ app.add_typer(cli_web.app)
 
 
 def main() -> None:
-    """Run the command line; an interrupted command ends quietly."""
+    """Run the command line; an interrupted command ends quietly. What it writes is its owner's alone."""
+    os.umask(UMASK)
     try:
         app()
     except KeyboardInterrupt:

@@ -44,7 +44,7 @@ from hotline.controller.people import People
 from hotline.controller.recovery import Recovery
 from hotline.controller.requests import Requests
 from hotline.controller.shown import Shown
-from hotline.machine import render
+from hotline.machine import home, render
 from hotline.machine.up import stop_event
 from ivr import server as agi
 from ivr.session import Pace
@@ -65,6 +65,7 @@ MOST_REFUSALS = 1000
 async def serve(settings: Settings, ready: Callable[[], None]) -> None:
     """Run the controller until SIGTERM. `ready` is called once calls can be taken."""
     log.configure(settings.log_level, settings.log_dir / "serve.log")
+    home.close(settings)
     stop = stop_event()
     engine = database.engine(settings.database)
     await migrations.upgrade(engine)

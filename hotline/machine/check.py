@@ -21,7 +21,7 @@ from base import bus, database, notify
 from base.settings import Settings, SettingsError, unknown
 from base.settings import load as load_settings
 from diary.writer import unwritten
-from hotline.machine import programs, render
+from hotline.machine import home, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
 from telephony import oneshot
 
@@ -48,6 +48,7 @@ def check() -> int:
 
 def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
     yield _home(settings)
+    yield privacy(settings)
     asterisk = None
     try:
         asterisk = programs.find_asterisk()
@@ -85,6 +86,17 @@ def _home(settings: Settings) -> tuple[bool, str]:
             f"(HOTLINE_MIN_FREE_MB is {settings.min_free_mb})"
         )
     return True, f"{free} MB free at {folder}"
+
+
+def privacy(settings: Settings) -> tuple[bool, str]:
+    """Whether others can read the home, and what to do about it."""
+    found = [path for path, _ in home.open_to_others(settings)]
+    if not found:
+        return True, f"only its owner can read {settings.root}"
+    return False, (
+        f"{len(found)} files and folders can be read by others, {found[0]} among them: "
+        f"restart `hotline up`, which closes them, or run `chmod -R go= {settings.root}`"
+    )
 
 
 async def _database(settings: Settings) -> tuple[bool, str]:

@@ -9,6 +9,7 @@ from base import database, log, migrations
 from base.background import spawn
 from base.bus import Bus
 from base.settings import Settings
+from hotline.machine import home
 from hotline.machine.up import stop_event
 from metrics import rollup
 from recorder import archive
@@ -19,6 +20,7 @@ logger = structlog.get_logger(__name__)
 async def record(settings: Settings) -> None:
     """Run the recorder until SIGTERM."""
     log.configure(settings.log_level, settings.log_dir / "recorder.log")
+    home.close(settings)
     stop = stop_event()
     engine = database.engine(settings.database)
     await migrations.upgrade(engine)
@@ -44,6 +46,7 @@ async def web(settings: Settings) -> None:
     from web.server import config
 
     log.configure(settings.log_level, settings.log_dir / "web.log")
+    home.close(settings)
     # A screen that was dropped: `web.feed` has said so already.
     logging.getLogger("uvicorn.error").addFilter(
         lambda record: "without completing response" not in record.getMessage()

@@ -19,7 +19,7 @@ from base.background import spawn
 from base.bus import Bus, NoAnswer
 from base.settings import Settings
 from facts.requests import GetStatus
-from hotline.machine import programs, render
+from hotline.machine import home, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
 from web.accounts import accounts
 
@@ -39,6 +39,7 @@ async def up(settings: Settings, say: Callable[[str], None] | None = None) -> No
     stop = stop_event()
     with _alone(settings):
         log.configure(settings.log_level, settings.log_dir / "up.log")
+        home.close(settings)
         asterisk = programs.find_asterisk()
         keepers: list[asyncio.Task[None]] = []
         try:

@@ -36,7 +36,7 @@ async def test_a_finished_recording_has_a_row_a_file_and_a_fact(
         RecordingFinished(entry.finished_at, CALL, 10_000_000, entry.sha256)
     ]
     assert not list(settings.spool_dir.glob("*.raw"))
-    assert (settings.recordings_dir / entry.path).stat().st_mode & 0o777 == 0o640
+    assert (settings.recordings_dir / entry.path).stat().st_mode & 0o777 == 0o600
 
 
 async def test_finishing_twice_is_finishing_once(
