@@ -27,7 +27,17 @@ _WHOLLY_HIDDEN = frozenset({"name", "digits", "key"})
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
-_TALKATIVE = ("panoramisk", "uvicorn.access", "sqlalchemy", "alembic", "aiosqlite", "asyncio")
+_TALKATIVE = (
+    "panoramisk",
+    "uvicorn.access",
+    "sqlalchemy",
+    "alembic",
+    "aiosqlite",
+    "asyncio",
+    # The whole address of each request, and with it a webhook's key
+    "httpx",
+    "httpcore",
+)
 """Libraries that write whole messages, addresses or statements below `warning`: those stay out."""
 
 _Event = MutableMapping[str, Any]

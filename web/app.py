@@ -37,6 +37,7 @@ from web.accounts.accounts import Who
 from web.api import admin, auth, callbacks, calls, facts, live, people, queues, webhooks
 from web.backend import Backend, Problem
 from web.feed import Feed, Stream
+from web.webhooks.seal import Seal
 from web.webhooks.sender import Sender
 
 log = structlog.get_logger(__name__)
@@ -64,9 +65,10 @@ HEADERS: Final = {
 
 def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
     """Make the application. Its lifespan reads Redis in the background, and closes `bus` and `engine`."""
-    sending = Sender(engine, settings.webhook_internal)
+    seal = Seal.of(settings.secrets_dir)
+    sending = Sender(engine, seal, settings.webhook_internal)
     feed = Feed(bus, on_facts=sending.wake)
-    behind = Backend(settings, engine, bus, feed, sending)
+    behind = Backend(settings, engine, bus, feed, sending, seal)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -17,6 +17,7 @@ from facts.requests import Request as Asked
 from web.feed import Feed
 from web.limit import Limits
 from web.recheck import Recheck
+from web.webhooks.seal import Seal
 from web.webhooks.sender import Sender
 
 ANSWER_WITHIN: Final = 0.9
@@ -54,6 +55,7 @@ class Backend:
     bus: Bus
     feed: Feed
     sender: Sender
+    seal: Seal
     limits: Limits = field(default_factory=Limits)
     recheck: Recheck = field(init=False)
     last_words: set[asyncio.Task[None]] = field(default_factory=set)

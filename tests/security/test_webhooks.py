@@ -28,6 +28,7 @@ class Receiver:
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
         self.heads: list[bytes] = []
+        self.bodies: list[bytes] = []
         self.url = ""
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -35,7 +36,7 @@ class Receiver:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 self.heads.append(head)
                 length = head.lower().partition(b"content-length: ")[2].split(b"\r")[0]
-                await reader.readexactly(int(length))
+                self.bodies.append(await reader.readexactly(int(length)))
                 await self.answer(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass

@@ -21,6 +21,7 @@ from web.accounts import tables as accounts_tables
 from web.accounts.rights import Role
 from web.webhooks import sender
 from web.webhooks import tables as webhooks_tables
+from web.webhooks.seal import Seal
 from web.webhooks.sender import Sender
 
 NOW = clock.now() - 60 * SECOND
@@ -133,8 +134,9 @@ async def test_the_audit_log_is_looked_at_every_day_and_again_when_the_database_
 
 
 async def test_search_and_webhooks(engine: AsyncEngine, tmp_path: Path) -> None:
+    seal = Seal.of(tmp_path / "secrets")
     number, _ = await sender.add(
-        engine, "http://127.0.0.1:9/", ["CallArrived"], whole=False, by="x", at=NOW
+        engine, seal, "http://127.0.0.1:9/", ["CallArrived"], whole=False, by="x", at=NOW
     )
     diary = Diary(engine, tmp_path)
     diary.start()
@@ -166,7 +168,7 @@ async def test_search_and_webhooks(engine: AsyncEngine, tmp_path: Path) -> None:
     assert await found(number="1234_") == []
 
     # Nobody listens there: every delivery is kept, and its next attempt is later.
-    sending = Sender(engine, ["127.0.0.1"])
+    sending = Sender(engine, seal, ["127.0.0.1"])
     for _ in range(2):
         await sending.sweep()
         await sending.settle()

@@ -132,7 +132,7 @@ async def test_what_is_not_taken_is_tried_again_also_by_the_next_process(
     assert receiver.taken == []
     receiver.status = 200
     # Another process that looks at the same tables, beside the first or after it.
-    other = Sender(web.engine, ["127.0.0.1"])
+    other = Sender(web.engine, web.backend.seal, ["127.0.0.1"])
     await _until_swept(other, lambda: len(receiver.taken) >= 20)
     numbers = {headers["webhook-id"] for headers, _ in receiver.taken}
     assert len(numbers) == 20
@@ -150,7 +150,9 @@ async def _until_swept(other: Sender, true: Any) -> None:
 async def test_however_far_back_a_look_reaches_nothing_is_sent_twice(
     web: Web, diary: Diary, receiver: Receiver
 ) -> None:
-    hook, _ = await sender.add(web.engine, receiver.url, [], whole=False, by="x", at=clock.now())
+    hook, _ = await sender.add(
+        web.engine, web.backend.seal, receiver.url, [], whole=False, by="x", at=clock.now()
+    )
     diary.write(_call(1))
     await _until(lambda: receiver.taken)
     hour = 3_600_000_000
@@ -160,7 +162,7 @@ async def test_however_far_back_a_look_reaches_nothing_is_sent_twice(
             .where(tables.webhook.c.id == hook)
             .values(added_at=clock.now() - 2 * hour, after=(clock.now() - hour) << 10)
         )
-    other = Sender(web.engine, ["127.0.0.1"])
+    other = Sender(web.engine, web.backend.seal, ["127.0.0.1"])
     await other.sweep()
     await other.settle()
     assert len({headers["webhook-id"] for headers, _ in receiver.taken}) == 1

@@ -1,6 +1,6 @@
 """Routes about webhooks: which facts are sent where, and which could not be delivered."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,6 +15,7 @@ from web.api.auth import Me, right
 from web.api.facts import kinds_of
 from web.backend import Behind, Problem, Said
 from web.webhooks import outside, sender, tables
+from web.webhooks.seal import Seal, SealError
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api", tags=["webhooks"])
@@ -23,7 +24,10 @@ Id = Annotated[int, InPath(ge=1, le=2**31 - 1)]
 
 
 class Webhook(BaseModel):
-    """A webhook. No kinds: every fact. `whole`: numbers are not masked. How many deliveries are `due` and `dead`."""
+    """A webhook. No kinds: every fact. `whole`: numbers are not masked. How many deliveries are `due` and `dead`.
+
+    `url` is empty if it was encrypted with a key that is gone: nothing is sent then.
+    """
 
     id: int
     url: str
@@ -76,7 +80,7 @@ async def webhooks(behind: Behind) -> list[Webhook]:
     return [
         Webhook(
             id=hook.id,
-            url=hook.url,
+            url=_shown(behind.seal, hook),
             kinds=hook.kinds,
             whole=hook.whole,
             added_by=hook.added_by,
@@ -99,7 +103,13 @@ async def add(given: NewWebhook, me: Me, behind: Behind) -> Made:
     except OSError:
         log.info("webhook.unknown_name")  # it may be known later
     number, secret = await sender.add(
-        behind.engine, url, kinds, whole=given.whole, by=me.name, at=clock.now()
+        behind.engine,
+        behind.seal,
+        url,
+        kinds,
+        whole=given.whole,
+        by=me.name,
+        at=clock.now(),
     )
     return Made(id=number, secret=secret)
 
@@ -135,6 +145,13 @@ async def retry(id: Id, behind: Behind) -> Said:  # noqa: A002 the path's word
     """Try dead deliveries again."""
     count = await sender.retry(behind.engine, id, clock.now())
     return Said(said=f"{count} deliveries are tried again")
+
+
+def _shown(seal: Seal, hook: Any) -> str:
+    try:
+        return seal.read(hook)[0]
+    except SealError:
+        return ""
 
 
 def _url(text: str) -> str:

@@ -1,6 +1,7 @@
 """Webhooks: facts to other programs.
 
-sender   takes facts from the diary, signs, sends, tries again
 outside  where they may be sent to
+seal     encrypts addresses and secrets
+sender   takes facts from the diary, signs, sends, tries again
 tables   webhooks and deliveries
 """

@@ -14,6 +14,7 @@ import secrets
 import socket
 import ssl
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any, Final
@@ -33,6 +34,7 @@ from diary import tables as diary_tables
 from web.accounts.rights import masked_fact
 from web.webhooks import outside
 from web.webhooks import tables as webhooks_tables
+from web.webhooks.seal import Seal, SealError
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +57,21 @@ _ROWS: Final = 1000
 _KEPT: Final = 2 * 86_400_000_000
 """How long an accepted delivery stays in the table: longer than any look back, so that none is sent again."""
 _DEAD_KEPT: Final = 30 * 86_400_000_000
+UNREADABLE: Final = (
+    "it was encrypted with another key: restore the file secrets/webhooks, or add it again"
+)
 _WRITER_BITS: Final = 10  # of the diary's ids (diary.writer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hook:
+    """A webhook, as far as sending goes."""
+
+    id: int
+    url: str
+    secret: str
+    whole: bool
+    internal: bool
 
 
 class Sender:
@@ -65,9 +81,11 @@ class Sender:
     `allowed`: networks of internal addresses to which webhooks may lead.
     """
 
-    def __init__(self, engine: AsyncEngine, allowed: Sequence[str] = ()) -> None:
+    def __init__(self, engine: AsyncEngine, seal: Seal, allowed: Sequence[str] = ()) -> None:
         self.allowed = allowed
         self._engine = engine
+        self._seal = seal
+        self._unreadable: set[int] = set()
         dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
         self._enter = dialect.insert(webhooks_tables.webhook_delivery).on_conflict_do_nothing()
         self._news = asyncio.Event()
@@ -115,8 +133,9 @@ class Sender:
         for hook in hooks:
             await self._note(hook, back, now)
         self._looked_at = now
+        await self._close_old(hooks)
         due = await self._receivers_due(now)
-        for hook in hooks:
+        for hook in self._read(hooks):
             if hook.id in due and hook.id not in self._workers:
                 worker = spawn(self._work(hook), f"webhook {hook.id}")
                 self._workers[hook.id] = worker
@@ -134,6 +153,38 @@ class Sender:
         if not self._away:
             log.error("webhooks.away", error=type(error).__name__)
         self._away = True
+
+    def _read(self, hooks: Sequence[Any]) -> list[_Hook]:
+        """The webhooks whose addresses can be decrypted. Deliveries to the others wait."""
+        found = []
+        for hook in hooks:
+            try:
+                url, secret = self._seal.read(hook)
+            except SealError:
+                if hook.id not in self._unreadable:
+                    self._unreadable.add(hook.id)
+                    log.error("webhook.unreadable", webhook=hook.id, hint=UNREADABLE)
+                continue
+            found.append(_Hook(hook.id, url, secret, hook.whole, hook.internal))
+        return found
+
+    async def _close_old(self, hooks: Sequence[Any]) -> None:
+        """Encrypt what an earlier version has left readable."""
+        hook = webhooks_tables.webhook.c
+        old = [row for row in hooks if row.sealed is None]
+        if not old:
+            return
+        async with self._engine.begin() as connection:
+            if self._engine.dialect.name == "sqlite":
+                await connection.exec_driver_sql("PRAGMA secure_delete=ON")
+            for row in old:
+                closed = self._seal.close(row.url, row.secret)
+                await connection.execute(
+                    update(webhooks_tables.webhook)
+                    .where(hook.id == row.id, hook.sealed.is_(None))
+                    .values(url="", secret="", sealed=closed)
+                )
+        log.info("webhooks.sealed", count=len(old))
 
     async def _note(self, hook: Any, back: int, now: int) -> None:
         """Enter the facts for this webhook that are not entered yet."""
@@ -167,7 +218,7 @@ class Sender:
         async with self._engine.connect() as connection:
             return set((await connection.execute(question.distinct())).scalars())
 
-    async def _work(self, hook: Any) -> None:
+    async def _work(self, hook: _Hook) -> None:
         """Send what is due to one receiver, until nothing is, or it fails."""
         try:
             async with httpx.AsyncClient(
@@ -191,7 +242,7 @@ class Sender:
         async with self._engine.connect() as connection:
             return (await connection.execute(question)).all()
 
-    async def _send_all(self, client: httpx.AsyncClient, hook: Any, rows: Sequence[Any]) -> bool:
+    async def _send_all(self, client: httpx.AsyncClient, hook: _Hook, rows: Sequence[Any]) -> bool:
         """Send, a few at a time. False after a failure: what follows waits for the next look."""
         allowed = outside.EVERYWHERE if hook.internal else self.allowed
         for start in range(0, len(rows), _AT_ONCE):
@@ -224,7 +275,7 @@ class Sender:
                 )
 
 
-async def _send(client: httpx.AsyncClient, hook: Any, row: Any, allowed: Sequence[str]) -> str:
+async def _send(client: httpx.AsyncClient, hook: _Hook, row: Any, allowed: Sequence[str]) -> str:
     """Send one fact; gives an empty string, or why it was not taken: in our words, with none of the answer's."""
     if row.kind is None:
         return ""  # its diary row was removed: there is nothing left to send
@@ -345,14 +396,22 @@ def _after(attempts: int, error: str, now: int) -> dict[str, Any]:
 
 
 async def add(
-    engine: AsyncEngine, url: str, kinds: Sequence[str], *, whole: bool, by: str, at: int
+    engine: AsyncEngine,
+    seal: Seal,
+    url: str,
+    kinds: Sequence[str],
+    *,
+    whole: bool,
+    by: str,
+    at: int,
 ) -> tuple[int, str]:
     """Add a webhook for the facts from now on; gives its number and its secret."""
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
     row = {
-        "url": url,
+        "url": "",
         "kinds": list(kinds),
-        "secret": secret,
+        "secret": "",
+        "sealed": seal.close(url, secret),
         "whole": whole,
         "internal": False,
         "added_by": by[:40],

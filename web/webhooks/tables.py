@@ -1,6 +1,17 @@
 """Webhooks and what was delivered to them."""
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+)
 
 from base.database import metadata
 
@@ -8,14 +19,17 @@ webhook = Table(
     "webhook",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("url", String(500), nullable=False),
+    Column(
+        "url", String(500), nullable=False, doc="empty: it is sealed; else of an earlier version"
+    ),
     Column("kinds", JSON, nullable=False, doc="kinds of facts; an empty list is every kind"),
-    Column("secret", String(80), nullable=False, doc="whsec_ and base64; it signs, so it is kept"),
+    Column("secret", String(80), nullable=False, doc="as url"),
     Column("whole", Boolean, nullable=False, doc="numbers are not masked"),
     Column("internal", Boolean, nullable=False, doc="of an earlier version: it may lead inside"),
     Column("added_by", String(40), nullable=False),
     Column("added_at", BigInteger, nullable=False),
     Column("after", BigInteger, nullable=False, doc="diary rows up to this one were looked at"),
+    Column("sealed", Text, nullable=True, doc="address and secret, encrypted (web.webhooks.seal)"),
 )
 
 webhook_delivery = Table(
