@@ -22,8 +22,9 @@ class HallState(TypedDict):
 
     `callers`, `seats`, `tasks`: the fields of `Caller`, `Seat` (without its lanes) and `Task`. `attempts`: attempt →
     task. `wanted`: citizens whose task is not in the book yet. `held`: task, when a cap lets it be dialled;
-    `dial_again_at`: the first of those moments, or 0. `ended`: ids of calls. `left`: citizen, (queue, place, when they left). `last_agent`: citizen, (agent, when they answered).
-    `expected`: calls that must come back before offers are made, or `settle_until` passes.
+    `dial_again_at`: when the centre's cap does, or 0. `ended`: ids of calls. `left`: citizen, (queue, place, when they
+    left). `last_agent`: citizen, (agent, when they answered). `expected`: calls that must come back before offers are
+    made, or `settle_until` passes.
     """
 
     callers: list[dict[str, Json]]

@@ -264,13 +264,13 @@ class _Book:
         if isinstance(row.wanted, TaskError):
             raise row.wanted
         wanted = self.check(row.wanted, now)
-        await tasks.check_alone(self._engine, wanted)
+        await callback_book.check_alone(self._engine, wanted)
         line = self._seen.setdefault((wanted.number, wanted.matter), row.line)
         if line != row.line:
             raise TaskError(f"the same number as line {line}")
 
     def check(self, asked: Wanted, now: int) -> Wanted:
-        return checked(asked, self._rules, self._agents, now, tasks.policy(self._settings))
+        return checked(asked, self._rules, self._agents, now, callback_book.policy(self._settings))
 
     async def enter(self, asked: Wanted, now: int) -> int:
         wanted = self.check(asked, now)

@@ -1,4 +1,4 @@
-"""Attacks, kept as tests: on the real web process of `tests/web/conftest.py`, or with a real Asterisk (`test_live_…`)."""
+"""Attacks, kept as tests: on the web process of `tests/web/conftest.py`, or with a real Asterisk (`test_live_…`)."""
 
 import pytest
 

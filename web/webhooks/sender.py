@@ -135,11 +135,11 @@ class Sender:
         self._looked_at = now
         await self._close_old(hooks)
         due = await self._receivers_due(now)
-        for hook in self._read(hooks):
-            if hook.id in due and hook.id not in self._workers:
-                worker = spawn(self._work(hook), f"webhook {hook.id}")
-                self._workers[hook.id] = worker
-                worker.add_done_callback(partial(self._done, hook.id))
+        for receiver in self._read(hooks):
+            if receiver.id in due and receiver.id not in self._workers:
+                worker = spawn(self._work(receiver), f"webhook {receiver.id}")
+                self._workers[receiver.id] = worker
+                worker.add_done_callback(partial(self._done, receiver.id))
 
     async def settle(self) -> None:
         """Wait until no worker is at work."""
