@@ -23,7 +23,7 @@ from pydantic_settings import (
 
 from facts.dialling import is_region
 from facts.ids import is_node
-from facts.numbers import HOTLINE_NUMBER, normalise
+from facts.numbers import HOTLINE_NUMBER, number_or_prefix
 
 
 class SettingsError(Exception):
@@ -92,11 +92,11 @@ def _outbound(value: str) -> str:
 
 
 def _listed(value: str) -> str:
-    if not re.fullmatch(r"\+?[0-9]{1,15}\*?", value):
+    if (listed := number_or_prefix(value)) is None:
         raise ValueError(
             f"{value!r} is neither a number nor a prefix: write 12333, 13812345678, +852* or 4006*"
         )
-    return value if value.endswith("*") else normalise(value)
+    return listed
 
 
 def _region(value: str) -> str:

@@ -36,6 +36,7 @@ _MOBILE = re.compile(r"1[3-9][0-9]{9}")
 _WITH_TRUNK_ZERO = re.compile(r"0[1-9][0-9]{9,10}")
 _WITH_COUNTRY = re.compile(r"86[1-9][0-9]{9,10}")
 _ABROAD = re.compile(r"00([1-9][0-9]{7,})")
+_NUMBER_OR_PREFIX = re.compile(r"\+?[0-9]{1,15}\*?")
 # From an emergency's three digits to E.164's fifteen.
 _DIALABLE = re.compile(r"[0-9]{3,15}")
 
@@ -74,6 +75,13 @@ def dialable(number: str) -> bool:
     if number.startswith("+"):
         return _e164(number) == number
     return _DIALABLE.fullmatch(number) is not None
+
+
+def number_or_prefix(text: str) -> str | None:
+    """A number of a list in its normal form, or a prefix such as `+852*` as it is; None when the text is neither."""
+    if not _NUMBER_OR_PREFIX.fullmatch(text):
+        return None
+    return text if text.endswith("*") else normalise(text)
 
 
 def _international(digits: str) -> str:

@@ -239,6 +239,10 @@ class QueueLog:
     def _moved(self, at: int, call: CallId, known: _QueuedCall, queue: str) -> list[str]:
         waits = known.queue != "" and not known.answered
         lines = self._exit(at, call, known) if waits else []
+        if known.agent:
+            # The end of the talk was not told: the move is the agent's doing.
+            ended, by = self._over.pop(call, (at, Party.AGENT))
+            lines = [self._complete(ended, call, known, by)]
         # The wait begins again with the transfer.
         self._enter(call, known, queue, known.queued if waits else at)
         return [

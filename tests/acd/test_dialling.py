@@ -126,7 +126,9 @@ class Hall:
         ("4008001234", "service"),
     ],
 )
-def test_a_lost_caller_whom_nobody_may_dial_is_refused_and_counted(caller: str, why: str) -> None:
+def test_a_lost_caller_whose_number_may_not_be_dialled_is_refused_and_counted(
+    caller: str, why: str
+) -> None:
     hall = Hall(agents=())
     hall.tell(AgentAdded(hall.now, "1001"))
     call = hall.lose(caller)
@@ -147,7 +149,7 @@ def test_a_lost_subscriber_is_called_back(caller: str) -> None:
     assert [wanted.number for wanted in hall.of(CreateCallback)] == [caller]
 
 
-def test_a_kept_place_of_whom_nobody_may_dial_is_refused() -> None:
+def test_a_kept_place_is_refused_if_the_number_may_not_be_dialled() -> None:
     hall = Hall(agents=())
     call = hall.caller("110")
     hall.tell(CallbackAsked(hall.now, call))

@@ -3,9 +3,10 @@
 from typing import Any
 
 from acd.callbacks.task import State, Task
-from acd.commands import PlaceCallback, Ring, Yield
+from acd.commands import CreateCallback, PlaceCallback, Ring, Yield
 from agents.model import Presence
-from facts import CallbackEnded, CallbackMissed, OfferAnswered
+from facts import CallbackEnded, CallbackMissed, CallEnded, OfferAnswered
+from facts.terms import Party
 from facts.times import SECOND
 from tests.acd.test_floor import Story, deeds, one_queue
 
@@ -97,10 +98,13 @@ def test_a_task_that_is_known_is_left_alone() -> None:
 def test_a_lost_citizen_is_not_entered_a_second_time() -> None:
     story = Story()
     story.floor.take_up([task()], SECOND)
-    assert story.floor.hall.task_of == {NUMBER: 7}
-    kept = Story()
-    kept.floor.take_up([task(place=5)], SECOND)
-    assert kept.floor.hall.task_of == {}, "a kept place is the citizen's own wish"
-    plain = Story()
-    plain.floor.take_up([task(origin="")], SECOND)
-    assert plain.floor.hall.task_of == {}
+    assert lost(story) == []
+    unknown = Story()
+    assert lost(unknown) == [NUMBER]
+
+
+def lost(story: Story) -> list[str]:
+    """The citizen calls, and gives up in the queue. Whom a new task is made for."""
+    story.caller("a", 2, caller=NUMBER)
+    done = story.tell(CallEnded(30 * SECOND, "a", Party.CALLER))
+    return [one.number for one in done if isinstance(one, CreateCallback)]

@@ -35,9 +35,7 @@ def centre(way_out: Gateway) -> Iterator[Centre]:
         yield made
 
 
-async def test_whom_the_hotline_must_not_dial_is_not_dialled(
-    centre: Centre, way_out: Gateway
-) -> None:
+async def test_a_number_that_must_not_be_dialled_is_not(centre: Centre, way_out: Gateway) -> None:
     """The hotline's own number: it called itself, eleven times in 50 s. Then 110, a satellite, and an agent."""
     strangers = {
         NUMBER: "own",

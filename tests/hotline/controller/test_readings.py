@@ -25,6 +25,8 @@ class Parts:
         self.lag = (T, 0)
         self.waiting = 0
         self.redis = 0
+        self.held = 0
+        self.strangers = 0
         self.tasks: list[Task] = []
         self.years: list[int] = []
         self.answers: bool | Exception | None = True
@@ -44,6 +46,12 @@ class Parts:
 
     def redis_away_for(self, now: int) -> int:
         return self.redis
+
+    def refusals(self) -> int:
+        return self.strangers
+
+    def held_back(self, now: int) -> int:
+        return self.held
 
     def open_tasks(self) -> Iterable[Task]:
         return self.tasks
@@ -94,6 +102,12 @@ def test_callbacks_whose_deadline_is_near() -> None:
         task(3, State.DIALLING, T + 1),
     ]
     assert read(parts, "callbacks_due") == 1
+
+
+def test_callbacks_that_a_cap_holds_back() -> None:
+    parts = Parts()
+    parts.held = 3
+    assert read(parts, "dial_budget") == 3
 
 
 def test_the_year_without_a_calendar() -> None:

@@ -52,6 +52,12 @@ class Centre:
         self.reported += facts
         self.did += [fact.kind for fact in facts]
 
+    async def dialled(self, now: int) -> list[tuple[str, str, int]]:
+        return [("n-c1.1", "+8613812345678", now - SECOND)]
+
+    def remember_dialled(self, attempts: Iterable[tuple[str, str, int]]) -> None:
+        self.did.append(f"remember {[attempt for attempt, _, _ in attempts]}")
+
     def take_up(self, tasks: Iterable[Any]) -> None:
         self.did.append(f"take up {list(tasks)}")
 
@@ -125,7 +131,7 @@ async def test_the_floor_gets_the_calls_that_have_no_end(
         (CallArrived, "n-1.3"),
         (CallQueued, "n-1.3"),
     ]
-    assert centre.did == ["take up ['task']"]
+    assert centre.did == ["remember ['n-c1.1']", "take up ['task']"]
 
 
 async def test_an_absent_book_of_callbacks_does_not_end_the_start(
