@@ -47,7 +47,7 @@ class Parts:
     def redis_away_for(self, now: int) -> int:
         return self.redis
 
-    def refusals(self) -> int:
+    def refusals(self, now: int) -> int:
         return self.strangers
 
     def held_back(self, now: int) -> int:
@@ -102,6 +102,12 @@ def test_callbacks_whose_deadline_is_near() -> None:
         task(3, State.DIALLING, T + 1),
     ]
     assert read(parts, "callbacks_due") == 1
+
+
+def test_strangers_at_the_agi_port() -> None:
+    parts = Parts()
+    parts.strangers = 2
+    assert read(parts, "agi_refused") == 2
 
 
 def test_callbacks_that_a_cap_holds_back() -> None:
