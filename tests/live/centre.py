@@ -185,6 +185,10 @@ class Centre:
         os.kill(pid, signal.SIGKILL)
         self.wait(lambda: not self._alive(pid), 5, "the controller to be dead")
 
+    def halt_controller(self) -> None:
+        """Let the controller stand still (SIGSTOP)."""
+        os.kill(self.pid(" serve"), signal.SIGSTOP)
+
     def revive(self) -> None:
         """Let the controller be started again."""
         if self._up is not None:

@@ -6,7 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from facts import CallOverflowed, CallQueued, ControllerStarted, LinkLost, LinkRestored
+from base import clock
+from facts import (
+    CallArrived,
+    CallEnded,
+    CallOverflowed,
+    CallQueued,
+    ControllerStarted,
+    LinkLost,
+    LinkRestored,
+    RecordingFinished,
+)
+from facts.times import SECOND
+from metrics.verify import SETTLED
 from softphone.phones import LOUD, Leg, Phones, loudness
 from tests.live.centre import NUMBER, PASSWORD, Centre
 
@@ -132,6 +144,30 @@ async def test_kill_9_of_the_controller_with_talking_ringing_and_waiting_calls(
         report = await centre.report()
         assert sum(report["outcomes"].values()) == 8
         assert report["M1"]["denominator"] == 8
+
+
+async def test_a_controller_that_stands_still_does_not_make_a_call_arrive_later(
+    centre: Centre,
+) -> None:
+    # What watches over the programs kills one that stands still, and starts it again.
+    centre.expected += ['"program.stuck","program":"serve"', '"program.died","program":"serve"']
+    async with Phones(centre.sip) as phones:
+        agent = await centre.agent(phones, "1001", answer_after=0.2)
+        centre.halt_controller()
+        leg = await phones.citizen("13900130001").dial(NUMBER)
+        dialled = clock.now()
+        await centre.fact(ControllerStarted, 40, count=2)
+        await leg.until_hears(agent.tone, GREETING + 10)
+        arrived: CallArrived = await centre.fact(CallArrived)
+        assert abs(arrived.at - dialled) < 0.3 * SECOND
+        await leg.hang_up()
+        ended: CallEnded = await centre.fact(CallEnded)
+        await centre.fact(RecordingFinished, call=ended.call)
+        # CEL and the ledger are compared some time after a call.
+        await asyncio.sleep(SETTLED / SECOND + 1)
+        said = await centre.cli("metrics", "verify", status=None)
+        assert "agrees: recordings: 1" in said, said
+        assert "differs" not in said, said
 
 
 async def test_without_a_controller_callers_reach_a_person_through_the_fallback_queue() -> None:
