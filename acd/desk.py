@@ -66,7 +66,7 @@ class Outbound(Protocol):
         """Hang up an attempt. `CallbackEnded` follows if it still existed."""
 
     def give_way(self, wanted: Yield, ring: Callable[[], None]) -> None:
-        """Cancel the attempt, and then at once `ring` the agent for the citizen, or keep the agent's line (R7)."""
+        """Cancel the attempt. Then at once `ring` the agent for the citizen, or keep the agent on the phone (R7)."""
 
 
 class Desk:

@@ -324,14 +324,14 @@ def _brief(error: BaseException) -> str:
     return f"{type(cause).__name__}: {cause}"[:200]
 
 
-def _read_row(line: Mapping[str, Any]) -> DiaryRow:
+def _read_row(row: Mapping[str, Any]) -> DiaryRow:
     return DiaryRow(
-        id=line["id"],
-        at=line["at"],
-        kind=line["kind"],
-        call=line["call"],
-        agent=line["agent"],
-        more=line["more"],
+        id=row["id"],
+        at=row["at"],
+        kind=row["kind"],
+        call=row["call"],
+        agent=row["agent"],
+        more=row["more"],
     )
 
 

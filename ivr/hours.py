@@ -100,7 +100,7 @@ def _is_guess(hours: Hours, first: date, last: date, calendar: Calendar) -> bool
 
 def _spans(hours: Hours, day: date, calendar: Calendar) -> tuple[tuple[int, int], ...]:
     """The times of that day in minutes since its midnight; beyond 1440 is the next day."""
-    times = next((hours[which] for which in _lines(hours, day, calendar)), "closed")
+    times = next((hours[which] for which in _entries(hours, day, calendar)), "closed")
     if times == "closed":
         return ()
     if times == "open":
@@ -108,7 +108,7 @@ def _spans(hours: Hours, day: date, calendar: Calendar) -> tuple[tuple[int, int]
     return tuple(_span(text) for text in times.split(","))
 
 
-def _lines(hours: Hours, day: date, calendar: Calendar) -> Iterator[str]:
+def _entries(hours: Hours, day: date, calendar: Calendar) -> Iterator[str]:
     """The times of the entries that match that day, the most special entry first."""
     workday = calendar.is_workday(day)
     for which, holds in (

@@ -98,14 +98,14 @@ class Attendance:
 class Crowd:
     """Many agents' time, together at any moment, without asking each of them.
 
-    Between two facts an agent's time is a straight line, so the sum over all agents is one, too: what was counted, and
-    how many agents gain a microsecond with each. Agents on a break of limited length are asked one by one, since their
-    line bends when the break is used up.
+    Between two facts an agent's time grows evenly, so the sum over all agents does, too: what was counted, and how many
+    agents gain a microsecond with each. Agents on a break of limited length are asked one by one, since their approved
+    time stops when the break is used up.
     """
 
     def __init__(self) -> None:
         self._all: dict[str, Attendance] = {}
-        self._lines: dict[str, tuple[int, int, bool, bool]] = {}
+        self._growth: dict[str, tuple[int, int, bool, bool]] = {}
         self._limited: dict[str, Attendance] = {}
         self._signed_in = self._approved = self._here = self._resting = 0
         self._from = 0
@@ -114,8 +114,8 @@ class Crowd:
         """Take an agent, new or changed."""
         self._all[agent] = one
         self._limited.pop(agent, None)
-        if agent in self._lines:
-            self._add(self._lines.pop(agent), -1)
+        if agent in self._growth:
+            self._add(self._growth.pop(agent), -1)
         begin = max(one.at, one.since)
         here = one.reachable and one.requested in _SIGNED_IN
         until = one.rests_until() if here else 0
@@ -124,13 +124,13 @@ class Crowd:
             self._limited[agent] = one
             return
         resting = until == _ALWAYS
-        line = (one.signed_in - begin * here, one.approved - begin * resting, here, resting)
-        self._lines[agent] = line
-        self._add(line, 1)
+        growth = (one.signed_in - begin * here, one.approved - begin * resting, here, resting)
+        self._growth[agent] = growth
+        self._add(growth, 1)
 
     def at(self, now: int) -> tuple[int, int]:
         """How long all of them were signed in up to `now`, and on approved breaks (microseconds)."""
-        # The lines hold from the newest fact on. For an earlier `now` each agent is asked, who gains nothing before
+        # The sums hold from the newest fact on. For an earlier `now` each agent is asked, who gains nothing before
         # their own last fact.
         asked = self._limited if now >= self._from else self._all
         signed_in = approved = 0
@@ -143,11 +143,11 @@ class Crowd:
             approved += one.approved + rest
         return signed_in, approved
 
-    def _add(self, line: tuple[int, int, bool, bool], sign: int) -> None:
-        self._signed_in += sign * line[0]
-        self._approved += sign * line[1]
-        self._here += sign * line[2]
-        self._resting += sign * line[3]
+    def _add(self, growth: tuple[int, int, bool, bool], sign: int) -> None:
+        self._signed_in += sign * growth[0]
+        self._approved += sign * growth[1]
+        self._here += sign * growth[2]
+        self._resting += sign * growth[3]
 
 
 _SIGNED_IN = frozenset({AgentReady.kind, AgentPaused.kind})

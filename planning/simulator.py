@@ -391,9 +391,9 @@ class _Play:
         numbers = numbers or (("12345", 1.0),)
         whole = sum(share for _, share in numbers)
         sums = accumulate(share / whole for _, share in numbers)
-        lines = self._rules.numbers
+        known = self._rules.numbers
         return [
-            (until, number, lines[number].queue if number in lines else DEFAULT)
+            (until, number, known[number].queue if number in known else DEFAULT)
             for until, (number, _) in zip(sums, numbers, strict=True)
         ]
 

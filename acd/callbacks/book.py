@@ -363,9 +363,9 @@ def _entry(row: Any) -> Entry:
     return Entry(**values | {"state": State(values["state"]), "first": bool(values["first"])})
 
 
-def _read_request(line: dict[str, Any]) -> _Request:
+def _read_request(row: dict[str, Any]) -> _Request:
     return _Request(
-        Wanted(**{name: value for name, value in line.items() if name != "at"}), int(line["at"])
+        Wanted(**{name: value for name, value in row.items() if name != "at"}), int(row["at"])
     )
 
 

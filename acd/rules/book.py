@@ -104,7 +104,7 @@ def _rows(book: Rulebook) -> dict[str, _Rows]:
         rules_tables.queue: [
             {"name": name, "settings": dict(own)} for name, own in book.queues.items()
         ],
-        rules_tables.number: [asdict(line) for line in book.numbers.values()],
+        rules_tables.number: [asdict(number) for number in book.numbers.values()],
         rules_tables.member: [asdict(member) for member in book.members],
         rules_tables.agent_skill: [
             {"agent": agent, "skill": skill, "level": level}

@@ -45,7 +45,7 @@ class Queue:
     and get their place back. `reserve`: idle agents that must remain before a callback is placed, unless its deadline
     is nearer than `urgent_before`. `call_back_lost`: a caller who gave up, or was turned away, becomes a callback
     (漏接回拨). `callback_key`: the key by which a waiting caller asks to be called back and keeps their place; none by
-    default. `stay_on_line`: an agent whose callback yields is connected to the citizen on the same line, after a tone.
+    default. `stay_on_line`: an agent whose callback yields stays on the phone and hears the citizen after a tone.
     `detect_silence`: a caller must say something before they are queued (R20). `hours`: the name of the opening hours;
     empty: always open.
     """
@@ -119,9 +119,9 @@ class Rules:
     def needs(self, queue: str, number: str) -> tuple[tuple[str, int], ...]:
         """What an agent must be able to do for a call of this number in this queue: (skill, level), sorted."""
         needs = dict(self.queue(queue).skills)
-        line = self.numbers.get(number)
-        if line is not None and line.language != MANDARIN:
-            needs[line.language] = max(1, needs.get(line.language, 0))
+        dialled = self.numbers.get(number)
+        if dialled is not None and dialled.language != MANDARIN:
+            needs[dialled.language] = max(1, needs.get(dialled.language, 0))
         return tuple(sorted(needs.items()))
 
     def bonus(self, queue: str, caller: str) -> int:
@@ -137,9 +137,9 @@ def check(rules: Rules) -> Iterator[str]:
         yield f"queue {DEFAULT} is missing: every centre has it"
     for name, queue in rules.queues.items():
         yield from _queue_problems(rules, name, queue)
-    for number, line in rules.numbers.items():
-        if line.queue not in rules.queues:
-            yield f"number {number}: there is no queue {line.queue}"
+    for number in rules.numbers.values():
+        if number.queue not in rules.queues:
+            yield f"number {number.number}: there is no queue {number.queue}"
     for member in rules.members:
         if member.queue not in rules.queues:
             yield f"agent {member.agent}: there is no queue {member.queue}"

@@ -65,7 +65,7 @@ def list_(form: JsonOrText = "text") -> None:
             "name": name,
             "strategy": queue.strategy.value,
             "priority": queue.priority,
-            "numbers": sorted(n for n, line in rules.numbers.items() if line.queue == name),
+            "numbers": sorted(n for n, one in rules.numbers.items() if one.queue == name),
             "members": [member.agent for member in rules.members if member.queue == name],
             "hours": queue.hours,
             "overflow_to": queue.overflow_to,
@@ -189,8 +189,8 @@ def number_add(
     """Add a number, or lead it elsewhere. A running centre answers it at once."""
     _word("number", ruletext.number, number)
     _word("--language", ruletext.skill_name, language)
-    line = Number(number, queue, language, _word("--label", ruletext.label, label))
-    _change(lambda book: replace(book, numbers={**book.numbers, number: line}))
+    added = Number(number, queue, language, _word("--label", ruletext.label, label))
+    _change(lambda book: replace(book, numbers={**book.numbers, number: added}))
     print(f"number {number} leads to queue {queue}")
 
 
@@ -216,8 +216,8 @@ def number_list(form: JsonOrText = "text") -> None:
     rules = _book().rules(Queue(), read_settings().numbers)
     _print(
         [
-            {"number": n, "queue": line.queue, "language": line.language, "label": line.label}
-            for n, line in sorted(rules.numbers.items())
+            {"number": n, "queue": one.queue, "language": one.language, "label": one.label}
+            for n, one in sorted(rules.numbers.items())
         ],
         form,
     )

@@ -78,7 +78,7 @@ class Visit:
     agent: str = ""
     waited: float = 0.0
     talked: float = 0.0
-    on_line: float = 0.0
+    on_phone: float = 0.0
     outcome: Outcome | None = None
     troubles: list[str] = field(default_factory=list)
 
@@ -382,7 +382,7 @@ async def _live(stage: DemoStage, visit: Visit, chance: random.Random) -> None:
         await visit.leg.hang_up()
         with contextlib.suppress(TimeoutError):
             await visit.leg.until_ended(5)
-        visit.on_line = (visit.leg.ended_at or 0) - (visit.leg.answered_at or visit.leg.started_at)
+        visit.on_phone = (visit.leg.ended_at or 0) - (visit.leg.answered_at or visit.leg.started_at)
 
 
 async def _wait_for_agent(

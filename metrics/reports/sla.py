@@ -250,11 +250,11 @@ def _lacking(stale: int, journal: Path | None) -> list[Words]:
                 f"{stale} calls have no end: what ended them is not in the diary",
             )
         )
-    if journal is not None and (lines := writer.unwritten(journal)):
+    if journal is not None and (waiting := writer.unwritten(journal)):
         reasons.append(
             Words(
-                f"{lines} 条事实尚未写入数据库，暂存于 {journal}",
-                f"{lines} facts wait in {journal}, because the database was away",
+                f"{waiting} 条事实尚未写入数据库，暂存于 {journal}",
+                f"{waiting} facts wait in {journal}, because the database was away",
             )
         )
     return reasons

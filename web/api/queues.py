@@ -145,8 +145,8 @@ async def numbers(behind: Behind) -> list[Line]:
         rulebook.defaults(behind.settings), behind.settings.numbers
     )
     return [
-        Line(number=number, queue=line.queue, language=line.language, label=line.label)
-        for number, line in sorted(rules.numbers.items())
+        Line(number=number, queue=one.queue, language=one.language, label=one.label)
+        for number, one in sorted(rules.numbers.items())
     ]
 
 
@@ -157,7 +157,7 @@ def _queue(behind: Backend, book: Rulebook, name: str) -> Queue:
         name=name,
         priority=holds.priority,
         strategy=holds.strategy.value,
-        numbers=sorted(number for number, line in rules.numbers.items() if line.queue == name),
+        numbers=sorted(number for number, one in rules.numbers.items() if one.queue == name),
         members=[
             Place(agent=one.agent, penalty=one.penalty)
             for one in rules.members
