@@ -1,7 +1,7 @@
 """The shell round the floor: takes facts from everywhere, carries out the commands, keeps the timer.
 
-A fact may be reported while a command is being carried out: a session whose caller has just left says so at once.
-Such a fact waits until the floor has finished with the one before, so the floor sees one fact at a time.
+A fact may be reported while a command is being carried out: a session reports at once that its caller has left. Such a
+fact waits until the floor has finished with the one before, so the floor sees one fact at a time.
 """
 
 import asyncio
@@ -158,7 +158,7 @@ class Desk:
         self._work(self.floor.tick(self._clock()))
 
     def configure(self, rules: Rules) -> None:
-        """Let the floor take new rules at once. Nobody loses their place."""
+        """Let the floor take new rules at once. Every caller keeps their place."""
         self._work(self.floor.configure(rules, self._clock()))
 
     def close(self) -> None:

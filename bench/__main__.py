@@ -29,7 +29,7 @@ _ALONE = {_FLOOR, _REPORT}
 
 
 def main() -> int:
-    """Run the bench. Status 0 when everything was measured, whatever the figures; 1 when it could not be."""
+    """Run the bench. Status 0 when everything was measured, for any figures; 1 when it could not be."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round: a look, not figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all values to FILE")

@@ -26,7 +26,7 @@ class SippCalls:
 
 
 def sipp_calls(statistics: str) -> SippCalls:
-    """Read the last line of SIPp's `-trace_stat` file. Raises `ValueError` when there is none."""
+    """Read the last line of SIPp's `-trace_stat` file. Raises `ValueError` without one."""
     lines = [line.split(";") for line in statistics.splitlines() if line.strip()]
     if len(lines) < 2:
         raise ValueError("SIPp has counted nothing: it ended before its first call")

@@ -4,7 +4,7 @@ backlog  4 agents, more callers than they can take: from an agent's BYE to the n
 idle     4 agents, one caller at a time: from the end of the greeting in the caller's ear (its last packet and the
          20 ms in it) to the INVITE at an agent.
 load     200 agents, talks of a second, 40 and 80 new calls a second, recorded: processor time for each call.
-waiting  300 callers on music, nobody ready: processor time while nothing else happens. Half of them wait in app_queue
+waiting  300 callers on music, no agent ready: processor time while nothing else happens. Half of them wait in app_queue
          and half in Hotline at the same moment, and each side pays for the threads that it started, times two: what
          else the machine does burdens both alike. One after the other, two rounds of one side differ by a tenth.
 yields   4 agents, each with a callback whose citizen's phone rings, one caller at a time: from the end of the greeting

@@ -3,7 +3,7 @@
 An agent is signed in from the request for calls to the sign-out, as long as the phone is registered. A break begins
 when the agent asks for it and ends with the next request; work during a break counts as work, too. A break is approved
 when its reason is one of the centre's, and for as long as that reason allows. Work counts in the period in which its
-call arrived or its callback was placed, as everything about a call does. The time signed in is time of the clock.
+call arrived or its callback was placed, as everything about a call does. The time signed in is wall-clock time.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,8 +30,8 @@ REQUESTS = frozenset(kind.kind for kind in (AgentReady, AgentPaused, AgentOut, A
 class Attendance:
     """One agent's time, up to the last fact added. `add` wants the facts (`ATTENDANCE`) in the order of time.
 
-    They are the facts of the time asked for, and the last request and the last word of the phone before it. Times and
-    lengths in microseconds. `allowed`: minutes by reason of a break, 0 without a limit.
+    They are the facts of the time asked for, and the last request and the last fact about the phone before it. Times
+    and lengths in microseconds. `allowed`: minutes by reason of a break, 0 without a limit.
     """
 
     since: int
@@ -181,5 +181,5 @@ def attendance(
 
 
 def m10(busy: int, signed_in: int, approved: int) -> Metric:
-    """M10, in seconds, of microseconds: the agents' work ÷ their time signed in without approved breaks."""
+    """M10: the agents' work ÷ their time signed in without approved breaks. Takes microseconds, gives seconds."""
     return Metric(busy / SECOND, (signed_in - approved) // SECOND)

@@ -160,7 +160,7 @@ class Totals:
 
     @property
     def occupancy(self) -> float | None:
-        """M10: (talk + wrap-up) ÷ time on duty; None when nobody was."""
+        """M10: (talk + wrap-up) ÷ time on duty; None without an agent on duty."""
         return (self.talking + self.wrapping_up) / self.on_duty if self.on_duty else None
 
 

@@ -104,7 +104,7 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
 
 
 async def _know_addresses(behind: Backend) -> None:
-    """Learn from the audit log who has signed in from where, so that a restart locks out nobody."""
+    """Learn from the audit log who has signed in from where, so that a restart locks no one out."""
     try:
         found = await audit.signed_in_from(behind.engine, clock.now() - _KNOWN_FOR)
     except (SQLAlchemyError, OSError) as error:

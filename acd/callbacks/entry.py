@@ -51,7 +51,7 @@ class TaskError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A task as somebody asks for it; `checked` makes it fit for the book. Times in microseconds UTC, 0: not said."""
+    """A request for a task. `checked` makes it fit for the book. Times in microseconds UTC, 0: not given."""
 
     number: str
     queue: str = ""
@@ -197,7 +197,7 @@ KINDS = frozenset(
 
 
 def checked(wanted: Wanted, rules: Rules, agents: Collection[str], now: int) -> Wanted:
-    """The request with its number in normal form and with all that was not said. Raises `TaskError`."""
+    """The request with its number in normal form, and with the defaults for what was not given. Raises `TaskError`."""
     queue = wanted.queue or DEFAULT
     if queue not in rules.queues:
         known = ", ".join(sorted(rules.queues))
@@ -235,7 +235,7 @@ def checked(wanted: Wanted, rules: Rules, agents: Collection[str], now: int) -> 
 
 
 def checked_number(text: str) -> str:
-    """The normal form of a number that somebody typed. Raises `TaskError` for one that cannot be dialled."""
+    """The normal form of a number that a person typed. Raises `TaskError` for one that cannot be dialled."""
     plain = unicodedata.normalize("NFKC", text).strip()
     number = normalise(plain) if _WRITTEN.fullmatch(plain) else ""
     if not dialable(number):

@@ -5,8 +5,8 @@ Pure. Everything here is immutable: a change is a new `Rules`, and no caller los
 
 **Priority with ageing.** A caller's rank is the moment since which they count as waiting: their place, minus
 `priority_step` seconds for each level of priority, their queue's and their own flag's added up. The smallest rank is
-offered first. Ranks do not change while callers wait, so everybody ages alike and nobody starves: a caller of the
-lowest level is passed over only by callers who came at most `levels * priority_step` seconds later.
+offered first. Ranks do not change while callers wait, so all callers age alike and none of them starves: a caller of
+the lowest level is passed over only by callers who came at most `levels * priority_step` seconds later.
 """
 
 from collections.abc import Iterator, Mapping

@@ -33,7 +33,7 @@ class PrintError(Exception):
 
 
 def html(report: SlaReport, lang: str = "zh") -> str:
-    """The page. Needs a report with `details`. Raises `ValueError` for a language that there is not."""
+    """The page. Needs a report with `details`. Raises `ValueError` for an unknown language."""
     say = {**reports.words(lang), **words_of_page(lang)}
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

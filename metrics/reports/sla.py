@@ -49,7 +49,7 @@ MOST_HOURS = 24 * 366
 """The longest window of a report."""
 
 LONGEST_CALL = 4 * 60 * MINUTE
-"""Microseconds: a call that has not ended after this long lacks facts. Nobody talks that long."""
+"""Microseconds: a call that has not ended after this long lacks facts. No talk lasts that long."""
 
 
 class Verdict(IntEnum):
@@ -545,13 +545,14 @@ def render_text(report: SlaReport, lang: str = "zh") -> str:
 
 
 def words(lang: str) -> dict[str, str]:
-    """The report's words in a language. Raises `ValueError` for one that there is not."""
+    """The report's words in a language. Raises `ValueError` for an unknown one."""
     if lang not in _TEXT:
         raise ValueError(f"--lang {lang}: there is {', '.join(_TEXT)}")
     return _TEXT[lang]
 
 
 def verdict(report: SlaReport, say: dict[str, str]) -> str:
+    """The verdict as a sentence; `say` is what `words` gives."""
     m1 = report.metrics["M1"]
     if report.verdict is Verdict.NONE:
         key = "incomplete" if report.missing else "one_agent" if report.only.agent else "too_few"
@@ -661,6 +662,7 @@ def _rings(m4: Metric, say: dict[str, str]) -> Table:
 
 
 def lowest_words(lowest: LowestRate | None, say: dict[str, str]) -> str:
+    """The lowest M1r as a sentence; `say` is what `words` gives."""
     if lowest is None:
         return say["no_lowest"].format(least=SMALLEST_SAMPLE)
     part = f"{lowest.metric.numerator:g}/{lowest.metric.denominator}"

@@ -100,7 +100,7 @@ def test_a_lost_citizen_is_not_entered_a_second_time() -> None:
     assert story.floor.hall.task_of == {NUMBER: 7}
     kept = Story()
     kept.floor.take_up([task(place=5)], SECOND)
-    assert kept.floor.hall.task_of == {}, "a kept place is the citizen's own wish"
+    assert kept.floor.hall.task_of == {}, "a kept place is what the citizen asked for"
     plain = Story()
     plain.floor.take_up([task(origin="")], SECOND)
     assert plain.floor.hall.task_of == {}

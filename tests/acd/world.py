@@ -262,7 +262,7 @@ class World:
             if other.stage is Stage.WAITING and other.attached and other.rank < caller.rank:
                 lane = lane_of(self.floor.hall, other)
                 assert agent not in lane.penalties, (
-                    "a caller whom this agent serves was passed over"
+                    "a caller was passed over, and this agent serves them"
                 )
         self.rings[agent] = call
 
