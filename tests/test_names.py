@@ -30,7 +30,7 @@ OLD_PARTS = {"he", "him", "his", "himself", "whom", "wish", "wishes"}
 """Parts of a name, between its underscores. `diary_wish` is an index in databases, and only a string here."""
 
 QUOTED = {
-    r'r"\b(?:he|him|his|himself)\b"': "tests/test_docs.py, which looks for them in the documents"
+    r'r"\b(?:he|him|his|himself|whom|wish|wishes)\b"': "tests/test_docs.py, which looks for them"
 }
 """Lines that quote somebody → where the quotation is from."""
 
