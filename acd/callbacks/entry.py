@@ -197,7 +197,7 @@ KINDS = frozenset(
 
 
 def checked(wanted: Wanted, rules: Rules, agents: Collection[str], now: int) -> Wanted:
-    """The request with its number in normal form, and with the defaults for what was not given. Raises `TaskError`."""
+    """The request with its number in normal form and with all that was not said. Raises `TaskError`."""
     queue = wanted.queue or DEFAULT
     if queue not in rules.queues:
         known = ", ".join(sorted(rules.queues))

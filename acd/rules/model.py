@@ -85,7 +85,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An agent serves a queue. Smaller penalties are offered first. A queue without members is served by everybody."""
+    """An agent serves a queue. Smaller penalties are offered first. A queue without members is served by all agents."""
 
     agent: str
     queue: str

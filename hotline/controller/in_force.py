@@ -25,8 +25,8 @@ log = structlog.get_logger(__name__)
 class RulesInForce:
     """The rules, the block list and the calendar that hold now; those of before while the database is away.
 
-    `apply` gives new rules to the floor, the figures and the reader of AMI. `reload` has Asterisk read its
-    configuration again; None while the link is down.
+    `apply` gives new rules to whoever goes by them. `reload` has Asterisk read its configuration again; None while the
+    link is down.
     """
 
     def __init__(

@@ -76,7 +76,7 @@ class Blocked(BaseModel):
 
 
 class NewBlock(BaseModel):
-    """A caller to block for so many days, once somebody else has approved it."""
+    """A caller to block for so many days, once a second person has approved it."""
 
     caller: str = Field(max_length=40)
     reason: str = Field(min_length=1, max_length=200)
@@ -126,7 +126,7 @@ async def remove_queue(name: Name, behind: Behind) -> Changed:
 
 @router.put("/queues/{name}/members/{number}", **right("queues.write", response_model=Changed))
 async def add_member(name: Name, number: Number, given: Penalty, behind: Behind) -> Changed:
-    """Let an agent serve a queue, or change the penalty. Once a queue has a member, nobody else serves it."""
+    """Let an agent serve a queue, or change the penalty. Once a queue has a member, only members serve it."""
     told = await change(behind, ruleedit.add_member(Member(number, name, given.penalty)))
     return Changed(said=f"agent {number} serves queue {name}", in_force=told)
 
@@ -194,7 +194,7 @@ async def blocks(behind: Behind) -> list[Blocked]:
 
 @router.post("/blocks", **right("blocks.write", status_code=201, response_model=Changed))
 async def block(given: NewBlock, me: Me, behind: Behind) -> Changed:
-    """Ask for a block. It is in force once somebody else has approved it."""
+    """Ask for a block. It is in force once a second person has approved it."""
     now = clock.now()
     wanted = Block(
         caller=_caller(given.caller),
