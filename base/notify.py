@@ -1,7 +1,7 @@
 """Sends a message to an address of the library apprise: mail, webhook, and a hundred services more.
 
 The addresses hold passwords, so none is ever logged: `label` names one without its secrets. Apprise works with blocking
-sockets, so each message has a thread of its own, and the caller waits for it `WITHIN` seconds at most.
+sockets, so each message has a thread of its own, and `send` waits for it `WITHIN` seconds at most.
 """
 
 import asyncio

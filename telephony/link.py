@@ -410,7 +410,7 @@ class _Connection(Manager):  # type: ignore[misc]  # panoramisk has no types
             self.drop(f"half open: no answer to a ping within {self.ping_interval:g} s")
             return
         self._ping = _Action({"Action": "Ping"})
-        # Nobody waits for it, so nobody would see its failure.
+        # Nothing awaits it, so its failure would not be seen.
         self._ping.future.add_done_callback(lambda future: future.cancelled() or future.exception())
         self.pinger = self.loop.call_later(self.ping_interval, self.ping)
         self.send_action(self._ping)
@@ -425,7 +425,7 @@ class _Connection(Manager):  # type: ignore[misc]  # panoramisk has no types
         return future
 
     def forget(self, action: _Action) -> None:
-        """No caller waits for this action any more."""
+        """Nothing awaits this action any more."""
         if self.protocol is not None:
             self.protocol.responses.pop(action.id, None)
 

@@ -303,7 +303,7 @@ class _Guard:
         who = _who(scope)
         tried: str = scope.get("state", {}).get("tried", "")
         if who is None and not tried:
-            return  # nobody was recognised, so nobody did anything
+            return  # no account or token was recognised
         try:
             await audit.write(
                 self._backend.engine,

@@ -199,7 +199,7 @@ def _began(pid: int) -> list[str]:
     with contextlib.suppress(psutil.Error, OSError):
         process = psutil.Process(pid)
         if process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}:
-            # In ticks since the machine's start: whoever sets the clock changes both times alike.
+            # In ticks since the machine's start: a change of the clock changes both times alike.
             since_boot = process.create_time() - psutil.boot_time()
             return [str(round(since_boot * os.sysconf("SC_CLK_TCK"))), _BOOT_ID.read_text().strip()]
     return []
