@@ -1,7 +1,7 @@
 """The shell round the floor: takes facts from everywhere, carries out the commands, keeps the timer.
 
-A fact may be reported while a command is being carried out: a session whose caller has just left says so at once.
-Such a fact waits until the floor has finished with the one before, so the floor sees one fact at a time.
+A fact may be reported while a command is being carried out: a session reports at once that its caller has left. Such a
+fact waits until the floor has finished with the one before, so the floor sees one fact at a time.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class Outbound(Protocol):
         """Hang up an attempt. `CallbackEnded` follows if it still existed."""
 
     def give_way(self, wanted: Yield, ring: Callable[[], None]) -> None:
-        """Cancel the attempt, and then at once `ring` the agent for the citizen, or keep the agent's line (R7)."""
+        """Cancel the attempt. Then at once `ring` the agent for the citizen, or keep the agent on the phone (R7)."""
 
 
 class Desk:
@@ -158,7 +158,7 @@ class Desk:
         self._work(self.floor.tick(self._clock()))
 
     def configure(self, rules: Rules) -> None:
-        """Let the floor take new rules at once. Nobody loses their place."""
+        """Let the floor take new rules at once. Every caller keeps their place."""
         self._work(self.floor.configure(rules, self._clock()))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The gate: whom the hotline may dial. It is asked before a task is entered, and again before each attempt. Pure.
+"""The gate: which numbers the hotline may dial. It is asked before a task is entered, and before each attempt. Pure.
 
 By default only subscribers at home are called. Nothing opens the gate for a number of the hotline's own, an agent's,
 an emergency number (but see `Purpose`) or one that costs a premium; an allow list opens it for all others. Caps on how

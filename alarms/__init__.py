@@ -1,4 +1,4 @@
-"""When somebody has to act: rules about figures and parts of the centre, and the watch that tells people.
+"""When a person must act: rules about figures and parts of the centre, and the watch that tells people.
 
 rules   when an alarm is raised and cleared (pure)
 watch   looks every second, keeps the table `alarm`, sends each alarm once to every address

@@ -1,9 +1,9 @@
 """Alarms: what is measured, when it is too much, and the life of one alarm: raised → acknowledged → cleared. Pure.
 
 A rule is data. A value is *bad* beyond `raise_at` and *good* again from `clear_at` on; between the two nothing changes
-(hysteresis). It must be bad for `hold` seconds before the alarm is raised, and good for `rest` seconds before it is
-cleared, so that a value at the limit makes one alarm and not fifty. A notice goes out twice, when it is raised and when
-it is cleared. It can be raised again only after it was cleared.
+(hysteresis). The alarm is raised when its value has been bad for `hold` seconds, and cleared when it has been good for
+`rest` seconds. So a value at the limit makes one alarm and not fifty. A notice goes out twice, when it is raised and
+when it is cleared. It can be raised again only after it was cleared.
 """
 
 import hashlib
@@ -245,7 +245,7 @@ class Alarms:
         return news
 
     def acknowledge(self, name: str, by: str, now: int) -> Alarm:
-        """Somebody has seen it. `name`: an id, or a rule with one open alarm. Raises `UnknownAlarm`.
+        """Acknowledge an alarm. `name`: an id, or a rule with one open alarm. Raises `UnknownAlarm`.
 
         A second acknowledgement does not replace the first.
         """

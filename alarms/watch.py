@@ -122,7 +122,7 @@ class Watch:
         return self._book.open()
 
     def acknowledge(self, name: str, by: str) -> Alarm:
-        """Somebody has seen an alarm: an id, or a rule's name. Raises `UnknownAlarm`."""
+        """Acknowledge an alarm. `name`: an id, or a rule's name. Raises `UnknownAlarm`."""
         alarm = self._book.acknowledge(name, by, clock.now())
         log.info("alarm.acknowledged", alarm=alarm.id, rule=alarm.rule, by=by)
         self._keep(alarm)

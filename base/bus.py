@@ -1,11 +1,11 @@
 """Redis: the live state and facts for the screens, requests from them. Calls never depend on it.
 
 What goes out in one moment is sent in one pipeline, and the controller hands its facts on a few times a second: a round
-trip for each would cost more than all the rest. When Redis is away the newest state is kept, older facts are
-dropped (the diary has them), and screens see by the age of what they hold that they are stale.
+trip for each would cost more than all the rest. When Redis is away the newest state is kept, older facts are dropped
+(the diary has them), and screens are stale: they show the age of their state.
 
-Requests are a list per node, with a list per request for its reply. A request names the moment after which nobody waits
-for its reply, so a controller that comes back late does not carry out what was given up long ago.
+Requests are a list per node, with a list per request for its reply. A request has a deadline for its reply, so a
+controller that comes back late does not carry out an expired one.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class Refused(Exception):  # noqa: N818
 
 
 def connect(url: str, *, wait: float = 2.0) -> redis.Redis:
-    """Open Redis without its patient defaults: no retries, and no wait longer than `wait` seconds."""
+    """Open Redis with less patience than its defaults: no retries, and no wait longer than `wait` seconds."""
     return redis.Redis.from_url(
         url, socket_connect_timeout=0.5, socket_timeout=wait, retry=Retry(NoBackoff(), 0)
     )
@@ -72,7 +72,7 @@ class Bus:
         return max(1, now - self._away_since) if self._away else 0
 
     def send(self, fact: Fact) -> None:
-        """Send a fact to whoever listens, together with the others of the same moment. Returns at once."""
+        """Send a fact to all listeners, together with the others of the same moment. Returns at once."""
         self._outgoing.append(orjson.dumps(as_json(fact)))
         self._news.set()
 

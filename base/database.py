@@ -20,7 +20,7 @@ ROW_ID = BigInteger().with_variant(Integer, "sqlite")
 def engine(url: str, **options: Any) -> AsyncEngine:
     """Open the database at `url`. SQLite gets WAL mode, so that readers (Asterisk is one) never wait for writers.
 
-    A connection to PostgreSQL is tried before it is used again, so that a restart fails nobody.
+    A connection to PostgreSQL is tested before it is used again, so a restart of the server breaks no work.
     """
     if not url.startswith("sqlite"):
         options.setdefault("pool_pre_ping", True)

@@ -1,7 +1,7 @@
 """Sends a message to an address of the library apprise: mail, webhook, and a hundred services more.
 
-The addresses hold passwords, so none is ever logged: `label` names one without its secrets. Apprise works with
-blocking sockets, so each message has a thread of its own, for which nobody waits longer than `WITHIN` seconds.
+The addresses hold passwords, so none is ever logged: `label` names one without its secrets. Apprise works with blocking
+sockets, so each message has a thread of its own, and `send` waits for it `WITHIN` seconds at most.
 """
 
 import asyncio
@@ -47,8 +47,8 @@ async def send(
 ) -> str:
     """Send one message. Gives an empty string, or why it was not sent, without the address's secrets.
 
-    `kind`: critical, warning, info or good. Never raises, but for being cancelled. After `within` seconds (by default
-    `WITHIN`) it counts as not sent, though it may still arrive.
+    `kind`: critical, warning, info or good. Raises only `CancelledError`, when it is cancelled. After `within` seconds
+    (by default `WITHIN`) it counts as not sent, though it may still arrive.
     """
     limit = WITHIN if within is None else within
     loop = asyncio.get_running_loop()

@@ -1,7 +1,8 @@
-"""How long to wait before the next attempt: one schedule for all who try again.
+"""How long to wait before the next attempt: one schedule for everything that is tried again.
 
-Each has its own loop, for what happens meanwhile differs (facts go to a file, a stop ends the wait, the next attempt
-stands in a table), so this says only how long. Libraries that retry (tenacity, stamina) want to own that loop.
+Each user has its own loop, because different things happen meanwhile: facts go to a file, a stop ends the wait, the
+next attempt stands in a table. So this module gives only the pause. Libraries that retry (tenacity, stamina) want to
+own that loop.
 """
 
 import random
@@ -13,8 +14,8 @@ from dataclasses import dataclass
 class Schedule:
     """Pauses in seconds: the `first`, then each `factor` times the one before, none longer than `longest`.
 
-    Chance takes away up to the share `jitter` of each, so that many who failed together do not come back together.
-    After `attempts` attempts nobody tries again; 0: for ever.
+    Each is shortened at random by up to the share `jitter`, so that clients that failed together do not come back
+    together. `attempts` is the greatest number of attempts; 0: no limit.
     """
 
     first: float
@@ -38,7 +39,7 @@ class Schedule:
 
 
 DATABASE = Schedule(first=1.0, longest=1.0, jitter=0.1)
-"""For what waits in memory and in a file: all that is lost meanwhile by a crash is the last second."""
+"""For rows that wait in memory and in a file. A crash meanwhile loses the last second only."""
 
 REDIS = Schedule(first=0.5, longest=1.0, jitter=0.1)
 """For screens: they are stale until then."""

@@ -350,7 +350,7 @@ class Settings(BaseSettings):
 
 
 def load(**overrides: Any) -> Settings:
-    """Read the settings. Raises `SettingsError`, whose message is fit to be shown to the operator."""
+    """Read the settings. Raises `SettingsError`; its message is for the operator."""
     problems = []
     try:
         return Settings(**overrides)
@@ -364,7 +364,7 @@ def load(**overrides: Any) -> Settings:
 
 
 def unknown() -> list[str]:
-    """Names in the environment that look like settings and are none: most likely a slip of the pen."""
+    """Names in the environment that look like settings but are unknown: most likely typing errors."""
     known = {f"HOTLINE_{name.upper()}" for name in Settings.model_fields}
     # Not settings of the centre: where set-up keeps Asterisk and when it began, and where the settings themselves lie.
     known |= {"HOTLINE_CACHE", "HOTLINE_STARTED", "HOTLINE_CONFIG"}

@@ -17,7 +17,7 @@ import orjson
 from base.settings import SettingsError
 from bench import floor, report
 from bench.figures import table
-from bench.measure import NAMES, QUICK, Results, Workload, lines, measure
+from bench.measure import NAMES, QUICK, Results, Workload, measure, table_rows
 from bench.side import stop_on_sigterm
 from hotline.machine.programs import ProgramError, find_asterisk
 
@@ -29,7 +29,7 @@ _ALONE = {_FLOOR, _REPORT}
 
 
 def main() -> int:
-    """Run the bench. Status 0 when everything was measured, whatever the figures; 1 when it could not be."""
+    """Run the bench. Status 0 when everything was measured, for any figures; 1 when it could not be."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round: a look, not figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all values to FILE")
@@ -60,7 +60,7 @@ def main() -> int:
     print(f"\n{machine()}")
     print(f"{plan.rounds} rounds of each side in turn; {_company(load, results)}\n")
     if set(arguments.only) - _ALONE:
-        print(table(lines(results)), end="\n\n")
+        print(table(table_rows(results)), end="\n\n")
     if _FLOOR in arguments.only:
         floor.main(["--quick"] if arguments.quick else [])
     if _REPORT in arguments.only:

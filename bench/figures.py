@@ -26,7 +26,7 @@ class SippCalls:
 
 
 def sipp_calls(statistics: str) -> SippCalls:
-    """Read the last line of SIPp's `-trace_stat` file. Raises `ValueError` when there is none."""
+    """Read the last line of SIPp's `-trace_stat` file. Raises `ValueError` without one."""
     lines = [line.split(";") for line in statistics.splitlines() if line.strip()]
     if len(lines) < 2:
         raise ValueError("SIPp has counted nothing: it ended before its first call")
@@ -57,8 +57,8 @@ def gaps(marks: Iterable[tuple[float, str, str]]) -> list[float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the table. `wanted` says in words what `holds` is about; None where nothing is asked."""
+class TableRow:
+    """One row of the table. `wanted` says in words what `holds` is about; None where nothing is asked."""
 
     name: str
     app_queue: str
@@ -68,13 +68,13 @@ class Line:
     holds: bool | None = None
 
 
-def table(lines: Sequence[Line]) -> str:
-    """Lay the lines out as a Markdown table whose columns line up."""
-    rows = [("", "app_queue", "Hotline", "ratio", "wanted", "")]
-    for line in lines:
-        verdict = {None: "", True: "holds", False: "**falls short**"}[line.holds]
-        rows.append((line.name, line.app_queue, line.hotline, line.ratio, line.wanted, verdict))
-    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+def table(rows: Sequence[TableRow]) -> str:
+    """Lay the rows out as a Markdown table whose columns are aligned."""
+    cells = [("", "app_queue", "Hotline", "ratio", "wanted", "")]
+    for row in rows:
+        verdict = {None: "", True: "holds", False: "**falls short**"}[row.holds]
+        cells.append((row.name, row.app_queue, row.hotline, row.ratio, row.wanted, verdict))
+    widths = [max(len(row[column]) for row in cells) for column in range(6)]
     rule = tuple(
         "-" * width if column in {0, 4, 5} else "-" * (width - 1) + ":"
         for column, width in enumerate(widths)
@@ -86,7 +86,7 @@ def table(lines: Sequence[Line]) -> str:
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         + " |"
-        for row in (rows[0], rule, *rows[1:])
+        for row in (cells[0], rule, *cells[1:])
     )
 
 

@@ -1,8 +1,8 @@
 """The floor alone: what a fact costs, and how that grows with the callers who wait. `python -m bench.floor`.
 
 No Asterisk and no clock: facts go in, commands come out, processor time is taken. 20 queues with skills, 2,000 agents
-each in four queues, so many waiting callers that nobody is ever idle for long, and per call seven facts:
-arrived, queued, (offer made,) ringing, answered, talk ended, call ended.
+each in four queues, so many waiting callers that no agent is ever idle for long, and per call seven facts: arrived,
+queued, (offer made,) ringing, answered, talk ended, call ended.
 """
 
 import argparse
@@ -137,7 +137,7 @@ def table(costs: Sequence[Cost]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print. Status 0 whatever the figures."""
+    """Measure and print. Status 0 for any figures."""
     parser = argparse.ArgumentParser(prog="python -m bench.floor", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the calls")
     arguments = parser.parse_args(argv)

@@ -4,7 +4,7 @@ backlog  4 agents, more callers than they can take: from an agent's BYE to the n
 idle     4 agents, one caller at a time: from the end of the greeting in the caller's ear (its last packet and the
          20 ms in it) to the INVITE at an agent.
 load     200 agents, talks of a second, 40 and 80 new calls a second, recorded: processor time for each call.
-waiting  300 callers on music, nobody ready: processor time while nothing else happens. Half of them wait in app_queue
+waiting  300 callers on music, no agent ready: processor time while nothing else happens. Half of them wait in app_queue
          and half in Hotline at the same moment, and each side pays for the threads that it started, times two: what
          else the machine does burdens both alike. One after the other, two rounds of one side differ by a tenth.
 yields   4 agents, each with a callback whose citizen's phone rings, one caller at a time: from the end of the greeting
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Protocol
 
-from bench.figures import Line, SippCalls, gaps, milliseconds, percentile
+from bench.figures import SippCalls, TableRow, gaps, milliseconds, percentile
 from bench.phone import BenchPhones
 from bench.side import (
     AGENTS,
@@ -347,22 +347,22 @@ async def _until(true: Callable[[], bool], within: float) -> bool:
 # --- the table
 
 
-def lines(results: Results) -> list[Line]:
+def table_rows(results: Results) -> list[TableRow]:
     """Lay out what was measured, and what the hotline promises of it."""
     rows = []
     if results.backlog:
-        rows += _backlog_lines(results)
+        rows += _backlog_rows(results)
     if results.idle:
-        rows += _idle_lines(results)
-    rows += _load_lines(results)
+        rows += _idle_rows(results)
+    rows += _load_rows(results)
     if results.waiting:
-        rows += _waiting_lines(results)
+        rows += _waiting_rows(results)
     if results.yields:
-        rows += _yields_lines(results)
+        rows += _yields_rows(results)
     failed = [results.failed[side] for side in SIDES]
     return [
         *rows,
-        Line(
+        TableRow(
             "calls that failed in the other measurements",
             str(failed[0]),
             str(failed[1]),
@@ -373,7 +373,7 @@ def lines(results: Results) -> list[Line]:
     ]
 
 
-def _backlog_lines(results: Results) -> list[Line]:
+def _backlog_rows(results: Results) -> list[TableRow]:
     name = "backlog, 4 agents: hang-up → next INVITE"
     queue, ours = (_percentiles(results.backlog[side]) for side in SIDES)
     ratio = {key: queue[key] / ours[key] for key in ours}
@@ -382,7 +382,7 @@ def _backlog_lines(results: Results) -> list[Line]:
         "p99": ("≤ 60 ms", ours["p99"] <= 0.060),
     }
     return [
-        Line(
+        TableRow(
             f"{name}, {key}",
             milliseconds(queue[key]),
             milliseconds(ours[key]),
@@ -393,12 +393,12 @@ def _backlog_lines(results: Results) -> list[Line]:
     ]
 
 
-def _idle_lines(results: Results) -> list[Line]:
+def _idle_rows(results: Results) -> list[TableRow]:
     name = "idle agent: greeting over → INVITE"
     queue, ours = (_percentiles(results.idle[side]) for side in SIDES)
     promises = {"median": ("no slower", ours["median"] <= queue["median"])}
     return [
-        Line(
+        TableRow(
             f"{name}, {key}",
             milliseconds(queue[key]),
             milliseconds(ours[key]),
@@ -409,13 +409,13 @@ def _idle_lines(results: Results) -> list[Line]:
     ]
 
 
-def _yields_lines(results: Results) -> list[Line]:
+def _yields_rows(results: Results) -> list[TableRow]:
     name = f"a callback yields ({len(results.yields)} times): citizen waits → INVITE"
     ours = {**_percentiles(results.yields), "longest": max(results.yields)}
     limit = f"≤ {milliseconds(_RINGS_WITHIN)}"
     promises = {"p99": (limit, ours["p99"] <= _RINGS_WITHIN)}
     return [
-        Line(f"{name}, {key}", "–", milliseconds(ours[key]), "", *promises.get(key, ()))
+        TableRow(f"{name}, {key}", "–", milliseconds(ours[key]), "", *promises.get(key, ()))
         for key in ours
     ]
 
@@ -428,7 +428,7 @@ def _percentiles(found: list[float]) -> dict[str, float]:
     }
 
 
-def _load_lines(results: Results) -> list[Line]:
+def _load_rows(results: Results) -> list[TableRow]:
     rows = []
     for rate, by_side in results.load.items():
         queue, ours = by_side[APP_QUEUE], by_side[HOTLINE]
@@ -438,7 +438,7 @@ def _load_lines(results: Results) -> list[Line]:
         failed = [sum(one.failed for one in side) for side in (queue, ours)]
         name = f"{rate} calls/s, recorded"
         rows += [
-            Line(
+            TableRow(
                 f"{name}: Asterisk's CPU a call",
                 milliseconds(asterisk_alone),
                 milliseconds(asterisk),
@@ -446,7 +446,7 @@ def _load_lines(results: Results) -> list[Line]:
                 "no more",
                 asterisk <= asterisk_alone,
             ),
-            Line(
+            TableRow(
                 f"{name}: the controller's CPU a call",
                 "",
                 milliseconds(controller),
@@ -454,7 +454,7 @@ def _load_lines(results: Results) -> list[Line]:
                 "≤ 20 %",
                 controller <= 0.2 * asterisk,
             ),
-            Line(
+            TableRow(
                 f"{name}: calls that failed",
                 f"{failed[0]} of {sum(one.calls for one in queue)}",
                 f"{failed[1]} of {sum(one.calls for one in ours)}",
@@ -465,11 +465,11 @@ def _load_lines(results: Results) -> list[Line]:
         ]
     if results.recorder:
         spent = median(results.recorder)
-        rows.append(Line("recorder's CPU a recording, after the call", "", milliseconds(spent)))
+        rows.append(TableRow("recorder's CPU a recording, after the call", "", milliseconds(spent)))
     return rows
 
 
-def _waiting_lines(results: Results) -> list[Line]:
+def _waiting_rows(results: Results) -> list[TableRow]:
     queue, ours = (results.waiting[side] for side in SIDES)
     alone = median([one["asterisk"] for one in queue])
     asterisk = median([one["asterisk"] for one in ours])
@@ -482,7 +482,7 @@ def _waiting_lines(results: Results) -> list[Line]:
         ]
     )
     return [
-        Line(
+        TableRow(
             f"{WAITING} callers waiting: CPU, Asterisk and controller",
             f"{alone:.1%}",
             f"{asterisk + controller:.1%}",
@@ -490,5 +490,5 @@ def _waiting_lines(results: Results) -> list[Line]:
             "no more",
             round(ratio, 2) <= 1,
         ),
-        Line("  of that Asterisk's, the controller's", "", f"{asterisk:.1%}, {controller:.1%}"),
+        TableRow("  of that Asterisk's, the controller's", "", f"{asterisk:.1%}, {controller:.1%}"),
     ]

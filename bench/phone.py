@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Self, cast
 
 RESEND = 0.5
-"""Seconds after which an answer, BYE or INVITE is sent again that nobody has acknowledged (T1 of RFC 3261)."""
+"""Seconds after which an unacknowledged answer, BYE or INVITE is sent again (T1 of RFC 3261)."""
 
 GREETING_SOUND = b"\x2a"
 """A-law that a bench's greeting consists of, so that a caller's phone can tell it from music."""

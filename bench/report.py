@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from base import clock, database, migrations
-from bench.figures import Line
+from bench.figures import TableRow
 from facts import (
     AgentReady,
     CallArrived,
@@ -56,8 +56,8 @@ class Took:
     calls: int
 
 
-def measure(calls: int = CALLS) -> list[Line]:
-    """Build, roll up, report; the lines of the table."""
+def measure(calls: int = CALLS) -> list[TableRow]:
+    """Build, roll up, report; the rows of the table."""
     with tempfile.TemporaryDirectory(prefix="hotline-bench-") as name:
         home = Path(name)
         began = time.process_time()
@@ -73,11 +73,11 @@ def measure(calls: int = CALLS) -> list[Line]:
         year_page = _report(home, "--from", days[1], "--to", days[2], "--format", "html")
     print(f"the day and its roll-ups took {built:.0f} s of CPU to make", flush=True)
     return [
-        Line("report, day", "", _said(day), "", "≤ 2 s", day.seconds <= 2),
-        Line("report, day, with pictures", "", _said(page)),
-        Line("report, 24 hours to any second", "", _said(now), "", "≤ 2 s", now.seconds <= 2),
-        Line("report, year", "", _said(year), "", "≤ 20 s", year.seconds <= 20),
-        Line(
+        TableRow("report, day", "", _said(day), "", "≤ 2 s", day.seconds <= 2),
+        TableRow("report, day, with pictures", "", _said(page)),
+        TableRow("report, 24 hours to any second", "", _said(now), "", "≤ 2 s", now.seconds <= 2),
+        TableRow("report, year", "", _said(year), "", "≤ 20 s", year.seconds <= 20),
+        TableRow(
             "report, year, with pictures",
             "",
             _said(year_page),
@@ -85,7 +85,7 @@ def measure(calls: int = CALLS) -> list[Line]:
             "≤ 20 s",
             year_page.seconds <= 20,
         ),
-        Line("rolling a call up, CPU", "", f"{rolled / calls * 1e6:.0f} µs"),
+        TableRow("rolling a call up, CPU", "", f"{rolled / calls * 1e6:.0f} µs"),
     ]
 
 

@@ -1,8 +1,8 @@
 """One centre for the bench, in a folder of its own, and its two sides on the same Asterisk.
 
 `app_queue`: the dialplan alone, no controller. `hotline`: the controller beside it, as `hotline up` would run it.
-Both have the same agents' phones, the same trunk, greeting, recording, music and CEL. On the side of app_queue nobody
-listens to Asterisk's manager interface, so that Asterisk makes no events there: the comparison is the hardest for us.
+Both have the same agents' phones, the same trunk, greeting, recording, music and CEL. On the side of app_queue no
+program listens to Asterisk's manager interface, so Asterisk makes no events: the comparison is the hardest for us.
 """
 
 import asyncio
@@ -377,7 +377,7 @@ def stop_on_sigterm() -> None:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that nobody uses, TCP or UDP."""
+    """Ports that no process uses, TCP or UDP."""
     found: list[int] = []
     deadline = time.monotonic() + 5
     while len(found) < count and time.monotonic() < deadline:

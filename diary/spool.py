@@ -2,7 +2,7 @@
 
 A row is one JSON object on one line, oldest first; rows are added at the end and read from the front, and the file goes
 when all are written. It is not forced to the disk: it must outlive this process, and after a power cut CEL completes
-the diary. It has citizens' numbers in it, so nobody else may read it (0600).
+the diary. It holds citizens' numbers, so only its owner may read it (0600).
 """
 
 import json
@@ -26,7 +26,7 @@ class Page(Generic[T]):
     """Rows from the front of a spool.
 
     `lines` counts torn ones, too; `torn` says where in the file (bytes) those begin, for the log. `end` is where the
-    next page begins. `gone`: somebody has removed the file, and the rows with it.
+    next page begins. `gone`: the file was removed, and the rows with it.
     """
 
     rows: list[T]
@@ -39,8 +39,8 @@ class Page(Generic[T]):
 class Spool(Generic[T]):
     """The file at `path`, of at most `most` bytes.
 
-    `read` makes what the owner wants of a line's object; a line of which it cannot (`ValueError`, `KeyError`,
-    `TypeError`, `AttributeError`) counts as torn. Call `recover` before anything else.
+    `read` makes a row of a line's object. A line counts as torn if that raises `ValueError`, `KeyError`, `TypeError` or
+    `AttributeError`. Call `recover` before anything else.
     """
 
     def __init__(self, path: Path, most: int, read: Callable[[dict[str, Json]], T]) -> None:
@@ -118,7 +118,7 @@ class Spool(Generic[T]):
 
 
 def lines_in(path: Path) -> int:
-    """How many rows wait in the file, of whatever process. 0 when there is none."""
+    """How many rows wait in the file, written by any process. 0 without a file."""
     try:
         with path.open("rb") as file:
             return sum(1 for _ in file)

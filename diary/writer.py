@@ -36,8 +36,8 @@ log = structlog.get_logger(__name__)
 BATCH = 500
 """Rows in one insert."""
 FLUSH_EVERY = 0.4
-"""Seconds that a fact waits at most before its batch leaves. A batch costs a good millisecond whatever its size, most
-of it on the way to the database's thread and back. What a crash takes away, CEL gives back."""
+"""Seconds that a fact waits at most before its batch leaves. A batch of any size costs about a millisecond, most of it
+on the way to the database's thread and back. What a crash takes away, CEL gives back."""
 RETRY = retry.DATABASE
 """Between two attempts while the database is away."""
 ANSWER_WITHIN = 5.0
@@ -72,7 +72,7 @@ class ChangedRow(TypedDict):
 
 
 class Diary:
-    """Writes facts. One a process; each process has its own `name`, hence its own journal in `run_dir`.
+    """Writes facts. Each process has one, with its own `name` and its own journal in `run_dir`.
 
     `start` in a running loop, `write` at any time from that loop's thread, `close` at the end. What an earlier process
     of this name left in the journal is written first.
@@ -222,7 +222,7 @@ class Diary:
             log.error("diary.journal_gone", journal=str(self._journal.path), facts=page.lines)
 
     async def _send(self, rows: Sequence[DiaryRow]) -> None:
-        """Insert rows, each once, whatever became of an attempt before."""
+        """Insert rows, each once, even if an earlier attempt wrote some of them."""
         if rows:
             marks = changes(rows)
             async with asyncio.timeout(self._answer_within), self._engine.begin() as connection:
@@ -324,14 +324,14 @@ def _brief(error: BaseException) -> str:
     return f"{type(cause).__name__}: {cause}"[:200]
 
 
-def _read_row(line: Mapping[str, Any]) -> DiaryRow:
+def _read_row(row: Mapping[str, Any]) -> DiaryRow:
     return DiaryRow(
-        id=line["id"],
-        at=line["at"],
-        kind=line["kind"],
-        call=line["call"],
-        agent=line["agent"],
-        more=line["more"],
+        id=row["id"],
+        at=row["at"],
+        kind=row["kind"],
+        call=row["call"],
+        agent=row["agent"],
+        more=row["more"],
     )
 
 

@@ -42,7 +42,7 @@ class Calendar:
 def make_calendar(*layers: Years) -> Calendar:
     """Make a calendar of years that were checked. A year of a later layer replaces that of an earlier one.
 
-    Raises `ValueError` for a date that is none, and `KeyError` for a year without one of its two lists.
+    Raises `ValueError` for an invalid date, and `KeyError` for a year without one of its two lists.
     """
     years = {year: days for layer in layers for year, days in layer.items()}
     holidays, makeup_workdays = (

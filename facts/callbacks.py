@@ -8,7 +8,7 @@ from facts.terms import CallId, Party
 
 @dataclass(frozen=True, slots=True)
 class CallbackAdded:
-    """A task to call a citizen. `queue` is whose agents may do it; `agent` the preferred one, or empty.
+    """A task to call a citizen. The agents of `queue` may do it; `agent` is the preferred one, or empty.
 
     `earliest` and `latest` in microseconds; `spacing` microseconds between attempts; `origin` the call it comes from
     (漏接回拨), or empty; `place` is the kept place of a caller who asked to be called back in their turn, else 0.
@@ -103,7 +103,7 @@ class CallbackYielded:
 
 @dataclass(frozen=True, slots=True)
 class CallbackSpared:
-    """The floor took an attempt for over, but the citizen had answered: the talk is not cut (R7).
+    """The floor counted an attempt as ended, but the citizen had answered: the talk is not cut (R7).
 
     The answer came just before the callback was to yield, or while no controller was there to see it.
     """

@@ -10,8 +10,8 @@ from facts.terms import CallId, Party, Release
 class CallArrived:
     """The INVITE reached one of the hotline's numbers. `caller` is empty when the number is withheld.
 
-    Or an agent transfers a citizen whom they have called back: `origin` is that attempt, whose recording has their
-    talk, and `queue` is the queue of its task. From then on the citizen is a call of their own. It has no `number`,
+    Also when an agent transfers a citizen after a callback. `origin` is that attempt, and the attempt's recording has
+    their talk. `queue` is the queue of its task. From then on the citizen is a call of their own. It has no `number`,
     since the citizen dialled none, and is not in the figures about inbound calls. The next fact is `CallTransferred`.
     """
 
@@ -117,7 +117,7 @@ class CallSentOutside:
 
 @dataclass(frozen=True, slots=True)
 class CallSilent:
-    """Nobody spoke, even after the phrase had been said three times (R20)."""
+    """The caller was silent, even after the phrase had been said three times (R20)."""
 
     kind: ClassVar[str] = "CallSilent"
     at: int
@@ -128,10 +128,10 @@ class CallSilent:
 class CallTransferred:
     """The agent handed the citizen over (SIP REFER), `to` an agent, a number of ours (its queue) or an outside number.
 
-    `to` is empty if the agent hung up on a silent citizen who then spoke (R20), or joined the citizen with nobody: the
-    citizen waits in their queue again. `agent` is empty if Asterisk does not name them; then it is the agent whose talk
-    ended just before. `attended`: agent and colleague had talked first, so the citizen talks to the colleague from now
-    on. Otherwise the citizen waits for an answer.
+    `to` is empty if the agent hung up on a silent citizen who then spoke (R20), or completed a transfer without a
+    colleague: the citizen waits in their queue again. `agent` is empty if Asterisk does not name them; then it is the
+    agent whose talk ended just before. `attended`: agent and colleague had talked first, so the citizen talks to the
+    colleague from now on. Otherwise the citizen waits for an answer.
     """
 
     kind: ClassVar[str] = "CallTransferred"

@@ -25,7 +25,7 @@ WITHDRAWN = Cause.ELSEWHERE
 """The cause with which our own side hangs up a phone that still rings."""
 
 REFUSED = frozenset({Cause.BUSY, Cause.REJECTED})
-"""The causes of a phone whose owner, or whose settings, said no."""
+"""The causes of a phone that refuses the call, by its agent or by its settings."""
 
 NOT_REACHED: Mapping[int, str] = {
     Cause.BUSY: "busy",

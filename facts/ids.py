@@ -50,6 +50,6 @@ def callback_of(call: CallId) -> int:
 
 
 def second_of(call: CallId) -> int:
-    """The second since 1970 in which a call's channel began; 0 for an attempt, and for what is no id."""
+    """The second since 1970 in which a call's channel began; 0 for an attempt or an invalid id."""
     found = _CALL.fullmatch(call)
     return int(found[1]) if found is not None else 0

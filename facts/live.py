@@ -72,7 +72,7 @@ class AgentNow(TypedDict):
 
 
 class AlarmNow(TypedDict):
-    """An open alarm, in both languages. `acknowledged_at` is 0 while nobody looks after it."""
+    """An open alarm, in both languages. `acknowledged_at` is 0 until a person acknowledges it."""
 
     id: str
     rule: str

@@ -34,5 +34,5 @@ def mask_numbers(text: str) -> str:
 
 
 def hide_digits(text: str) -> str:
-    """Hide whatever may be a number in people's own words, for a guest: five digits and more."""
+    """Hide every run of five digits and more in people's own words, for a guest: it may be a number."""
     return _DIGITS.sub(STARS, text)

@@ -1,4 +1,4 @@
-"""Telephone numbers: a caller's in one form whatever the trunk wrote (R19), and which may be dialled. Pure.
+"""Telephone numbers: a caller's in one form, however the trunk writes it (R19), and which may be dialled. Pure.
 
 What arrives is a stranger's text: it may be empty, 500 characters long, full of control characters or a shell command.
 What leaves `normalise` is at most 32 characters of `0-9`, `*`, `#` and one leading `+`. The numbering plans of China
@@ -69,8 +69,8 @@ def normalise(raw: str) -> str:
 def dialable(number: str) -> bool:
     """Whether a number in normal form may be handed to the way out.
 
-    After `+` it is one that some country's plan has, by its length; without, three to fifteen digits: a short number,
-    a local one, or whatever else the operator's exchange knows.
+    After `+` it is one that some country's plan has, by its length; without, three to fifteen digits: a short number, a
+    local one, or another that the operator's exchange knows.
     """
     if number.startswith("+"):
         return _e164(number) == number

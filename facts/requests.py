@@ -24,7 +24,7 @@ class GetStatus:
 
 @dataclass(frozen=True, slots=True)
 class AgentWasAdded:
-    """The roster in the database has a new agent."""
+    """An agent was added to the roster in the database."""
 
     name: ClassVar[str] = "agent.added"
     number: str
@@ -32,7 +32,7 @@ class AgentWasAdded:
 
 @dataclass(frozen=True, slots=True)
 class AgentWasRemoved:
-    """The roster in the database has an agent less."""
+    """An agent was removed from the roster in the database."""
 
     name: ClassVar[str] = "agent.removed"
     number: str
@@ -72,7 +72,7 @@ class RulesChanged:
 
 @dataclass(frozen=True, slots=True)
 class AcknowledgeAlarm:
-    """Somebody looks after an alarm, named by its id or its rule."""
+    """Acknowledge an open alarm, named by its id or its rule."""
 
     name: ClassVar[str] = "alarm.ack"
     id: str
@@ -81,7 +81,7 @@ class AcknowledgeAlarm:
 
 @dataclass(frozen=True, slots=True)
 class AddCallback:
-    """Enter a callback task; `Reply.id` is its number. Times in microseconds UTC; None and 0: not said."""
+    """Enter a callback task; `Reply.id` is its number. Times in microseconds UTC; None and 0: not given."""
 
     name: ClassVar[str] = "callback.add"
     number: str

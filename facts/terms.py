@@ -55,7 +55,7 @@ class Outcome(StrEnum):
 
 
 class Severity(StrEnum):
-    """How soon somebody has to look: now, today, or when there is time."""
+    """How soon a person must act: now, today, or when there is time."""
 
     CRITICAL = "critical"
     WARNING = "warning"

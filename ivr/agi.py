@@ -99,9 +99,9 @@ class Conversation:
     def send(self, verb: str, *arguments: str) -> bytes:
         """Encode a command and remember that its answer is due.
 
-        While `STREAM FILE` runs, another command may be sent and ends it, but not a second `STREAM FILE`: nobody could
-        tell which of the two an answer belongs to. Raises `ValueError` for that, for a command while any other runs,
-        before the environment is complete, and for what `command` refuses. Nothing has been sent then.
+        While `STREAM FILE` runs, another command may be sent and ends it, but not a second `STREAM FILE`: an answer
+        could belong to either. Raises `ValueError` for that, for a command while any other runs, before the environment
+        is complete, and for what `command` refuses. Nothing has been sent then.
         """
         if self._environment is not None:
             raise ValueError("no AGI command before the environment is complete")
@@ -115,7 +115,7 @@ class Conversation:
     def receive(self, data: bytes) -> list[Event]:
         """Take what arrived, however it was cut into pieces. Returns the events that are now complete, in order.
 
-        Raises `ProtocolError`, and nothing else, whatever the bytes are.
+        Raises `ProtocolError` and nothing else, for any bytes.
         """
         lines = (self._rest + data).split(b"\n") if self._rest else data.split(b"\n")
         self._rest = lines.pop()

@@ -2,9 +2,9 @@
 
 `Dial` runs inside Asterisk, so that a talk outlives this program. Its options: `i` no forwarding by the citizen's
 phone, `I` no change of the agent's display. Ringing and the operator's own sounds reach the agent as they come. Without
-`g` a `Dial` returns -1 when a talk is over or somebody has gone; 0 means that nobody answered. Either way there is
-nothing left to do here: the dialplan hangs up, and AMI reports what happened. When the agent transfers the citizen
-(SIP REFER), the citizen leaves this `Dial` and becomes a call of their own.
+`g` a `Dial` returns -1 when a talk is over or one side has hung up; 0 means no answer. Either way there is nothing left
+to do here: the dialplan hangs up, and AMI reports what happened. When the agent transfers the citizen (SIP REFER), the
+citizen leaves this `Dial` and becomes a call of their own.
 """
 
 from collections.abc import Mapping

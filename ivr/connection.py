@@ -23,7 +23,7 @@ SETTLED = 0.02
 
 
 class GoneError(Exception):
-    """Nobody is at the other end any more. The message says why: `hangup`, `closed`, `stopping`, `late`, `protocol`."""
+    """The other end is gone. The message says why: `hangup`, `closed`, `stopping`, `late`, `protocol`."""
 
 
 class Connection(asyncio.Protocol):
@@ -114,7 +114,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def gone(self) -> str:
-        """Why nobody is at the other end any more, or `""`. What `GoneError` says at the next command."""
+        """Why the other end is gone, or `""`. What `GoneError` says at the next command."""
         return self._gone
 
     @property
@@ -132,10 +132,12 @@ class Connection(asyncio.Protocol):
     # --- what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Asterisk has connected."""
         self._transport = cast("asyncio.Transport", transport)
         self._opened(self)
 
     def data_received(self, data: bytes) -> None:
+        """Bytes came, cut anywhere."""
         if self._gone:
             return
         self._heard = True
@@ -155,9 +157,11 @@ class Connection(asyncio.Protocol):
                 self._resolve(event)
 
     def eof_received(self) -> None:
+        """Asterisk sends nothing more."""
         self._leave("closed")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed."""
         self._leave("closed")
         self._closed(self)
 

@@ -4,15 +4,15 @@ Opening hours map days to times, as `hotline queue hours set` writes them. Of th
 special one counts, in this order. A day without a matching entry is closed:
 
     2026-02-14      that day
-    holidays        a day off by the calendar, whatever day of the week it is
+    holidays        a day off by the calendar, on any day of the week
     workdays        a day of work by the calendar: a make-up Saturday too, a Monday within a holiday not
     mon             that day of the week
     mon-fri         those days of the week; of two such entries the one with fewer days, then the first
     daily           every day
 
 Times are `open`, `closed`, or spans such as `08:00-12:00,13:00-18:00`. A span includes its first minute and not its
-last; one that ends before it begins, such as `22:00-06:00`, goes on into the next day, whatever that day's own hours
-are. All of it in China's time.
+last. One that ends before it begins, such as `22:00-06:00`, goes on into the next day; that day's own hours do not
+change it. All of it is in China's time.
 
 The state publishes the calendar of a year in the November before. `ivr/cn-workdays.json` has some years, an operator
 imports others (`hotline queue calendar`). In a year without a calendar, Monday to Friday are workdays and there are no
@@ -100,7 +100,7 @@ def _is_guess(hours: Hours, first: date, last: date, calendar: Calendar) -> bool
 
 def _spans(hours: Hours, day: date, calendar: Calendar) -> tuple[tuple[int, int], ...]:
     """The times of that day in minutes since its midnight; beyond 1440 is the next day."""
-    times = next((hours[which] for which in _lines(hours, day, calendar)), "closed")
+    times = next((hours[which] for which in _entries(hours, day, calendar)), "closed")
     if times == "closed":
         return ()
     if times == "open":
@@ -108,7 +108,7 @@ def _spans(hours: Hours, day: date, calendar: Calendar) -> tuple[tuple[int, int]
     return tuple(_span(text) for text in times.split(","))
 
 
-def _lines(hours: Hours, day: date, calendar: Calendar) -> Iterator[str]:
+def _entries(hours: Hours, day: date, calendar: Calendar) -> Iterator[str]:
     """The times of the entries that match that day, the most special entry first."""
     workday = calendar.is_workday(day)
     for which, holds in (

@@ -47,7 +47,7 @@ def receive(
 ) -> Reception:
     """Decide by the rules in force. `calls_back`: outgoing calls are possible, so a callback can be offered.
 
-    A queue whose hours do not exist refuses nobody.
+    A queue with unknown opening hours refuses no caller.
     """
     known = rules.numbers.get(number)
     queue = rules.queue(known.queue if known is not None else DEFAULT)

@@ -1,8 +1,8 @@
 """The FastAGI server: Asterisk connects once for each call, and a session lives on that connection.
 
-`agi://ADDRESS:PORT/call` is a citizen (`ivr.session`), `…/agent` a feature code of an agent (`ivr.feature`),
-`…/colleague` an agent who calls another (`ivr.colleague`), `…/callback` an agent who has picked up for a callback
-(`ivr.callback`), `…/silent` a caller who says nothing (`ivr.silence`).
+The path of `agi://ADDRESS:PORT/…` says what a connection is for. `call` is a citizen (`ivr.session`), and `agent` an
+agent's feature code (`ivr.feature`). `colleague` is an agent who calls another (`ivr.colleague`), and `callback` one
+who has picked up for a callback (`ivr.callback`). `silent` is a caller who says nothing (`ivr.silence`).
 
 `ivr.door` says who may speak here: only Asterisk, by a secret that the dialplan knows, about channels that AMI knows.
 

@@ -6,7 +6,7 @@ A normal call costs Asterisk and us five commands: two prompts, `MSet`, music, `
 `m` music until the agent answers, so that unanswered offers do not interrupt the caller's wait; `i` no forwarding by
 the agent's phone, because the floor decides where a call goes; `I` nothing about the agent reaches the citizen's
 display (R58). Without `g`, a `Dial` returns -1 when a talk is over or the caller is gone. In both cases the session
-only has to close, and the dialplan hangs up. 0 means that nobody answered.
+only has to close, and the dialplan hangs up. 0 means no answer.
 """
 
 import re
@@ -49,8 +49,8 @@ LEFT = "queue"
 (extensions.conf)."""
 
 _SOONER = 0.004
-"""Seconds before a sound's end at which the session treats it as over. Asterisk has sent the last 20 ms of it by then,
-a timer is late by up to one millisecond, and on an idle machine two programs take a few more to wake up."""
+"""Seconds before a sound's end at which the session treats it as over. By then Asterisk has sent the last 20 ms of it.
+A timer is late by up to one millisecond, and on an idle machine two programs take a few more to wake up."""
 
 DIALLED = "dialled"
 """How the session of an ordinary call ends: Asterisk's `Dial` has connected the talk."""
@@ -416,7 +416,7 @@ class CallSession:
     async def _dial_outside(self, number: str) -> str:
         """Connect the caller to the outside number. Returns how the session ends, or empty when the wait goes on.
 
-        If nobody answers there, the caller hears so and the call ends. After a transfer by an agent the caller waits
+        Without an answer there, the caller hears so and the call ends. After a transfer by an agent the caller waits
         again instead.
         """
         self._order = None

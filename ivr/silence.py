@@ -1,6 +1,6 @@
 """A caller who says nothing (R20): the phrase at most three times, until the caller speaks; then the farewell.
 
-It begins in one of two ways. An agent who hears nobody presses `*0` (asterisk-conf/features.conf): Asterisk takes the
+It begins in one of two ways. An agent who hears no one presses `*0` (asterisk-conf/features.conf): Asterisk takes the
 caller out of the talk and runs `agi://…/silent` on the caller's channel, while the agent hears music. If the caller
 speaks, the connection is closed and Asterisk connects the caller to the same agent again. Otherwise the caller is hung
 up, and the talk ends. The agent need not wait: after the agent's hang-up Asterisk goes on asking. If the caller speaks

@@ -2,10 +2,10 @@
 
 **M20 回访率** is *followed up ÷ eligible*. A task is eligible in the period in which it was settled: when it was closed
 (reached, all attempts made, deadline missed), or, when it is still open, at its deadline. So it counts in exactly one
-period. A cancelled task is left out: somebody decided that nobody has to call, or the citizen had called and was
+period. A cancelled task is left out: a person decided that no call is needed, or the citizen had called and was
 answered. Followed up is one with at least one attempt that counts: the citizen was dialled, and neither did the
-callback yield nor the attempt fail on the agent's side (`acd.callbacks.task.AGENT_SIDE`).
-**M20_reached 回访成功率** is *reached ÷ attempted*: of the followed up tasks, those in which the citizen talked.
+callback yield nor the attempt fail on the agent's side (`acd.callbacks.task.AGENT_SIDE`). **M20_reached 回访成功率** is
+*reached ÷ attempted*: of the followed up tasks, those in which the citizen talked.
 
 **M22** is *yields ÷ situations in which R7's condition held*: a callback dialled or rang, its citizen had not answered,
 a call waited that its agent could take, and no idle agent could. Each yield is such a situation, also one that raced
@@ -437,7 +437,7 @@ NO_FIGURES = figures([], [], 0, 0)
 
 @dataclass(slots=True)
 class Wait:
-    """A call waited in a queue, with no phone ringing for it; `end` is None when it still does."""
+    """A call waited in a queue, with no phone ringing for it; `end` is None while it still waits."""
 
     call: CallId
     number: str

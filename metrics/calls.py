@@ -22,9 +22,9 @@ from recorder.tables import recording
 class CallRow(TypedDict):
     """What became of one call, ready for JSON. Times are ISO 8601 with microseconds and offset, or None.
 
-    `outcome`: None while pending. `disposition`: `silent` when nobody spoke (R20), else None. `agents`: who answered,
-    in order. `recording_seconds`: None when there is no recording. `origin`: the callback attempt from which an agent
-    transferred the citizen, or None when the citizen called.
+    `outcome`: None while pending. `disposition`: `silent` when the caller said nothing (R20), else None. `agents`: who
+    answered, in order. `recording_seconds`: None when there is no recording. `origin`: the callback attempt from which
+    an agent transferred the citizen, or None when the citizen called.
     """
 
     id: CallId

@@ -78,16 +78,16 @@ class Offer:
 class CallRecord:
     """What is known of one call. Times in microseconds UTC, None when it did not happen or is not known.
 
-    `outcome` is None while the call has not ended: *pending*. `answered` is the first answer that led to a talk
-    longer than 0 s, or that of the outside number to which the queue overflowed; `agents` are those who answered, in
-    order, `talk`, `hold` (a part of it) and `wrap_up` are in microseconds, `ring` is the ring index of that first
-    answer (M4). `queue`: the one in which the call waited first, or empty. `recorded`: the recording's length in
-    microseconds, None when there is none (yet). `wraps`: after-call work by agent. `returned`: the controller was
-    lost while the call waited. `overflowed`: the fallback queue in Asterisk took it. `estimated`: `ring` rests on the
-    time of our INVITE. `silent`: nobody spoke, and the hotline said farewell (R20): without an agent that counts as
-    abandoned. `origin`: the citizen did not call. This is the callback attempt from which an agent transferred the
-    citizen at `arrived`, and the citizen waits from then on. Such a record counts in no figure about inbound calls,
-    only as its agents' work.
+    `outcome` is None while the call has not ended: *pending*. `answered` is the first answer that led to a talk longer
+    than 0 s, or that of the outside number to which the queue overflowed; `agents` are those who answered, in order,
+    `talk`, `hold` (a part of it) and `wrap_up` are in microseconds, `ring` is the ring index of that first answer (M4).
+    `queue`: the one in which the call waited first, or empty. `recorded`: the recording's length in microseconds, None
+    when there is none (yet). `wraps`: after-call work by agent. `returned`: the controller was lost while the call
+    waited. `overflowed`: the fallback queue in Asterisk took it. `estimated`: `ring` rests on the time of our INVITE.
+    `silent`: the caller said nothing, and the hotline said farewell (R20). Without an agent that counts as abandoned.
+    `origin`: the citizen did not call. This is the callback attempt from which an agent transferred the citizen at
+    `arrived`, and the citizen waits from then on. Such a record counts in no figure about inbound calls, only as its
+    agents' work.
     """
 
     id: CallId
@@ -194,8 +194,8 @@ class CallHistory:
     """The facts of one call, or attempt, that are known so far. Adding one twice changes nothing.
 
     `ended`: its end is among them. `last`: the latest time of any (microseconds). A call's facts are folded as they
-    come, as long as they come in the order of time. After a late fact all are folded again, but only when somebody
-    asks: until then further facts cost nothing.
+    come, as long as they come in the order of time. After a late fact all are folded again, but only when the record is
+    asked for: until then further facts cost nothing.
     """
 
     __slots__ = (
@@ -266,7 +266,7 @@ class CallHistory:
 
 
 def fold_call(calls: dict[CallId, CallHistory], fact: Fact) -> CallHistory | None:
-    """Add a fact to its call in `calls` and give that call's history; None for a fact that is none of `KINDS`."""
+    """Add a fact to its call in `calls` and give that call's history; None for a fact that is not of `KINDS`."""
     if type(fact) not in _ORDER:
         return None
     call: CallId = fact.call  # type: ignore[union-attr]  # every kind in _ORDER has it

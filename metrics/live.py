@@ -2,9 +2,9 @@
 
 `Live.snapshot` says what the screens get; the controller adds what only the floor knows (agents, open callbacks).
 
-What is kept: the facts of open calls and of the last few thousand ended ones (a late fact may still change those), the
-ids of older ones, the waits of those that a callback was made beside, one tally a day, and two numbers a minute. All
-of it is kept for 48 hours: the rolling figure at midnight needs the whole day before.
+It keeps the facts of open calls, and of the last few thousand ended ones, which a late fact may still change. Of older
+calls it keeps the ids, and the waits of those that waited beside a callback. Besides, it keeps one tally a day and two
+numbers a minute. All of it is kept for 48 hours: the rolling figure at midnight needs the whole day before.
 
 A snapshot is made several times a second. So its cost depends on what has changed since the previous one, not on how
 much there is: only the calls and agents that facts have touched are counted again, and sums stand for all others.
@@ -153,11 +153,11 @@ class Live:
         `curve`: M1r of the last 24 hours, oldest first, each five minutes: [time, share or None under 20 calls, calls
         that arrived in these five minutes and have ended]; up to five seconds old.
 
-        `m4`: today's share answered within three rings · `sla15`, `sla60`: of those who arrived in the last 15 or 60
-        minutes and were queued, the share answered within 15 s of it (a caller who has waited for less does not count
-        yet) · `asa`: today's mean seconds from queueing to the answer · `abandoned`: today's M8, the share of the
-        queued who gave up · `callbacks`: today's `yielded` (呼入优先), `reached` and `missed`; the controller adds
-        `open`, and of these `due` (to be placed now), `dialling` and `talking`.
+        `m4`: today's share answered within three rings · `sla15`, `sla60`: the share answered within 15 s of being
+        queued, of those who arrived in the last 15 or 60 minutes; a caller who has waited for less does not count yet ·
+        `asa`: today's mean seconds from queueing to the answer · `abandoned`: today's M8, the share of the queued who
+        gave up · `callbacks`: today's `yielded` (呼入优先), `reached` and `missed`; the controller adds `open`, and of
+        these `due` (to be placed now), `dialling` and `talking`.
 
         A day begins after its midnight in China: a call at midnight itself belongs to the day before, as in reports.
         Parts that have not changed are shared with the previous snapshot: treat them as read-only.

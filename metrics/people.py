@@ -3,7 +3,7 @@
 An agent is signed in from the request for calls to the sign-out, as long as the phone is registered. A break begins
 when the agent asks for it and ends with the next request; work during a break counts as work, too. A break is approved
 when its reason is one of the centre's, and for as long as that reason allows. Work counts in the period in which its
-call arrived or its callback was placed, as everything about a call does. The time signed in is time of the clock.
+call arrived or its callback was placed, as everything about a call does. The time signed in is wall-clock time.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,8 +30,8 @@ REQUESTS = frozenset(kind.kind for kind in (AgentReady, AgentPaused, AgentOut, A
 class Attendance:
     """One agent's time, up to the last fact added. `add` wants the facts (`ATTENDANCE`) in the order of time.
 
-    They are the facts of the time asked for, and the last request and the last word of the phone before it. Times and
-    lengths in microseconds. `allowed`: minutes by reason of a break, 0 without a limit.
+    They are the facts of the time asked for, and the last request and the last fact about the phone before it. Times
+    and lengths in microseconds. `allowed`: minutes by reason of a break, 0 without a limit.
     """
 
     since: int
@@ -98,14 +98,14 @@ class Attendance:
 class Crowd:
     """Many agents' time, together at any moment, without asking each of them.
 
-    Between two facts an agent's time is a straight line, so the sum over all agents is one, too: what was counted, and
-    how many agents gain a microsecond with each. Agents on a break of limited length are asked one by one, since their
-    line bends when the break is used up.
+    Between two facts an agent's time grows evenly, so the sum over all agents does, too: what was counted, and how many
+    agents gain a microsecond with each. Agents on a break of limited length are asked one by one, since their approved
+    time stops when the break is used up.
     """
 
     def __init__(self) -> None:
         self._all: dict[str, Attendance] = {}
-        self._lines: dict[str, tuple[int, int, bool, bool]] = {}
+        self._growth: dict[str, tuple[int, int, bool, bool]] = {}
         self._limited: dict[str, Attendance] = {}
         self._signed_in = self._approved = self._here = self._resting = 0
         self._from = 0
@@ -114,8 +114,8 @@ class Crowd:
         """Take an agent, new or changed."""
         self._all[agent] = one
         self._limited.pop(agent, None)
-        if agent in self._lines:
-            self._add(self._lines.pop(agent), -1)
+        if agent in self._growth:
+            self._add(self._growth.pop(agent), -1)
         begin = max(one.at, one.since)
         here = one.reachable and one.requested in _SIGNED_IN
         until = one.rests_until() if here else 0
@@ -124,13 +124,13 @@ class Crowd:
             self._limited[agent] = one
             return
         resting = until == _ALWAYS
-        line = (one.signed_in - begin * here, one.approved - begin * resting, here, resting)
-        self._lines[agent] = line
-        self._add(line, 1)
+        growth = (one.signed_in - begin * here, one.approved - begin * resting, here, resting)
+        self._growth[agent] = growth
+        self._add(growth, 1)
 
     def at(self, now: int) -> tuple[int, int]:
         """How long all of them were signed in up to `now`, and on approved breaks (microseconds)."""
-        # The lines hold from the newest fact on. For an earlier `now` each agent is asked, who gains nothing before
+        # The sums hold from the newest fact on. For an earlier `now` each agent is asked, who gains nothing before
         # their own last fact.
         asked = self._limited if now >= self._from else self._all
         signed_in = approved = 0
@@ -143,11 +143,11 @@ class Crowd:
             approved += one.approved + rest
         return signed_in, approved
 
-    def _add(self, line: tuple[int, int, bool, bool], sign: int) -> None:
-        self._signed_in += sign * line[0]
-        self._approved += sign * line[1]
-        self._here += sign * line[2]
-        self._resting += sign * line[3]
+    def _add(self, growth: tuple[int, int, bool, bool], sign: int) -> None:
+        self._signed_in += sign * growth[0]
+        self._approved += sign * growth[1]
+        self._here += sign * growth[2]
+        self._resting += sign * growth[3]
 
 
 _SIGNED_IN = frozenset({AgentReady.kind, AgentPaused.kind})
@@ -181,5 +181,5 @@ def attendance(
 
 
 def m10(busy: int, signed_in: int, approved: int) -> Metric:
-    """M10, in seconds, of microseconds: the agents' work ÷ their time signed in without approved breaks."""
+    """M10: the agents' work ÷ their time signed in without approved breaks. Takes microseconds, gives seconds."""
     return Metric(busy / SECOND, (signed_in - approved) // SECOND)

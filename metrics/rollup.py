@@ -1,6 +1,6 @@
 """Roll-ups: the figures of slots of five minutes, hours and days, written down, so that a year is read in seconds.
 
-Whoever writes facts marks their calls as changed, in the same transaction (`diary.writer.changes`). `bring_up_to_date`
+Every writer of facts marks their calls as changed, in the same transaction (`diary.writer.changes`). `bring_up_to_date`
 folds the slots of marked calls again, writes the difference into slot, hour and day, and removes the marks. So late
 facts correct what was written, and nothing depends on when, or how often, it runs. The recorder's process runs it every
 minute, and a report runs it first, too. `gather` reads the roll-ups, and folds what is still marked from the facts

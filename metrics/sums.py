@@ -19,7 +19,7 @@ SLOTS, HOURS, DAYS = 5, 60, 1440
 
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
-    """Whose counts: those of a queue and a number. `agent`: of this agent alone; empty: of all calls."""
+    """What counts are about: a queue and a number. `agent`: of this agent alone; empty: of all calls."""
 
     queue: str
     number: str

@@ -1,8 +1,8 @@
 """Erlang A and Erlang C: what queueing theory says about a floor. Pure.
 
-The model M/M/n+M: calls come at random (Poisson) at `rate` a second, talk and patience are exponential, `agents` serve
-the callers in the order in which they came, and a caller whose patience ends before an agent is free hangs up. Erlang A
-(Palm 1946; Garnett, Mandelbaum and Reiman 2002) is its steady state; without impatience it is Erlang C.
+The model is M/M/n+M. Calls come at random (Poisson) at `rate` a second; talk and patience are exponential. `agents`
+serve the callers in the order in which they came. A caller hangs up if their patience ends before an agent is free.
+Erlang A (Palm 1946; Garnett, Mandelbaum and Reiman 2002) is its steady state; without impatience it is Erlang C.
 
 All times in seconds. Numerically stable for thousands of agents and any load: probabilities are summed outwards from
 the most probable state, so nothing overflows, and the neglected part is below 1e-18.
@@ -41,9 +41,9 @@ class Steady:
 
 
 def erlang_a(rate: float, talk: float, patience: float, agents: int) -> Steady:
-    """The steady state of a floor. `patience` is the mean; `math.inf` means that nobody gives up (Erlang C).
+    """The steady state of a floor. `patience` is the mean; `math.inf` means that no caller gives up (Erlang C).
 
-    Raises `ValueError` for impossible values, and when nobody gives up and the agents cannot keep up.
+    Raises `ValueError` for impossible values, and when no caller gives up and the agents cannot keep up.
     """
     _check(rate, talk, patience, agents)
     if rate == 0:

@@ -160,7 +160,7 @@ class Totals:
 
     @property
     def occupancy(self) -> float | None:
-        """M10: (talk + wrap-up) ÷ time on duty; None when nobody was."""
+        """M10: (talk + wrap-up) ÷ time on duty; None without an agent on duty."""
         return (self.talking + self.wrapping_up) / self.on_duty if self.on_duty else None
 
 
@@ -391,9 +391,9 @@ class _Play:
         numbers = numbers or (("12345", 1.0),)
         whole = sum(share for _, share in numbers)
         sums = accumulate(share / whole for _, share in numbers)
-        lines = self._rules.numbers
+        known = self._rules.numbers
         return [
-            (until, number, lines[number].queue if number in lines else DEFAULT)
+            (until, number, known[number].queue if number in known else DEFAULT)
             for until, (number, _) in zip(sums, numbers, strict=True)
         ]
 

@@ -100,12 +100,12 @@ class Hour:
 
     @property
     def m1(self) -> float | None:
-        """Answered ÷ came, None when nobody came."""
+        """Answered ÷ came; None when no caller came."""
         return self.measured.answered / self.measured.calls if self.measured.calls else None
 
     @property
     def within(self) -> float | None:
-        """Answered in time ÷ queued, None when nobody came."""
+        """Answered in time ÷ queued; None when no caller came."""
         return self.measured.in_time / self.measured.calls if self.measured.calls else None
 
 

@@ -52,7 +52,7 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A row not yet entered, and the facts that go with it. `alarm`: somebody has to look."""
+    """A row not yet entered, and the facts that go with it. `alarm`: a person must look at it."""
 
     entry: LedgerEntry
     facts: Sequence[Fact]

@@ -40,7 +40,8 @@ EXCESS = 2 * SECOND
 SETTLED = 2 * SECOND
 """An ended call's raw file that has not changed for this long is complete."""
 ABANDONED = 300 * SECOND
-"""So is the file of a call whose end is not known: while the call goes on, music, prompts and holds all write to it."""
+"""Without a known end of the call, its raw file is complete when it has not changed for this long. While the call goes
+on, music, prompts and holds all write to it."""
 GRACE = 10 * SECOND
 """A call that ended this long ago and has no raw file has no recording."""
 
@@ -60,7 +61,7 @@ class RecordingState(StrEnum):
 class Times:
     """What the diary knows about a call, in microseconds UTC; None where it knows nothing.
 
-    `talk` is the time with agents, in microseconds; 0 when nobody answered.
+    `talk` is the time with agents, in microseconds; 0 without an answer.
     """
 
     arrived: int | None = None
@@ -70,7 +71,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class RecordingVerdict:
-    """A judged recording. `alarm`: somebody has to look. `why`: a sentence for the operator, empty if all is well."""
+    """A judged recording. `alarm`: a person must look at it. `why`: a sentence for the operator, or empty."""
 
     state: RecordingState
     why: str = ""

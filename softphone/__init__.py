@@ -2,5 +2,5 @@
 
 The demo and the live tests use them. They need the extra `demo` (baresip).
 
-phones  agents' phones and citizens' lines, over SIP and RTP
+phones  agents' and citizens' phones, over SIP and RTP
 """

@@ -100,7 +100,7 @@ class Phones:
         self._runtime: Any = None
         self._by_handle: dict[int, Leg] = {}
         self._early: dict[int, list[Any]] = defaultdict(list)
-        self._lines: dict[tuple[str, str], Any] = {}
+        self._user_agents: dict[tuple[str, str], Any] = {}
         self._tones = itertools.cycle(_CITIZENS_TONES)
         self._agents_tones = itertools.cycle(_AGENTS_TONES)
         self._closing = threading.Event()
@@ -161,9 +161,9 @@ class Phones:
             reg_interval=120,
             audio_codecs=("pcma",),
         )
-        line: Any = await baresip.UserAgent.create(self._runtime, account)
-        phone = AgentPhone(self, number, tone or next(self._agents_tones), line, **manners)
-        line.on_incoming(phone.incoming)
+        user_agent: Any = await baresip.UserAgent.create(self._runtime, account)
+        phone = AgentPhone(self, number, tone or next(self._agents_tones), user_agent, **manners)
+        user_agent.on_incoming(phone.incoming)
         self.softphones.append(phone)
         if sign_in:
             await phone.sign_in()
@@ -173,9 +173,9 @@ class Phones:
         """Citizens and agents from now on belong to another exchange; calls that are going on stay."""
         self.exchange = exchange
 
-    async def dial(self, line: Any, number: str, tone: int) -> "Leg":
-        """Place a call from a line of the SIP stack. For `Citizen` and `AgentPhone`."""
-        call = await line.dial(f"sip:{number}@{self.exchange}")
+    async def dial(self, user_agent: Any, number: str, tone: int) -> "Leg":
+        """Place a call from a user agent of the SIP stack. For `Citizen` and `AgentPhone`."""
+        call = await user_agent.dial(f"sip:{number}@{self.exchange}")
         return self.adopt(call, tone)
 
     def adopt(self, call: Any, tone: int) -> "Leg":
@@ -188,16 +188,16 @@ class Phones:
             leg.happened(event)
         return leg
 
-    async def line(self, caller: str) -> Any:
-        """The SIP stack's line of a caller; lines live as long as the stack, so they are kept and used again."""
+    async def user_agent(self, caller: str) -> Any:
+        """The SIP stack's user agent of a caller. It lives as long as the stack, so it is kept and used again."""
         domain = "anonymous.invalid" if caller == "anonymous" else self.exchange
         key = (caller, domain)
-        if key not in self._lines:
+        if key not in self._user_agents:
             account = baresip.Account(
                 user=caller, domain=domain, password="", reg_interval=0, audio_codecs=("pcma",)
             )
-            self._lines[key] = await baresip.UserAgent.create(self._runtime, account)
-        return self._lines[key]
+            self._user_agents[key] = await baresip.UserAgent.create(self._runtime, account)
+        return self._user_agents[key]
 
     def _happened(self, event: Any) -> None:
         if not event.call:
@@ -400,7 +400,7 @@ class Citizen:
 
     async def dial(self, number: str) -> Leg:
         """Call `number`; returns at once, before the answer."""
-        return await self.phones.dial(await self.phones.line(self.caller), number, self.tone)
+        return await self.phones.dial(await self.phones.user_agent(self.caller), number, self.tone)
 
 
 @dataclass
@@ -410,7 +410,7 @@ class AgentPhone:
     phones: Phones
     number: str
     tone: int
-    line: Any
+    user_agent: Any
     answer_after: float | None = 0.5
     """Seconds of ringing before the agent picks up; None: never."""
     refuses: bool = False
@@ -426,15 +426,15 @@ class AgentPhone:
 
     async def sign_in(self) -> None:
         """Register. Raises `baresip.RegistrationError` when refused."""
-        await self.line.register()
+        await self.user_agent.register()
 
     async def sign_out(self) -> None:
         """Take the registration back: calls no longer reach this phone."""
-        await self.line.unregister()
+        await self.user_agent.unregister()
 
     async def dial(self, number: str) -> Leg:
         """Call a number or a feature code such as `*11`."""
-        leg = await self.phones.dial(self.line, number, self.tone)
+        leg = await self.phones.dial(self.user_agent, number, self.tone)
         self.own_calls.append(leg)
         return leg
 

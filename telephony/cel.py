@@ -4,10 +4,10 @@ Asterisk writes one line an event, whether or not our programs run (asterisk-con
 `telephony.cel_file` finds the lines since a moment, `complete` turns them into facts and leaves out what the diary has
 already. Pure.
 
-What CEL cannot tell: when a phone began to ring (only when its INVITE left, so such an `OfferRinging` is `estimated`),
-that a phone never rang at all, and when a talk was on hold. The citizen's session reports a blind transfer when the
-citizen comes back to the controller; an attended one is in CEL. So is the moment at which a citizen is transferred from
-a callback and becomes a call of their own.
+CEL does not tell when a phone began to ring. It tells only when the INVITE left, so such an `OfferRinging` is
+`estimated`. Nor does it tell that a phone never rang, and when a talk was on hold. The citizen's session reports a
+blind transfer when the citizen comes back to the controller; an attended one is in CEL. So is the moment at which a
+citizen is transferred from a callback and becomes a call of their own.
 """
 
 import csv
@@ -86,7 +86,7 @@ class Reading:
 
 
 def parse(line: str) -> CelEvent | None:
-    """Read one line; None when it is not one of ours, or not whole."""
+    """Read one line; None when it is not one of ours, or incomplete."""
     if not (line.startswith('"') and line.endswith('"')):
         return None
     try:

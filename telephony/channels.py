@@ -32,10 +32,10 @@ attempt's. Before or after the agent's Hangup comes
 
     UserEvent (blind), AttendedTransfer → CallArrived, with the attempt as its origin
 
-Nothing here raises, whatever is missing, repeated, late or out of order. And nothing that a caller can forge affects
-the calls of others. Asterisk writes the line breaks of a caller's number (`%0d%0a` in SIP) into AMI as they are. The
-link puts such events together again. Here an event without Privilege and Timestamp is ignored (with both and a Uniqueid
-it is longer than the 79 characters that a number may have), and a Uniqueid counts only with its channel's name.
+Nothing here raises, even if a message is missing, repeated, late or out of order. And nothing that a caller can forge
+affects the calls of others. Asterisk writes the line breaks of a caller's number (`%0d%0a` in SIP) into AMI as they
+are. The link puts such events together again. Here an event without Privilege and Timestamp is ignored: with both and a
+Uniqueid it is longer than the 79 characters that a number may have. And a Uniqueid counts only with its channel's name.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -95,7 +95,7 @@ _REMEMBERED = 8192
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A caller who has a place in a queue, or is in Asterisk's fallback queue, and talks to nobody.
+    """A caller who has a place in a queue, or is in Asterisk's fallback queue, and does not talk.
 
     `application` is what the dialplan runs for the caller: `AGI`, `Wait`, `Queue`. `queued_at` in microseconds UTC, 0
     for a caller who never had a place.
@@ -701,7 +701,7 @@ class Calls:
             facts.append(CallbackDialling(at, attempt.callback, call, attempt.agent))
 
     def _reach(self, out: _Out, at: int, facts: list[Fact]) -> None:
-        """Somebody outside picked up."""
+        """The outside number picked up."""
         if out.answered:
             return
         out.answered = True

@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 RETRY = Schedule(first=0.5, longest=10.0, jitter=0.1)
 """Between two attempts to connect."""
 REFUSED_RETRY = Schedule(first=30.0, longest=30.0)
-"""The same after a wrong secret: that needs somebody to put it right."""
+"""The same after a wrong secret: a person must correct it."""
 
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _LONGEST_LINE = 1000
@@ -410,7 +410,7 @@ class _Connection(Manager):  # type: ignore[misc]  # panoramisk has no types
             self.drop(f"half open: no answer to a ping within {self.ping_interval:g} s")
             return
         self._ping = _Action({"Action": "Ping"})
-        # Nobody waits for it, so nobody would see its failure.
+        # Nothing awaits it, so its failure would not be seen.
         self._ping.future.add_done_callback(lambda future: future.cancelled() or future.exception())
         self.pinger = self.loop.call_later(self.ping_interval, self.ping)
         self.send_action(self._ping)
@@ -425,7 +425,7 @@ class _Connection(Manager):  # type: ignore[misc]  # panoramisk has no types
         return future
 
     def forget(self, action: _Action) -> None:
-        """Nobody waits for this action any more."""
+        """Nothing awaits this action any more."""
         if self.protocol is not None:
             self.protocol.responses.pop(action.id, None)
 
@@ -452,7 +452,7 @@ class _Connection(Manager):  # type: ignore[misc]  # panoramisk has no types
 
 
 class _Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
-    """Cuts the stream into messages and hands out those that somebody wants."""
+    """Cuts the stream into messages and hands out the wanted ones."""
 
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection

@@ -50,8 +50,8 @@ log = structlog.get_logger(__name__)
 GONE_WITHIN = 0.5
 """Seconds that a yielding agent's old leg may take to vanish before the phone is rung anyway.
 
-Usually it takes 3 ms, on a busy machine 50 and more, and longer while two channels are being connected. A phone with
-one line refuses a ring that comes too early, and its agent would seem not to respond.
+Usually it takes 3 ms, on a busy machine 50 and more, and longer while two channels are being connected. A phone that
+takes one call at a time refuses a ring that comes too early, and its agent would seem not to respond.
 """
 
 APPEARS_WITHIN = 2.0

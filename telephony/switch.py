@@ -125,7 +125,7 @@ class Switch:
         return self._calls.snapshot(channels, contacts, self._clock(), before)
 
     async def outbound_answers(self) -> bool | None:
-        """Whether the way out answers Asterisk's OPTIONS; None when that is not known (yet), or there is none."""
+        """Whether the way out answers Asterisk's OPTIONS; None when that is not known yet, or without a way out."""
         entries = await self._link.gather(
             {"Action": "PJSIPShowEndpoint", "Endpoint": OUTBOUND_WATCH}, "EndpointDetailComplete"
         )

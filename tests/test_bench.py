@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import figures, floor, measure
-from bench.figures import Line, SippCalls
+from bench.figures import SippCalls, TableRow
 from bench.phone import BenchPhones
 
 SCENARIOS = sorted((Path(measure.__file__).parent).glob("*.xml"))
@@ -69,9 +69,9 @@ def test_the_floor_alone_is_measured_with_as_many_waiting_as_promised() -> None:
 def test_table_is_markdown_and_says_what_falls_short() -> None:
     text = figures.table(
         [
-            Line("gap", "923 ms", "5.6 ms", "165 × shorter", "≤ 15 ms", True),
-            Line("cost", "1 ms", "2 ms", "2.00", "no more", False),
-            Line("remark", "", "3 ms"),
+            TableRow("gap", "923 ms", "5.6 ms", "165 × shorter", "≤ 15 ms", True),
+            TableRow("cost", "1 ms", "2 ms", "2.00", "no more", False),
+            TableRow("remark", "", "3 ms"),
         ]
     )
     rows = text.split("\n")
@@ -87,7 +87,7 @@ def test_milliseconds(seconds: float, text: str) -> None:
     assert figures.milliseconds(seconds) == text
 
 
-def test_every_line_of_the_table_from_results() -> None:
+def test_every_row_of_the_table_from_results() -> None:
     results = measure.Results()
     for side, gap in (("app_queue", 0.5), ("hotline", 0.01)):
         results.backlog[side] += [gap, gap * 1.1]
@@ -101,7 +101,7 @@ def test_every_line_of_the_table_from_results() -> None:
         ]
     results.yields += [0.007] * 99 + [0.150]
     results.failed["hotline"] = 1
-    verdicts = {line.name: line.holds for line in measure.lines(results)}
+    verdicts = {line.name: line.holds for line in measure.table_rows(results)}
     assert verdicts["backlog, 4 agents: hang-up → next INVITE, median"] is True
     assert verdicts["80 calls/s, recorded: Asterisk's CPU a call"] is True
     assert verdicts["80 calls/s, recorded: the controller's CPU a call"] is False
@@ -111,9 +111,9 @@ def test_every_line_of_the_table_from_results() -> None:
     assert verdicts[f"{name}, p99"] is True
     assert verdicts[f"{name}, longest"] is None
     results.yields += [0.101] * 2
-    late = [line for line in measure.lines(results) if "102 times" in line.name]
+    late = [line for line in measure.table_rows(results) if "102 times" in line.name]
     assert [(line.app_queue, line.holds) for line in late if "p99" in line.name] == [("–", False)]
-    assert measure.lines(measure.Results())
+    assert measure.table_rows(measure.Results())
 
 
 def test_scenarios_are_there() -> None:

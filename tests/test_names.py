@@ -19,15 +19,18 @@ SHARED: dict[str, str] = {}
 """Names that more than one class may have → why."""
 
 OLD = re.compile(
-    r"\b(he|him|his|himself|lest|anew|wholly|one who|one whom|of whom)\b", re.IGNORECASE
+    r"\b(he|him|his|himself|lest|anew|wholly|one who|whom|wish|wishes|wished)\b", re.IGNORECASE
 )
-"""An agent, a caller or a user is "they", or named again. The others say "so that … not", "again", "completely", …"""
+"""An agent, a caller or a user is "they", or named again. The others say "so that … not", "again", "completely", …
+
+What an agent asked for is a request, or an intent, and no wish. A sentence with "whom" has its subject first instead.
+"""
 
 OLD_PARTS = {"he", "him", "his", "himself", "whom", "wish", "wishes"}
 """Parts of a name, between its underscores. `diary_wish` is an index in databases, and only a string here."""
 
 QUOTED = {
-    r'r"\b(?:he|him|his|himself)\b"': "tests/test_docs.py, which looks for them in the documents"
+    r'r"\b(?:he|him|his|himself|whom|wish|wishes)\b"': "tests/test_docs.py, which looks for them"
 }
 """Lines that quote somebody → where the quotation is from."""
 
@@ -114,6 +117,53 @@ def old_words(files: Iterable[Path]) -> list[str]:
             if OLD.search(line) and line.strip() not in QUOTED
         ]
     return found
+
+
+LONGEST_SENTENCE = 30
+"""Words. A drawing, a list or code is no sentence."""
+
+
+def public(tree: ast.Module) -> Iterator[tuple[str, str | None]]:
+    """The module, and its public classes, methods and functions: each name and docstring."""
+    yield "", ast.get_docstring(tree)
+    inside: list[tuple[str, ast.Module | ast.ClassDef]] = [("", tree)]
+    while inside:
+        outer, holder = inside.pop()
+        for one in holder.body:
+            if not isinstance(one, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if one.name.startswith("_"):
+                continue
+            yield outer + one.name, ast.get_docstring(one)
+            if isinstance(one, ast.ClassDef):
+                inside.append((f"{outer}{one.name}.", one))
+
+
+def sentences(docstring: str) -> Iterator[str]:
+    for paragraph in re.split(r"\n\s*\n|\n\s*[-*] ", docstring):
+        if "──" not in paragraph and not re.search(r"\w {3,}\w", paragraph):
+            yield from re.split(r"(?<=[.!?:;])\s+", paragraph)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_all_that_is_public_is_explained(room: str) -> None:
+    assert [
+        f"{module}: {name}"
+        for module, tree in modules(room)
+        for name, docstring in public(tree)
+        if not docstring
+    ] == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_sentences_are_short(room: str) -> None:
+    assert [
+        f"{module}: {name}: {' '.join(sentence.split())}"
+        for module, tree in modules(room)
+        for name, docstring in public(tree)
+        for sentence in sentences(docstring or "")
+        if len(sentence.split()) > LONGEST_SENTENCE
+    ] == []
 
 
 @pytest.mark.parametrize("room", [*ROOMS, "tests"])

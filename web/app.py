@@ -106,7 +106,7 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
 
 
 async def _know_addresses(behind: Backend) -> None:
-    """Learn from the audit log who has signed in from where, so that a restart locks out nobody."""
+    """Learn from the audit log who has signed in from where, so that a restart locks no one out."""
     try:
         found = await audit.signed_in_from(behind.engine, clock.now() - _KNOWN_FOR)
     except (SQLAlchemyError, OSError) as error:
@@ -305,7 +305,7 @@ class _Guard:
         who = _who(scope)
         tried: str = scope.get("state", {}).get("tried", "")
         if who is None and not tried:
-            return  # nobody was recognised, so nobody did anything
+            return  # no account or token was recognised
         try:
             await audit.write(
                 self._backend.engine,

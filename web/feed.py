@@ -6,7 +6,8 @@ with names and numbers masked; which of them a screen gets is decided when it le
 `beat` says how old the newest state is: if the controller, Redis or this process fails, the screen knows since when it
 shows the past.
 
-A screen that does not take its messages is dropped. Nobody waits for it: its queue is short, and it may come again.
+A screen that does not take its messages is dropped. Others do not wait for it: its queue is short, and it may connect
+again.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ from web.accounts.rights import masked_agents, masked_fact, masked_part, masked_
 log = structlog.get_logger(__name__)
 
 BEAT_EVERY: Final = 2.0
-"""Seconds without a message after which a screen hears that there is none."""
+"""Seconds without a message after which a screen gets a `beat`."""
 QUEUED: Final = 128
 """Messages that wait for a screen before it is dropped: six seconds of a busy centre."""
 QUEUED_FACTS: Final = 1024
@@ -154,7 +155,7 @@ class Feed:
         return event("beat", {"seq": self.number, "now": clock.now(), "heard": self.heard})
 
     def watch(self, who: Who, right: str) -> "Screen":
-        """A new screen of somebody who needs this right; its first message is the whole state."""
+        """A new screen of a reader who needs this right; its first message is the whole state."""
         screen = Screen(self, who, right, self._screens, QUEUED, whole=True)
         screen.begin()
         return screen

@@ -55,11 +55,11 @@ class Limit:
 
 
 class SignIns:
-    """Tries to sign in by password: guessing is slow, and nobody can lock out somebody else.
+    """Tries to sign in by password: guessing is slow, and no one can lock another person out.
 
-    A try counts for the account at the address, for the account, and for the address. A refused try counts for
-    nothing, so one address can use up only a small part of an account's tries. Whoever has signed in to the account
-    from the address before is held only by the first limit: an attack from many addresses does not stop them.
+    A try counts for the account at the address, for the account, and for the address. A refused try counts for nothing,
+    so one address can use up only a small part of an account's tries. A person who has signed in from the address
+    before is held only by the first limit: an attack from many addresses does not stop them.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
-"""Who reads an open stream may change: every stream is looked at again with every change, and once a second.
+"""The reader of an open stream may change: every stream is looked at again with every change, and once a second.
 
 A change by this process (an account, a session, a token) is looked at before its answer leaves. A change by another
 process, such as the command line, is seen within a second. Each look is two questions to the database, however many
-streams are open. While the database is away nobody can say who may see what, so streams go on masked.
+streams are open. While the database is away, readers' rights are unknown, so streams go on masked.
 """
 
 import asyncio

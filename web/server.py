@@ -1,7 +1,7 @@
 """The HTTP server of the screens, with a time limit for requests that do not come whole.
 
 uvicorn ends a connection only when nothing at all comes after an answer. A request that comes byte by byte, or never,
-is held for ever (Kludex/uvicorn#157). A proxy in front may have such a limit, but nobody must have a proxy.
+is held for ever (Kludex/uvicorn#157). A proxy in front may have such a limit, but a proxy is not required.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
 """The book of callbacks (回访, 漏接回拨): what the database knows of the floor's tasks. The floor decides; this keeps.
 
-A task is entered once (`TaskBook.create`, `enter`) and the database gives its number. From then on every fact
-that the floor records about it is applied to a copy in memory (`write`, `apply`), and the copy is written as a whole a
-moment later. So what waits while the database is away is one row a task, however many facts there were, and writing a
-row twice changes nothing. Requests that could not be entered yet lie in a file of JSON lines, and outlive a crash.
+A task is entered once (`TaskBook.create`, `enter`) and the database gives its number. Every later fact that the floor
+records about it is applied to a copy in memory (`write`, `apply`). The copy is written as a whole a moment later. So
+what waits while the database is away is one row a task, however many facts there were, and writing a row twice changes
+nothing. Requests that could not be entered yet lie in a file of JSON lines, and outlive a crash.
 
 What happened to a task is not kept twice: its history is its facts in the diary (`history`).
 """
@@ -57,7 +57,7 @@ _MINUTE = 60 * SECOND
 
 
 def policy(settings: Settings) -> Policy:
-    """Whom the hotline may dial, and how often, as the settings have it."""
+    """Which numbers the hotline may dial, and how often, as the settings have it."""
     return Policy(
         region=settings.region,
         allow=settings.dial_allow,
@@ -435,9 +435,9 @@ def _entry(row: Any) -> Entry:
     return Entry(**values | {"state": State(values["state"]), "first": bool(values["first"])})
 
 
-def _read_request(line: dict[str, Any]) -> _Request:
+def _read_request(row: dict[str, Any]) -> _Request:
     return _Request(
-        Wanted(**{name: value for name, value in line.items() if name != "at"}), int(line["at"])
+        Wanted(**{name: value for name, value in row.items() if name != "at"}), int(row["at"])
     )
 
 
@@ -449,7 +449,7 @@ BY_HAND = "by hand"
 
 
 def still_open(entry: Entry | None, number: int) -> Entry:
-    """The entry. Raises `TaskError` when there is none, or nothing is left to do about it."""
+    """The entry. Raises `TaskError` when there is none, or when the task is closed."""
     if entry is None:
         raise TaskError(f"there is no callback {number}: `hotline callback list` shows them")
     if entry.state not in OPEN:
@@ -476,7 +476,7 @@ async def check_alone(engine: AsyncEngine, wanted: Wanted) -> None:
 
 
 async def cancel_directly(engine: AsyncEngine, run_dir: Path, number: int) -> None:
-    """Cancel a task while no controller runs. Raises `TaskError` when there is none, or it is over."""
+    """Cancel a task while no controller runs. Raises `TaskError` when there is none, or when it is closed."""
     fact = CallbackCancelled(clock.now(), number, BY_HAND)
     entry = still_open(await find(engine, number), number)
     book = TaskBook(engine, run_dir, lambda fact: None)

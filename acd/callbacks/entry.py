@@ -54,7 +54,7 @@ class TaskError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A task as somebody asks for it; `checked` makes it fit for the book. Times in microseconds UTC, 0: not said."""
+    """A request for a task. `checked` makes it fit for the book. Times in microseconds UTC, 0: not given."""
 
     number: str
     queue: str = ""
@@ -247,7 +247,7 @@ def checked(
 
 
 def checked_number(text: str) -> str:
-    """The normal form of a number that somebody typed. Raises `TaskError` for one that cannot be dialled."""
+    """The normal form of a number that a person typed. Raises `TaskError` for one that cannot be dialled."""
     plain = unicodedata.normalize("NFKC", text).strip()
     number = normalise(plain) if _WRITTEN.fullmatch(plain) else ""
     if not dialable(number):

@@ -1,7 +1,7 @@
 """Callback tasks (回访, 漏接回拨) as the floor holds them, and which of them comes next. Pure.
 
-A task is *due* from its earliest time on, unless the next attempt is not due yet. Of the due ones, a citizen whose
-answer crossed with our cancel comes first, then the one whose deadline is nearest.
+A task is *due* from its earliest time on, unless the next attempt is not due yet. First comes a task with an answer
+that crossed with our cancel, then the one with the nearest deadline.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class State(StrEnum):
 AGENT_SIDE = frozenset(
     {"agent_no_answer", "agent_refused", "agent_unreachable", "withdrawn", "lost"}
 )
-"""Failures before the citizen was dialled, or for which nobody is to blame: no attempt."""
+"""Failures before the citizen was dialled, or that no one caused: they count as no attempt."""
 
 
 @dataclass(slots=True)

@@ -4,8 +4,8 @@ Pure: no clock, no I/O, no waiting. One task owns a floor, so it needs no locks.
 controller, in the property tests and in the simulator, on a virtual clock.
 
 A fact goes to its handler (in `calls`, `offers`, `agents`, `callbacks`, `centre`), which changes the hall. Callers and
-idle agents meet in lanes. After that `pairing` pairs both sides of every changed lane from the front, lets callbacks
-yield to citizens who still wait (呼入优先, R7), and uses for callbacks the agents who are then left.
+idle agents meet in lanes. After that `pairing` pairs both sides of every changed lane from the front. Then it lets
+callbacks yield to citizens who still wait (呼入优先, R7). The agents who are then left get callbacks.
 
 The modules from the ground up; each imports only those before it in this list (tests/test_architecture.py):
 

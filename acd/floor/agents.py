@@ -113,7 +113,7 @@ def _phone(hall: Hall, fact: PhoneReachable | PhoneUnreachable, *, reachable: bo
 
 
 def own_call_started(hall: Hall, fact: OwnCallStarted, now: int) -> None:
-    """The agent's phone is busy with a call that is none of the hotline's."""
+    """The agent's phone is busy with a call that is not one of the hotline's."""
     _own_call(hall, fact, busy=True)
 
 

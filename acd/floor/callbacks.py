@@ -68,7 +68,7 @@ def callback_answered(hall: Hall, fact: CallbackAnswered, now: int) -> None:
 def callback_spared(hall: Hall, fact: CallbackSpared, now: int) -> None:
     """The citizen had picked up when the callback was to yield, or while no controller saw it: the two talk.
 
-    The caller for whom the callback was to yield goes back to their place.
+    The caller who was to get this agent goes back to their place.
     """
     seat, task = hall.seats.get(fact.agent), hall.tasks.get(fact.callback)
     if seat is None or seat.answered:

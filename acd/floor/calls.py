@@ -210,7 +210,7 @@ def callback_asked(hall: Hall, fact: CallbackAsked, now: int) -> None:
 
 
 def call_released(hall: Hall, fact: CallReleased, now: int) -> None:
-    """The session itself ends the call: closed hours, a blocked number, nobody at the outside number."""
+    """The session itself ends the call: closed hours, a blocked number, no answer at the outside number."""
     caller = hall.callers.get(fact.call)
     if caller is None or caller.stage not in (Stage.GREETING, Stage.OUTSIDE):
         return
@@ -233,7 +233,7 @@ def call_sent_outside(hall: Hall, fact: CallSentOutside, now: int) -> None:
 
 
 def call_ended(hall: Hall, fact: CallEnded, now: int) -> None:
-    """The caller's channel is gone. Whatever agent still holds the call is free."""
+    """The caller's channel is gone. An agent who still holds the call is free."""
     caller = hall.callers.pop(fact.call, None)
     if fact.call in hall.ended:
         return

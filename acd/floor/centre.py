@@ -40,6 +40,6 @@ def expect(hall: Hall, calls: Iterable[CallId], until: int) -> None:
 
 
 def expect_due(hall: Hall, name: str, due: int, now: int) -> None:
-    """Whoever has not come back by now is waited for no longer."""
+    """Offers no longer wait for the callers who have not come back by now."""
     hall.expected.clear()
     all_changed(hall)

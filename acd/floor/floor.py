@@ -2,7 +2,7 @@
 
 Invariants (tests/acd/test_world.py):
   - an agent holds at most one call, whether it rings or is answered, a citizen's or a callback's;
-  - a waiting caller is passed over only by one of smaller rank (`acd.rules`), or for want of an agent with the skills;
+  - a waiting caller is passed over only by one of smaller rank (`acd.rules`), or when no agent has the skills;
   - while callers wait in a lane and offers are allowed, no agent who can take one is idle in it;
   - no number is dialled that the gate (`acd.gate`) refuses, and no cap is exceeded;
   - no callback is placed while a citizen waits in its queue; an unanswered one yields when no idle agent can take
@@ -100,7 +100,7 @@ class Floor:
     def handle(self, fact: Fact, now: int, *, more: bool = False) -> list[Command]:
         """Take one fact and say what to do. A fact that is already known, or cannot be, yields nothing.
 
-        `more`: another fact of the same moment follows, so nobody is offered to anybody before that one.
+        `more`: another fact of the same moment follows, so no offer is made before that one.
         """
         hall = self.hall
         handler = HANDLERS.get(type(fact))
@@ -126,7 +126,7 @@ class Floor:
         return self.hall.deadlines[0][0] if self.hall.deadlines else None
 
     def configure(self, rules: Rules, now: int) -> list[Command]:
-        """Take new rules. Nobody loses their place, and no ringing or talking call is touched."""
+        """Take new rules. Every caller keeps their place, and no ringing or talking call is touched."""
         hall = self.hall
         hall.rules = rules
         make_lanes(hall)
@@ -196,7 +196,7 @@ class Floor:
 
     @property
     def policy(self) -> Policy:
-        """Whom the hotline may dial, and how often."""
+        """Which numbers the hotline may dial, and how often."""
         return self.hall.policy
 
     @property

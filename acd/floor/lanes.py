@@ -4,7 +4,7 @@ Callers who need the same (one queue, the same skills) wait in one lane, ordered
 them is in it too, ordered by the queue's strategy. An agent is in all the lanes that they serve. Both orders are sorted
 lists, so the cost of a fact grows with the logarithm of the number of callers who wait.
 
-Whatever changes a lane enters it into `Hall.changed`, for `acd.floor.pairing`.
+Every change of a lane enters it into `Hall.changed`, for `acd.floor.pairing`.
 """
 
 from acd.floor.hall import Caller, Hall, Lane, Needs, Seat, Stage
@@ -24,7 +24,7 @@ def home(hall: Hall, queue: str) -> Lane:
 
 
 def waiting_in(hall: Hall, queue: str) -> int:
-    """How many wait in this queue, whatever they need."""
+    """How many callers wait in this queue, in all its lanes."""
     return sum(len(lane.waiting) for lane in hall.lanes_of.get(queue, ()))
 
 
@@ -107,7 +107,7 @@ def _leave_idle(seat: Seat) -> None:
 
 
 def make_lanes(hall: Hall) -> None:
-    """Make all lanes again from the rules, with their idle agents. Nobody waits in them yet."""
+    """Make all lanes again from the rules, with their idle agents. No caller waits in them yet."""
     hall.lanes, hall.lanes_of, hall.members = {}, {}, {}
     hall.changed.clear()
     for member in hall.rules.members:
@@ -131,7 +131,7 @@ def _lane(hall: Hall, queue: str, needs: Needs) -> Lane:
 
 
 def _open(hall: Hall, queue: str, needs: Needs) -> Lane:
-    """Make a lane for needs that nobody had before. The idle agents who can serve it are in it from now on."""
+    """Make a lane for needs that no caller had before. The idle agents who can serve it are in it from now on."""
     lane = _make(hall, queue, needs)
     for agent in lane.penalties:
         seat = hall.seats[agent]

@@ -34,7 +34,7 @@ def offer_answered(hall: Hall, fact: OfferAnswered, now: int) -> None:
 
 
 def _take(hall: Hall, call: CallId, agent: str, at: int, *, answered: bool) -> bool:
-    """Bind call and agent as Asterisk says they are, whatever the floor thought. False when that is no news."""
+    """Bind call and agent as Asterisk reports them, even against the floor's own state. False when nothing changes."""
     if call in hall.ended:
         return False
     caller, seat = hall.caller(call, at), seat_of(hall, agent)

@@ -109,7 +109,7 @@ def _rows(book: Rulebook) -> dict[str, _Rows]:
         rules_tables.queue: [
             {"name": name, "settings": dict(own)} for name, own in book.queues.items()
         ],
-        rules_tables.number: [asdict(line) for line in book.numbers.values()],
+        rules_tables.number: [asdict(number) for number in book.numbers.values()],
         rules_tables.member: [asdict(member) for member in book.members],
         rules_tables.agent_skill: [
             {"agent": agent, "skill": skill, "level": level}
@@ -177,7 +177,7 @@ async def _add(connection: AsyncConnection, table: Table, before: _Rows, after: 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A caller who is not let through. In force once somebody else has approved it, and before `until`.
+    """A caller who is not let through. In force from its approval by a second person on, and before `until`.
 
     `calls`: how often the caller was turned away. Those calls are in the statistics with the outcome `blocked`.
     """
@@ -233,7 +233,7 @@ async def block(engine: AsyncEngine, wanted: Block, now: int) -> None:
 
 
 async def approve(engine: AsyncEngine, caller: str, by: str, now: int) -> None:
-    """Put a block into force. Nobody approves a block that they asked for themselves. Raises `RulesError`."""
+    """Put a block into force. The person who asked for it may not do so. Raises `RulesError`."""
     if not by:
         raise RulesError(["who approves it?"])
     async with engine.begin() as connection:

@@ -5,8 +5,8 @@ Pure. Everything here is immutable: a change is a new `Rules`, and no caller los
 
 **Priority with ageing.** A caller's rank is the moment since which they count as waiting: their place, minus
 `priority_step` seconds for each level of priority, their queue's and their own flag's added up. The smallest rank is
-offered first. Ranks do not change while callers wait, so everybody ages alike and nobody starves: a caller of the
-lowest level is passed over only by callers who came at most `levels * priority_step` seconds later.
+offered first. Ranks do not change while callers wait, so all callers age alike and none of them starves: a caller of
+the lowest level is passed over only by callers who came at most `levels * priority_step` seconds later.
 """
 
 from collections.abc import Iterator, Mapping
@@ -45,7 +45,7 @@ class Queue:
     and get their place back. `reserve`: idle agents that must remain before a callback is placed, unless its deadline
     is nearer than `urgent_before`. `call_back_lost`: a caller who gave up, or was turned away, becomes a callback
     (漏接回拨). `callback_key`: the key by which a waiting caller asks to be called back and keeps their place; none by
-    default. `stay_on_line`: an agent whose callback yields is connected to the citizen on the same line, after a tone.
+    default. `stay_on_line`: an agent whose callback yields stays on the phone and hears the citizen after a tone.
     `detect_silence`: a caller must say something before they are queued (R20). `hours`: the name of the opening hours;
     empty: always open.
     """
@@ -85,7 +85,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An agent serves a queue. Smaller penalties are offered first. A queue without members is served by everybody."""
+    """An agent serves a queue. Smaller penalties are offered first. A queue without members is served by all agents."""
 
     agent: str
     queue: str
@@ -119,9 +119,9 @@ class Rules:
     def needs(self, queue: str, number: str) -> tuple[tuple[str, int], ...]:
         """What an agent must be able to do for a call of this number in this queue: (skill, level), sorted."""
         needs = dict(self.queue(queue).skills)
-        line = self.numbers.get(number)
-        if line is not None and line.language != MANDARIN:
-            needs[line.language] = max(1, needs.get(line.language, 0))
+        dialled = self.numbers.get(number)
+        if dialled is not None and dialled.language != MANDARIN:
+            needs[dialled.language] = max(1, needs.get(dialled.language, 0))
         return tuple(sorted(needs.items()))
 
     def bonus(self, queue: str, caller: str) -> int:
@@ -137,9 +137,9 @@ def check(rules: Rules) -> Iterator[str]:
         yield f"queue {DEFAULT} is missing: every centre has it"
     for name, queue in rules.queues.items():
         yield from _queue_problems(rules, name, queue)
-    for number, line in rules.numbers.items():
-        if line.queue not in rules.queues:
-            yield f"number {number}: there is no queue {line.queue}"
+    for number in rules.numbers.values():
+        if number.queue not in rules.queues:
+            yield f"number {number.number}: there is no queue {number.queue}"
     for member in rules.members:
         if member.queue not in rules.queues:
             yield f"agent {member.agent}: there is no queue {member.queue}"

@@ -3,10 +3,9 @@
 versions  one file a change, oldest first
 env       what Alembic runs: binds the versions to the connection
 
-A version is history: it imports nothing of ours, so that revision 0001 is the same database
-whichever program made it. A test compares what all of them together make with
-`hotline.machine.tables.metadata` and `telephony.realtime.VIEWS`.
-`python -m hotline.machine.draft "what changes"` drafts the next one.
+A version is history: it imports nothing of ours, so that revision 0001 is the same database in every version of the
+program. A test compares what all of them together make with `hotline.machine.tables.metadata` and
+`telephony.realtime.VIEWS`. `python -m hotline.machine.draft "what changes"` drafts the next one.
 """
 
 import asyncio

@@ -60,7 +60,7 @@ def ack(
     alarm: Annotated[str, typer.Argument(help="its id, or the rule's name when one is raised")],
     by: Annotated[str, typer.Option("--by", help="who has seen it; you by default")] = "",
 ) -> None:
-    """Say that somebody sees to an alarm."""
+    """Acknowledge an open alarm."""
     ask_controller(AcknowledgeAlarm(alarm, by or getpass.getuser()))
 
 

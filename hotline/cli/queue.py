@@ -65,7 +65,7 @@ def list_(form: JsonOrText = "text") -> None:
             "name": name,
             "strategy": queue.strategy.value,
             "priority": queue.priority,
-            "numbers": sorted(n for n, line in rules.numbers.items() if line.queue == name),
+            "numbers": sorted(n for n, one in rules.numbers.items() if one.queue == name),
             "members": [member.agent for member in rules.members if member.queue == name],
             "hours": queue.hours,
             "overflow_to": queue.overflow_to,
@@ -189,8 +189,8 @@ def number_add(
     """Add a number, or lead it elsewhere. A running centre answers it at once."""
     _word("number", ruletext.number, number)
     _word("--language", ruletext.skill_name, language)
-    line = Number(number, queue, language, _word("--label", ruletext.label, label))
-    _change(lambda book: replace(book, numbers={**book.numbers, number: line}))
+    added = Number(number, queue, language, _word("--label", ruletext.label, label))
+    _change(lambda book: replace(book, numbers={**book.numbers, number: added}))
     print(f"number {number} leads to queue {queue}")
 
 
@@ -216,8 +216,8 @@ def number_list(form: JsonOrText = "text") -> None:
     rules = _book().rules(Queue(), read_settings().numbers)
     _print(
         [
-            {"number": n, "queue": line.queue, "language": line.language, "label": line.label}
-            for n, line in sorted(rules.numbers.items())
+            {"number": n, "queue": one.queue, "language": one.language, "label": one.label}
+            for n, one in sorted(rules.numbers.items())
         ],
         form,
     )
@@ -232,7 +232,7 @@ def member_add(
     queue: str,
     penalty: Annotated[int, typer.Option("--penalty", help="smaller ones are offered first")] = 0,
 ) -> None:
-    """Let an agent serve a queue. From its first member on, nobody else serves it."""
+    """Let an agent serve a queue. From its first member on, only members serve it."""
     member = Member(agent, queue, _word("--penalty", ruletext.penalty, penalty))
     _change(ruleedit.add_member(member))
     print(f"agent {agent} serves queue {queue}")
@@ -249,7 +249,7 @@ def member_remove(agent: str, queue: str) -> None:
 
 @member_app.command("list")
 def member_list(form: JsonOrText = "text") -> None:
-    """List who serves which queue. A queue that is not here is served by everybody."""
+    """List who serves which queue. A queue that is not here is served by all agents."""
     _print(
         [
             {"queue": one.queue, "agent": one.agent, "penalty": one.penalty}
@@ -362,7 +362,7 @@ def block_add(
         str, typer.Option("--until", help="or its end, such as 2026-03-01T00:00 in China")
     ] = "",
 ) -> None:
-    """Ask for a block. It is in force once somebody else has approved it."""
+    """Ask for a block. It is in force once a second person has approved it."""
     who, now = _word("caller", ruletext.caller, caller), clock.now()
     wanted = rulebook.Block(
         caller=who,
@@ -378,7 +378,7 @@ def block_add(
 
 @block_app.command("approve")
 def block_approve(caller: str, by: By) -> None:
-    """Put a block into force; somebody else than who asked for it."""
+    """Put a block into force. The person who asked for it may not do so."""
     who, name = _word("caller", ruletext.caller, caller), _word("--by", ruletext.label, by)
     _blocks(lambda engine: rulebook.approve(engine, who, name, clock.now()))
     print(f"caller {mask(who)} is blocked")

@@ -140,7 +140,7 @@ def _check(calls: int | None, seed: int) -> None:
 
 
 def read_rules(path: Path | None, wrap_up: float | None) -> Rules:
-    """The rules of a file, or those of a centre for which nobody has set any; `wrap_up` seconds in every queue."""
+    """The rules of a file, or the default rules of a new centre; `wrap_up` seconds in every queue."""
     settings = read_settings()
     book, defaults = ruletext.Rulebook(), rulebook.defaults(settings)
     if path is not None:
@@ -191,7 +191,7 @@ def seconds(option: str, text: str) -> float:
 
 
 def percentage(option: str, text: str) -> float:
-    """`95%` or `95` as 0.95. A bare fraction is refused: nobody could tell 1 from 1 %."""
+    """`95%` or `95` as 0.95. A bare fraction is refused: 1 could mean 1 %."""
     number = text.strip().removesuffix("%").strip()
     value = _value(option, number)
     if value > 100 or (0 < value < 1 and not text.strip().endswith("%")):
@@ -207,7 +207,7 @@ def whole(option: str, value: float) -> int:
 
 
 def progress_line(what: str) -> Callable[[int], None] | None:
-    """Counts on standard error while somebody is looking."""
+    """Counts on standard error, if that is a terminal; else None."""
     if not sys.stderr.isatty():
         return None
 

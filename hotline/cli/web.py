@@ -82,7 +82,7 @@ def account_list(form: JsonOrText = "text") -> None:
 
 @account_app.command("password")
 def account_password(name: str, password_stdin: PasswordStdin = False) -> None:
-    """Give an account a new password; whoever is signed in with the old one is signed out."""
+    """Give an account a new password; its sessions end."""
     from web.accounts import accounts
 
     password = _password(password_stdin, f"account password {name}")
@@ -113,7 +113,7 @@ def account_role(
 
 @account_app.command("remove")
 def account_remove(name: str) -> None:
-    """Remove an account; whoever is signed in with it is signed out."""
+    """Remove an account; its sessions end."""
     from web.accounts import accounts
 
     async def work(engine: AsyncEngine) -> None:

@@ -73,7 +73,8 @@ class People:
         return "no such reason" if why is None else await self.set_intent(SetPaused(number, why))
 
     async def set_intent(self, asked: SetReady | SetPaused | SetOut) -> str:
-        """Carry out what an agent asked for, or somebody for them. Gives `ok`, or `unknown` without such an agent."""
+        """Carry out what an agent, or a supervisor for them, asked for. Gives `ok`, or `unknown` without such an
+        agent."""
         now = clock.now()
         if not await self.knows(asked.number):
             return "unknown"

@@ -15,7 +15,7 @@ from facts.times import SECOND
 from telephony.link import LinkError
 
 SOON = 600 * SECOND
-"""How near a callback's deadline is when somebody has to know."""
+"""How near a callback's deadline must be to be reported."""
 LAG_HOLDS = 10 * SECOND
 """How long a measured delay of Asterisk's events counts while no other comes."""
 
@@ -51,7 +51,7 @@ class Parts(Protocol):
         """Years that opening hours need and no calendar has."""
 
     async def outbound_answers(self) -> bool | None:
-        """Whether the way out answers; None when nobody knows. Raises `LinkError`."""
+        """Whether the way out answers; None when that is not known. Raises `LinkError`."""
 
 
 def quick(parts: Parts, now: int) -> dict[Key, float | None]:

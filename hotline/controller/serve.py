@@ -323,7 +323,7 @@ class Controller:
             self._exporter.refused(why)
 
     def _apply(self, rules: Rules, book: Rulebook) -> None:
-        """New rules: for whoever goes by them."""
+        """Give new rules to the floor, the figures and the reader of AMI."""
         self._calls.numbers = frozenset(rules.numbers)
         self._desk.configure(rules)
         self._figures.allow({pause.name: pause.minutes for pause in book.pauses})
@@ -424,5 +424,5 @@ class Controller:
         return self._in_force.missing_years(now)
 
     async def outbound_answers(self) -> bool | None:
-        """Whether the way out answers; None when nobody knows. Raises `LinkError`."""
+        """Whether the way out answers; None when that is not known. Raises `LinkError`."""
         return await self._switch.outbound_answers()

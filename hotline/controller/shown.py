@@ -42,7 +42,7 @@ class Floor(Protocol):
     tasks: dict[int, Task]
 
     def waiting_since(self) -> int | None:
-        """Since when the caller waits who has waited the longest."""
+        """Since when the longest waiting caller waits (microseconds), or None."""
 
 
 class Shown:

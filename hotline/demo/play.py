@@ -1,9 +1,9 @@
 """`hotline demo`: a whole centre, simulated citizens and agents on real telephones, and what came of it.
 
 Everything is real but the people: the centre is the one that `hotline up` starts, in the folder `demo` below
-`HOTLINE_HOME`, on the usual ports where they are free; calls are SIP with sound. Afterwards what each citizen
-lived through is compared with what the hotline wrote down, and each recording is listened to. A call that was
-lost, told wrongly or not recorded on both sides makes the exit status 1.
+`HOTLINE_HOME`, on the usual ports where they are free; calls are SIP with sound. Afterwards what each citizen met with
+is compared with the diary, and each recording is listened to. A call that was lost, recorded wrongly in the diary or
+not recorded on both sides makes the exit status 1.
 """
 
 import asyncio
@@ -78,12 +78,13 @@ class Visit:
     agent: str = ""
     waited: float = 0.0
     talked: float = 0.0
-    on_line: float = 0.0
+    on_phone: float = 0.0
     outcome: Outcome | None = None
     troubles: list[str] = field(default_factory=list)
 
     @property
     def over(self) -> bool:
+        """Whether the outcome is known, or something went wrong."""
         return self.outcome is not None or bool(self.troubles)
 
 
@@ -140,7 +141,7 @@ class DemoStage:
     visits: list[Visit] = field(default_factory=list)
 
     def agent_heard(self, leg: Leg) -> AgentPhone | None:
-        """Whose voice this citizen hears, if any agent's."""
+        """The agent that this citizen hears, or None."""
         return next((phone for phone in self.agents.values() if leg.hears(phone.tone, 0.3)), None)
 
     def offered(self, visit: Visit) -> list[Leg]:
@@ -382,13 +383,13 @@ async def _live(stage: DemoStage, visit: Visit, chance: random.Random) -> None:
         await visit.leg.hang_up()
         with contextlib.suppress(TimeoutError):
             await visit.leg.until_ended(5)
-        visit.on_line = (visit.leg.ended_at or 0) - (visit.leg.answered_at or visit.leg.started_at)
+        visit.on_phone = (visit.leg.ended_at or 0) - (visit.leg.answered_at or visit.leg.started_at)
 
 
 async def _wait_for_agent(
     stage: DemoStage, visit: Visit, leg: Leg, patience: float
 ) -> AgentPhone | None:
-    """Listen until an agent speaks; hang up when patience is at its end and nobody's phone rings yet."""
+    """Listen until an agent speaks; hang up when patience is at its end and no phone rings yet."""
     answered = leg.answered_at or time.monotonic()
     while True:
         if (agent := stage.agent_heard(leg)) is not None:

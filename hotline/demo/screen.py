@@ -27,7 +27,7 @@ from facts.terms import CallId
 from facts.times import local
 
 Say: TypeAlias = Callable[[str], str]
-"""Key of a phrase → the phrase in the chosen language; a key that is none is returned as it is."""
+"""Key of a phrase → the phrase in the chosen language; an unknown key is returned as it is."""
 
 
 def words(lang: str) -> Say:

@@ -1,9 +1,8 @@
 """The centre's programs: how `hotline up` finds, starts, watches and stops them.
 
-Every program runs in a session of its own and outlives us: talks go on when `hotline up` ends or is
-killed, and the next `hotline up` adopts what still runs. A program is known by its process id and by
-the moment at which that process began (both in its pid file), so that an id that the kernel has given
-away again is never taken for it.
+Every program runs in a session of its own and outlives us: talks go on when `hotline up` ends or is killed, and the
+next `hotline up` adopts what still runs. A program is known by its process id and by the moment at which that process
+began; both are in its pid file. So another process with the same id later is never taken for it.
 """
 
 import asyncio
@@ -200,14 +199,14 @@ def _began(pid: int) -> list[str]:
     with contextlib.suppress(psutil.Error, OSError):
         process = psutil.Process(pid)
         if process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}:
-            # In ticks since the machine's start: whoever sets the clock changes both times alike.
+            # In ticks since the machine's start: a change of the clock changes both times alike.
             since_boot = process.create_time() - psutil.boot_time()
             return [str(round(since_boot * os.sysconf("SC_CLK_TCK"))), _BOOT_ID.read_text().strip()]
     return []
 
 
 def _end_of(pid: int) -> str:
-    """How a process ended, in words. Only a parent learns it: of an adopted process nobody knows."""
+    """How a process ended, in words. Only a parent learns it: for an adopted process it is unknown."""
     code = _ends.pop(pid, None)
     if code is None:
         return "it ended, and as another process had started it, how is not known"
@@ -430,8 +429,8 @@ async def _redis_answers(path: Path) -> bool:
 def make_socket_dir(settings: Settings) -> Path:
     """Make the folder of the sockets (`settings.redis_socket`'s, Asterisk's control socket too).
 
-    Its path is short, as the kernel demands: `settings.run_dir`, or a folder in the temporary one when
-    the home lies too deep. Raises `ProgramError` when somebody else has put a folder there.
+    Its path is short, as the kernel demands: `settings.run_dir`, or a folder in the temporary one when the home lies
+    too deep. Raises `ProgramError` when another user owns a folder there.
     """
     folder = settings.redis_socket.parent
     _make_folder(folder)
@@ -513,7 +512,7 @@ def _program(settings: Settings, name: str, command: tuple[str, ...]) -> Program
 
 
 def taken_ports(settings: Settings, name: str) -> list[str]:
-    """One sentence for each port that `asterisk`, `serve` or `web` needs and somebody else has.
+    """One sentence for each port that `asterisk`, `serve` or `web` needs and another process holds.
 
     Each names the port, its setting and, if that can be known, who holds it.
     """

@@ -338,7 +338,7 @@ def _event_filters(node: str, asterisk: AsteriskBinary) -> list[str]:
         narrowed = {
             "DialState": ("header(DialStatus),method(exact)", "PROGRESS"),
             "BridgeEnter": ("header(Uniqueid),method(starts_with)", f"{node}-c"),
-            # What agents press is nobody's business.
+            # What agents press is private.
             "DTMFEnd": ("header(Channel),method(starts_with)", f"PJSIP/{TRUNK}-"),
         }
         filters = []

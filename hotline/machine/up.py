@@ -91,7 +91,7 @@ async def start(
 
 
 def screens(settings: Settings) -> list[str]:
-    """Where the screens are, and how one signs in."""
+    """Where the screens are, and how to sign in."""
     address = settings.web_address
     url = f"http://{f'[{address}]' if ':' in address else address}:{settings.web_port}/"
     password, token = accounts.password_file(settings), accounts.token_file(settings)

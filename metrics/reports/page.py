@@ -33,7 +33,7 @@ class PrintError(Exception):
 
 
 def html(report: SlaReport, lang: str = "zh") -> str:
-    """The page. Needs a report with `details`. Raises `ValueError` for a language that there is not."""
+    """The page. Needs a report with `details`. Raises `ValueError` for an unknown language."""
     say = {**reports.words(lang), **words_of_page(lang)}
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -116,7 +116,7 @@ def _share(metric: Metric) -> str:
 
 
 def _curve(report: SlaReport) -> dict[str, Any] | None:
-    """M1r against 95 %: lines of enough calls, the scale down to the lowest of them, and the labels below."""
+    """M1r against 95 %: polylines of enough calls, the scale down to the lowest of them, and the labels below."""
     points = [one for one in report.details.curve if one.metric.denominator >= SMALLEST_SAMPLE]
     if not points:
         return None
@@ -130,18 +130,18 @@ def _curve(report: SlaReport) -> dict[str, Any] | None:
     def y(value: float) -> float:
         return round(_TOP + (1 - value) / (1 - least) * (HEIGHT - _TOP - _BOTTOM), 1)
 
-    lines: list[list[str]] = []
+    polylines: list[list[str]] = []
     before = None
     step = report.details.curve[1].at - report.details.curve[0].at if len(points) > 1 else 1
     for point, value in zip(points, values, strict=True):
         if before is None or point.at - before > step:
-            lines.append([])
-        lines[-1].append(f"{x(point.at)},{y(value)}")
+            polylines.append([])
+        polylines[-1].append(f"{x(point.at)},{y(value)}")
         before = point.at
     form = "%H:%M" if span <= 2 * 86_400_000_000 else "%m-%d"
     marks = [report.since + span * n // 6 for n in range(7)]
     return {
-        "lines": [" ".join(line) for line in lines],
+        "polylines": [" ".join(one) for one in polylines],
         "limit": y(0.95),
         "low": x(points[values.index(min(values))].at),
         "low_y": y(min(values)),

@@ -13,7 +13,7 @@ from metrics.window import SHARES, WAITS, Metric, Tally
 
 
 def xlsx(report: SlaReport, lang: str = "zh") -> bytes:
-    """The workbook. Needs a report with `details`. Raises `ValueError` for a language that there is not."""
+    """The workbook. Needs a report with `details`. Raises `ValueError` for an unknown language."""
     say = {**reports.words(lang), **page.words_of_page(lang)}
     out = io.BytesIO()
     # Some of the text came over the telephone: a spreadsheet must not read it as a formula or a link.

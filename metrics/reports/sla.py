@@ -49,7 +49,7 @@ MOST_HOURS = 24 * 366
 """The longest window of a report."""
 
 LONGEST_CALL = 4 * 60 * MINUTE
-"""Microseconds: a call that has not ended after this long lacks facts. Nobody talks that long."""
+"""Microseconds: a call that has not ended after this long lacks facts. No talk lasts that long."""
 
 
 class Verdict(IntEnum):
@@ -250,11 +250,11 @@ def _lacking(stale: int, journal: Path | None) -> list[Words]:
                 f"{stale} calls have no end: what ended them is not in the diary",
             )
         )
-    if journal is not None and (lines := writer.unwritten(journal)):
+    if journal is not None and (waiting := writer.unwritten(journal)):
         reasons.append(
             Words(
-                f"{lines} 条事实尚未写入数据库，暂存于 {journal}",
-                f"{lines} facts wait in {journal}, because the database was away",
+                f"{waiting} 条事实尚未写入数据库，暂存于 {journal}",
+                f"{waiting} facts wait in {journal}, because the database was away",
             )
         )
     return reasons
@@ -545,13 +545,14 @@ def render_text(report: SlaReport, lang: str = "zh") -> str:
 
 
 def words(lang: str) -> dict[str, str]:
-    """The report's words in a language. Raises `ValueError` for one that there is not."""
+    """The report's words in a language. Raises `ValueError` for an unknown one."""
     if lang not in _TEXT:
         raise ValueError(f"--lang {lang}: there is {', '.join(_TEXT)}")
     return _TEXT[lang]
 
 
 def verdict(report: SlaReport, say: dict[str, str]) -> str:
+    """The verdict as a sentence; `say` is what `words` gives."""
     m1 = report.metrics["M1"]
     if report.verdict is Verdict.NONE:
         key = "incomplete" if report.missing else "one_agent" if report.only.agent else "too_few"
@@ -661,6 +662,7 @@ def _rings(m4: Metric, say: dict[str, str]) -> Table:
 
 
 def lowest_words(lowest: LowestRate | None, say: dict[str, str]) -> str:
+    """The lowest M1r as a sentence; `say` is what `words` gives."""
     if lowest is None:
         return say["no_lowest"].format(least=SMALLEST_SAMPLE)
     part = f"{lowest.metric.numerator:g}/{lowest.metric.denominator}"

@@ -1,4 +1,4 @@
-"""What the floor dials by itself, and what it refuses: whom it calls back, where it sends callers, and how often."""
+"""What the floor dials by itself, and what it refuses: callbacks, transfers, and how often."""
 
 import pytest
 

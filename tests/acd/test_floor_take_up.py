@@ -104,7 +104,7 @@ def test_a_lost_citizen_is_not_entered_a_second_time() -> None:
 
 
 def lost(story: Story) -> list[str]:
-    """The citizen calls, and gives up in the queue. Whom a new task is made for."""
+    """The citizen calls, and gives up in the queue. Gives the numbers of new tasks."""
     story.caller("a", 2, caller=NUMBER)
     done = story.tell(CallEnded(30 * SECOND, "a", Party.CALLER))
     return [one.number for one in done if isinstance(one, CreateCallback)]

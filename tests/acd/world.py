@@ -67,7 +67,7 @@ from metrics.fold import record_of
 AGENTS = ("1001", "1002", "1003", "1004")
 CITIZENS = ("", "+8613800000001", "+8613800000002", "+8613800000003")
 FORBIDDEN = ("12345", "+862412345", "1002", "110", "+882161234567", "10086", "+85251234567")
-"""Callers whom nobody may call back."""
+"""Callers who may not be called back."""
 NUMBERS = ("12345", "12346", "8890")
 OUTSIDE = "12333"
 NOWHERE = "1999"
@@ -161,7 +161,7 @@ class World:
         self.rings: dict[str, str] = {}  # agent -> the call their phone rings for
         self.talks: dict[str, str] = {}  # agent -> the call they talk in
         self.attempts: dict[str, tuple[int, str]] = {}  # attempt that exists -> (task, agent)
-        self.number_of: dict[str, str] = {}  # attempt -> whom it dials
+        self.number_of: dict[str, str] = {}  # attempt -> the number that it dials
         self.placed_at: dict[str, int] = {}
         self.answered: set[str] = set()  # attempts the citizen has picked up
         self.cancelled: set[str] = set()
@@ -257,7 +257,7 @@ class World:
                 case StopRinging(call, agent):
                     assert self.rings.get(agent) == call
                 case CreateCallback(number, queue, latest, reason, origin, place):
-                    assert not self.may_not_be_dialled(number), "a task for whom nobody may dial"
+                    assert not self.may_not_be_dialled(number), "a task for a forbidden number"
                     assert reason != "lost" or origin not in self.handed_on, (
                         "a citizen who has talked was called lost"
                     )
@@ -322,7 +322,7 @@ class World:
             if other.stage is Stage.WAITING and other.attached and other.rank < caller.rank:
                 lane = lane_of(self.floor.hall, other)
                 assert agent not in lane.penalties, (
-                    "a caller whom this agent serves was passed over"
+                    "a caller was passed over, and this agent serves them"
                 )
         self.rings[agent] = call
 

@@ -42,7 +42,7 @@ FIRST_ACCOUNT: Final = "admin"
 WALL_TOKEN: Final = "wall"  # noqa: S105 - its name
 
 OF_WALL: Final = frozenset({"live"})
-"""What a wall screen may see, whatever its token may do. It sees it as a guest."""
+"""All that a wall screen may see, even if its token may do more. It sees it as a guest."""
 
 _NAME = re.compile(r"[\w.@-]{2,32}")
 _SEEN_EVERY = 60 * 1_000_000
@@ -275,7 +275,7 @@ async def by_keys(engine: AsyncEngine, keys: Collection[str], now: int) -> dict[
 
 
 async def stay(engine: AsyncEngine, keys: Collection[str], now: int) -> None:
-    """Count as a request of these sessions, once a minute: whoever has a stream open is there."""
+    """Count as a request of these sessions, once a minute: a reader with an open stream is there."""
     for some in _batched(keys):
         await _seen(engine, some, now)
 
@@ -416,7 +416,7 @@ def _of_token(
 
 
 async def first_start(engine: AsyncEngine, settings: Settings) -> None:
-    """Make sure that somebody can sign in: an administrator, and a wall screen's token, with secrets in files.
+    """Make sure that sign-in is possible: add an administrator and a wall screen's token, with secrets in files.
 
     Does nothing when there is an account, or a token, already.
     """

@@ -83,7 +83,7 @@ async def write(
 
 
 class AuditRow(TypedDict):
-    """Something that somebody did. `at`: microseconds. `status`: the HTTP status of the answer."""
+    """One entry: who did what. `at`: microseconds. `status`: the HTTP status of the answer."""
 
     id: int
     at: int

@@ -110,7 +110,7 @@ _DIALLED: Final = frozenset({"CallbackAdded", "CallSentOutside"})
 def masked_fact(fact: Mapping[str, Json]) -> dict[str, Json]:
     """A fact as a guest sees it. `fact` is as `facts.as_json` makes it.
 
-    The citizen's number is masked, and people's own words are left out where they may name somebody.
+    The citizen's number is masked, and people's own words are left out where they may name a person.
     """
     kind = str(fact["kind"])
     shown = dict(fact)

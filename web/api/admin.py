@@ -76,7 +76,7 @@ class Secret(BaseModel):
 
 
 class Entry(BaseModel):
-    """Something that somebody did. `status`: the HTTP status of the answer. `at` in microseconds."""
+    """One entry of the audit log: who did what. `status`: the HTTP status of the answer. `at` in microseconds."""
 
     id: int
     at: int

@@ -36,7 +36,7 @@ Audited: TypeAlias = Literal["every", "hourly"]
 
 
 class Needs:
-    """A dependency: the request comes from somebody with this right, else 401 or 403."""
+    """A dependency: the request comes from a reader with this right, else 401 or 403."""
 
     def __init__(self, name: str) -> None:
         if name not in RIGHTS and name != _ANYBODY:
@@ -98,12 +98,12 @@ def right(name: str, audited: Audited | None = None, **answers: Any) -> dict[str
 
 
 def signed_in(**answers: Any) -> dict[str, Any]:
-    """As `right`, for a route that everybody who is signed in may use."""
+    """As `right`, for a route that needs a sign-in and no right."""
     return right(_ANYBODY, **answers)
 
 
 def public(**answers: Any) -> dict[str, Any]:
-    """As `right`, for a route that anybody may use."""
+    """As `right`, for a route that needs no sign-in."""
     made = right(_ANYBODY, **answers)
     return {**made, "dependencies": [], "openapi_extra": {"x-right": "public", "security": []}}
 

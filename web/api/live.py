@@ -65,5 +65,5 @@ async def acknowledge(
     me: Me,
     behind: Behind,
 ) -> Said:
-    """Say that somebody looks after an alarm. The live state has those that are open, in `alarms`."""
+    """Acknowledge an open alarm. The live state has all open alarms in `alarms`."""
     return Said(said=(await behind.ask(AcknowledgeAlarm(id, me.name))).said)

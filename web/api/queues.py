@@ -76,7 +76,7 @@ class Blocked(BaseModel):
 
 
 class NewBlock(BaseModel):
-    """A caller to block for so many days, once somebody else has approved it."""
+    """A caller to block for so many days, once a second person has approved it."""
 
     caller: str = Field(max_length=40)
     reason: str = Field(min_length=1, max_length=200)
@@ -126,7 +126,7 @@ async def remove_queue(name: Name, behind: Behind) -> Changed:
 
 @router.put("/queues/{name}/members/{number}", **right("queues.write", response_model=Changed))
 async def add_member(name: Name, number: Number, given: Penalty, behind: Behind) -> Changed:
-    """Let an agent serve a queue, or change the penalty. Once a queue has a member, nobody else serves it."""
+    """Let an agent serve a queue, or change the penalty. Once a queue has a member, only members serve it."""
     told = await change(behind, ruleedit.add_member(Member(number, name, given.penalty)))
     return Changed(said=f"agent {number} serves queue {name}", in_force=told)
 
@@ -145,8 +145,8 @@ async def numbers(behind: Behind) -> list[Line]:
         rulebook.defaults(behind.settings), behind.settings.numbers
     )
     return [
-        Line(number=number, queue=line.queue, language=line.language, label=line.label)
-        for number, line in sorted(rules.numbers.items())
+        Line(number=number, queue=one.queue, language=one.language, label=one.label)
+        for number, one in sorted(rules.numbers.items())
     ]
 
 
@@ -157,7 +157,7 @@ def _queue(behind: Backend, book: Rulebook, name: str) -> Queue:
         name=name,
         priority=holds.priority,
         strategy=holds.strategy.value,
-        numbers=sorted(number for number, line in rules.numbers.items() if line.queue == name),
+        numbers=sorted(number for number, one in rules.numbers.items() if one.queue == name),
         members=[
             Place(agent=one.agent, penalty=one.penalty)
             for one in rules.members
@@ -194,7 +194,7 @@ async def blocks(behind: Behind) -> list[Blocked]:
 
 @router.post("/blocks", **right("blocks.write", status_code=201, response_model=Changed))
 async def block(given: NewBlock, me: Me, behind: Behind) -> Changed:
-    """Ask for a block. It is in force once somebody else has approved it."""
+    """Ask for a block. It is in force once a second person has approved it."""
     now = clock.now()
     wanted = Block(
         caller=_caller(given.caller),

@@ -1,4 +1,4 @@
-// The open alarms, what nobody has seen yet first, and of that what cannot wait.
+// The open alarms: first those that are not acknowledged, the gravest of them first.
 import { at, icon, make } from "./page.js";
 import { language } from "./preferences.js";
 import { clock, put, say } from "./say.js";

@@ -110,7 +110,7 @@ export class AgentFloor {
       "section", { className: "group", hidden: true }, make("h3", {}, icon(state), name, number), list,
     );
     section.dataset.state = state;
-    // The same large, for whoever stands far away.
+    // The same large, for a reader who stands far away.
     const chip = make("span", { className: "chip", hidden: true }, icon(state), make("span"), make("strong"));
     chip.dataset.state = state;
     this.#holder.append(section);

@@ -2,7 +2,7 @@
 //
 // `snapshot` is the whole state, `change` what differs since the event before, `beat` says every two seconds at the
 // latest that the server lives and how new its state is. Every event names the sequence number that the screen then
-// has; whoever misses one takes a snapshot again. When nothing new comes, the screen says since when, and asks on.
+// has; a screen that misses one takes a snapshot again. When nothing new comes, the screen says since when, and asks on.
 
 const STALE_AFTER = 5000;
 const ASK_AGAIN = 2000;

@@ -46,7 +46,7 @@ export async function ask(method, path, body, { mayBeOut = false, wait = 8000 } 
   throw new Refusal(answer?.error ?? say("error.status", { status: response.status }), response.status);
 }
 
-/** The session: {name, role, rights, masked, …}, or null when nobody has signed in. Throws `Refusal`. */
+/** The session: {name, role, rights, masked, …}, or null before a sign-in. Throws `Refusal`. */
 export async function session() {
   try {
     return remember(await ask("GET", "/api/session", undefined, { mayBeOut: true }));

@@ -96,7 +96,7 @@ function drawPulse() {
   document.body.classList.toggle("is-stale", stale);
 }
 
-/** What counts up. While the figures are stale the times stand still: nobody knows whether they still run. */
+/** What counts up. While the figures are stale the times stand still: it is unknown whether they still run. */
 function drawTimes() {
   drawWait();
   floor.tick(now());

@@ -1,7 +1,7 @@
 """Sends webhooks: facts of the diary, signed, tried again until they are accepted or dead.
 
-Facts come from the diary, not from Redis, and each delivery is a row of a table before it is sent. So nothing is lost,
-whichever process stops, and a receiver may see a fact twice (with the same `webhook-id`). The signature is that of the
+Facts come from the diary, not from Redis, and each delivery is a row of a table before it is sent. So nothing is lost
+when a process stops, and a receiver may see a fact twice (with the same `webhook-id`). The signature is that of the
 Standard Webhooks specification (standardwebhooks.com), so receivers find a library for it.
 """
 
@@ -75,7 +75,7 @@ class _Hook:
 
 
 class Sender:
-    """Looks for facts that somebody wants, and has each receiver's worker send what is due to it.
+    """Looks for facts that a webhook wants, and has each receiver's worker send what is due to it.
 
     `run` it in the background; `wake` it for a fact. A receiver that takes its time holds up only its own worker.
     `allowed`: networks of internal addresses to which webhooks may lead.
@@ -426,7 +426,7 @@ async def add(
 
 
 async def remove(engine: AsyncEngine, number: int) -> bool:
-    """Remove a webhook and what it has not got yet. False when there is none of this number."""
+    """Remove a webhook and its unsent deliveries. False when there is none with this number."""
     async with engine.begin() as connection:
         done = await connection.execute(
             delete(webhooks_tables.webhook).where(webhooks_tables.webhook.c.id == number)
