@@ -274,3 +274,107 @@ def test_what_is_sent_too_early_or_at_the_wrong_moment_is_said_in_full() -> None
     playing = asking("STREAM FILE", "hotline/x", "")
     with pytest.raises(ValueError, match=r"^AGI command STREAM FILE while STREAM FILE runs$"):
         playing.send("STREAM FILE", "hotline/y", "")
+
+
+# --- what is said of a stranger, word by word
+
+
+@pytest.mark.parametrize(
+    ("received", "said"),
+    [
+        (b"x" * 16_385 + b"\n", "a line of 16385 bytes"),
+        (b"x" * 16_385, "a line of more than 16384 bytes"),
+        (b"GET / HTTP/1.1\n", "no AGI environment: 'GET / HTTP/1.1'"),
+        (b"x" * 41 + b"\n", f"no AGI environment: '{'x' * 40}'"),
+        ("agi-ä: 1\n".encode(), r"no AGI environment: 'agi-\xe4: 1'"),
+        (b"agi_network\n", "no AGI environment: 'agi_network'"),
+        (BEGINNING + b"200 result=0\n", "an answer to nothing: '200 result=0'"),
+    ],
+)
+def test_what_is_said_of_a_stranger(received: bytes, said: str) -> None:
+    with pytest.raises(ProtocolError) as error:
+        Conversation().receive(received)
+    assert str(error.value) == said
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"404 not found\n", "no AGI answer: '404 not found'"),
+        (b"520-" + b"x\n" * 65_536, "a usage text that does not end"),
+    ],
+)
+def test_what_is_said_of_an_answer_that_is_none(answer: bytes, said: str) -> None:
+    with pytest.raises(ProtocolError) as error:
+        asking().receive(answer)
+    assert str(error.value) == said
+
+
+def test_what_is_said_of_a_command_that_cannot_be_sent() -> None:
+    with pytest.raises(ValueError, match=r"^an AGI argument must not hold CR, LF or NUL$"):
+        command("NOOP", "\n")
+    with pytest.raises(ValueError, match=r"^an AGI command has at most 2047 bytes, not 2048$"):
+        command("NOOP", "a" * (COMMAND_LIMIT - 7))
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_the_longest_line_is_read(end: bytes) -> None:
+    line = b"agi_x: " + b"a" * (LINE_LIMIT - 7)
+    conversation = Conversation()
+    assert conversation.receive(line + end) == []
+    assert conversation.receive((b"" if end else b"\n") + b"\n") == [
+        Environment({"agi_x": "a" * (LINE_LIMIT - 7)})
+    ]
+
+
+def test_the_largest_environment_is_read() -> None:
+    names = b"".join(b"agi_arg_%d: \n" % n for n in range(NAMES_LIMIT))
+    (environment,) = Conversation().receive(names + b"\n")
+    assert isinstance(environment, Environment)
+    assert len(environment.values) == NAMES_LIMIT
+    with pytest.raises(ProtocolError, match=r"^an environment that does not end$"):
+        Conversation().receive(names + b"agi_x: \n")
+    lines = [b"agi_%d: " % n + b"a" * (16_384 - 7) for n in range(4)]
+    whole = b"".join(line + b"\n" for line in lines)
+    assert sum(map(len, lines)) == ENVIRONMENT_LIMIT
+    conversation = Conversation()
+    assert conversation.receive(whole) == []
+    with pytest.raises(ProtocolError, match=r"^an environment that does not end$"):
+        conversation.receive(b"agi_x: \n")
+
+
+def test_the_longest_usage_is_read_and_the_next_begins_anew() -> None:
+    first, last = "520-usage", "520 End."
+    middle = ["x" * 16_000] * 4
+    middle.append("y" * (ENVIRONMENT_LIMIT - sum(map(len, [first, last, *middle]))))
+    text = "\n".join([first, *middle, last])
+    conversation = asking()
+    for _ in range(2):
+        assert conversation.receive(text.encode() + b"\n") == [AgiReply(520, "", text)]
+        conversation.send("NOOP")
+    with pytest.raises(ProtocolError, match=r"^a usage text that does not end$"):
+        conversation.receive(text.replace(last, "z" + last, 1).encode() + b"\n")
+
+
+@pytest.mark.parametrize("refusal", [b"510 no\n", b"520-usage\n520 End.\n"])
+def test_a_command_that_is_refused_ends_the_sound_all_the_same(refusal: bytes) -> None:
+    """After it the next sound is answered with its own end."""
+    conversation = asking("STREAM FILE", "long", "")
+    conversation.send("NOOP")
+    assert len(conversation.receive(refusal)) == 1
+    conversation.send("STREAM FILE", "long", "")
+    assert conversation.receive(b"200 result=0 endpos=7\n") == [AgiReply(200, "0", "", 7)]
+
+
+def test_after_one_word_about_the_sound_that_ended_the_next_answer_counts() -> None:
+    conversation = asking("STREAM FILE", "long", "")
+    conversation.send("RECORD FILE", "x")
+    assert conversation.receive(b"200 result=0 endpos=7\n200 result=1 endpos=8\n") == [
+        AgiReply(200, "1", "", 8)
+    ]
+    assert conversation.pending == ""
+
+
+def test_a_value_keeps_its_blanks_and_colons() -> None:
+    (environment,) = Conversation().receive(b"agi_a:  b: c \nagi_b:d\n\n")
+    assert environment == Environment({"agi_a": " b: c ", "agi_b": "d"})
