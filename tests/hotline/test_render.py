@@ -394,7 +394,7 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
     dialplan = dialplan.replace(cleaned, "")
     used = set(re.findall(r"\$\{([^}]*)\}", dialplan))
     assert used == {
-        *("EPOCH", "UNIQUEID", "DIALSTATUS", "CHANNEL(endpoint)"),
+        *("EPOCH", "STRFTIME(,UTC,%s%6q)", "UNIQUEID", "DIALSTATUS", "CHANNEL(endpoint)"),
         *("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_TRIES"),
         *("HL_WISH", "HL_REASON", "HL_COLLEAGUE", "HL_TARGET", "HL_SILENT"),
         *("HL_AGENT", "CHANNEL", "HL_ATTEMPT", "HL_CITIZEN", "QUEUE_PRIO"),
