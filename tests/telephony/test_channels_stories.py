@@ -448,3 +448,52 @@ def test_a_number_that_is_not_the_hotlines_arrives_nowhere() -> None:
     assert folded([{**arrives(), "Exten": "110"}, answered]) == []
     begun = {**arrives(), "Exten": "8890", "ChannelState": "4"}
     assert folded([begun, answered, answered]) == [CallArrived(at(begun), CALL, "8890", "")]
+
+
+# --- whose event it is
+
+
+@pytest.mark.parametrize("known", [CALL, LEG, OUT, ATTEMPT])
+def test_an_event_under_another_channels_name_changes_nothing(known: str) -> None:
+    """A caller may write a known Uniqueid into an event, and not the name of its channel."""
+    begin = {
+        CALL: [arrives()],
+        LEG: [begins(LEG, LEG)],
+        OUT: [begins(ATTEMPT, ATTEMPT), begins(OUT, ATTEMPT)],
+        ATTEMPT: [begins(ATTEMPT, ATTEMPT)],
+    }
+    calls = after(*begin[known])
+    before = calls.channels()
+    forged = {"Channel": "PJSIP/trunk-0000ffff"}
+    for event_ in (is_up(known), asks(known), ends(known)):
+        assert folded([{**event_, **forged}], calls) == []
+    assert calls.channels() == before
+    folded([ends(known)], calls)
+    assert known not in calls.channels()
+
+
+def test_a_channel_of_the_trunk_that_belongs_to_another_call_is_none_by_itself() -> None:
+    calls = after({**arrives(), "Linkedid": "hotline-1.9"})
+    assert calls.channels() == frozenset()
+
+
+def test_the_dialplans_word_tells_the_citizens_channel() -> None:
+    calls = after(begins(ATTEMPT, ATTEMPT), is_up(ATTEMPT), handed_on())
+    assert calls.caller_channel(OUT) == OUTSIDE
+    assert folded([{**ends(OUT), "Channel": CALLER}], calls) == []
+    (ended,) = folded([ends(OUT)], calls)
+    assert isinstance(ended, CallEnded)
+
+
+def test_an_agent_who_hung_up_has_ended_the_talk_though_the_call_ends_first() -> None:
+    ended = ends(CALL)
+    assert folded([arrives(), begins(LEG), is_up(LEG), asks(LEG), ended])[-2:] == [
+        TalkEnded(at(ended), CALL, "1001", Party.AGENT),
+        CallEnded(at(ended), CALL, Party.AGENT, 16),
+    ]
+
+
+def test_a_leg_that_ended_with_its_call_does_not_come_back() -> None:
+    calls = after(arrives(), begins(LEG), is_up(LEG), ends(CALL))
+    assert folded([begins(LEG), is_up(LEG), ends(LEG)], calls) == []
+    assert calls.channels() == frozenset()
