@@ -171,3 +171,10 @@ def test_either_of_the_calendars_words_asks_it(which: str) -> None:
     hours = {"daily": "open", which: "closed"}
     assert is_provisional(hours, at("2027-10-01T10:00"), CALENDAR)
     assert missing_years([hours], at("2027-10-01T10:00"), CALENDAR) == [2027]
+
+
+def test_one_year_of_calendar_is_enough_for_that_year_and_for_no_other() -> None:
+    only = make_calendar({}, {"2026": {"holidays": [], "makeup_workdays": []}})
+    assert only.years == {2026}
+    assert not is_provisional(OFFICE, at("2026-12-31T23:59"), only)
+    assert is_provisional(OFFICE, at("2027-01-01T00:00"), only)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ivr.phrases import Phrase, PhraseError, forbidden_of, phrases_of
+from ivr.phrases import Phrase, PhraseError, forbidden_of, phrases_of, position
 
 
 def test_a_counted_phrase_has_a_recording_for_each_number() -> None:
@@ -157,3 +157,16 @@ def test_forbidden_words_that_are_missing(content: dict[str, Any]) -> None:
         forbidden_of(content, "file.toml")
     assert str(error.value) == 'file.toml: [forbidden] needs words = ["…", …], the 服务禁语'
     assert forbidden_of({"forbidden": {"words": ["b", "a"]}}, "f") == ("b", "a")
+
+
+@pytest.mark.parametrize(
+    ("ahead", "sounds"),
+    [
+        (0, ["hotline/queue_next"]),
+        (1, ["hotline/queue_ahead_1", "hotline/please_wait"]),
+        (99, ["hotline/queue_ahead_99", "hotline/please_wait"]),
+        (100, ["hotline/queue_many", "hotline/please_wait"]),
+    ],
+)
+def test_ninety_nine_is_the_last_exact_number(ahead: int, sounds: list[str]) -> None:
+    assert position(ahead) == sounds

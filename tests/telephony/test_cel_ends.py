@@ -481,3 +481,23 @@ def test_a_quotation_mark_inside_a_column_is_doubled_or_the_line_is_none() -> No
     assert parse(whole.replace('"HANGUP"', '""')) is None
     assert parse(whole + ',"k"') is None
     assert parse(whole.rsplit(",", 1)[0]) is None
+
+
+def test_after_a_kept_line_the_attempts_linkedid_is_the_citizens() -> None:
+    """A citizen who was connected to a kept line has the attempt's Linkedid, and so have the next agent's legs."""
+    joins = event("BRIDGE_ENTER", 1, CALL, ATTEMPT)
+    leg = [event("CHAN_START", 2, LEG, ATTEMPT), event("ANSWER", 3, LEG, ATTEMPT)]
+    assert told(ARRIVES, joins, *leg) == [
+        ARRIVED,
+        OfferRinging(T + 2 * SECOND, CALL, "1001", estimated=True),
+        OfferAnswered(T + 3 * SECOND, CALL, "1001"),
+    ]
+
+
+def test_only_the_dialplans_own_word_hands_a_citizen_on() -> None:
+    for name, on in (("handed_on", True), ("other", False)):
+        facts = told(event("USER_DEFINED", 2, OUT, ATTEMPT, name, extra="tax"))
+        arrived = CallArrived(T + 2 * SECOND, OUT, "", "+8613800138000", ATTEMPT, "tax")
+        assert facts == ([arrived] if on else [])
+    assert told(event("APP_START", 2, OUT, ATTEMPT, "handed_on")) == []
+    assert told(replace(event("USER_DEFINED", 2, LEG), name="handed_on")) == []

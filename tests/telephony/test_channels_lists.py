@@ -17,11 +17,13 @@ from facts import (
     OfferRinging,
     OwnCallEnded,
     OwnCallStarted,
+    PhoneReachable,
+    PhoneUnreachable,
     TalkEnded,
 )
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
-from telephony.channels import Calls, LiveAttempt, Message, Waiting
+from telephony.channels import Calls, LiveAttempt, Message, Waiting, microseconds
 from tests.telephony.test_calls import NUMBERS, folded
 from tests.telephony.test_channels_ends import (
     AGENT,
@@ -336,6 +338,7 @@ def test_a_citizen_who_was_handed_on() -> None:
         {"Context": "nothing"},
         {"Linkedid": "hotline-1.9"},
         {"Linkedid": OUT},
+        {"Linkedid": "hotline-1.9", "Variable": "HL_ATTEMPT=hotline-1.9"},
         {"Variable": "HL_QUEUE=tax"},
         {"Variable": "HL_ATTEMPT=hotline-c8.1"},
         {"Uniqueid": ""},
@@ -354,3 +357,53 @@ def test_a_moment_that_the_channel_does_not_know_is_now() -> None:
     variables = f"HL_ATTEMPT={ATTEMPT}"
     (arrived,) = found({**HANDED_ON, "Variable": variables})
     assert arrived == CallArrived(NOW, OUT, "", "+8613800138000", ATTEMPT, "")
+
+
+def test_an_arrival_that_was_not_told_yet_is_told_by_the_list() -> None:
+    begun = {**arrives(), "ChannelState": "4"}
+    calls = Calls(NUMBERS)
+    assert folded([begun], calls) == []
+    arrived = CallArrived(microseconds(begun["Timestamp"]), CALL, "12345", "+8613800138000")
+    assert found(caller(), calls=calls) == (arrived,)
+    assert found(caller(), calls=calls) == ()
+
+
+def test_a_kept_line_that_is_found_rang_at_an_estimated_moment() -> None:
+    line = entry(ATTEMPT, ATTEMPT, BridgeID="b")
+    citizen = {**caller(BridgeID="b"), "Linkedid": ATTEMPT}
+    calls = Calls(NUMBERS)
+    assert found(line, citizen, calls=calls) == (
+        ARRIVED,
+        OfferRinging(NOW, CALL, "1001", estimated=True),
+        OfferAnswered(NOW, CALL, "1001"),
+    )
+    # The citizen's later legs have the attempt's Linkedid.
+    ring = {**rings(LEG), "Linkedid": ATTEMPT}
+    assert folded([ring], calls) == [OfferRinging(microseconds(ring["Timestamp"]), CALL, "1001")]
+    apart = {**citizen, "BridgeID": "other"}
+    assert found(line, apart) == (ARRIVED,)
+    assert found({**line, "BridgeID": ""}, {**citizen, "BridgeID": ""}) == (ARRIVED,)
+
+
+def test_an_outside_leg_that_is_gone_leaves_no_cause_to_the_caller() -> None:
+    calls = Calls(NUMBERS)
+    folded([arrives(), begins(OUT)], calls)
+    assert found(caller(), calls=calls) == ()
+    ended = folded([ends(CALL)], calls)[-1]
+    assert ended == CallEnded(ended.at, CALL, Party.SYSTEM, 0)
+
+
+def test_a_phone_that_was_found_is_gone_with_its_contact() -> None:
+    contact = {"Endpoint": "1001", "Uri": "sip:a", "Status": "Reachable"}
+    calls = Calls(NUMBERS)
+    assert calls.snapshot([], [contact], NOW).facts == (PhoneReachable(NOW, "1001"),)
+    word = {
+        "Event": "ContactStatus",
+        "Privilege": "system,all",
+        "Timestamp": "1763731200.000000",
+        "EndpointName": "1001",
+        "URI": "sip:a",
+        "ContactStatus": "Removed",
+    }
+    assert folded([{**word, "URI": "sip:b"}], calls) == []
+    assert folded([word], calls) == [PhoneUnreachable(1763731200 * SECOND, "1001")]

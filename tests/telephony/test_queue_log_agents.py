@@ -253,3 +253,28 @@ def test_whoever_moves_while_they_talk_has_not_left_a_queue() -> None:
         "n-1.1|other|NONE|ENTERQUEUE|||1",
         "n-1.1|other|NONE|ABANDON|1|1|6",
     ]
+
+
+@pytest.mark.parametrize("reason", ["a|b", "a\nb", "a\u2028b", "a\tb"])
+def test_a_reason_makes_no_other_column_and_no_other_line(reason: str) -> None:
+    *_, paused, everywhere = _lines(AgentPaused(T, "1001", reason))
+    assert paused.endswith("|PAUSE|a b")
+    assert everywhere.endswith("|PAUSEALL|a b")
+
+
+def test_whoever_moved_has_a_place_in_the_other_queue() -> None:
+    lines = _lines(
+        *(CallQueued(T, f"n-1.{n}", "tax") for n in (1, 2, 3)),
+        CallMoved(T + SECOND, "n-1.2", "other"),
+        CallMoved(T + 2 * SECOND, "n-1.3", "other"),
+        CallEnded(T + 3 * SECOND, "n-1.2", Party.CALLER),
+        CallEnded(T + 4 * SECOND, "n-1.3", Party.CALLER),
+    )
+    assert [line.split("|", 1)[1] for line in lines[3:]] == [
+        "n-1.2|tax|NONE|EXITWITHTIMEOUT|2|2|1",
+        "n-1.2|other|NONE|ENTERQUEUE|||1",
+        "n-1.3|tax|NONE|EXITWITHTIMEOUT|2|3|2",
+        "n-1.3|other|NONE|ENTERQUEUE|||2",
+        "n-1.2|other|NONE|ABANDON|1|1|3",
+        "n-1.3|other|NONE|ABANDON|1|2|4",
+    ]
