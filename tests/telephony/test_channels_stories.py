@@ -261,7 +261,7 @@ def test_a_call_that_has_ended_is_not_transferred() -> None:
     assert calls.joined_early(early) is None
 
 
-def test_an_outside_number_is_nobody_whom_an_agent_transfers() -> None:
+def test_an_agent_does_not_transfer_an_outside_number() -> None:
     """1001 has sent the citizen to an outside number. That leg's far end is no citizen of a callback."""
     calls = after(arrives(), begins(OUT), is_up(OUT), *own_calls_of_1001())
     change = {"TransfereeUniqueid": OUT, "TransfereeChannel": OUTSIDE}
