@@ -3,11 +3,12 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from acd.gate import History, Policy, Purpose, Why, may_dial
 from base.settings import SettingsError, load
+from facts.dialling import HOME
 from facts.numbers import normalise
 from facts.times import DAY, HOUR, MINUTE, SECOND, midnight
 
@@ -70,6 +71,8 @@ _LONGER = st.tuples(
 def test_whatever_is_allowed_these_are_not_dialled(
     number: str, allow: tuple[str, ...], region: str, purpose: Purpose
 ) -> None:
+    # China's premium numbers are ordinary ones elsewhere.
+    assume(region == HOME or number != "16812345")
     assert why(number, purpose, allow, region=region) is not None
 
 

@@ -302,7 +302,7 @@ def test_an_outside_leg_of_a_citizens_call(state: str, answered: bool) -> None:
     assert facts == ((ARRIVED, sent) if answered else (ARRIVED,))
 
 
-def test_an_outside_leg_of_nothing_is_nobodys() -> None:
+def test_an_outside_leg_without_a_call_is_ignored() -> None:
     calls = Calls(NUMBERS)
     assert found(entry(OUT, "hotline-1.9"), entry(OUT, OUT), calls=calls) == ()
     assert calls.channels() == frozenset()
@@ -344,11 +344,11 @@ def test_a_citizen_who_was_handed_on() -> None:
         {"Uniqueid": ""},
     ],
 )
-def test_who_was_not_handed_on(change: dict[str, str]) -> None:
+def test_a_citizen_who_was_not_handed_on(change: dict[str, str]) -> None:
     assert found({**HANDED_ON, **change}) == ()
 
 
-def test_while_the_agent_is_there_nobody_was_handed_on() -> None:
+def test_while_the_agent_is_there_the_citizen_was_not_handed_on() -> None:
     facts = found(HANDED_ON, entry(ATTEMPT, ATTEMPT))
     assert not [fact for fact in facts if isinstance(fact, CallArrived)]
 

@@ -261,8 +261,8 @@ def test_a_call_that_has_ended_is_not_transferred() -> None:
     assert calls.joined_early(early) is None
 
 
-def test_an_agent_does_not_transfer_an_outside_number() -> None:
-    """1001 has sent the citizen to an outside number. That leg's far end is no citizen of a callback."""
+def test_an_outside_number_is_not_transferred() -> None:
+    """1001 has sent the citizen to an outside number. That leg is not the leg of a citizen in a callback."""
     calls = after(arrives(), begins(OUT), is_up(OUT), *own_calls_of_1001())
     change = {"TransfereeUniqueid": OUT, "TransfereeChannel": OUTSIDE}
     assert folded([transfer(**change)], calls) == []
@@ -495,5 +495,15 @@ def test_an_agent_who_hung_up_has_ended_the_talk_though_the_call_ends_first() ->
 
 def test_a_leg_that_ended_with_its_call_does_not_come_back() -> None:
     calls = after(arrives(), begins(LEG), is_up(LEG), ends(CALL))
-    assert folded([begins(LEG), is_up(LEG), ends(LEG)], calls) == []
+    assert folded([begins(LEG), is_up(LEG)], calls) == []
     assert calls.channels() == frozenset()
+
+
+def test_a_line_is_kept_for_a_call_whose_beginning_was_lost() -> None:
+    calls = after(begins(ATTEMPT, ATTEMPT), is_up(ATTEMPT))
+    calls.keep_channel(ATTEMPT, CALL)
+    assert calls.leg_channel(CALL, "1001", answered=False) == AGENT
+    ended = ends(ATTEMPT)
+    assert folded([asks(ATTEMPT), ended], calls) == [
+        OfferEnded(at(ended), CALL, "1001", OfferReason.REFUSED)
+    ]
