@@ -940,8 +940,7 @@ def _was_handed_on(entry: Message, exist: Collection[str]) -> bool:
 
 
 def _caller(message: Message) -> str:
-    raw = message.get("CallerIDNum", "")
-    return "" if raw == "<unknown>" else normalise(raw)
+    return normalise(message.get("CallerIDNum", ""))
 
 
 def _reason(leg: _Leg, cause: int) -> OfferReason:

@@ -10,7 +10,6 @@ from typing import Final
 
 from acd.rules.model import DEFAULT
 from facts import (
-    AgentAdded,
     AgentOut,
     AgentPaused,
     AgentReady,
@@ -89,10 +88,6 @@ class QueueLog:
         match fact:
             case ControllerStarted(at):
                 return [_line(at, ALL, ALL, ALL, "QUEUESTART")]
-            case AgentAdded(at, agent):
-                # Only agents who are signed in are members for app_queue.
-                self._agents.setdefault(agent, "out")
-                return []
             case AgentReady(at, agent):
                 return self._ready(at, agent)
             case AgentPaused(at, agent, reason):

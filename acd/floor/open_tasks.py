@@ -4,6 +4,7 @@ from acd.callbacks.task import State, Task
 from acd.floor.hall import CALLBACK_DUE, MISSED, URGENT, Hall, Rank
 from acd.floor.lanes import all_changed, home
 from facts import CallbackMissed
+from facts.ids import attempt_id
 from facts.times import SECOND
 
 
@@ -54,6 +55,9 @@ def close(hall: Hall, task: Task, state: State) -> None:
     if task.place:
         home(hall, hall.rules.queue(task.queue).name).waiting.discard(_rank(task))
     del hall.tasks[task.id]
+    # Those that yielded, too: the citizen could still have answered one.
+    for attempt in range(1, task.tries + 1):
+        hall.attempts.pop(attempt_id(hall.node, task.id, attempt), None)
     hall.held.pop(task.id, None)
     others = hall.tasks_of[task.number]
     del others[task.id]

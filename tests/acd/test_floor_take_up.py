@@ -5,7 +5,7 @@ from typing import Any
 from acd.callbacks.task import State, Task
 from acd.commands import CreateCallback, PlaceCallback, Ring, Yield
 from agents.model import Presence
-from facts import CallbackEnded, CallbackMissed, CallEnded, OfferAnswered
+from facts import CallbackCancelled, CallbackEnded, CallbackMissed, CallEnded, OfferAnswered
 from facts.terms import Party
 from facts.times import SECOND
 from tests.acd.test_floor import Story, deeds, one_queue
@@ -55,6 +55,15 @@ def test_an_attempt_that_dials_may_still_yield() -> None:
     assert story.presence("1001") is Presence.RINGING
     assert story.floor.talking() == 0
     assert story.caller("a", 2) == [Yield(7, "hotline-c7.1", "1001", "a", 15.0, False)]
+
+
+def test_a_task_that_is_closed_leaves_no_attempt_behind() -> None:
+    story = under_way(State.DIALLING)
+    story.caller("a", 2)
+    story.tell(OfferAnswered(3 * SECOND, "a", "1001"))
+    assert story.floor.hall.attempts == {"hotline-c7.1": 7}, "the citizen may have answered it"
+    story.tell(CallbackCancelled(4 * SECOND, 7, "1001"))
+    assert story.floor.hall.attempts == {}
 
 
 def test_its_end_is_known_by_the_attempt() -> None:
