@@ -304,6 +304,29 @@ def test_the_readme_is_short_and_begins_with_a_picture(name: str) -> None:
     assert steps == [str(number) for number in range(1, 11)]
 
 
+@every_page
+def test_tests_that_are_named_exist(page: Path) -> None:
+    named = set(re.findall(r"`(test_\w+)`", _read(page)))
+    assert named - _tests() == set()
+
+
+@pytest.mark.parametrize("page", ["docs/operations.md", "docs/zh/operations.md"])
+def test_each_promise_about_a_failure_has_its_test(page: str) -> None:
+    blocks = _read(ROOT / page).split("\n\n")
+    (table,) = [block for block in blocks if block.startswith("|") and "| `test_" in block]
+    promises = table.splitlines()[2:]
+    assert len(promises) >= 10
+    assert [promise for promise in promises if "`test_" not in promise.rpartition(" | ")[2]] == []
+
+
+@functools.cache
+def _tests() -> set[str]:
+    """The names of all tests, and of the files that hold them."""
+    files = list((ROOT / "tests").rglob("test_*.py"))
+    defined = (re.findall(r"def (test_\w+)", file.read_text(encoding="utf-8")) for file in files)
+    return {file.stem for file in files}.union(*defined)
+
+
 @every_pair
 def test_the_chinese_page_has_all_of_the_english_one(english: Path, chinese: Path) -> None:
     one, other = _read(english), _read(chinese)
