@@ -6,7 +6,6 @@ failed one is tried again. Only a run that was killed between sending and markin
 after `CLAIM` another run takes over.
 """
 
-import os
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from typing_extensions import TypedDict
 
 from base import clock, notify
+from base.files import put
 from base.settings import Settings
 from diary import tables as diary_tables
 from facts.times import SECOND
@@ -230,8 +230,9 @@ async def _bring(target: ReportTarget, title: str, text: str, files: Mapping[str
     """Give the report to one target. Gives an empty string, or why it failed."""
     try:
         if target.folder is not None:
+            target.folder.mkdir(parents=True, exist_ok=True)
             for name, content in files.items():
-                _put(target.folder / name, content)
+                put(target.folder / name, content)
             return ""
         with tempfile.TemporaryDirectory(prefix="hotline-report-") as folder:
             attached = [Path(folder) / name for name in files]
@@ -240,20 +241,6 @@ async def _bring(target: ReportTarget, title: str, text: str, files: Mapping[str
             return await notify.send(target.url, title, text, files=attached, within=WITHIN)
     except OSError as error:
         return f"{error.strerror or error}: {error.filename or ''}".removesuffix(": ")
-
-
-def _put(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees either the old one or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 _VERDICTS = {

@@ -5,7 +5,6 @@ import base64
 import hashlib
 import io
 import json
-import os
 import re
 import shlex
 import shutil
@@ -227,24 +226,6 @@ def test_a_folder_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
     said = run("deliver", "--period", DAY_OF_CALLS, "--to", str(tmp_path / "file"), status=1)
     assert "exists" in said or "Not a directory" in said
     assert list(tmp_path.glob("**/*.part")) == []
-
-
-def test_a_file_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "sla.json"
-    delivery._put(path, b"older")
-    with path.open("rb") as reader:
-        delivery._put(path, b"old")
-        # Who had it open goes on reading the file of before: another one took its name.
-        assert (reader.read(), path.read_bytes()) == (b"older", b"old")
-
-    def full(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        delivery._put(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_bad_input_is_said(run: Run, tmp_path: Path) -> None:
