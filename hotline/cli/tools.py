@@ -122,7 +122,7 @@ def with_database(
     except migrations.DatabaseError as error:
         fail(str(error), status=status)
     except (SQLAlchemyError, OSError) as error:
-        fail(f"the database cannot be used ({settings.root}): {error}", status=status)
+        fail(f"the database cannot be used ({settings.root}): {database.why(error)}", status=status)
 
 
 async def note_look(engine: AsyncEngine, command: str, *what: object, **asked: object) -> None:
