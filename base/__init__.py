@@ -8,5 +8,6 @@ log         one JSON line an event, numbers masked
 database    how the database is opened; the metadata of all tables
 migrations  the database's versions
 bus         Redis: live state and facts to the screens, commands from them
+files       files written for somebody: whole, or not at all
 notify      messages to any address of apprise
 """

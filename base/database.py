@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import BigInteger, Integer, MetaData, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 metadata = MetaData()
@@ -30,6 +31,7 @@ def engine(url: str, **options: Any) -> AsyncEngine:
         json_deserializer=orjson.loads,
         **options,
     )
+    event.listen(made.sync_engine, "handle_error", _without_sql)
     if made.dialect.name == "sqlite":
 
         @event.listens_for(made.sync_engine, "connect")
@@ -42,6 +44,39 @@ def engine(url: str, **options: Any) -> AsyncEngine:
             cursor.close()
 
     return made
+
+
+def why(error: BaseException) -> str:
+    """What is wrong with the database, as a sentence for whoever asked for something: no SQL, no values."""
+    text = str(getattr(error, "orig", None) or error)
+    for sign, sentence in _SIGNS:
+        if sign in text:
+            return sentence
+    return text.partition("\n")[0] or type(error).__name__
+
+
+_SIGNS = (
+    (
+        "database is locked",
+        "another program holds it locked, such as a backup or a database shell; end that program, or try again",
+    ),
+    ("database or disk is full", "the disk is full"),
+    ("readonly database", "it can only be read: look who owns its file and its folder"),
+    ("disk image is malformed", "its file is damaged: restore the backup"),
+    ("file is not a database", "its file is damaged, or is no database: restore the backup"),
+    (
+        "unable to open database file",
+        "its file cannot be opened: look whether the folder is there, and whose it is",
+    ),
+    ("disk I/O error", "the disk reports an error"),
+)
+
+
+def _without_sql(context: ExceptionContext) -> None:
+    """Take the statement and its values out of an error: they name citizens, and no reader of a log needs them."""
+    error = context.sqlalchemy_exception
+    if error is not None:
+        error.statement = error.params = error.code = None
 
 
 def _as_json(value: Any) -> str:

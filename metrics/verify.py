@@ -7,7 +7,7 @@ the facts say.
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,9 +63,9 @@ async def verify(
     await _rollups(engine, since, until, found)
     await _callbacks(engine, since, until, found)
     await _live(engine, settings, until, live, found)
-    calls, going_on = await _calls(engine, since, min(until, clock.now() - SETTLED))
-    await _cel(engine, settings, since, until, calls, going_on, found)
-    await _ledger(engine, calls, found)
+    known = await _calls(engine, since, until, clock.now() - SETTLED)
+    await _cel(engine, settings, since, until, known, found)
+    await _ledger(engine, known.calls, found)
     return found
 
 
@@ -240,21 +240,36 @@ def _plain(metric: Any) -> str:
 # --- call by call
 
 
-async def _calls(
-    engine: AsyncEngine, since: int, until: int
-) -> tuple[dict[CallId, CallRecord], set[CallId]]:
-    """The ended calls of (since, until], and those of which no end is known."""
-    found: dict[CallId, CallRecord] = {}
-    going_on: set[CallId] = set()
-    async for facts in reader.read_calls(engine, since, until, kinds=KINDS):
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the diary says of a day's calls: those that arrived in it, whenever they ended.
+
+    `calls`: ended before `settled` (microseconds), so they are compared. `others`: ended later than that, or arrived so
+    close to the day's edge that CEL may see them on this side of it. `going_on`: no end is known.
+    """
+
+    settled: int
+    calls: dict[CallId, CallRecord] = field(default_factory=dict)
+    others: set[CallId] = field(default_factory=set)
+    going_on: set[CallId] = field(default_factory=set)
+
+
+async def _calls(engine: AsyncEngine, since: int, until: int, settled: int) -> _Known:
+    """The calls that arrived in (since, until]: a talk across midnight belongs to the day it began on."""
+    known = _Known(settled)
+    async for facts in reader.read_calls(engine, since - NEAR, until + NEAR, kinds=KINDS):
         record = record_of(facts)
         if record is None:
             continue
-        if record.ended is None:
-            going_on.add(record.id)
-        elif record.ended <= until:
-            found[record.id] = record
-    return found, going_on
+        if not since < record.arrived <= until:
+            known.others.add(record.id)
+        elif record.ended is None:
+            known.going_on.add(record.id)
+        elif record.ended > settled:
+            known.others.add(record.id)
+        else:
+            known.calls[record.id] = record
+    return known
 
 
 async def _cel(
@@ -262,8 +277,7 @@ async def _cel(
     settings: Settings,
     since: int,
     until: int,
-    calls: Mapping[CallId, CallRecord],
-    going_on: Collection[CallId],
+    known: _Known,
     found: Findings,
 ) -> None:
     if not settings.cel_file.exists():
@@ -274,6 +288,7 @@ async def _cel(
     except OSError as error:
         found.unchecked.append(f"CEL: {error}")
         return
+    calls = known.calls
     book = await rulebook.read(engine)
     numbers = {*settings.numbers, *book.numbers, *(one.number for one in calls.values())}
     seen = cel.seen(reading.events, numbers)
@@ -289,11 +304,13 @@ async def _cel(
         compared += 1
         found.differences += _compare_with_cel(record, other)
     for call, one in seen.items():
-        ended = bool(one.ended) and one.ended < clock.now() - SETTLED
-        if ended and call not in calls and since < one.arrived <= until:
+        ended = bool(one.ended) and one.ended < known.settled
+        if call in calls or call in known.others:
+            continue
+        if ended and since < one.arrived <= until:
             found.differences.append(
                 f"{call}: ended {_time(one.ended)} in CEL, but not in the diary"
-                if call in going_on
+                if call in known.going_on
                 else f"{call}: arrived {_time(one.arrived)}, only CEL knows it"
             )
     missing = sum(

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import structlog
@@ -18,7 +19,7 @@ from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from base import clock, database, migrations
+from base import clock, database, files, migrations
 from base.settings import Settings, SettingsError
 from base.settings import load as load_settings
 from facts.live import LiveState
@@ -55,6 +56,15 @@ def fail(message: str, status: int = 1) -> NoReturn:
     """End the program with a sentence on standard error."""
     print(f"hotline: {message}", file=sys.stderr)
     sys.exit(status)
+
+
+def write_file(path: Path, content: bytes, status: int = 1) -> None:
+    """Write a file that the operator named: the whole of it, or the end of the program with why not."""
+    try:
+        files.put(path, content)
+    except OSError as error:
+        kept = ". The file of before is as it was" if path.is_file() else ""
+        fail(files.why(path, error) + kept, status)
 
 
 def form_of(value: str, *known: str) -> str:
@@ -112,7 +122,7 @@ def with_database(
     except migrations.DatabaseError as error:
         fail(str(error), status=status)
     except (SQLAlchemyError, OSError) as error:
-        fail(f"the database cannot be used ({settings.root}): {error}", status=status)
+        fail(f"the database cannot be used ({settings.root}): {database.why(error)}", status=status)
 
 
 async def note_look(engine: AsyncEngine, command: str, *what: object, **asked: object) -> None:

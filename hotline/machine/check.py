@@ -109,7 +109,7 @@ async def _database(settings: Settings) -> tuple[bool, str]:
             await connection.execute(text("SELECT 1"))
         return True, f"database: {engine.url.render_as_string(hide_password=True)}"
     except (SQLAlchemyError, OSError, TimeoutError) as error:
-        return False, f"HOTLINE_DATABASE_URL: the database cannot be reached: {error}"
+        return False, f"HOTLINE_DATABASE_URL: the database cannot be reached: {database.why(error)}"
     finally:
         if engine is not None:
             await engine.dispose()

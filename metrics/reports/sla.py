@@ -788,7 +788,7 @@ _TEXT = {
         "ring": "{}",
         "calls": "calls",
         "share": "share",
-        "lowest": "LowestRate rolling 24 h rate: {value} ({part}) at {at}",
+        "lowest": "Lowest rolling 24 h rate: {value} ({part}) at {at}",
         "no_lowest": "Rolling 24 h rate: never {least} calls, so there is no lowest",
         "m5": "M5 is of all queued calls; M5a only of the answered ones, so it flatters.",
         "returned": "{} calls lost the controller while they waited, and came back to their places.",
