@@ -69,6 +69,7 @@ from facts.ids import callback_of
 from facts.numbers import AGENT_NUMBER, normalise
 from facts.terms import CallId, OfferReason, Party
 from facts.times import SECOND
+from telephony.guesses import GUESS_EVENTS
 
 Message: TypeAlias = Mapping[str, str]
 """One AMI message: header → value. A header that comes several times has its values joined by line feeds."""
@@ -892,7 +893,7 @@ _HANDLERS: dict[str, Callable[[Calls, Message, int, list[Fact]], None]] = {
 
 KEY_EVENT = "DTMFEnd"
 
-WANTED = frozenset(_HANDLERS) | {KEY_EVENT}
+WANTED = frozenset(_HANDLERS) | {KEY_EVENT} | GUESS_EVENTS
 """The events that matter here: manager.conf lets only these through, and the link reads no other."""
 
 

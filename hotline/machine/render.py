@@ -23,6 +23,7 @@ from facts.numbers import HOTLINE_NUMBER
 from hotline.machine.programs import AsteriskBinary, ProgramError, explained
 from ivr.phrases import LANGUAGES, SOUNDS, in_language
 from telephony.channels import WANTED
+from telephony.guesses import GUESS_EVENTS
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "asterisk-conf"
 """The templates, the prompts (`prompts/zh/KEY.alaw`, played as `hotline/KEY`) and the music."""
@@ -340,6 +341,8 @@ def _event_filters(node: str, asterisk: AsteriskBinary) -> list[str]:
             "BridgeEnter": ("header(Uniqueid),method(starts_with)", f"{node}-c"),
             # What agents press is nobody's business.
             "DTMFEnd": ("header(Channel),method(starts_with)", f"PJSIP/{TRUNK}-"),
+            # Guesses at a phone's password
+            **dict.fromkeys(GUESS_EVENTS, ("header(Service),method(exact)", "PJSIP")),
         }
         filters = []
         for name in AMI_EVENTS:
