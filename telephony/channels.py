@@ -86,6 +86,9 @@ KEPT_EVENT = "HotlineInboundFirst"
 HANDED_ON_EVENT = "HotlineHandedOn"
 """The dialplan's own event: the citizen has left a callback (SIP REFER) and is a call of their own."""
 
+MERGED_EVENT = "HotlineMerged"
+"""The dialplan's own event: this channel is the copy of a call that is there already, and is refused (482)."""
+
 VARIABLES = ("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_ATTEMPT")
 """Channel variables that `Calls.snapshot` reads: ask for them with `Status`."""
 
@@ -469,7 +472,11 @@ class Calls:
     def _user_event(self, message: Message, at: int, facts: list[Fact]) -> None:
         uniqueid = self._named(message)
         call = self._calls.get(uniqueid)
-        if message.get("UserEvent") == KEPT_EVENT and (leg := self._legs.get(uniqueid)) is not None:
+        if message.get("UserEvent") == MERGED_EVENT and call is not None:
+            call.arrival, call.ended = None, True  # nobody has heard of it, and nobody will
+        elif (
+            message.get("UserEvent") == KEPT_EVENT and (leg := self._legs.get(uniqueid)) is not None
+        ):
             self._ring(leg, at, facts)
         elif message.get("UserEvent") == HANDED_ON_EVENT and uniqueid:
             if call is None and uniqueid not in self._gone:
