@@ -313,6 +313,16 @@ class Calls:
                 return leg.channel
         return ""
 
+    def back_again(self, message: Message) -> str:
+        """The agent whose phone was unreachable and has just shown its password; empty for any other event.
+
+        Asterisk tells of no change when a phone registers again with the address that it had: ask it (PJSIPQualify).
+        """
+        if message.get("Event") != SIGN_IN_EVENT or message.get("Service") != "PJSIP":
+            return ""
+        agent = message.get("AccountID", "")
+        return agent if self._contacts.get(agent, {""}) == set() else ""
+
     def joined_early(self, message: Message) -> Early | None:
         """The transfer in this message, if the colleague has not answered yet; otherwise None.
 
@@ -900,7 +910,9 @@ _HANDLERS: dict[str, Callable[[Calls, Message, int, list[Fact]], None]] = {
 
 KEY_EVENT = "DTMFEnd"
 
-WANTED = frozenset(_HANDLERS) | {KEY_EVENT} | GUESS_EVENTS
+SIGN_IN_EVENT = "SuccessfulAuth"
+
+WANTED = frozenset(_HANDLERS) | {KEY_EVENT, SIGN_IN_EVENT} | GUESS_EVENTS
 """The events that matter here: manager.conf lets only these through, and the link reads no other."""
 
 

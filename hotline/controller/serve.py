@@ -296,6 +296,9 @@ class Controller:
         if address := guess(message):
             self._guessed(address)
             return
+        if agent := self._calls.back_again(message):
+            spawn(self._ask_phone(agent), "phone is back")
+            return
         if (early := self._calls.joined_early(message)) is not None:
             spawn(self._switch.end_early(early), "early transfer")
         facts = self._calls.read(message)
@@ -354,6 +357,12 @@ class Controller:
             await self._switch.stop_ringing(call, agent)
         except LinkError as error:
             logger.warning("offer.not_taken_back", call_id=call, agent=agent, error=str(error))
+
+    async def _ask_phone(self, agent: str) -> None:
+        try:
+            await self._switch.ask_phone(agent)
+        except LinkError as error:
+            logger.warning("phone.not_asked", agent=agent, error=str(error))
 
     def _renew_recording(self, call: CallId) -> None:
         spawn(self._renew(call), "recording renewed")

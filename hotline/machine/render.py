@@ -22,7 +22,7 @@ from facts.endpoints import TRUNK
 from facts.numbers import HOTLINE_NUMBER
 from hotline.machine.programs import AsteriskBinary, ProgramError, explained
 from ivr.phrases import LANGUAGES, SOUNDS, in_language
-from telephony.channels import WANTED
+from telephony.channels import SIGN_IN_EVENT, WANTED
 from telephony.guesses import GUESS_EVENTS
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "asterisk-conf"
@@ -341,8 +341,10 @@ def _event_filters(node: str, asterisk: AsteriskBinary) -> list[str]:
             "BridgeEnter": ("header(Uniqueid),method(starts_with)", f"{node}-c"),
             # What agents press is nobody's business.
             "DTMFEnd": ("header(Channel),method(starts_with)", f"PJSIP/{TRUNK}-"),
-            # Guesses at a phone's password
-            **dict.fromkeys(GUESS_EVENTS, ("header(Service),method(exact)", "PJSIP")),
+            # Sign-ins of phones, not those of the controller itself
+            **dict.fromkeys(
+                {*GUESS_EVENTS, SIGN_IN_EVENT}, ("header(Service),method(exact)", "PJSIP")
+            ),
         }
         filters = []
         for name in AMI_EVENTS:

@@ -39,6 +39,23 @@ class Wire:
                 if got.startswith(b"SIP/2.0 "):
                     return got.decode(errors="replace")
 
+    def forget(self) -> None:
+        """Throw away what has come in."""
+        while True:
+            try:
+                self._socket.recv(65_535)
+            except BlockingIOError:
+                return
+
+    async def be_there(self, within: float) -> None:
+        """Answer the next question whether this phone is there (OPTIONS). Raises `TimeoutError`."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(within):
+            while not (asked := await loop.sock_recv(self._socket, 65_535)).startswith(b"OPTIONS "):
+                pass
+        kept = re.findall(rb"^(?:Via|From|To|Call-ID|CSeq): .*?\r\n", asked, re.MULTILINE)
+        await self.send(b"SIP/2.0 200 OK\r\n" + b"".join(kept) + b"Content-Length: 0\r\n\r\n")
+
     async def call(
         self, number: str, from_: bytes, *, headers: bytes = b"", within: float = 5, call: str = ""
     ) -> "Dialog":

@@ -152,3 +152,18 @@ def test_a_copy_of_a_call_is_no_call() -> None:
     heard = Calls({"12345"})
     facts = [fact for event in (stream[0], stream[2]) for fact in heard.read(base | event)]
     assert facts, "the same without that event is a call"
+
+
+def test_an_unreachable_phone_that_signs_in_is_to_be_asked() -> None:
+    signed_in = {"Event": "SuccessfulAuth", "Service": "PJSIP", "AccountID": "1001"}
+    contact = {"Event": "ContactStatus", "Privilege": "system,all", "EndpointName": "1001"}
+    contact |= {"URI": "sip:1001@10.0.0.5", "Timestamp": "1763731200.100000"}
+    calls = Calls({"12345"})
+    assert calls.back_again(signed_in) == "", "a phone that is new is believed in anyway"
+    calls.read(contact | {"ContactStatus": "Reachable"})
+    assert calls.back_again(signed_in) == ""
+    calls.read(contact | {"ContactStatus": "Unreachable"})
+    assert calls.back_again(signed_in) == "1001"
+    assert calls.back_again(signed_in | {"AccountID": "1002"}) == ""
+    assert calls.back_again(signed_in | {"Service": "AMI"}) == ""
+    assert calls.back_again(signed_in | {"Event": "ChallengeSent"}) == ""
