@@ -57,17 +57,24 @@ class Wire:
         await self.send(b"SIP/2.0 200 OK\r\n" + b"".join(kept) + b"Content-Length: 0\r\n\r\n")
 
     async def call(
-        self, number: str, from_: bytes, *, headers: bytes = b"", within: float = 5, call: str = ""
+        self,
+        number: str,
+        from_: bytes,
+        *,
+        headers: bytes = b"",
+        within: float = 5,
+        call: str = "",
+        media: bytes = b"8\r\na=rtpmap:8 PCMA/8000\r\n",
     ) -> "Dialog":
         """Call `number` with this From header, letter by letter; returns after the final answer.
 
-        `call`: the Call-ID, so that a call can arrive twice. Raises `TimeoutError` when the exchange drops the message.
-        The call is silent: it has no sound at all.
+        `call`: the Call-ID, so that a call can arrive twice. `media`: the codecs offered. Raises `TimeoutError` when the
+        exchange drops the message. The call is silent: it has no sound at all.
         """
         dialog = Dialog(self, number, from_, call or secrets.token_hex(8))
         offer = (
             b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-            b"m=audio 9 RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\n"
+            b"m=audio 9 RTP/AVP " + media
         )
         await self.send(
             dialog.request("INVITE", 1, headers + b"Content-Type: application/sdp\r\n", offer)

@@ -207,3 +207,31 @@ async def test_a_phone_that_comes_back_is_asked_at_once(centre: Centre) -> None:
         await centre.until(
             lambda: len(centre.facts(PhoneReachable, agent="1001")) > back, 5, "it to be back"
         )
+
+
+@pytest.mark.parametrize(
+    ("media", "status"),
+    [
+        (b"9\r\na=rtpmap:9 G722/8000\r\n", 200),
+        (b"96\r\na=rtpmap:96 opus/48000/2\r\n", 200),
+        (b"18\r\na=rtpmap:18 G729/8000\r\n", 488),
+        (b"9 8\r\na=rtpmap:9 G722/8000\r\na=rtpmap:8 PCMA/8000\r\n", 200),
+    ],
+    ids=["G.722", "Opus", "G.729", "G.722 or A-law"],
+)
+async def test_codecs_of_a_trunk(centre: Centre, phones: Phones, media: bytes, status: int) -> None:
+    """A carrier's change of codec loses no call, and A-law stays the first choice."""
+    centre.expected += ["488", "negotiate", "codec"]
+    agent = await centre.agent(phones, "1001", answer_after=0.1)
+    before = len(centre.facts(CallArrived))
+    with Wire(centre.sip) as wire:
+        dialog = await wire.call(NUMBER, b"<sip:13900000151@x.invalid>", media=media)
+        assert dialog.status == status
+        if status == 200:
+            chosen = b"8" if b"PCMA" in media else media.split(b"\r\n")[0]
+            assert f"RTP/AVP {chosen.decode()}" in dialog.answer
+            fact = await arrived(centre, before)
+            await agent.until_rings(1, GREETING)
+            await agent.offers[0].until_answered()
+            await dialog.ask("BYE", 2)
+            await centre.fact(CallEnded, 5, call=fact.call)
