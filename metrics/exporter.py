@@ -142,6 +142,7 @@ class Exporter:
         self._agi_refused = counter(
             "hotline_agi_refused", "AGI connections that were not believed", "why", REASONS
         )
+        self._guesses = counter("hotline_sip_guesses", "SIP sign-ins that Asterisk refused")
         self._backlog = gauge("hotline_diary_backlog_facts", "facts not yet in the database")
         self._lost = gauge("hotline_diary_lost_facts", "facts that no disk had room for")
 
@@ -180,6 +181,10 @@ class Exporter:
     def refused(self, why: str) -> None:
         """An AGI connection was not believed to be Asterisk's: one of `ivr.door.REASONS`."""
         self._agi_refused[why].inc()
+
+    def guessed(self) -> None:
+        """A SIP sign-in was refused."""
+        self._guesses.inc()
 
     def show(
         self,

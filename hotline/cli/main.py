@@ -26,7 +26,6 @@ from hotline.cli.tools import (
     JsonOrText,
     Language,
     ask_controller,
-    fail,
     form_of,
     live_state,
     note_look,
@@ -142,17 +141,16 @@ def agent_add(
     name: Annotated[str, typer.Option("--name", help="shown to supervisors, never to citizens")],
     password_stdin: Annotated[
         bool,
-        typer.Option("--password-stdin", help="read the softphone's password from standard input"),
+        typer.Option(
+            "--password-stdin",
+            help="read the softphone's password from standard input; without it one is made and shown",
+        ),
     ] = False,
 ) -> None:
     """Add an agent; the softphone can sign in at once."""
     from agents import roster
 
-    if not password_stdin:
-        fail(
-            "pass the password on standard input: printf %s SECRET | hotline agent add … --password-stdin"
-        )
-    password = sys.stdin.readline().rstrip("\r\n")
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else roster.generate_password()
 
     async def work(engine: AsyncEngine) -> None:
         await roster.add(engine, number, name, password, clock.now())
@@ -160,6 +158,8 @@ def agent_add(
     with_database(work, roster.RosterError)
     notify_controller(AgentWasAdded(number))
     print(f"agent {number} added")
+    if not password_stdin:
+        print(f"password of the softphone: {password}")
 
 
 @agent_app.command("list")

@@ -35,6 +35,9 @@ class Parts(Protocol):
     def refusals(self, now: int) -> int:
         """How many AGI connections were refused within the last minute."""
 
+    def guesses(self, now: int) -> int:
+        """How many SIP sign-ins were refused within the last minute."""
+
     def unwritten(self) -> int:
         """Facts that wait for an absent database, at least 1 while it is away."""
 
@@ -64,6 +67,7 @@ def quick(parts: Parts, now: int) -> dict[Key, float | None]:
         ("link_lost", ""): parts.link_lost_for(now) / SECOND,
         ("event_lag", ""): lag / SECOND if now - heard < LAG_HOLDS else 0,
         ("agi_refused", ""): parts.refusals(now),
+        ("sip_guesses", ""): parts.guesses(now),
         ("database_away", ""): parts.unwritten(),
         ("screens_stale", ""): parts.redis_away_for(now) / SECOND,
         ("callbacks_due", ""): due,

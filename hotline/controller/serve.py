@@ -51,6 +51,7 @@ from ivr.session import Pace
 from metrics.exporter import Exporter
 from metrics.live import Live
 from telephony.channels import Calls, Message, pressed
+from telephony.guesses import Guesses, guess
 from telephony.link import Link, LinkError
 from telephony.outbound import Outbound
 from telephony.queue_log_file import QueueLogFile
@@ -95,6 +96,7 @@ class Controller:
         self._lag = (0, 0)
         self._informed = False
         self._refusals: deque[int] = deque(maxlen=MOST_REFUSALS)
+        self._guesses = Guesses()
         self._agi: agi.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._bus = Bus(settings.redis, settings.node)
@@ -291,6 +293,12 @@ class Controller:
             if self._agi is not None:
                 self._agi.pressed(*key)
             return
+        if address := guess(message):
+            self._guessed(address)
+            return
+        if agent := self._calls.back_again(message):
+            spawn(self._ask_phone(agent), "phone is back")
+            return
         if (early := self._calls.joined_early(message)) is not None:
             spawn(self._switch.end_early(early), "early transfer")
         facts = self._calls.read(message)
@@ -315,6 +323,13 @@ class Controller:
         self._informed = False
         if not self._stopping:
             self._recovery.link_lost()
+
+    def _guessed(self, address: str) -> None:
+        """Somebody there could not sign in as an agent's phone."""
+        if self._guesses.add(address, clock.now()):
+            logger.warning("sip.sign_in_refused", address=address)
+        if self._exporter is not None:
+            self._exporter.guessed()
 
     def _refused(self, why: str) -> None:
         """Somebody at the AGI port was not believed to be Asterisk."""
@@ -342,6 +357,12 @@ class Controller:
             await self._switch.stop_ringing(call, agent)
         except LinkError as error:
             logger.warning("offer.not_taken_back", call_id=call, agent=agent, error=str(error))
+
+    async def _ask_phone(self, agent: str) -> None:
+        try:
+            await self._switch.ask_phone(agent)
+        except LinkError as error:
+            logger.warning("phone.not_asked", agent=agent, error=str(error))
 
     def _renew_recording(self, call: CallId) -> None:
         spawn(self._renew(call), "recording renewed")
@@ -398,6 +419,10 @@ class Controller:
     def event_lag(self) -> tuple[int, int]:
         """When the last event came, and how late it was (microseconds)."""
         return self._lag
+
+    def guesses(self, now: int) -> int:
+        """How many SIP sign-ins were refused within the last minute."""
+        return self._guesses.count(now)
 
     def refusals(self, now: int) -> int:
         """How many AGI connections were refused within the last minute (`MOST_REFUSALS` at most)."""

@@ -22,7 +22,8 @@ from facts.endpoints import TRUNK
 from facts.numbers import HOTLINE_NUMBER
 from hotline.machine.programs import AsteriskBinary, ProgramError, explained
 from ivr.phrases import LANGUAGES, SOUNDS, in_language
-from telephony.channels import WANTED
+from telephony.channels import SIGN_IN_EVENT, WANTED
+from telephony.guesses import GUESS_EVENTS
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "asterisk-conf"
 """The templates, the prompts (`prompts/zh/KEY.alaw`, played as `hotline/KEY`) and the music."""
@@ -240,6 +241,8 @@ def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
         "AMI_SECRET": ami_secret(settings),
         "EVENT_FILTERS": "\n".join(_event_filters(settings.node, asterisk)),
         "CEL_MODULES": "\n".join(_cel_modules(asterisk)),
+        "CODEC_MODULES": "\n".join(f"load = {name}" for name in _opus(asterisk)),
+        "MORE_CODECS": ",opus" if _opus(asterisk) else "",
         "RETRIES": str(settings.retries),
         "RETRY_PAUSE": f"{settings.retry_pause:g}",
         "ANSWER_PAUSE": f"{settings.answer_pause:g}",
@@ -340,6 +343,10 @@ def _event_filters(node: str, asterisk: AsteriskBinary) -> list[str]:
             "BridgeEnter": ("header(Uniqueid),method(starts_with)", f"{node}-c"),
             # What agents press is private.
             "DTMFEnd": ("header(Channel),method(starts_with)", f"PJSIP/{TRUNK}-"),
+            # Sign-ins of phones, not those of the controller itself
+            **dict.fromkeys(
+                {*GUESS_EVENTS, SIGN_IN_EVENT}, ("header(Service),method(exact)", "PJSIP")
+            ),
         }
         filters = []
         for name in AMI_EVENTS:
@@ -358,6 +365,14 @@ def _cel_modules(asterisk: AsteriskBinary) -> list[str]:
         if (asterisk.modules / f"{name}.so").exists()
     ]
     return [f"load = {name}.so" for name in names]
+
+
+def _opus(asterisk: AsteriskBinary) -> list[str]:
+    """The modules for Opus (RFC 6716), if this Asterisk has them: not every distribution's has."""
+    codecs = ("codec_opus_open_source.so", "codec_opus.so")
+    found = [name for name in codecs if (asterisk.modules / name).exists()][:1]
+    attributes = "res_format_attr_opus.so"
+    return [attributes, *found] if found and (asterisk.modules / attributes).exists() else []
 
 
 def _max_files() -> int:

@@ -19,7 +19,7 @@ from base.background import spawn
 from base.bus import Bus, NoAnswer
 from base.settings import Settings
 from facts.requests import GetStatus
-from hotline.machine import home, programs, render
+from hotline.machine import home, logs, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
 from web.accounts import accounts
 
@@ -65,6 +65,7 @@ async def start(
         if problems := programs.taken_ports(settings, name):
             raise ProgramError("\n".join(problems))
     render.render(settings, asterisk)
+    keepers.append(spawn(logs.keep_small(settings), "log files"))
     engine = database.engine(settings.database)
     try:
         await migrations.upgrade(engine)

@@ -27,6 +27,7 @@ class Parts:
         self.redis = 0
         self.held = 0
         self.strangers = 0
+        self.guessed = 0
         self.tasks: list[Task] = []
         self.years: list[int] = []
         self.answers: bool | Exception | None = True
@@ -49,6 +50,9 @@ class Parts:
 
     def refusals(self, now: int) -> int:
         return self.strangers
+
+    def guesses(self, now: int) -> int:
+        return self.guessed
 
     def held_back(self, now: int) -> int:
         return self.held
