@@ -44,7 +44,7 @@ from hotline.controller.people import People
 from hotline.controller.recovery import Recovery
 from hotline.controller.requests import Requests
 from hotline.controller.shown import Shown
-from hotline.machine import home, render
+from hotline.machine import home, phones, render
 from hotline.machine.up import stop_event
 from ivr import server as agi
 from ivr.session import Pace
@@ -119,6 +119,7 @@ class Controller:
             on_floor=self._on_floor,
             pauses=lambda: self._in_force.book.pauses,
         )
+        self._phones = phones.PhoneMirror(engine, settings)
         self._show()
 
     def _connect(self) -> None:
@@ -208,6 +209,7 @@ class Controller:
         self._requests = Requests(
             ready=self._up.is_set,
             people=self._people,
+            renew_phones=self._phones.look,
             presence=self._presence,
             report=self._report,
             read_rules=self._in_force.read,
@@ -222,6 +224,7 @@ class Controller:
         self._book.start()
         await self._in_force.read()
         await self._people.read()
+        await self._phones.look()
         await self._recovery.read_diary()
         self._outlets.record(ControllerStarted(clock.now(), __version__))
         self._tasks = [
@@ -231,6 +234,7 @@ class Controller:
             spawn(self._shown.run(), "live state"),
             spawn(feeding.feed_figures(self._engine, self._figures.add), "live figures"),
             spawn(self._link.run(), "link"),
+            spawn(self._phones.run(), "phones"),
         ]
         self._recovery.link_lost_at = clock.now()
         self._alarms.start()

@@ -47,7 +47,7 @@ class Parts:
     def redis_away_for(self, now: int) -> int:
         return self.redis
 
-    def refusals(self) -> int:
+    def refusals(self, now: int) -> int:
         return self.strangers
 
     def held_back(self, now: int) -> int:
