@@ -423,6 +423,10 @@ class Controller:
         """Due callbacks that a cap on dialling holds back."""
         return self._desk.floor.held_back(now)
 
+    def failing_phones(self) -> int:
+        """Registered phones at which each of the last offers failed by itself."""
+        return self._desk.floor.failing_phones()
+
     def missing_years(self, now: int) -> list[int]:
         """Years that opening hours need and no calendar has."""
         return self._in_force.missing_years(now)

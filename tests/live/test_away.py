@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
 import time
+from contextlib import closing
 
 import baresip
 import pytest
@@ -10,8 +12,11 @@ import pytest
 from agents import roster
 from base import database
 from base.bus import Bus
+from facts import AgentNotResponding, OfferEnded
 from facts.requests import AgentPasswordChanged
+from facts.terms import OfferReason
 from softphone.phones import AgentPhone, Phones
+from telephony.realtime import VIEWS
 from tests.live.centre import NUMBER, PASSWORD, Centre
 from tests.postgres import PostgresServer
 
@@ -109,3 +114,34 @@ async def test_an_agent_who_changes_loses_and_gets_access_at_once(
             with pytest.raises(baresip.RegistrationError):
                 await phones.agent("1001", PASSWORD)
             await phones.agent("1001", NEW_PASSWORD)
+
+
+async def test_offers_that_fail_by_themselves_bench_nobody_and_lose_nobody() -> None:
+    with Centre(ring_time=5) as centre:
+        centre.add_agent("1001", "1002")
+        centre.shorten_greeting()
+        async with Phones(centre.sip) as phones:
+            agents = [await centre.agent(phones, n, answer_after=0.2) for n in ("1001", "1002")]
+            for number in ("1001", "1002"):
+                await centre.presence(number, "ready", within=10)
+            # Asterisk finds no phone any more, registered as they are.
+            with closing(sqlite3.connect(centre.home / "hotline.db", timeout=5)) as file:
+                file.execute("DROP VIEW ps_endpoints")
+            leg = await phones.citizen("13900700001").dial(NUMBER)
+            await leg.until_answered()
+            call = await centre.call_id("13900700001")
+            failed = {"call": call, "reason": OfferReason.UNREACHABLE}
+            await centre.fact(OfferEnded, GREETING, count=6, **failed)
+            assert leg.talking
+            assert not centre.facts(AgentNotResponding)
+            with closing(sqlite3.connect(centre.home / "hotline.db", timeout=5)) as file:
+                file.execute(VIEWS["ps_endpoints"])
+            await centre.until(
+                lambda: any(leg.hears(agent.tone) for agent in agents), 40, "an agent's voice"
+            )
+            await leg.hang_up()
+            row = await centre.call("13900700001")
+            assert row["outcome"] == "human"
+            # 1, 2, 4 … seconds at each of two phones.
+            assert len(centre.facts(OfferEnded, call=call)) <= 14
+            assert not centre.facts(AgentNotResponding)
