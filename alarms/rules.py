@@ -144,6 +144,11 @@ RULES: tuple[Rule, ...] = (
         "a cap on dialling is reached, and {value:.0f} callbacks wait",
     ),
     Rule(
+        *("phones_failing", _C, _HIGH, 0, 0, 0, 30),
+        "{value:.0f} 部已注册的话机连续呼叫失败",
+        "{value:.0f} registered phones cannot be rung",
+    ),
+    Rule(
         *("pause_too_long", _W, _HIGH, 60, 0, 0, 0),
         "话务员 {subject} 示忙超时 {value:.0f} 秒",
         "agent {subject} has exceeded the pause by {value:.0f} seconds",

@@ -24,6 +24,7 @@ from acd.floor.hall import (
     LONGEST_WAIT,
     MISSED,
     OVERFLOW,
+    RESTED,
     URGENT,
     WRAP_UP,
     Caller,
@@ -246,6 +247,10 @@ class Floor:
         full = self.hall.history.full(self.hall.policy, now) is not None
         return len(self.hall.held) + (len(self.hall.due_tasks) if full else 0)
 
+    def failing_phones(self) -> int:
+        """How many registered phones have failed by themselves at each of the last offers."""
+        return sum(seat.failures >= work.MANY_FAILURES for seat in self.seats.values())
+
     def talking(self) -> int:
         """How many callers and called citizens talk to an agent."""
         return sum(1 for seat in self.seats.values() if seat.call and seat.answered)
@@ -309,5 +314,6 @@ DUE: dict[str, Callable[[Hall, str, int, int], None]] = {
     URGENT: open_tasks.urgent_due,
     MISSED: open_tasks.missed_due,
     DIAL_AGAIN: open_tasks.dial_again_due,
+    RESTED: work.rested_due,
 }
 """What becomes due: the handler gets the hall, the name (call, agent or task), the deadline and the time."""

@@ -4,12 +4,12 @@ from acd.floor.hall import Hall, Stage, remember
 from acd.floor.lanes import leave_lane, no_longer_expected, seat_of, update_idle
 from acd.floor.settle import settle_lost
 from acd.floor.waiting import ringing_ended
-from acd.floor.work import free, mark_not_responding
+from acd.floor.work import free, not_taken, works_again
 from facts import OfferAnswered, OfferEnded, OfferRinging, TalkEnded
 from facts.terms import CallId, OfferReason
 
 _NOT_RESPONDING = {OfferReason.NO_ANSWER, OfferReason.REFUSED, OfferReason.UNREACHABLE}
-"""Reasons after which the agent must say that they are ready before they are offered another call."""
+"""Reasons after which the agent must say that they are ready, unless the offer failed by itself."""
 
 
 def offer_ringing(hall: Hall, fact: OfferRinging, now: int) -> None:
@@ -54,6 +54,7 @@ def _take(hall: Hall, call: CallId, agent: str, at: int, *, answered: bool) -> b
     caller.since = at
     seat.call, seat.answered, seat.since = call, answered, at
     seat.not_responding = seat.not_responding and not answered
+    works_again(seat)
     update_idle(hall, seat)
     return True
 
@@ -67,7 +68,7 @@ def offer_ended(hall: Hall, fact: OfferEnded, now: int) -> None:
     caller = hall.callers.get(fact.call)
     elsewhere = caller is not None and caller.stage is Stage.TALKING
     if fact.reason in _NOT_RESPONDING and not elsewhere:
-        mark_not_responding(hall, seat, fact.at)
+        not_taken(hall, seat, fact.at, now, unreachable=fact.reason is OfferReason.UNREACHABLE)
     free(hall, seat, fact.at, now, worked=False)
     if caller is not None:
         ringing_ended(hall, caller, fact, now)

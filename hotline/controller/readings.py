@@ -50,6 +50,9 @@ class Parts(Protocol):
     def held_back(self, now: int) -> int:
         """Due callbacks that a cap on dialling holds back."""
 
+    def failing_phones(self) -> int:
+        """Registered phones at which each of the last offers failed by itself."""
+
     def missing_years(self, now: int) -> list[int]:
         """Years that opening hours need and no calendar has."""
 
@@ -72,6 +75,7 @@ def quick(parts: Parts, now: int) -> dict[Key, float | None]:
         ("screens_stale", ""): parts.redis_away_for(now) / SECOND,
         ("callbacks_due", ""): due,
         ("dial_budget", ""): parts.held_back(now),
+        ("phones_failing", ""): parts.failing_phones(),
         ("calendar_missing", ""): years[0] if years else 0,
     }
 

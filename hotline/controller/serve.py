@@ -44,7 +44,7 @@ from hotline.controller.people import People
 from hotline.controller.recovery import Recovery
 from hotline.controller.requests import Requests
 from hotline.controller.shown import Shown
-from hotline.machine import home, render
+from hotline.machine import home, phones, render
 from hotline.machine.up import stop_event
 from ivr import server as agi
 from ivr.session import Pace
@@ -121,6 +121,7 @@ class Controller:
             on_floor=self._on_floor,
             pauses=lambda: self._in_force.book.pauses,
         )
+        self._phones = phones.PhoneMirror(engine, settings)
         self._show()
 
     def _connect(self) -> None:
@@ -210,6 +211,7 @@ class Controller:
         self._requests = Requests(
             ready=self._up.is_set,
             people=self._people,
+            renew_phones=self._phones.look,
             presence=self._presence,
             report=self._report,
             read_rules=self._in_force.read,
@@ -224,6 +226,7 @@ class Controller:
         self._book.start()
         await self._in_force.read()
         await self._people.read()
+        await self._phones.look()
         await self._recovery.read_diary()
         self._outlets.record(ControllerStarted(clock.now(), __version__))
         self._tasks = [
@@ -233,6 +236,7 @@ class Controller:
             spawn(self._shown.run(), "live state"),
             spawn(feeding.feed_figures(self._engine, self._figures.add), "live figures"),
             spawn(self._link.run(), "link"),
+            spawn(self._phones.run(), "phones"),
         ]
         self._recovery.link_lost_at = clock.now()
         self._alarms.start()
@@ -443,6 +447,10 @@ class Controller:
     def held_back(self, now: int) -> int:
         """Due callbacks that a cap on dialling holds back."""
         return self._desk.floor.held_back(now)
+
+    def failing_phones(self) -> int:
+        """Registered phones at which each of the last offers failed by itself."""
+        return self._desk.floor.failing_phones()
 
     def missing_years(self, now: int) -> list[int]:
         """Years that opening hours need and no calendar has."""

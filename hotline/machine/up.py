@@ -19,7 +19,7 @@ from base.background import spawn
 from base.bus import Bus, NoAnswer
 from base.settings import Settings
 from facts.requests import GetStatus
-from hotline.machine import home, logs, programs, render
+from hotline.machine import home, logs, phones, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
 from web.accounts import accounts
 
@@ -70,6 +70,7 @@ async def start(
     try:
         await migrations.upgrade(engine)
         await accounts.first_start(engine, settings)
+        await phones.PhoneMirror(engine, settings).look()
     finally:
         await engine.dispose()
     if not settings.redis_url:
