@@ -122,6 +122,7 @@ class Exporter:
         self._callbacks = counter(
             "hotline_callbacks", "what happened to callbacks", "event", _CALLBACKS.values()
         )
+        self._cut = counter("hotline_talks_cut", "calls whose last talk the system ended (M24)")
         self._yields = counter(
             "hotline_yields", "unanswered callbacks cancelled for a waiting citizen (R7)"
         )
@@ -249,6 +250,8 @@ class Exporter:
         if answered is None:
             return
         self._talk.observe(record.talk / SECOND)
+        if record.cut:
+            self._cut.inc()
         rang = next((one for one in record.offers if one.answered == answered), None)
         if rang is not None and rang.ringing is not None:
             self._ring.observe(max(0, answered - rang.ringing) / SECOND)

@@ -2,12 +2,12 @@
 
 Roll-ups must be what the facts give, and so must what a report says of callbacks (M20, M22). The live figures of a
 running controller must be what a fresh fold of the same facts gives. Asterisk's own record (CEL) must tell of the same
-calls: arrived, answered and ended within 50 ms, and whether a person answered. The recordings' ledger must hold what
-the facts say.
+calls: arrived, answered and ended within 50 ms, and whether a person answered. Of the calls that broke off with
+Asterisk it tells no end; that is said once. The recordings' ledger must hold what the facts say.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +19,9 @@ from acd.rules.model import Queue
 from base import clock
 from base.settings import Settings
 from diary import reader
+from facts import ControllerStarted, LinkLost
 from facts.live import LiveState
-from facts.terms import CallId, Outcome
+from facts.terms import CallId, Outcome, Party
 from facts.times import DAY, SECOND, day_of, local
 from metrics import rollup
 from metrics.fold import KINDS, CallRecord, record_of
@@ -295,6 +296,8 @@ async def _cel(
     first = reading.events[0].at if reading.events else until
     before = len(found.differences)
     compared = 0
+    losses = await _losses(engine, since)
+    broken_off: dict[int, int] = {}
     for call, record in calls.items():
         other = seen.get(call)
         if other is None:
@@ -302,7 +305,9 @@ async def _cel(
                 found.differences.append(f"{call}: CEL does not know it")
             continue
         compared += 1
-        found.differences += _compare_with_cel(record, other)
+        if lost_at := _broken_off(record, other, losses):
+            broken_off[lost_at] = broken_off.get(lost_at, 0) + 1
+        found.differences += _compare_with_cel(record, other, broken_off=lost_at > 0)
     for call, one in seen.items():
         ended = bool(one.ended) and one.ended < known.settled
         if call in calls or call in known.others:
@@ -313,6 +318,10 @@ async def _cel(
                 if call in known.going_on
                 else f"{call}: arrived {_time(one.arrived)}, only CEL knows it"
             )
+    found.unchecked += [
+        f"CEL: Asterisk was lost at {_time(at)} (a crash?): it wrote no end of {number} calls"
+        for at, number in sorted(broken_off.items())
+    ]
     missing = sum(
         call not in seen and record.arrived <= first + NEAR for call, record in calls.items()
     )
@@ -324,7 +333,20 @@ async def _cel(
         found.checked.append(f"CEL: {compared} calls")
 
 
-def _compare_with_cel(record: CallRecord, seen: cel.Seen) -> Iterator[str]:
+async def _losses(engine: AsyncEngine, since: int) -> list[int]:
+    """When the controller lost Asterisk, or came back from being away itself."""
+    kinds = {LinkLost.kind, ControllerStarted.kind}
+    return [fact.at async for fact in reader.read_kinds(engine, kinds, since, clock.now())]
+
+
+def _broken_off(record: CallRecord, seen: cel.Seen, losses: Iterable[int]) -> int:
+    """When Asterisk was lost during this call, so that it could not write its end; 0 if it was not."""
+    if seen.ended or record.ended is None or record.hung_up_by is not Party.SYSTEM:
+        return 0
+    return max((at for at in losses if record.arrived <= at <= record.ended), default=0)
+
+
+def _compare_with_cel(record: CallRecord, seen: cel.Seen, *, broken_off: bool) -> Iterator[str]:
     answered = record.answered if record.outcome is Outcome.HUMAN else None
     for name, here, there in (
         ("arrived", record.arrived, seen.arrived),
@@ -333,6 +355,8 @@ def _compare_with_cel(record: CallRecord, seen: cel.Seen) -> Iterator[str]:
     ):
         if name == "answered" and bool(here) != bool(there):
             continue  # the outcome tells of it
+        if name == "ended" and broken_off:
+            continue
         if abs(here - there) > NEAR:
             yield (
                 f"{record.id}: {name}: diary {_time(here)}, "

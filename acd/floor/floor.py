@@ -71,6 +71,7 @@ from facts import (
     PhoneUnreachable,
     TalkEnded,
 )
+from facts.offers import NO_TALK
 from facts.terms import CallId
 
 
@@ -237,6 +238,16 @@ class Floor:
         if not other.reachable:
             return "the colleague's phone is not registered"
         return "the colleague is on the phone" if other.call or other.own_call else ""
+
+    def dropped(self, call: CallId, now: int) -> bool:
+        """Whether the talk that is over now was no answer (`NO_TALK`): the caller has to wait on.
+
+        The facts of this talk may be still on their way: then it began, and ended, a moment ago.
+        """
+        caller = self.callers.get(call)
+        if caller is None or caller.stage is Stage.RINGING:
+            return caller is not None
+        return caller.stage is Stage.TALKING and now - caller.since <= NO_TALK
 
     def refusal(self, number: str, purpose: Purpose) -> Refusal | None:
         """Why this number may not be dialled, whenever it be; None when it may. Caps are not asked."""

@@ -57,6 +57,8 @@ class Caller:
     `attached`: a session can carry out commands for the call. `ringing`: the agents whose phones ring for it.
     `handed`: the agent or the outside number that the caller is being transferred to. `leaving`: agents who have
     transferred the caller and whose own legs still exist. `outside`: the outside number that the call was sent to.
+    `first_answer`: the agent whose answer made the call `answered`, for as long as that may turn out to be no answer.
+    `cut`: the system ended the last talk.
     """
 
     call: CallId
@@ -78,6 +80,8 @@ class Caller:
     outside: str = ""
     unwanted: bool = False
     since: int = 0
+    first_answer: str = ""
+    cut: bool = False
 
 
 @dataclass(slots=True, eq=False)

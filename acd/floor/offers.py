@@ -4,9 +4,10 @@ from acd.floor.hall import Hall, Stage, remember
 from acd.floor.lanes import leave_lane, no_longer_expected, seat_of, update_idle
 from acd.floor.settle import settle_lost
 from acd.floor.waiting import ringing_ended
-from acd.floor.work import free, not_taken, works_again
+from acd.floor.work import free, mark_not_responding, not_taken, works_again
 from facts import OfferAnswered, OfferEnded, OfferRinging, TalkEnded
-from facts.terms import CallId, OfferReason
+from facts.offers import NO_TALK
+from facts.terms import CallId, OfferReason, Party
 
 _NOT_RESPONDING = {OfferReason.NO_ANSWER, OfferReason.REFUSED, OfferReason.UNREACHABLE}
 """Reasons after which the agent must say that they are ready, unless the offer failed by itself."""
@@ -24,7 +25,8 @@ def offer_answered(hall: Hall, fact: OfferAnswered, now: int) -> None:
         return
     hall.record(fact)
     caller, seat = hall.callers[fact.call], hall.seats[fact.agent]
-    first, caller.answered = not caller.answered, True
+    first, caller.answered, caller.cut = not caller.answered, True, False
+    caller.first_answer = fact.agent if first else ""
     seat.calls += 1
     if caller.caller and first:
         # The first agent stays the one the citizen knows (R5), whoever the call is transferred to.
@@ -75,9 +77,19 @@ def offer_ended(hall: Hall, fact: OfferEnded, now: int) -> None:
 
 
 def talk_ended(hall: Hall, fact: TalkEnded, now: int) -> None:
-    """The agent's leg is gone after a talk."""
+    """The agent's leg is gone after a talk. If that lasted no longer than `NO_TALK`, nobody has answered the caller."""
     seat = hall.seats.get(fact.agent)
     if seat is None or seat.call != fact.call:
         return
     hall.record(fact)
-    free(hall, seat, fact.at, now, worked=True)
+    caller = hall.callers.get(fact.call)
+    talked = not seat.answered or fact.at - seat.since > NO_TALK
+    if caller is not None:
+        caller.cut = talked and fact.hung_up_by is Party.SYSTEM
+        if not talked and caller.first_answer == fact.agent:
+            caller.answered, caller.first_answer = False, ""
+    dropped = not talked and fact.hung_up_by is not Party.CALLER
+    if dropped:
+        # This phone would drop every caller. Its agent must first say that they are ready.
+        mark_not_responding(hall, seat, fact.at)
+    free(hall, seat, fact.at, now, worked=not dropped)

@@ -26,6 +26,7 @@ from hotline.cli.tools import (
     JsonOrText,
     Language,
     ask_controller,
+    fail,
     form_of,
     live_state,
     note_look,

@@ -12,7 +12,8 @@ from acd.callbacks import tables as callbacks_tables
 from acd.rules.model import Rules
 from base import clock
 from base.settings import Settings
-from facts import Fact
+from facts import CallEnded, Fact, LinkLost, TalkEnded
+from facts.terms import Party
 from facts.times import DAY, SECOND, midnight
 from metrics import rollup
 from metrics import tables as metrics_tables
@@ -113,6 +114,37 @@ async def test_a_moment_may_differ_by_50_ms_and_no_more(
         [said] = found.differences
         assert said.startswith(f"{SECOND_CALL}: {name}: diary 2025-11-21 12:0")
         assert found.status == 1
+
+
+async def test_a_crash_of_asterisk_is_named_once(engine: AsyncEngine, tmp_path: Path) -> None:
+    calls = {f"hotline-1.{n}": float(n) for n in (1, 2, 3)}
+    facts = []
+    for call, arrived in calls.items():
+        *before, talk, _ = answered(call, arrived)
+        assert isinstance(talk, TalkEnded)
+        facts += [*before, TalkEnded(at(72), call, talk.agent, Party.SYSTEM)]
+        facts.append(CallEnded(at(72), call, Party.SYSTEM))
+    await write(engine, tmp_path, [*facts, LinkLost(at(70))])
+    await rollup.bring_up_to_date(engine, clock.now())
+    book = {
+        call: [one for one in cel(call, arrived) if '"HANGUP"' not in one]
+        for call, arrived in calls.items()
+    }
+    found = await compared(engine, tmp_path, book)
+    assert found.differences == []
+    assert found.unchecked == [
+        "CEL: Asterisk was lost at 2025-11-21 12:01:10.000 (a crash?): it wrote no end of 3 calls"
+    ]
+    assert found.status == 2
+
+
+async def test_a_missing_end_without_a_loss_of_asterisk_is_a_difference(
+    diary: AsyncEngine, tmp_path: Path
+) -> None:
+    endless = [one for one in cel(SECOND_CALL, 10) if '"HANGUP"' not in one]
+    found = await compared(diary, tmp_path, asterisk() | {SECOND_CALL: endless})
+    [said] = found.differences
+    assert said.endswith("CEL never")
 
 
 async def test_a_call_that_cel_does_not_know(diary: AsyncEngine, tmp_path: Path) -> None:

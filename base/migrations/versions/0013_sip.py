@@ -7,8 +7,8 @@ SQL of the view is written out here: a version is history (see 0001).
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0015"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 
 _PHONES = """
 CREATE VIEW ps_endpoints AS
