@@ -68,8 +68,8 @@ class Wire:
     ) -> "Dialog":
         """Call `number` with this From header, letter by letter; returns after the final answer.
 
-        `call`: the Call-ID, so that a call can arrive twice. `media`: the codecs offered. Raises `TimeoutError` when the
-        exchange drops the message. The call is silent: it has no sound at all.
+        `call`: the Call-ID, so that a call can arrive twice. `media`: the codecs offered. Raises `TimeoutError` when
+        the exchange drops the message. The call is silent: it has no sound at all.
         """
         dialog = Dialog(self, number, from_, call or secrets.token_hex(8))
         offer = (
