@@ -140,7 +140,7 @@ def _passwords(settings: Settings) -> Iterator[tuple[bool, str]]:
             (
                 f"the passwords of the softphones of {', '.join(short)} have fewer than "
                 f"{roster.SHORTEST_PASSWORD} characters, or are from before their length was kept: "
-                "give these agents new ones (page Agents, or PUT /api/v1/agents/NUMBER/password)"
+                "give these agents new ones (PUT /api/agents/NUMBER/password)"
             ),
         )
 
