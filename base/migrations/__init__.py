@@ -65,6 +65,13 @@ async def upgrade(engine: AsyncEngine) -> None:
             raise DatabaseError(_advice(engine, error)) from error
 
 
+async def is_current(engine: AsyncEngine) -> bool:
+    """Whether the database is at this program's version. Changes nothing."""
+    async with engine.connect() as connection:
+        found = await connection.run_sync(_revision)
+    return found == ScriptDirectory.from_config(config()).get_current_head()
+
+
 def config(connection: Connection | None = None) -> Config:
     """Alembic's configuration, which needs no file of its own."""
     made = Config()

@@ -24,6 +24,7 @@ from base.settings import Settings, SettingsError
 from base.settings import load as load_settings
 from facts.live import LiveState
 from facts.requests import Request
+from hotline.cli.reading import opened
 
 if TYPE_CHECKING:
     from base.bus import Bus
@@ -107,13 +108,8 @@ def with_database(
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
     async def run() -> T:
-        settings.root.mkdir(parents=True, exist_ok=True)
-        engine = database.engine(settings.database)
-        try:
-            await migrations.upgrade(engine)
+        async with opened(settings) as engine:
             return await work(engine)
-        finally:
-            await engine.dispose()
 
     try:
         return asyncio.run(run())
