@@ -27,7 +27,7 @@ from acd.rules.model import Rules
 from acd.rules.text import Rulebook
 from alarms import watch as alarms
 from alarms.rules import Key
-from base import clock, database, log, migrations
+from base import clock, database, lease, log, migrations
 from base.background import spawn
 from base.bus import Bus
 from base.settings import Settings
@@ -44,12 +44,13 @@ from hotline.controller.people import People
 from hotline.controller.recovery import Recovery
 from hotline.controller.requests import Requests
 from hotline.controller.shown import Shown
-from hotline.machine import home, phones, render
+from hotline.machine import home, render
 from hotline.machine.up import stop_event
 from ivr import server as agi
 from ivr.session import Pace
 from metrics.exporter import Exporter
 from metrics.live import Live
+from telephony import phones
 from telephony.channels import Calls, Message, pressed
 from telephony.guesses import Guesses, guess
 from telephony.link import Link, LinkError
@@ -64,12 +65,32 @@ MOST_REFUSALS = 1000
 
 
 async def serve(settings: Settings, ready: Callable[[], None]) -> None:
-    """Run the controller until SIGTERM. `ready` is called once calls can be taken."""
+    """Run the controller until SIGTERM. `ready` is called once calls can be taken.
+
+    Raises `DatabaseError` when another controller works on the database, or takes it over.
+    """
     log.configure(settings.log_level, settings.log_dir / "serve.log")
     home.close(settings)
     stop = stop_event()
     engine = database.engine(settings.database)
-    await migrations.upgrade(engine)
+    with lease.alone(settings):
+        try:
+            await migrations.upgrade(engine)
+            mine = lease.Lease(engine, settings)
+            await mine.take()
+            beating = spawn(mine.run(stop.set), "lease")
+            await _serve(settings, engine, stop, ready)
+            beating.cancel()
+            await mine.release()
+        finally:
+            await engine.dispose()
+    if mine.lost:
+        raise migrations.DatabaseError("another Hotline has taken over this database")
+
+
+async def _serve(
+    settings: Settings, engine: AsyncEngine, stop: asyncio.Event, ready: Callable[[], None]
+) -> None:
     controller = Controller(settings, engine)
     try:
         await controller.start(stop)
@@ -82,7 +103,6 @@ async def serve(settings: Settings, ready: Callable[[], None]) -> None:
         await stop.wait()
     finally:
         await controller.stop()
-        await engine.dispose()
 
 
 class Controller:

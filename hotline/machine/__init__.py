@@ -3,7 +3,6 @@
 up         `hotline up`: starts and keeps all processes
 programs   one process: start, stop, is it there
 processes  the recorder, and the screens with the API
-phones     the agents' phones in a file, for Asterisk
 render     Asterisk's configuration from the settings
 logs       the log files stay small
 home       nobody but its owner reads the home

@@ -18,9 +18,9 @@ from agents.signin import SIP_REALM
 from base.settings import Settings
 from facts.endpoints import TRUNK
 from facts.numbers import HOTLINE_NUMBER
-from hotline.machine import phones
 from hotline.machine.programs import AsteriskBinary, ProgramError, explained
 from ivr.phrases import LANGUAGES, SOUNDS, in_language
+from telephony import phones
 from telephony.channels import SIGN_IN_EVENT, WANTED
 from telephony.guesses import GUESS_EVENTS
 

@@ -24,10 +24,10 @@ from agents import signin, tables
 from base import database, migrations
 from base.settings import Settings
 from hotline.machine import programs
-from hotline.machine.phones import PhoneMirror
 from hotline.machine.programs import AsteriskBinary
 from hotline.machine.render import AMI_EVENTS, AMI_USER, ami_secret, render
 from softphone.phones import AgentPhone, Leg, Phones, tone_share
+from telephony.phones import PhoneMirror
 from tests.live.centre import _take_block
 
 PASSWORD = "a-long-enough-password"

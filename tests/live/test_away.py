@@ -145,3 +145,33 @@ async def test_offers_that_fail_by_themselves_bench_nobody_and_lose_nobody() -> 
             # 1, 2, 4 … seconds at each of two phones.
             assert len(centre.facts(OfferEnded, call=call)) <= 14
             assert not centre.facts(AgentNotResponding)
+
+
+async def test_a_second_home_on_one_database_is_refused_and_a_killed_one_comes_back(
+    postgresql_url: str,
+) -> None:
+    with Centre(database_url=postgresql_url) as centre:
+        centre.add_agent("1001")
+        centre.shorten_greeting()
+        async with Phones(centre.sip) as phones:
+            agent = await centre.agent(phones, "1001", answer_after=0.2)
+            leg = await phones.citizen("13900800001").dial(NUMBER)
+            await leg.until_hears(agent.tone, GREETING)
+            second = Centre(database_url=postgresql_url, node="second")
+            try:
+                with pytest.raises(AssertionError, match=r"another Hotline \(node hotline\) works"):
+                    await asyncio.to_thread(second.start)
+            finally:
+                second.discard()
+            assert leg.hears(agent.tone), "the first one's call goes on"
+            # Beside it, reports are made as ever.
+            assert json.loads(await centre.cli("calls", "--format", "json"))
+            await asyncio.to_thread(centre.kill_controller)
+            await asyncio.to_thread(
+                centre.wait, lambda: bool(centre.processes(" serve")), 10, "the controller"
+            )
+            await leg.hang_up()
+            await agent.offers[-1].until_ended(5)
+            await centre.presence("1001", "ready", within=15)
+            await talks(phones, agent, "13900800002")
+        assert not [line for line in centre.log_lines() if "another Hotline" in line]

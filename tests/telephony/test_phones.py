@@ -15,8 +15,8 @@ from agents.signin import md5_cred
 from base import clock, database
 from base.background import spawn
 from base.settings import Settings, load
-from hotline.machine import phones
-from hotline.machine.phones import PhoneMirror
+from telephony import phones
+from telephony.phones import PhoneMirror
 
 PASSWORD = "softphone-secret"
 

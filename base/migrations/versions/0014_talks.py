@@ -5,8 +5,8 @@ All calls that an agent answered are marked as changed, so that their roll-ups a
 
 from alembic import op
 
-revision = "0012"
-down_revision = "0011"
+revision = "0014"
+down_revision = "0013"
 
 
 def upgrade() -> None:
