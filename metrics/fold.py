@@ -434,7 +434,7 @@ class _CallFold:
         ended = end.at if end is not None else None
         if queued is not None and ended is not None and queued > ended:
             queued = None  # the caller hung up first; the session reported the end of the greeting too late
-        made = tuple([offer.freeze(ended) for offer in self._offers.all])
+        made = tuple([one.freeze(ended) for one in self._offers.all if not one.is_too_late(ended)])
         talks = [offer for offer in made if offer.talk or (ended is None and _talking(offer))]
         first = talks[0] if talks else None
         if end is None:
@@ -663,6 +663,11 @@ class _Offer:
     reason: OfferReason | None = None
     estimated: bool = False
     by: Party | None = None
+
+    def is_too_late(self, call_ended: int | None) -> bool:
+        """Whether it was made after the caller had hung up, which was not known yet, and no phone rang before."""
+        began = [at for at in (self.made, self.ringing, self.answered) if at is not None]
+        return call_ended is not None and bool(began) and min(began) > call_ended
 
     def freeze(self, call_ended: int | None) -> Offer:
         """The offer with the length of its talk, which is over at the latest when the caller's channel is gone."""

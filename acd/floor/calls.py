@@ -22,9 +22,10 @@ from facts import (
     CallSentOutside,
     CallTransferred,
     DialRefused,
+    OfferEnded,
     PlaceRestored,
 )
-from facts.terms import Party, Release
+from facts.terms import OfferReason, Party, Release
 from facts.times import SECOND
 
 
@@ -249,6 +250,10 @@ def call_ended(hall: Hall, fact: CallEnded, now: int) -> None:
     for agent in sorted({*caller.ringing, *caller.leaving, caller.agent}):
         seat = hall.seats.get(agent)
         if seat is not None and seat.call == fact.call:
+            if not seat.answered:
+                # The caller hung up while the offer was being made: no phone will tell of its end.
+                over = OfferEnded(max(now, fact.at), fact.call, agent, OfferReason.CALLER_GONE)
+                hall.record(over)
             free(hall, seat, fact.at, now, worked=seat.answered)
     _remember_place(hall, caller, fact)
 

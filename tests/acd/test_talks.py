@@ -5,8 +5,16 @@ import pytest
 from acd.commands import CreateCallback, Ring
 from acd.rules.model import DEFAULT, Queue, Rules
 from agents.model import Presence
-from facts import CallEnded, CallTransferred, OfferAnswered, OfferRinging, TalkEnded, WrapUpStarted
-from facts.terms import Party
+from facts import (
+    CallEnded,
+    CallTransferred,
+    OfferAnswered,
+    OfferEnded,
+    OfferRinging,
+    TalkEnded,
+    WrapUpStarted,
+)
+from facts.terms import OfferReason, Party
 from facts.times import SECOND
 from tests.acd.test_floor import Story
 
@@ -116,3 +124,17 @@ def test_a_second_agents_phone_that_drops_a_citizen_takes_nothing_from_the_first
     assert story.floor.callers["a"].answered
     assert story.floor.dropped("a", 22 * SECOND + 2 * MOMENT)
     assert not story.floor.dropped("a", 24 * SECOND)
+
+
+def test_an_offer_to_a_caller_who_had_just_hung_up_has_an_end() -> None:
+    story = Story()
+    story.agent("1001", 0)
+    assert story.caller("a", 1) == [Ring("a", ("1001",), 15.0)]
+    hung_up = SECOND - 6000
+    over = [
+        fact
+        for fact in story.entries(CallEnded(hung_up, "a", Party.CALLER))
+        if isinstance(fact, OfferEnded)
+    ]
+    assert over == [OfferEnded(SECOND, "a", "1001", OfferReason.CALLER_GONE)]
+    assert story.entries(OfferEnded(SECOND, "a", "1001", OfferReason.CALLER_GONE)) == []

@@ -1,11 +1,13 @@
 """Talks that end as no talk should: a phone that drops its caller, and what becomes of the citizen."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 
-from facts import CallTransferred, OfferAnswered, TalkEnded
+from facts import CallbackAdded, CallEnded, CallTransferred, LinkRestored, OfferAnswered, TalkEnded
 from facts.terms import Outcome, Party
 from softphone.phones import Phones
 from tests.live.centre import NUMBER, Centre
@@ -46,3 +48,25 @@ async def test_a_caller_dropped_at_once_keeps_their_place_and_is_offered_on(
         row = await centre.call("13900100001")
         assert row["outcome"] == Outcome.HUMAN.value
         assert row["agents"] == ["1002"]
+
+
+async def test_citizens_whose_talks_a_crash_of_asterisk_cuts_are_called_back(
+    centre: Centre,
+) -> None:
+    async with Phones(centre.sip) as phones:
+        await centre.agent(phones, "1001", answer_after=0.2)
+        await phones.citizen("13900100001").dial(NUMBER)
+        call = await centre.call_id("13900100001")
+        await centre.fact(OfferAnswered, GREETING, call=call)
+        await asyncio.sleep(2)
+        centre.expected += ["link.down", "program.died", "recording.incomplete"]
+        os.kill(centre.pid("asterisk -"), signal.SIGKILL)
+        await centre.fact(LinkRestored, 40, count=2)
+        ended = await centre.fact(CallEnded, 10, call=call)
+        assert ended.hung_up_by is Party.SYSTEM
+        task = await centre.fact(CallbackAdded, 10)
+        assert (task.origin, task.reason) == (call, "lost")
+        row = await centre.call("13900100001")
+        assert row["outcome"] == Outcome.HUMAN.value
+        report = await centre.report()
+        assert report["M24"]["numerator"] == 1

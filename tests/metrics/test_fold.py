@@ -35,6 +35,7 @@ from facts import (
 from facts.terms import OfferReason, Outcome, Party, Release
 from facts.times import SECOND
 from metrics.fold import CallerStage, CallHistory, CallRecord, fold_call, record_of
+from metrics.window import Tally
 from tests.metrics.histories import (
     answered,
     arrived,
@@ -200,6 +201,22 @@ def test_a_call_that_ends_with_the_phone_that_dropped_it_is_no_human_call() -> N
     end = CallEnded(over, "c", Party.AGENT)
     found = record([*facts, TalkEnded(over, "c", "1001", Party.AGENT), end])
     assert (found.outcome, found.agents) == (Outcome.SYSTEM_FAILURE, ())
+
+
+def test_a_caller_who_hung_up_just_before_the_greeting_was_over_never_queued() -> None:
+    found = record(
+        [
+            arrived(0, "c"),
+            CallEnded(at(9.994), "c", Party.CALLER),
+            CallQueued(at(10), "c", "default"),
+            OfferMade(at(10.001), "c", "1001"),
+            OfferEnded(at(10.002), "c", "1001", OfferReason.CALLER_GONE),
+        ]
+    )
+    assert (found.outcome, found.queued) == (Outcome.ABANDONED_GREETING, None)
+    assert (found.offers, found.reached_queue) == ((), False)
+    figures = Tally([found]).metrics()
+    assert [figures[name].denominator for name in ("M1", "M2", "M5", "M8")] == [1, 0, 0, 0]
 
 
 def test_a_talk_that_the_system_ends_is_cut() -> None:
