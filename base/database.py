@@ -24,8 +24,8 @@ ROW_ID = BigInteger().with_variant(Integer, "sqlite")
 def engine(url: str | URL, *, read_only: bool = False, **options: Any) -> AsyncEngine:
     """Open the database at `url`. SQLite gets WAL mode, so that readers (Asterisk is one) never wait for writers.
 
-    A connection to PostgreSQL is tested before it is used again, so a restart of the server breaks no work. `read_only`,
-    of SQLite: every change is refused.
+    A connection to PostgreSQL is tested before it is used again, so a restart of the server breaks no work.
+    `read_only`, of SQLite: every change is refused.
     """
     url = make_url(url)
     if url.get_backend_name() != "sqlite":

@@ -128,8 +128,8 @@ class CallSilent:
 class CallTransferred:
     """The agent handed the citizen over (SIP REFER), `to` an agent, a number of ours (its queue) or an outside number.
 
-    `to` is empty if the agent hung up on a silent citizen who then spoke (R20), completed a transfer without a
-    colleague, or had a phone that dropped the citizen as soon as it answered: the citizen waits in their queue again.
+    `to` is empty if the citizen waits in their queue again: the agent hung up on a silent citizen who then spoke (R20)
+    or completed a transfer without a colleague, or the agent's phone dropped the citizen as soon as it answered.
     `agent` is empty if Asterisk does not name them; then it is the agent whose talk ended just before. `attended`:
     agent and colleague had talked first, so the citizen talks to the colleague from now on. Otherwise the citizen waits
     for an answer.

@@ -1,4 +1,4 @@
-"""What fail2ban counts, by its own program: guesses, and nobody whom a guesser names in their place."""
+"""What fail2ban counts, by its own program: guesses, and never an address that the guesser names instead of theirs."""
 
 import subprocess
 from pathlib import Path
