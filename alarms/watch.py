@@ -15,11 +15,10 @@ from collections.abc import (
     Callable,
     Collection,
     Iterable,
-    Mapping,
     Sequence,
 )
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import delete, func, insert, or_, select
@@ -350,27 +349,27 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
     """What the recorder and the callbacks left in the diary in the last hour, and the recordings' disk."""
     disk = await asyncio.to_thread(_disk, settings, now)
     columns = diary_tables.diary.c
-    kinds = (RecordingMissing.kind, CallbackMissed.kind, DialRefused.kind)
     question = (
         select(columns.kind, func.count())
-        .where(columns.kind.in_(kinds), columns.at > now - _HOUR, columns.at <= now)
+        .where(columns.kind.in_(_COUNTED), columns.at > now - _HOUR, columns.at <= now)
         .group_by(columns.kind)
     )
-    counts: Mapping[str, int] = {}
     try:
         async with engine.connect() as connection:
             rows = await connection.execute(question)
             counts = {row[0]: row[1] for row in rows}
     except Exception as error:  # noqa: BLE001 whatever a driver raises: `database_away` says it
         log.debug("alarms.database_away", error=type(error).__name__)
-        unknown = ("recording_gap", "callbacks_missed", "dial_refused")
-        return {**disk, **{(name, ""): None for name in unknown}}
-    return {
-        **disk,
-        ("recording_gap", ""): counts.get(RecordingMissing.kind, 0),
-        ("callbacks_missed", ""): counts.get(CallbackMissed.kind, 0),
-        ("dial_refused", ""): counts.get(DialRefused.kind, 0),
-    }
+        return {**disk, **{(name, ""): None for name in _COUNTED.values()}}
+    return {**disk, **{(name, ""): counts.get(kind, 0) for kind, name in _COUNTED.items()}}
+
+
+_COUNTED: Final = {
+    RecordingMissing.kind: "recording_gap",
+    CallbackMissed.kind: "callbacks_missed",
+    DialRefused.kind: "dial_refused",
+}
+"""The kinds of facts of which the last hour's are counted → the rule that goes by their number."""
 
 
 def _disk(settings: Settings, now: int) -> dict[Key, float | None]:

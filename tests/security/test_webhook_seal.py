@@ -49,6 +49,14 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield made
 
 
+async def _call_arrives(engine: AsyncEngine, tmp_path: Path) -> None:
+    """One fact is in the diary, for every webhook."""
+    diary = Diary(engine, tmp_path)
+    diary.start()
+    diary.write(CallArrived(clock.now(), "n-1.1", "12345", "13812345678"))
+    await diary.close()
+
+
 async def _file(engine: AsyncEngine, tmp_path: Path) -> bytes:
     """All of the database, without what SQLite keeps beside it."""
     async with engine.connect() as connection:
@@ -73,10 +81,7 @@ async def test_one_of_an_earlier_version_is_sent_to_and_becomes_unreadable(
     url = receiver.url + "/T0KEN-secret"
     async with engine.begin() as connection:
         await connection.execute(insert(tables.webhook).values(_row(url=url)))
-    diary = Diary(engine, tmp_path)
-    diary.start()
-    diary.write(CallArrived(clock.now(), "n-1.1", "12345", "13812345678"))
-    await diary.close()
+    await _call_arrives(engine, tmp_path)
     seal = Seal.of(tmp_path / "secrets")
     await _sent(Sender(engine, seal, LOOPBACK))
     (head,), (content,) = receiver.heads, receiver.bodies
@@ -100,10 +105,7 @@ async def test_without_its_key_a_webhook_waits_and_the_others_go_on(
     old, seal = Seal.of(tmp_path / "old"), Seal.of(tmp_path / "secrets")
     for one in (old, seal):
         await sender.add(engine, one, receiver.url, [], whole=False, by="x", at=clock.now())
-    diary = Diary(engine, tmp_path)
-    diary.start()
-    diary.write(CallArrived(clock.now(), "n-1.1", "12345", "13812345678"))
-    await diary.close()
+    await _call_arrives(engine, tmp_path)
     sending = Sender(engine, seal, LOOPBACK)
     with capture_logs() as logs:
         await _sent(sending)
