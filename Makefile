@@ -30,6 +30,7 @@ setup: ## installs what is needed: Debian packages, Asterisk, .venv (quick when 
 	if [[ '$(MAKECMDGOALS)' != demo ]]; then
 		[[ -n $$(type -P $(browsers)) ]] || ! grep -qx 'ID=debian' /etc/os-release || missing+=(chromium)
 		command -v promtool >/dev/null || missing+=(prometheus) # which reads the alert rules
+		command -v fail2ban-regex >/dev/null || missing+=(fail2ban) # which reads asterisk-conf/fail2ban
 		[[ -n $$(fc-list :lang=zh 2>/dev/null | head -n 1) ]] || missing+=(fontconfig fonts-noto-cjk)
 	fi
 

@@ -145,6 +145,10 @@ class Desk:
         """Whether an agent is signed in who may answer this call (any call at all) sooner or later."""
         return self.floor.staffed(call)
 
+    def dropped(self, call: CallId) -> bool:
+        """Whether the talk that is over now was no answer, because it ended at once: the caller has to wait on."""
+        return self.floor.dropped(call, self._clock())
+
     def call_colleague(self, agent: str, colleague: str) -> str:
         """An agent's phone wants to ring a colleague's. Returns why not; if empty, the colleague is busy now."""
         why = self.floor.may_call(agent, colleague)

@@ -5,9 +5,11 @@ All times are microseconds UTC.
 """
 
 import difflib
+import secrets
+import string
 import unicodedata
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -18,7 +20,10 @@ from facts.numbers import AGENT_NUMBER
 
 LONGEST_NAME = 80
 """Characters, of any script; also of a reason for a pause."""
-SHORTEST_PASSWORD = 6
+SHORTEST_PASSWORD = 12
+"""Characters of a new password. Shorter ones of before go on working; `hotline check` names them."""
+GENERATED_PASSWORD = 20
+"""Characters of `generate_password`: 119 bits."""
 LONGEST_PASSWORD = 128
 
 _DIRECTION_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -39,6 +44,7 @@ async def add(engine: AsyncEngine, number: str, name: str, password: str, at: in
         "number": number,
         "name": _checked_text(name, "name"),
         "md5_cred": _checked_password(number, password),
+        "password_length": len(password),
         "intent": Intent.OUT.value,
         "pause_reason": "",
         "intent_at": at,
@@ -94,7 +100,25 @@ async def set_password(engine: AsyncEngine, number: str, password: str) -> None:
 
     Raises `RosterError` when there is no such agent, or the password cannot be used.
     """
-    await _update(engine, number, md5_cred=_checked_password(number, password))
+    md5_cred = _checked_password(number, password)
+    await _update(engine, number, md5_cred=md5_cred, password_length=len(password))
+
+
+def generate_password() -> str:
+    """A password that nobody guesses, of letters and digits only: every softphone takes it."""
+    letters = string.ascii_letters + string.digits
+    return "".join(secrets.choice(letters) for _ in range(GENERATED_PASSWORD))
+
+
+async def short_passwords(engine: AsyncEngine) -> list[str]:
+    """The numbers of agents whose password is shorter than `SHORTEST_PASSWORD`, or of a length that nobody knows."""
+    columns = tables.agent.c
+    short = or_(columns.password_length.is_(None), columns.password_length < SHORTEST_PASSWORD)
+    async with engine.connect() as connection:
+        found = await connection.execute(
+            select(columns.number).where(short).order_by(columns.number)
+        )
+        return list(found.scalars())
 
 
 async def _update(engine: AsyncEngine, number: str, **values: str | int) -> None:
@@ -143,10 +167,10 @@ def _checked_text(text: str, what: str) -> str:
 
 
 def _checked_password(number: str, password: str) -> str:
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in password):
+        raise RosterError("The password contains a control character: no softphone can send it.")
     if len(password) < SHORTEST_PASSWORD:
         raise RosterError(f"The password is too short: at least {SHORTEST_PASSWORD} characters.")
     if len(password) > LONGEST_PASSWORD:
         raise RosterError(f"The password is too long: at most {LONGEST_PASSWORD} characters.")
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in password):
-        raise RosterError("The password contains a control character: no softphone can send it.")
     return md5_cred(number, password)

@@ -84,6 +84,11 @@ RULES: tuple[Rule, ...] = (
         "{value:.0f} connections of the last minute claimed to be Asterisk and were refused",
     ),
     Rule(
+        *("sip_guesses", _W, _HIGH, 30, 10, 0, 60),
+        "最近一分钟有 {value:.0f} 次话机登录被拒绝，可能有人在猜密码",
+        "{value:.0f} sign-ins of phones were refused in the last minute: somebody may be guessing passwords",
+    ),
+    Rule(
         *("recording_gap", _C, _HIGH, 0, 0, 0, 0),
         "最近一小时有 {value:.0f} 通电话没有完整录音",
         "{value:.0f} calls of the last hour have no complete recording",
@@ -137,6 +142,11 @@ RULES: tuple[Rule, ...] = (
         *("dial_budget", _W, _HIGH, 0, 0, 0, 60),
         "外呼次数已到上限，{value:.0f} 个回访在等待",
         "a cap on dialling is reached, and {value:.0f} callbacks wait",
+    ),
+    Rule(
+        *("phones_failing", _C, _HIGH, 0, 0, 0, 30),
+        "{value:.0f} 部已注册的话机连续呼叫失败",
+        "{value:.0f} registered phones cannot be rung",
     ),
     Rule(
         *("pause_too_long", _W, _HIGH, 60, 0, 0, 0),

@@ -243,10 +243,12 @@ class Watch:
                 )  # its rule is off, or it was raised again meanwhile
                 continue
             for letters in self._letters.values():
-                raised = letters.label in row.sent.get("raised", ())
+                raised, cleared = (
+                    letters.names & {*row.sent.get(what, ())} for what in ("raised", "cleared")
+                )
                 if not raised and not alarm.cleared_at:
                     letters.add(alarm, "raised")
-                if raised and alarm.cleared_at and letters.label not in row.sent.get("cleared", ()):
+                if raised and alarm.cleared_at and not cleared:
                     letters.add(alarm, "cleared")
 
     def _delivered(self, alarm: Alarm, what: str, label: str) -> None:
@@ -260,6 +262,7 @@ class _Letters:
 
     def __init__(self, url: str, delivered: Callable[[Alarm, str, str], None]) -> None:
         self.label = notify.label(url)
+        self.names = {self.label, notify.former_label(url)}
         self._url = url
         self._delivered = delivered
         self._waiting: asyncio.Queue[tuple[Alarm, str]] = asyncio.Queue()

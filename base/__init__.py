@@ -7,6 +7,9 @@ retry       how long to wait before the next attempt
 log         one JSON line an event, numbers masked
 database    how the database is opened; the metadata of all tables
 migrations  the database's versions
+lease       one controller a database
+tables      the table of that
 bus         Redis: live state and facts to the screens, commands from them
+files       files written for somebody: whole, or not at all
 notify      messages to any address of apprise
 """

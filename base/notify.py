@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from facts.masking import STARS
 
@@ -23,9 +23,45 @@ _KINDS = {"critical": "failure", "warning": "warning", "info": "info", "good": "
 
 
 def label(url: str) -> str:
-    """Name an address without its secrets: `mailtos:3f0c9a12`, the same for the same address."""
+    """Name an address without its secrets: `mailtos:3f0c9a12`, the same for the same receivers.
+
+    Of a mail address these are the mailboxes, of another one all but passwords and keys. So a new password is no new
+    address, and nothing that was delivered is delivered again. A key in the path (a robot's) is a receiver of its own.
+    """
+    return _named(url, _receivers(url))
+
+
+def former_label(url: str) -> str:
+    """How `label` named this address before it left the password out; what was delivered bears that name."""
+    return _named(url, url)
+
+
+def _named(url: str, receivers: str) -> str:
     scheme = urlsplit(url).scheme[:20] or "?"
-    return f"{scheme}:{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+    return f"{scheme}:{hashlib.sha256(receivers.encode()).hexdigest()[:8]}"
+
+
+def _receivers(url: str) -> str:
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    user = user.partition(":")[0]
+    if parts.scheme in ("mailto", "mailtos"):
+        asked = parse_qs(parts.query)
+        to = [one for name in ("to", "cc", "bcc") for one in asked.get(name, ())]
+        to += unquote(parts.path).split("/")
+        boxes = {box.strip().casefold() for one in to for box in one.split(",")} - {""}
+        return ",".join(sorted(boxes)) or f"{unquote(user)}@{host}".casefold()
+    open_ = [one for one in parts.query.split("&") if not _is_secret(one.partition("=")[0])]
+    place = parts._replace(netloc=f"{user}@{host}" if user else host, query="&".join(open_))
+    changed = (place.netloc, place.query) != (parts.netloc, parts.query)
+    return place.geturl() if changed else url
+
+
+def _is_secret(name: str) -> bool:
+    return any(word in unquote(name).casefold() for word in _SECRETS)
+
+
+_SECRETS = ("pass", "token", "secret", "key", "auth", "sign")
 
 
 def usable(url: str) -> bool:

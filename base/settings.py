@@ -261,6 +261,10 @@ class Settings(BaseSettings):
 
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
     """The least that is logged: `debug`, `info`, `warning` or `error`."""
+    log_mb: Annotated[int, Field(ge=1)] = 50
+    """Megabytes after which a log file, Asterisk's too, is moved to `NAME.1` by `hotline up`."""
+    log_files: Annotated[int, Field(ge=1)] = 4
+    """How many old files are kept of each log (`NAME.1` is the newest)."""
 
     @classmethod
     def settings_customise_sources(

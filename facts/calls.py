@@ -128,10 +128,11 @@ class CallSilent:
 class CallTransferred:
     """The agent handed the citizen over (SIP REFER), `to` an agent, a number of ours (its queue) or an outside number.
 
-    `to` is empty if the agent hung up on a silent citizen who then spoke (R20), or completed a transfer without a
-    colleague: the citizen waits in their queue again. `agent` is empty if Asterisk does not name them; then it is the
-    agent whose talk ended just before. `attended`: agent and colleague had talked first, so the citizen talks to the
-    colleague from now on. Otherwise the citizen waits for an answer.
+    `to` is empty if the citizen waits in their queue again. Either the agent hung up on a silent citizen who then
+    spoke (R20), or the agent completed a transfer without a colleague. Or their phone dropped the citizen at once.
+    `agent` is empty if Asterisk does not name them; then it is the agent whose talk ended just before. `attended`:
+    agent and colleague had talked first, so the citizen talks to the colleague from now on. Otherwise the citizen waits
+    for an answer.
     """
 
     kind: ClassVar[str] = "CallTransferred"

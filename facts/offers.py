@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from facts.terms import CallId, OfferReason, Party
+from facts.times import SECOND
+
+NO_TALK = SECOND
+"""Microseconds: an answer whose talk is over by then is no answer (docs/metrics.md, the one-second rule)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,14 @@ class AgentWasRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentPasswordChanged:
+    """An agent's softphone has a new password in the database."""
+
+    name: ClassVar[str] = "agent.password"
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetReady:
     """The agent takes calls."""
 
@@ -107,6 +115,7 @@ Request: TypeAlias = (
     GetStatus
     | AgentWasAdded
     | AgentWasRemoved
+    | AgentPasswordChanged
     | SetReady
     | SetPaused
     | SetOut

@@ -45,8 +45,8 @@ from ivr.silence import hears, speaks
 log = structlog.get_logger(__name__)
 
 LEFT = "queue"
-"""`HL_TARGET` of a caller who spoke after the agent had gone: the caller waits in the same queue again
-(extensions.conf)."""
+"""`HL_TARGET` of a caller who waits in the same queue again (extensions.conf): they spoke after the agent had gone, or
+the agent's phone dropped them as soon as it had answered."""
 
 _SOONER = 0.004
 """Seconds before a sound's end at which the session treats it as over. By then Asterisk has sent the last 20 ms of it.
@@ -76,6 +76,9 @@ class SessionDesk(Protocol):
 
     def staffed(self, call: CallId) -> bool:
         """Whether an agent is signed in who may answer this call."""
+
+    def dropped(self, call: CallId) -> bool:
+        """Whether the talk that is over now was no answer, because it ended at once: the caller has to wait on."""
 
     def call_colleague(self, agent: str, colleague: str) -> str:
         """For `ivr.colleague`: why the colleague cannot be rung now. If empty, the colleague is busy from now on."""
@@ -294,7 +297,8 @@ class CallSession:
     async def _handed_over(self) -> None:
         """The agent has transferred the caller: `HL_TARGET` says where to, and Asterisk itself who did it.
 
-        Or the agent hung up on a silent caller (R20), who has spoken since. `TalkEnded` tells which agent that was.
+        Or the agent hung up on a silent caller (R20), who has spoken since, or the talk was none (`_talk_over`).
+        `TalkEnded` tells which agent that was.
         """
         by, to = "", ""
         if self._target != LEFT:
@@ -372,7 +376,7 @@ class CallSession:
         phones = "&".join(f"PJSIP/{agent}" for agent in ring.agents)
         reply = await self._connection.ask("EXEC Dial", f"{phones},{seconds:.3f},miI", limit=None)
         if reply.result == "-1":
-            self._waiting = False
+            await self._talk_over()
             return False
         if reply.result != "0":
             # No such application, or a dead channel: leave the call to the dialplan and its fallback queue.
@@ -388,7 +392,7 @@ class CallSession:
         why = await self._connection.ask("GET FULL VARIABLE", "${DIALSTATUS} ${HANGUPCAUSE}")
         status, _, cause = why.data.partition(" ")
         if status == "ANSWER":
-            self._waiting = False
+            await self._talk_over()
             return False
         reason = (
             OfferReason.WITHDRAWN
@@ -407,11 +411,17 @@ class CallSession:
         await self._connection.ask("EXEC Bridge", f"{channel},x", limit=None)
         result = await self._connection.ask("GET VARIABLE", "BRIDGERESULT")
         if result.data == "SUCCESS":
-            self._waiting = False
+            await self._talk_over()
             return False
         log.warning("line.lost", call_id=self.call, result=result.data)
         await self._connection.ask("SET VARIABLE", "DIALSTATUS", "")
         return True
+
+    async def _talk_over(self) -> None:
+        """The session ends with the talk. If that was no answer, the dialplan brings the caller back to their place."""
+        self._waiting = False
+        if not self._connection.gone and self._desk.dropped(self.call):
+            await self._connection.ask("SET VARIABLE", "HL_AGAIN", "1")
 
     async def _dial_outside(self, number: str) -> str:
         """Connect the caller to the outside number. Returns how the session ends, or empty when the wait goes on.

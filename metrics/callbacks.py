@@ -819,6 +819,9 @@ def _waits(facts: Sequence[Fact]) -> list[Wait]:
                 if queue and not ringing and reason is not OfferReason.CALLER_GONE:
                     _stop(waits, fact.at)
                     waits.append(Wait(call, number, queue, fact.at))
+            case CallEnded():
+                _stop(waits, fact.at)
+                break  # what is told of the call after its end was not known to be too late
             case _:
                 # The wait is over for good. A late OfferEnded of another phone must not begin a new one.
                 queue = ""

@@ -122,6 +122,7 @@ class Exporter:
         self._callbacks = counter(
             "hotline_callbacks", "what happened to callbacks", "event", _CALLBACKS.values()
         )
+        self._cut = counter("hotline_talks_cut", "calls whose last talk the system ended (M24)")
         self._yields = counter(
             "hotline_yields", "unanswered callbacks cancelled for a waiting citizen (R7)"
         )
@@ -142,6 +143,7 @@ class Exporter:
         self._agi_refused = counter(
             "hotline_agi_refused", "AGI connections that were not believed", "why", REASONS
         )
+        self._guesses = counter("hotline_sip_guesses", "SIP sign-ins that Asterisk refused")
         self._backlog = gauge("hotline_diary_backlog_facts", "facts not yet in the database")
         self._lost = gauge("hotline_diary_lost_facts", "facts that no disk had room for")
 
@@ -180,6 +182,10 @@ class Exporter:
     def refused(self, why: str) -> None:
         """An AGI connection was not believed to be Asterisk's: one of `ivr.door.REASONS`."""
         self._agi_refused[why].inc()
+
+    def guessed(self) -> None:
+        """A SIP sign-in was refused."""
+        self._guesses.inc()
 
     def show(
         self,
@@ -244,6 +250,8 @@ class Exporter:
         if answered is None:
             return
         self._talk.observe(record.talk / SECOND)
+        if record.cut:
+            self._cut.inc()
         rang = next((one for one in record.offers if one.answered == answered), None)
         if rang is not None and rang.ringing is not None:
             self._ring.observe(max(0, answered - rang.ringing) / SECOND)

@@ -26,6 +26,7 @@ from facts import (
     CallReturned,
     CallSentOutside,
     CallSilent,
+    CallTransferred,
     Fact,
     OfferAnswered,
     OfferEnded,
@@ -38,6 +39,7 @@ from facts import (
     WrapUpEnded,
     WrapUpStarted,
 )
+from facts.offers import NO_TALK
 from facts.terms import CallId, OfferReason, Outcome, Party, Release
 from facts.times import SECOND
 
@@ -52,8 +54,8 @@ _CROSSING = SECOND
 class Offer:
     """One agent's phone rung for one call. Times in microseconds, None when not known.
 
-    `talk` and `wrap_up` are lengths in microseconds. `estimated`: the moment of ringing is that of our INVITE,
-    because the phone's 180 is not known.
+    `talk` is a length in microseconds, 0 for an answer that was none (`NO_TALK`). `estimated`: the moment of ringing
+    is that of our INVITE, because the phone's 180 is not known. `hung_up_by`: who ended the talk.
     """
 
     agent: str
@@ -64,6 +66,7 @@ class Offer:
     reason: OfferReason | None
     talk: int
     estimated: bool
+    hung_up_by: Party | None = None
 
     @property
     def ring(self) -> int | None:
@@ -78,13 +81,14 @@ class Offer:
 class CallRecord:
     """What is known of one call. Times in microseconds UTC, None when it did not happen or is not known.
 
-    `outcome` is None while the call has not ended: *pending*. `answered` is the first answer that led to a talk longer
-    than 0 s, or that of the outside number to which the queue overflowed; `agents` are those who answered, in order,
-    `talk`, `hold` (a part of it) and `wrap_up` are in microseconds, `ring` is the ring index of that first answer (M4).
-    `queue`: the one in which the call waited first, or empty. `recorded`: the recording's length in microseconds, None
-    when there is none (yet). `wraps`: after-call work by agent. `returned`: the controller was lost while the call
-    waited. `overflowed`: the fallback queue in Asterisk took it. `estimated`: `ring` rests on the time of our INVITE.
-    `silent`: the caller said nothing, and the hotline said farewell (R20). Without an agent that counts as abandoned.
+    `outcome` is None while the call has not ended: *pending*. `answered` is the first answer that led to a talk
+    longer than `NO_TALK`, or that of the outside number to which the queue overflowed; `agents` are those who answered,
+    in order, `talk`, `hold` (a part of it) and `wrap_up` are in microseconds, `ring` is the ring index of that first
+    answer (M4). `queue`: the one in which the call waited first, or empty. `recorded`: the recording's length in
+    microseconds, None when there is none (yet). `wraps`: after-call work by agent. `returned`: the controller was
+    lost while the call waited. `overflowed`: the fallback queue in Asterisk took it. `estimated`: `ring` rests on the
+    time of our INVITE. `cut`: the system ended the last talk, and no agent had sent the citizen on (M24). `silent`:
+    the caller said nothing, and the hotline said farewell (R20). Without an agent that counts as abandoned.
     `origin`: the citizen did not call. This is the callback attempt from which an agent transferred the citizen at
     `arrived`, and the citizen waits from then on. Such a record counts in no figure about inbound calls, only as its
     agents' work.
@@ -112,6 +116,7 @@ class CallRecord:
     recorded: int | None = None
     wraps: tuple[tuple[str, int], ...] = ()
     hold: int = 0
+    cut: bool = False
 
     @property
     def wrap_up(self) -> int:
@@ -326,7 +331,7 @@ class _CallFold:
 
     __slots__ = (
         *("_arrival", "_end", "_holds", "_offers", "_outside", "_overflowed", "_queue", "_queued"),
-        *("_recorded", "_released", "_returned", "_silent", "_wraps"),
+        *("_recorded", "_released", "_returned", "_sent_on", "_silent", "_wraps"),
     )
 
     def __init__(self) -> None:
@@ -342,6 +347,7 @@ class _CallFold:
         self._recorded: int | None = None
         self._wraps: _WrapUps | None = None
         self._holds: list[TalkHeld | TalkResumed] = []
+        self._sent_on: int | None = None
         self._offers = _Offers()
 
     def add(self, fact: Fact) -> None:
@@ -379,6 +385,9 @@ class _CallFold:
                 self._outside = fact.at if self._outside is None else self._outside
         elif isinstance(fact, RecordingFinished):
             self._recorded = max(self._recorded or 0, fact.duration)
+        elif isinstance(fact, CallTransferred):
+            if fact.to:
+                self._sent_on = fact.at
         elif isinstance(fact, TalkHeld | TalkResumed):
             self._holds.append(fact)
         elif isinstance(fact, WrapUpStarted | WrapUpEnded):
@@ -399,8 +408,8 @@ class _CallFold:
                 continue
             if offer.ended is None:
                 talking = True
-            elif offer.ended <= offer.answered:
-                continue  # a talk of no length does not count
+            elif offer.ended - offer.answered <= NO_TALK:
+                continue
             answered = offer.answered if answered is None else answered
         if answered is None:
             answered = self._outside
@@ -425,7 +434,7 @@ class _CallFold:
         ended = end.at if end is not None else None
         if queued is not None and ended is not None and queued > ended:
             queued = None  # the caller hung up first; the session reported the end of the greeting too late
-        made = tuple([offer.freeze(ended) for offer in self._offers.all])
+        made = tuple([one.freeze(ended) for one in self._offers.all if not one.is_too_late(ended)])
         talks = [offer for offer in made if offer.talk or (ended is None and _talking(offer))]
         first = talks[0] if talks else None
         if end is None:
@@ -457,6 +466,7 @@ class _CallFold:
             recorded=self._recorded,
             wraps=self._wraps.lengths() if self._wraps is not None else (),
             hold=_held(self._holds, talks, ended) if self._holds else 0,
+            cut=end is not None and bool(talks) and self._is_cut(talks[-1], end),
         )
 
     def _outcome_without_agent(
@@ -474,6 +484,11 @@ class _CallFold:
         if queued is not None or made:
             return Outcome.ABANDONED_QUEUE
         return Outcome.ABANDONED_GREETING
+
+    def _is_cut(self, last: Offer, end: CallEnded) -> bool:
+        by = last.hung_up_by or end.hung_up_by
+        sent_on = self._sent_on is not None and self._sent_on >= (last.answered or 0)
+        return by is Party.SYSTEM and not sent_on
 
     def _waits_since(self, arrival: CallArrived) -> int | None:
         if arrival.origin:
@@ -557,8 +572,10 @@ def _rang_to_the_end(offer: Offer, ended: int) -> bool:
 
     An offer that was made but did not ring yet does not count: that caller left the queue. Asterisk takes the agent's
     leg down before it reports that the caller's channel is gone, so an offer that ended *because* the caller went
-    counts.
+    counts. So does an answer in whose first second the caller hung up.
     """
+    if offer.answered is not None and offer.hung_up_by is Party.CALLER:
+        return True
     if offer.ringing is None or offer.ringing > ended:
         return False
     return offer.ended is None or offer.ended >= ended or offer.reason is OfferReason.CALLER_GONE
@@ -614,7 +631,7 @@ class _Offers:
     def talk_ended(self, fact: TalkEnded) -> None:
         offer = self._last.get(fact.agent)
         if offer is not None and offer.answered is not None and offer.ended is None:
-            offer.ended = fact.at
+            offer.ended, offer.by = fact.at, fact.hung_up_by
 
     def dial_is_over(self, at: int) -> None:
         """Every phone has stopped ringing, even if no fact says so."""
@@ -645,13 +662,19 @@ class _Offer:
     ended: int | None = None
     reason: OfferReason | None = None
     estimated: bool = False
+    by: Party | None = None
+
+    def is_too_late(self, call_ended: int | None) -> bool:
+        """Whether it was made after the caller had hung up, which was not known yet, and no phone rang before."""
+        began = [at for at in (self.made, self.ringing, self.answered) if at is not None]
+        return call_ended is not None and bool(began) and min(began) > call_ended
 
     def freeze(self, call_ended: int | None) -> Offer:
         """The offer with the length of its talk, which is over at the latest when the caller's channel is gone."""
         talk = 0
         ends = [at for at in (self.ended, call_ended) if at is not None]
         if self.answered is not None and ends:
-            talk = max(0, min(ends) - self.answered)
+            talk = min(ends) - self.answered
         return Offer(
             agent=self.agent,
             made=self.made,
@@ -659,7 +682,8 @@ class _Offer:
             answered=self.answered,
             ended=self.ended,
             reason=self.reason,
-            talk=talk,
+            talk=talk if talk > NO_TALK else 0,
+            hung_up_by=self.by,
             estimated=self.estimated or self.ringing is None,
         )
 
@@ -690,6 +714,7 @@ _ORDER: dict[type[Fact], tuple[int, Callable[[Any], Any]]] = {
             CallbackAnswered: ("agent",),
             CallbackYielded: ("agent",),
             CallbackEnded: ("agent", "failure"),
+            CallTransferred: ("agent", "to", "attended"),
             CallMoved: ("queue",),
             CallDetached: ("call",),
             CallEnded: ("hung_up_by", "cause"),

@@ -2,12 +2,12 @@
 
 Roll-ups must be what the facts give, and so must what a report says of callbacks (M20, M22). The live figures of a
 running controller must be what a fresh fold of the same facts gives. Asterisk's own record (CEL) must tell of the same
-calls: arrived, answered and ended within 50 ms, and whether a person answered. The recordings' ledger must hold what
-the facts say.
+calls: arrived, answered and ended within 50 ms, and whether a person answered. Of the calls that broke off with
+Asterisk it tells no end; that is said once. The recordings' ledger must hold what the facts say.
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +19,9 @@ from acd.rules.model import Queue
 from base import clock
 from base.settings import Settings
 from diary import reader
+from facts import ControllerStarted, LinkLost
 from facts.live import LiveState
-from facts.terms import CallId, Outcome
+from facts.terms import CallId, Outcome, Party
 from facts.times import DAY, SECOND, day_of, local
 from metrics import rollup
 from metrics.fold import KINDS, CallRecord, record_of
@@ -63,9 +64,9 @@ async def verify(
     await _rollups(engine, since, until, found)
     await _callbacks(engine, since, until, found)
     await _live(engine, settings, until, live, found)
-    calls, going_on = await _calls(engine, since, min(until, clock.now() - SETTLED))
-    await _cel(engine, settings, since, until, calls, going_on, found)
-    await _ledger(engine, calls, found)
+    known = await _calls(engine, since, until, clock.now() - SETTLED)
+    await _cel(engine, settings, since, until, known, found)
+    await _ledger(engine, known.calls, found)
     return found
 
 
@@ -240,21 +241,36 @@ def _plain(metric: Any) -> str:
 # --- call by call
 
 
-async def _calls(
-    engine: AsyncEngine, since: int, until: int
-) -> tuple[dict[CallId, CallRecord], set[CallId]]:
-    """The ended calls of (since, until], and those of which no end is known."""
-    found: dict[CallId, CallRecord] = {}
-    going_on: set[CallId] = set()
-    async for facts in reader.read_calls(engine, since, until, kinds=KINDS):
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the diary says of a day's calls: those that arrived in it, whenever they ended.
+
+    `calls`: ended before `settled` (microseconds), so they are compared. `others`: ended later than that, or arrived so
+    close to the day's edge that CEL may see them on this side of it. `going_on`: no end is known.
+    """
+
+    settled: int
+    calls: dict[CallId, CallRecord] = field(default_factory=dict)
+    others: set[CallId] = field(default_factory=set)
+    going_on: set[CallId] = field(default_factory=set)
+
+
+async def _calls(engine: AsyncEngine, since: int, until: int, settled: int) -> _Known:
+    """The calls that arrived in (since, until]: a talk across midnight belongs to the day it began on."""
+    known = _Known(settled)
+    async for facts in reader.read_calls(engine, since - NEAR, until + NEAR, kinds=KINDS):
         record = record_of(facts)
         if record is None:
             continue
-        if record.ended is None:
-            going_on.add(record.id)
-        elif record.ended <= until:
-            found[record.id] = record
-    return found, going_on
+        if not since < record.arrived <= until:
+            known.others.add(record.id)
+        elif record.ended is None:
+            known.going_on.add(record.id)
+        elif record.ended > settled:
+            known.others.add(record.id)
+        else:
+            known.calls[record.id] = record
+    return known
 
 
 async def _cel(
@@ -262,8 +278,7 @@ async def _cel(
     settings: Settings,
     since: int,
     until: int,
-    calls: Mapping[CallId, CallRecord],
-    going_on: Collection[CallId],
+    known: _Known,
     found: Findings,
 ) -> None:
     if not settings.cel_file.exists():
@@ -274,12 +289,15 @@ async def _cel(
     except OSError as error:
         found.unchecked.append(f"CEL: {error}")
         return
+    calls = known.calls
     book = await rulebook.read(engine)
     numbers = {*settings.numbers, *book.numbers, *(one.number for one in calls.values())}
     seen = cel.seen(reading.events, numbers)
     first = reading.events[0].at if reading.events else until
     before = len(found.differences)
     compared = 0
+    losses = await _losses(engine, since)
+    broken_off: dict[int, int] = {}
     for call, record in calls.items():
         other = seen.get(call)
         if other is None:
@@ -287,15 +305,23 @@ async def _cel(
                 found.differences.append(f"{call}: CEL does not know it")
             continue
         compared += 1
-        found.differences += _compare_with_cel(record, other)
+        if lost_at := _broken_off(record, other, losses):
+            broken_off[lost_at] = broken_off.get(lost_at, 0) + 1
+        found.differences += _compare_with_cel(record, other, broken_off=lost_at > 0)
     for call, one in seen.items():
-        ended = bool(one.ended) and one.ended < clock.now() - SETTLED
-        if ended and call not in calls and since < one.arrived <= until:
+        ended = bool(one.ended) and one.ended < known.settled
+        if call in calls or call in known.others:
+            continue
+        if ended and since < one.arrived <= until:
             found.differences.append(
                 f"{call}: ended {_time(one.ended)} in CEL, but not in the diary"
-                if call in going_on
+                if call in known.going_on
                 else f"{call}: arrived {_time(one.arrived)}, only CEL knows it"
             )
+    found.unchecked += [
+        f"CEL: Asterisk was lost at {_time(at)} (a crash?): it wrote no end of {number} calls"
+        for at, number in sorted(broken_off.items())
+    ]
     missing = sum(
         call not in seen and record.arrived <= first + NEAR for call, record in calls.items()
     )
@@ -307,7 +333,20 @@ async def _cel(
         found.checked.append(f"CEL: {compared} calls")
 
 
-def _compare_with_cel(record: CallRecord, seen: cel.Seen) -> Iterator[str]:
+async def _losses(engine: AsyncEngine, since: int) -> list[int]:
+    """When the controller lost Asterisk, or came back from being away itself."""
+    kinds = {LinkLost.kind, ControllerStarted.kind}
+    return [fact.at async for fact in reader.read_kinds(engine, kinds, since, clock.now())]
+
+
+def _broken_off(record: CallRecord, seen: cel.Seen, losses: Iterable[int]) -> int:
+    """When Asterisk was lost during this call, so that it could not write its end; 0 if it was not."""
+    if seen.ended or record.ended is None or record.hung_up_by is not Party.SYSTEM:
+        return 0
+    return max((at for at in losses if record.arrived <= at <= record.ended), default=0)
+
+
+def _compare_with_cel(record: CallRecord, seen: cel.Seen, *, broken_off: bool) -> Iterator[str]:
     answered = record.answered if record.outcome is Outcome.HUMAN else None
     for name, here, there in (
         ("arrived", record.arrived, seen.arrived),
@@ -316,6 +355,8 @@ def _compare_with_cel(record: CallRecord, seen: cel.Seen) -> Iterator[str]:
     ):
         if name == "answered" and bool(here) != bool(there):
             continue  # the outcome tells of it
+        if name == "ended" and broken_off:
+            continue
         if abs(here - there) > NEAR:
             yield (
                 f"{record.id}: {name}: diary {_time(here)}, "

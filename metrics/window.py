@@ -68,7 +68,8 @@ class Tally:
     is a tally written down. Times in microseconds. The names: an outcome's own · `pending` · `returned` · `estimated`
     · `queued`: reached the queue · `within_15`, `within_20`: answered so soon after queueing · `total_15`, `total_20`:
     after arriving · `waits`, `wait`: answers with a known wait, and its sum · `arrival_wait` · `ring_1` … `ring_4` (or
-    later) · `caller_first`: the citizen hung up first · `talk`, `hold` (a part of it), `wrap_up` · `outbound`: work on
+    later) · `caller_first`: the citizen hung up first · `cut`: the
+    system ended the last talk · `talk`, `hold` (a part of it), `wrap_up` · `outbound`: work on
     callbacks · `recorded`: the recording is as long as the talk · `left_N`: gave up in the Nth second (0 to 59) ·
     `wait_N`: answered in the Nth of `WAITS`.
     """
@@ -150,6 +151,7 @@ class Tally:
         the queue; M5t, M5t_20: of all that M1 counts, from the arrival on. M7 counts from the queue, M7_arrived from
         the arrival. M8_greeting: those who left in the greeting, of the calls that M1 counts. M9: talk with its holds,
         and wrap-up, by call answered in the hotline. M23: recordings that are as long as the talk, to half a second.
+        M24: calls whose last talk the system ended, by call answered in the hotline.
         """
         found = self.counts.get
         answered, counted, queued = self.connected, self.counted, found("queued", 0)
@@ -178,6 +180,7 @@ class Tally:
             "M9": Metric((found("talk", 0) + found("wrap_up", 0)) / SECOND, human),
             "M21": Metric(found("caller_first", 0), answered),
             "M23": Metric(found("recorded", 0), human),
+            "M24": Metric(found("cut", 0), human),
         }
 
     def busy(self) -> int:
@@ -257,6 +260,8 @@ def shares_of(record: Item) -> list[tuple[str, int]]:
     if outcome is Outcome.HUMAN:
         found += [("talk", record.talk), ("hold", record.hold)]
         found += _wrapped(record)
+        if record.cut:
+            found.append(("cut", 1))
         if record.recorded is not None and record.recorded >= record.talk - SECOND // 2:
             found.append(("recorded", 1))
     return found

@@ -58,6 +58,7 @@ from facts import (
     WrapUpEnded,
     WrapUpStarted,
 )
+from facts.offers import NO_TALK
 from facts.terms import CallId, OfferReason, Party
 from facts.times import SECOND
 
@@ -415,7 +416,8 @@ class _Play:
             )
         scenario = self._scenario
         talk, patience = scenario.talk.draw(self._talks), scenario.patience.draw(self._patience)
-        self._calls[name] = _SimulatedCall(name, queue, max(1, talk), patience)
+        # A shorter talk would be no answer, and so no load: the theory beside the figures knows none.
+        self._calls[name] = _SimulatedCall(name, queue, max(NO_TALK + 1, talk), patience)
         # A caller without a number cannot be called back, so the floor makes no task.
         caller = f"+86{13_000_000_000 + self._totals.calls}" if scenario.call_back_lost else ""
         self._tell(CallArrived(self._now, name, number, caller))

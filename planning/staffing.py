@@ -1,6 +1,7 @@
 """How many agents each hour needs: demand from history or a file, Erlang A for a start, the simulator to be sure."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.rules.model import DEFAULT, Rules
+from base import files
 from diary import reader
 from facts import Fact
 from facts.terms import Outcome
@@ -647,7 +649,9 @@ def plot(hours: Sequence[Hour], target: Target, path: Path, lang: str = "zh") ->
         _draw_agents(above, hours, say)
         _draw_shares(below, hours, target, say)
         # Without a date, so that the same staffing gives the same file.
-        figure.savefig(path, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+        form, drawn = path.suffix.lower()[1:], io.BytesIO()
+        figure.savefig(drawn, format=form, metadata={"Date": None} if form == "svg" else None)
+    files.put(path, drawn.getvalue())
     return lang
 
 

@@ -23,7 +23,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from base import clock
+from base import clock, database
 from base.settings import Settings
 from diary import tables as diary_tables
 from facts import CallbackEnded, CallbackRaced, CallbackYielded, CallEnded, Fact
@@ -132,7 +132,7 @@ class Archive:
         try:
             await self._read_diary(now, raws)
         except Exception as error:  # noqa: BLE001 whatever a driver raises: the raw files wait
-            self._alarm("recording.database_away", on=True, error=str(error)[:200])
+            self._alarm("recording.database_away", on=True, error=database.why(error)[:200])
             return
         self._alarm("recording.database_away", on=False)
         try:

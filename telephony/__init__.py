@@ -3,12 +3,14 @@
 link            one AMI connection to one node: messages in order, actions with an answer or a clear error (panoramisk)
 channels        AMI messages → facts (pure): who arrived, which phone rings, who answered, who hung up first
 switch          the verbs: hang up, stop ringing, stop a prompt, fetch back, read what exists
+guesses         refused sign-ins of the last minute (pure)
 outbound        callbacks on the wire, and inbound first
 cel             Asterisk's own record → the facts that were missed while the controller or the link was away (pure)
 cel_file        the lines of that record since a moment
 queue_log       facts → lines in the format of Asterisk's queue_log (pure)
 queue_log_file  those lines on disk
 realtime        the views that Asterisk reads from the database (pure)
+phones          with PostgreSQL, the copy of the roster that Asterisk reads instead
 oneshot         one question and its answer, for the command line and cron (pyst2, no event loop)
 
 `link` gives every message to `Calls.read`, and the facts go to the desk. After each (re)connection `switch.read_state`

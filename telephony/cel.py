@@ -49,6 +49,9 @@ SAME = 2 * SECOND
 FALLBACK = "fallback"
 """The dialplan's own CEL event: the fallback queue takes the call."""
 
+MERGED = "merged"
+"""The dialplan's own CEL event: a copy of a call that is there already, and no call itself."""
+
 HANDED_ON = "handed_on"
 """The dialplan's own CEL event: the citizen has left a callback and is a call of their own. It names the queue."""
 
@@ -325,7 +328,9 @@ def _about_call(event: CelEvent, call: _CelCall, numbers: frozenset[str]) -> Non
                 # still has it.
                 call.arrived = replace(call.arrived, caller="")
         case "USER_DEFINED":
-            if event.name == FALLBACK and not call.overflowed_at:
+            if event.name == MERGED:
+                call.arrived = None
+            elif event.name == FALLBACK and not call.overflowed_at:
                 call.overflowed_at = event.at
         case "HANGUP":
             call.ended_at = event.at

@@ -69,6 +69,7 @@ from facts.ids import callback_of
 from facts.numbers import AGENT_NUMBER, normalise
 from facts.terms import CallId, OfferReason, Party
 from facts.times import SECOND
+from telephony.guesses import GUESS_EVENTS
 
 Message: TypeAlias = Mapping[str, str]
 """One AMI message: header → value. A header that comes several times has its values joined by line feeds."""
@@ -84,6 +85,9 @@ KEPT_EVENT = "HotlineInboundFirst"
 
 HANDED_ON_EVENT = "HotlineHandedOn"
 """The dialplan's own event: the citizen has left a callback (SIP REFER) and is a call of their own."""
+
+MERGED_EVENT = "HotlineMerged"
+"""The dialplan's own event: this channel is the copy of a call that is there already, and is refused (482)."""
 
 VARIABLES = ("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_ATTEMPT")
 """Channel variables that `Calls.snapshot` reads: ask for them with `Status`."""
@@ -309,6 +313,16 @@ class Calls:
                 return leg.channel
         return ""
 
+    def back_again(self, message: Message) -> str:
+        """The agent whose phone was unreachable and has just shown its password; empty for any other event.
+
+        Asterisk tells of no change when a phone registers again with the address that it had: ask it (PJSIPQualify).
+        """
+        if message.get("Event") != SIGN_IN_EVENT or message.get("Service") != "PJSIP":
+            return ""
+        agent = message.get("AccountID", "")
+        return agent if self._contacts.get(agent, {""}) == set() else ""
+
     def joined_early(self, message: Message) -> Early | None:
         """The transfer in this message, if the colleague has not answered yet; otherwise None.
 
@@ -468,7 +482,11 @@ class Calls:
     def _user_event(self, message: Message, at: int, facts: list[Fact]) -> None:
         uniqueid = self._named(message)
         call = self._calls.get(uniqueid)
-        if message.get("UserEvent") == KEPT_EVENT and (leg := self._legs.get(uniqueid)) is not None:
+        if message.get("UserEvent") == MERGED_EVENT and call is not None:
+            call.arrival, call.ended = None, True  # nobody has heard of it, and nobody will
+        elif (
+            message.get("UserEvent") == KEPT_EVENT and (leg := self._legs.get(uniqueid)) is not None
+        ):
             self._ring(leg, at, facts)
         elif message.get("UserEvent") == HANDED_ON_EVENT and uniqueid:
             if call is None and uniqueid not in self._gone:
@@ -892,7 +910,9 @@ _HANDLERS: dict[str, Callable[[Calls, Message, int, list[Fact]], None]] = {
 
 KEY_EVENT = "DTMFEnd"
 
-WANTED = frozenset(_HANDLERS) | {KEY_EVENT}
+SIGN_IN_EVENT = "SuccessfulAuth"
+
+WANTED = frozenset(_HANDLERS) | {KEY_EVENT, SIGN_IN_EVENT} | GUESS_EVENTS
 """The events that matter here: manager.conf lets only these through, and the link reads no other."""
 
 

@@ -3,6 +3,9 @@
 One line an event: `time|call|queue|agent|event|data…`, times in whole seconds, as app_queue writes it
 (docs.asterisk.org, Operation, Logging, Queue Logs). Our agent 1001 is `PJSIP/1001`. What app_queue cannot say is not in
 it: the greeting, callbacks, and what follows when a citizen is transferred from one.
+
+Whoever enters a queue leaves it exactly once, whatever comes late, twice or never: a reader would else have them
+waiting for ever.
 """
 
 from dataclasses import dataclass
@@ -38,6 +41,17 @@ ALL: Final = "NONE"
 """What stands for the queue, the call or the agent where there is none."""
 
 _LONGEST: Final = 86_400 * SECOND
+"""How long a call may last: one that is older has lost its end."""
+
+LEAVES: Final = frozenset(
+    {
+        *("ABANDON", "EXITWITHTIMEOUT", "EXITEMPTY"),
+        *("COMPLETEAGENT", "COMPLETECALLER", "BLINDTRANSFER", "ATTENDEDTRANSFER"),
+    }
+)
+"""The events by which a call leaves its queue."""
+MILESTONES: Final = frozenset({"ENTERQUEUE", "CONNECT", *LEAVES})
+"""The events by which a reader takes a call for waiting, talking or gone."""
 
 _TRANSFER_TOLD_WITHIN: Final = 2 * SECOND
 """How long after the talk a blind transfer may still be told. The agent's leg ends first; the session tells of the
@@ -48,10 +62,12 @@ transfer when the citizen's channel is back, in live runs 61 ms later."""
 class _QueuedCall:
     """What is known about a call that waits or talks. Times in microseconds; positions count from 1.
 
-    `left_out`: the citizen was transferred from a callback, and nothing is written about the call.
+    `heard`: when something was last told of it. `left_out`: the citizen was transferred from a callback, and nothing is
+    written about the call.
     """
 
     arrived: int
+    heard: int = 0
     caller: str = ""
     left_out: bool = False
     queue: str = ""
@@ -69,22 +85,35 @@ class QueueLog:
 
     def __init__(self) -> None:
         self._calls: dict[CallId, _QueuedCall] = {}
+        # Calls that have ended, and when: what is told of them later is no news
+        self._gone: dict[CallId, int] = {}
         self._waiting: dict[str, dict[CallId, None]] = {}
         self._agents: dict[str, str] = {}
         # Talks whose line is not written yet: when they ended, and who hung up
         self._over: dict[CallId, tuple[int, Party]] = {}
         self._last_swept = 0
+        self.positions: dict[CallId, list[int]] = {}
+        """The positions that an earlier controller wrote for a call's queues, oldest first."""
 
     def lines(self, fact: Fact) -> list[str]:
         """The lines for this fact, without line breaks: mostly one or none."""
-        lines = self._completed(fact)
-        self._sweep(fact.at)
-        return lines + self._lines(fact)
+        return self._completed(fact) + self._sweep(fact.at) + self._lines(fact)
+
+    def settled(self, call: CallId) -> list[str]:
+        """The line for a talk that has ended, if it waits for a transfer, which will not be told any more."""
+        return self._talk_over(call, *self._over.pop(call)) if call in self._over else []
 
     def _lines(self, fact: Fact) -> list[str]:
-        known = self._calls.get(getattr(fact, "call", ""))
-        if known is not None and known.left_out:
+        call: CallId = getattr(fact, "call", "")
+        if call in self._gone:
             return []
+        known = self._calls.get(call)
+        if isinstance(fact, CallEnded):
+            self._gone[call] = fact.at
+        if known is not None:
+            known.heard = max(known.heard, fact.at)
+            if known.left_out:
+                return []
         match fact:
             case ControllerStarted(at):
                 return [_line(at, ALL, ALL, ALL, "QUEUESTART")]
@@ -95,14 +124,15 @@ class QueueLog:
             case AgentOut(at, agent) | AgentRemoved(at, agent):
                 return self._out(at, agent)
             case CallArrived(at, call, _, caller, origin):
-                if known is None or origin:
-                    self._calls[call] = _QueuedCall(at, caller, left_out=origin != "")
+                # A call whose origin is told late is in the log already, and so is its end.
+                if known is None or (origin and not known.queue):
+                    self._calls[call] = _QueuedCall(at, at, caller, left_out=origin != "")
                 return []
             case CallQueued(at, call, queue):
                 return self._queued(at, call, queue)
             case CallReturned(at, call, queue, queued_at):
                 return self._queued(at, call, queue, queued_at)
-        return [] if known is None else self._of_call(fact, getattr(fact, "call", ""), known)
+        return [] if known is None else self._of_call(fact, call, known)
 
     def _of_call(self, fact: Fact, call: CallId, known: _QueuedCall) -> list[str]:
         match fact:
@@ -164,16 +194,26 @@ class QueueLog:
     # --- calls
 
     def _queued(self, at: int, call: CallId, queue: str, queued_at: int = 0) -> list[str]:
-        known = self._calls.setdefault(call, _QueuedCall(at))
-        if known.queue:
+        known = self._calls.setdefault(call, _QueuedCall(at, at))
+        if known.queue and not (known.answered and queued_at):
             return []  # the caller came back to the old place: for the log's readers nothing happened
+        lines = []
+        if known.answered:
+            # No controller saw how the talk ended, and the caller waits once more.
+            lines = self._talk_over(call, *self._over.pop(call, (at, Party.AGENT)))
+            queued_at = at
         self._enter(call, known, queue, queued_at or at)
-        return [_line(at, call, queue, ALL, "ENTERQUEUE", "", known.caller, str(known.position))]
+        return [
+            *lines,
+            _line(at, call, queue, ALL, "ENTERQUEUE", "", known.caller, str(known.position)),
+        ]
 
     def _enter(self, call: CallId, known: _QueuedCall, queue: str, since: int) -> None:
         waiting = self._waiting.setdefault(queue, {})
         waiting[call] = None
-        known.queue, known.queued, known.position = queue, since, len(waiting)
+        written = self.positions.get(call)
+        known.position = written.pop(0) if written else len(waiting)
+        known.queue, known.queued = queue, since
         known.offered = known.ring = known.answered = 0
 
     def _leave(self, call: CallId, known: _QueuedCall) -> int:
@@ -181,7 +221,7 @@ class QueueLog:
         waiting = self._waiting.get(known.queue, {})
         position = next((n for n, one in enumerate(waiting, 1) if one == call), known.position)
         waiting.pop(call, None)
-        return position
+        return min(position, known.position)
 
     def _connected(self, at: int, call: CallId, known: _QueuedCall, agent: str) -> str:
         self._leave(call, known)
@@ -199,10 +239,14 @@ class QueueLog:
             if fact.at < at + _TRANSFER_TOLD_WITHIN and not isinstance(fact, ControllerStopped):
                 break
             del self._over[call]
-            known = self._calls.get(call)
-            if known is not None and known.agent:
-                lines.append(self._complete(at, call, known, by))
+            lines += self._talk_over(call, at, by)
         return lines
+
+    def _talk_over(self, call: CallId, at: int, by: Party) -> list[str]:
+        known = self._calls.get(call)
+        if known is None or not known.agent:
+            return []
+        return [self._complete(at, call, known, by)]
 
     def _complete(self, at: int, call: CallId, known: _QueuedCall, by: Party) -> str:
         agent, known.agent = known.agent, ""
@@ -267,14 +311,21 @@ class QueueLog:
         position = self._leave(call, known)
         return [_line(at, call, known.queue, ALL, "ABANDON", *_left(at, known, position))]
 
-    def _sweep(self, now: int) -> None:
-        """Forget calls whose end was lost."""
+    def _sweep(self, now: int) -> list[str]:
+        """End the calls whose own end was lost, and forget those that ended long ago."""
         if now - self._last_swept < _LONGEST // 24:
-            return
+            return []
         self._last_swept = now
+        self._gone = {call: at for call, at in self._gone.items() if at > now - _LONGEST // 24}
+        lines = []
         for call in [one for one, known in self._calls.items() if known.arrived < now - _LONGEST]:
-            self._leave(call, self._calls[call])
-            del self._calls[call]
+            known = self._calls[call]
+            self._gone[call] = now
+            if known.left_out:
+                del self._calls[call]
+            else:
+                lines += self._ended(known.heard, call, known, Party.CALLER)
+        return lines
 
 
 def _left(at: int, known: _QueuedCall, position: int) -> tuple[str, str, str]:

@@ -82,6 +82,7 @@ IMPURE_MODULES = {
     "telephony.link",
     "telephony.oneshot",
     "telephony.outbound",
+    "telephony.phones",
     "telephony.queue_log_file",
     "telephony.switch",
 }

@@ -3,7 +3,7 @@
 from acd.commands import CancelAttempt, StopRinging
 from acd.floor.hall import Hall, Seat
 from acd.floor.lanes import drop_seat, seat_of, update_idle
-from acd.floor.work import end_wrap_up
+from acd.floor.work import end_wrap_up, works_again
 from agents.model import Intent, Presence
 from facts import (
     AgentAdded,
@@ -49,6 +49,7 @@ def agent_ready(hall: Hall, fact: AgentReady, now: int) -> None:
         seat.calls = 0
     was_ready = seat.presence() is Presence.READY
     seat.intent, seat.pause_reason, seat.not_responding = Intent.READY, "", False
+    works_again(seat)
     hall.record(fact)
     if seat.wrap_up_until:
         end_wrap_up(hall, seat, fact.at)
@@ -72,6 +73,7 @@ def _no_more_calls(hall: Hall, fact: AgentPaused | AgentOut, intent: Intent, rea
     if seat is None or seat.removed:
         return
     seat.intent, seat.pause_reason, seat.not_responding = intent, reason, False
+    works_again(seat)
     hall.record(fact)
     if seat.wrap_up_until:
         end_wrap_up(hall, seat, fact.at)
@@ -105,6 +107,7 @@ def _phone(hall: Hall, fact: PhoneReachable | PhoneUnreachable, *, reachable: bo
     if seat is None or seat.reachable == reachable:
         return
     seat.reachable = reachable
+    works_again(seat)
     if reachable:
         seat.idle_since = max(seat.idle_since, fact.at)
     seat.since = fact.at

@@ -6,7 +6,7 @@ from acd.floor.lanes import all_changed, update_idle
 from acd.floor.open_tasks import await_turn, close, enter, make_due
 from acd.floor.settle import cancel, settle_others
 from acd.floor.waiting import ringing_ended
-from acd.floor.work import free, mark_not_responding
+from acd.floor.work import free, not_taken
 from facts import (
     CallbackAdded,
     CallbackAnswered,
@@ -21,7 +21,7 @@ from facts import (
 from facts.terms import CallId, OfferReason
 
 _NOT_RESPONDING = {"agent_no_answer", "agent_refused", "agent_unreachable"}
-"""Failures after which the agent must say that they are ready before they are offered another call."""
+"""Failures after which the agent must say that they are ready, unless the attempt failed by itself."""
 
 
 def callback_added(hall: Hall, fact: CallbackAdded, now: int) -> None:
@@ -104,7 +104,8 @@ def callback_ended(hall: Hall, fact: CallbackEnded, now: int) -> None:
     hall.record(fact)
     talked = task.state is State.TALKING
     if fact.failure in _NOT_RESPONDING:
-        mark_not_responding(hall, seat, fact.at)
+        unreachable = fact.failure == "agent_unreachable"
+        not_taken(hall, seat, fact.at, now, unreachable=unreachable)
     free(hall, seat, fact.at, now, worked=talked)
     if talked:
         close(hall, task, State.REACHED)

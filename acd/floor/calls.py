@@ -22,9 +22,10 @@ from facts import (
     CallSentOutside,
     CallTransferred,
     DialRefused,
+    OfferEnded,
     PlaceRestored,
 )
-from facts.terms import Party, Release
+from facts.terms import OfferReason, Party, Release
 from facts.times import SECOND
 
 
@@ -138,6 +139,7 @@ def call_transferred(hall: Hall, fact: CallTransferred, now: int) -> None:
     if fact.call in hall.ended or fact.attended:
         if fact.attended and caller is not None:
             hall.record(fact)
+            caller.cut = False
         return
     caller = caller or hall.caller(fact.call, fact.at)
     if caller.stage in (Stage.RINGING, Stage.RELEASED, Stage.OUTSIDE):
@@ -149,6 +151,7 @@ def call_transferred(hall: Hall, fact: CallTransferred, now: int) -> None:
     if caller.agent:
         caller.leaving.add(caller.agent)
     caller.agent, caller.attached = "", True
+    caller.cut = caller.cut and not fact.to
     caller.queue = caller.queue or hall.rules.queue("").name
     caller.queued_at, caller.since = fact.at, fact.at
     caller.place = caller.place or fact.at
@@ -247,6 +250,10 @@ def call_ended(hall: Hall, fact: CallEnded, now: int) -> None:
     for agent in sorted({*caller.ringing, *caller.leaving, caller.agent}):
         seat = hall.seats.get(agent)
         if seat is not None and seat.call == fact.call:
+            if not seat.answered:
+                # The caller hung up while the offer was being made: no phone will tell of its end.
+                over = OfferEnded(max(now, fact.at), fact.call, agent, OfferReason.CALLER_GONE)
+                hall.record(over)
             free(hall, seat, fact.at, now, worked=seat.answered)
     _remember_place(hall, caller, fact)
 
@@ -255,15 +262,17 @@ def _remember_place(hall: Hall, caller: Caller, fact: CallEnded) -> None:
     """Keep the place of a caller who gave up or was cut off, and have lost callers called back."""
     if not caller.caller:
         return
-    cut_off = caller.answered and fact.hung_up_by is Party.SYSTEM
+    talking = caller.stage is Stage.TALKING and caller.agent != ""
+    cut_off = caller.cut or (talking and fact.hung_up_by is Party.SYSTEM)
     if caller.queued_at and (cut_off or not caller.answered):
         remember(hall.left, caller.caller, (caller.queue, caller.place, fact.at))
-    if caller.number and not (caller.answered or caller.asked or caller.unwanted):
+    lost = cut_off or not caller.answered
+    if caller.number and lost and not (caller.asked or caller.unwanted):
         _call_back_lost(hall, caller, fact.at)
 
 
 def _call_back_lost(hall: Hall, caller: Caller, at: int) -> None:
-    """漏接回拨: one task for a citizen nobody answered, however often they tried."""
+    """漏接回拨: one task for a citizen nobody answered, or whose talk was cut, however often they tried."""
     line = hall.rules.numbers.get(caller.number)
     queue = hall.rules.queue(caller.queue or (line.queue if line is not None else ""))
     if not queue.call_back_lost:

@@ -24,6 +24,7 @@ from acd.floor.hall import (
     LONGEST_WAIT,
     MISSED,
     OVERFLOW,
+    RESTED,
     URGENT,
     WRAP_UP,
     Caller,
@@ -70,6 +71,7 @@ from facts import (
     PhoneUnreachable,
     TalkEnded,
 )
+from facts.offers import NO_TALK
 from facts.terms import CallId
 
 
@@ -237,6 +239,16 @@ class Floor:
             return "the colleague's phone is not registered"
         return "the colleague is on the phone" if other.call or other.own_call else ""
 
+    def dropped(self, call: CallId, now: int) -> bool:
+        """Whether the talk that is over now was no answer (`NO_TALK`): the caller has to wait on.
+
+        The facts of this talk may be still on their way: then it began, and ended, a moment ago.
+        """
+        caller = self.callers.get(call)
+        if caller is None or caller.stage is Stage.RINGING:
+            return caller is not None
+        return caller.stage is Stage.TALKING and now - caller.since <= NO_TALK
+
     def refusal(self, number: str, purpose: Purpose) -> Refusal | None:
         """Why this number may not be dialled, whenever it be; None when it may. Caps are not asked."""
         return self.hall.refusal(number, purpose)
@@ -245,6 +257,10 @@ class Floor:
         """How many due callbacks a cap on dialling holds back at this moment."""
         full = self.hall.history.full(self.hall.policy, now) is not None
         return len(self.hall.held) + (len(self.hall.due_tasks) if full else 0)
+
+    def failing_phones(self) -> int:
+        """How many registered phones have failed by themselves at each of the last offers."""
+        return sum(seat.failures >= work.MANY_FAILURES for seat in self.seats.values())
 
     def talking(self) -> int:
         """How many callers and called citizens talk to an agent."""
@@ -309,5 +325,6 @@ DUE: dict[str, Callable[[Hall, str, int, int], None]] = {
     URGENT: open_tasks.urgent_due,
     MISSED: open_tasks.missed_due,
     DIAL_AGAIN: open_tasks.dial_again_due,
+    RESTED: work.rested_due,
 }
 """What becomes due: the handler gets the hall, the name (call, agent or task), the deadline and the time."""

@@ -27,6 +27,7 @@ REMEMBERED = 4096
 WRAP_UP, LONGEST_WAIT, OVERFLOW, EXPECT = "wrap-up", "longest-wait", "overflow", "expect"
 CALLBACK_DUE, URGENT, MISSED = "callback-due", "callback-urgent", "callback-missed"
 DIAL_AGAIN = "dial-again"
+RESTED = "rested"
 """What can become due; the table `DUE` of `acd.floor.floor` says what happens then."""
 
 Needs: TypeAlias = tuple[tuple[str, int], ...]
@@ -56,6 +57,8 @@ class Caller:
     `attached`: a session can carry out commands for the call. `ringing`: the agents whose phones ring for it.
     `handed`: the agent or the outside number that the caller is being transferred to. `leaving`: agents who have
     transferred the caller and whose own legs still exist. `outside`: the outside number that the call was sent to.
+    `first_answer`: the agent whose answer made the call `answered`, for as long as that may turn out to be no answer.
+    `cut`: the system ended the last talk.
     """
 
     call: CallId
@@ -77,6 +80,8 @@ class Caller:
     outside: str = ""
     unwanted: bool = False
     since: int = 0
+    first_answer: str = ""
+    cut: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -98,6 +103,7 @@ class Seat:
     """An agent on the floor. `call`: what the agent holds, ringing until `answered`; for a callback the attempt's id.
 
     `callback`: the number of that callback, or 0. `worked_on`: the call that the wrap-up is about.
+    `failures`: how many offers in a row failed by themselves; `rest_until`: no offer before that, or 0.
     `idle_keys`: the agent's key among the idle of each of `lanes`; empty when the agent is not idle.
     """
 
@@ -117,6 +123,8 @@ class Seat:
     calls: int = 0
     last_offer: int = 0
     removed: bool = False
+    failures: int = 0
+    rest_until: int = 0
     lanes: list[Lane] = field(default_factory=list)
     idle_keys: list[Key] = field(default_factory=list)
 
@@ -124,7 +132,7 @@ class Seat:
         """The one visible state."""
         return presence(
             self.intent,
-            reachable=self.reachable,
+            reachable=self.reachable and not self.rest_until,
             ringing=bool(self.call) and not self.answered,
             talking=bool(self.call) and self.answered,
             own_call=self.own_call,

@@ -4,12 +4,13 @@ from acd.floor.hall import Hall, Stage, remember
 from acd.floor.lanes import leave_lane, no_longer_expected, seat_of, update_idle
 from acd.floor.settle import settle_lost
 from acd.floor.waiting import ringing_ended
-from acd.floor.work import free, mark_not_responding
+from acd.floor.work import free, mark_not_responding, not_taken, works_again
 from facts import OfferAnswered, OfferEnded, OfferRinging, TalkEnded
-from facts.terms import CallId, OfferReason
+from facts.offers import NO_TALK
+from facts.terms import CallId, OfferReason, Party
 
 _NOT_RESPONDING = {OfferReason.NO_ANSWER, OfferReason.REFUSED, OfferReason.UNREACHABLE}
-"""Reasons after which the agent must say that they are ready before they are offered another call."""
+"""Reasons after which the agent must say that they are ready, unless the offer failed by itself."""
 
 
 def offer_ringing(hall: Hall, fact: OfferRinging, now: int) -> None:
@@ -24,7 +25,8 @@ def offer_answered(hall: Hall, fact: OfferAnswered, now: int) -> None:
         return
     hall.record(fact)
     caller, seat = hall.callers[fact.call], hall.seats[fact.agent]
-    first, caller.answered = not caller.answered, True
+    first, caller.answered, caller.cut = not caller.answered, True, False
+    caller.first_answer = fact.agent if first else ""
     seat.calls += 1
     if caller.caller and first:
         # The first agent stays the one the citizen knows (R5), whoever the call is transferred to.
@@ -54,6 +56,7 @@ def _take(hall: Hall, call: CallId, agent: str, at: int, *, answered: bool) -> b
     caller.since = at
     seat.call, seat.answered, seat.since = call, answered, at
     seat.not_responding = seat.not_responding and not answered
+    works_again(seat)
     update_idle(hall, seat)
     return True
 
@@ -67,16 +70,26 @@ def offer_ended(hall: Hall, fact: OfferEnded, now: int) -> None:
     caller = hall.callers.get(fact.call)
     elsewhere = caller is not None and caller.stage is Stage.TALKING
     if fact.reason in _NOT_RESPONDING and not elsewhere:
-        mark_not_responding(hall, seat, fact.at)
+        not_taken(hall, seat, fact.at, now, unreachable=fact.reason is OfferReason.UNREACHABLE)
     free(hall, seat, fact.at, now, worked=False)
     if caller is not None:
         ringing_ended(hall, caller, fact, now)
 
 
 def talk_ended(hall: Hall, fact: TalkEnded, now: int) -> None:
-    """The agent's leg is gone after a talk."""
+    """The agent's leg is gone after a talk. If that lasted no longer than `NO_TALK`, nobody has answered the caller."""
     seat = hall.seats.get(fact.agent)
     if seat is None or seat.call != fact.call:
         return
     hall.record(fact)
-    free(hall, seat, fact.at, now, worked=True)
+    caller = hall.callers.get(fact.call)
+    talked = not seat.answered or fact.at - seat.since > NO_TALK
+    if caller is not None:
+        caller.cut = talked and fact.hung_up_by is Party.SYSTEM
+        if not talked and caller.first_answer == fact.agent:
+            caller.answered, caller.first_answer = False, ""
+    dropped = not talked and fact.hung_up_by is not Party.CALLER
+    if dropped:
+        # This phone would drop every caller. Its agent must first say that they are ready.
+        mark_not_responding(hall, seat, fact.at)
+    free(hall, seat, fact.at, now, worked=not dropped)

@@ -7,7 +7,7 @@ from typing_extensions import TypedDict
 
 from acd.callbacks.task import State, Task
 from acd.floor.centre import expect
-from acd.floor.hall import DIAL_AGAIN, WRAP_UP, Caller, Hall, Seat, Stage
+from acd.floor.hall import DIAL_AGAIN, RESTED, WRAP_UP, Caller, Hall, Seat, Stage
 from acd.floor.lanes import enter_lanes, join_lane, update_idle
 from acd.floor.open_tasks import await_turn, enter, hold
 from acd.floor.waiting import set_wait_deadlines
@@ -114,6 +114,8 @@ def _fill_seat(hall: Hall, seat: Seat) -> None:
     update_idle(hall, seat)
     if seat.wrap_up_until:
         hall.wake_at(seat.wrap_up_until, WRAP_UP, seat.agent)
+    if seat.rest_until:
+        hall.wake_at(seat.rest_until, RESTED, seat.agent)
 
 
 def _fill_caller(hall: Hall, caller: Caller) -> None:

@@ -1,11 +1,17 @@
 """The end of an agent's work on a call: wrap-up (话后整理), and idle again. Pure."""
 
-from acd.floor.hall import WRAP_UP, Hall, Seat
+from acd.floor.hall import RESTED, WRAP_UP, Hall, Seat
 from acd.floor.lanes import drop_seat, update_idle
 from acd.rules.model import Queue
 from agents.model import Intent
 from facts import AgentNotResponding, WrapUpEnded, WrapUpStarted
 from facts.times import SECOND
+
+AT_ONCE = SECOND
+"""An offer that ends sooner without having rung has failed by itself: no person is as quick."""
+_LONGEST_REST = 30
+MANY_FAILURES = 3
+"""So many failures in a row are worth an alarm."""
 
 
 def free(hall: Hall, seat: Seat, at: int, now: int, *, worked: bool) -> None:
@@ -54,6 +60,35 @@ def mark_not_responding(hall: Hall, seat: Seat, at: int) -> None:
     if not seat.not_responding:
         seat.not_responding = True
         hall.record(AgentNotResponding(at, seat.agent))
+
+
+def not_taken(hall: Hall, seat: Seat, at: int, now: int, *, unreachable: bool) -> None:
+    """The agent's phone did not take an offer.
+
+    If it failed by itself, the agent has done nothing: their phone rests for 1, 2, 4 … 30 seconds, so that nothing
+    spins. Otherwise the agent must say that they are ready. Call it before `free`.
+    """
+    rang = seat.since > seat.last_offer
+    if unreachable and seat.reachable and not rang and at - seat.last_offer < AT_ONCE:
+        seat.failures += 1
+        rest = min(2 ** min(seat.failures - 1, 10), _LONGEST_REST)
+        seat.rest_until = now + rest * SECOND
+        hall.wake_at(seat.rest_until, RESTED, seat.agent)
+    else:
+        mark_not_responding(hall, seat, at)
+
+
+def works_again(seat: Seat) -> None:
+    """The phone rings, has registered again, or the agent says what they want: what failed before counts no more."""
+    seat.failures = seat.rest_until = 0
+
+
+def rested_due(hall: Hall, agent: str, due: int, now: int) -> None:
+    """The phone that failed is tried again."""
+    seat = hall.seats.get(agent)
+    if seat is not None and seat.rest_until == due:
+        seat.rest_until, seat.since = 0, now
+        update_idle(hall, seat)
 
 
 def _queue_of_work(hall: Hall, seat: Seat) -> Queue:

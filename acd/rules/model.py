@@ -43,9 +43,10 @@ class Queue:
     number; the call goes there after `overflow_after`, or at once when `longest_queue` is reached. `sticky_for`: how
     long a caller's last agent is preferred (R5). `redial_for`: how long a caller who gave up or was cut off may redial
     and get their place back. `reserve`: idle agents that must remain before a callback is placed, unless its deadline
-    is nearer than `urgent_before`. `call_back_lost`: a caller who gave up, or was turned away, becomes a callback
-    (漏接回拨). `callback_key`: the key by which a waiting caller asks to be called back and keeps their place; none by
-    default. `stay_on_line`: an agent whose callback yields stays on the phone and hears the citizen after a tone.
+    is nearer than `urgent_before`. `call_back_lost`: a caller who gave up, was turned away or cut off, becomes a
+    callback (漏接回拨). `callback_key`: the key by which a waiting caller asks to be called back and keeps their place;
+    none by default. `stay_on_line`: an agent whose callback yields stays on the phone and hears the
+    citizen after a tone.
     `detect_silence`: a caller must say something before they are queued (R20). `hours`: the name of the opening hours;
     empty: always open.
     """

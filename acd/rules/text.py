@@ -335,7 +335,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
             _seconds, "seconds", "a callback so near its deadline may use the reserve"
         ),
         "call_back_lost": Field(
-            _yes_no, "yes or no", "a caller who gave up, or was turned away, is called back"
+            _yes_no, "yes or no", "a caller who gave up, was turned away or cut off, is called back"
         ),
         "call_back_within": Field(_seconds, "seconds", "deadline of that callback"),
         "callback_key": Field(

@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from base import database
 from base.retry import Schedule
 
 log = structlog.get_logger(__name__)
@@ -62,6 +63,13 @@ async def upgrade(engine: AsyncEngine) -> None:
                 await asyncio.sleep(_RETRY.pause(failures))
                 continue
             raise DatabaseError(_advice(engine, error)) from error
+
+
+async def is_current(engine: AsyncEngine) -> bool:
+    """Whether the database is at this program's version. Changes nothing."""
+    async with engine.connect() as connection:
+        found = await connection.run_sync(_revision)
+    return found == ScriptDirectory.from_config(config()).get_current_head()
 
 
 def config(connection: Connection | None = None) -> Config:
@@ -121,7 +129,7 @@ def _advice(engine: AsyncEngine, error: Exception) -> str:
             "that holds it open (a backup, a database shell), then start again."
         )
     return (
-        f"The database {engine.url!r} cannot be used: {getattr(error, 'orig', None) or error}. Look "
+        f"The database {engine.url!r} cannot be used: {database.why(error)}. Look "
         "whether HOTLINE_DATABASE_URL is right, whether the server runs and knows the user, and "
         "whether the folder of a SQLite file exists, may be written and is not full."
     )

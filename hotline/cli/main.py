@@ -1,5 +1,6 @@
 """The command `hotline`. Each subcommand reads its arguments, calls one function and says what came of it."""
 
+import errno
 import json
 import os
 import sys
@@ -8,7 +9,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from base import clock
+from base import clock, files
 from facts.requests import AgentWasAdded, AgentWasRemoved, SetOut, SetPaused, SetReady
 from hotline import __version__
 from hotline.cli import alarm as cli_alarm
@@ -64,9 +65,20 @@ def main() -> None:
     """Run the command line; an interrupted command ends quietly. What it writes is its owner's alone."""
     os.umask(UMASK)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EPIPE):
+            raise
+        # What still waits in memory would fail once more at the very end, with a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:
+            sys.exit(1)  # whoever read it has seen enough
+        fail(files.why("the answer", error))
 
 
 # --- the programs
@@ -130,17 +142,16 @@ def agent_add(
     name: Annotated[str, typer.Option("--name", help="shown to supervisors, never to citizens")],
     password_stdin: Annotated[
         bool,
-        typer.Option("--password-stdin", help="read the softphone's password from standard input"),
+        typer.Option(
+            "--password-stdin",
+            help="read the softphone's password from standard input; without it one is made and shown",
+        ),
     ] = False,
 ) -> None:
     """Add an agent; the softphone can sign in at once."""
     from agents import roster
 
-    if not password_stdin:
-        fail(
-            "pass the password on standard input: printf %s SECRET | hotline agent add … --password-stdin"
-        )
-    password = sys.stdin.readline().rstrip("\r\n")
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else roster.generate_password()
 
     async def work(engine: AsyncEngine) -> None:
         await roster.add(engine, number, name, password, clock.now())
@@ -148,6 +159,8 @@ def agent_add(
     with_database(work, roster.RosterError)
     notify_controller(AgentWasAdded(number))
     print(f"agent {number} added")
+    if not password_stdin:
+        print(f"password of the softphone: {password}")
 
 
 @agent_app.command("list")

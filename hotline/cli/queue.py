@@ -31,6 +31,7 @@ from hotline.cli.tools import (
     print_rows,
     read_settings,
     with_database,
+    write_file,
 )
 
 app = typer.Typer(help="Queues, numbers, skills: who gets which caller.", no_args_is_help=True)
@@ -150,10 +151,7 @@ def export(
     if file is None:
         print(text, end="")
         return
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        fail(f"{file} cannot be written: {error.strerror}")
+    write_file(file, text.encode())
     print(file)
 
 

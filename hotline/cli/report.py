@@ -9,7 +9,7 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock
-from hotline.cli.tools import Language, fail, form_of, read_settings, with_database
+from hotline.cli.tools import Language, fail, form_of, read_settings, with_database, write_file
 
 
 def add_to(report_app: typer.Typer) -> None:
@@ -73,15 +73,12 @@ def sla(
     try:
         report = with_database(work, ValueError, status=2)
         made = wanted.make(report, lang)
-        if out is None:
-            sys.stdout.buffer.write(made)
-            sys.stdout.flush()
-        else:
-            out.write_bytes(made)
-    except PrintError as error:
+    except (PrintError, OSError) as error:
         fail(str(error), status=2)
-    except OSError as error:
-        fail(str(error), status=2)
+    if out is not None:
+        write_file(out, made, status=2)
+    else:
+        sys.stdout.buffer.write(made)
     sys.exit(reports.status(report))
 
 

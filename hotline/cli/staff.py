@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from base import clock
+from base import clock, files
 from hotline.cli.simulate import percentage, read_rules, seconds
 from hotline.cli.tools import JsonOrText, Language, fail, form_of, print_table, with_database
 from planning import staffing
@@ -81,7 +81,7 @@ def staff(
     except ValueError as error:
         fail(str(error), status=2)
     except OSError as error:
-        fail(f"--plot {plot}: {error}", status=2)
+        fail(f"--plot: {files.why(plot or '', error)}", status=2)
     if form == "json":
         print(staffing.as_json(hours, demand, wanted, seed))
     else:

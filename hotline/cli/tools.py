@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import structlog
@@ -18,11 +19,12 @@ from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from base import clock, database, migrations
+from base import clock, database, files, migrations
 from base.settings import Settings, SettingsError
 from base.settings import load as load_settings
 from facts.live import LiveState
 from facts.requests import Request
+from hotline.cli.reading import opened
 
 if TYPE_CHECKING:
     from base.bus import Bus
@@ -55,6 +57,15 @@ def fail(message: str, status: int = 1) -> NoReturn:
     """End the program with a sentence on standard error."""
     print(f"hotline: {message}", file=sys.stderr)
     sys.exit(status)
+
+
+def write_file(path: Path, content: bytes, status: int = 1) -> None:
+    """Write a file that the operator named: the whole of it, or the end of the program with why not."""
+    try:
+        files.put(path, content)
+    except OSError as error:
+        kept = ". The file of before is as it was" if path.is_file() else ""
+        fail(files.why(path, error) + kept, status)
 
 
 def form_of(value: str, *known: str) -> str:
@@ -97,13 +108,8 @@ def with_database(
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
     async def run() -> T:
-        settings.root.mkdir(parents=True, exist_ok=True)
-        engine = database.engine(settings.database)
-        try:
-            await migrations.upgrade(engine)
+        async with opened(settings) as engine:
             return await work(engine)
-        finally:
-            await engine.dispose()
 
     try:
         return asyncio.run(run())
@@ -112,7 +118,7 @@ def with_database(
     except migrations.DatabaseError as error:
         fail(str(error), status=status)
     except (SQLAlchemyError, OSError) as error:
-        fail(f"the database cannot be used ({settings.root}): {error}", status=status)
+        fail(f"the database cannot be used ({settings.root}): {database.why(error)}", status=status)
 
 
 async def note_look(engine: AsyncEngine, command: str, *what: object, **asked: object) -> None:

@@ -35,6 +35,9 @@ class Parts(Protocol):
     def refusals(self, now: int) -> int:
         """How many AGI connections were refused within the last minute."""
 
+    def guesses(self, now: int) -> int:
+        """How many SIP sign-ins were refused within the last minute."""
+
     def unwritten(self) -> int:
         """Facts that wait for an absent database, at least 1 while it is away."""
 
@@ -46,6 +49,9 @@ class Parts(Protocol):
 
     def held_back(self, now: int) -> int:
         """Due callbacks that a cap on dialling holds back."""
+
+    def failing_phones(self) -> int:
+        """Registered phones at which each of the last offers failed by itself."""
 
     def missing_years(self, now: int) -> list[int]:
         """Years that opening hours need and no calendar has."""
@@ -64,10 +70,12 @@ def quick(parts: Parts, now: int) -> dict[Key, float | None]:
         ("link_lost", ""): parts.link_lost_for(now) / SECOND,
         ("event_lag", ""): lag / SECOND if now - heard < LAG_HOLDS else 0,
         ("agi_refused", ""): parts.refusals(now),
+        ("sip_guesses", ""): parts.guesses(now),
         ("database_away", ""): parts.unwritten(),
         ("screens_stale", ""): parts.redis_away_for(now) / SECOND,
         ("callbacks_due", ""): due,
         ("dial_budget", ""): parts.held_back(now),
+        ("phones_failing", ""): parts.failing_phones(),
         ("calendar_missing", ""): years[0] if years else 0,
     }
 

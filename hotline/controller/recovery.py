@@ -69,10 +69,19 @@ class Recovery:
         now = clock.now()
         last = await reader.last_heard(self._engine)
         self._since = now if last is None else max(last - OVERLAP, now - LONGEST_AWAY)
+        told = await asyncio.to_thread(self._queue_log.read_back)
+        unfinished = told.unfinished
         async for facts in reader.open_calls(self._engine, now - LONGEST_OPEN):
             self._since = min(self._since, facts[0].at)
-            self._queue_log.seed(facts)
+            self._queue_log.seed(facts, told)
             self._desk.seed(facts)
+            unfinished.discard(getattr(facts[0], "call", ""))
+        # Calls whose end the diary has, and queue_log has not: the controller was killed in between.
+        ids = sorted(unfinished)
+        for start in range(0, len(ids), reader.PAGE):
+            page = ids[start : start + reader.PAGE]
+            for facts in (await reader.read_stories(self._engine, page)).values():
+                self._queue_log.seed(facts, told)
         await self._diary.flush()
         try:
             self._desk.floor.remember_dialled(await self._book.dialled(now))

@@ -10,6 +10,7 @@ from facts import AgentRemoved, Fact
 from facts.requests import (
     AcknowledgeAlarm,
     AddCallback,
+    AgentPasswordChanged,
     AgentWasAdded,
     AgentWasRemoved,
     CancelCallback,
@@ -43,6 +44,7 @@ class Requests:
         *,
         ready: Callable[[], bool],
         people: People,
+        renew_phones: Callable[[], Awaitable[bool]],
         presence: Callable[[str], str],
         report: Callable[[Fact], None],
         read_rules: Callable[[], Awaitable[None]],
@@ -52,6 +54,7 @@ class Requests:
     ) -> None:
         self._ready = ready
         self._people = people
+        self._renew_phones = renew_phones
         self._presence = presence
         self._report = report
         self._read_rules = read_rules
@@ -67,11 +70,13 @@ class Requests:
             case AgentWasAdded(number):
                 if not await self._people.knows(number):
                     raise Refused(f"there is no agent {number}")
-                return Reply()
+                return await self._tell_asterisk()
             case AgentWasRemoved(number):
                 self._report(AgentRemoved(clock.now(), number))
                 await self._read_rules()
-                return Reply()
+                return await self._tell_asterisk()
+            case AgentPasswordChanged():
+                return await self._tell_asterisk()
             case RulesChanged():
                 await self._read_rules()
                 return Reply()
@@ -83,6 +88,11 @@ class Requests:
                 return await self._cancel_callback(task)
             case SetReady(number) | SetPaused(number) | SetOut(number):
                 return await self._set_intent(asked, number)
+
+    async def _tell_asterisk(self) -> Reply:
+        if not await self._renew_phones():
+            raise Refused("the roster cannot be read now; Asterisk learns of it when it can")
+        return Reply()
 
     def _acknowledged(self, name: str, by: str) -> Reply:
         try:

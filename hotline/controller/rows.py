@@ -13,7 +13,7 @@ from facts.times import SECOND
 
 _ALL_THAT_SHOWS = attrgetter(
     *("since", "call", "answered", "intent", "pause_reason", "reachable"),
-    *("not_responding", "own_call", "wrap_up_until"),
+    *("not_responding", "own_call", "wrap_up_until", "rest_until"),
 )
 """What a row is made from, of its seat."""
 

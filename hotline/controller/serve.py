@@ -27,7 +27,7 @@ from acd.rules.model import Rules
 from acd.rules.text import Rulebook
 from alarms import watch as alarms
 from alarms.rules import Key
-from base import clock, database, log, migrations
+from base import clock, database, lease, log, migrations
 from base.background import spawn
 from base.bus import Bus
 from base.settings import Settings
@@ -50,7 +50,9 @@ from ivr import server as agi
 from ivr.session import Pace
 from metrics.exporter import Exporter
 from metrics.live import Live
+from telephony import phones
 from telephony.channels import Calls, Message, pressed
+from telephony.guesses import Guesses, guess
 from telephony.link import Link, LinkError
 from telephony.outbound import Outbound
 from telephony.queue_log_file import QueueLogFile
@@ -63,12 +65,32 @@ MOST_REFUSALS = 1000
 
 
 async def serve(settings: Settings, ready: Callable[[], None]) -> None:
-    """Run the controller until SIGTERM. `ready` is called once calls can be taken."""
+    """Run the controller until SIGTERM. `ready` is called once calls can be taken.
+
+    Raises `DatabaseError` when another controller works on the database, or takes it over.
+    """
     log.configure(settings.log_level, settings.log_dir / "serve.log")
     home.close(settings)
     stop = stop_event()
     engine = database.engine(settings.database)
-    await migrations.upgrade(engine)
+    with lease.alone(settings):
+        try:
+            await migrations.upgrade(engine)
+            mine = lease.Lease(engine, settings)
+            await mine.take()
+            beating = spawn(mine.run(stop.set), "lease")
+            await _serve(settings, engine, stop, ready)
+            beating.cancel()
+            await mine.release()
+        finally:
+            await engine.dispose()
+    if mine.lost:
+        raise migrations.DatabaseError("another Hotline has taken over this database")
+
+
+async def _serve(
+    settings: Settings, engine: AsyncEngine, stop: asyncio.Event, ready: Callable[[], None]
+) -> None:
     controller = Controller(settings, engine)
     try:
         await controller.start(stop)
@@ -81,7 +103,6 @@ async def serve(settings: Settings, ready: Callable[[], None]) -> None:
         await stop.wait()
     finally:
         await controller.stop()
-        await engine.dispose()
 
 
 class Controller:
@@ -95,6 +116,7 @@ class Controller:
         self._lag = (0, 0)
         self._informed = False
         self._refusals: deque[int] = deque(maxlen=MOST_REFUSALS)
+        self._guesses = Guesses()
         self._agi: agi.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._bus = Bus(settings.redis, settings.node)
@@ -119,6 +141,7 @@ class Controller:
             on_floor=self._on_floor,
             pauses=lambda: self._in_force.book.pauses,
         )
+        self._phones = phones.PhoneMirror(engine, settings)
         self._show()
 
     def _connect(self) -> None:
@@ -208,6 +231,7 @@ class Controller:
         self._requests = Requests(
             ready=self._up.is_set,
             people=self._people,
+            renew_phones=self._phones.look,
             presence=self._presence,
             report=self._report,
             read_rules=self._in_force.read,
@@ -222,6 +246,7 @@ class Controller:
         self._book.start()
         await self._in_force.read()
         await self._people.read()
+        await self._phones.look()
         await self._recovery.read_diary()
         self._outlets.record(ControllerStarted(clock.now(), __version__))
         self._tasks = [
@@ -231,6 +256,7 @@ class Controller:
             spawn(self._shown.run(), "live state"),
             spawn(feeding.feed_figures(self._engine, self._figures.add), "live figures"),
             spawn(self._link.run(), "link"),
+            spawn(self._phones.run(), "phones"),
         ]
         self._recovery.link_lost_at = clock.now()
         self._alarms.start()
@@ -291,6 +317,12 @@ class Controller:
             if self._agi is not None:
                 self._agi.pressed(*key)
             return
+        if address := guess(message):
+            self._guessed(address)
+            return
+        if agent := self._calls.back_again(message):
+            spawn(self._ask_phone(agent), "phone is back")
+            return
         if (early := self._calls.joined_early(message)) is not None:
             spawn(self._switch.end_early(early), "early transfer")
         facts = self._calls.read(message)
@@ -315,6 +347,13 @@ class Controller:
         self._informed = False
         if not self._stopping:
             self._recovery.link_lost()
+
+    def _guessed(self, address: str) -> None:
+        """Somebody there could not sign in as an agent's phone."""
+        if self._guesses.add(address, clock.now()):
+            logger.warning("sip.sign_in_refused", address=address)
+        if self._exporter is not None:
+            self._exporter.guessed()
 
     def _refused(self, why: str) -> None:
         """Somebody at the AGI port was not believed to be Asterisk."""
@@ -342,6 +381,12 @@ class Controller:
             await self._switch.stop_ringing(call, agent)
         except LinkError as error:
             logger.warning("offer.not_taken_back", call_id=call, agent=agent, error=str(error))
+
+    async def _ask_phone(self, agent: str) -> None:
+        try:
+            await self._switch.ask_phone(agent)
+        except LinkError as error:
+            logger.warning("phone.not_asked", agent=agent, error=str(error))
 
     def _renew_recording(self, call: CallId) -> None:
         spawn(self._renew(call), "recording renewed")
@@ -399,6 +444,10 @@ class Controller:
         """When the last event came, and how late it was (microseconds)."""
         return self._lag
 
+    def guesses(self, now: int) -> int:
+        """How many SIP sign-ins were refused within the last minute."""
+        return self._guesses.count(now)
+
     def refusals(self, now: int) -> int:
         """How many AGI connections were refused within the last minute (`MOST_REFUSALS` at most)."""
         return sum(now - at < 60 * SECOND for at in self._refusals)
@@ -418,6 +467,10 @@ class Controller:
     def held_back(self, now: int) -> int:
         """Due callbacks that a cap on dialling holds back."""
         return self._desk.floor.held_back(now)
+
+    def failing_phones(self) -> int:
+        """Registered phones at which each of the last offers failed by itself."""
+        return self._desk.floor.failing_phones()
 
     def missing_years(self, now: int) -> list[int]:
         """Years that opening hours need and no calendar has."""

@@ -4,6 +4,7 @@ up         `hotline up`: starts and keeps all processes
 programs   one process: start, stop, is it there
 processes  the recorder, and the screens with the API
 render     Asterisk's configuration from the settings
+logs       the log files stay small
 home       nobody but its owner reads the home
 check      `hotline check`
 tables     every table of the program

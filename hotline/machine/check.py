@@ -59,6 +59,7 @@ def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
         yield False, str(error)
     yield asyncio.run(_database(settings))
     yield asyncio.run(_redis(settings))
+    yield from _passwords(settings)
     yield from _dialling(settings)
     yield from _alarms(settings)
     if asterisk is not None:
@@ -109,10 +110,39 @@ async def _database(settings: Settings) -> tuple[bool, str]:
             await connection.execute(text("SELECT 1"))
         return True, f"database: {engine.url.render_as_string(hide_password=True)}"
     except (SQLAlchemyError, OSError, TimeoutError) as error:
-        return False, f"HOTLINE_DATABASE_URL: the database cannot be reached: {error}"
+        return False, f"HOTLINE_DATABASE_URL: the database cannot be reached: {database.why(error)}"
     finally:
         if engine is not None:
             await engine.dispose()
+
+
+def _passwords(settings: Settings) -> Iterator[tuple[bool, str]]:
+    """The agents whose password could be guessed. Nothing when the database cannot be read: another line says so."""
+
+    if not settings.database_url and not (settings.root / "hotline.db").exists():
+        return
+
+    async def read() -> list[str]:
+        engine = database.engine(settings.database)
+        try:
+            async with asyncio.timeout(5):
+                return await roster.short_passwords(engine)
+        finally:
+            await engine.dispose()
+
+    try:
+        short = asyncio.run(read())
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return
+    if short:
+        yield (
+            False,
+            (
+                f"the passwords of the softphones of {', '.join(short)} have fewer than "
+                f"{roster.SHORTEST_PASSWORD} characters, or are from before their length was kept: "
+                "give these agents new ones (PUT /api/agents/NUMBER/password)"
+            ),
+        )
 
 
 async def _redis(settings: Settings) -> tuple[bool, str]:

@@ -14,15 +14,15 @@ import string
 from collections.abc import Iterable
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
-
 from agents.signin import SIP_REALM
 from base.settings import Settings
 from facts.endpoints import TRUNK
 from facts.numbers import HOTLINE_NUMBER
 from hotline.machine.programs import AsteriskBinary, ProgramError, explained
 from ivr.phrases import LANGUAGES, SOUNDS, in_language
-from telephony.channels import WANTED
+from telephony import phones
+from telephony.channels import SIGN_IN_EVENT, WANTED
+from telephony.guesses import GUESS_EVENTS
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "asterisk-conf"
 """The templates, the prompts (`prompts/zh/KEY.alaw`, played as `hotline/KEY`) and the music."""
@@ -200,7 +200,7 @@ def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
     trunks = ",".join(settings.trunks)
     by_number = _can_match_request_uri(asterisk)
     outbound = settings.outbound.replace(";", "\\;")
-    values = {
+    return {
         "NODE": settings.node,
         "ETC": _path("HOTLINE_HOME", settings.asterisk_dir),
         "LIB": _path("HOTLINE_HOME", _lib(settings)),
@@ -240,14 +240,16 @@ def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
         "AMI_SECRET": ami_secret(settings),
         "EVENT_FILTERS": "\n".join(_event_filters(settings.node, asterisk)),
         "CEL_MODULES": "\n".join(_cel_modules(asterisk)),
+        "CODEC_MODULES": "\n".join(f"load = {name}" for name in _opus(asterisk)),
+        "MORE_CODECS": ",opus" if _opus(asterisk) else "",
         "RETRIES": str(settings.retries),
         "RETRY_PAUSE": f"{settings.retry_pause:g}",
         "ANSWER_PAUSE": f"{settings.answer_pause:g}",
         "LONGEST_WAIT": str(round(settings.longest_wait)),
+        "SQLITE_FILE": _path("HOTLINE_DATABASE_URL", phones.file_of(settings)),
         "RING_TIME": str(round(settings.ring_time)),
         "WRAP_UP_TIME": str(round(settings.wrap_up_time)),
     }
-    return values | _database(settings)
 
 
 def _filled(template: Path, values: dict[str, str]) -> str:
@@ -276,15 +278,6 @@ def _host(setting: str, address: str) -> str:
             f"{setting}: {address!r} is not an address: write one such as 127.0.0.1"
         ) from None
     return f"[{parsed}]" if parsed.version == 6 else str(parsed)
-
-
-def _text(setting: str, value: str) -> str:
-    """A value that is put into a line as it is."""
-    if re.search(r"[\x00-\x20\x7f;\"'\\$]", value):
-        raise ProgramError(
-            f"{setting}: Asterisk's configuration cannot hold spaces, quotes, backslashes, $ or ; here: choose others"
-        )
-    return value
 
 
 def _dials(numbers: Iterable[str]) -> str:
@@ -340,6 +333,10 @@ def _event_filters(node: str, asterisk: AsteriskBinary) -> list[str]:
             "BridgeEnter": ("header(Uniqueid),method(starts_with)", f"{node}-c"),
             # What agents press is private.
             "DTMFEnd": ("header(Channel),method(starts_with)", f"PJSIP/{TRUNK}-"),
+            # Sign-ins of phones, not those of the controller itself
+            **dict.fromkeys(
+                {*GUESS_EVENTS, SIGN_IN_EVENT}, ("header(Service),method(exact)", "PJSIP")
+            ),
         }
         filters = []
         for name in AMI_EVENTS:
@@ -360,40 +357,18 @@ def _cel_modules(asterisk: AsteriskBinary) -> list[str]:
     return [f"load = {name}.so" for name in names]
 
 
+def _opus(asterisk: AsteriskBinary) -> list[str]:
+    """The modules for Opus (RFC 6716), if this Asterisk has them: not every distribution's has."""
+    codecs = ("codec_opus_open_source.so", "codec_opus.so")
+    found = [name for name in codecs if (asterisk.modules / name).exists()][:1]
+    attributes = "res_format_attr_opus.so"
+    return [attributes, *found] if found and (asterisk.modules / attributes).exists() else []
+
+
 def _max_files() -> int:
     """Open files for Asterisk: as many as this machine allows, up to 65536."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
-
-
-def _database(settings: Settings) -> dict[str, str]:
-    url = make_url(settings.database)
-    if url.get_backend_name() == "sqlite":
-        return {
-            "REALTIME": "sqlite3,hotline",
-            "REALTIME_MODULE": "res_config_sqlite3.so",
-            "SQLITE_FILE": _path("HOTLINE_DATABASE_URL", Path(url.database or "").absolute()),
-            "PGSQL": "",
-        }
-    # A name that is localhost would make Asterisk use the socket.
-    host = str(url.host or url.query.get("host") or "")
-    host = "127.0.0.1" if host == "localhost" else host
-    given: dict[str, str | None] = {
-        "socket" if host.startswith("/") else "hostname": host,
-        "port": str(url.port or url.query.get("port") or 5432),
-        "dbname": url.database,
-        "user": url.username,
-        "password": str(url.password) if url.password is not None else None,
-    }
-    lines = [
-        f"{key} = {_text('HOTLINE_DATABASE_URL', value)}" for key, value in given.items() if value
-    ]
-    return {
-        "REALTIME": f"pgsql,{_text('HOTLINE_DATABASE_URL', url.database or '')}",
-        "REALTIME_MODULE": "res_config_pgsql.so",
-        "SQLITE_FILE": "",
-        "PGSQL": "\n".join(lines),
-    }
 
 
 # --- files ---

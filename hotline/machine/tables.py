@@ -5,6 +5,7 @@ import acd.callbacks.tables
 import acd.rules.tables
 import agents.tables
 import alarms.tables
+import base.tables
 import diary.tables
 import metrics.reports.tables
 import metrics.tables

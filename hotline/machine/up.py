@@ -14,13 +14,14 @@ from contextlib import contextmanager
 
 import structlog
 
-from base import database, log, migrations
+from base import database, lease, log, migrations
 from base.background import spawn
 from base.bus import Bus, NoAnswer
 from base.settings import Settings
 from facts.requests import GetStatus
-from hotline.machine import home, programs, render
+from hotline.machine import home, logs, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
+from telephony import phones
 from web.accounts import accounts
 
 logger = structlog.get_logger(__name__)
@@ -65,10 +66,14 @@ async def start(
         if problems := programs.taken_ports(settings, name):
             raise ProgramError("\n".join(problems))
     render.render(settings, asterisk)
+    keepers.append(spawn(logs.keep_small(settings), "log files"))
     engine = database.engine(settings.database)
     try:
         await migrations.upgrade(engine)
+        # The controller is in the same place and takes the lease over from here.
+        await lease.Lease(engine, settings).take()
         await accounts.first_start(engine, settings)
+        await phones.PhoneMirror(engine, settings).look()
     finally:
         await engine.dispose()
     if not settings.redis_url:

@@ -6,7 +6,6 @@ failed one is tried again. Only a run that was killed between sending and markin
 after `CLAIM` another run takes over.
 """
 
-import os
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import cast
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typing_extensions import TypedDict
 
 from base import clock, notify
+from base.files import put
 from base.settings import Settings
 from diary import tables as diary_tables
 from facts.times import SECOND
@@ -47,11 +47,15 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReportTarget:
-    """Where a report goes: an address of apprise, or a folder. `label` names it without secrets."""
+    """Where a report goes: an address of apprise, or a folder. `label` names it without secrets.
+
+    `former`: the name under which an earlier version of this program entered what it delivered.
+    """
 
     label: str
     url: str = ""
     folder: Path | None = None
+    former: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +69,18 @@ class Delivered:
 
 
 def targets(settings: Settings, folder: Path | None = None) -> list[ReportTarget]:
-    """The settings' addresses and folder; `folder` instead of the latter."""
-    found = [
-        ReportTarget(notify.label(url.get_secret_value()), url=url.get_secret_value())
-        for url in settings.report_urls
-    ]
+    """The settings' addresses and folder; `folder` instead of the latter. Each receiver once."""
+    found: dict[str, ReportTarget] = {}
+    for secret in settings.report_urls:
+        url = secret.get_secret_value()
+        label = notify.label(url)
+        found.setdefault(label, ReportTarget(label, url=url, former=notify.former_label(url)))
     chosen = folder or settings.report_dir
     if chosen is not None:
         place = chosen.expanduser().absolute()
-        found.append(ReportTarget(notify.label(f"file:{place}"), folder=place))
-    return found
+        label = notify.label(f"file:{place}")
+        found.setdefault(label, ReportTarget(label, folder=place))
+    return list(found.values())
 
 
 async def deliver(
@@ -91,6 +97,8 @@ async def deliver(
 
     The failure of one target does not keep the report from another. Raises what `make` raises.
     """
+    for target in wanted:
+        await _rename(engine, target)
     outcome: list[Delivered] = []
     for period in periods:
         open_: list[ReportTarget] = []
@@ -155,6 +163,22 @@ async def log(engine: AsyncEngine, limit: int) -> list[DeliveryRow]:
 _REPORT = "sla"
 
 
+async def _rename(engine: AsyncEngine, target: ReportTarget) -> None:
+    """Give the rows of an earlier version the name of today, or all that was delivered would be delivered again."""
+    if target.former in ("", target.label):
+        return
+    row, same = reports_tables.delivery.c, reports_tables.delivery.alias()
+    there = exists().where(
+        same.c.report == row.report, same.c.period == row.period, same.c.target == target.label
+    )
+    async with engine.begin() as connection:
+        await connection.execute(
+            update(reports_tables.delivery)
+            .where(row.target == target.former, ~there)
+            .values(target=target.label)
+        )
+
+
 async def _claim(
     engine: AsyncEngine, period: str, target: str, *, again: bool
 ) -> DeliveryState | None:
@@ -206,8 +230,9 @@ async def _bring(target: ReportTarget, title: str, text: str, files: Mapping[str
     """Give the report to one target. Gives an empty string, or why it failed."""
     try:
         if target.folder is not None:
+            target.folder.mkdir(parents=True, exist_ok=True)
             for name, content in files.items():
-                _put(target.folder / name, content)
+                put(target.folder / name, content)
             return ""
         with tempfile.TemporaryDirectory(prefix="hotline-report-") as folder:
             attached = [Path(folder) / name for name in files]
@@ -216,20 +241,6 @@ async def _bring(target: ReportTarget, title: str, text: str, files: Mapping[str
             return await notify.send(target.url, title, text, files=attached, within=WITHIN)
     except OSError as error:
         return f"{error.strerror or error}: {error.filename or ''}".removesuffix(": ")
-
-
-def _put(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees either the old one or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 _VERDICTS = {

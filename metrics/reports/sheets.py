@@ -22,14 +22,18 @@ def xlsx(report: SlaReport, lang: str = "zh") -> bytes:
         bold = book.add_format({"bold": True})
         share = book.add_format({"num_format": "0.00%"})
         moment = book.add_format({"num_format": "yyyy-mm-dd hh:mm"})
-        _summary(book.add_worksheet(say["sheet_summary"]), report, say, bold, share)
+        why = [one.zh if lang == "zh" else one.en for one in report.missing]
+        _summary(book.add_worksheet(say["sheet_summary"]), report, say, why, bold, share)
         _hours(book.add_worksheet(say["sheet_hours"]), report, say, bold, share, moment)
         _agents(book.add_worksheet(say["sheet_agents"]), report, say, bold, share)
         _queues(book.add_worksheet(say["sheet_queues"]), report, say, bold, share)
     return out.getvalue()
 
 
-def _summary(sheet: Any, report: SlaReport, say: dict[str, str], bold: Any, share: Any) -> None:
+def _summary(
+    sheet: Any, report: SlaReport, say: dict[str, str], why: list[str], bold: Any, share: Any
+) -> None:
+    """`why`: why the data are not complete, in the reader's language."""
     sheet.set_column(0, 0, 12)
     sheet.set_column(1, 1, 40)
     sheet.set_column(2, 4, 14)
@@ -38,9 +42,11 @@ def _summary(sheet: Any, report: SlaReport, say: dict[str, str], bold: Any, shar
         (say["from"], f"{local(report.since):%Y-%m-%d %H:%M:%S}"),
         (say["to"], f"{local(report.until):%Y-%m-%d %H:%M:%S}"),
         (say["verdict"], reports.verdict(report, say)),
+        *((say["missing"].format(one),) for one in why),
         *((say[name], getattr(report.only, name)) for name in ("queue", "number", "agent")),
-        ("ID", say["metric"], say["value"], say["numerator"], say["denominator"]),
     ]
+    heading = len(rows)
+    rows.append(("ID", say["metric"], say["value"], say["numerator"], say["denominator"]))
     for name, metric in {**report.metrics, **report.callbacks.metrics}.items():
         title = say[name].format(short=report.short_abandon)
         rows.append((name, title, metric.value, metric.numerator, metric.denominator))
@@ -53,7 +59,7 @@ def _summary(sheet: Any, report: SlaReport, say: dict[str, str], bold: Any, shar
     for number, row in enumerate(rows):
         figure = len(row) == 5 and row[0] not in reports.IN_SECONDS
         for column, cell in enumerate(row):
-            style = share if column == 2 and figure else bold if number in (0, 7) else None
+            style = share if column == 2 and figure else bold if number in (0, heading) else None
             sheet.write(number, column, cell, style)
 
 

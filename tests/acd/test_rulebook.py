@@ -48,7 +48,7 @@ FULL = Rulebook(
 @pytest.fixture(autouse=True)
 async def _agents(engine: AsyncEngine) -> None:
     for number in ("1001", "1002"):
-        await roster.add(engine, number, f"坐席{number}", "secret-1", NOW)
+        await roster.add(engine, number, f"坐席{number}", "softphone-secret-1", NOW)
 
 
 async def test_a_new_centre_has_one_queue_that_sets_nothing(engine: AsyncEngine) -> None:

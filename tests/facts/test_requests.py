@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from facts.requests import (
     AcknowledgeAlarm,
     AddCallback,
+    AgentPasswordChanged,
     AgentWasAdded,
     AgentWasRemoved,
     CancelCallback,
@@ -30,6 +31,7 @@ WIRE = {
     "status": GetStatus(),
     "agent.added": AgentWasAdded("1001"),
     "agent.removed": AgentWasRemoved("1001"),
+    "agent.password": AgentPasswordChanged("1001"),
     "agent.ready": SetReady("1001"),
     "agent.pause": SetPaused("1001", "用餐"),
     "agent.out": SetOut("1001"),

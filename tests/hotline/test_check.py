@@ -3,12 +3,15 @@
 import asyncio
 from pathlib import Path
 
+from sqlalchemy import update
+
 from acd.rules import book as rulebook
 from acd.rules.model import Number
 from acd.rules.text import Rulebook
+from agents import roster, tables
 from base import database, migrations
 from base.settings import Settings
-from hotline.machine.check import _dialling
+from hotline.machine.check import _dialling, _passwords
 
 OWN_TARGET = Rulebook(
     queues={"default": {"overflow_to": "12345", "overflow_after": 9.0}},
@@ -42,3 +45,24 @@ def test_an_overflow_of_before_the_upgrade_is_named(tmp_path: Path) -> None:
     assert list(_dialling(settings)) == [
         (False, "queue default: overflow_to 12345: this is one of the hotline's own numbers")
     ]
+
+
+def test_short_passwords_are_named(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    assert list(_passwords(settings)) == []
+    assert not (tmp_path / "hotline.db").exists(), "a look changed something"
+
+    async def fill() -> None:
+        engine = database.engine(settings.database)
+        await migrations.upgrade(engine)
+        for number in ("1001", "1002"):
+            await roster.add(engine, number, "王芳", roster.generate_password(), 1)
+        async with engine.begin() as connection:
+            change = update(tables.agent).where(tables.agent.c.number == "1002")
+            await connection.execute(change.values(password_length=None))
+        await engine.dispose()
+
+    asyncio.run(fill())
+    ((fine, line),) = _passwords(settings)
+    assert not fine
+    assert "softphones of 1002 have fewer than 12 characters" in line

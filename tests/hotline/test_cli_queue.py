@@ -58,7 +58,15 @@ def value(name: str, setting: str) -> tuple[Any, bool]:
 @pytest.fixture
 def agents(home: Path) -> None:
     for number in ("1001", "1002"):
-        hotline("agent", "add", number, "--name", "张三", "--password-stdin", stdin="secret-1\n")
+        hotline(
+            "agent",
+            "add",
+            number,
+            "--name",
+            "张三",
+            "--password-stdin",
+            stdin="softphone-secret-1\n",
+        )
 
 
 def test_a_new_centre(home: Path) -> None:

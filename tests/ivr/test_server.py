@@ -29,6 +29,7 @@ class FakeDesk:
         self.attached: dict[str, CallSession] = {}
         self.place = 0
         self.anyone = True
+        self.drops = False
         self.busy: set[str] = set()
         self.on: Callable[[Fact], None] = lambda _: None
 
@@ -46,6 +47,10 @@ class FakeDesk:
 
     def ahead(self, call: str) -> int:
         return self.place
+
+    def dropped(self, call: str) -> bool:
+        """Whether the talk was no answer: so the test says."""
+        return self.drops
 
     def staffed(self, call: str) -> bool:
         return self.anyone
@@ -129,6 +134,25 @@ async def _knowing_lengths(desk: FakeDesk, sounds: Path, clock: Callable[[], int
         pace=Pace(),
         sounds=sounds,
     )
+
+
+class TestATalkThatIsNone:
+    @pytest.mark.parametrize(
+        "answers", [["200 result=-1"], ["200 result=0", "200 result=1 (ANSWER 16)"]]
+    )
+    async def test_the_dialplan_brings_the_caller_back(
+        self, server: Server, desk: FakeDesk, answers: list[str]
+    ) -> None:
+        desk.drops = True
+        call = await waiting(server, desk)
+        desk.attached[CALL].ring(("1001",), 15.0)
+        for answer in answers:
+            await call.next()
+            call.answer(answer)
+        assert await call.next() == ["SET", "VARIABLE", "HL_AGAIN", "1"]
+        call.answer("200 result=1")
+        await call.end()
+        assert not any(isinstance(fact, CallDetached) for fact in desk.facts)
 
 
 class TestANormalCall:

@@ -303,8 +303,12 @@ def _header(message: str, name: str) -> str:
 
 
 def _tone(hertz: int) -> bytes:
-    """One second of a tone in A-law (ITU-T G.711)."""
-    samples = (np.sin(2 * np.pi * hertz * np.arange(8000) / 8000) * 6000).astype(np.int32)
+    """One second of a tone in A-law."""
+    return alaw((np.sin(2 * np.pi * hertz * np.arange(8000) / 8000) * 6000).astype(np.int32))
+
+
+def alaw(samples: np.ndarray[Any, Any]) -> bytes:
+    """Samples of 16 bits in A-law (ITU-T G.711)."""
     sign = np.where(samples >= 0, 0x80, 0)
     size = np.minimum(np.abs(samples), 32767) >> 3
     step = np.maximum(0, np.floor(np.log2(np.maximum(size, 1))).astype(np.int32) - 4)

@@ -39,17 +39,42 @@ class Wire:
                 if got.startswith(b"SIP/2.0 "):
                     return got.decode(errors="replace")
 
+    def forget(self) -> None:
+        """Throw away what has come in."""
+        while True:
+            try:
+                self._socket.recv(65_535)
+            except BlockingIOError:
+                return
+
+    async def be_there(self, within: float) -> None:
+        """Answer the next question whether this phone is there (OPTIONS). Raises `TimeoutError`."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(within):
+            while not (asked := await loop.sock_recv(self._socket, 65_535)).startswith(b"OPTIONS "):
+                pass
+        kept = re.findall(rb"^(?:Via|From|To|Call-ID|CSeq): .*?\r\n", asked, re.MULTILINE)
+        await self.send(b"SIP/2.0 200 OK\r\n" + b"".join(kept) + b"Content-Length: 0\r\n\r\n")
+
     async def call(
-        self, number: str, from_: bytes, *, headers: bytes = b"", within: float = 5
+        self,
+        number: str,
+        from_: bytes,
+        *,
+        headers: bytes = b"",
+        within: float = 5,
+        call: str = "",
+        media: bytes = b"8\r\na=rtpmap:8 PCMA/8000\r\n",
     ) -> "Dialog":
         """Call `number` with this From header, letter by letter; returns after the final answer.
 
-        Raises `TimeoutError` when the exchange drops the message. The call is silent: it has no sound at all.
+        `call`: the Call-ID, so that a call can arrive twice. `media`: the codecs offered. Raises `TimeoutError` when
+        the exchange drops the message. The call is silent: it has no sound at all.
         """
-        dialog = Dialog(self, number, from_, secrets.token_hex(8))
+        dialog = Dialog(self, number, from_, call or secrets.token_hex(8))
         offer = (
             b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-            b"m=audio 9 RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\n"
+            b"m=audio 9 RTP/AVP " + media
         )
         await self.send(
             dialog.request("INVITE", 1, headers + b"Content-Type: application/sdp\r\n", offer)
@@ -60,6 +85,7 @@ class Wire:
             if status >= 200:
                 dialog.status = status
                 dialog.to = _to(answer)
+                dialog.answer = answer
                 await self.send(dialog.request("ACK", 1))
                 return dialog
 
@@ -93,6 +119,7 @@ class Dialog:
 
     def __init__(self, wire: Wire, number: str, from_: bytes, call: str) -> None:
         self.status = 0
+        self.answer = ""
         self.to = f"<sip:{number}@{wire.exchange}>".encode()
         self._wire, self._number, self._call = wire, number, call
         self._from = from_ + b";tag=" + call.encode()
@@ -109,6 +136,19 @@ class Dialog:
             + f"Content-Length: {len(body)}\r\n\r\n".encode()
             + body
         )  # fmt: skip
+
+    async def ask(
+        self, method: str, sequence: int, headers: bytes = b"", body: bytes = b"", within: float = 3
+    ) -> int:
+        """Send a request inside this dialogue. The status of its answer, 0 when there is none."""
+        await self._wire.send(self.request(method, sequence, headers, body))
+        try:
+            while True:
+                answer = await self._wire.answer(within)
+                if f"CSeq: {sequence} {method}\r\n" in answer:
+                    return int(answer.split(" ", 2)[1])
+        except TimeoutError:
+            return 0
 
     async def hang_up(self) -> None:
         """Send BYE."""

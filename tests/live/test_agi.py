@@ -44,6 +44,9 @@ class TestDesk:
     def ahead(self, call: str) -> int:
         return 5
 
+    def dropped(self, call: str) -> bool:
+        return False
+
     def staffed(self, call: str) -> bool:
         return self.anyone
 

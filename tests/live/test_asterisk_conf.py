@@ -27,6 +27,7 @@ from hotline.machine import programs
 from hotline.machine.programs import AsteriskBinary
 from hotline.machine.render import AMI_EVENTS, AMI_USER, ami_secret, render
 from softphone.phones import AgentPhone, Leg, Phones, tone_share
+from telephony.phones import PhoneMirror
 from tests.live.centre import _take_block
 
 PASSWORD = "a-long-enough-password"
@@ -548,6 +549,7 @@ async def test_agents_in_postgresql(tmp_path: Path, postgresql_url: str) -> None
         async with engine.begin() as connection:
             await connection.execute(tables.agent.insert(), row)
         render(other.settings, other.asterisk)
+        assert await PhoneMirror(engine, other.settings).look()
         await programs.start_asterisk(other.settings, other.asterisk)
         async with Phones(other.sip) as phones:
             agent = await phones.agent("1001", PASSWORD, answer_after=0.2)

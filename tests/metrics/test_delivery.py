@@ -2,9 +2,9 @@
 
 import asyncio
 import base64
+import hashlib
 import io
 import json
-import os
 import re
 import shlex
 import shutil
@@ -21,7 +21,7 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
-from base import clock, database, migrations
+from base import clock, database, migrations, notify
 from diary.writer import Diary
 from facts import Fact
 from facts.times import DAY, midnight
@@ -160,6 +160,56 @@ def test_what_failed_is_tried_again_and_nothing_else(
     assert "secret" not in run("deliveries")
 
 
+def test_a_new_password_is_no_new_receiver(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Hook() as hook, Mailbox() as box:
+        urls = f"{hook.url} {box.url}"
+        for old, new in (
+            ("", ""),
+            ("pass-secret", "another"),
+            ("rto=30", "rto=30&password=another"),
+            ("mailto://", "mailto://user:another@"),
+            ("hotline@example.org", "hotline2@example.org"),
+        ):
+            monkeypatch.setenv("HOTLINE_REPORT_URLS", urls.replace(old, new))
+            run("deliver", "--period", "2025-11-23", "--make-up", "2")
+        assert (len(hook.got), len(box.mails)) == (3, 3)
+        monkeypatch.setenv("HOTLINE_REPORT_URLS", urls.replace("duty@", "boss@"))
+        run("deliver", "--period", "2025-11-23", "--make-up", "2")
+        assert (len(hook.got), len(box.mails)) == (3, 6)
+        assert not any(name in run("deliveries") for name in ("secret", "another", "duty", "boss"))
+
+
+def test_what_an_earlier_version_delivered_is_not_delivered_again(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It named receivers with their passwords."""
+    with Hook() as hook:
+        monkeypatch.setenv("HOTLINE_REPORT_URLS", hook.url)
+        run("deliver", "--period", DAY_OF_CALLS)
+
+        async def name_as_before() -> None:
+            engine = database.engine(f"sqlite+aiosqlite:///{home / 'hotline.db'}")
+            async with engine.begin() as connection:
+                name = f"json:{hashlib.sha256(hook.url.encode()).hexdigest()[:8]}"
+                await connection.execute(update(tables.delivery).values(target=name))
+            await engine.dispose()
+
+        asyncio.run(name_as_before())
+        for _ in range(2):
+            assert run("deliver", "--period", DAY_OF_CALLS) == ""
+        assert len(hook.got) == 1
+        (row,) = json.loads(run("deliveries", "--format", "json"))
+        assert row["target"] == notify.label(hook.url)
+
+
+def test_a_receiver_that_is_named_twice_gets_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Hook() as hook:
+        again = hook.url.replace("pass-secret", "old-secret")
+        monkeypatch.setenv("HOTLINE_REPORT_URLS", f"{hook.url} {again}")
+        assert run("deliver", "--period", DAY_OF_CALLS).count("delivered") == 1
+        assert len(hook.got) == 1
+
+
 def test_missed_days_are_made_up_for(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "reports"
     run("deliver", "--period", "2025-11-22", "--to", str(out), "--format", "json")
@@ -176,24 +226,6 @@ def test_a_folder_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
     said = run("deliver", "--period", DAY_OF_CALLS, "--to", str(tmp_path / "file"), status=1)
     assert "exists" in said or "Not a directory" in said
     assert list(tmp_path.glob("**/*.part")) == []
-
-
-def test_a_file_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "sla.json"
-    delivery._put(path, b"older")
-    with path.open("rb") as reader:
-        delivery._put(path, b"old")
-        # Who had it open goes on reading the file of before: another one took its name.
-        assert (reader.read(), path.read_bytes()) == (b"older", b"old")
-
-    def full(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        delivery._put(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_bad_input_is_said(run: Run, tmp_path: Path) -> None:

@@ -6,14 +6,24 @@ import re
 import shutil
 import subprocess
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from facts import AgentReady, CallbackAdded, CallbackYielded, Fact, OfferEnded, OfferMade
-from facts.terms import OfferReason
+from facts import (
+    AgentReady,
+    CallbackAdded,
+    CallbackYielded,
+    CallEnded,
+    Fact,
+    OfferEnded,
+    OfferMade,
+    TalkEnded,
+)
+from facts.terms import OfferReason, Party
 from metrics.exporter import Exporter
 from tests.metrics.histories import (
     T,
@@ -69,6 +79,14 @@ def test_calls_by_outcome_with_waits_talk_and_rings() -> None:
     assert found["hotline_talk_seconds_sum"] == pytest.approx(70)
     assert found['hotline_ring_seconds_bucket{le="15.0"}'] == 1
     assert found["hotline_ring_seconds_count"] == 2
+
+
+def test_talks_that_the_system_ended() -> None:
+    *facts, talk, end = answered("a")
+    assert isinstance(talk, TalkEnded)
+    assert isinstance(end, CallEnded)
+    cut = replace(talk, hung_up_by=Party.SYSTEM), replace(end, hung_up_by=Party.SYSTEM)
+    assert read(fed(*facts, *cut, *answered("b")))["hotline_talks_cut_total"] == 1
 
 
 def test_one_who_was_handed_on_from_a_callback_is_no_call() -> None:

@@ -24,6 +24,7 @@ from facts import (
     OfferEnded,
     OfferMade,
     OfferRinging,
+    PlaceRestored,
     RecordingFinished,
     TalkEnded,
     TalkHeld,
@@ -34,6 +35,7 @@ from facts import (
 from facts.terms import OfferReason, Outcome, Party, Release
 from facts.times import SECOND
 from metrics.fold import CallerStage, CallHistory, CallRecord, fold_call, record_of
+from metrics.window import Tally
 from tests.metrics.histories import (
     answered,
     arrived,
@@ -158,12 +160,75 @@ def test_a_call_answered_while_it_was_released_is_answered() -> None:
     assert outcome([*facts, CallReleased(at(16), "c", Release.TIMED_OUT)]) is Outcome.HUMAN
 
 
-def test_a_talk_of_no_length_is_no_answer() -> None:
+@pytest.mark.parametrize("length", [0, 0.003, 1])
+def test_an_answer_whose_talk_ends_within_a_second_is_no_answer(length: float) -> None:
     facts = answered("c", waits=5, rings=3)[:-2]
-    at_once = [*facts, TalkEnded(at(16), "c", "1001", Party.CALLER), ended(16, "c")]
+    over = 16 + length
+    at_once = [*facts, TalkEnded(at(over), "c", "1001", Party.CALLER), ended(over, "c")]
     found = record(at_once)
     assert (found.outcome, found.answered, found.agents) == (Outcome.ABANDONED_RINGING, None, ())
-    assert outcome([*facts, ended(16.000001, "c")]) is Outcome.HUMAN
+    assert (found.talk, found.ring) == (0, None)
+    assert outcome([*facts, ended(17.000001, "c")]) is Outcome.HUMAN
+
+
+def test_a_caller_dropped_by_a_phone_waits_on_and_is_answered_by_the_next() -> None:
+    facts = answered("c", waits=5, rings=3)[:-2]
+    dropped = [*facts, TalkEnded(at(16.03), "c", "1001", Party.AGENT)]
+    assert record(dropped).outcome is None
+    assert record(dropped).answered is None
+    again: list[Fact] = [
+        *dropped,
+        CallTransferred(at(16.2), "c", "", ""),
+        OfferMade(at(16.3), "c", "1002"),
+        OfferRinging(at(16.4), "c", "1002"),
+    ]
+    assert outcome([*again, ended(18, "c")]) is Outcome.ABANDONED_RINGING
+    found = record(
+        [
+            *again,
+            OfferAnswered(at(18), "c", "1002"),
+            TalkEnded(at(30), "c", "1002", Party.AGENT),
+            ended(30, "c", Party.AGENT),
+        ]
+    )
+    assert (found.outcome, found.agents, found.answered) == (Outcome.HUMAN, ("1002",), at(18))
+    assert (found.talk, found.cut) == (12 * SECOND, False)
+
+
+def test_a_call_that_ends_with_the_phone_that_dropped_it_is_no_human_call() -> None:
+    facts = answered("c")[:-2]
+    over = facts[-1].at + 3000
+    end = CallEnded(over, "c", Party.AGENT)
+    found = record([*facts, TalkEnded(over, "c", "1001", Party.AGENT), end])
+    assert (found.outcome, found.agents) == (Outcome.SYSTEM_FAILURE, ())
+
+
+def test_a_caller_who_hung_up_just_before_the_greeting_was_over_never_queued() -> None:
+    found = record(
+        [
+            arrived(0, "c"),
+            CallEnded(at(9.994), "c", Party.CALLER),
+            CallQueued(at(10), "c", "default"),
+            OfferMade(at(10.001), "c", "1001"),
+            OfferEnded(at(10.002), "c", "1001", OfferReason.CALLER_GONE),
+        ]
+    )
+    assert (found.outcome, found.queued) == (Outcome.ABANDONED_GREETING, None)
+    assert (found.offers, found.reached_queue) == ((), False)
+    figures = Tally([found]).metrics()
+    assert [figures[name].denominator for name in ("M1", "M2", "M5", "M8")] == [1, 0, 0, 0]
+
+
+def test_a_talk_that_the_system_ends_is_cut() -> None:
+    *facts, talk, _ = answered("c")
+    cut = [*facts, TalkEnded(talk.at, "c", "1001", Party.SYSTEM)]
+    end = CallEnded(talk.at, "c", Party.SYSTEM)
+    assert not record(cut).cut, "it is not known yet what becomes of the caller"
+    assert record([*cut, end]).cut
+    assert record([*facts, end]).cut, "the end of the talk itself was lost"
+    assert not record([*facts, talk, end]).cut
+    assert not record([*cut, CallTransferred(talk.at, "c", "1001", "8890"), end]).cut
+    assert record([*cut, CallTransferred(talk.at, "c", "", ""), end]).cut
 
 
 def test_an_answer_after_the_caller_has_gone_is_no_answer() -> None:
@@ -325,7 +390,7 @@ def test_stages_of_an_open_call() -> None:
 def test_facts_about_no_call_are_left_alone() -> None:
     calls: dict[str, CallHistory] = {}
     assert fold_call(calls, AgentReady(at(0), "1001")) is None
-    assert fold_call(calls, CallTransferred(at(0), "c", "1001", "1002")) is None
+    assert fold_call(calls, PlaceRestored(at(0), "c", at(0))) is None
     assert calls == {}
     history = fold_call(calls, arrived(0, "c"))
     assert history is not None

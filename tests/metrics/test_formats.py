@@ -4,6 +4,7 @@ import io
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import openpyxl
@@ -22,7 +23,7 @@ from metrics import rollup, tables, verify
 from metrics.reports import page
 from metrics.reports import sla as reports
 from metrics.reports.formats import FORMATS
-from metrics.reports.sla import SlaReport
+from metrics.reports.sla import SlaReport, Words
 from metrics.sums import Only
 from metrics.window import Metric
 from tests.metrics.histories import T, answered, arrived, at, in_greeting, in_queue, released
@@ -105,8 +106,6 @@ def test_the_page(report: SlaReport, lang: str, title: str) -> None:
 
 
 def test_nothing_that_came_over_the_telephone_is_markup(report: SlaReport) -> None:
-    from dataclasses import replace
-
     evil = "<script>alert(1)</script>"
     tally = next(iter(report.details.queues.values()))
     details = replace(report.details, queues={(evil, "=1+1"): tally})
@@ -126,6 +125,35 @@ def test_the_workbook(report: SlaReport) -> None:
     agents = list(book["agents"].iter_rows(values_only=True))
     assert agents[1][:2] == ("1001", 20)
     assert book["hours"].max_row == 2
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+@pytest.mark.parametrize("form", ["text", "html", "xlsx"])
+def test_whoever_reads_that_data_are_missing_reads_why(
+    report: SlaReport, form: str, lang: str
+) -> None:
+    reasons = (Words("甲没有结束记录", "call A has no end"), Words("=乙", "=B"))
+    made = FORMATS[form].make(replace(report, missing=reasons), lang)
+    shown = (
+        made.decode()
+        if form != "xlsx"
+        else "\n".join(
+            str(cell.value)
+            for row in openpyxl.load_workbook(io.BytesIO(made)).worksheets[0].iter_rows()
+            for cell in row
+        )
+    )
+    start = {"zh": "数据不完整：", "en": "Not complete: "}[lang]
+    for one in reasons:
+        assert start + (one.zh if lang == "zh" else one.en) in shown
+
+
+def test_the_heading_of_the_workbook_stays_bold(report: SlaReport) -> None:
+    for missing in ((), (Words("甲", "A"), Words("乙", "B"))):
+        made = FORMATS["xlsx"].make(replace(report, missing=missing), "en")
+        sheet = openpyxl.load_workbook(io.BytesIO(made))["summary"]
+        bold = [row[0].value for row in sheet.iter_rows() if row[0].font.b]
+        assert bold == ["Hotline service level report", "ID"]
 
 
 @pytest.mark.live

@@ -5,19 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.callbacks import tables as callbacks_tables
 from acd.rules.model import Rules
 from base import clock
 from base.settings import Settings
-from facts import Fact
+from facts import CallEnded, Fact, LinkLost, TalkEnded
+from facts.terms import Party
 from facts.times import DAY, SECOND, midnight
 from metrics import rollup
 from metrics import tables as metrics_tables
 from metrics.live import Live
 from metrics.verify import Findings, verify
+from recorder import tables as recorder_tables
 from tests.metrics.histories import T, answered, at, in_queue
 from tests.metrics.test_callback_report import write
 from tests.metrics.test_callbacks import added, reached, waits, yielded
@@ -114,6 +116,37 @@ async def test_a_moment_may_differ_by_50_ms_and_no_more(
         assert found.status == 1
 
 
+async def test_a_crash_of_asterisk_is_named_once(engine: AsyncEngine, tmp_path: Path) -> None:
+    calls = {f"hotline-1.{n}": float(n) for n in (1, 2, 3)}
+    facts = []
+    for call, arrived in calls.items():
+        *before, talk, _ = answered(call, arrived)
+        assert isinstance(talk, TalkEnded)
+        facts += [*before, TalkEnded(at(72), call, talk.agent, Party.SYSTEM)]
+        facts.append(CallEnded(at(72), call, Party.SYSTEM))
+    await write(engine, tmp_path, [*facts, LinkLost(at(70))])
+    await rollup.bring_up_to_date(engine, clock.now())
+    book = {
+        call: [one for one in cel(call, arrived) if '"HANGUP"' not in one]
+        for call, arrived in calls.items()
+    }
+    found = await compared(engine, tmp_path, book)
+    assert found.differences == []
+    assert found.unchecked == [
+        "CEL: Asterisk was lost at 2025-11-21 12:01:10.000 (a crash?): it wrote no end of 3 calls"
+    ]
+    assert found.status == 2
+
+
+async def test_a_missing_end_without_a_loss_of_asterisk_is_a_difference(
+    diary: AsyncEngine, tmp_path: Path
+) -> None:
+    endless = [one for one in cel(SECOND_CALL, 10) if '"HANGUP"' not in one]
+    found = await compared(diary, tmp_path, asterisk() | {SECOND_CALL: endless})
+    [said] = found.differences
+    assert said.endswith("CEL never")
+
+
 async def test_a_call_that_cel_does_not_know(diary: AsyncEngine, tmp_path: Path) -> None:
     found = await compared(diary, tmp_path, asterisk() | {SECOND_CALL: []})
     assert found.differences == [f"{SECOND_CALL}: CEL does not know it"]
@@ -155,6 +188,93 @@ async def test_calls_older_than_cel_are_not_checked(diary: AsyncEngine, tmp_path
     assert found.differences == []
     assert found.status == 2
     assert "2 calls are older" in found.unchecked[0]
+
+
+# --- calls across midnight
+
+NIGHT = (midnight(T) + DAY - at(0)) / SECOND
+"""The end of the day, as seconds after `T`."""
+LATE = "hotline-1.7"
+
+
+async def compared_on(engine: AsyncEngine, home: Path, days: int) -> Findings:
+    """The findings of a day after `T`'s, with what CEL has about the call `LATE`, 30 s before midnight."""
+    settings = Settings(home=home)
+    settings.cel_file.parent.mkdir(parents=True, exist_ok=True)
+    lines = [
+        *(one for kept in asterisk().values() for one in kept),
+        *cel(LATE, NIGHT - 30),
+        *cel("hotline-1.8", NIGHT + 600),
+    ]
+    settings.cel_file.write_text("".join(f"{one}\n" for one in lines))
+    begin = midnight(T) + days * DAY
+    return await verify(engine, settings, begin, begin + DAY, None)
+
+
+@pytest.fixture
+async def night(diary: AsyncEngine, tmp_path: Path) -> AsyncEngine:
+    """A talk of 60 s that begins before midnight, and a call ten minutes after it."""
+    await write(diary, tmp_path, answered(LATE, NIGHT - 30), answered("hotline-1.8", NIGHT + 600))
+    await rollup.bring_up_to_date(diary, clock.now())
+    return diary
+
+
+async def test_a_talk_across_midnight_belongs_to_the_day_it_began(
+    night: AsyncEngine, tmp_path: Path
+) -> None:
+    for day, calls in ((0, 4), (1, 1)):
+        found = await compared_on(night, tmp_path, day)
+        assert (found.differences, found.status) == ([], 0)
+        assert f"CEL: {calls} calls" in found.checked
+        assert f"roll-ups: {calls} calls" in found.checked
+
+
+async def test_a_recording_across_midnight_is_checked_once(
+    night: AsyncEngine, tmp_path: Path
+) -> None:
+    row = {
+        "call": LATE,
+        "path": "2025/late.wav",
+        "state": "finished",
+        "duration": 60 * SECOND,
+        "size": 1,
+        "sha256": "",
+        "finished_at": at(NIGHT + 60),
+    }
+    async with night.begin() as connection:
+        await connection.execute(insert(recorder_tables.recording).values(row))
+    found = await compared_on(night, tmp_path, 0)
+    assert found.differences == [f"{LATE}: recording: facts none, ledger 60.000 s"]
+    assert (await compared_on(night, tmp_path, 1)).differences == []
+
+
+@pytest.mark.parametrize("late", [-0.01, 0.01])
+async def test_two_clocks_at_midnight(diary: AsyncEngine, tmp_path: Path, late: float) -> None:
+    """One witness has the call in one day, the other in the next: they differ by less than 50 ms, so they agree."""
+    await write(diary, tmp_path, answered(LATE, NIGHT - late))
+    await rollup.bring_up_to_date(diary, clock.now())
+    for day in (0, 1):
+        settings = Settings(home=tmp_path)
+        settings.cel_file.parent.mkdir(parents=True, exist_ok=True)
+        lines = [*(one for kept in asterisk().values() for one in kept), *cel(LATE, NIGHT + late)]
+        settings.cel_file.write_text("".join(f"{one}\n" for one in lines))
+        begin = midnight(T) + day * DAY
+        found = await verify(diary, settings, begin, begin + DAY, None)
+        assert found.differences == []
+
+
+async def test_a_call_that_has_just_ended_is_compared_later(
+    diary: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By CEL it ended 30.02 s ago, by the diary 29.99 s."""
+    await write(diary, tmp_path, answered(LATE, 100))
+    await rollup.bring_up_to_date(diary, clock.now())
+    now = at(100 + ENDED + 29.99)
+    monkeypatch.setattr(clock, "now", lambda: now)
+    book = asterisk() | {LATE: cel(LATE, 100, ended=ENDED - 0.03)}
+    found = await compared(diary, tmp_path, book)
+    assert [one for one in found.differences if LATE in one] == []
+    assert "CEL: 3 calls" in found.checked
 
 
 # --- callbacks and waits

@@ -128,3 +128,42 @@ def test_a_channel_that_is_gone_is_forgotten_whatever_it_was() -> None:
     (place,) = calls.snapshot([waits], [], NOW + 1).waiting
     assert (place.queue, place.queued_at, place.application) == ("tax", 9, "AGI")
     assert calls.channels() == {"hotline-1.1"}
+
+
+def test_a_copy_of_a_call_is_no_call() -> None:
+    """The dialplan says so before anybody has heard of it (RFC 3261, 8.2.2.2)."""
+    calls = Calls({"12345"})
+    base = {
+        "Privilege": "call,all",
+        "Channel": "PJSIP/trunk-00000009",
+        "Uniqueid": "hotline-1763731200.9",
+        "Linkedid": "hotline-1763731200.9",
+        "Context": "inbound",
+        "Exten": "12345",
+        "CallerIDNum": "13900000001",
+    }
+    stream = (
+        {"Event": "Newchannel", "ChannelState": "0", "Timestamp": "1763731200.100000"},
+        {"Event": "UserEvent", "UserEvent": "HotlineMerged", "Timestamp": "1763731200.110000"},
+        {"Event": "Hangup", "Cause": "21", "Timestamp": "1763731200.120000"},
+    )
+    assert [fact for event in stream for fact in calls.read(base | event)] == []
+    assert not calls.knows("hotline-1763731200.9")
+    heard = Calls({"12345"})
+    facts = [fact for event in (stream[0], stream[2]) for fact in heard.read(base | event)]
+    assert facts, "the same without that event is a call"
+
+
+def test_an_unreachable_phone_that_signs_in_is_to_be_asked() -> None:
+    signed_in = {"Event": "SuccessfulAuth", "Service": "PJSIP", "AccountID": "1001"}
+    contact = {"Event": "ContactStatus", "Privilege": "system,all", "EndpointName": "1001"}
+    contact |= {"URI": "sip:1001@10.0.0.5", "Timestamp": "1763731200.100000"}
+    calls = Calls({"12345"})
+    assert calls.back_again(signed_in) == "", "a phone that is new is believed in anyway"
+    calls.read(contact | {"ContactStatus": "Reachable"})
+    assert calls.back_again(signed_in) == ""
+    calls.read(contact | {"ContactStatus": "Unreachable"})
+    assert calls.back_again(signed_in) == "1001"
+    assert calls.back_again(signed_in | {"AccountID": "1002"}) == ""
+    assert calls.back_again(signed_in | {"Service": "AMI"}) == ""
+    assert calls.back_again(signed_in | {"Event": "ChallengeSent"}) == ""

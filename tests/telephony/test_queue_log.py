@@ -187,13 +187,55 @@ def test_one_who_was_handed_on_from_a_callback_is_not_in_it() -> None:
     ) == ["1763731206|n-1.2|other|NONE|ENTERQUEUE|||1"]
 
 
-def test_one_whose_origin_is_told_late_is_left_out_from_then_on() -> None:
+def test_one_whose_origin_is_told_late_is_followed_to_the_end() -> None:
+    """What stands in the log cannot be taken back: its readers would have the citizen waiting for ever."""
     assert _lines(
         CallQueued(_at(5), "n-1.1", "other"),
         CallArrived(_at(0), "n-1.1", "", "+8613800000001", "n-c7.1", "other"),
         OfferAnswered(_at(7), "n-1.1", "1002"),
         CallEnded(_at(9), "n-1.1", Party.AGENT),
-    ) == ["1763731205|n-1.1|other|NONE|ENTERQUEUE|||1"]
+    ) == [
+        "1763731205|n-1.1|other|NONE|ENTERQUEUE|||1",
+        "1763731207|n-1.1|other|PJSIP/1002|CONNECT|2|n-1.1|0",
+        "1763731209|n-1.1|other|PJSIP/1002|COMPLETEAGENT|2|2|1",
+    ]
+
+
+def test_what_is_told_of_a_call_after_its_end_is_no_news() -> None:
+    """A session that says `queued` while the hang-up is on its way, or comes back too late."""
+    assert _lines(
+        CallArrived(_at(0), "n-1.1", "12345", ""),
+        CallEnded(_at(5), "n-1.1", Party.CALLER),
+        CallQueued(_at(5), "n-1.1", "tax"),
+        CallReturned(_at(6), "n-1.1", "tax", _at(5)),
+        CallMoved(_at(7), "n-1.1", "other"),
+        CallQueued(_at(8), "n-1.2", "tax"),
+        CallEnded(_at(9), "n-1.2", Party.CALLER),
+        CallArrived(_at(0), "n-1.2", "12345", ""),
+        CallQueued(_at(4), "n-1.2", "tax"),
+    ) == ["1763731208|n-1.2|tax|NONE|ENTERQUEUE|||1", "1763731209|n-1.2|tax|NONE|ABANDON|1|1|1"]
+
+
+def test_who_was_transferred_unseen_and_returns_waits_again() -> None:
+    """The controller was away when the talk ended: the first that it hears is that the caller waits."""
+    assert _lines(
+        CallQueued(_at(0), "n-1.1", "tax"),
+        OfferAnswered(_at(3), "n-1.1", "1001"),
+        ControllerStarted(_at(30), "1"),
+        CallReturned(_at(33), "n-1.1", "tax", _at(0)),
+        TalkEnded(_at(33), "n-1.1", "1001", Party.AGENT),
+        OfferAnswered(_at(40), "n-1.1", "1002"),
+        TalkEnded(_at(50), "n-1.1", "1002", Party.CALLER),
+        CallEnded(_at(50), "n-1.1", Party.CALLER),
+    ) == [
+        "1763731200|n-1.1|tax|NONE|ENTERQUEUE|||1",
+        "1763731203|n-1.1|tax|PJSIP/1001|CONNECT|3|n-1.1|0",
+        "1763731230|NONE|NONE|NONE|QUEUESTART",
+        "1763731233|n-1.1|tax|PJSIP/1001|COMPLETEAGENT|3|30|1",
+        "1763731233|n-1.1|tax|NONE|ENTERQUEUE|||1",
+        "1763731240|n-1.1|tax|PJSIP/1002|CONNECT|7|n-1.1|0",
+        "1763731250|n-1.1|tax|PJSIP/1002|COMPLETECALLER|7|10|1",
+    ]
 
 
 def test_a_caller_left_silent_by_the_agent_was_completed_by_that_agent() -> None:

@@ -16,7 +16,15 @@ from base import clock
 from facts.live import AgentNow
 from facts.masking import mask_name
 from facts.numbers import AGENT_NUMBER
-from facts.requests import AgentWasAdded, AgentWasRemoved, RulesChanged, SetOut, SetPaused, SetReady
+from facts.requests import (
+    AgentPasswordChanged,
+    AgentWasAdded,
+    AgentWasRemoved,
+    RulesChanged,
+    SetOut,
+    SetPaused,
+    SetReady,
+)
 from web.api.auth import Me, right
 from web.backend import Backend, Behind, Problem, Said
 
@@ -146,7 +154,8 @@ async def password(number: Number, given: Password, behind: Behind) -> Changed:
         await roster.set_password(behind.engine, number, given.password)
     except RosterError as error:
         raise Problem(409, str(error)) from None
-    return Changed(said=f"agent {number} has a new password", in_force=True)
+    told = await behind.notify(AgentPasswordChanged(number))
+    return Changed(said=f"agent {number} has a new password", in_force=told)
 
 
 @router.post("/agents/{number}/ready", **right(_OWN, response_model=Said))

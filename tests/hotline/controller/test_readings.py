@@ -26,7 +26,9 @@ class Parts:
         self.waiting = 0
         self.redis = 0
         self.held = 0
+        self.failing = 0
         self.strangers = 0
+        self.guessed = 0
         self.tasks: list[Task] = []
         self.years: list[int] = []
         self.answers: bool | Exception | None = True
@@ -50,8 +52,14 @@ class Parts:
     def refusals(self, now: int) -> int:
         return self.strangers
 
+    def guesses(self, now: int) -> int:
+        return self.guessed
+
     def held_back(self, now: int) -> int:
         return self.held
+
+    def failing_phones(self) -> int:
+        return self.failing
 
     def open_tasks(self) -> Iterable[Task]:
         return self.tasks
@@ -114,6 +122,12 @@ def test_callbacks_that_a_cap_holds_back() -> None:
     parts = Parts()
     parts.held = 3
     assert read(parts, "dial_budget") == 3
+
+
+def test_phones_that_cannot_be_rung() -> None:
+    parts = Parts()
+    parts.failing = 2
+    assert read(parts, "phones_failing") == 2
 
 
 def test_the_year_without_a_calendar() -> None:

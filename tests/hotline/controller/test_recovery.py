@@ -28,6 +28,7 @@ from facts.times import SECOND
 from hotline.controller import recovery
 from hotline.controller.recovery import LONGEST_AWAY, LONGEST_OPEN, OVERLAP, Recovery
 from telephony import cel, cel_file
+from telephony.queue_log_file import QueueLogFile
 
 
 class Centre:
@@ -101,7 +102,7 @@ async def made(engine: AsyncEngine, settings: Settings, centre: Any, *known: Fac
         book=centre,
         switch=centre,
         outbound=centre,
-        queue_log=SimpleNamespace(seed=lambda facts: None),  # type: ignore[arg-type]
+        queue_log=QueueLogFile(settings.log_dir / "queue_log", "masked"),
         numbers=lambda: {"12345"},
         renew=centre.renew,
     )
@@ -132,6 +133,37 @@ async def test_the_floor_gets_the_calls_that_have_no_end(
         (CallQueued, "n-1.3"),
     ]
     assert centre.did == ["remember ['n-c1.1']", "take up ['task']"]
+
+
+async def test_an_end_that_a_killed_controller_did_not_write_is_written(
+    engine: AsyncEngine, settings: Settings
+) -> None:
+    """The diary has it, `queue_log` has not: its readers would have the citizen waiting for ever."""
+    now = clock.now()
+    before: list[Fact] = [
+        arrived(now - 90 * SECOND, "n-1.1"),
+        CallQueued(now - 80 * SECOND, "n-1.1", "default"),
+        arrived(now - 70 * SECOND, "n-1.2"),
+        CallQueued(now - 60 * SECOND, "n-1.2", "default"),
+    ]
+    after = [
+        CallEnded(now - 50 * SECOND, "n-1.1", Party.CALLER),
+        arrived(now - 49 * SECOND, "n-1.3"),
+        CallQueued(now - 48 * SECOND, "n-1.3", "default"),
+    ]
+    file = settings.log_dir / "queue_log"
+    QueueLogFile(file, "masked").write(before)
+    for _ in range(2):
+        back = await made(engine, settings, Centre(), *before, *after)
+        await back.read_diary()
+        said = [line.split("|") for line in file.read_text().splitlines()]
+        assert [f"{call} {event}" for _, call, _, _, event, *_ in said] == [
+            "n-1.1 ENTERQUEUE",
+            "n-1.2 ENTERQUEUE",
+            "n-1.3 ENTERQUEUE",
+            "n-1.1 ABANDON",
+        ]
+        before, after = [], []  # the second start finds nothing missing
 
 
 async def test_an_absent_book_of_callbacks_does_not_end_the_start(

@@ -11,6 +11,7 @@ from facts import AgentRemoved, Fact
 from facts.requests import (
     AcknowledgeAlarm,
     AddCallback,
+    AgentPasswordChanged,
     AgentWasAdded,
     AgentWasRemoved,
     CancelCallback,
@@ -31,6 +32,7 @@ class Centre:
         self.reported: list[Fact] = []
         self.did: list[Any] = []
         self.presence = {"1001": "ready"}
+        self.away = False
 
     async def knows(self, number: str) -> bool:
         return number == "1001"
@@ -38,6 +40,10 @@ class Centre:
     async def set_intent(self, asked: SetReady | SetPaused | SetOut) -> str:
         self.did.append(asked)
         return "ok" if asked.number in {"1001", "1002"} else "unknown"
+
+    async def renew_phones(self) -> bool:
+        self.did.append("phones")
+        return not self.away
 
     async def read_rules(self) -> None:
         self.did.append("rules")
@@ -57,6 +63,7 @@ class Centre:
         return Requests(
             ready=lambda: ready,
             people=self,
+            renew_phones=self.renew_phones,
             presence=lambda number: self.presence.get(number, ""),
             report=self.reported.append,
             read_rules=self.read_rules,
@@ -81,7 +88,23 @@ async def test_an_agent_who_was_removed_leaves_the_floor_and_the_rules() -> None
     centre = Centre()
     assert await centre.requests().answer(AgentWasRemoved("1001")) == Reply()
     assert [(type(fact), fact.agent) for fact in centre.reported] == [(AgentRemoved, "1001")]  # type: ignore[union-attr]
-    assert centre.did == ["rules"]
+    assert centre.did == ["rules", "phones"]
+
+
+async def test_asterisk_learns_of_a_new_agent_and_a_new_password_at_once() -> None:
+    centre = Centre()
+    await centre.requests().answer(AgentWasAdded("1001"))
+    await centre.requests().answer(AgentPasswordChanged("1001"))
+    assert centre.did == ["phones", "phones"]
+
+
+async def test_what_asterisk_does_not_know_yet_is_not_in_force() -> None:
+    centre = Centre()
+    centre.away = True
+    for asked in (AgentWasAdded("1001"), AgentPasswordChanged("1001"), AgentWasRemoved("1001")):
+        with pytest.raises(Refused, match="the roster cannot be read now"):
+            await centre.requests().answer(asked)
+    assert len(centre.reported) == 1, "the floor knows all the same"
 
 
 async def test_changed_rules_are_read() -> None:

@@ -1,0 +1,140 @@
+"""Talks that end as no talk should: at once, or by the system. Who waits on, and who is called back."""
+
+import pytest
+
+from acd.commands import CreateCallback, Ring
+from acd.rules.model import DEFAULT, Queue, Rules
+from agents.model import Presence
+from facts import (
+    CallEnded,
+    CallTransferred,
+    OfferAnswered,
+    OfferEnded,
+    OfferRinging,
+    TalkEnded,
+    WrapUpStarted,
+)
+from facts.terms import OfferReason, Party
+from facts.times import SECOND
+from tests.acd.test_floor import Story
+
+CITIZEN = "+8613800138000"
+MOMENT = SECOND // 40
+
+
+@pytest.fixture
+def story() -> Story:
+    """1001 answers the citizen at the fourth second."""
+    story = Story(Rules(queues={DEFAULT: Queue(call_back_lost=True)}))
+    story.agent("1001", 0)
+    story.caller("a", 1, caller=CITIZEN)
+    story.tell(OfferRinging(2 * SECOND, "a", "1001"), OfferAnswered(4 * SECOND, "a", "1001"))
+    return story
+
+
+def wanted(commands: object) -> list[tuple[str, str]]:
+    assert isinstance(commands, list)
+    return [(one.number, one.reason) for one in commands if isinstance(one, CreateCallback)]
+
+
+@pytest.mark.parametrize("told_late", [False, True])
+def test_a_caller_dropped_at_once_is_offered_on_at_their_old_place(
+    story: Story, told_late: bool
+) -> None:
+    story.caller("b", 3)
+    over, back = 4 * SECOND + MOMENT, 4 * SECOND + 2 * MOMENT
+    ended, returned = TalkEnded(over, "a", "1001", Party.AGENT), CallTransferred(back, "a", "", "")
+    assert story.floor.dropped("a", back)
+    facts = (returned, ended) if told_late else (ended, returned)
+    assert story.tell(*facts) == []
+    assert story.presence("1001") is Presence.NOT_RESPONDING
+    assert not story.floor.callers["a"].answered
+    story.agent("1002", 6)
+    assert story.floor.seats["1002"].call == "a"
+    assert story.floor.ahead("b") == 0
+
+
+def test_the_agent_of_a_phone_that_drops_callers_gets_neither_wrap_up_nor_another_call(
+    story: Story,
+) -> None:
+    story.caller("b", 3)
+    over = 4 * SECOND + MOMENT
+    facts = story.entries(TalkEnded(over, "a", "1001", Party.AGENT))
+    assert not any(isinstance(fact, WrapUpStarted) for fact in facts)
+    assert story.floor.seats["1001"].call == ""
+
+
+def test_the_next_agent_gets_the_dropped_caller_before_those_who_came_later(story: Story) -> None:
+    story.caller("b", 3)
+    over = 4 * SECOND + MOMENT
+    story.tell(TalkEnded(over, "a", "1001", Party.AGENT), CallTransferred(over, "a", "", ""))
+    assert story.floor.ahead("b") == 1
+    rung = []
+    for number, second in (("1002", 6), ("1003", 7)):
+        before = dict(story.floor.seats)
+        story.agent(number, second)
+        assert number not in before
+        rung.append(story.floor.seats[number].call)
+    assert rung == ["a", "b"]
+
+
+@pytest.mark.parametrize("by", [Party.AGENT, Party.SYSTEM, Party.CALLER])
+def test_a_caller_who_was_dropped_and_is_gone_is_called_back(story: Story, by: Party) -> None:
+    over = 5 * SECOND
+    out = story.tell(TalkEnded(over, "a", "1001", by), CallEnded(over, "a", by))
+    assert wanted(out) == [(CITIZEN, "lost")]
+
+
+@pytest.mark.parametrize(("by", "tasks"), [(Party.SYSTEM, 1), (Party.AGENT, 0), (Party.CALLER, 0)])
+def test_a_citizen_whose_talk_the_system_ends_is_called_back(
+    story: Story, by: Party, tasks: int
+) -> None:
+    over = 20 * SECOND
+    out = story.tell(TalkEnded(over, "a", "1001", by), CallEnded(over, "a", by))
+    assert len(wanted(out)) == tasks
+
+
+def test_the_end_of_the_call_alone_tells_that_the_talk_was_cut(story: Story) -> None:
+    assert wanted(story.tell(CallEnded(20 * SECOND, "a", Party.SYSTEM))) == [(CITIZEN, "lost")]
+
+
+def test_a_citizen_who_is_sent_on_and_hangs_up_was_not_cut(story: Story) -> None:
+    over = 20 * SECOND
+    out = story.tell(
+        TalkEnded(over, "a", "1001", Party.SYSTEM),
+        CallTransferred(over, "a", "1001", "8890"),
+        CallEnded(30 * SECOND, "a", Party.CALLER),
+    )
+    assert wanted(out) == []
+
+
+def test_a_second_agents_phone_that_drops_a_citizen_takes_nothing_from_the_first_talk(
+    story: Story,
+) -> None:
+    story.agent("1002", 5)
+    sent = 20 * SECOND
+    out = story.tell(
+        TalkEnded(sent, "a", "1001", Party.AGENT), CallTransferred(sent, "a", "1001", "1002")
+    )
+    assert out == [Ring("a", ("1002",), 15.0)]
+    story.tell(
+        OfferAnswered(22 * SECOND, "a", "1002"),
+        TalkEnded(22 * SECOND + MOMENT, "a", "1002", Party.AGENT),
+    )
+    assert story.floor.callers["a"].answered
+    assert story.floor.dropped("a", 22 * SECOND + 2 * MOMENT)
+    assert not story.floor.dropped("a", 24 * SECOND)
+
+
+def test_an_offer_to_a_caller_who_had_just_hung_up_has_an_end() -> None:
+    story = Story()
+    story.agent("1001", 0)
+    assert story.caller("a", 1) == [Ring("a", ("1001",), 15.0)]
+    hung_up = SECOND - 6000
+    over = [
+        fact
+        for fact in story.entries(CallEnded(hung_up, "a", Party.CALLER))
+        if isinstance(fact, OfferEnded)
+    ]
+    assert over == [OfferEnded(SECOND, "a", "1001", OfferReason.CALLER_GONE)]
+    assert story.entries(OfferEnded(SECOND, "a", "1001", OfferReason.CALLER_GONE)) == []

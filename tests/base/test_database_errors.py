@@ -1,0 +1,130 @@
+"""A database that is locked, full, damaged or away: a sentence, and neither SQL nor values, for people and in logs."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+import structlog
+from sqlalchemy import event, insert
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from typer.testing import CliRunner
+
+from base import database, log
+from diary.tables import diary
+from hotline.cli.main import app
+
+NUMBER = "13812345678"
+
+
+def row(call: str) -> dict[str, object]:
+    return {"id": 1, "kind": "CallArrived", "at": 1, "call": call, "agent": "", "more": {}}
+
+
+async def error_of(engine: AsyncEngine, rows: list[dict[str, object]]) -> SQLAlchemyError:
+    """What is raised when these rows are there already."""
+    async with engine.begin() as connection:
+        await connection.execute(insert(diary), rows[:1])
+    async with engine.connect() as connection:
+        with pytest.raises(SQLAlchemyError) as raised:
+            await connection.execute(insert(diary), rows)
+    return raised.value
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_an_error_holds_neither_sql_nor_values(
+    engine: AsyncEngine, count: int, tmp_path: Path
+) -> None:
+    error = await error_of(engine, [row(NUMBER)] * count)
+    for said in (str(error), repr(error), database.why(error)):
+        for secret in ("INSERT", "VALUES", "[SQL", "parameters", "sqlalche.me"):
+            assert secret not in said
+    file = tmp_path / "test.log"
+    log.configure(file=file)
+    try:
+        raise error
+    except SQLAlchemyError:
+        structlog.get_logger("test").exception("row.not_written")
+    text = file.read_text()
+    assert "row.not_written" in text
+    assert "INSERT INTO" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("database is locked", "another program holds it locked"),
+        ("database or disk is full", "the disk is full"),
+        ("attempt to write a readonly database", "it can only be read"),
+        ("database disk image is malformed", "its file is damaged: restore the backup"),
+        ("file is not a database", "its file is damaged, or is no database"),
+        ("unable to open database file", "its file cannot be opened"),
+        ("disk I/O error", "the disk reports an error"),
+        ("connection refused\n[SQL: SELECT 1]", "connection refused"),
+        ("", "OperationalError"),
+    ],
+)
+def test_each_fault_has_its_sentence(text: str, said: str) -> None:
+    found = database.why(sqlite3.OperationalError(text))
+    assert found.startswith(said)
+    assert "SELECT" not in found
+
+
+# --- the commands
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The database of a centre that has been used."""
+    monkeypatch.setenv("HOTLINE_HOME", str(tmp_path))
+    assert CliRunner().invoke(app, ["metrics", "incident", "list"]).exit_code == 0
+    return tmp_path / "hotline.db"
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def has_no_sql(said: str) -> None:
+    for word in ("INSERT", "SELECT", "sqlite3", "sqlalche", "Traceback"):
+        assert word not in said
+
+
+ADD = ["metrics", "incident", "add", "--from", "2025-11-20T09:00", "--to", "2025-11-20T09:40"]
+
+
+def test_a_command_on_a_locked_database_says_a_sentence(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = database.engine
+
+    def impatient(url: str) -> AsyncEngine:
+        made = real(url)
+        event.listen(
+            made.sync_engine, "connect", lambda dbapi, _: dbapi.execute("PRAGMA busy_timeout=50")
+        )
+        return made
+
+    monkeypatch.setattr(database, "engine", impatient)
+    with locked(file):
+        done = CliRunner().invoke(app, [*ADD, "--reason", "trunk down", "--approved-by", "王芳"])
+    assert done.exit_code == 1
+    assert "another program holds it locked" in done.output
+    has_no_sql(done.output)
+
+
+@pytest.mark.parametrize("damage", ["all", "pages"])
+def test_a_command_on_a_damaged_file_says_a_sentence(file: Path, damage: str) -> None:
+    content = file.read_bytes()
+    begin = 0 if damage == "all" else 4096
+    file.write_bytes(content[:begin] + b"no database" * ((len(content) - begin) // 11 + 1))
+    done = CliRunner().invoke(app, ["metrics", "incident", "list"])
+    assert done.exit_code == 1
+    assert "its file is damaged" in done.output
+    has_no_sql(done.output)

@@ -1,0 +1,237 @@
+"""What other SIP stacks send, letter by letter: keys, texts, odd addresses, and a call that forked."""
+
+import asyncio
+import re
+import socket
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from facts import (
+    CallArrived,
+    CallbackAsked,
+    CallEnded,
+    CallQueued,
+    PhoneReachable,
+    PhoneUnreachable,
+)
+from softphone.phones import Phones
+from tests.live.centre import NUMBER, PASSWORD, Centre
+from tests.live.gateway import Gateway, alaw
+from tests.live.sip import Dialog, Wire
+
+GREETING = 18.0
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Centre]:
+    gateway = Gateway()
+    with Centre(outbound=gateway.address) as made:
+        made.add_agent("1001")
+        made.shorten_greeting()
+        yield made
+    gateway.close()
+
+
+async def arrived(centre: Centre, before: int) -> CallArrived:
+    """The call after those."""
+    await centre.until(lambda: len(centre.facts(CallArrived)) > before, 5, "the arrival")
+    fact = centre.facts(CallArrived)[before]
+    assert isinstance(fact, CallArrived)
+    return fact
+
+
+async def test_every_request_of_a_common_stack_is_answered(centre: Centre) -> None:
+    with Wire(centre.sip) as wire:
+        dialog = await wire.call(NUMBER, b"<sip:13900000101@x.invalid>")
+        assert dialog.status == 200
+        asked = [
+            ("INFO", b"Content-Type: application/dtmf-relay\r\n", b"Signal=1\r\nDuration=160\r\n"),
+            ("INFO", b"Content-Type: application/dtmf\r\n", b"1"),
+            ("INFO", b"", b""),
+            ("INFO", b"Content-Type: application/media_control+xml\r\n", b"<media_control/>"),
+            ("MESSAGE", b"Content-Type: text/plain\r\n", b"hello"),
+            ("OPTIONS", b"", b""),
+            ("UPDATE", b"", b""),
+        ]
+        for sequence, (method, headers, body) in enumerate(asked, 2):
+            status = await dialog.ask(method, sequence, headers, body)
+            assert status in (200, 202), (method, headers, status)
+        await dialog.ask("BYE", 20)
+
+
+async def test_a_text_outside_a_call_reaches_no_dialplan(centre: Centre) -> None:
+    with Wire(centre.sip) as wire:
+        for number in (NUMBER, "1001", "*11"):
+            lost = Dialog(wire, number, b"<sip:13900000102@x.invalid>", f"text{number.strip('*')}")
+            status = await lost.ask("MESSAGE", 1, b"Content-Type: text/plain\r\n", b"hello")
+            assert status in (401, 404), number
+        dialog = await wire.call(NUMBER, b"<sip:13900000103@x.invalid>")
+        await centre.fact(CallArrived, caller="+8613900000103")
+        await dialog.ask("BYE", 2)
+    assert "+8613900000102" not in {getattr(one, "caller", "") for one in centre.facts(CallArrived)}
+
+
+@pytest.mark.parametrize("way", ["INFO", "INFO with one key", "in the sound"])
+async def test_a_key_is_heard(centre: Centre, way: str) -> None:
+    """RFC 4733 is what the simulated telephones send (test_caller_side.py)."""
+    await centre.cli("queue", "set", "default", "callback_key=5")
+    before = len(centre.facts(CallArrived))
+    try:
+        with Wire(centre.sip) as wire:
+            dialog = await wire.call(NUMBER, b"<sip:139000002%02d@x.invalid>" % len(way))
+            call = (await arrived(centre, before)).call
+            await centre.fact(CallQueued, GREETING, call=call)
+            if way == "INFO":
+                relay = b"Signal=5\r\nDuration=160\r\n"
+                assert (
+                    await dialog.ask("INFO", 2, b"Content-Type: application/dtmf-relay\r\n", relay)
+                    == 200
+                )
+            elif way == "INFO with one key":
+                assert (
+                    await dialog.ask("INFO", 2, b"Content-Type: application/dtmf\r\n", b"5") == 200
+                )
+            else:
+                await sing(dialog)
+            await centre.fact(CallbackAsked, 15, call=call)
+            await dialog.ask("BYE", 3)
+            await centre.fact(CallEnded, 10, call=call)
+    finally:
+        await centre.cli("queue", "set", "default", "callback_key=")
+
+
+async def sing(dialog: Dialog) -> None:
+    """Key 5 as two tones in the sound (ITU-T Q.23), between two moments of silence."""
+    found = re.search(r"c=IN IP4 (\S+).*?m=audio (\d+)", dialog.answer, re.DOTALL)
+    assert found is not None
+    time_of = np.arange(8000 * 3) / 8000
+    wave = (np.sin(2 * np.pi * 770 * time_of) + np.sin(2 * np.pi * 1336 * time_of)) * 6000
+    wave[(time_of < 1) | (time_of > 1.3)] = 0
+    sound = alaw(wave.astype(np.int32))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        due = time.monotonic()
+        for n in range(len(sound) // 160):
+            head = b"\x80\x08" + n.to_bytes(2, "big") + (n * 160).to_bytes(4, "big") + b"sing"
+            out.sendto(head + sound[n * 160 : (n + 1) * 160], (found[1], int(found[2])))
+            due += 0.02
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+
+@pytest.mark.parametrize("number", [f"{NUMBER};phone-context=+86", f"{NUMBER};npdi;rn=+8612345"])
+async def test_what_a_network_writes_behind_the_number_is_none_of_it(
+    centre: Centre, number: str
+) -> None:
+    before = len(centre.facts(CallArrived))
+    with Wire(centre.sip) as wire:
+        dialog = await wire.call(number, b"<sip:13900000121;phone-context=+86@x.invalid>")
+        assert dialog.status == 200
+        fact = await arrived(centre, before)
+        assert (fact.number, fact.caller) == (NUMBER, "+8613900000121")
+        await dialog.ask("BYE", 2)
+        await centre.fact(CallEnded, 5, call=fact.call)
+
+
+@pytest.mark.parametrize(
+    ("privacy", "shown"),
+    [
+        (b"id", False),
+        (b"user", False),
+        (b"header", False),
+        (b"Critical; ID", False),
+        (b"user;id;header", False),
+        (b"none", True),
+        (b"session", True),
+        (b"critical", True),
+        (b'idx;)}${EPOCH}"', True),
+    ],
+)
+async def test_a_withheld_number_is_withheld_in_every_form(
+    centre: Centre, privacy: bytes, shown: bool
+) -> None:
+    """RFC 3323, without a P-Asserted-Identity."""
+    before = len(centre.facts(CallArrived))
+    with Wire(centre.sip) as wire:
+        sender = b"<sip:13900000131@127.0.0.1>"
+        dialog = await wire.call(NUMBER, sender, headers=b"Privacy: " + privacy + b"\r\n")
+        assert dialog.status == 200
+        fact = await arrived(centre, before)
+        await dialog.ask("BYE", 2)
+        await centre.fact(CallEnded, 5, call=fact.call)
+    assert fact.caller == ("+8613900000131" if shown else "")
+
+
+@pytest.mark.parametrize("later", [0.0, 1.0])
+async def test_a_call_that_arrives_twice_is_one(
+    centre: Centre, phones: Phones, later: float
+) -> None:
+    """A proxy on the way forked the INVITE: same Call-ID, other branch (RFC 3261, 8.2.2.2)."""
+    agent = await centre.agent(phones, "1001", answer_after=0.1)
+    before = len(centre.facts(CallArrived))
+    sender, call = b"<sip:13900000141@127.0.0.1>", f"fork-{later}"
+    with Wire(centre.sip) as first, Wire(centre.sip) as second:
+
+        async def copy() -> Dialog:
+            await asyncio.sleep(later)
+            return await second.call(NUMBER, sender, call=call)
+
+        real, copied = await asyncio.gather(first.call(NUMBER, sender, call=call), copy())
+        assert sorted((real.status, copied.status)) == [200, 482]
+        answered = real if real.status == 200 else copied
+        fact = await arrived(centre, before)
+        await agent.until_rings(1, GREETING)
+        await asyncio.sleep(0.5)
+        await answered.ask("BYE", 2)
+        await centre.fact(CallEnded, 5, call=fact.call)
+    assert len(centre.facts(CallArrived)) == before + 1
+    assert len(agent.offers) == 1
+    rows = [row for row in await centre.calls() if row["caller"] == "+8613900000141"]
+    assert len(rows) == (1 if later == 0.0 else 2)
+
+
+async def test_a_phone_that_comes_back_is_asked_at_once(centre: Centre) -> None:
+    """With the address that it had: Asterisk would believe in it only after up to 30 s."""
+    with Wire(centre.sip) as wire:
+        await wire.register("1001", PASSWORD)
+        await centre.fact(PhoneReachable, 5, agent="1001")
+        gone = len(centre.facts(PhoneUnreachable, agent="1001"))
+        await centre.until(
+            lambda: len(centre.facts(PhoneUnreachable, agent="1001")) > gone, 40, "it to be silent"
+        )
+        back = len(centre.facts(PhoneReachable, agent="1001"))
+        wire.forget()
+        await wire.register("1001", PASSWORD)
+        await wire.be_there(3)
+        await centre.until(
+            lambda: len(centre.facts(PhoneReachable, agent="1001")) > back, 5, "it to be back"
+        )
+
+
+@pytest.mark.parametrize(
+    ("media", "status"),
+    [
+        (b"9\r\na=rtpmap:9 G722/8000\r\n", 200),
+        (b"96\r\na=rtpmap:96 opus/48000/2\r\n", 200),
+        (b"18\r\na=rtpmap:18 G729/8000\r\n", 488),
+        (b"9 8\r\na=rtpmap:9 G722/8000\r\na=rtpmap:8 PCMA/8000\r\n", 200),
+    ],
+    ids=["G.722", "Opus", "G.729", "G.722 or A-law"],
+)
+async def test_codecs_of_a_trunk(centre: Centre, phones: Phones, media: bytes, status: int) -> None:
+    """A carrier's change of codec loses no call, and A-law stays the first choice."""
+    centre.expected += ["488", "negotiate", "codec"]
+    agent = await centre.agent(phones, "1001", answer_after=0.1)
+    before = len(centre.facts(CallArrived))
+    with Wire(centre.sip) as wire:
+        dialog = await wire.call(NUMBER, b"<sip:13900000151@x.invalid>", media=media)
+        assert dialog.status == status
+        if status == 200:
+            chosen = b"8" if b"PCMA" in media else media.split(b"\r\n")[0]
+            assert f"RTP/AVP {chosen.decode()}" in dialog.answer
+            fact = await arrived(centre, before)
+            await agent.until_rings(1, GREETING)
+            await agent.offers[0].until_answered()
+            await dialog.ask("BYE", 2)
+            await centre.fact(CallEnded, 5, call=fact.call)
