@@ -108,18 +108,24 @@ def test_a_copy_of_which_a_part_waits_in_the_wal(
 @pytest.mark.usefixtures("read_only")
 def test_a_copy_of_an_earlier_version(home: Path) -> None:
     file = home / "hotline.db"
+    newer = file.rename(home.parent / "newer.db")
 
-    def back(connection: Connection) -> None:
-        command.stamp(migrations.config(connection), "0010")
+    def first_versions(connection: Connection) -> None:
+        command.upgrade(migrations.config(connection), "0010")
 
     async def work() -> None:
         engine = database.engine(f"sqlite+aiosqlite:///{file}")
         async with engine.begin() as connection:
-            await connection.exec_driver_sql("ALTER TABLE webhook DROP COLUMN sealed")
-            await connection.run_sync(back)
+            await connection.run_sync(first_versions)
         await engine.dispose()
 
     asyncio.run(work())
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("ATTACH ? AS newer", (str(newer),))
+        connection.execute("INSERT INTO main.diary SELECT * FROM newer.diary")
+        connection.execute("INSERT INTO main.changed SELECT * FROM newer.changed")
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     reads_all(home)
 
 
