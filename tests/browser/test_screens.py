@@ -16,7 +16,7 @@ from base.bus import connect
 from facts import AgentPaused
 from softphone.phones import Phones
 from tests.browser.conftest import PASSWORD, MakeScreen, Screen
-from tests.live.centre import NUMBER, ROOT, Centre
+from tests.live.centre import NUMBER, ROOT, Centre, until_talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -191,7 +191,7 @@ async def test_queues_and_callbacks(screen: Screen, centre: Centre) -> None:
 async def test_a_recording_plays(screen: Screen, centre: Centre, phones: Phones) -> None:
     agent = await centre.agent(phones, "1001")
     leg = await phones.citizen("13900000102").dial(NUMBER)
-    await leg.until_hears(agent.tone)
+    await until_talk(leg, agent)
     await leg.hang_up()
     call = await centre.call("13900000102")
     await centre.press(agent, "*13")

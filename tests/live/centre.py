@@ -27,8 +27,10 @@ from typing import IO, Any, Self
 from base.bus import Bus
 from facts import CallArrived, CallEnded, Fact, restore
 from facts.numbers import normalise
+from facts.offers import NO_TALK
+from facts.times import SECOND
 from hotline.machine.programs import find_asterisk
-from softphone.phones import AgentPhone, Phones
+from softphone.phones import AgentPhone, Leg, Phones
 
 ROOT = Path(__file__).parents[2]
 PROMPTS = ROOT / "asterisk-conf" / "prompts" / "zh"
@@ -38,6 +40,12 @@ PASSWORD = "a-long-enough-password"
 _BLOCK = 500
 _BLOCKS = range(12_000, 32_000, _BLOCK)  # below the ports that the kernel hands out by itself
 _PROGRAM = [sys.executable, "-c", "from hotline.cli.main import main; main()"]
+
+
+async def until_talk(leg: Leg, agent: AgentPhone, within: float = 5) -> None:
+    """Wait until the caller hears the agent, and then until this is a talk: one that is over sooner is none (M1)."""
+    await leg.until_hears(agent.tone, within)
+    await asyncio.sleep(NO_TALK / SECOND + 0.1)
 
 
 class Centre:

@@ -39,7 +39,7 @@ from facts.times import SECOND
 from recorder.policy import place
 from softphone.phones import AgentPhone, Leg, Phones, Sound, seconds_of
 from tests.live import sounds
-from tests.live.centre import NUMBER, Centre
+from tests.live.centre import NUMBER, Centre, until_talk
 from tests.live.gateway import Gateway, GatewayCall, Manners
 
 CITIZEN = "13800000001"
@@ -533,7 +533,7 @@ async def test_who_hangs_up_on_a_kept_line_first_is_known(
     agent = await centre.agent(phones, "1001", answer_after=0.1)
     await dialled(centre, gateway, CITIZEN)
     leg, waiting = await queued(centre, phones)
-    await leg.until_hears(agent.tone, 5)
+    await until_talk(leg, agent)
     await agent.offers[0].hang_up()
     await leg.until_ended(2)
     ended = await centre.fact(TalkEnded, call=waiting, agent="1001")

@@ -34,7 +34,7 @@ from facts.times import SECOND
 from metrics.verify import SETTLED
 from softphone.phones import RATE, AgentPhone, Leg, Phones, likeness, seconds_of
 from tests.live import sounds
-from tests.live.centre import NUMBER, Centre
+from tests.live.centre import NUMBER, Centre, until_talk
 from tests.live.gateway import Gateway, GatewayCall, Manners
 
 GREETING = 10.0
@@ -86,7 +86,7 @@ async def talk(centre: Centre, phones: Phones, caller: str) -> tuple[Leg, AgentP
     """A citizen and 1001 who talk; nobody else is ready."""
     agent = await centre.agent(phones, "1001", answer_after=0.2)
     leg = await phones.citizen(caller).dial(NUMBER)
-    await leg.until_hears(agent.tone, GREETING)
+    await until_talk(leg, agent, GREETING)
     return leg, agent
 
 
@@ -412,7 +412,7 @@ async def test_back_into_a_queue(centre: Centre, phones: Phones) -> None:
     leg, first = await talk(centre, phones, "13900000081")
     third = await centre.agent(phones, "1003", answer_after=0.2)
     await first.offers[0].transfer(OTHER_NUMBER)
-    await leg.until_hears(third.tone)
+    await until_talk(leg, third)
     await leg.hang_up()
     await one_call(centre, "13900000081", "1001", "1003")
 
@@ -426,7 +426,7 @@ async def test_to_an_outside_number_that_is_allowed(
     await first.offers[0].transfer(CLOSED_OUTSIDE)
     # Nobody is there: the citizen waits again, and the first agent has them back.
     await first.until_rings(2)
-    await leg.until_hears(first.tone)
+    await until_talk(leg, first)
     await first.offers[1].transfer(OUTSIDE)
     await leg.until_hears(1500)
     await centre.presence("1001", "ready")
