@@ -11,7 +11,7 @@ import pytest
 from facts import CallArrived, CallEnded, CallQueued, RecordingMissing
 from facts.numbers import normalise
 from softphone.phones import LOUD, RATE, Leg, Phones, loudness
-from tests.live.centre import NUMBER, PASSWORD, Centre
+from tests.live.centre import NUMBER, PASSWORD, Centre, until_talk
 from tests.live.sip import Wire
 
 GREETING = 18.0
@@ -270,7 +270,7 @@ async def test_a_missing_prompt_file() -> None:
         async with Phones(centre.sip) as phones:
             agent = await centre.agent(phones, "1001", answer_after=0.2)
             leg = await phones.citizen("13966666601").dial(NUMBER)
-            await leg.until_hears(agent.tone, GREETING)
+            await until_talk(leg, agent, GREETING)
             await leg.hang_up()
             assert (await centre.call("13966666601"))["outcome"] == "human"
         assert any("greeting_12345" in line for line in centre.log_lines())
