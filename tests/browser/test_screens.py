@@ -191,7 +191,7 @@ async def test_queues_and_callbacks(screen: Screen, centre: Centre) -> None:
 async def test_a_recording_plays(screen: Screen, centre: Centre, phones: Phones) -> None:
     agent = await centre.agent(phones, "1001")
     leg = await phones.citizen("13900000102").dial(NUMBER)
-    await until_talk(leg, agent)
+    await until_talk(leg, agent.tone)
     await leg.hang_up()
     call = await centre.call("13900000102")
     await centre.press(agent, "*13")

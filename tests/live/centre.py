@@ -42,9 +42,9 @@ _BLOCKS = range(12_000, 32_000, _BLOCK)  # below the ports that the kernel hands
 _PROGRAM = [sys.executable, "-c", "from hotline.cli.main import main; main()"]
 
 
-async def until_talk(leg: Leg, agent: AgentPhone, within: float = 5) -> None:
-    """Wait until the caller hears the agent, and then until this is a talk: one that is over sooner is none (M1)."""
-    await leg.until_hears(agent.tone, within)
+async def until_talk(leg: Leg, tone: int, within: float = 5) -> None:
+    """Wait until one side hears the other, and then until this is a talk: one that is over sooner is none (M1)."""
+    await leg.until_hears(tone, within)
     await asyncio.sleep(NO_TALK / SECOND + 0.1)
 
 

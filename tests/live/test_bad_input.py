@@ -270,7 +270,7 @@ async def test_a_missing_prompt_file() -> None:
         async with Phones(centre.sip) as phones:
             agent = await centre.agent(phones, "1001", answer_after=0.2)
             leg = await phones.citizen("13966666601").dial(NUMBER)
-            await until_talk(leg, agent, GREETING)
+            await until_talk(leg, agent.tone, GREETING)
             await leg.hang_up()
             assert (await centre.call("13966666601"))["outcome"] == "human"
         assert any("greeting_12345" in line for line in centre.log_lines())

@@ -533,7 +533,7 @@ async def test_who_hangs_up_on_a_kept_line_first_is_known(
     agent = await centre.agent(phones, "1001", answer_after=0.1)
     await dialled(centre, gateway, CITIZEN)
     leg, waiting = await queued(centre, phones)
-    await until_talk(leg, agent)
+    await until_talk(leg, agent.tone)
     await agent.offers[0].hang_up()
     await leg.until_ended(2)
     ended = await centre.fact(TalkEnded, call=waiting, agent="1001")

@@ -86,7 +86,7 @@ async def talk(centre: Centre, phones: Phones, caller: str) -> tuple[Leg, AgentP
     """A citizen and 1001 who talk; nobody else is ready."""
     agent = await centre.agent(phones, "1001", answer_after=0.2)
     leg = await phones.citizen(caller).dial(NUMBER)
-    await until_talk(leg, agent, GREETING)
+    await until_talk(leg, agent.tone, GREETING)
     return leg, agent
 
 
@@ -412,7 +412,7 @@ async def test_back_into_a_queue(centre: Centre, phones: Phones) -> None:
     leg, first = await talk(centre, phones, "13900000081")
     third = await centre.agent(phones, "1003", answer_after=0.2)
     await first.offers[0].transfer(OTHER_NUMBER)
-    await until_talk(leg, third)
+    await until_talk(leg, third.tone)
     await leg.hang_up()
     await one_call(centre, "13900000081", "1001", "1003")
 
@@ -426,7 +426,7 @@ async def test_to_an_outside_number_that_is_allowed(
     await first.offers[0].transfer(CLOSED_OUTSIDE)
     # Nobody is there: the citizen waits again, and the first agent has them back.
     await first.until_rings(2)
-    await until_talk(leg, first)
+    await until_talk(leg, first.tone)
     await first.offers[1].transfer(OUTSIDE)
     await leg.until_hears(1500)
     await centre.presence("1001", "ready")
@@ -610,7 +610,7 @@ async def test_a_callback_is_handed_on_to_one_who_does_not_answer(
     ended = await centre.fact(OfferEnded, call=arrived.call, agent="1002")
     assert ended.reason is OfferReason.NO_ANSWER
     await reached.agent.until_rings(2)
-    await reached.agent.offers[-1].until_hears(reached.tone)
+    await until_talk(reached.agent.offers[-1], reached.tone)
     await reached.agent.offers[-1].hang_up()
     await reached.citizen.until(lambda: reached.citizen.ended_at)
     await handed_on(centre, reached, "1001")
@@ -642,7 +642,7 @@ async def test_a_callback_joined_while_the_colleague_still_rings(
     citizen = await second.until_rings(2)
     assert citizen.peer == "+8613900000251"
     await citizen.answer()
-    await citizen.until_hears(reached.tone)
+    await until_talk(citizen, reached.tone)
     await citizen.hang_up()
     call = await handed_on(centre, reached, "1002")
     (handed,) = centre.facts(CallTransferred, call=call)
@@ -659,7 +659,7 @@ async def test_a_callback_is_not_handed_to_nobody_nor_before_it_is_answered(
     for to in ("1099", "110"):
         with pytest.raises(baresip.TransferFailed, match="404"):
             await reached.agent.offers[-1].transfer(to)
-    await reached.agent.offers[-1].until_hears(reached.tone)
+    await until_talk(reached.agent.offers[-1], reached.tone)
     await reached.agent.offers[-1].hang_up()
     await centre.presence("1001", "ready")
     await centre.press(second, "*13")
