@@ -47,14 +47,18 @@ class Wire:
             except BlockingIOError:
                 return
 
-    async def be_there(self, within: float) -> None:
-        """Answer the next question whether this phone is there (OPTIONS). Raises `TimeoutError`."""
+    async def be_there(self) -> None:
+        """Answer every question whether this phone is there (OPTIONS), until cancelled.
+
+        A question of before may be sent again, and come first: to answer it alone is not enough.
+        """
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(within):
-            while not (asked := await loop.sock_recv(self._socket, 65_535)).startswith(b"OPTIONS "):
-                pass
-        kept = re.findall(rb"^(?:Via|From|To|Call-ID|CSeq): .*?\r\n", asked, re.MULTILINE)
-        await self.send(b"SIP/2.0 200 OK\r\n" + b"".join(kept) + b"Content-Length: 0\r\n\r\n")
+        while True:
+            asked = await loop.sock_recv(self._socket, 65_535)
+            if asked.startswith(b"OPTIONS "):
+                kept = re.findall(rb"^(?:Via|From|To|Call-ID|CSeq): .*?\r\n", asked, re.MULTILINE)
+                head = b"SIP/2.0 200 OK\r\n" + b"".join(kept)
+                await self.send(head + b"Content-Length: 0\r\n\r\n")
 
     async def call(
         self,

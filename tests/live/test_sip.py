@@ -203,10 +203,11 @@ async def test_a_phone_that_comes_back_is_asked_at_once(centre: Centre) -> None:
         back = len(centre.facts(PhoneReachable, agent="1001"))
         wire.forget()
         await wire.register("1001", PASSWORD)
-        await wire.be_there(3)
+        answering = asyncio.create_task(wire.be_there())
         await centre.until(
             lambda: len(centre.facts(PhoneReachable, agent="1001")) > back, 5, "it to be back"
         )
+        answering.cancel()
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ async def test_a_blind_transfer_to_a_colleague(
     await centre.presence("1001", "ready")
     # The next citizen is for the agent who is free.
     next_leg = await phones.citizen("13900000003").dial(NUMBER)
-    await next_leg.until_hears(first.tone, GREETING)
+    await until_talk(next_leg, first.tone, GREETING)
     assert not second.rang_twice
     await next_leg.hang_up()
     await second.offers[0].hang_up()
@@ -206,7 +206,7 @@ async def test_an_attended_transfer_to_a_colleague(
     await second.offers[0].until_hears(leg.tone)
     await centre.presence("1002", "talking")
     # The first one has written up, and takes the next citizen.
-    await waiting.until_hears(first.tone, 10)
+    await until_talk(waiting, first.tone, 10)
     assert not second.rang_twice
     await waiting.hang_up()
     await asyncio.sleep(1)
@@ -292,7 +292,7 @@ async def test_a_citizen_joined_with_a_colleague_who_never_answers_is_not_lost(
     assert ended.reason is OfferReason.NO_ANSWER
     # The citizen is the first in the queue again, and the first agent has them back.
     await first.until_rings(2)
-    await leg.until_hears(first.tone)
+    await until_talk(leg, first.tone)
     await leg.hang_up()
     await one_call(centre, "13900000141", "1001")
 
@@ -309,7 +309,7 @@ async def test_a_citizen_joined_with_an_announcement_waits_again(
     handed = await centre.fact(CallTransferred, call=call)
     assert handed.to == ""
     await first.until_rings(2)
-    await leg.until_hears(first.tone)
+    await until_talk(leg, first.tone)
     await leg.hang_up()
     await one_call(centre, "13900000151", "1001")
 
@@ -326,7 +326,7 @@ async def test_a_transfer_to_nobody_is_refused_and_the_talk_goes_on(
     # Citizens' telephones transfer nobody at all.
     with pytest.raises(baresip.TransferFailed):
         await leg.transfer("1002")
-    await leg.until_hears(agent.tone)
+    await until_talk(leg, agent.tone)
     await leg.hang_up()
     call = await one_call(centre, "13900000021", "1001")
     assert centre.facts(CallTransferred, call=call) == []
@@ -354,7 +354,7 @@ async def test_a_colleague_who_does_not_take_the_citizen(
         await later.until_hears(first.tone, 6)
         await centre.until(lambda: hears_music(leg), 1.2, "music")
         await later.hang_up()
-        await leg.until_hears(first.tone, 6)
+        await until_talk(leg, first.tone, 6)
     await leg.hang_up()
     await later.hang_up()
     await one_call(centre, caller, "1001")
@@ -382,7 +382,7 @@ async def test_a_citizen_who_hangs_up_while_the_agents_talk_about_them(
     leg, first = await talk(centre, phones, "13900000061")
     second = await centre.agent(phones, "1002", answer_after=0.2)
     own = await first.dial("1002")
-    await own.until_hears(second.tone)
+    await until_talk(own, second.tone)
     await leg.hang_up()
     await one_call(centre, "13900000061", "1001")
     await centre.presence("1001", "own-call")
@@ -428,7 +428,7 @@ async def test_to_an_outside_number_that_is_allowed(
     await first.until_rings(2)
     await until_talk(leg, first.tone)
     await first.offers[1].transfer(OUTSIDE)
-    await leg.until_hears(1500)
+    await until_talk(leg, 1500)
     await centre.presence("1001", "ready")
     await leg.hang_up()
     await one_call(centre, "13900000091", "1001")
@@ -529,7 +529,7 @@ async def test_a_callback_is_handed_to_a_colleague(
     next_leg = await phones.citizen("13900000202").dial(NUMBER)
     await next_leg.until_hears(first.tone, GREETING)
     assert not second.rang_twice
-    await second.offers[-1].until_hears(reached.tone)
+    await until_talk(second.offers[-1], reached.tone)
     await next_leg.hang_up()
     await second.offers[-1].hang_up()
     await reached.citizen.until(lambda: reached.citizen.ended_at)
@@ -691,7 +691,7 @@ async def test_the_first_agent_stays_the_one_the_citizen_knows(
     leg, first = await talk(centre, phones, "13900000096")
     second = await centre.agent(phones, "1002", answer_after=0.2)
     await first.offers[0].transfer("1002")
-    await leg.until_hears(second.tone)
+    await until_talk(leg, second.tone)
     await leg.hang_up()
     await one_call(centre, "13900000096", "1001", "1002")
     for agent in ("1001", "1002"):
@@ -815,7 +815,7 @@ async def test_kill_9_while_a_citizen_handed_on_waits_and_while_they_talk(
         await fragile.presence("1001", "talking")
         fragile.kill_controller()
         await fragile.presence("1001", "talking", 15)
-        await rung.until_hears(reached.tone)
+        await until_talk(rung, reached.tone)
         reached.citizen.hang_up()
         await handed_on(fragile, reached, "1001")
         await no_mismatch(fragile)
