@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from base.background import spawn
 from facts import (
     CallArrived,
     CallbackAsked,
@@ -203,7 +204,7 @@ async def test_a_phone_that_comes_back_is_asked_at_once(centre: Centre) -> None:
         back = len(centre.facts(PhoneReachable, agent="1001"))
         wire.forget()
         await wire.register("1001", PASSWORD)
-        answering = asyncio.create_task(wire.be_there())
+        answering = spawn(wire.be_there(), "answering")
         await centre.until(
             lambda: len(centre.facts(PhoneReachable, agent="1001")) > back, 5, "it to be back"
         )
