@@ -21,6 +21,7 @@ from base.settings import Settings
 from diary import reader
 from facts import ControllerStarted, LinkLost
 from facts.live import LiveState
+from facts.offers import NO_TALK
 from facts.terms import CallId, Outcome, Party
 from facts.times import DAY, SECOND, day_of, local
 from metrics import rollup
@@ -347,27 +348,44 @@ def _broken_off(record: CallRecord, seen: cel.Seen, losses: Iterable[int]) -> in
 
 
 def _compare_with_cel(record: CallRecord, seen: cel.Seen, *, broken_off: bool) -> Iterator[str]:
-    answered = record.answered if record.outcome is Outcome.HUMAN else None
+    human = record.outcome is Outcome.HUMAN
+    answered = record.answered or 0 if human else 0
+    first, maybe = _first_talk(seen.answers)
     for name, here, there in (
-        ("arrived", record.arrived, seen.arrived),
-        ("answered", answered or 0, seen.answered),
-        ("ended", record.ended or 0, seen.ended),
+        ("arrived", record.arrived, {seen.arrived}),
+        ("answered", answered, {first, *maybe}),
+        ("ended", record.ended or 0, {seen.ended}),
     ):
-        if name == "answered" and bool(here) != bool(there):
+        if name == "answered" and not (answered and (first or maybe)):
             continue  # the outcome tells of it
         if name == "ended" and broken_off:
             continue
-        if abs(here - there) > NEAR:
+        nearest = min(there, key=lambda at: abs(here - at))
+        if abs(here - nearest) > NEAR:
             yield (
                 f"{record.id}: {name}: diary {_time(here)}, "
-                f"CEL {_time(there) if there else 'never'}"
+                f"CEL {_time(nearest) if nearest else 'never'}"
             )
-    human = record.outcome is Outcome.HUMAN
-    if human != bool(seen.answered) and record.outcome is not Outcome.HUMAN_OVERFLOW:
+    fits = bool(first or maybe) if human else not first
+    if not fits and record.outcome is not Outcome.HUMAN_OVERFLOW:
         yield (
             f"{record.id}: outcome {record.outcome and record.outcome.value}, but in CEL "
-            f"{'an agent answered' if seen.answered else 'no agent answered'}"
+            f"{'an agent answered' if first else 'no agent answered'}"
         )
+
+
+def _first_talk(answers: Iterable[cel.Answer]) -> tuple[int, list[int]]:
+    """When the first talk began in CEL, 0 if there was none; and the answers before it that may be talks or not.
+
+    An answer whose talk is over within `NO_TALK` is none. Two witnesses may differ by `NEAR` about its length.
+    """
+    maybe: list[int] = []
+    for at, lasted in answers:
+        if lasted is None or lasted > NO_TALK + NEAR:
+            return at, maybe
+        if lasted > NO_TALK - NEAR:
+            maybe.append(at)
+    return 0, maybe
 
 
 async def _ledger(engine: AsyncEngine, calls: Mapping[CallId, CallRecord], found: Findings) -> None:

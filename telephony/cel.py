@@ -14,7 +14,7 @@ import csv
 import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from facts import (
     CallArrived,
@@ -135,12 +135,22 @@ def complete(
     return facts
 
 
+class Answer(NamedTuple):
+    """An agent's phone answered `at`; its leg lasted so long (microseconds; None if CEL has no end of it)."""
+
+    at: int
+    lasted: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What CEL alone says about one call. Times in microseconds UTC, 0 when there is none."""
+    """What CEL alone says about one call. Times in microseconds UTC, 0 when there is none.
+
+    `answers`: of agents' phones, the first one first, however short the talk was.
+    """
 
     arrived: int
-    answered: int
+    answers: tuple[Answer, ...]
     ended: int
 
 
@@ -149,8 +159,13 @@ def seen(events: Iterable[CelEvent], numbers: Collection[str]) -> dict[CallId, S
     found = {}
     for call_id, call in _gather(events, frozenset(numbers)).items():
         if call.arrived is not None:
-            answers = [leg.answered_at for leg in call.legs.values() if leg.answered_at]
-            found[call_id] = Seen(call.arrived.at, min(answers, default=0), call.ended_at)
+            answers = sorted(
+                Answer(leg.answered_at, end - leg.answered_at if end else None)
+                for leg in call.legs.values()
+                if leg.answered_at
+                for end in [leg.ended_at or call.ended_at]
+            )
+            found[call_id] = Seen(call.arrived.at, tuple(answers), call.ended_at)
     return found
 
 

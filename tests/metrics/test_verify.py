@@ -183,6 +183,34 @@ async def test_another_outcome(diary: AsyncEngine, tmp_path: Path) -> None:
     assert found.status == 1
 
 
+@pytest.mark.parametrize(("lasted", "said"), [(0.3, 0), (1.0, 0), (1.04, 0), (1.06, 1)], ids=str)
+async def test_an_answer_whose_talk_was_over_at_once_is_none_in_cel_either(
+    diary: AsyncEngine, tmp_path: Path, lasted: float, said: int
+) -> None:
+    brief = {GAVE_UP: cel(GAVE_UP, 20, picked=20 - lasted, ended=20)}
+    found = await compared(diary, tmp_path, asterisk() | brief)
+    assert len(found.differences) == said
+    talked = {SECOND_CALL: cel(SECOND_CALL, 10, picked=ENDED - lasted)}
+    found = await compared(diary, tmp_path, asterisk() | talked)
+    # The diary has a long talk there: an answer at another moment, or none.
+    [difference] = found.differences
+    other = "answered" if lasted > 0.95 else "outcome human, but in CEL no agent answered"
+    assert other in difference
+
+
+async def test_the_second_agent_after_a_phone_that_dropped_the_citizen(
+    diary: AsyncEngine, tmp_path: Path
+) -> None:
+    dropped = [
+        one.replace("1001", "1002").replace(f"{SECOND_CALL}9", f"{SECOND_CALL}8")
+        for one in cel(SECOND_CALL, 10, picked=PICKED - 5, ended=PICKED - 4.5)[1:-1]
+    ]
+    found = await compared(
+        diary, tmp_path, asterisk() | {SECOND_CALL: [*dropped, *cel(SECOND_CALL, 10)]}
+    )
+    assert found.differences == []
+
+
 async def test_calls_older_than_cel_are_not_checked(diary: AsyncEngine, tmp_path: Path) -> None:
     found = await compared(diary, tmp_path, {GAVE_UP: asterisk()[GAVE_UP]})
     assert found.differences == []

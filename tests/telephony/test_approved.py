@@ -105,7 +105,8 @@ def together() -> Iterator[str]:
         yield f"{kind}: all together"
         yield from (line(fact, 0) for fact in complete(read, known, numbers=NUMBERS))
         for call, told in seen(read, NUMBERS).items():
-            yield f"  {call} {told.arrived} {told.answered} {told.ended}"
+            answered = told.answers[0].at if told.answers else 0
+            yield f"  {call} {told.arrived} {answered} {told.ended}"
 
 
 def lists() -> Iterator[str]:

@@ -331,7 +331,7 @@ def test_handed_on_by_cel_alone(shape: str) -> None:
     one = seen(reading.events, NUMBERS)[call]
     assert one.arrived == mine[0].at
     assert abs(one.ended - mine[-1].at) < SECOND // 20
-    assert bool(one.answered) == any(isinstance(fact, OfferAnswered) for fact in mine)
+    assert bool(one.answers) == any(isinstance(fact, OfferAnswered) for fact in mine)
 
 
 @pytest.mark.parametrize("shape", HANDED_ON)

@@ -24,7 +24,7 @@ from facts import (
 )
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
-from telephony.cel import CelEvent, Seen, _Diary, complete, parse, seen
+from telephony.cel import Answer, CelEvent, Seen, _Diary, complete, parse, seen
 from tests.telephony.test_calls import NUMBERS
 from tests.telephony.test_channels_ends import (
     AGENT,
@@ -240,8 +240,12 @@ def test_what_cel_alone_says_of_a_call() -> None:
         ),
         event("CHAN_END", 9),
     ]
-    assert seen(story, NUMBERS) == {CALL: Seen(T, T + 4 * SECOND, T + 9 * SECOND)}
-    assert seen(story[:3], NUMBERS) == {CALL: Seen(T, 0, 0)}
+    assert seen(story, NUMBERS) == {
+        CALL: Seen(T, (Answer(T + 4 * SECOND, 5 * SECOND),), T + 9 * SECOND)
+    }
+    assert seen(story[:3], NUMBERS) == {CALL: Seen(T, (), 0)}
+    talking = seen(story[:-1], NUMBERS)[CALL]
+    assert talking.answers == (Answer(T + 4 * SECOND, None),)
     assert seen(story, ("110",)) == {}
 
 
