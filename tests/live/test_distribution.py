@@ -9,7 +9,7 @@ import pytest
 from facts import AgentNotResponding, CallQueued
 from softphone.phones import Leg, Phones
 from tests.live import sounds
-from tests.live.centre import NUMBER, PASSWORD, Centre
+from tests.live.centre import NUMBER, PASSWORD, Centre, until_talk
 
 GREETING = 10.0
 
@@ -44,13 +44,13 @@ async def queued(centre: Centre, phones: Phones, *callers: str) -> list[Leg]:
 
 
 async def test_the_longest_idle_agent_is_rung_first(centre: Centre, phones: Phones) -> None:
-    first = await centre.agent(phones, "1001", answer_after=0.2, hang_up_after=0.3)
-    second = await centre.agent(phones, "1002", answer_after=0.2, hang_up_after=0.3)
-    third = await centre.agent(phones, "1003", answer_after=0.2, hang_up_after=0.3)
+    first = await centre.agent(phones, "1001", answer_after=0.2, hang_up_after=1.2)
+    second = await centre.agent(phones, "1002", answer_after=0.2, hang_up_after=1.2)
+    third = await centre.agent(phones, "1003", answer_after=0.2, hang_up_after=1.2)
     legs = []
     for caller in ("13900001001", "13900001002", "13900001003", "13900001004"):
         legs.append(await phones.citizen(caller).dial(NUMBER))
-        await asyncio.sleep(2)  # each talk is over before the next caller's greeting is
+        await asyncio.sleep(3)  # each talk is over before the next caller's greeting is
     for leg in legs:
         await leg.until_ended(GREETING)
     agents = [(await centre.call(f"1390000100{n}"))["agents"] for n in (1, 2, 3, 4)]
@@ -70,7 +70,7 @@ async def test_a_silent_agent_is_rung_for_the_ring_time_and_then_the_next_one(
     assert missed.ended_at is not None
     assert 2.7 < missed.ended_at - missed.started_at < 3.6
     await other.until_rings(1, 1)
-    await leg.until_hears(other.tone, 3)
+    await until_talk(leg, other.tone, 3)
     await centre.presence("1001", "not-responding")
     await leg.hang_up()
 
@@ -97,7 +97,7 @@ async def test_an_agent_who_refuses_is_passed_over_at_once(centre: Centre, phone
 
 async def test_first_come_first_served(centre: Centre, phones: Phones) -> None:
     legs = await queued(centre, phones, "13900003001", "13900003002", "13900003003")
-    agent = await centre.agent(phones, "1001", answer_after=0.4, hang_up_after=0.5)
+    agent = await centre.agent(phones, "1001", answer_after=0.4, hang_up_after=1.2)
     for leg in legs:
         await leg.until_ended(8)
     assert [offer.peer for offer in agent.offers] == ["13900003001", "13900003002", "13900003003"]
@@ -173,7 +173,7 @@ async def test_one_agent_and_many_callers_never_two_offers_at_once(
     centre: Centre, phones: Phones
 ) -> None:
     legs = await queued(centre, phones, *(f"1390000500{n}" for n in range(5)))
-    agent = await centre.agent(phones, "1001", answer_after=0.3, hang_up_after=0.2)
+    agent = await centre.agent(phones, "1001", answer_after=0.3, hang_up_after=1.2)
     for leg in legs:
         await leg.until_ended(12)
     assert len(agent.offers) == 5

@@ -43,7 +43,7 @@ async def test_a_number_that_is_added_is_answered_at_once_and_counted_by_itself(
     await later.until_answered()
     await centre.fact(CallArrived, caller="+8613900000003", number="96178")
     await centre.fact(CallQueued, GREETING, call=await centre.call_id("13900000003"))
-    agent = await centre.agent(phones, "1001", answer_after=0.2, hang_up_after=0.5)
+    agent = await centre.agent(phones, "1001", answer_after=0.2, hang_up_after=1.2)
     await agent.until_rings(2, GREETING)
     await later.until_ended(GREETING)
     await waiting.until_ended(1)

@@ -11,7 +11,7 @@ import pytest
 from facts import CallQueued, OfferRinging, RecordingFinished
 from softphone.phones import RATE, Phones, likeness, loudness, seconds_of
 from tests.live import sounds
-from tests.live.centre import NUMBER, PASSWORD, Centre
+from tests.live.centre import NUMBER, PASSWORD, Centre, until_talk
 
 GREETING = 18.0
 """Longest time until greeting and recording notice are over."""
@@ -116,7 +116,7 @@ async def test_the_waiting_citizen_hears_music_until_an_agent_is_ready(
     await centre.until(hears_music, 1.2, "music")
 
     agent = await centre.agent(phones, "1002", answer_after=0.3)
-    await leg.until_hears(agent.tone, 5)
+    await until_talk(leg, agent.tone)
     await agent.offers[0].hang_up()
     await leg.until_ended(3)
     row = await centre.call("13900000002")
@@ -125,7 +125,7 @@ async def test_the_waiting_citizen_hears_music_until_an_agent_is_ready(
 
 @pytest.mark.usefixtures("quick")
 async def test_a_withheld_number_is_served_like_any_other(centre: Centre, phones: Phones) -> None:
-    agent = await centre.agent(phones, "1001", answer_after=0.3, hang_up_after=0.5)
+    agent = await centre.agent(phones, "1001", answer_after=0.3, hang_up_after=1.2)
     leg = await phones.citizen("anonymous").dial(NUMBER)
     await leg.until_hears(agent.tone, GREETING)
     await leg.until_ended(3)
@@ -178,7 +178,7 @@ async def test_an_agent_added_while_running_signs_in_at_once(
 
     await asyncio.to_thread(centre.add_agent, "1009")
     try:
-        agent = await centre.agent(phones, "1009", answer_after=0.3, hang_up_after=0.5)
+        agent = await centre.agent(phones, "1009", answer_after=0.3, hang_up_after=1.2)
         leg = await phones.citizen("13900000009").dial(NUMBER)
         await leg.until_hears(agent.tone, GREETING)
         await leg.until_ended(3)
