@@ -45,7 +45,7 @@ async def witness(centre: Centre, phones: Phones) -> AsyncIterator[Leg]:
     await leg.hang_up()
     # And the next caller is served as ever.
     following = await phones.citizen("13911111112").dial(NUMBER)
-    await following.until_hears(agent.tone, GREETING)
+    await until_talk(following, agent.tone, GREETING)
     await following.hang_up()
 
 
