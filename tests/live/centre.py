@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Final, Self
 
 from base.bus import Bus
 from facts import CallArrived, CallEnded, Fact, restore
@@ -42,10 +42,14 @@ _BLOCKS = range(12_000, 32_000, _BLOCK)  # below the ports that the kernel hands
 _PROGRAM = [sys.executable, "-c", "from hotline.cli.main import main; main()"]
 
 
+A_TALK: Final = NO_TALK / SECOND + 0.1
+"""Seconds after which an answer is one: a talk that is over sooner is none (M1)."""
+
+
 async def until_talk(leg: Leg, tone: int, within: float = 5) -> None:
-    """Wait until one side hears the other, and then until this is a talk: one that is over sooner is none (M1)."""
+    """Wait until one side hears the other, and then until this is a talk (`A_TALK`)."""
     await leg.until_hears(tone, within)
-    await asyncio.sleep(NO_TALK / SECOND + 0.1)
+    await asyncio.sleep(A_TALK)
 
 
 class Centre:

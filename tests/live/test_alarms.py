@@ -10,7 +10,7 @@ import pytest
 
 from base.bus import Bus
 from softphone.phones import Phones
-from tests.live.centre import NUMBER, Centre
+from tests.live.centre import NUMBER, Centre, until_talk
 from tests.live.gateway import Gateway
 from tests.receivers import Hook
 
@@ -140,7 +140,7 @@ async def test_what_prometheus_reads(centre: Centre, phones: Phones) -> None:
     assert before["hotline_redis_up"] == 1
     agent = await centre.agent(phones, "1001", answer_after=0.2)
     leg = await phones.citizen("13800000022").dial(NUMBER)
-    await leg.until_hears(agent.tone, 20)
+    await until_talk(leg, agent.tone, 20)
     await centre.until(
         lambda: measured(centre)['hotline_agents{state="talking"}'] == 1, 5, "an agent who talks"
     )

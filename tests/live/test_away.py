@@ -17,7 +17,7 @@ from facts.requests import AgentPasswordChanged
 from facts.terms import OfferReason
 from softphone.phones import AgentPhone, Phones
 from telephony.realtime import VIEWS
-from tests.live.centre import NUMBER, PASSWORD, Centre
+from tests.live.centre import A_TALK, NUMBER, PASSWORD, Centre, until_talk
 from tests.postgres import PostgresServer
 
 GREETING = 18.0
@@ -29,7 +29,7 @@ NEW_PASSWORD = "another-long-enough-password"
 async def talks(phones: Phones, agent: AgentPhone, caller: str, within: float = GREETING) -> None:
     """A citizen calls and hears this agent."""
     leg = await phones.citizen(caller).dial(NUMBER)
-    await leg.until_hears(agent.tone, within)
+    await until_talk(leg, agent.tone, within)
     await leg.hang_up()
     await agent.offers[-1].until_ended(5)
 
@@ -139,6 +139,7 @@ async def test_offers_that_fail_by_themselves_bench_nobody_and_lose_nobody() -> 
             await centre.until(
                 lambda: any(leg.hears(agent.tone) for agent in agents), 40, "an agent's voice"
             )
+            await asyncio.sleep(A_TALK)
             await leg.hang_up()
             row = await centre.call("13900700001")
             assert row["outcome"] == "human"

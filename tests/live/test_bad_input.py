@@ -11,7 +11,7 @@ import pytest
 from facts import CallArrived, CallEnded, CallQueued, RecordingMissing
 from facts.numbers import normalise
 from softphone.phones import LOUD, RATE, Leg, Phones, loudness
-from tests.live.centre import NUMBER, PASSWORD, Centre, until_talk
+from tests.live.centre import A_TALK, NUMBER, PASSWORD, Centre, until_talk
 from tests.live.sip import Wire
 
 GREETING = 18.0
@@ -189,6 +189,7 @@ async def test_fifty_calls_and_nobody_signed_in(centre: Centre, phones: Phones) 
     agent = await centre.agent(phones, "1001", answer_after=0)
     offer = await agent.until_rings(1, 5)
     await offer.until_answered()
+    await asyncio.sleep(A_TALK)
     await asyncio.gather(*(leg.hang_up() for leg in legs))
     await centre.until(
         lambda: len(centre.facts(CallEnded)) >= len(centre.facts(CallArrived)),

@@ -20,7 +20,7 @@ from facts import (
 from facts.times import SECOND
 from metrics.verify import SETTLED
 from softphone.phones import LOUD, Leg, Phones, loudness
-from tests.live.centre import NUMBER, PASSWORD, Centre
+from tests.live.centre import A_TALK, NUMBER, PASSWORD, Centre, until_talk
 
 GREETING = 18.0
 
@@ -112,7 +112,7 @@ async def test_kill_9_of_the_controller_with_talking_ringing_and_waiting_calls(
         centre.revive()
         await centre.fact(ControllerStarted, 20, count=2)
         # The agent whose talk ended while nobody looked is idle, and takes the caller who waits longest.
-        await queue[0].until_hears(gone_agent.tone, 15)
+        await until_talk(queue[0], gone_agent.tone, 15)
         for number in ("1001", "1002", "1003"):
             await centre.presence(number, "talking")
         # The others keep their order.
@@ -126,6 +126,7 @@ async def test_kill_9_of_the_controller_with_talking_ringing_and_waiting_calls(
             8,
             "the third caller to be served",
         )
+        await asyncio.sleep(A_TALK)
         for leg in (*talking, *queue, ringing):
             await leg.hang_up()
 
@@ -184,9 +185,9 @@ async def test_without_a_controller_callers_reach_a_person_through_the_fallback_
             await asyncio.sleep(2)
             await busy.hang_up()
             # Whoever arrived earlier comes first here too, and then the caller who came with nobody there.
-            await leg.until_hears(agent.tone, 25)
+            await until_talk(leg, agent.tone, 25)
             await leg.hang_up()
-            await new.until_hears(agent.tone, 25)
+            await until_talk(new, agent.tone, 25)
             centre.revive()
             await centre.fact(ControllerStarted, 20, count=2)
             await new.hang_up()
@@ -229,7 +230,7 @@ async def test_asterisks_link_is_lost_and_comes_back(centre: Centre) -> None:
     async with Phones(centre.sip) as phones:
         agent = await centre.agent(phones, "1001", answer_after=0.2)
         leg = await phones.citizen("13900400001").dial(NUMBER)
-        await leg.until_hears(agent.tone, GREETING)
+        await until_talk(leg, agent.tone, GREETING)
         centre.expected.append("link")
         lost = time.monotonic()
         await asyncio.to_thread(centre.cut_link)
@@ -237,7 +238,7 @@ async def test_asterisks_link_is_lost_and_comes_back(centre: Centre) -> None:
         await leg.hang_up()  # nobody sees it
         second = await phones.citizen("13900400002").dial(NUMBER)
         await centre.fact(LinkRestored, 20, count=1)
-        await second.until_hears(agent.tone, GREETING)
+        await until_talk(second, agent.tone, GREETING)
         assert longest_silence(leg, lost, leg.ended_at or 0) < 0.5
         await second.hang_up()
         for caller in ("13900400001", "13900400002"):

@@ -10,7 +10,7 @@ import pytest
 
 from facts import AgentOut, CallArrived
 from softphone.phones import Phones
-from tests.live.centre import NUMBER, Centre
+from tests.live.centre import NUMBER, Centre, until_talk
 
 GREETING = 18.0
 
@@ -70,7 +70,7 @@ async def test_nobody_signs_an_agent_out_invents_a_caller_or_asks_for_a_number(
         assert {line["why"] for line in said[-5:]} == {"channel" if knows_the_secret else "secret"}
         # Asterisk itself gets through, as ever.
         leg = await phones.citizen("13900000001").dial(NUMBER)
-        await leg.until_hears(phones.softphones[0].tone, GREETING)
+        await until_talk(leg, phones.softphones[0].tone, GREETING)
         await leg.hang_up()
         assert (await centre.call("13900000001"))["outcome"] == "human"
 
@@ -93,7 +93,7 @@ async def test_a_crowd_of_connections_keeps_no_caller_out(centre: Centre) -> Non
             assert len(crowd) == 4500
             pressing = asyncio.gather(press(1500), press(1500))
             leg = await phones.citizen("13900000002").dial(NUMBER)
-            await leg.until_hears(agent.tone, 5)
+            await until_talk(leg, agent.tone)
             await pressing
             await leg.hang_up()
             assert (await centre.call("13900000002"))["outcome"] == "human"
