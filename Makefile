@@ -6,6 +6,9 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 .PHONY: help setup demo test test-unit test-live mutants lint docs bench lock clean
 
+# The program is started hundreds of times by the tests: without the files it compiles, each start does it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # One clock for all steps of a run, also for the scripts that are called.
 export HOTLINE_STARTED := $(shell date +%s)
 say = printf '[%3d s] %s\n' $$(($$(date +%s) - HOTLINE_STARTED))
