@@ -1,5 +1,6 @@
 """What every test may use."""
 
+import asyncio.constants
 import linecache
 import logging
 import re
@@ -37,9 +38,10 @@ settings.register_profile(
 )
 settings.load_profile("untimed")
 
-# In asyncio's debug mode each future remembers where it was made: the whole stack, of which half is pytest. Ten frames
-# are what asyncio itself takes for tasks' callbacks (`asyncio.constants.DEBUG_STACK_DEPTH`).
-traceback.extract_stack.__defaults__ = (None, 10)
+# In asyncio's debug mode each future and callback remembers where it was made: the whole stack, half of it pytest.
+# Four frames tell who made it.
+traceback.extract_stack.__defaults__ = (None, 4)
+asyncio.constants.DEBUG_STACK_DEPTH = 4
 # No source changes meanwhile: each frame of these stacks would ask the disk again.
 linecache.checkcache = lambda filename=None: None
 

@@ -337,36 +337,35 @@ class World:
                 assert found is None or other.latest <= found.latest, "the nearer deadline yielded"
 
     def check_floor(self) -> None:
-        held = [(seat.call, seat.agent) for seat in self.floor.seats.values() if seat.call]
-        for call, agent in held:
-            assert self.rings.get(agent, self.talks.get(agent)) == call, (
-                "the floor and the phones disagree"
-            )
-        offers_stop = not self.linked or self.floor.hall.expected
-        for lane in self.floor.hall.lanes.values():
-            people = [name for _, name in lane.waiting if not name.startswith("#")]
-            if offers_stop:
-                continue
-            assert not (lane.waiting and lane.idle), "somebody waits while somebody idles"
-            if people:
-                dialling = [
-                    task.agent
-                    for task in self.floor.tasks.values()
-                    if task.state is State.DIALLING
-                    and not task.place
-                    and task.agent in lane.penalties
-                ]
-                assert not dialling, "a callback did not yield"
-        if not offers_stop:
-            for queue in self.rules.queues:
-                assert next_task(self.floor.hall, queue, self.now) is None, (
-                    "a due callback was left lying"
+        """What is true after every command. It runs a million times: each list is made only where it is needed."""
+        floor, hall = self.floor, self.floor.hall
+        for seat in floor.seats.values():
+            if seat.call:
+                assert self.rings.get(seat.agent, self.talks.get(seat.agent)) == seat.call, (
+                    "the floor and the phones disagree"
                 )
-        for seat in self.floor.seats.values():
-            idle = seat.presence() is Presence.READY and not seat.removed
+            idle = not seat.removed and seat.presence() is Presence.READY
             assert len(seat.idle_keys) == (len(seat.lanes) if idle else 0), (
                 "presence and line disagree"
             )
+        if not self.linked or hall.expected:
+            return
+        yielding = [
+            task.agent
+            for task in floor.tasks.values()
+            if task.state is State.DIALLING and not task.place
+        ]
+        for lane in hall.lanes.values():
+            if not lane.waiting:
+                continue
+            assert not lane.idle, "somebody waits while somebody idles"
+            if yielding and any(not name.startswith("#") for _, name in lane.waiting):
+                assert not any(agent in lane.penalties for agent in yielding), (
+                    "a callback did not yield"
+                )
+        if floor.tasks:
+            for queue in self.rules.queues:
+                assert next_task(hall, queue, self.now) is None, "a due callback was left lying"
 
     # --- what may happen
 
