@@ -54,7 +54,8 @@ def agent_ready(hall: Hall, fact: AgentReady, now: int) -> None:
     if seat.wrap_up_until:
         end_wrap_up(hall, seat, fact.at)
     elif not was_ready:
-        seat.idle_since = seat.since = fact.at
+        seat.idle_since = fact.at
+        _began(seat, fact.at)
     update_idle(hall, seat)
 
 
@@ -77,9 +78,15 @@ def _no_more_calls(hall: Hall, fact: AgentPaused | AgentOut, intent: Intent, rea
     hall.record(fact)
     if seat.wrap_up_until:
         end_wrap_up(hall, seat, fact.at)
-    seat.since = fact.at
+    _began(seat, fact.at)
     _withdraw(hall, seat)
     update_idle(hall, seat)
+
+
+def _began(seat: Seat, at: int) -> None:
+    """What the agent's state is from now on. While they hold a call, `since` stays the moment of its offer or answer."""
+    if not seat.call:
+        seat.since = at
 
 
 def _withdraw(hall: Hall, seat: Seat) -> None:
@@ -110,7 +117,7 @@ def _phone(hall: Hall, fact: PhoneReachable | PhoneUnreachable, *, reachable: bo
     works_again(seat)
     if reachable:
         seat.idle_since = max(seat.idle_since, fact.at)
-    seat.since = fact.at
+    _began(seat, fact.at)
     hall.record(fact)
     update_idle(hall, seat)
 
@@ -130,6 +137,6 @@ def _own_call(hall: Hall, fact: OwnCallStarted | OwnCallEnded, *, busy: bool) ->
     if seat is None or seat.own_call == busy:
         return
     seat.own_call = busy
-    seat.since = fact.at
+    _began(seat, fact.at)
     hall.record(fact)
     update_idle(hall, seat)

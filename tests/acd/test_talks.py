@@ -6,11 +6,16 @@ from acd.commands import CreateCallback, Ring
 from acd.rules.model import DEFAULT, Queue, Rules
 from agents.model import Presence
 from facts import (
+    AgentPaused,
+    AgentReady,
     CallEnded,
     CallTransferred,
+    Fact,
     OfferAnswered,
     OfferEnded,
     OfferRinging,
+    OwnCallStarted,
+    PhoneUnreachable,
     TalkEnded,
     WrapUpStarted,
 )
@@ -52,6 +57,26 @@ def test_a_caller_dropped_at_once_is_offered_on_at_their_old_place(
     story.agent("1002", 6)
     assert story.floor.seats["1002"].call == "a"
     assert story.floor.ahead("b") == 0
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        OwnCallStarted(9 * SECOND, "1001"),
+        AgentPaused(9 * SECOND, "1001", "lunch"),
+        AgentReady(9 * SECOND, "1001"),
+        PhoneUnreachable(9 * SECOND, "1001"),
+    ],
+    ids=lambda fact: str(fact.kind),
+)
+def test_what_else_the_agent_does_makes_a_talk_no_shorter(story: Story, meanwhile: Fact) -> None:
+    story.tell(meanwhile)
+    assert story.floor.seats["1001"].since == 4 * SECOND
+    over = 9 * SECOND + MOMENT
+    story.tell(TalkEnded(over, "a", "1001", Party.AGENT))
+    assert not story.floor.seats["1001"].not_responding
+    assert story.floor.callers["a"].answered
+    assert story.floor.seats["1001"].since == over
 
 
 def test_the_agent_of_a_phone_that_drops_callers_gets_neither_wrap_up_nor_another_call(
