@@ -84,7 +84,7 @@ def _no_more_calls(hall: Hall, fact: AgentPaused | AgentOut, intent: Intent, rea
 
 
 def _began(seat: Seat, at: int) -> None:
-    """What the agent's state is from now on. While they hold a call, `since` stays the moment of its offer or answer."""
+    """The agent's state begins. While they hold a call, `since` stays the moment of its offer or its answer."""
     if not seat.call:
         seat.since = at
 

@@ -768,7 +768,7 @@ async def test_a_blind_transfer_while_no_controller_is_there(fragile: Centre) ->
         await first.offers[0].transfer("1002")
         await leg.until_hears_something(5)
         fragile.revive()
-        await leg.until_hears(second.tone, 20)
+        await until_talk(leg, second.tone, 20)
         call = await fragile.call_id("13900000121")
         assert (await fragile.fact(OfferMade, call=call, agent="1002")).at
         await leg.hang_up()
