@@ -5,7 +5,7 @@ HEP version 3 (github.com/sipcapture/HEP), and the INVITE and its final answer t
 
 Only the trunk is heard: an INVITE from one of its addresses. It counts if it dials a number of ours. After a refusal a
 trunk may try again in other words, with the same Call-ID (RFC 3261, 8.1.3.5; RFC 4028 after a 422). So `SETTLE` is
-waited for, and a call that is answered after all was not refused. Memory and diary have limits, whatever is sent.
+waited for, and the answer to the last INVITE decides. Memory and diary have limits, whatever is sent.
 """
 
 import hmac
@@ -134,7 +134,7 @@ class RefusedCalls:
         if text.startswith(b"INVITE "):
             if copy.destination[1] == self._port:
                 self._invited(copy)
-        elif text.startswith(b"SIP/2.0 ") and text[8:9] in b"2456" and copy.source[1] == self._port:
+        elif text.startswith(b"SIP/2.0 ") and text[8:9] in b"456" and copy.source[1] == self._port:
             return self._answered(copy)
         return ""
 
@@ -188,9 +188,6 @@ class RefusedCalls:
         if not headers.get("cseq", "").endswith("INVITE"):
             return ""
         invite = self._asked.get((headers.get("call-id", ""), _branch(headers)))
-        if invite is not None and status < 300:
-            self._refused.pop(invite.sip_call, None)
-            _remember(self._told, invite.sip_call, None, _MOST_TOLD)
         if invite is None or invite.sip_call in self._told or invite.sip_call in self._refused:
             return ""
         if invite.number in self._numbers():

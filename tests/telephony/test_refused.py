@@ -84,8 +84,6 @@ def test_a_second_try_of_the_same_call_decides() -> None:
     again = invite(branch="2")
     assert told(made(), invite(), answer(422), again, answer(200, branch="2")) == []
     assert told(made(), invite(), answer(422), again, answer(488, branch="2")) == [488]
-    # The first one's answer once more, late
-    assert told(made(), invite(), answer(420), again, answer(420), answer(200, branch="2")) == []
 
 
 def test_only_the_trunk_and_only_the_hotlines_numbers() -> None:
