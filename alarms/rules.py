@@ -89,6 +89,16 @@ RULES: tuple[Rule, ...] = (
         "{value:.0f} sign-ins of phones were refused in the last minute: somebody may be guessing passwords",
     ),
     Rule(
+        *("calls_refused", _C, _HIGH, 0, 0, 0, 0),
+        "最近一小时有 {value:.0f} 个来电未接入即被拒绝（编解码或信令不被接受），计入接通率",
+        "{value:.0f} calls of the last hour were refused before they were taken (codecs, or what the trunk asks for)",
+    ),
+    Rule(
+        *("unknown_number", _W, _HIGH, 0, 0, 0, 0),
+        "中继呼叫了 {subject}，该号码不属于本热线，最近一小时 {value:.0f} 次",
+        "the trunk has called {subject}, which is no number of this hotline, {value:.0f} times in the last hour",
+    ),
+    Rule(
         *("recording_gap", _C, _HIGH, 0, 0, 0, 0),
         "最近一小时有 {value:.0f} 通电话没有完整录音",
         "{value:.0f} calls of the last hour have no complete recording",

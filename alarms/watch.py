@@ -32,7 +32,7 @@ from base.bus import Bus
 from base.retry import Schedule
 from base.settings import Settings, SettingsError
 from diary import tables as diary_tables
-from facts import CallbackMissed, DialRefused, RecordingMissing
+from facts import CallbackMissed, CallRefused, DialRefused, RecordingMissing
 from facts.terms import Severity
 from facts.times import SECOND, local
 
@@ -371,6 +371,7 @@ _COUNTED: Final = {
     RecordingMissing.kind: "recording_gap",
     CallbackMissed.kind: "callbacks_missed",
     DialRefused.kind: "dial_refused",
+    CallRefused.kind: "calls_refused",
 }
 """The kinds of facts of which the last hour's are counted → the rule that goes by their number."""
 

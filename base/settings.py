@@ -205,7 +205,7 @@ class Settings(BaseSettings):
     ami_port: Port = 5038
     """The port of Asterisk's manager interface."""
     agi_port: Port = 4573
-    """The port at which the controller answers Asterisk's calls."""
+    """The port at which the controller answers Asterisk's calls; UDP: where it hears of refused ones."""
     web_address: str = "127.0.0.1"
     """The address of the screens and the API."""
     web_port: Port = 8080

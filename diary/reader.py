@@ -16,6 +16,7 @@ from facts import (
     CallArrived,
     CallbackPlaced,
     CallEnded,
+    CallRefused,
     Fact,
     RecordingFinished,
     RecordingMissing,
@@ -165,7 +166,8 @@ async def open_calls(
         diary.c.kind == CallArrived.kind, diary.c.at > arrived_after
     )
     ended = select(diary.c.call).where(
-        diary.c.kind == CallEnded.kind, diary.c.at > arrived_after - _CLOCKS_DIFFER
+        diary.c.kind.in_((CallEnded.kind, CallRefused.kind)),
+        diary.c.at > arrived_after - _CLOCKS_DIFFER,
     )
     async with engine.connect() as connection:
         calls = sorted((await connection.execute(arrived.except_(ended))).scalars())

@@ -85,6 +85,19 @@ class CallEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class CallRefused:
+    """Asterisk refused the INVITE before the call had a channel; `status` is that of SIP (RFC 3261), such as 488.
+
+    The call is over with it (`no_capacity`, M1): its only facts are `CallArrived` and this one.
+    """
+
+    kind: ClassVar[str] = "CallRefused"
+    at: int
+    call: CallId
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class PlaceRestored:
     """A caller who had given up or was cut off redialled in time: `place` (microseconds) is theirs again."""
 

@@ -2,12 +2,14 @@
 
     hotline-1763731200.17    a call: the node, the second in which its channel began, Asterisk's running number
     hotline-c7.1             an attempt: the node, `c` and the callback's number, the running number of the attempt
+    hotline-r1763731200.88   a call that was refused before it had a channel: the node, `r` and the second, a checksum
 
-Asterisk makes the first (`systemname` in asterisk.conf is the node's name), the floor the second. An id names files and
-channels, so nothing that is not exactly an id gets into a path or an action.
+Asterisk makes the first (`systemname` in asterisk.conf is the node's name), the floor the second; the third is of the
+SIP Call-ID. An id names files and channels, so nothing that is not exactly an id gets into a path or an action.
 """
 
 import re
+import zlib
 
 from facts.terms import CallId
 
@@ -17,12 +19,13 @@ LONGEST = 80
 _NODE = r"[a-z][a-z0-9]{0,15}"
 _NODE_NAME = re.compile(_NODE)
 _CALL = re.compile(rf"{_NODE}-([0-9]{{1,11}})\.[0-9]{{1,10}}")
+_REFUSED = re.compile(rf"{_NODE}-r[0-9]{{1,11}}\.[0-9]{{1,10}}")
 _ATTEMPT = re.compile(rf"{_NODE}-c([0-9]{{1,12}})\.[0-9]{{1,9}}")
 
 
 def is_call_id(text: str) -> bool:
     """Say whether `text` is the id of a call, or of an attempt, and nothing else."""
-    return _CALL.fullmatch(text) is not None or is_attempt(text)
+    return any(grammar.fullmatch(text) for grammar in (_CALL, _ATTEMPT, _REFUSED))
 
 
 def is_attempt(text: str) -> bool:
@@ -41,6 +44,11 @@ def is_node(text: str) -> bool:
 def attempt_id(node: str, callback: int, tries: int) -> CallId:
     """Name an attempt: `attempt_id("hotline", 7, 1)` → `hotline-c7.1`."""
     return f"{node}-c{callback}.{tries}"
+
+
+def refused_id(node: str, second: int, sip_call: str) -> CallId:
+    """Name a call that had no channel, by its SIP Call-ID: `hotline-r1763731200.88`."""
+    return f"{node}-r{second}.{zlib.crc32(sip_call.encode(errors='replace'))}"
 
 
 def callback_of(call: CallId) -> int:

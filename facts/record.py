@@ -45,6 +45,7 @@ from facts.calls import (
     CallMoved,
     CallOverflowed,
     CallQueued,
+    CallRefused,
     CallReleased,
     CallReturned,
     CallSentOutside,
@@ -73,6 +74,7 @@ Fact: TypeAlias = (
     | CallReleased
     | CallOverflowed
     | CallEnded
+    | CallRefused
     | PlaceRestored
     | CallMoved
     | CallSentOutside

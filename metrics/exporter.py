@@ -144,6 +144,12 @@ class Exporter:
             "hotline_agi_refused", "AGI connections that were not believed", "why", REASONS
         )
         self._guesses = counter("hotline_sip_guesses", "SIP sign-ins that Asterisk refused")
+        self._unknown_numbers = counter(
+            "hotline_unknown_numbers", "calls from the trunk to a number that is not ours (404)"
+        )
+        self._untold = counter(
+            "hotline_refused_untold", "refused calls beyond what is told of a minute"
+        )
         self._backlog = gauge("hotline_diary_backlog_facts", "facts not yet in the database")
         self._lost = gauge("hotline_diary_lost_facts", "facts that no disk had room for")
 
@@ -186,6 +192,14 @@ class Exporter:
     def guessed(self) -> None:
         """A SIP sign-in was refused."""
         self._guesses.inc()
+
+    def unknown_number(self) -> None:
+        """The trunk dialled a number that is not ours."""
+        self._unknown_numbers.inc()
+
+    def untold(self, calls: int) -> None:
+        """So many refused calls were too many to be told."""
+        self._untold.inc(calls)
 
     def show(
         self,

@@ -22,6 +22,7 @@ from facts import (
     CallMoved,
     CallOverflowed,
     CallQueued,
+    CallRefused,
     CallReleased,
     CallReturned,
     CallSentOutside,
@@ -331,7 +332,7 @@ class _CallFold:
 
     __slots__ = (
         *("_arrival", "_end", "_holds", "_offers", "_outside", "_overflowed", "_queue", "_queued"),
-        *("_recorded", "_released", "_returned", "_sent_on", "_silent", "_wraps"),
+        *("_recorded", "_refused", "_released", "_returned", "_sent_on", "_silent", "_wraps"),
     )
 
     def __init__(self) -> None:
@@ -341,6 +342,7 @@ class _CallFold:
         self._outside: int | None = None
         self._released: Release | None = None
         self._silent = False
+        self._refused = False
         self._end: CallEnded | None = None
         self._returned = False
         self._queue = ""
@@ -369,6 +371,9 @@ class _CallFold:
             self._offers.talk_ended(fact)
         elif isinstance(fact, CallEnded):
             self._end = self._end or fact
+        elif isinstance(fact, CallRefused):
+            self._refused = True
+            self._end = self._end or CallEnded(fact.at, fact.call, Party.SYSTEM)
         elif isinstance(fact, CallReleased):
             self._released = self._released or fact.reason
         elif isinstance(fact, CallSilent):
@@ -473,6 +478,8 @@ class _CallFold:
         self, end: CallEnded, made: Sequence[Offer], queued: int | None
     ) -> Outcome:
         """The outcome of an ended call with which no agent talked: the first that fits, in this order."""
+        if self._refused:
+            return Outcome.NO_CAPACITY
         if self._outside is not None:
             return Outcome.HUMAN_OVERFLOW
         if self._released is not None:
@@ -718,6 +725,7 @@ _ORDER: dict[type[Fact], tuple[int, Callable[[Any], Any]]] = {
             CallMoved: ("queue",),
             CallDetached: ("call",),
             CallEnded: ("hung_up_by", "cause"),
+            CallRefused: ("status",),
         }.items()
     )
 }
@@ -730,7 +738,7 @@ Nothing in a record depends on `CallMoved` and `CallDetached`: they are kept for
 _ATTEMPT = frozenset(
     {CallbackPlaced, CallbackDialling, CallbackAnswered, CallbackYielded, CallbackEnded}
 )
-_ENDS = frozenset({CallEnded, CallbackEnded, CallbackYielded})
+_ENDS = frozenset({CallEnded, CallRefused, CallbackEnded, CallbackYielded})
 _WRAPS = frozenset({WrapUpStarted, WrapUpEnded})
 
 KINDS = frozenset(kind.kind for kind in _ORDER)

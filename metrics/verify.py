@@ -242,18 +242,20 @@ def _plain(metric: Any) -> str:
 # --- call by call
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Known:
     """What the diary says of a day's calls: those that arrived in it, whenever they ended.
 
     `calls`: ended before `settled` (microseconds), so they are compared. `others`: ended later than that, or arrived so
-    close to the day's edge that CEL may see them on this side of it. `going_on`: no end is known.
+    close to the day's edge that CEL may see them on this side of it. `going_on`: no end is known. `refused`: how many
+    had no channel, so that CEL cannot know them.
     """
 
     settled: int
     calls: dict[CallId, CallRecord] = field(default_factory=dict)
     others: set[CallId] = field(default_factory=set)
     going_on: set[CallId] = field(default_factory=set)
+    refused: int = 0
 
 
 async def _calls(engine: AsyncEngine, since: int, until: int, settled: int) -> _Known:
@@ -265,6 +267,8 @@ async def _calls(engine: AsyncEngine, since: int, until: int, settled: int) -> _
             continue
         if not since < record.arrived <= until:
             known.others.add(record.id)
+        elif record.outcome is Outcome.NO_CAPACITY:
+            known.refused += 1
         elif record.ended is None:
             known.going_on.add(record.id)
         elif record.ended > settled:
@@ -332,6 +336,10 @@ async def _cel(
         )
     if len(found.differences) == before:
         found.checked.append(f"CEL: {compared} calls")
+    if known.refused:
+        found.checked.append(
+            f"refused before they had a channel, so not in CEL: {known.refused} calls"
+        )
 
 
 async def _losses(engine: AsyncEngine, since: int) -> list[int]:

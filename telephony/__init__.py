@@ -4,6 +4,8 @@ link            one AMI connection to one node: messages in order, actions with 
 channels        AMI messages → facts (pure): who arrived, which phone rings, who answered, who hung up first
 switch          the verbs: hang up, stop ringing, stop a prompt, fetch back, read what exists
 guesses         refused sign-ins of the last minute (pure)
+refused         copies of SIP messages → calls that had no channel, and numbers that are not ours (pure)
+hep             where those copies arrive
 outbound        callbacks on the wire, and inbound first
 cel             Asterisk's own record → the facts that were missed while the controller or the link was away (pure)
 cel_file        the lines of that record since a moment

@@ -23,6 +23,7 @@ from facts import (
     CallbackEnded,
     CallEnded,
     CallOverflowed,
+    CallRefused,
     CallTransferred,
     Fact,
     OfferAnswered,
@@ -500,7 +501,7 @@ class _Diary:
                 self.arrived.add(call)
             case CallOverflowed():
                 self.overflowed.add(call)
-            case CallEnded():
+            case CallEnded() | CallRefused():
                 self.ended.add(call)
             case CallTransferred(to=to):
                 self.handed.add((call, to))

@@ -21,6 +21,7 @@ from facts import (
     CallEnded,
     CallMoved,
     CallQueued,
+    CallRefused,
     CallReleased,
     CallReturned,
     CallSentOutside,
@@ -127,6 +128,9 @@ class QueueLog:
                 # A call whose origin is told late is in the log already, and so is its end.
                 if known is None or (origin and not known.queue):
                     self._calls[call] = _QueuedCall(at, at, caller, left_out=origin != "")
+                return []
+            case CallRefused(call=call):
+                self._calls.pop(call, None)
                 return []
             case CallQueued(at, call, queue):
                 return self._queued(at, call, queue)

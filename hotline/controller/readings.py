@@ -1,7 +1,7 @@
 """What the controller measures for its alarms: the figures, the link, the database, Redis, callbacks, recordings."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -11,6 +11,7 @@ from alarms.rules import Key, of_live_state
 from alarms.watch import recordings
 from base.settings import Settings
 from facts.live import LiveState
+from facts.masking import mask_numbers
 from facts.times import SECOND
 from telephony.link import LinkError
 
@@ -37,6 +38,9 @@ class Parts(Protocol):
 
     def guesses(self, now: int) -> int:
         """How many SIP sign-ins were refused within the last minute."""
+
+    def unknown_numbers(self, now: int) -> Mapping[str, int]:
+        """Numbers that are not ours and that the trunk has dialled within the last hour → how often."""
 
     def unwritten(self) -> int:
         """Facts that wait for an absent database, at least 1 while it is away."""
@@ -77,6 +81,10 @@ def quick(parts: Parts, now: int) -> dict[Key, float | None]:
         ("dial_budget", ""): parts.held_back(now),
         ("phones_failing", ""): parts.failing_phones(),
         ("calendar_missing", ""): years[0] if years else 0,
+        **{
+            ("unknown_number", mask_numbers(number)): times
+            for number, times in parts.unknown_numbers(now).items()
+        },
     }
 
 

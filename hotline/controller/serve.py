@@ -13,7 +13,7 @@ what exists in Asterisk before the first offer is made; `in_force` holds the rul
 import asyncio
 import gc
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -32,8 +32,9 @@ from base.background import spawn
 from base.bus import Bus
 from base.settings import Settings
 from diary.writer import Diary
-from facts import CallTransferred, ControllerStarted, ControllerStopped, Fact
+from facts import CallArrived, CallTransferred, ControllerStarted, ControllerStopped, Fact
 from facts.live import LiveState
+from facts.masking import mask_numbers
 from facts.terms import CallId
 from facts.times import SECOND
 from hotline import __version__
@@ -50,12 +51,13 @@ from ivr import server as agi
 from ivr.session import Pace
 from metrics.exporter import Exporter
 from metrics.live import Live
-from telephony import phones
+from telephony import hep, phones
 from telephony.channels import Calls, Message, pressed
 from telephony.guesses import Guesses, guess
 from telephony.link import Link, LinkError
 from telephony.outbound import Outbound
 from telephony.queue_log_file import QueueLogFile
+from telephony.refused import SETTLE, RefusedCalls, unpack
 from telephony.switch import Switch
 
 logger = structlog.get_logger(__name__)
@@ -118,6 +120,8 @@ class Controller:
         self._refusals: deque[int] = deque(maxlen=MOST_REFUSALS)
         self._guesses = Guesses()
         self._agi: agi.Server | None = None
+        self._copies: asyncio.DatagramTransport | None = None
+        self._settling: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._bus = Bus(settings.redis, settings.node)
         self._exporter = Exporter(__version__) if settings.metrics_port else None
@@ -158,6 +162,10 @@ class Controller:
             on_down=self._link_lost,
         )
         self._switch = Switch(self._link, self._calls)
+        self._refused_calls = RefusedCalls(
+            settings.node, settings.trunks, settings.sip_port, lambda: self._calls.numbers
+        )
+        self._hep_secret = render.hep_secret(settings).encode()
         self._outbound = Outbound(
             self._link,
             self._calls,
@@ -261,6 +269,7 @@ class Controller:
         self._recovery.link_lost_at = clock.now()
         self._alarms.start()
         self._open_exporter()
+        await self._open_copies()
         self._agi = await agi.serve(
             self._settings.control_address,
             self._settings.agi_port,
@@ -289,6 +298,7 @@ class Controller:
         while self._talks_go_on() and clock.now() < deadline:  # noqa: ASYNC110 - half a minute at most
             await asyncio.sleep(0.1)
         logger.info("controller.stopping", talking=self._desk.floor.talking())
+        self._close_copies()
         self._outlets.record(ControllerStopped(clock.now()))
         self._desk.close()
         self._stopping = True
@@ -354,6 +364,52 @@ class Controller:
             logger.warning("sip.sign_in_refused", address=address)
         if self._exporter is not None:
             self._exporter.guessed()
+
+    async def _open_copies(self) -> None:
+        """Listen for copies of SIP messages. A port that is taken costs the sight of refused calls, not the calls."""
+        address, port = self._settings.control_address, self._settings.agi_port
+        try:
+            self._copies = await hep.listen(address, port, self._copied)
+        except OSError as error:
+            logger.error("refused_calls.no_port", port=port, error=str(error), effect="not seen")
+
+    def _close_copies(self) -> None:
+        if self._copies is not None:
+            self._copies.close()
+        if self._settling is not None:
+            self._settling.cancel()
+        self._tell_refused(clock.now() + SETTLE)
+
+    def _copied(self, datagram: bytes) -> None:
+        """Asterisk has received or sent a SIP message. The floor hears nothing of it: there is nothing to decide."""
+        copy = unpack(datagram, self._hep_secret)
+        if copy is None:
+            return
+        if number := self._refused_calls.take(copy):
+            logger.warning("number.unknown", number=mask_numbers(number))
+            if self._exporter is not None:
+                self._exporter.unknown_number()
+        if self._refused_calls.waiting and self._settling is None:
+            self._settling = asyncio.get_running_loop().call_later(
+                SETTLE / SECOND, self._settle_refused
+            )
+
+    def _settle_refused(self) -> None:
+        self._settling = None
+        self._tell_refused(clock.now())
+        if self._refused_calls.waiting:
+            self._settling = asyncio.get_running_loop().call_later(0.2, self._settle_refused)
+
+    def _tell_refused(self, now: int) -> None:
+        for fact in self._refused_calls.due(now):
+            self._outlets.record(fact)
+            if not isinstance(fact, CallArrived):
+                logger.warning("call.refused", call_id=fact.call, status=fact.status)
+        if untold := self._refused_calls.untold:
+            self._refused_calls.untold = 0
+            logger.error("calls.refused_too_many", untold=untold, effect="not in the figures")
+            if self._exporter is not None:
+                self._exporter.untold(untold)
 
     def _refused(self, why: str) -> None:
         """Somebody at the AGI port was not believed to be Asterisk."""
@@ -451,6 +507,10 @@ class Controller:
     def refusals(self, now: int) -> int:
         """How many AGI connections were refused within the last minute (`MOST_REFUSALS` at most)."""
         return sum(now - at < 60 * SECOND for at in self._refusals)
+
+    def unknown_numbers(self, now: int) -> Mapping[str, int]:
+        """Numbers that are not ours and that the trunk has dialled within the last hour → how often."""
+        return self._refused_calls.unknown(now)
 
     def unwritten(self) -> int:
         """Facts that wait for an absent database, at least 1 while it is away."""

@@ -525,6 +525,7 @@ def taken_ports(settings: Settings, name: str) -> list[str]:
         ],
         "serve": [
             ("tcp", control, settings.agi_port, "HOTLINE_AGI_PORT"),
+            ("udp", control, settings.agi_port, "HOTLINE_AGI_PORT"),
             *(
                 [("tcp", control, settings.metrics_port, "HOTLINE_METRICS_PORT")]
                 if settings.metrics_port

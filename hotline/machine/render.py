@@ -107,6 +107,11 @@ def agi_secret(settings: Settings) -> str:
     return _secret(settings, "agi")
 
 
+def hep_secret(settings: Settings) -> str:
+    """What each copy of a SIP message shows the controller (hep.conf); made and kept as `ami_secret` is."""
+    return _secret(settings, "hep")
+
+
 def _secret(settings: Settings, name: str) -> str:
     file = settings.secrets_dir / name
     if not file.exists():
@@ -234,6 +239,7 @@ def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
         "RTP_LAST": str(settings.rtp_ports[1]),
         "AGI": f"{_host('HOTLINE_CONTROL_ADDRESS', settings.control_address)}:{settings.agi_port}",
         "AGI_SECRET": agi_secret(settings),
+        "HEP_SECRET": hep_secret(settings),
         "AMI_ADDRESS": settings.control_address,
         "AMI_PORT": str(settings.ami_port),
         "AMI_PERMIT": _ami_permit(settings),

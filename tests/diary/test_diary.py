@@ -24,6 +24,7 @@ from facts import (
     CallArrived,
     CallEnded,
     CallQueued,
+    CallRefused,
     CallReleased,
     ControllerStarted,
     Fact,
@@ -225,6 +226,8 @@ async def test_open_calls_are_those_without_an_end(engine: AsyncEngine, tmp_path
         *a_call(2, T + 10, ended=False),
         *a_call(3, T + 20),
         *a_call(4, T - 50, ended=False),
+        *a_call(5, T + 30, ended=False),
+        CallRefused(T + 40, a_call(5, T)[0].call, 488),
     ]
     await write(engine, tmp_path, facts)
     found = [list(call) async for call in open_calls(engine, T - 1)]

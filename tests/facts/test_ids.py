@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facts.ids import LONGEST, attempt_id, callback_of, is_attempt, is_call_id, is_node, second_of
+from facts.ids import (
+    LONGEST,
+    attempt_id,
+    callback_of,
+    is_attempt,
+    is_call_id,
+    is_node,
+    refused_id,
+    second_of,
+)
 
 
 @given(st.from_regex(r"[a-z][a-z0-9]{0,15}", fullmatch=True), st.integers(1), st.integers(1))
@@ -25,6 +34,15 @@ def test_a_call_knows_its_second_and_is_no_attempt() -> None:
     assert not is_attempt(call)
     assert second_of(call) == 1763731200
     assert callback_of(call) == 0
+
+
+def test_a_refused_call_has_an_id_of_its_own() -> None:
+    call = refused_id("hotline", 1763731200, "one@\udc80")
+    assert is_call_id(call)
+    assert not is_attempt(call)
+    assert callback_of(call) == second_of(call) == 0
+    assert call == refused_id("hotline", 1763731200, "one@\udc80")
+    assert call != refused_id("hotline", 1763731200, "two")
 
 
 @pytest.mark.parametrize(

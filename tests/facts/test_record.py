@@ -29,6 +29,7 @@ STORED = {
     "CallMoved",
     "CallOverflowed",
     "CallQueued",
+    "CallRefused",
     "CallReleased",
     "CallReturned",
     "CallSentOutside",

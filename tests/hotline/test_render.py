@@ -13,6 +13,7 @@ from hotline.machine.render import (
     TEMPLATES,
     agi_secret,
     ami_secret,
+    hep_secret,
     render,
     render_numbers,
 )
@@ -108,7 +109,10 @@ def test_secrets_are_long_private_and_each_centres_own(
     assert re.fullmatch("[0-9a-f]{64}", ami_secret(one))
     assert ami_secret(one) != ami_secret(other)
     assert (one.secrets_dir / "ami").stat().st_mode & 0o777 == 0o600
-    assert option(rendered(one, asterisk)["manager.conf"], "secret") == ami_secret(one)
+    files = rendered(one, asterisk)
+    assert option(files["manager.conf"], "secret") == ami_secret(one)
+    assert option(files["hep.conf"], "capture_password") == hep_secret(one)
+    assert len({ami_secret(one), agi_secret(one), hep_secret(one)}) == 3
     (one.secrets_dir / "ami").write_text("short")
     with pytest.raises(ProgramError, match="remove it"):
         ami_secret(one)
@@ -159,6 +163,7 @@ def test_the_settings_arrive(tmp_path: Path, asterisk: AsteriskBinary) -> None:
         ("12345", "12345"),
         ("8890", "8890"),
     ]
+    assert option(files["hep.conf"], "capture_address") == "10.1.2.3:6573"
     assert dialplan.count("AGI(agi://10.1.2.3:6573/") == 4
     assert "${HL_TRIES} >= 7" in dialplan
     assert "Wait(1.5)" in dialplan

@@ -7,6 +7,7 @@ from facts import (
     CallEnded,
     CallOverflowed,
     CallQueued,
+    CallRefused,
     CallReleased,
     CallTransferred,
     Fact,
@@ -52,6 +53,10 @@ def answered(
         TalkEnded(at(picked + talks), call, "1001", Party.CALLER),
         ended(picked + talks + 0.001, call),
     ]
+
+
+def refused(call: str, begin: float = 0, status: int = 488) -> list[Fact]:
+    return [arrived(begin, call), CallRefused(at(begin + 0.01), call, status)]
 
 
 def in_greeting(call: str, begin: float = 0) -> list[Fact]:

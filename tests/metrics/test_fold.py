@@ -46,6 +46,7 @@ from tests.metrics.histories import (
     in_greeting,
     in_queue,
     overflowed,
+    refused,
     released,
     while_ringing,
 )
@@ -75,6 +76,22 @@ def test_one_who_was_handed_on_waits_from_that_moment() -> None:
 
 
 # --- outcomes
+
+
+def test_a_call_that_was_refused_before_it_had_a_channel() -> None:
+    found = record(refused("a"))
+    assert (found.outcome, found.hung_up_by) == (Outcome.NO_CAPACITY, Party.SYSTEM)
+    assert (found.arrived, found.ended, found.queued) == (at(0), at(0.01), None)
+    tally = Tally()
+    for facts in (refused("a"), answered("b")):
+        tally.add(record(facts))
+    metrics = tally.metrics()
+    assert (metrics["M1"].numerator, metrics["M1"].denominator) == (1, 2)
+    assert metrics["M2"].denominator == 1
+    history = CallHistory()
+    for fact in refused("a"):
+        history.add(fact)
+    assert history.ended
 
 
 def test_a_call_that_an_agent_answers() -> None:

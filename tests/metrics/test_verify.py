@@ -20,7 +20,7 @@ from metrics import tables as metrics_tables
 from metrics.live import Live
 from metrics.verify import Findings, verify
 from recorder import tables as recorder_tables
-from tests.metrics.histories import T, answered, at, in_queue
+from tests.metrics.histories import T, answered, at, in_queue, refused
 from tests.metrics.test_callback_report import write
 from tests.metrics.test_callbacks import added, reached, waits, yielded
 
@@ -151,6 +151,17 @@ async def test_a_call_that_cel_does_not_know(diary: AsyncEngine, tmp_path: Path)
     found = await compared(diary, tmp_path, asterisk() | {SECOND_CALL: []})
     assert found.differences == [f"{SECOND_CALL}: CEL does not know it"]
     assert found.status == 1
+
+
+async def test_a_refused_call_is_in_the_figures_and_not_in_cel(
+    diary: AsyncEngine, tmp_path: Path
+) -> None:
+    await write(diary, tmp_path, refused("hotline-r1.7", 30))
+    await rollup.bring_up_to_date(diary, clock.now())
+    found = await compared(diary, tmp_path)
+    assert (found.differences, found.status) == ([], 0)
+    assert "roll-ups: 4 calls" in found.checked
+    assert "refused before they had a channel, so not in CEL: 1 calls" in found.checked
 
 
 async def test_a_call_that_the_diary_does_not_know(diary: AsyncEngine, tmp_path: Path) -> None:

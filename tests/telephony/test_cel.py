@@ -17,6 +17,7 @@ from facts import (
     CallEnded,
     CallOverflowed,
     CallQueued,
+    CallRefused,
     CallTransferred,
     Fact,
     OfferAnswered,
@@ -175,6 +176,8 @@ def test_a_call_that_vanished_without_a_trace_is_ended() -> None:
         CallArrived(8, "c", "12345", ""),
         CallEnded(9, "c", Party.CALLER),
         CallArrived(10, "d", "12345", ""),
+        CallArrived(11, "e", "12345", ""),
+        CallRefused(12, "e", 488),
     ]
     added = complete([], known, numbers=NUMBERS, alive={"d"}, now=100)
     assert added == [

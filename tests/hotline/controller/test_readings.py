@@ -29,6 +29,7 @@ class Parts:
         self.failing = 0
         self.strangers = 0
         self.guessed = 0
+        self.unknown: dict[str, int] = {}
         self.tasks: list[Task] = []
         self.years: list[int] = []
         self.answers: bool | Exception | None = True
@@ -54,6 +55,9 @@ class Parts:
 
     def guesses(self, now: int) -> int:
         return self.guessed
+
+    def unknown_numbers(self, now: int) -> dict[str, int]:
+        return self.unknown
 
     def held_back(self, now: int) -> int:
         return self.held
@@ -116,6 +120,14 @@ def test_strangers_at_the_agi_port() -> None:
     parts = Parts()
     parts.strangers = 2
     assert read(parts, "agi_refused") == 2
+
+
+def test_numbers_that_are_not_ours() -> None:
+    parts = Parts()
+    parts.unknown = {"12346": 2, "13812345678": 1}
+    quick = readings.quick(parts, T)
+    assert quick["unknown_number", "12346"] == 2
+    assert quick["unknown_number", "138****5678"] == 1
 
 
 def test_callbacks_that_a_cap_holds_back() -> None:

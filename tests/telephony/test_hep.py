@@ -1,0 +1,57 @@
+"""Which copies of SIP messages reach the controller: the kernel throws the others away."""
+
+import asyncio
+import socket
+
+import pytest
+
+from telephony.hep import listen
+from tests.fakes.hep import packet
+
+PASSED = [
+    b"INVITE sip:12345@x SIP/2.0\r\n",
+    b"SIP/2.0 400 Bad Request\r\n",
+    b"SIP/2.0 488 Not Acceptable Here\r\n",
+    b"SIP/2.0 503 Service Unavailable\r\n",
+    b"SIP/2.0 603 Decline\r\n",
+]
+DROPPED = [
+    b"REGISTER sip:x SIP/2.0\r\n",
+    b"ACK sip:x SIP/2.0\r\n",
+    b"SIP/2.0 100 Trying\r\n",
+    b"SIP/2.0 200 OK\r\n",
+    b"SIP/2.0 302 Moved\r\n",
+    b"SIP/2.0 401 Unauthorized\r\n",
+    b"SIP/2.0 407 Proxy Authentication Required\r\n",
+    b"SIP/",
+    b"",
+]
+
+
+@pytest.mark.parametrize("six", [False, True])
+async def test_only_what_matters_wakes_the_controller(*, six: bool) -> None:
+    came: list[bytes] = []
+    transport = await listen("127.0.0.1", 0, came.append)
+    sent = [packet(text=text, six=six) for text in PASSED]
+    try:
+        where = transport.get_extra_info("sockname")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for text in DROPPED:
+                out.sendto(packet(text=text, six=six), where)
+            out.sendto(b"", where)
+            out.sendto(b"HEP3", where)
+            for one in sent:
+                out.sendto(one, where)
+        async with asyncio.timeout(5):
+            while len(came) < len(sent):
+                await asyncio.sleep(0.01)
+    finally:
+        transport.close()
+    assert came == sent
+
+
+async def test_a_port_that_is_taken_is_said() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        with pytest.raises(OSError, match="in use"):
+            await listen("127.0.0.1", other.getsockname()[1], print)

@@ -1,0 +1,198 @@
+"""Calls that had no channel, and numbers that are not ours, from copies of SIP messages as Asterisk sends them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facts import CallArrived, CallRefused
+from facts.ids import is_call_id
+from facts.times import MINUTE, SECOND
+from telephony import refused
+from telephony.refused import SETTLE, Copy, RefusedCalls, unpack
+from tests.fakes.hep import HERE, SECRET, TRUNK, T, packet
+
+
+def made(**changes: object) -> RefusedCalls:
+    known: dict[str, object] = {"node": "hotline", "trunks": ("203.0.113.0/24",), "port": 5060}
+    return RefusedCalls(**known | {"numbers": lambda: {"12345"}} | changes)  # type: ignore[arg-type]
+
+
+def invite(
+    call: str = "a",
+    branch: str = "1",
+    number: str = "12345",
+    headers: str = "From: <sip:13812345678@x>;tag=f\r\n",
+    to: str = "",
+    source: tuple[str, int] = TRUNK,
+    at: int = T,
+) -> Copy:
+    text = (
+        f"INVITE sip:{number}@10.1.2.3 SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z{branch};rport\r\n{headers}"
+        f"To: <sip:{number}@x>{to}\r\nCall-ID: {call}\r\nCSeq: 1 INVITE\r\n\r\nCall-ID: body\r\n"
+    )
+    return Copy(at, source, HERE, text.encode())
+
+
+def answer(
+    status: int, call: str = "a", branch: str = "1", method: str = "INVITE", at: int = T + 5
+) -> Copy:
+    text = (
+        f"SIP/2.0 {status} No\r\nVia: SIP/2.0/UDP x;received=y;branch=z{branch}\r\n"
+        f"Call-ID: {call}\r\nCSeq: 1 {method}\r\n\r\n"
+    )
+    return Copy(at, HERE, TRUNK, text.encode())
+
+
+def told(calls: RefusedCalls, *copies: Copy, after: int = SETTLE + 5) -> list[int]:
+    for copy in copies:
+        calls.take(copy)
+    return [fact.status for fact in calls.due(T + after) if isinstance(fact, CallRefused)]
+
+
+def test_a_refused_call_is_two_facts() -> None:
+    calls = made()
+    assert not calls.waiting
+    assert calls.take(invite()) == calls.take(answer(488)) == ""
+    assert calls.waiting
+    assert calls.due(T + SETTLE) == []
+    first, second = calls.due(T + SETTLE + 5)
+    assert isinstance(first, CallArrived)
+    assert is_call_id(first.call)
+    assert (first.at, first.number, first.caller) == (T, "12345", "+8613812345678")
+    assert second == CallRefused(T + 5, first.call, 488)
+    assert not calls.waiting
+    assert calls.due(T + MINUTE) == []
+
+
+@pytest.mark.parametrize("status", [400, 415, 420, 422, 480, 488, 500, 503, 606])
+def test_whatever_the_reason(status: int) -> None:
+    assert told(made(), invite(), answer(status)) == [status]
+
+
+@pytest.mark.parametrize("status", [100, 180, 200, 302, 401, 407, 481, 482, 487])
+def test_what_is_no_refusal(status: int) -> None:
+    assert told(made(), invite(), answer(status)) == []
+
+
+def test_repeated_messages_are_one_call() -> None:
+    calls = made()
+    assert told(calls, invite(), invite(), answer(488), answer(488), invite()) == [488]
+    assert told(calls, invite(), answer(488), invite(branch="2"), answer(488, branch="2")) == []
+
+
+def test_a_second_try_of_the_same_call_decides() -> None:
+    again = invite(branch="2")
+    assert told(made(), invite(), answer(422), again, answer(200, branch="2")) == []
+    assert told(made(), invite(), answer(422), again, answer(488, branch="2")) == [488]
+
+
+def test_only_the_trunk_and_only_the_hotlines_numbers() -> None:
+    assert told(made(), invite(source=("198.51.100.1", 5060)), answer(488)) == []
+    assert told(made(), invite(number="12346"), answer(488)) == []
+    # What Asterisk itself sends, and another's answer to it
+    assert told(made(), Copy(T, HERE, TRUNK, invite().text), answer(488)) == []
+    assert told(made(), invite(), Copy(T, TRUNK, HERE, answer(488).text)) == []
+
+
+def test_an_invite_within_a_call_is_none() -> None:
+    assert told(made(), invite(to=";tag=x"), answer(488)) == []
+    assert told(made(), invite(), answer(488, method="BYE")) == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "caller"),
+    [
+        ("f: 13812345678 <sip:13812345678@x>\r\n", "+8613812345678"),
+        ("From: <sip:1@x>\r\nP-Asserted-Identity: <tel:+8613812345678>\r\n", "+8613812345678"),
+        ("From: <sip:%2B8613812345678;phone-context=x@x>\r\n", "+8613812345678"),
+        ("From: <sip:13812345678@x>\r\nPrivacy: critical; ID\r\n", ""),
+        ("From: <sip:anonymous@anonymous.invalid>\r\n", ""),
+        ("From:\r\n <sip:13812345678@x>\r\n", "+8613812345678"),
+        ("", ""),
+    ],
+)
+def test_the_callers_number(headers: str, caller: str) -> None:
+    calls = made()
+    calls.take(invite(headers=headers))
+    calls.take(answer(488))
+    arrived = calls.due(T + SETTLE + 5)[0]
+    assert isinstance(arrived, CallArrived)
+    assert arrived.caller == caller
+
+
+@pytest.mark.parametrize("number", ["12345;phone-context=+86", "12345;npdi"])
+def test_what_a_network_writes_behind_the_number(number: str) -> None:
+    assert told(made(), invite(number=number), answer(488)) == [488]
+
+
+def test_a_number_that_is_not_ours_is_no_call_but_is_seen() -> None:
+    calls = made()
+    calls.take(invite(number="12346"))
+    assert calls.take(answer(404)) == "12346"
+    assert calls.take(answer(404)) == ""
+    calls.take(invite("b", number="12346", at=T + SECOND))
+    assert calls.take(answer(404, "b", at=T + SECOND)) == "12346"
+    assert calls.due(T + MINUTE) == []
+    assert calls.unknown(T + MINUTE) == {"12346": 2}
+    assert calls.unknown(T + 61 * MINUTE) == {}
+
+
+def test_words_are_no_number() -> None:
+    calls = made()
+    calls.take(invite(number="root"))
+    assert calls.take(answer(404)) == ""
+    assert calls.unknown(T) == {}
+
+
+def test_a_flood_fills_neither_memory_nor_diary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refused, "MOST_A_MINUTE", 10)
+    monkeypatch.setattr(refused, "_MOST_ASKED", 100)
+    monkeypatch.setattr(refused, "_MOST_TOLD", 50)
+    calls = made()
+    for n in range(200):
+        calls.take(invite(f"call {n}"))
+        calls.take(answer(488, f"call {n}"))
+        calls.take(invite(f"other {n}", number=f"{20000 + n}"))
+        calls.take(answer(404, f"other {n}"))
+    assert len(calls.due(T + SETTLE + 5)) == 20
+    assert calls.untold == 190
+    assert len(calls.unknown(T)) == refused.MOST_NUMBERS
+    assert (len(calls._asked), len(calls._told)) == (100, 50)
+    calls.take(invite("later"))
+    calls.take(answer(488, "later"))
+    assert len(calls.due(T + MINUTE + SETTLE + 6)) == 2
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_nothing_that_is_sent_stops_it(one: str, other: str) -> None:
+    calls = made()
+    for text in (
+        f"INVITE {one}\r\n{other}",
+        f"SIP/2.0 {one}",
+        f"INVITE sip:{one}\r\nFrom: {other}\r\n",
+    ):
+        calls.take(Copy(T, TRUNK, HERE, text.encode()))
+        calls.take(Copy(T, HERE, TRUNK, text.encode()))
+    calls.due(T + SETTLE)
+
+
+# --- the packets
+
+
+def test_a_packet_is_read() -> None:
+    assert unpack(packet(), SECRET) == Copy(T + 250_000, TRUNK, HERE, b"OPTIONS")
+    six = unpack(packet(six=True), SECRET)
+    assert six is not None
+    assert six.source == ("2001:db8::7", 5080)
+
+
+def test_a_packet_without_the_secret_is_not_believed() -> None:
+    assert unpack(packet(b"6" * 64), SECRET) is None
+    assert unpack(packet(b""), SECRET) is None
+
+
+@given(st.binary(max_size=200), st.integers(0, 300))
+def test_no_packet_stops_it(garbage: bytes, end: int) -> None:
+    unpack(garbage, SECRET)
+    unpack(b"HEP3" + garbage, SECRET)
+    unpack(packet()[:end], SECRET)
