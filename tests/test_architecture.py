@@ -79,6 +79,7 @@ IMPURE_MODULES = {
     "recorder.tables",
     "recorder.tape",
     "telephony.cel_file",
+    "telephony.certificates",
     "telephony.link",
     "telephony.oneshot",
     "telephony.outbound",
