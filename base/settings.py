@@ -10,9 +10,16 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -76,12 +83,12 @@ def _node(value: str) -> str:
 
 
 def _outbound(value: str) -> str:
-    """`sip:HOST` or `sip:HOST:PORT`, an IPv6 address in brackets, `;transport=tcp` or `udp` behind it."""
+    """`sip:HOST` or `sip:HOST:PORT`, an IPv6 address in brackets, `;transport=tcp`, `tls` or `udp` behind it."""
     if not value:
         return value
     found = re.fullmatch(
         r"sip:(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])"
-        r"(?::(?P<port>[0-9]{1,5}))?(?:;transport=(?:udp|tcp))?",
+        r"(?::(?P<port>[0-9]{1,5}))?(?:;transport=(?:udp|tcp|tls))?",
         value,
     )
     if found is None or (found["port"] is not None and not 1 <= int(found["port"]) <= 65535):
@@ -148,6 +155,8 @@ Listed = Annotated[
 ]
 Cap = Annotated[int, Field(ge=0, le=10_000_000)]
 
+Tls = Annotated[str, Field(pattern="^(allowed|required)$")]
+
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_words)]
 
 
@@ -194,11 +203,24 @@ class Settings(BaseSettings):
     sip_address: str = "127.0.0.1"
     """The address at which phones and the trunk reach Asterisk."""
     sip_port: Port = 5060
-    """The port of that address, UDP and TCP."""
+    """The port of that address, UDP and TCP. Closed if both `phones_tls` and `trunk_tls` are `required`."""
     rtp_ports: Annotated[tuple[int, int], NoDecode, BeforeValidator(_rtp_ports)] = (10000, 10999)
     """The ports of the sound, UDP: the first and the last."""
     trunks: Addresses = ("127.0.0.1",)
     """Addresses or networks of the trunk. Calls from there are citizens' calls."""
+    tls_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """The port of that address for SIP over TLS, usually 5061; 0: none."""
+    tls_certificate: Path | None = None
+    """The certificate that phones and the trunk are shown at `tls_port`: a PEM file, those that signed it behind it."""
+    tls_key: Path | None = None
+    """Its private key: a PEM file without a password."""
+    tls_ca: Path | None = None
+    """Who may have signed the certificate of the trunk in `outbound`: a PEM file of certificates."""
+    phones_tls: Tls = "allowed"
+    """`required`: phones sign in by TLS and talk by SRTP, or are refused. `allowed`: they may, once `tls_port` is set.
+    """
+    trunk_tls: Tls = "allowed"
+    """The same for the trunk, both ways."""
 
     control_address: PrivateAddress = "127.0.0.1"
     """Where AMI and AGI listen: loopback, or a named private address."""
@@ -279,6 +301,38 @@ class Settings(BaseSettings):
         file = Path(os.environ.get("HOTLINE_CONFIG", "hotline.toml"))
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
 
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        to_trunk = self.outbound.endswith(";transport=tls")
+        if self.tls_port:
+            for name in ("tls_certificate", "tls_key"):
+                if getattr(self, name) is None:
+                    raise ValueError(
+                        f"HOTLINE_{name.upper()} is needed, as HOTLINE_TLS_PORT is set: name a PEM file"
+                    )
+            if self.tls_port == self.sip_port:
+                raise ValueError(
+                    "HOTLINE_TLS_PORT is the same as HOTLINE_SIP_PORT: write another one, such as 5061"
+                )
+        for name, wanted in (
+            ("HOTLINE_PHONES_TLS", self.phones_tls == "required"),
+            ("HOTLINE_TRUNK_TLS", self.trunk_tls == "required"),
+            ("HOTLINE_OUTBOUND", to_trunk),
+        ):
+            if wanted and not self.tls_port:
+                raise ValueError(f"{name} wants TLS: set HOTLINE_TLS_PORT, such as 5061")
+        if self.trunk_tls == "required" and self.outbound and not to_trunk:
+            raise ValueError(
+                f"HOTLINE_TRUNK_TLS is required, and HOTLINE_OUTBOUND {self.outbound!r} has no TLS: "
+                "write ;transport=tls behind it"
+            )
+        if to_trunk and self.tls_ca is None:
+            raise ValueError(
+                "HOTLINE_TLS_CA is needed, as HOTLINE_OUTBOUND has TLS: name the file of whoever signed the trunk's "
+                "certificate, or /etc/ssl/certs/ca-certificates.crt for all that this machine trusts"
+            )
+        return self
+
     # Paths below `home`. Asterisk, the recorder and the reports all take them from here.
 
     @property
@@ -300,6 +354,11 @@ class Settings(BaseSettings):
     def asterisk_dir(self) -> Path:
         """The rendered Asterisk configuration."""
         return self.root / "asterisk"
+
+    @property
+    def speaks_only_tls(self) -> bool:
+        """Whether nobody may use SIP over UDP or TCP."""
+        return self.phones_tls == self.trunk_tls == "required"
 
     @property
     def spool_dir(self) -> Path:
@@ -360,8 +419,11 @@ def load(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         for item in error.errors():
-            where = str(item["loc"][0]).upper() if item["loc"] else "?"
-            problems.append(f"HOTLINE_{where}: {item['msg'].removeprefix('Value error, ')}")
+            said = item["msg"].removeprefix("Value error, ")
+            # What is wrong among several settings names them itself.
+            problems.append(
+                f"HOTLINE_{str(item['loc'][0]).upper()}: {said}" if item["loc"] else said
+            )
     except (OSError, ValueError) as error:
         problems.append(f"hotline.toml cannot be read: {error}")
     raise SettingsError("\n".join(problems))

@@ -21,8 +21,9 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from operator import itemgetter
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import baresip
 import numpy as np
@@ -32,6 +33,8 @@ from base.background import spawn
 
 Sound: TypeAlias = npt.NDArray[np.int16]
 """Samples at `RATE`, one channel."""
+
+Transport: TypeAlias = Literal["udp", "tcp", "tls"]
 
 RATE = 8000
 """Samples a second: what A-law telephony carries."""
@@ -88,11 +91,13 @@ def likeness(sound: Sound, part: Sound) -> float:
 class Phones:
     """All telephones of this process, at the exchange `address:port`. An asynchronous context manager.
 
-    Raises `baresip.BaresipError` on entry when another `Phones` is open in this process.
+    `ca`: whoever signed the exchange's certificate, for phones that use TLS (a PEM file). Raises `baresip.BaresipError`
+    on entry when another `Phones` is open in this process.
     """
 
-    def __init__(self, exchange: str) -> None:
+    def __init__(self, exchange: str, ca: Path | None = None) -> None:
         self.exchange = exchange
+        self._ca = ca
         self.legs: list[Leg] = []
         """Every leg so far, in order."""
         self.softphones: list[AgentPhone] = []
@@ -109,12 +114,13 @@ class Phones:
     async def __aenter__(self) -> Self:
         self._runtime = baresip.Runtime()
         address = self.exchange.rpartition(":")[0]
+        more = f"sip_cafile {self._ca}\nsip_verify_server yes\n" if self._ca else ""
         await self._runtime.start(
             baresip.Config(
                 # Without a named interface the stack never looks at loopback; port 0 lets the kernel choose.
                 net_interface=address if address.startswith("127.") else None,
                 max_concurrent_calls=None,
-                extra_config_text=f"sip_listen {address if address.startswith('127.') else '0.0.0.0'}:0\n",
+                extra_config_text=f"sip_listen {address if address.startswith('127.') else '0.0.0.0'}:0\n{more}",
             )
         )
         self._runtime.subscribe(self._happened)
@@ -148,21 +154,29 @@ class Phones:
         *,
         tone: int | None = None,
         sign_in: bool = True,
+        exchange: str = "",
+        transport: Transport = "udp",
+        srtp: bool = False,
         **manners: Any,
     ) -> "AgentPhone":
         """A softphone of the agent `number`, signed in unless told otherwise; `manners` are `AgentPhone`'s.
 
+        `exchange`: where this phone signs in, if elsewhere. `srtp`: no call without encrypted sound (RFC 3711).
         Raises `baresip.RegistrationError` when the exchange refuses the password.
         """
         account = baresip.Account(
             user=number,
-            domain=self.exchange,
+            domain=exchange or self.exchange,
             password=password,
             reg_interval=120,
+            transport=transport,
             audio_codecs=("pcma",),
+            extra_params=("mediaenc=srtp-mand",) if srtp else (),
         )
         user_agent: Any = await baresip.UserAgent.create(self._runtime, account)
-        phone = AgentPhone(self, number, tone or next(self._agents_tones), user_agent, **manners)
+        at = f"{exchange};transport={transport}" if exchange else ""
+        tone = tone or next(self._agents_tones)
+        phone = AgentPhone(self, number, tone, user_agent, at, **manners)
         user_agent.on_incoming(phone.incoming)
         self.softphones.append(phone)
         if sign_in:
@@ -173,9 +187,9 @@ class Phones:
         """Citizens and agents from now on belong to another exchange; calls that are going on stay."""
         self.exchange = exchange
 
-    async def dial(self, user_agent: Any, number: str, tone: int) -> "Leg":
+    async def dial(self, user_agent: Any, number: str, tone: int, at: str = "") -> "Leg":
         """Place a call from a user agent of the SIP stack. For `Citizen` and `AgentPhone`."""
-        call = await user_agent.dial(f"sip:{number}@{self.exchange}")
+        call = await user_agent.dial(f"sip:{number}@{at or self.exchange}")
         return self.adopt(call, tone)
 
     def adopt(self, call: Any, tone: int) -> "Leg":
@@ -411,6 +425,8 @@ class AgentPhone:
     number: str
     tone: int
     user_agent: Any
+    at: str = ""
+    """Where this phone dials, if not at the exchange of all."""
     answer_after: float | None = 0.5
     """Seconds of ringing before the agent picks up; None: never."""
     refuses: bool = False
@@ -434,7 +450,7 @@ class AgentPhone:
 
     async def dial(self, number: str) -> Leg:
         """Call a number or a feature code such as `*11`."""
-        leg = await self.phones.dial(self.user_agent, number, self.tone)
+        leg = await self.phones.dial(self.user_agent, number, self.tone, self.at)
         self.own_calls.append(leg)
         return leg
 

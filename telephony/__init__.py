@@ -12,6 +12,7 @@ cel_file        the lines of that record since a moment
 queue_log       facts → lines in the format of Asterisk's queue_log (pure)
 queue_log_file  those lines on disk
 realtime        the views that Asterisk reads from the database (pure)
+certificates    the certificate of SIP over TLS: looked at, and given to Asterisk
 phones          with PostgreSQL, the copy of the roster that Asterisk reads instead
 oneshot         one question and its answer, for the command line and cron (pyst2, no event loop)
 

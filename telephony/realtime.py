@@ -10,7 +10,7 @@ not know makes the whole row invalid.
 
 # DYNAMIC_FEATURES: only an agent's phone, no caller's, has the key of asterisk-conf/features.conf.
 _PHONES = """
-CREATE VIEW ps_endpoints AS
+CREATE VIEW {view} AS
 SELECT
     number AS id,
     number AS aors,
@@ -35,9 +35,18 @@ SELECT
     '15' AS rtp_keepalive,
     '120' AS rtp_timeout,
     '3600' AS rtp_timeout_hold,
-    'DYNAMIC_FEATURES=silent' AS set_var
+    'DYNAMIC_FEATURES=silent' AS set_var{more}
 FROM agent
 """
+
+# The same phones for the setting phones_tls: sorcery.conf says which of the views Asterisk reads. An INVITE without
+# SRTP is refused (488), and one to a phone without TLS is not sent.
+_MAY_USE_SRTP = """,
+    'sdes' AS media_encryption,
+    'yes' AS media_encryption_optimistic"""
+_MUST_USE_TLS = """,
+    'transport-tls' AS transport,
+    'sdes' AS media_encryption"""
 
 # The realm is agents.signin.SIP_REALM: the stored hash contains it.
 _PASSWORDS = """
@@ -99,7 +108,9 @@ FROM agent
 """
 
 VIEWS: dict[str, str] = {
-    "ps_endpoints": _PHONES.strip(),
+    "ps_endpoints": _PHONES.strip().format(view="ps_endpoints", more=""),
+    "ps_endpoints_srtp": _PHONES.strip().format(view="ps_endpoints_srtp", more=_MAY_USE_SRTP),
+    "ps_endpoints_tls": _PHONES.strip().format(view="ps_endpoints_tls", more=_MUST_USE_TLS),
     "ps_auths": _PASSWORDS.strip(),
     "ps_aors": _REGISTRATIONS.strip(),
     "queue_members": _FALLBACK.strip(),

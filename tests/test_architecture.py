@@ -80,6 +80,7 @@ IMPURE_MODULES = {
     "recorder.tape",
     "telephony.cel_file",
     "telephony.hep",
+    "telephony.certificates",
     "telephony.link",
     "telephony.oneshot",
     "telephony.outbound",

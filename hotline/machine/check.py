@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from redis.exceptions import RedisError
@@ -23,7 +24,7 @@ from base.settings import load as load_settings
 from diary.writer import unwritten
 from hotline.machine import home, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
-from telephony import oneshot
+from telephony import certificates, oneshot
 
 _OLDEST_ASTERISK = 20
 
@@ -57,6 +58,8 @@ def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
         yield fine, f"Asterisk {asterisk.version}{advice}"
     except ProgramError as error:
         yield False, str(error)
+    if settings.tls_port:
+        yield _certificate(settings)
     yield asyncio.run(_database(settings))
     yield asyncio.run(_redis(settings))
     yield from _passwords(settings)
@@ -98,6 +101,16 @@ def privacy(settings: Settings) -> tuple[bool, str]:
         f"{len(found)} files and folders can be read by others, {found[0]} among them: "
         f"restart `hotline up`, which closes them, or run `chmod -R go= {settings.root}`"
     )
+
+
+def _certificate(settings: Settings) -> tuple[bool, str]:
+    try:
+        pair = certificates.read(settings)
+    except certificates.CertificateError as error:
+        return False, str(error)
+    if said := certificates.problem(pair, datetime.now(UTC)):
+        return False, f"HOTLINE_TLS_CERTIFICATE: {said}"
+    return True, f"the certificate of SIP over TLS holds until {pair.ends:%Y-%m-%d}"
 
 
 async def _database(settings: Settings) -> tuple[bool, str]:

@@ -519,8 +519,15 @@ def taken_ports(settings: Settings, name: str) -> list[str]:
     sip, control = settings.sip_address, settings.control_address
     wanted = {
         "asterisk": [
-            ("udp", sip, settings.sip_port, "HOTLINE_SIP_PORT"),
-            ("tcp", sip, settings.sip_port, "HOTLINE_SIP_PORT"),
+            *(
+                []
+                if settings.speaks_only_tls
+                else [
+                    ("udp", sip, settings.sip_port, "HOTLINE_SIP_PORT"),
+                    ("tcp", sip, settings.sip_port, "HOTLINE_SIP_PORT"),
+                ]
+            ),
+            *([("tcp", sip, settings.tls_port, "HOTLINE_TLS_PORT")] if settings.tls_port else []),
             ("tcp", control, settings.ami_port, "HOTLINE_AMI_PORT"),
         ],
         "serve": [

@@ -20,7 +20,7 @@ from facts.endpoints import TRUNK
 from facts.numbers import HOTLINE_NUMBER
 from hotline.machine.programs import AsteriskBinary, ProgramError, explained
 from ivr.phrases import LANGUAGES, SOUNDS, in_language
-from telephony import phones
+from telephony import certificates, phones
 from telephony.channels import SIGN_IN_EVENT, WANTED
 from telephony.guesses import GUESS_EVENTS
 
@@ -221,13 +221,14 @@ def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
         "TRUNK": TRUNK,
         "TRANSFERS": "\n".join(_transfers((*settings.numbers, *settings.outside))),
         "MORE_TRANSFERS": _MORE_TRANSFERS,
-        "SIP": f"{_host('HOTLINE_SIP_ADDRESS', settings.sip_address)}:{settings.sip_port}",
+        "TRANSPORTS": "\n".join(_transports(settings)),
         "REALM": SIP_REALM,
         "TRUNKS": trunks,
         # Without a contact whatever is dialled there fails at once. ";" would begin a comment.
         "OUTBOUND_CONTACT": f"contact = {outbound}" if outbound else "",
-        "IDENTIFIER_ORDER": _identifier_order(settings, asterisk),
-        "TRUNK_IDENTIFY_BY": "request_uri,ip" if by_number else "ip",
+        "IDENTIFIER_ORDER": _plain(settings, "header,") + _identifier_order(settings, asterisk),
+        "TRUNK_IDENTIFY_BY": _plain(settings, "header,")
+        + ("request_uri,ip" if by_number else "ip"),
         "TRUNK_MATCH_REQUEST_URI": (_dials(settings.numbers) if by_number else ""),
         "MORE_NUMBERS": _MORE_NUMBERS,
         "MORE_NUMBERS_TRUNK": (
@@ -235,6 +236,13 @@ def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
             if by_number
             else ""
         ),
+        "PLAIN_IDENTIFY": _plain(settings, _PLAIN),
+        "TRUNK_SRTP": _srtp(settings),
+        "OUTBOUND_SRTP": _srtp(settings) if settings.outbound.endswith(";transport=tls") else "",
+        "TRUNK_BY_TLS": _by_tls(settings, settings.trunk_tls),
+        "PHONES_BY_TLS": _by_tls(settings, settings.phones_tls),
+        "PHONES_VIEW": _phones_view(settings),
+        "SRTP_MODULES": "load = res_srtp.so" if settings.tls_port else "",
         "RTP_FIRST": str(settings.rtp_ports[0]),
         "RTP_LAST": str(settings.rtp_ports[1]),
         "AGI": f"{_host('HOTLINE_CONTROL_ADDRESS', settings.control_address)}:{settings.agi_port}",
@@ -284,6 +292,69 @@ def _host(setting: str, address: str) -> str:
             f"{setting}: {address!r} is not an address: write one such as 127.0.0.1"
         ) from None
     return f"[{parsed}]" if parsed.version == 6 else str(parsed)
+
+
+def _transports(settings: Settings) -> list[str]:
+    """Where SIP is listened to, and with which certificate."""
+    address = _host("HOTLINE_SIP_ADDRESS", settings.sip_address)
+    lines = []
+    for protocol in () if settings.speaks_only_tls else ("udp", "tcp"):
+        lines += [
+            *(f"[transport-{protocol}]", "type = transport", f"protocol = {protocol}"),
+            *(f"bind = {address}:{settings.sip_port}", ""),
+        ]
+    if settings.tls_port:
+        certificate, key = certificates.in_use(settings)
+        lines += [
+            *("[transport-tls]", "type = transport", "protocol = tls"),
+            f"bind = {address}:{settings.tls_port}",
+            f"cert_file = {_path('HOTLINE_HOME', certificate)}",
+            f"priv_key_file = {_path('HOTLINE_HOME', key)}",
+            "; Whatever OpenSSL allows: TLS 1.2 and 1.3. Each other name is one version; the default is TLS 1.0.",
+            "method = sslv23",
+        ]
+        if settings.tls_ca is not None:
+            ca = settings.tls_ca.expanduser().absolute()
+            lines += [f"ca_list_file = {_path('HOTLINE_TLS_CA', ca)}", "verify_server = yes"]
+    return lines
+
+
+def _plain(settings: Settings, lines: str) -> str:
+    """What holds while phones must use TLS and the trunk need not: what comes without TLS is the trunk's."""
+    return lines if settings.phones_tls == "required" and settings.trunk_tls == "allowed" else ""
+
+
+_PLAIN = f"""; Phones must use TLS. Whatever comes without it is the trunk's, if it comes from there, and no phone's.
+[trunk-plain]
+type = identify
+endpoint = {TRUNK}
+match_header = Via: /SIP\\/2\\.0\\/(UDP|TCP)/
+"""
+
+
+def _by_tls(settings: Settings, wanted: str) -> str:
+    """Refuse a call that came in without TLS: by where it came in, whatever it says itself."""
+    if wanted == "allowed":
+        return ""
+    return (
+        f' same = n,GotoIf($["${{CHANNEL(pjsip,local_addr)}}" =~ "[:]{settings.tls_port}$"]?secure)\n'
+        " same = n,PJSIPHangup(403)\n"
+        " same = n(secure),NoOp()"
+    )
+
+
+def _srtp(settings: Settings) -> str:
+    """Encrypted sound (RFC 3711, keys by RFC 4568) on a line to the trunk."""
+    if not settings.tls_port:
+        return ""
+    must = settings.trunk_tls == "required"
+    return "media_encryption = sdes" + ("" if must else "\nmedia_encryption_optimistic = yes")
+
+
+def _phones_view(settings: Settings) -> str:
+    if settings.phones_tls == "required":
+        return "ps_endpoints_tls"
+    return "ps_endpoints_srtp" if settings.tls_port else "ps_endpoints"
 
 
 def _dials(numbers: Iterable[str]) -> str:

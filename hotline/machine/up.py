@@ -21,13 +21,14 @@ from base.settings import Settings
 from facts.requests import GetStatus
 from hotline.machine import home, logs, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
-from telephony import phones
+from telephony import certificates, phones
 from web.accounts import accounts
 
 logger = structlog.get_logger(__name__)
 
 _READY_WITHIN = 60.0
 _RECORDER_MAY_TAKE = 60.0
+_CERTIFICATE_EVERY = 5.0
 
 
 async def up(settings: Settings, say: Callable[[str], None] | None = None) -> None:
@@ -65,6 +66,10 @@ async def start(
         await programs.stop(programs.own_program(settings, name))
         if problems := programs.taken_ports(settings, name):
             raise ProgramError("\n".join(problems))
+    try:
+        certificates.take_at_start(settings)
+    except certificates.CertificateError as error:
+        raise ProgramError(str(error)) from None
     render.render(settings, asterisk)
     keepers.append(spawn(logs.keep_small(settings), "log files"))
     engine = database.engine(settings.database)
@@ -80,6 +85,8 @@ async def start(
         await programs.start_redis(settings)
         keepers.append(spawn(programs.keep(programs.redis_program(settings)), "keep redis"))
     await programs.start_asterisk(settings, asterisk)
+    if settings.tls_port:
+        keepers.append(spawn(_keep_certificate(settings, asterisk), "certificate"))
     keepers.append(
         spawn(programs.keep(programs.asterisk_program(settings, asterisk)), "keep asterisk")
     )
@@ -145,6 +152,23 @@ async def _until_ready(settings: Settings) -> None:
         await programs.until(program, ready, _READY_WITHIN)
     finally:
         await bus.close()
+
+
+async def _keep_certificate(settings: Settings, asterisk: AsteriskBinary) -> None:
+    """Give Asterisk each renewed certificate, for ever."""
+    said = ""
+    while True:
+        await asyncio.sleep(_CERTIFICATE_EVERY)
+        try:
+            if await asyncio.to_thread(certificates.take, settings):
+                command = f"module reload {certificates.RELOADED_BY}"
+                await programs.asterisk_cli(settings, asterisk, command)
+                logger.info("certificate.renewed")
+            said = ""
+        except (certificates.CertificateError, OSError) as error:
+            if str(error) != said:
+                logger.error("certificate.not_taken", why=str(error), instead="the one of before")
+            said = str(error)
 
 
 async def _channels(settings: Settings, asterisk: AsteriskBinary) -> int:

@@ -11,7 +11,8 @@ from acd.rules.text import Rulebook
 from agents import roster, tables
 from base import database, migrations
 from base.settings import Settings
-from hotline.machine.check import _dialling, _passwords
+from hotline.machine.check import _certificate, _dialling, _passwords
+from tests.authority import Authority
 
 OWN_TARGET = Rulebook(
     queues={"default": {"overflow_to": "12345", "overflow_after": 9.0}},
@@ -45,6 +46,24 @@ def test_an_overflow_of_before_the_upgrade_is_named(tmp_path: Path) -> None:
     assert list(_dialling(settings)) == [
         (False, "queue default: overflow_to 12345: this is one of the hotline's own numbers")
     ]
+
+
+def test_the_certificate_is_looked_at(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.sign("exchange", days=90)
+    settings = Settings(home=tmp_path, tls_port=5061, tls_certificate=certificate, tls_key=key)
+    fine, said = _certificate(settings)
+    assert fine
+    assert "holds until" in said
+    for days in (20, -1):
+        authority.sign("exchange", days=days)
+        fine, said = _certificate(settings)
+        assert not fine
+        assert said.startswith("HOTLINE_TLS_CERTIFICATE: the certificate ")
+    key.unlink()
+    fine, said = _certificate(settings)
+    assert not fine
+    assert said.startswith("HOTLINE_TLS_KEY: there is no file")
 
 
 def test_short_passwords_are_named(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def an_asterisk(folder: Path, version: str = "22.10.1", without: str = "") -> As
     names = re.findall(
         r"^load = (\S+\.so)$", (TEMPLATES / "modules.conf").read_text(), re.MULTILINE
     )
-    names += ["cel_custom.so", "app_system.so"]
+    names += ["cel_custom.so", "app_system.so", "res_srtp.so"]
     if not version.startswith("20."):
         names.append("res_cdrel_custom.so")
     for name in names:
@@ -217,6 +217,103 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, asterisk: AsteriskBinary) 
     (tmp_path / "file").touch()
     with pytest.raises(ProgramError, match="cannot be written"):
         render(Settings(home=tmp_path / "file" / "home"), asterisk)
+
+
+# --- TLS
+
+
+def with_tls(home: Path, **more: object) -> Settings:
+    return Settings.model_validate(
+        {
+            "home": home,
+            "tls_port": 5061,
+            "tls_certificate": "/etc/tls/hotline.pem",
+            "tls_key": "/etc/tls/hotline.key",
+            **more,
+        }
+    )
+
+
+def test_tls_may_be_used(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    plain = rendered(Settings(home=tmp_path / "plain"), asterisk)
+    assert not re.search("protocol = tls|encryption|verify_server", plain["pjsip.conf"])
+    assert "srtp" not in plain["modules.conf"] + plain["sorcery.conf"]
+    files = rendered(with_tls(tmp_path / "home", tls_ca="/etc/tls/ca.pem"), asterisk)
+    pjsip = files["pjsip.conf"]
+    assert re.findall(r"^bind = (.*)$", pjsip, re.MULTILINE) == [
+        *("127.0.0.1:5060", "127.0.0.1:5060", "127.0.0.1:5061")
+    ]
+    tls = section(pjsip, "transport-tls")
+    assert option(tls, "cert_file") == str(tmp_path / "home/asterisk/tls/certificate.pem")
+    assert option(tls, "ca_list_file") == "/etc/tls/ca.pem"
+    assert option(tls, "verify_server") == "yes"
+    assert option(section(pjsip, "trunk"), "media_encryption_optimistic") == "yes"
+    assert "media_encryption" not in section(pjsip, "outbound"), "that way has no TLS"
+    assert option(pjsip, "endpoint_identifier_order") == "request_uri,username,ip"
+    assert "endpoint = realtime,ps_endpoints_srtp\n" in files["sorcery.conf"] + "\n"
+    assert "load = res_srtp.so" in files["modules.conf"]
+    assert "local_addr" not in files["extensions.conf"]
+
+
+def test_tls_for_phones(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    files = rendered(with_tls(tmp_path / "home", phones_tls="required"), asterisk)
+    pjsip = files["pjsip.conf"]
+    # What comes without TLS is the trunk's, whose list of addresses keeps others out.
+    assert option(pjsip, "endpoint_identifier_order") == "header,request_uri,username,ip"
+    assert option(section(pjsip, "trunk-plain"), "endpoint") == "trunk"
+    pattern = option(section(pjsip, "trunk-plain"), "match_header").removeprefix("Via: ")
+    assert re.match(pattern.strip("/"), "SIP/2.0/UDP 10.0.0.1")
+    assert not re.match(pattern.strip("/"), "SIP/2.0/TLS 10.0.0.1")
+    assert "endpoint = realtime,ps_endpoints_tls\n" in files["sorcery.conf"] + "\n"
+    assert files["extensions.conf"].count("local_addr") == 2
+    assert "'transport-tls' AS transport" in VIEWS["ps_endpoints_tls"]
+    assert "optimistic" not in VIEWS["ps_endpoints_tls"]
+
+
+def test_tls_for_the_trunk(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    way = {"outbound": "sip:sbc.example.cn:5061;transport=tls", "tls_ca": "/etc/tls/ca.pem"}
+    files = rendered(with_tls(tmp_path / "home", trunk_tls="required", **way), asterisk)
+    pjsip = files["pjsip.conf"]
+    for name in ("trunk", "outbound"):
+        (first,) = re.findall(
+            rf"^\[{name}\]\n(type = endpoint\n(?:(?!\[).*\n)*)", pjsip, re.MULTILINE
+        )
+        assert option(first, "media_encryption") == "sdes"
+        assert "optimistic" not in first
+    assert option(pjsip, "endpoint_identifier_order") == "request_uri,username,ip"
+    assert '"${CHANNEL(pjsip,local_addr)}" =~ "[:]5061$"' in section(
+        files["extensions.conf"], "hotline-call"
+    )
+
+
+def test_nothing_but_tls(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    settings = with_tls(tmp_path / "home", trunk_tls="required", phones_tls="required")
+    pjsip = rendered(settings, asterisk)["pjsip.conf"]
+    assert re.findall(r"^\[transport-(.*)\]$", pjsip, re.MULTILINE) == ["tls"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"tls_certificate": None}, "HOTLINE_TLS_CERTIFICATE is needed"),
+        ({"tls_key": None}, "HOTLINE_TLS_KEY is needed"),
+        ({"tls_port": 5060}, "HOTLINE_TLS_PORT is the same as HOTLINE_SIP_PORT"),
+        ({"tls_port": 0, "phones_tls": "required"}, "HOTLINE_PHONES_TLS wants TLS"),
+        ({"tls_port": 0, "trunk_tls": "required"}, "HOTLINE_TRUNK_TLS wants TLS"),
+        ({"tls_port": 0, "outbound": "sip:a.cn;transport=tls"}, "HOTLINE_OUTBOUND wants TLS"),
+        ({"outbound": "sip:a.cn;transport=tls"}, "HOTLINE_TLS_CA is needed"),
+        (
+            {"trunk_tls": "required", "outbound": "sip:a.cn"},
+            "HOTLINE_TRUNK_TLS is required, and HOTLINE_OUTBOUND",
+        ),
+        ({"phones_tls": "maybe"}, "HOTLINE_PHONES_TLS: "),
+    ],
+)
+def test_settings_of_tls_that_do_not_go_together(more: dict[str, object], said: str) -> None:
+    values = {"tls_port": 5061, "tls_certificate": "/a.pem", "tls_key": "/a.key", **more}
+    with pytest.raises(SettingsError) as wrong:
+        load(**values)
+    assert str(wrong.value).startswith(said)
 
 
 # --- the database

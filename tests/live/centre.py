@@ -62,6 +62,8 @@ class Centre:
         self.sip = f"127.0.0.1:{first}"
         self.ami_port, self.agi_port, self.web_port = first + 1, first + 2, first + 3
         self.metrics_port = first + 4
+        self.tls = f"127.0.0.1:{first + 5}"
+        """Where TLS is spoken, if a `tls_certificate` is among the settings."""
         chosen: dict[str, object] = {
             "home": self.home,
             "numbers": NUMBER,
@@ -76,6 +78,7 @@ class Centre:
             "stop_wait": 1,
             "min_free_mb": 0,
             "dial_per_number_day": 0,
+            **({"tls_port": first + 5} if "tls_certificate" in settings else {}),
             **settings,
         }
         self.environment = {

@@ -96,6 +96,8 @@ class GatewayCall:
 class Gateway:
     """Answers what the exchange dials, as `manners` says by number (without +86); `otherwise` is everybody else's."""
 
+    via, parameters = "UDP", ""
+
     def __init__(self) -> None:
         self.manners: dict[str, Manners] = {}
         self.otherwise = Manners()
@@ -157,7 +159,7 @@ class Gateway:
         assert target is not None
         self._send(
             f"BYE {target[1]} SIP/2.0\r\n"
-            f"Via: SIP/2.0/UDP {self._here()};branch=z9hG4bK{secrets.token_hex(8)};rport\r\n"
+            f"Via: SIP/2.0/{self.via} {self._here()};branch=z9hG4bK{secrets.token_hex(8)};rport\r\n"
             f"From: {_header(request, 'To')};tag={call.tag}\r\nTo: {_header(request, 'From')}\r\n"
             f"Call-ID: {_header(request, 'Call-ID')}\r\nCSeq: 1 BYE\r\nMax-Forwards: 70\r\n"
             "Content-Length: 0\r\n\r\n",
@@ -193,10 +195,14 @@ class Gateway:
                 + (sequence * _SAMPLES & 0xFFFFFFFF).to_bytes(4, "big") + source
                 + (sound + sound)[at : at + _SAMPLES]
             )  # fmt: skip
-            self._sound.sendto(packet, where)
+            self._sound.sendto(self.protected(packet), where)
             sequence += 1
             due += _STEP
             await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+    def protected(self, packet: bytes) -> bytes:
+        """What goes over the wire for a packet of sound."""
+        return packet
 
     # --- what comes in
 
@@ -270,7 +276,7 @@ class Gateway:
         self._send(
             f"SIP/2.0 {status} {phrase}\r\n{vias}From: {_header(request, 'From')}\r\nTo: {to}\r\n"
             f"Call-ID: {_header(request, 'Call-ID')}\r\nCSeq: {_header(request, 'CSeq')}\r\n"
-            f"Contact: <sip:{self._here()}>\r\n{kind}Content-Length: {len(body)}\r\n\r\n{body}",
+            f"Contact: <sip:{self._here()}{self.parameters}>\r\n{kind}Content-Length: {len(body)}\r\n\r\n{body}",
             where,
         )
 

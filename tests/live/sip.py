@@ -1,15 +1,20 @@
 """SIP by hand (RFC 3261), for what no decent telephone would send, and for phones that die without a word."""
 
 import asyncio
+import contextlib
 import hashlib
 import re
 import secrets
 import socket
-from typing import Any
+import ssl
+from pathlib import Path
+from typing import Any, Self
 
 
 class Wire:
-    """A UDP socket that speaks SIP to one exchange, `address:port`."""
+    """A UDP socket that speaks SIP to one exchange, `address:port`. `via`: what it calls itself."""
+
+    via = "UDP"
 
     def __init__(self, exchange: str) -> None:
         host, _, port = exchange.rpartition(":")
@@ -32,12 +37,15 @@ class Wire:
 
     async def answer(self, within: float = 3) -> str:
         """The next answer; what the exchange asks by itself (OPTIONS) is passed over. Raises `TimeoutError`."""
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(within):
             while True:
-                got = await loop.sock_recv(self._socket, 65_535)
+                got = await self.receive()
                 if got.startswith(b"SIP/2.0 "):
                     return got.decode(errors="replace")
+
+    async def receive(self) -> bytes:
+        """The next message."""
+        return await asyncio.get_running_loop().sock_recv(self._socket, 65_535)
 
     def forget(self) -> None:
         """Throw away what has come in."""
@@ -69,28 +77,42 @@ class Wire:
         within: float = 5,
         call: str = "",
         media: bytes = b"8\r\na=rtpmap:8 PCMA/8000\r\n",
+        profile: bytes = b"RTP/AVP",
+        password: str = "",
     ) -> "Dialog":
         """Call `number` with this From header, letter by letter; returns after the final answer.
 
-        `call`: the Call-ID, so that a call can arrive twice. `media`: the codecs offered. Raises `TimeoutError` when
-        the exchange drops the message. The call is silent: it has no sound at all.
+        `call`: the Call-ID, so that a call can arrive twice. `media`: the codecs offered. `password`: an agent's.
+        Raises `TimeoutError` when the exchange drops the message. The call is silent: it has no sound at all.
         """
         dialog = Dialog(self, number, from_, call or secrets.token_hex(8))
         offer = (
             b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-            b"m=audio 9 RTP/AVP " + media
+            b"m=audio 9 " + profile + b" " + media
         )
-        await self.send(
-            dialog.request("INVITE", 1, headers + b"Content-Type: application/sdp\r\n", offer)
-        )
+        headers += b"Content-Type: application/sdp\r\n"
+        await self.send(dialog.request("INVITE", 1, headers, offer))
         while True:
             answer = await self.answer(within)
             status = int(answer.split(" ", 2)[1])
-            if status >= 200:
+            if status == 401 and password:
+                await self.send(dialog.request("ACK", 1))
+                who = re.search(rb"sip:(\w+)@", from_)
+                headers += _authorization(
+                    who[1].decode() if who else "",
+                    password,
+                    f"sip:{number}@{self.exchange}",
+                    _challenge(answer),
+                    "INVITE",
+                )
+                password = ""
+                dialog.sequence = 2
+                await self.send(dialog.request("INVITE", 2, headers, offer))
+            elif status >= 200:
                 dialog.status = status
                 dialog.to = _to(answer)
                 dialog.answer = answer
-                await self.send(dialog.request("ACK", 1))
+                await self.send(dialog.request("ACK", dialog.sequence))
                 return dialog
 
     async def register(self, number: str, password: str, expires: int = 300) -> None:
@@ -101,21 +123,63 @@ class Wire:
         for sequence in (1, 2):
             await self.send(
                 f"REGISTER sip:{self.exchange} SIP/2.0\r\n"
-                f"Via: SIP/2.0/UDP {self.here};branch=z9hG4bK{secrets.token_hex(8)};rport\r\n"
+                f"Via: SIP/2.0/{self.via} {self.here};branch=z9hG4bK{secrets.token_hex(8)};rport\r\n"
                 f"From: <sip:{number}@{self.exchange}>;tag={call}\r\nTo: <sip:{number}@{self.exchange}>\r\n"
                 f"Call-ID: {call}\r\nCSeq: {sequence} REGISTER\r\nMax-Forwards: 70\r\n"
-                f"Contact: <sip:{number}@{self.here}>\r\nExpires: {expires}\r\n".encode()
+                f"Contact: <sip:{number}@{self.here};transport={self.via.lower()}>\r\nExpires: {expires}\r\n".encode()
                 + authorization
                 + b"Content-Length: 0\r\n\r\n"
             )
             answer = await self.answer()
             if answer.startswith("SIP/2.0 200"):
                 return
-            challenge = dict(
-                re.findall(r'(\w+)="?([^",\r]+)"?', answer[answer.index("WWW-Authenticate") :])
+            if not answer.startswith("SIP/2.0 401"):
+                break
+            authorization = _authorization(
+                number, password, f"sip:{self.exchange}", _challenge(answer)
             )
-            authorization = _authorization(number, password, f"sip:{self.exchange}", challenge)
         raise AssertionError(f"the exchange refused to register {number}: {answer}")
+
+
+class SecureWire(Wire):
+    """The same over TLS: an asynchronous context manager. `ca`: whoever signed the exchange's certificate."""
+
+    via = "TLS"
+
+    def __init__(self, exchange: str, ca: Path) -> None:
+        self.exchange = exchange
+        self._ca = ca
+
+    async def __aenter__(self) -> Self:
+        host, _, port = self.exchange.rpartition(":")
+        trust = ssl.create_default_context(cafile=self._ca)
+        self._reader, self._writer = await asyncio.open_connection(host, int(port), ssl=trust)
+        address, own, *_ = self._writer.get_extra_info("sockname")
+        self.here = f"{address}:{own}"
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._writer.close()
+        with contextlib.suppress(OSError):  # the exchange may be the first to close
+            await self._writer.wait_closed()
+
+    async def send(self, message: bytes) -> None:
+        """Send one message."""
+        self._writer.write(message)
+        await self._writer.drain()
+
+    async def receive(self) -> bytes:
+        """The next message."""
+        return await one_message(self._reader)
+
+
+async def one_message(reader: asyncio.StreamReader) -> bytes:
+    """One message of SIP from a stream (RFC 3261, 18.3). Raises `asyncio.IncompleteReadError` at its end."""
+    head = (await reader.readuntil(b"\r\n\r\n")).lstrip()
+    while not head:  # a sign of life
+        head = (await reader.readuntil(b"\r\n\r\n")).lstrip()
+    length = re.search(rb"^Content-Length: *(\d+)", head, re.MULTILINE | re.IGNORECASE)
+    return head + await reader.readexactly(int(length[1]) if length else 0)
 
 
 class Dialog:
@@ -123,6 +187,7 @@ class Dialog:
 
     def __init__(self, wire: Wire, number: str, from_: bytes, call: str) -> None:
         self.status = 0
+        self.sequence = 1
         self.answer = ""
         self.to = f"<sip:{number}@{wire.exchange}>".encode()
         self._wire, self._number, self._call = wire, number, call
@@ -132,7 +197,7 @@ class Dialog:
         """A request inside this dialogue."""
         return (
             f"{method} sip:{self._number}@{self._wire.exchange} SIP/2.0\r\n"
-            f"Via: SIP/2.0/UDP {self._wire.here};branch=z9hG4bK{secrets.token_hex(8)};rport\r\n"
+            f"Via: SIP/2.0/{self._wire.via} {self._wire.here};branch=z9hG4bK{secrets.token_hex(8)};rport\r\n"
             f"Call-ID: {self._call}\r\nCSeq: {sequence} {method}\r\nMax-Forwards: 70\r\n"
             f"Contact: <sip:{self._wire.here}>\r\n".encode()
             + b"From: " + self._from + b"\r\nTo: " + self.to + b"\r\n"
@@ -157,7 +222,7 @@ class Dialog:
     async def hang_up(self) -> None:
         """Send BYE."""
         if self.status == 200:
-            await self._wire.send(self.request("BYE", 2))
+            await self._wire.send(self.request("BYE", self.sequence + 1))
 
 
 def _to(answer: str) -> bytes:
@@ -166,13 +231,19 @@ def _to(answer: str) -> bytes:
     return found[1].encode()
 
 
-def _authorization(user: str, password: str, uri: str, challenge: dict[str, Any]) -> bytes:
+def _challenge(answer: str) -> dict[str, Any]:
+    return dict(re.findall(r'(\w+)="?([^",\r]+)"?', answer[answer.index("WWW-Authenticate") :]))
+
+
+def _authorization(
+    user: str, password: str, uri: str, challenge: dict[str, Any], method: str = "REGISTER"
+) -> bytes:
     def md5(text: str) -> str:
         return hashlib.md5(text.encode()).hexdigest()  # noqa: S324 RFC 2617 says MD5
 
     known = md5(f"{user}:{challenge['realm']}:{password}")
     once = secrets.token_hex(8)
-    proof = md5(f"{known}:{challenge['nonce']}:00000001:{once}:auth:{md5('REGISTER:' + uri)}")
+    proof = md5(f"{known}:{challenge['nonce']}:00000001:{once}:auth:{md5(f'{method}:{uri}')}")
     opaque = f', opaque="{challenge["opaque"]}"' if "opaque" in challenge else ""
     return (
         f'Authorization: Digest username="{user}", realm="{challenge["realm"]}", '
