@@ -104,18 +104,22 @@ class _Unknown:
 
 
 class RefusedCalls:
-    """Give it each copy, and ask what is due. `trunks`: addresses and networks. `port`: where Asterisk listens.
+    """Give it each copy, and ask what is due. `trunks`: addresses and networks. `ports`: where Asterisk listens.
 
     `untold`: refused calls beyond `MOST_A_MINUTE`. `waiting`: whether something will be due.
     """
 
     def __init__(
-        self, node: str, trunks: Iterable[str], port: int, numbers: Callable[[], Collection[str]]
+        self,
+        node: str,
+        trunks: Iterable[str],
+        ports: Iterable[int],
+        numbers: Callable[[], Collection[str]],
     ) -> None:
         self.untold = 0
         self._node = node
         self._trunks = [ipaddress.ip_network(trunk, strict=False) for trunk in trunks]
-        self._port = port
+        self._ports = frozenset(ports)
         self._numbers = numbers
         self._asked: dict[tuple[str, str], _Invite] = {}
         self._refused: dict[str, tuple[int, _Invite, int]] = {}
@@ -132,9 +136,9 @@ class RefusedCalls:
         """Take a message. Gives a number that the trunk has dialled and that is not ours, when this is its refusal."""
         text = copy.text
         if text.startswith(b"INVITE "):
-            if copy.destination[1] == self._port:
+            if copy.destination[1] in self._ports:
                 self._invited(copy)
-        elif text.startswith(b"SIP/2.0 ") and text[8:9] in b"456" and copy.source[1] == self._port:
+        elif text.startswith(b"SIP/2.0 ") and text[8:9] in b"456" and copy.source[1] in self._ports:
             return self._answered(copy)
         return ""
 

@@ -163,7 +163,10 @@ class Controller:
         )
         self._switch = Switch(self._link, self._calls)
         self._refused_calls = RefusedCalls(
-            settings.node, settings.trunks, settings.sip_port, lambda: self._calls.numbers
+            settings.node,
+            settings.trunks,
+            {settings.sip_port, settings.tls_port} - {0},
+            lambda: self._calls.numbers,
         )
         self._hep_secret = render.hep_secret(settings).encode()
         self._outbound = Outbound(

@@ -1,5 +1,7 @@
 """Calls that had no channel, and numbers that are not ours, from copies of SIP messages as Asterisk sends them."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,11 @@ from tests.fakes.hep import HERE, SECRET, TRUNK, T, packet
 
 
 def made(**changes: object) -> RefusedCalls:
-    known: dict[str, object] = {"node": "hotline", "trunks": ("203.0.113.0/24",), "port": 5060}
+    known: dict[str, object] = {
+        "node": "hotline",
+        "trunks": ("203.0.113.0/24",),
+        "ports": {5060, 5061},
+    }
     return RefusedCalls(**known | {"numbers": lambda: {"12345"}} | changes)  # type: ignore[arg-type]
 
 
@@ -47,6 +53,16 @@ def told(calls: RefusedCalls, *copies: Copy, after: int = SETTLE + 5) -> list[in
     for copy in copies:
         calls.take(copy)
     return [fact.status for fact in calls.due(T + after) if isinstance(fact, CallRefused)]
+
+
+def test_a_call_by_tls_is_heard_at_its_own_port() -> None:
+    calls = made()
+    by_tls = (HERE[0], 5061)
+    asked, refusal = replace(invite(), destination=by_tls), replace(answer(488), source=by_tls)
+    assert told(calls, asked, refusal) == [488]
+    elsewhere = (HERE[0], 5062)
+    asked = replace(invite("b"), destination=elsewhere)
+    assert told(calls, asked, replace(answer(488, "b"), source=elsewhere)) == []
 
 
 def test_a_refused_call_is_two_facts() -> None:
