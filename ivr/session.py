@@ -56,8 +56,8 @@ A timer is late by up to one millisecond, and on an idle machine two programs ta
 DIALLED = "dialled"
 """How the session of an ordinary call ends: Asterisk's `Dial` has connected the talk."""
 
-_FACTS_WITHIN = 0.5
-"""Seconds that the facts of a talk's end may come later than the end of its Dial."""
+_LOOK_EVERY, _LOOKS = 0.01, 50
+"""Seconds between two looks at the facts of a talk's end: they may come later than the end of its Dial."""
 _OUTSIDE_RINGS = 60.0
 """Seconds that an outside number is rung."""
 
@@ -426,9 +426,11 @@ class CallSession:
     async def _talk_over(self) -> None:
         """The session ends with the talk. If that was no answer, the dialplan brings the caller back to their place."""
         self._waiting = False
-        until = self._loop_time() + _FACTS_WITHIN
-        while (dropped := self._desk.dropped(self.call)) is None and self._loop_time() < until:
-            await asyncio.sleep(0.005)
+        dropped = self._desk.dropped(self.call)
+        for _ in range(_LOOKS):
+            if dropped is None:
+                await asyncio.sleep(_LOOK_EVERY)
+                dropped = self._desk.dropped(self.call)
         if dropped and not self._connection.gone:
             await self._connection.ask("SET VARIABLE", "HL_AGAIN", "1")
 

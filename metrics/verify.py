@@ -8,7 +8,7 @@ Asterisk it tells no end; that is said once. The recordings' ledger must hold wh
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import select
@@ -19,7 +19,7 @@ from acd.rules.model import Queue
 from base import clock
 from base.settings import Settings
 from diary import reader
-from facts import ControllerStarted, LinkLost
+from facts import CallEnded, ControllerStarted, LinkLost
 from facts.live import LiveState
 from facts.terms import CallId, Outcome, Party
 from facts.times import DAY, SECOND, day_of, local
@@ -35,6 +35,9 @@ from telephony import cel, cel_file
 
 NEAR = SECOND // 20
 """Microseconds by which two witnesses may differ about one moment."""
+
+STOOD_STILL = 15 * SECOND
+"""Microseconds: `hotline up` has ended a controller that stood still for longer."""
 
 SETTLED = 30 * SECOND
 """Microseconds: calls are compared with CEL and the ledger this long after their end. Both are written a bit later."""
@@ -305,6 +308,12 @@ async def _cel(
                 found.differences.append(f"{call}: CEL does not know it")
             continue
         compared += 1
+        if record.hung_up_by is Party.CALLER and other.ended > (record.ended or 0) + NEAR:
+            # Asterisk lets go of a caller who has hung up only when the controller does, which may have stood still.
+            ended = record.ended or 0
+            heard = (await reader.heard_at(engine, call, CallEnded.kind)) or 0
+            if other.ended <= heard + NEAR and heard <= ended + STOOD_STILL:
+                other = replace(other, ended=ended)
         if lost_at := _broken_off(record, other, losses):
             broken_off[lost_at] = broken_off.get(lost_at, 0) + 1
         found.differences += _compare_with_cel(record, other, broken_off=lost_at > 0)
@@ -357,13 +366,19 @@ def _compare_with_cel(record: CallRecord, seen: cel.Seen, *, broken_off: bool) -
             continue  # the outcome tells of it
         if name == "ended" and broken_off:
             continue
+        if name == "answered" and seen.unsure:
+            continue
         if abs(here - there) > NEAR:
             yield (
                 f"{record.id}: {name}: diary {_time(here)}, "
                 f"CEL {_time(there) if there else 'never'}"
             )
     human = record.outcome is Outcome.HUMAN
-    if human != bool(seen.answered) and record.outcome is not Outcome.HUMAN_OVERFLOW:
+    if (
+        human != bool(seen.answered)
+        and not seen.unsure
+        and record.outcome is not Outcome.HUMAN_OVERFLOW
+    ):
         yield (
             f"{record.id}: outcome {record.outcome and record.outcome.value}, but in CEL "
             f"{'an agent answered' if seen.answered else 'no agent answered'}"

@@ -39,12 +39,16 @@ from facts.causes import NOT_REACHED, REFUSED, WITHDRAWN, Cause
 from facts.endpoints import OUTBOUND, TRUNK, endpoint
 from facts.ids import callback_of
 from facts.numbers import AGENT_NUMBER, normalise
+from facts.offers import NO_TALK
 from facts.terms import CallId, OfferReason, Party
 from facts.times import SECOND
 from telephony.channels import microseconds
 
 SAME = 2 * SECOND
 """Microseconds by which AMI and CEL may differ about one event."""
+
+ABOUT = SECOND // 10
+"""Microseconds by which AMI and CEL may differ about the length of a talk."""
 
 FALLBACK = "fallback"
 """The dialplan's own CEL event: the fallback queue takes the call."""
@@ -137,11 +141,16 @@ def complete(
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What CEL alone says about one call. Times in microseconds UTC, 0 when there is none."""
+    """What CEL alone says about one call. Times in microseconds UTC, 0 when there is none.
+
+    `answered`: the first answer of an agent whose talk was longer than `NO_TALK`. `unsure`: a talk lasted about that
+    long, so another witness may count it, or not.
+    """
 
     arrived: int
     answered: int
     ended: int
+    unsure: bool = False
 
 
 def seen(events: Iterable[CelEvent], numbers: Collection[str]) -> dict[CallId, Seen]:
@@ -149,8 +158,16 @@ def seen(events: Iterable[CelEvent], numbers: Collection[str]) -> dict[CallId, S
     found = {}
     for call_id, call in _gather(events, frozenset(numbers)).items():
         if call.arrived is not None:
-            answers = [leg.answered_at for leg in call.legs.values() if leg.answered_at]
-            found[call_id] = Seen(call.arrived.at, min(answers, default=0), call.ended_at)
+            answers, unsure = [], False
+            for leg in call.legs.values():
+                ends = [at for at in (leg.ended_at, call.ended_at) if at]
+                talk = min(ends, default=_NEVER) - leg.answered_at
+                if leg.answered_at and talk > NO_TALK:
+                    answers.append(leg.answered_at)
+                unsure |= bool(leg.answered_at) and abs(talk - NO_TALK) <= ABOUT
+            found[call_id] = Seen(
+                call.arrived.at, min(answers, default=0), call.ended_at, unsure=unsure
+            )
     return found
 
 

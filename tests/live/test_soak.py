@@ -1,4 +1,4 @@
-"""The soak, short: calls of all shapes, every fault once and quickly, and at the end everything agrees (`make soak`)."""
+"""The soak, short: calls of all shapes, every fault once and quickly, and everything agrees (`make soak`)."""
 
 import pytest
 

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.callbacks import tables as callbacks_tables
 from acd.rules.model import Rules
 from base import clock
 from base.settings import Settings
+from diary.tables import diary as diary_table
 from facts import CallEnded, Fact, LinkLost, TalkEnded
 from facts.terms import Party
 from facts.times import DAY, SECOND, midnight
@@ -181,6 +182,35 @@ async def test_another_outcome(diary: AsyncEngine, tmp_path: Path) -> None:
         f"{GAVE_UP}: outcome abandoned_queue, but in CEL an agent answered",
     ]
     assert found.status == 1
+
+
+@pytest.mark.parametrize(("talk", "agrees"), [(0.9, True), (1.0, True), (1.05, True), (1.3, False)])
+async def test_an_answer_that_was_none_is_none_in_cel_too(
+    diary: AsyncEngine, tmp_path: Path, talk: float, agrees: bool
+) -> None:
+    """The one-second rule: the caller hung up on the agent at once, so the outcome is `abandoned_queue`."""
+    found = await compared(
+        diary, tmp_path, asterisk() | {GAVE_UP: cel(GAVE_UP, 20, picked=20 - talk, ended=20)}
+    )
+    outcome = f"{GAVE_UP}: outcome abandoned_queue, but in CEL an agent answered"
+    assert found.differences == ([] if agrees else [outcome])
+
+
+@pytest.mark.parametrize(("stood", "agrees"), [(3.0, True), (2.9, False), (0.0, False)])
+async def test_a_caller_who_hung_up_while_the_controller_stood_still(
+    diary: AsyncEngine, tmp_path: Path, stood: float, agrees: bool
+) -> None:
+    """Asterisk let go of them 3 s later, when the controller did. The diary knows when the controller heard of it."""
+    async with diary.begin() as connection:
+        ended = (diary_table.c.call == GAVE_UP, diary_table.c.kind == CallEnded.kind)
+        row = update(diary_table).where(*ended)
+        await connection.execute(row.values(id=at(40 + stood) << 10))
+    found = await compared(
+        diary, tmp_path, asterisk() | {GAVE_UP: cel(GAVE_UP, 20, picked=None, ended=23)}
+    )
+    assert [one.split(": diary")[0] for one in found.differences] == (
+        [] if agrees else [f"{GAVE_UP}: ended"]
+    )
 
 
 async def test_calls_older_than_cel_are_not_checked(diary: AsyncEngine, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Status 0: all agrees; 1: something does not; 2: it could not be run.
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 
@@ -39,6 +40,8 @@ def main() -> int:
         short=asked.short,
         only=tuple(asked.only),
     )
+    # What was started is ended, however this ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
     with Soak(load, say) as soak:
         verdict = asyncio.run(soak.run())
     print(f"\n{asked.calls} calls on {asked.database}, seed {asked.seed}\n{verdict.text()}")

@@ -152,9 +152,16 @@ class Soak:
                 await self._until_ready(numbers)
                 await self._calls_and_faults(ground)
                 quiet = await self._until_quiet(town)
-                return await judge(self, engine, ground, good, quiet)
+                verdict = await judge(self, engine, ground, good, quiet)
+            try:
+                await asyncio.to_thread(self.centre.stop)
+            except AssertionError as error:
+                verdict.disagreements.append(str(error)[:500])
+            return verdict
         finally:
             await engine.dispose()
+            with contextlib.suppress(AssertionError):
+                await asyncio.to_thread(self.centre.stop)
 
     async def _people_in(self, engine: AsyncEngine, numbers: list[str]) -> None:
         self.centre.home.mkdir(exist_ok=True)
