@@ -428,7 +428,7 @@ class CallSession:
         self._waiting = False
         dropped = self._desk.dropped(self.call)
         for _ in range(_LOOKS):
-            if dropped is None:
+            if dropped is None and not self._connection.gone:
                 await asyncio.sleep(_LOOK_EVERY)
                 dropped = self._desk.dropped(self.call)
         if dropped and not self._connection.gone:
