@@ -278,7 +278,7 @@ def _slow(line: str) -> bool:
     found = re.search(r"diary \S+ ([\d:.]+), CEL \S+ ([\d:.]+)$", line)
     if found is None:
         return False
-    one, other = (datetime.strptime(said, "%H:%M:%S.%f") for said in found.groups())
+    one, other = (datetime.fromisoformat(f"2000-01-01T{said}") for said in found.groups())
     return abs((one - other).total_seconds()) < SLOW
 
 
