@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-unit test-live mutants lint docs bench lock clean
+.PHONY: help setup demo test test-unit test-live mutants lint docs bench soak lock clean
 
 # The program is started hundreds of times by the tests: without the files it compiles, each start does it again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -157,6 +157,9 @@ docs: setup ## the documents as a site in docs/made, built strictly: a warning i
 
 bench: setup ## the same calls through this program and through app_queue, measured (ARGS="--only yields floor" for some)
 	@exec $(bin)/python -m bench $(ARGS)
+
+soak: setup ## calls of all shapes while faults strike, then everything compared (ARGS="--calls 300 --database postgresql")
+	@exec $(bin)/python -m tests.soak $(ARGS)
 
 # The index is the one pip uses; neither it nor any other host gets into the files.
 lock: setup ## renews the lock files from pyproject.toml (UPGRADE=1 takes newer versions)

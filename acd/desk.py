@@ -145,8 +145,11 @@ class Desk:
         """Whether an agent is signed in who may answer this call (any call at all) sooner or later."""
         return self.floor.staffed(call)
 
-    def dropped(self, call: CallId) -> bool:
-        """Whether the talk that is over now was no answer, because it ended at once: the caller has to wait on."""
+    def dropped(self, call: CallId) -> bool | None:
+        """Whether the talk that is over now was no answer, because it ended at once: the caller has to wait on.
+
+        None: the facts of the next moment will tell.
+        """
         return self.floor.dropped(call, self._clock())
 
     def call_colleague(self, agent: str, colleague: str) -> str:

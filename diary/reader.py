@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import structlog
-from sqlalchemy import ColumnElement, Text, and_, cast, or_, select, true
+from sqlalchemy import ColumnElement, Text, and_, cast, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from diary.tables import diary
@@ -31,6 +31,7 @@ PAGE = 500
 """Calls whose facts are in memory at once."""
 _ROWS = 1000
 """Rows that are read at once; the controller itself reads, and must not stand still for long."""
+_WRITER_BITS = 10  # of the diary's ids (diary.writer)
 
 _FIELDS = (
     diary.c.id,
@@ -101,6 +102,14 @@ async def read_rows(engine: AsyncEngine, ids: Collection[int]) -> list[Fact]:
                 if fact is not None:
                     found.append(fact)
     return sorted(found, key=lambda fact: fact.at)
+
+
+async def heard_at(engine: AsyncEngine, call: CallId, kind: str) -> int | None:
+    """When the first fact of this kind about a call was written down (microseconds): after it happened."""
+    question = select(func.min(diary.c.id)).where(diary.c.call == call, diary.c.kind == kind)
+    async with engine.connect() as connection:
+        row: int | None = (await connection.execute(question)).scalar()
+    return None if row is None else row >> _WRITER_BITS
 
 
 async def last_heard(engine: AsyncEngine) -> int | None:

@@ -9,6 +9,7 @@ display (R58). Without `g`, a `Dial` returns -1 when a talk is over or the calle
 only has to close, and the dialplan hangs up. 0 means no answer.
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ A timer is late by up to one millisecond, and on an idle machine two programs ta
 DIALLED = "dialled"
 """How the session of an ordinary call ends: Asterisk's `Dial` has connected the talk."""
 
+_LOOK_EVERY, _LOOKS = 0.01, 50
+"""Seconds between two looks at the facts of a talk's end: they may come later than the end of its Dial."""
 _OUTSIDE_RINGS = 60.0
 """Seconds that an outside number is rung."""
 
@@ -77,8 +80,11 @@ class SessionDesk(Protocol):
     def staffed(self, call: CallId) -> bool:
         """Whether an agent is signed in who may answer this call."""
 
-    def dropped(self, call: CallId) -> bool:
-        """Whether the talk that is over now was no answer, because it ended at once: the caller has to wait on."""
+    def dropped(self, call: CallId) -> bool | None:
+        """Whether the talk that is over now was no answer, because it ended at once: the caller has to wait on.
+
+        None: the facts of the next moment will tell.
+        """
 
     def call_colleague(self, agent: str, colleague: str) -> str:
         """For `ivr.colleague`: why the colleague cannot be rung now. If empty, the colleague is busy from now on."""
@@ -420,7 +426,12 @@ class CallSession:
     async def _talk_over(self) -> None:
         """The session ends with the talk. If that was no answer, the dialplan brings the caller back to their place."""
         self._waiting = False
-        if not self._connection.gone and self._desk.dropped(self.call):
+        dropped = self._desk.dropped(self.call)
+        for _ in range(_LOOKS):
+            if dropped is None and not self._connection.gone:
+                await asyncio.sleep(_LOOK_EVERY)
+                dropped = self._desk.dropped(self.call)
+        if dropped and not self._connection.gone:
             await self._connection.ask("SET VARIABLE", "HL_AGAIN", "1")
 
     async def _dial_outside(self, number: str) -> str:

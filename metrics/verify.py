@@ -8,7 +8,7 @@ Asterisk it tells no end; that is said once. The recordings' ledger must hold wh
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import select
@@ -19,7 +19,7 @@ from acd.rules.model import Queue
 from base import clock
 from base.settings import Settings
 from diary import reader
-from facts import ControllerStarted, LinkLost
+from facts import CallEnded, ControllerStarted, LinkLost
 from facts.live import LiveState
 from facts.offers import NO_TALK
 from facts.terms import CallId, Outcome, Party
@@ -36,6 +36,9 @@ from telephony import cel, cel_file
 
 NEAR = SECOND // 20
 """Microseconds by which two witnesses may differ about one moment."""
+
+STOOD_STILL = 15 * SECOND
+"""Microseconds: `hotline up` has ended a controller that stood still for longer."""
 
 SETTLED = 30 * SECOND
 """Microseconds: calls are compared with CEL and the ledger this long after their end. Both are written a bit later."""
@@ -310,6 +313,12 @@ async def _cel(
                 found.differences.append(f"{call}: CEL does not know it")
             continue
         compared += 1
+        if record.hung_up_by is Party.CALLER and other.ended > (record.ended or 0) + NEAR:
+            # Asterisk lets go of a caller who has hung up only when the controller does, which may have stood still.
+            ended = record.ended or 0
+            heard = (await reader.heard_at(engine, call, CallEnded.kind)) or 0
+            if other.ended <= heard + NEAR and heard <= ended + STOOD_STILL:
+                other = replace(other, ended=ended)
         if lost_at := _broken_off(record, other, losses):
             broken_off[lost_at] = broken_off.get(lost_at, 0) + 1
         found.differences += _compare_with_cel(record, other, broken_off=lost_at > 0)
@@ -385,13 +394,13 @@ def _compare_with_cel(record: CallRecord, seen: cel.Seen, *, broken_off: bool) -
 def _first_talk(answers: Iterable[cel.Answer]) -> tuple[int, list[int]]:
     """When the first talk began in CEL, 0 if there was none; and the answers before it that may be talks or not.
 
-    An answer whose talk is over within `NO_TALK` is none. Two witnesses may differ by `NEAR` about its length.
+    An answer whose talk is over within `NO_TALK` is none. Two witnesses may differ by `NEAR` about each end.
     """
     maybe: list[int] = []
     for at, lasted in answers:
-        if lasted is None or lasted > NO_TALK + NEAR:
+        if lasted is None or lasted > NO_TALK + 2 * NEAR:
             return at, maybe
-        if lasted > NO_TALK - NEAR:
+        if lasted > NO_TALK - 2 * NEAR:
             maybe.append(at)
     return 0, maybe
 

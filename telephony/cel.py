@@ -161,10 +161,10 @@ def seen(events: Iterable[CelEvent], numbers: Collection[str]) -> dict[CallId, S
     for call_id, call in _gather(events, frozenset(numbers)).items():
         if call.arrived is not None:
             answers = sorted(
-                Answer(leg.answered_at, end - leg.answered_at if end else None)
+                Answer(leg.answered_at, min(ends) - leg.answered_at if ends else None)
                 for leg in call.legs.values()
                 if leg.answered_at
-                for end in [leg.ended_at or call.ended_at]
+                for ends in [[at for at in (leg.ended_at, call.ended_at) if at]]
             )
             found[call_id] = Seen(call.arrived.at, tuple(answers), call.ended_at)
     return found

@@ -66,7 +66,7 @@ def _other() -> str:
     return "postgres" if "postgres" in known else "nobody"
 
 
-def _programs() -> Path | None:
+def programs() -> Path | None:
     """Where the newest installed server's programs lie: Debian keeps them off PATH."""
     found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")]
     if found:
@@ -78,10 +78,10 @@ def _programs() -> Path | None:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A server for the whole session."""
-    programs = _programs()
-    if programs is None:
+    installed = programs()
+    if installed is None:
         pytest.skip("PostgreSQL is not installed")
-    server = PostgresServer(programs)
+    server = PostgresServer(installed)
     yield server
     server.remove()
 

@@ -99,14 +99,21 @@ def callback_ended(hall: Hall, fact: CallbackEnded, now: int) -> None:
     if hall.history.end(fact.call, fact.at) and hall.dial_again_at:
         all_changed(hall)
     task, seat = _attempt(hall, fact.call, fact.agent)
-    if task is None or seat is None:
+    if seat is None:
+        task = _displaced(hall, fact.call)
+    if task is None:
         return
     hall.record(fact)
     talked = task.state is State.TALKING
-    if fact.failure in _NOT_RESPONDING:
-        unreachable = fact.failure == "agent_unreachable"
-        not_taken(hall, seat, fact.at, now, unreachable=unreachable)
-    free(hall, seat, fact.at, now, worked=talked)
+    if seat is None:
+        hall.attempts.pop(fact.call, None)
+        if hall.dialling.get(task.agent) == task.id:
+            del hall.dialling[task.agent]
+    else:
+        if fact.failure in _NOT_RESPONDING:
+            unreachable = fact.failure == "agent_unreachable"
+            not_taken(hall, seat, fact.at, now, unreachable=unreachable)
+        free(hall, seat, fact.at, now, worked=talked)
     if talked:
         close(hall, task, State.REACHED)
         return
@@ -154,3 +161,11 @@ def _attempt(hall: Hall, call: CallId, agent: str) -> tuple[Task | None, Seat | 
     if task is None or seat is None or task.attempt != call or seat.call != call:
         return None, None
     return task, seat
+
+
+def _displaced(hall: Hall, call: CallId) -> Task | None:
+    """The task whose attempt this is, though its agent's phone was seen with another call since."""
+    task = hall.tasks.get(hall.attempts.get(call, 0))
+    if task is None or task.attempt != call or task.state not in (State.DIALLING, State.TALKING):
+        return None
+    return task

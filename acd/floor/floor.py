@@ -73,6 +73,10 @@ from facts import (
 )
 from facts.offers import NO_TALK
 from facts.terms import CallId
+from facts.times import SECOND
+
+STOOD_STILL = 15 * SECOND
+"""Microseconds: `hotline up` has ended a controller that stood still for longer."""
 
 
 class Floor:
@@ -239,15 +243,20 @@ class Floor:
             return "the colleague's phone is not registered"
         return "the colleague is on the phone" if other.call or other.own_call else ""
 
-    def dropped(self, call: CallId, now: int) -> bool:
+    def dropped(self, call: CallId, now: int) -> bool | None:
         """Whether the talk that is over now was no answer (`NO_TALK`): the caller has to wait on.
 
-        The facts of this talk may be still on their way: then it began, and ended, a moment ago.
+        The facts of this talk may be still on their way: then it began, and ended, a moment ago. None: its end is on
+        its way, and only that tells, since the controller may have stood still in the meantime.
         """
         caller = self.callers.get(call)
         if caller is None or caller.stage is Stage.RINGING:
             return caller is not None
-        return caller.stage is Stage.TALKING and now - caller.since <= NO_TALK
+        if caller.stage is not Stage.TALKING or not caller.agent:
+            return caller.stage is Stage.TALKING and caller.dropped
+        if now - caller.since <= NO_TALK:
+            return True
+        return None if now - caller.since <= STOOD_STILL else False
 
     def refusal(self, number: str, purpose: Purpose) -> Refusal | None:
         """Why this number may not be dialled, whenever it be; None when it may. Caps are not asked."""

@@ -58,7 +58,7 @@ class Caller:
     `handed`: the agent or the outside number that the caller is being transferred to. `leaving`: agents who have
     transferred the caller and whose own legs still exist. `outside`: the outside number that the call was sent to.
     `first_answer`: the agent whose answer made the call `answered`, for as long as that may turn out to be no answer.
-    `cut`: the system ended the last talk.
+    `cut`: the system ended the last talk. `dropped`: the last talk was no answer, and the caller did not end it.
     """
 
     call: CallId
@@ -82,6 +82,7 @@ class Caller:
     since: int = 0
     first_answer: str = ""
     cut: bool = False
+    dropped: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -48,7 +48,7 @@ def _take(hall: Hall, call: CallId, agent: str, at: int, *, answered: bool) -> b
     if answered:
         if caller.agent and caller.agent != agent:
             caller.leaving.add(caller.agent)
-        caller.stage, caller.agent = Stage.TALKING, agent
+        caller.stage, caller.agent, caller.dropped = Stage.TALKING, agent, False
         caller.ringing.discard(agent)
     elif caller.stage is not Stage.TALKING:
         caller.stage = Stage.RINGING
@@ -89,6 +89,8 @@ def talk_ended(hall: Hall, fact: TalkEnded, now: int) -> None:
         if not talked and caller.first_answer == fact.agent:
             caller.answered, caller.first_answer = False, ""
     dropped = not talked and fact.hung_up_by is not Party.CALLER
+    if caller is not None:
+        caller.dropped = dropped
     if dropped:
         # This phone would drop every caller. Its agent must first say that they are ready.
         mark_not_responding(hall, seat, fact.at)

@@ -1,10 +1,12 @@
 """The end of an agent's work on a call: wrap-up (话后整理), and idle again. Pure."""
 
+from acd.callbacks.task import State, Task
 from acd.floor.hall import RESTED, WRAP_UP, Hall, Seat
 from acd.floor.lanes import drop_seat, update_idle
 from acd.rules.model import Queue
 from agents.model import Intent
 from facts import AgentNotResponding, WrapUpEnded, WrapUpStarted
+from facts.terms import CallId
 from facts.times import SECOND
 
 AT_ONCE = SECOND
@@ -23,9 +25,13 @@ def free(hall: Hall, seat: Seat, at: int, now: int, *, worked: bool) -> None:
         if caller.agent == seat.agent:
             caller.agent = ""
     hall.attempts.pop(seat.call, None)
-    hall.dialling.pop(seat.agent, None)
     call, seat.call, seat.answered, seat.callback = seat.call, "", False, 0
     seat.since = at
+    if (task := _displaced(hall, seat, call)) is not None:
+        # Facts from before a start told of a call that had ended already. The attempt goes on at this phone.
+        seat.call, seat.callback = task.attempt, task.id
+    else:
+        hall.dialling.pop(seat.agent, None)
     if seat.removed:
         drop_seat(hall, seat)
         return
@@ -37,6 +43,14 @@ def free(hall: Hall, seat: Seat, at: int, now: int, *, worked: bool) -> None:
             hall.wake_at(until, WRAP_UP, seat.agent)
             hall.record(WrapUpStarted(at, seat.agent, until, call))
     update_idle(hall, seat)
+
+
+def _displaced(hall: Hall, seat: Seat, call: CallId) -> Task | None:
+    """The callback that the agent dials, if `call` had only taken its place at the seat."""
+    task = hall.tasks.get(hall.dialling.get(seat.agent, 0))
+    if task is None or task.state is not State.DIALLING or task.attempt == call:
+        return None
+    return task if hall.attempts.get(task.attempt) == task.id else None
 
 
 def end_wrap_up(hall: Hall, seat: Seat, at: int) -> None:

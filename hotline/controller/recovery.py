@@ -16,7 +16,7 @@ from base import clock
 from base.settings import Settings
 from diary import reader
 from diary.writer import Diary
-from facts import CallTransferred, Fact, LinkLost, LinkRestored
+from facts import CallArrived, CallTransferred, Fact, LinkLost, LinkRestored
 from facts.terms import CallId
 from facts.times import SECOND
 from telephony import cel, cel_file
@@ -99,8 +99,9 @@ class Recovery:
 
     async def link_restored(self) -> None:
         """Bring the floor to what exists in Asterisk, then allow offers."""
+        asked = clock.now()
         state = await self._switch.read_state()
-        for fact in await self._missed(state.alive):
+        for fact in await self._missed(state.alive, asked):
             self._desk.report(fact)
             if isinstance(fact, CallTransferred) and fact.call in state.alive:
                 self._renew(fact.call)
@@ -115,8 +116,11 @@ class Recovery:
                 await self._switch.recall(one.call)
         self._desk.report(LinkRestored(clock.now()))
 
-    async def _missed(self, alive: Iterable[CallId]) -> list[Fact]:
-        """What CEL knows and the diary does not, since the oldest call that was open."""
+    async def _missed(self, alive: Iterable[CallId], asked: int) -> list[Fact]:
+        """What CEL knows and the diary does not, since the oldest call that was open.
+
+        `alive` are the calls that existed at `asked` (microseconds). Those that arrived since exist, too.
+        """
         now = clock.now()
         try:
             await self._diary.flush()
@@ -129,9 +133,14 @@ class Recovery:
             return []
         if reading.garbage:
             log.warning("cel.garbage", lines=reading.garbage)
+        exist = {*alive, *_arrived_since(known, asked)}
         missed = cel.complete(
-            reading.events, known, numbers=frozenset(self._numbers()), alive=set(alive), now=now
+            reading.events, known, numbers=frozenset(self._numbers()), alive=exist, now=now
         )
         if missed:
             log.info("cel.completed", facts=len(missed))
         return missed
+
+
+def _arrived_since(known: Iterable[Fact], asked: int) -> set[CallId]:
+    return {fact.call for fact in known if isinstance(fact, CallArrived) and fact.at > asked}

@@ -2,11 +2,21 @@
 
 from typing import Any
 
+import pytest
+
 from acd.callbacks.task import State, Task
 from acd.commands import CreateCallback, PlaceCallback, Ring, Yield
 from agents.model import Presence
-from facts import CallbackCancelled, CallbackEnded, CallbackMissed, CallEnded, OfferAnswered
-from facts.terms import Party
+from facts import (
+    CallbackCancelled,
+    CallbackEnded,
+    CallbackMissed,
+    CallEnded,
+    OfferAnswered,
+    OfferEnded,
+    OfferRinging,
+)
+from facts.terms import OfferReason, Party
 from facts.times import SECOND
 from tests.acd.test_floor import Story, deeds, one_queue
 
@@ -72,6 +82,32 @@ def test_its_end_is_known_by_the_attempt() -> None:
     assert story.presence("1001") is Presence.READY
     (known,) = story.floor.tasks.values()
     assert (known.state, known.attempts_left, known.not_before) == (State.DUE, 2, 69 * SECOND)
+
+
+@pytest.mark.parametrize("reason", [OfferReason.CALLER_GONE, OfferReason.REFUSED])
+def test_what_happened_before_takes_no_attempt_from_its_agent(reason: OfferReason) -> None:
+    """A killed controller had rung 1001 for `a` just before; CEL tells of it when the attempt is taken up already."""
+    story = under_way(State.DIALLING)
+    story.tell(OfferRinging(SECOND, "a", "1001", estimated=True))
+    out = story.tell(OfferEnded(SECOND + 1, "a", "1001", reason))
+    assert not [one for one in out if isinstance(one, PlaceCallback)]
+    assert story.presence("1001") is Presence.RINGING
+    story.tell(CallbackEnded(9 * SECOND, 7, "hotline-c7.1", "1001", "busy"))
+    (known,) = story.floor.tasks.values()
+    assert (known.state, known.attempts_left) == (State.DUE, 2)
+    assert story.floor.hall.dialling == {}
+
+
+@pytest.mark.parametrize("state", [State.DIALLING, State.TALKING])
+def test_an_attempt_whose_agent_is_seen_with_another_call_ends_all_the_same(state: State) -> None:
+    story = under_way(state)
+    story.tell(OfferAnswered(3 * SECOND, "a", "1001"))
+    failure = "" if state is State.TALKING else "busy"
+    story.tell(CallbackEnded(9 * SECOND, 7, "hotline-c7.1", "1001", failure))
+    left = [(one.state, one.attempts_left) for one in story.floor.tasks.values()]
+    assert left == ([] if state is State.TALKING else [(State.DUE, 2)])
+    assert story.floor.hall.attempts == {}
+    assert story.presence("1001") is Presence.TALKING
 
 
 def test_a_due_task_is_placed_and_one_that_is_too_late_is_missed() -> None:

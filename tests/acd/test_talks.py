@@ -148,7 +148,20 @@ def test_a_second_agents_phone_that_drops_a_citizen_takes_nothing_from_the_first
     )
     assert story.floor.callers["a"].answered
     assert story.floor.dropped("a", 22 * SECOND + 2 * MOMENT)
-    assert not story.floor.dropped("a", 24 * SECOND)
+    assert story.floor.dropped("a", 24 * SECOND), "a controller that stood still asks late"
+
+
+def test_a_controller_that_stood_still_waits_for_the_end_of_the_talk(story: Story) -> None:
+    """It reads the end of Dial before what Asterisk has told meanwhile: how long the talk was is not known yet."""
+    assert story.floor.dropped("a", 7 * SECOND) is None
+    story.tell(TalkEnded(4 * SECOND + MOMENT, "a", "1001", Party.AGENT))
+    assert story.floor.dropped("a", 7 * SECOND) is True
+
+
+def test_a_talk_that_lasted_is_no_drop_however_late_its_end_is_told(story: Story) -> None:
+    story.tell(TalkEnded(6 * SECOND, "a", "1001", Party.AGENT))
+    assert story.floor.dropped("a", 6 * SECOND + MOMENT) is False
+    assert story.floor.dropped("a", 9 * SECOND) is False
 
 
 def test_an_offer_to_a_caller_who_had_just_hung_up_has_an_end() -> None:

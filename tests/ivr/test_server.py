@@ -29,7 +29,7 @@ class FakeDesk:
         self.attached: dict[str, CallSession] = {}
         self.place = 0
         self.anyone = True
-        self.drops = False
+        self.drops: bool | None = False
         self.busy: set[str] = set()
         self.on: Callable[[Fact], None] = lambda _: None
 
@@ -48,7 +48,7 @@ class FakeDesk:
     def ahead(self, call: str) -> int:
         return self.place
 
-    def dropped(self, call: str) -> bool:
+    def dropped(self, call: str) -> bool | None:
         """Whether the talk was no answer: so the test says."""
         return self.drops
 
@@ -153,6 +153,20 @@ class TestATalkThatIsNone:
         call.answer("200 result=1")
         await call.end()
         assert not any(isinstance(fact, CallDetached) for fact in desk.facts)
+
+    async def test_it_waits_for_what_asterisk_has_told_meanwhile(
+        self, server: Server, desk: FakeDesk
+    ) -> None:
+        """A controller that stood still reads the end of Dial first: how long the talk was comes a moment later."""
+        desk.drops = None
+        call = await waiting(server, desk)
+        desk.attached[CALL].ring(("1001",), 15.0)
+        await call.next()
+        asyncio.get_running_loop().call_later(0.05, setattr, desk, "drops", True)
+        call.answer("200 result=-1")
+        assert await call.next() == ["SET", "VARIABLE", "HL_AGAIN", "1"]
+        call.answer("200 result=1")
+        await call.end()
 
 
 class TestANormalCall:

@@ -270,6 +270,24 @@ async def test_a_record_that_cannot_be_read_costs_the_figures_and_not_the_start(
     assert isinstance(centre.reported[-1], LinkRestored)
 
 
+async def test_a_call_that_arrived_after_the_question_is_not_ended(
+    engine: AsyncEngine, settings: Settings
+) -> None:
+    """Asterisk was asked what exists, then the call came, then the diary and CEL were read: both have it."""
+    centre = Centre()
+    back = await made(engine, settings, centre, arrived(clock.now() - SECOND, "n-1.1"))
+
+    async def read_state() -> Any:
+        back._diary.write(arrived(clock.now(), "n-1.2"))
+        return SimpleNamespace(facts=[], alive=set(), waiting=[])
+
+    centre.read_state = read_state  # type: ignore[method-assign]
+    back._since = clock.now() - 60 * SECOND
+    await back.link_restored()
+    ended = [fact.call for fact in centre.reported if isinstance(fact, CallEnded)]
+    assert ended == ["n-1.1"], "that one did not exist any more"
+
+
 async def test_what_asterisk_recorded_meanwhile_is_reported(
     engine: AsyncEngine, settings: Settings
 ) -> None:

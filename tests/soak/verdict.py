@@ -1,0 +1,349 @@
+"""What the telephones saw, beside what the centre says: every disagreement is one sentence with a call's id.
+
+A crash of Asterisk loses what Asterisk alone knew. What that excuses is listed apart, and so are moments that two
+witnesses tell a little differently on a busy machine.
+"""
+
+import asyncio
+import json
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from acd.callbacks import book
+from acd.callbacks.task import State
+from base import clock
+from diary import reader
+from facts import CallbackAnswered, RecordingMissing
+from facts.terms import Outcome, Party
+from facts.times import SECOND
+from metrics.fold import CallRecord, record_of
+from metrics.verify import SETTLED
+from tests.soak.faults import ANNOUNCED, Ground, Receiver
+from tests.soak.people import Plan
+
+if TYPE_CHECKING:
+    from tests.soak.soak import Soak
+
+NEAR = 1.0
+"""Seconds by which a telephone and the centre may differ about one moment, on a busy machine."""
+SLOW = 0.5
+"""Seconds: `metrics verify` tells of 50 ms already, which programs beside this one may cost."""
+SHORT = 1.0
+"""Seconds: an answer whose talk ends sooner is none, unless the caller ended it."""
+
+
+@dataclass
+class Struck:
+    """One fault. Times of `time.time()`."""
+
+    name: str
+    began: float
+    ended: float = 0.0
+    what: str = ""
+    failed: str = ""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A program at one moment: megabytes of memory, open files."""
+
+    at: float
+    pid: int
+    memory: int
+    files: int
+
+
+@dataclass
+class Verdict:
+    """`disagreements`: one sentence each; `excused`: the same, but a crash explains it; `notes`: numbers."""
+
+    disagreements: list[str] = field(default_factory=list)
+    excused: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    struck: list[Struck] = field(default_factory=list)
+    began: float = 0.0
+
+    def text(self) -> str:
+        """All of it, for a reader."""
+        lines = ["what struck when:"]
+        lines += [
+            f"  {one.began - self.began:7.1f} s  {one.name}: {one.failed or one.what}"
+            for one in self.struck
+        ]
+        lines += ["", *self.notes]
+        lines += ["", f"excused by a crash of Asterisk, or by a busy machine: {len(self.excused)}"]
+        lines += [f"  {one}" for one in self.excused]
+        lines += ["", f"disagreements: {len(self.disagreements)}"]
+        lines += [f"  {one}" for one in self.disagreements]
+        return "\n".join(lines)
+
+
+async def judge(
+    soak: "Soak", engine: AsyncEngine, ground: Ground, good: Receiver, quiet: str
+) -> Verdict:
+    """Compare everything."""
+    found = Verdict(struck=soak.struck)
+    plans = [plan for plan in ground.town.plans.values() if plan.leg is not None]
+    found.began = min(plan.leg.began_at for plan in plans if plan.leg)
+    if quiet:
+        found.disagreements.append(f"it does not become quiet: {quiet}")
+    found.disagreements += [f"{one.name}: {one.failed}" for one in soak.struck if one.failed]
+    await asyncio.sleep(SETTLED / SECOND + 2)
+
+    stories = {}
+    async for facts in reader.read_calls(engine, 0, 1 << 62):
+        stories[facts[0].call] = facts  # type: ignore[union-attr]
+    records = {call: record for call, facts in stories.items() if (record := record_of(facts))}
+    _Calls(found, ground, plans, records, stories).compare()
+    await _callbacks(engine, ground, found)
+    await _metrics(soak, found)
+    await _webhooks(good, records, found)
+    _logs(soak, found)
+    _usage(soak, found)
+    _clashes(ground, found)
+    outcomes = Counter(str(record.outcome) for record in records.values() if not record.origin)
+    found.notes.append(f"calls: {len(plans)} made, {sum(outcomes.values())} rows: {dict(outcomes)}")
+    shapes = Counter(plan.shape for plan in plans)
+    found.notes.append(f"shapes: {dict(shapes)}")
+    found.notes.append(
+        f"faults: {len(soak.struck)}: {dict(Counter(one.name for one in soak.struck))}"
+    )
+    return found
+
+
+class _Calls:
+    """Call by call."""
+
+    def __init__(
+        self,
+        found: Verdict,
+        ground: Ground,
+        plans: list[Plan],
+        records: dict[str, CallRecord],
+        stories: dict[str, Any],
+    ) -> None:
+        self.found, self.ground, self.plans = found, ground, plans
+        self.records, self.stories = records, stories
+
+    def compare(self) -> None:
+        """Every citizen's call beside its row, and every row beside a citizen's call."""
+        rows = defaultdict(list)
+        for record in self.records.values():
+            if not record.origin:
+                rows[record.caller].append(record)
+        for plan in self.plans:
+            self._one(plan, rows.pop(plan.normal, []))
+        for caller, left in rows.items():
+            self._say(left[0], f"a row for {caller}, who did not call")
+
+    def _one(self, plan: Plan, rows: list[CallRecord]) -> None:
+        leg = plan.leg
+        assert leg is not None
+        if not rows:
+            if leg.answered_at:
+                crash = self._crash(leg.answered_at - 2, leg.answered_at + 2)
+                self._tell(f"{plan.caller} ({plan.shape}): answered, but has no row", crash)
+            return
+        if len(rows) > 1:
+            self._say(rows[0], f"{len(rows)} rows for one call of {plan.caller}")
+        record = rows[0]
+        for sentence in self._differences(plan, record):
+            ended = leg.ended_at or time.time()
+            crash = self._crash(leg.began_at - 1, ended + 3)
+            died = any(talk.died for talk in plan.talks)
+            self._tell(
+                f"{record.id} {plan.caller} ({plan.shape}{', phone died' if died else ''}): "
+                f"{sentence}{self._during(leg.began_at, ended)}",
+                crash,
+            )
+
+    def _differences(self, plan: Plan, record: CallRecord) -> Iterator[str]:
+        leg = plan.leg
+        assert leg is not None
+        if record.outcome is None or record.ended is None:
+            yield "it is pending"
+            return
+        if leg.reached_at and abs(record.arrived / SECOND - leg.reached_at) > NEAR:
+            yield f"arrived {record.arrived / SECOND - leg.reached_at:+.1f} s from its INVITE"
+        if leg.answered_at and leg.how in ("here", "there"):
+            late = record.ended / SECOND - leg.ended_at
+            if abs(late) > NEAR:
+                yield f"ended {late:+.1f} s from its BYE"
+            here = leg.how == "here"
+            if here != (record.hung_up_by is Party.CALLER) and not self._crossed(plan):
+                yield f"hung up {leg.how}, but the row says {record.hung_up_by}"
+        yield from self._talks(plan, record)
+
+    def _talks(self, plan: Plan, record: CallRecord) -> Iterator[str]:
+        leg = plan.leg
+        assert leg is not None
+        long = [talk for talk in plan.talks if talk.seconds > SHORT + 0.2 and not talk.dropped]
+        human = record.outcome in (Outcome.HUMAN, Outcome.HUMAN_OVERFLOW)
+        if long and not human:
+            yield f"talked {long[0].seconds:.1f} s with {long[0].agent}, but is {record.outcome}"
+        if human and not plan.talks and plan.shape != "attended transfer":
+            yield "human, but no agent's phone saw a talk"
+        missing = {talk.agent for talk in long} - set(record.agents)
+        if human and missing:
+            yield f"talked with {', '.join(missing)}, but the row has {record.agents}"
+        if human and record.outcome is Outcome.HUMAN:
+            yield from self._sound(plan, record)
+
+    def _sound(self, plan: Plan, record: CallRecord) -> Iterator[str]:
+        whole = record.recorded is not None and record.recorded >= record.talk - SECOND // 2
+        named = any(isinstance(fact, RecordingMissing) for fact in self.stories[record.id])
+        assert plan.leg is not None
+        if not whole and not named:
+            recorded = "none" if record.recorded is None else f"{record.recorded / SECOND:.1f} s"
+            yield f"a talk of {record.talk / SECOND:.1f} s, recorded {recorded}, and nobody says so"
+
+    def _crossed(self, plan: Plan) -> bool:
+        """Both sides hung up within a moment, so either may be right."""
+        leg = plan.leg
+        assert leg is not None
+        return any(
+            abs(talk.leg.ended_at - leg.ended_at) < 0.3 and talk.leg.how == "here"
+            for talk in plan.talks
+        )
+
+    def _crash(self, first: float, last: float) -> bool:
+        return any(first <= at <= last for at in self.ground.crashes)
+
+    def _during(self, first: float, last: float) -> str:
+        names = [
+            f"{one.name} at {one.began - first:+.1f} s"
+            for one in self.found.struck
+            if one.began < last + 1 and (one.ended or last) > first - 1
+        ]
+        return f" [{last - first:.1f} s; {'; '.join(names)}]" if names else ""
+
+    def _say(self, record: CallRecord, sentence: str) -> None:
+        self._tell(f"{record.id}: {sentence}", False)
+
+    def _tell(self, sentence: str, excused: bool) -> None:
+        (self.found.excused if excused else self.found.disagreements).append(sentence)
+
+
+async def _callbacks(engine: AsyncEngine, ground: Ground, found: Verdict) -> None:
+    """Whoever picked up and was connected is known as reached, once."""
+    answers: Counter[str] = Counter()
+    numbers = {entry.id: entry.number for entry in await book.find_all(engine, tuple(State))}
+    since = int(found.began - 60) * SECOND
+    async for fact in reader.read_kinds(engine, {CallbackAnswered.kind}, since, clock.now()):
+        if isinstance(fact, CallbackAnswered):
+            answers[numbers.get(fact.callback, "?")] += 1
+    calls = ground.town.gateway.calls
+    seen = Counter(
+        f"+86{call.number}"
+        for call in calls
+        if call.acked_at and call.answered_at and call.ended_at - call.answered_at > 0.2
+    )
+    for number, count in seen.items():
+        if answers[number] < count:
+            near = [call.answered_at for call in ground.town.gateway.of(number[3:])]
+            crash = any(abs(at - crash) < 5 for at in near for crash in ground.crashes)
+            sentence = f"callback to {number}: picked up {count} times, the diary has {answers[number]} answers"
+            (found.excused if crash else found.disagreements).append(sentence)
+    found.notes.append(
+        f"callbacks: {len(calls)} dialled, {sum(seen.values())} picked up, "
+        f"{sum(answers.values())} answers in the diary"
+    )
+
+
+async def _metrics(soak: "Soak", found: Verdict) -> None:
+    said = await soak.centre.cli("metrics", "verify", status=None)
+    lines = said.splitlines()
+    found.notes += [f"metrics verify: {line}" for line in lines if "agrees" in line]
+    for line in lines:
+        if "agrees" in line or not line.strip():
+            continue
+        excused = "Asterisk was lost at" in line or _slow(line)
+        (found.excused if excused else found.disagreements).append(f"metrics verify: {line}")
+    report = json.loads(
+        await soak.centre.cli("report", "sla", "--format", "json", status=None) or "{}"
+    )
+    if report.get("pending"):
+        found.disagreements.append(f"report sla: {report['pending']} calls are pending")
+
+
+def _slow(line: str) -> bool:
+    """Whether two witnesses differ by less than `SLOW` about one moment: AMI is late on a busy machine."""
+    found = re.search(r"diary \S+ ([\d:.]+), CEL \S+ ([\d:.]+)$", line)
+    if found is None:
+        return False
+    one, other = (datetime.fromisoformat(f"2000-01-01T{said}") for said in found.groups())
+    return abs((one - other).total_seconds()) < SLOW
+
+
+async def _webhooks(good: Receiver, records: dict[str, CallRecord], found: Verdict) -> None:
+    """The good receiver has the end of every call, whatever the other one did."""
+    missing: set[str] = set()
+    for _ in range(60):
+        text = "\n".join(good.taken)
+        told = set(re.findall(r'"call":\s*"([^"]+)"', text))
+        missing = {call for call, record in records.items() if record.ended} - told
+        if not missing:
+            break
+        await asyncio.sleep(1)
+    if missing:
+        found.disagreements.append(
+            f"webhook: {len(missing)} ends of calls were not delivered: {sorted(missing)[:5]}"
+        )
+    found.notes.append(f"webhook: {len(good.taken)} deliveries taken")
+
+
+def _logs(soak: "Soak", found: Verdict) -> None:
+    counts: Counter[str] = Counter()
+    for line in soak.centre.log_lines():
+        event = re.search(r'"event":"([^"]+)"', line)
+        wrong = '"level":"error"' in line and (event is None or event[1] not in ANNOUNCED)
+        if wrong or "Traceback" in line or '"exception"' in line:
+            counts[f"{line.split(':', 1)[0]}: {event[1] if event else line[:200]}"] += 1
+            if counts.total() <= 20:
+                found.disagreements.append(f"log: {line[:700]}")
+    if counts:
+        found.notes.append(f"log lines that nobody expects: {dict(counts)}")
+
+
+def _usage(soak: "Soak", found: Verdict) -> None:
+    for name, all_of_it in soak.usage.items():
+        lives: dict[int, list[Usage]] = defaultdict(list)
+        for usage in all_of_it:
+            lives[usage.pid].append(usage)
+        last = max(lives.values(), key=lambda life: life[-1].at)
+        longest = max(lives.values(), key=lambda life: life[-1].at - life[0].at)
+        most = max(all_of_it, key=lambda usage: usage.memory)
+        found.notes.append(
+            f"{name}: {len(lives)} lives; memory at most {most.memory} MB, at the end {last[-1].memory} MB; "
+            f"open files at most {max(usage.files for usage in all_of_it)}, at the end {last[-1].files}; "
+            f"longest life {longest[-1].at - longest[0].at:.0f} s: {longest[0].memory} → {longest[-1].memory} MB"
+        )
+        if last[-1].files > MOST_FILES:
+            found.disagreements.append(f"{name}: {last[-1].files} open files at the end")
+        if last[-1].memory > MOST_MEMORY:
+            found.disagreements.append(f"{name}: {last[-1].memory} MB at the end")
+
+
+MOST_FILES = 100
+MOST_MEMORY = 400
+"""Megabytes."""
+
+
+def _clashes(ground: Ground, found: Verdict) -> None:
+    """Whoever rang at a phone that was in use."""
+    for agent in ground.town.agents:
+        for at, caller in agent.clashes + agent.line.clashes:
+            plan = ground.town.plans.get(caller[-11:])
+            crash = any(abs(at - crash) < 6 for crash in ground.crashes)
+            sentence = (
+                f"{agent.number} was rung at {at - found.began:.1f} s for {caller} "
+                f"({plan.shape if plan else 'not a caller'}) while the phone was in use"
+            )
+            (found.excused if crash else found.disagreements).append(sentence)
