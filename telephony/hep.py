@@ -53,7 +53,7 @@ def _filter(bound: socket.socket) -> None:
 
 
 _SO_ATTACH_FILTER = 26
-# Behind the header of UDP (8 bytes) come parts of fixed length (73), two addresses (20, IPv6: 44), the secret (70).
+# Behind the header of UDP (8 bytes) come parts of a fixed length (73), two addresses (20, IPv6 44), the secret (70).
 # Then the Call-ID, whose length stands in bytes 4 and 5 of its part, and behind 6 more bytes the message.
 _FAMILY, _CALL_ID, _IPV6_LONGER = 8 + 12, 8 + 73 + 20 + 70, 24
 _LENGTH, _MESSAGE = _CALL_ID + 4, _CALL_ID + 6
