@@ -89,7 +89,11 @@ class Agent:
 
     async def ready(self) -> None:
         """Dial *11, and hear its answer to the end."""
-        leg = self.line.dial("*11")
+        await self.press("*11")
+
+    async def press(self, code: str) -> None:
+        """Dial a feature code, and hear its answer to the end."""
+        leg = self.line.dial(code)
         if not await leg.until(leg.ended, 10):
             await leg.hang_up()
 
@@ -158,7 +162,8 @@ class Agent:
 
     async def _talks(self, plan: Plan, talk: Talk) -> None:
         leg, first = talk.leg, sum(not known.dropped for known in plan.talks) == 1
-        await leg.until(leg.ended, plan.talk)
+        # An answer of less than a second is none: the next agent stays.
+        await leg.until(leg.ended, plan.talk if first else max(plan.talk, 1.3))
         if leg.ended_at:
             return
         if first and plan.shape == "hold":
