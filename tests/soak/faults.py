@@ -425,7 +425,7 @@ FAULTS: dict[str, Fault] = {
     "the screens are killed": web_dies,
     "the recorder is killed": recorder_dies,
     "a phone dies": phone_dies,
-    "a phone is started anew": phone_reloads,
+    "a phone starts again": phone_reloads,
     "phones hang up in their answer": phones_drop,
     "the trunk is silent": trunk_is_silent,
     "AGI is forged": agi_is_forged,

@@ -63,7 +63,7 @@ class Talk:
     dropped: bool = False
     """The phone hung up in the moment of its answer."""
     died: bool = False
-    """The phone lost its power, or was started anew."""
+    """The phone lost its power, or started again."""
 
     @property
     def seconds(self) -> float:
@@ -98,7 +98,7 @@ class Agent:
             await leg.hang_up()
 
     async def again(self, pause: float, *, sudden: bool = True) -> None:
-        """The phone starts anew: another port, another contact. `sudden`: calls that went on are not hung up."""
+        """The phone starts again: another port, another contact. `sudden`: calls that went on are not hung up."""
         old = self.line
         for plan in self.town.plans.values():
             for talk in plan.talks:
