@@ -124,9 +124,10 @@ def _pid(ground: Ground, program: str) -> int:
     return min(found) if found else 0
 
 
-def _redis(ground: Ground) -> int:
+def redis_of(centre: Centre) -> int:
+    """The process id of a centre's own Redis; 0 when there is none."""
     # It writes its title over its environment.
-    title = f"redis-server unixsocket:{ground.centre.home}/"
+    title = f"redis-server unixsocket:{centre.home}/"
     for process in psutil.process_iter(["cmdline"]):
         if title in " ".join(process.info["cmdline"] or []):
             return int(process.pid)
@@ -170,12 +171,12 @@ async def asterisk_dies(ground: Ground) -> str:
 
 
 async def redis_dies(ground: Ground) -> str:
-    return "" if _kill(_redis(ground), signal.SIGKILL) else "it did not run"
+    return "" if _kill(redis_of(ground.centre), signal.SIGKILL) else "it did not run"
 
 
 async def redis_halts(ground: Ground) -> str:
     seconds = ground.seconds(2, 8)
-    await _halt([_redis(ground)], seconds)
+    await _halt([redis_of(ground.centre)], seconds)
     return f"{seconds:.1f} s"
 
 
@@ -424,7 +425,7 @@ FAULTS: dict[str, Fault] = {
     "the screens are killed": web_dies,
     "the recorder is killed": recorder_dies,
     "a phone dies": phone_dies,
-    "a phone is started anew": phone_reloads,
+    "a phone starts again": phone_reloads,
     "phones hang up in their answer": phones_drop,
     "the trunk is silent": trunk_is_silent,
     "AGI is forged": agi_is_forged,

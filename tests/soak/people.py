@@ -63,7 +63,7 @@ class Talk:
     dropped: bool = False
     """The phone hung up in the moment of its answer."""
     died: bool = False
-    """The phone lost its power, or was started anew."""
+    """The phone lost its power, or started again."""
 
     @property
     def seconds(self) -> float:
@@ -89,12 +89,16 @@ class Agent:
 
     async def ready(self) -> None:
         """Dial *11, and hear its answer to the end."""
-        leg = self.line.dial("*11")
+        await self.press("*11")
+
+    async def press(self, code: str) -> None:
+        """Dial a feature code, and hear its answer to the end."""
+        leg = self.line.dial(code)
         if not await leg.until(leg.ended, 10):
             await leg.hang_up()
 
     async def again(self, pause: float, *, sudden: bool = True) -> None:
-        """The phone starts anew: another port, another contact. `sudden`: calls that went on are not hung up."""
+        """The phone starts again: another port, another contact. `sudden`: calls that went on are not hung up."""
         old = self.line
         for plan in self.town.plans.values():
             for talk in plan.talks:
@@ -158,7 +162,8 @@ class Agent:
 
     async def _talks(self, plan: Plan, talk: Talk) -> None:
         leg, first = talk.leg, sum(not known.dropped for known in plan.talks) == 1
-        await leg.until(leg.ended, plan.talk)
+        # An answer of less than a second is none: the next agent stays.
+        await leg.until(leg.ended, plan.talk if first else max(plan.talk, 1.3))
         if leg.ended_at:
             return
         if first and plan.shape == "hold":

@@ -12,10 +12,11 @@ import os
 import random
 import resource
 import shutil
+import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,14 +35,13 @@ from tests import postgres
 from tests.live.centre import PASSWORD, Centre
 from tests.live.gateway import Gateway
 from tests.postgres import PostgresServer
-from tests.soak.faults import FAULTS, Ground, Receiver, possible, turns
+from tests.soak.faults import FAULTS, Ground, Receiver, possible, redis_of, turns
 from tests.soak.people import KEY, Town
 from tests.soak.verdict import Struck, Usage, Verdict, judge
 
 Say = Callable[[str], None]
 
 PROGRAMS = {"controller": " serve", "recorder": " recorder", "screens": " web"}
-_QUIET_WITHIN = 240.0
 _SPOOL_MB = 192
 
 
@@ -98,12 +98,17 @@ class Soak:
         self._stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         self.centre = Centre(**settings)
         # Whatever goes wrong from here on, its programs are ended.
-        self._stack.callback(self.centre.discard)
+        self._stack.callback(self._discard)
         self._disk = self._mount()
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._stack.close()
+
+    def _discard(self) -> None:
+        if redis := redis_of(self.centre):
+            os.kill(redis, signal.SIGKILL)
+        self.centre.discard()
 
     def _mount(self) -> bool:
         """Give the recordings' spool a small disk of its own, which can be filled. Only root may do that."""
@@ -202,7 +207,6 @@ class Soak:
         await asyncio.wait([faults, *calls])
         if self._running:
             await asyncio.wait(self._running)
-        self._lead_until = time.monotonic() + 60
         await asyncio.sleep(2)
         self._tasks = tasks
 
@@ -275,35 +279,58 @@ class Soak:
             await asyncio.sleep(0.5)
 
     async def _until_quiet(self, town: Town) -> str:
-        """Wait until nobody is on the phone any more, and no callback is due. What is not quiet, if it lasts."""
+        """Wait until nobody is on the phone any more. What is not quiet, if it lasts.
+
+        First everybody who waits is served. Then all agents pause, since there may be more callbacks to make than a run
+        is long, and what they do comes to an end.
+        """
         town.citizens.hurry = True
-        until = time.monotonic() + _QUIET_WITHIN
-        said, calm = "the live state is away", 0
+        measures, lead = self._tasks
+        said = await self._calm(lambda shown: [*shown["stages"].items()], 150)
+        lead.cancel()
+        if not said:
+            for _ in range(4):
+                await asyncio.gather(*(agent.press("*12") for agent in town.agents if agent.idle))
+                if not (said := await self._calm(_busy, 20)):
+                    break
+        measures.cancel()
+        return said
+
+    async def _calm(
+        self, going: Callable[[LiveState], Sequence[tuple[str, object]]], within: float
+    ) -> str:
+        """Wait until nothing goes on for three seconds. What does, if that takes longer."""
+        until, calm, told = time.monotonic() + within, 0, 0.0
+        said = "the live state is away"
         while time.monotonic() < until:
             await asyncio.sleep(1)
             shown = await self.live()
             if shown is None:
                 calm = 0
                 continue
-            callbacks = shown["callbacks"]
-            going: dict[str, object] = {n: count for n, count in shown["stages"].items() if count}
-            open_ones = {name: callbacks.get(name) for name in ("due", "dialling", "talking")}
-            going |= {f"callbacks {name}": count for name, count in open_ones.items() if count}
-            going |= {
-                one["number"]: one["presence"]
-                for one in shown["agents"]
-                if one["presence"] != "ready"
-            }
-            said = ", ".join(f"{name}: {what}" for name, what in going.items())
-            calm = 0 if going else calm + 1
-            if int(until - time.monotonic()) % 20 == 0:
-                self.say(f"until it is quiet: {said}")
+            said = ", ".join(f"{name}: {what}" for name, what in going(shown) if what)
+            calm = 0 if said else calm + 1
             if calm >= 3:
-                said = ""
-                break
-        for task in self._tasks:
-            task.cancel()
+                return ""
+            if said and time.monotonic() - told > 20:
+                told = time.monotonic()
+                self.say(f"until it is quiet: {said}")
         return said
+
+
+def _busy(shown: LiveState) -> list[tuple[str, object]]:
+    """Whoever is on the phone, and who is not paused."""
+    callbacks = shown["callbacks"]
+    return [
+        *shown["stages"].items(),
+        ("callbacks dialling", callbacks.get("dialling")),
+        ("callbacks talking", callbacks.get("talking")),
+        *(
+            (one["number"], one["presence"])
+            for one in shown["agents"]
+            if one["presence"] != "paused"
+        ),
+    ]
 
 
 @contextlib.asynccontextmanager

@@ -24,7 +24,8 @@ from softphone.phones import RATE
 RESEND = 0.5
 """Seconds after which a request without an answer is sent again, then twice as long (T1 of RFC 3261)."""
 GIVE_UP = 8.0
-"""Seconds after which nobody is believed to be there any more (RFC 3261 has 32)."""
+"""Seconds after which nobody is believed to be there any more; for a BYE it is `LAST_WORD` (64 × T1 of RFC 3261)."""
+LAST_WORD = 32.0
 
 _PACKET = 160
 _VOICE = b"\xd5\x94\x80\x8d\x80\x94\xd5\x14\x00\x0d\x00\x14" * 14
@@ -121,6 +122,8 @@ class Leg:
         """The final answer to our INVITE."""
         self.how = ""
         """How it ended: `here`, `there`, `cancelled`, `refused`, `lost` (nobody answers any more), `dropped`."""
+        self.unanswered = False
+        """A request of ours got no answer, however often it was sent."""
         self.referred = 0
         """What became of a REFER: the status of the last NOTIFY, or of the refusal; 0 until it is known."""
         self.answered = asyncio.Event()
@@ -217,7 +220,8 @@ class Leg:
         text = self.line.request(self, method, sequence, headers, body)
         done: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._awaited[sequence] = done
-        pause, until = RESEND, time.monotonic() + GIVE_UP
+        within = LAST_WORD if method == "BYE" else GIVE_UP
+        pause, until = RESEND, time.monotonic() + within
         try:
             while time.monotonic() < until and self.line.alive:
                 self.line.send(text)
@@ -225,6 +229,7 @@ class Leg:
                     async with asyncio.timeout(pause):
                         return await asyncio.shield(done)
                 pause = min(pause * 2, 4.0)
+            self.unanswered = self.line.alive
             return None
         finally:
             self._awaited.pop(sequence, None)

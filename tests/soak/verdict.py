@@ -140,6 +140,10 @@ class _Calls:
                 rows[record.caller].append(record)
         for plan in self.plans:
             self._one(plan, rows.pop(plan.normal, []))
+        if silent := [plan.caller for plan in self.plans if plan.leg and plan.leg.unanswered]:
+            self.found.notes.append(
+                f"BYE that Asterisk never answered: {len(silent)}: {silent[:5]}"
+            )
         for caller, left in rows.items():
             self._say(left[0], f"a row for {caller}, who did not call")
 
