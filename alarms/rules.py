@@ -74,6 +74,16 @@ RULES: tuple[Rule, ...] = (
         "the outbound trunk does not answer",
     ),
     Rule(
+        *("certificate_expires", _W, _LOW, 30, 30, 0, 0),
+        "SIP 证书还有 {value:.0f} 天到期，请更换",
+        "the certificate of SIP over TLS expires in {value:.0f} days: renew it",
+    ),
+    Rule(
+        *("certificate_unusable", _C, _HIGH, 0, 0, 60, 10),
+        "SIP 证书已过期，或证书文件无法使用（hotline check 说明原因）",
+        "the certificate of SIP over TLS has expired, or its files cannot be used: `hotline check` says why",
+    ),
+    Rule(
         *("event_lag", _W, _HIGH, 2, 1, 30, 30),
         "Asterisk 的事件迟到 {value:.1f} 秒",
         "events of Asterisk come {value:.1f} seconds late",
@@ -169,7 +179,10 @@ RULES: tuple[Rule, ...] = (
         "the working calendar of {value:.0f} is missing: hotline queue calendar FILE",
     ),
 )
-"""Every rule with its defaults. Values: m1r in percent; the waits, lags and delays in seconds; the others counts."""
+"""Every rule with its defaults.
+
+Values: m1r in percent; the waits, lags and delays in seconds; certificate_expires in days; the others counts.
+"""
 
 
 Key: TypeAlias = tuple[str, str]

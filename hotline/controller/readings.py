@@ -1,5 +1,6 @@
 """What the controller measures for its alarms: the figures, the link, the database, Redis, callbacks, recordings."""
 
+import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Protocol
@@ -13,6 +14,7 @@ from base.settings import Settings
 from facts.live import LiveState
 from facts.masking import mask_numbers
 from facts.times import SECOND
+from telephony import certificates
 from telephony.link import LinkError
 
 SOON = 600 * SECOND
@@ -93,9 +95,26 @@ async def slow(
 ) -> dict[Key, float | None]:
     """Those that need the disk, the database or Asterisk."""
     found = await recordings(engine, settings, now)
+    if settings.tls_port:
+        found |= await asyncio.to_thread(_certificate, settings, now)
     found["trunk_gone", ""] = None
     if settings.outbound and not parts.link_lost_for(now):
         with contextlib.suppress(LinkError):  # that is another alarm
             answers = await parts.outbound_answers()
             found["trunk_gone", ""] = None if answers is None else not answers
     return found
+
+
+def _certificate(settings: Settings, now: int) -> dict[Key, float | None]:
+    """How many days the certificate holds that Asterisk shows, and whether it and the files can be used."""
+    held = certificates.held(settings)
+    left = (held.ends.timestamp() - now / SECOND) / 86_400 if held else None
+    unusable = left is None or left <= 0
+    try:
+        certificates.read(settings)
+    except certificates.CertificateError:
+        unusable = True
+    return {
+        ("certificate_expires", ""): None if left is None else max(0.0, left),
+        ("certificate_unusable", ""): unusable,
+    }

@@ -1,6 +1,7 @@
 """SIP over TLS and encrypted sound (SRTP), with an authority of our own: what must be used, and what is refused."""
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -27,7 +28,12 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def running(authority: Authority) -> Iterator[Centre]:
     """A centre whose phones must use TLS, while the trunk need not."""
     certificate, key = authority.sign("exchange")
-    with Centre(tls_certificate=certificate, tls_key=key, phones_tls="required") as centre:
+    with Centre(
+        tls_certificate=certificate,
+        tls_key=key,
+        phones_tls="required",
+        alarms='{"certificate_unusable": {"hold": 0}}',
+    ) as centre:
         centre.shorten_greeting()
         centre.add_agent("1001", "1002")
         yield centre
@@ -179,12 +185,14 @@ async def test_a_renewed_certificate_is_taken_in_a_talk(
         lambda: any('"certificate.not_taken"' in line for line in centre.log_lines()), 15, "a word"
     )
     assert await shown(centre.tls) == before
+    assert (await alarms(centre, 1))[0]["text_en"].startswith("the certificate of SIP over TLS")
     assert "does not fit" in await centre.cli("check", status=1)
 
     Path(centre.environment["HOTLINE_TLS_KEY"]).write_bytes(key.read_bytes())
     async with asyncio.timeout(15):
         while await shown(centre.tls) == before:
             await asyncio.sleep(0.2)
+    await alarms(centre, 0)
     assert leg.talking
     await leg.until_hears(agent.tone)
     await offered.until_hears(leg.tone)
@@ -194,6 +202,16 @@ async def test_a_renewed_certificate_is_taken_in_a_talk(
     offered = await agent.until_rings(2)
     await leg.until_hears(agent.tone)
     await leg.hang_up()
+
+
+async def alarms(centre: Centre, count: int) -> list[dict[str, str]]:
+    """Wait until so many alarms are raised."""
+    async with asyncio.timeout(30):
+        while (
+            len(found := json.loads(await centre.cli("alarm", "list", "--format", "json"))) != count
+        ):
+            await asyncio.sleep(0.5)
+    return found  # type: ignore[no-any-return]
 
 
 async def shown(address: str) -> str:

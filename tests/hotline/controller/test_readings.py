@@ -1,6 +1,7 @@
 """What the controller measures for its alarms."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from base.settings import load
 from facts.live import LiveState
 from facts.times import SECOND
 from hotline.controller import readings
+from telephony import certificates
 from telephony.link import LinkError
+from tests.authority import Authority
 
 T = 1_763_700_000 * SECOND
 SHARE = {"numerator": 0, "denominator": 0, "value": None, "enough": False, "lowest": None}
@@ -173,3 +176,27 @@ async def test_the_way_out(
     slow = await readings.slow(parts, engine, settings, T)
     assert slow["trunk_gone", ""] is reading
     assert ("disk_low", "") in slow
+
+
+async def test_the_certificate(engine: AsyncEngine, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    certificate, key = authority.sign("exchange", days=40)
+    settings = load(home=tmp_path / "home", tls_port=5061, tls_certificate=certificate, tls_key=key)
+
+    async def measured(days: float = 0) -> tuple[float | None, float | None]:
+        now = datetime.now(UTC) + timedelta(days=days)
+        found = await readings.slow(Parts(), engine, settings, round(now.timestamp() * SECOND))
+        left = found["certificate_expires", ""]
+        return left and round(left, 2), found["certificate_unusable", ""]
+
+    assert await measured() == (None, True), "Asterisk has none"
+    certificates.take(settings)
+    assert await measured() == (40, False)
+    assert await measured(days=15) == (25, False)
+    assert await measured(days=41) == (0, True)
+    # A bad renewal: what Asterisk has goes on, and somebody should look.
+    key.write_text("nothing")
+    assert await measured() == (40, True)
+    assert ("certificate_expires", "") not in await readings.slow(
+        Parts(), engine, load(home=tmp_path), T
+    )
