@@ -5,6 +5,7 @@ channels        AMI messages → facts (pure): who arrived, which phone rings, w
 switch          the verbs: hang up, stop ringing, stop a prompt, fetch back, read what exists
 guesses         refused sign-ins of the last minute (pure)
 outbound        callbacks on the wire, and inbound first
+trunks          which of the operator's trunks are there, and by which a call leaves
 cel             Asterisk's own record → the facts that were missed while the controller or the link was away (pure)
 cel_file        the lines of that record since a moment
 queue_log       facts → lines in the format of Asterisk's queue_log (pure)

@@ -1,7 +1,7 @@
 """What the controller measures for its alarms: the figures, the link, the database, Redis, callbacks, recordings."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,6 +13,7 @@ from base.settings import Settings
 from facts.live import LiveState
 from facts.times import SECOND
 from telephony.link import LinkError
+from telephony.trunks import TrunkState
 
 SOON = 600 * SECOND
 """How near a callback's deadline must be to be reported."""
@@ -56,6 +57,12 @@ class Parts(Protocol):
     def missing_years(self, now: int) -> list[int]:
         """Years that opening hours need and no calendar has."""
 
+    async def look_at_trunks(self) -> None:
+        """Ask Asterisk for the state of the trunks."""
+
+    def trunk_states(self) -> Mapping[str, TrunkState]:
+        """What is known of each trunk of `trunks.toml`."""
+
     async def outbound_answers(self) -> bool | None:
         """Whether the way out answers; None when that is not known. Raises `LinkError`."""
 
@@ -77,6 +84,7 @@ def quick(parts: Parts, now: int) -> dict[Key, float | None]:
         ("dial_budget", ""): parts.held_back(now),
         ("phones_failing", ""): parts.failing_phones(),
         ("calendar_missing", ""): years[0] if years else 0,
+        **_trunks(parts, now),
     }
 
 
@@ -90,4 +98,17 @@ async def slow(
         with contextlib.suppress(LinkError):  # that is another alarm
             answers = await parts.outbound_answers()
             found["trunk_gone", ""] = None if answers is None else not answers
+    if settings.named_trunks and not parts.link_lost_for(now):
+        await parts.look_at_trunks()
+    return found
+
+
+def _trunks(parts: Parts, now: int) -> dict[Key, float | None]:
+    """Nothing is known of a trunk while the link is down: that is another alarm."""
+    found: dict[Key, float | None] = {}
+    for name, state in parts.trunk_states().items():
+        known = not parts.link_lost_for(now) and state is not TrunkState.UNKNOWN
+        away = state in (TrunkState.AWAY, TrunkState.UNREGISTERED)
+        found["trunk_away", name] = away if known else None
+        found["trunk_refused", name] = state is TrunkState.REFUSED if known else None
     return found

@@ -13,7 +13,7 @@ what exists in Asterisk before the first offer is made; `in_force` holds the rul
 import asyncio
 import gc
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -57,6 +57,7 @@ from telephony.link import Link, LinkError
 from telephony.outbound import Outbound
 from telephony.queue_log_file import QueueLogFile
 from telephony.switch import Switch
+from telephony.trunks import Trunks, TrunkState
 
 logger = structlog.get_logger(__name__)
 
@@ -158,6 +159,9 @@ class Controller:
             on_down=self._link_lost,
         )
         self._switch = Switch(self._link, self._calls)
+        self._trunks = Trunks(
+            self._link, self._calls, settings.named_trunks, unnamed=bool(settings.outbound)
+        )
         self._outbound = Outbound(
             self._link,
             self._calls,
@@ -166,7 +170,7 @@ class Controller:
             clock=clock.now,
             numbers=settings.numbers,
             rings=settings.callback_rings,
-            enabled=bool(settings.outbound),
+            enabled=settings.calls_out,
             refusal=lambda number: self._desk.floor.refusal(number, Purpose.CALLBACK),
         )
 
@@ -183,7 +187,7 @@ class Controller:
             Floor(
                 self._in_force.rules,
                 node=settings.node,
-                outbound=bool(settings.outbound),
+                outbound=settings.calls_out,
                 outside=settings.outside,
                 policy=callback_book.policy(settings),
             ),
@@ -270,6 +274,7 @@ class Controller:
             feature=self._people.dialled,
             pace=Pace(self._settings.announce_every),
             callbacks=self._outbound,
+            ways=self._trunks if self._settings.named_trunks else None,
             receive=self._in_force.receive,
             sounds=render.sounds_folder(self._settings),
             seen=lambda channel: self._calls.knows(channel) if self._informed else None,
@@ -325,6 +330,7 @@ class Controller:
             return
         if (early := self._calls.joined_early(message)) is not None:
             spawn(self._switch.end_early(early), "early transfer")
+        self._trunks.read(message)
         facts = self._calls.read(message)
         if facts:
             now = clock.now()
@@ -341,6 +347,7 @@ class Controller:
         await self._recovery.link_restored()
         self._informed = True
         await self._in_force.announce_numbers()
+        await self.look_at_trunks()
         self._up.set()
 
     def _link_lost(self) -> None:
@@ -475,6 +482,17 @@ class Controller:
     def missing_years(self, now: int) -> list[int]:
         """Years that opening hours need and no calendar has."""
         return self._in_force.missing_years(now)
+
+    async def look_at_trunks(self) -> None:
+        """Ask Asterisk for the state of the trunks."""
+        try:
+            await self._trunks.look()
+        except LinkError as error:
+            logger.warning("trunks.not_seen", error=str(error))
+
+    def trunk_states(self) -> Mapping[str, TrunkState]:
+        """What is known of each trunk of `trunks.toml`."""
+        return self._trunks.states()
 
     async def outbound_answers(self) -> bool | None:
         """Whether the way out answers; None when that is not known. Raises `LinkError`."""

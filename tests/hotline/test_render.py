@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -375,6 +376,7 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
     used = set(re.findall(r"\$\{([^}]*)\}", dialplan))
     assert used == {
         *("EPOCH", "STRFTIME(,UTC,%s%6q)", "UNIQUEID", "DIALSTATUS", "CHANNEL(endpoint)"),
+        *("CHANNEL(endpoint):0:5", "CHANNEL(endpoint):0:8"),
         *("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_TRIES"),
         *("HL_WISH", "HL_REASON", "HL_COLLEAGUE", "HL_TARGET", "HL_SILENT", "HL_AGAIN"),
         *("HL_AGENT", "CHANNEL", "HL_ATTEMPT", "HL_CITIZEN", "QUEUE_PRIO"),
@@ -475,3 +477,158 @@ def test_an_audit_log_of_less_than_six_months_is_refused() -> None:
         SettingsError, match=r"HOTLINE_AUDIT_DAYS: 183 days are too few.*write 184 or more"
     ):
         load(audit_days=183)
+
+
+# --- several trunks (trunks.toml)
+
+TRUNKS = """
+[[trunk]]
+name = "telecom"
+host = "sip.example.cn:5080"
+transport = "tcp"
+user = "02412345"
+password = 'a;b"c\\d'
+match = ["10.1.2.0/24"]
+numbers = ["12345"]
+
+[[trunk]]
+name = "mobile"
+host = "10.9.0.1"
+numbers = ["8890"]
+watch = false
+"""
+
+
+def with_trunks(tmp_path: Path, text: str = TRUNKS, **more: Any) -> Settings:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "trunks.toml").write_text(text)
+    numbers = ("12345", "8890", "12366")
+    return Settings(home=home, numbers=numbers, trunks=("10.0.0.1",), **more)
+
+
+def sections_of(text: str) -> list[tuple[str, dict[str, str]]]:
+    """Each section's heading, and what it says."""
+    found: list[tuple[str, dict[str, str]]] = []
+    for line in text.splitlines():
+        if line.startswith("["):
+            found.append((line, {}))
+        elif " = " in line and not line.startswith(";"):
+            name, _, value = line.partition(" = ")
+            found[-1][1][name] = value
+    return found
+
+
+def test_calls_leave_by_each_trunk(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    settings = with_trunks(tmp_path)
+    pjsip = sections_of(rendered(settings, asterisk)["pjsip.conf"])
+    contact = r"sip:sip.example.cn:5080\;transport=tcp"
+    assert [
+        (head, said) for head, said in pjsip if "telecom" in head and said.get("type") != "identify"
+    ] == [
+        (
+            "[outbound-telecom](calls-out)",
+            {
+                "aors": "outbound-telecom",
+                "outbound_auth": "outbound-telecom",
+                "from_domain": "sip.example.cn",
+            },
+        ),
+        ("[outbound-telecom]", {"type": "aor", "contact": contact}),
+        (
+            "[outbound-telecom]",
+            {
+                "type": "auth",
+                "auth_type": "userpass",
+                "username": "02412345",
+                "password": 'a\\;b"c\\d',
+            },
+        ),
+        (
+            "[outbound-telecom]",
+            {
+                "type": "registration",
+                "outbound_auth": "outbound-telecom",
+                "server_uri": contact,
+                "client_uri": "sip:02412345@sip.example.cn",
+                "contact_user": "12345",
+                "expiration": "300",
+                "retry_interval": "60",
+                "auth_rejection_permanent": "no",
+                "forbidden_retry_interval": "60",
+                "fatal_retry_interval": "60",
+                "max_retries": "1000000",
+            },
+        ),
+        ("[watch-telecom](asked)", {"aors": "watch-telecom"}),
+        (
+            "[watch-telecom]",
+            {
+                "type": "aor",
+                "contact": contact,
+                "qualify_frequency": "15",
+                "qualify_timeout": "3",
+            },
+        ),
+    ]
+    assert [(head, said) for head, said in pjsip if "mobile" in head] == [
+        ("[outbound-mobile](calls-out)", {"aors": "outbound-mobile"}),
+        ("[outbound-mobile]", {"type": "aor", "contact": "sip:10.9.0.1"}),
+    ]
+    assert (settings.asterisk_dir / "pjsip.conf").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_number_comes_in_only_by_the_trunks_that_have_it(
+    tmp_path: Path, asterisk: AsteriskBinary
+) -> None:
+    settings = with_trunks(tmp_path)
+    pjsip = sections_of(rendered(settings, asterisk)["pjsip.conf"])
+    permitted = {
+        head.partition("]")[0].strip("["): said["permit"]
+        for head, said in pjsip
+        if "permit" in said
+    }
+    assert permitted.pop("citizens") == "10.0.0.1,10.1.2.0/24,10.9.0.1"
+    by_pattern = {
+        said["endpoint"]: said["match_request_uri"]
+        for _, said in pjsip
+        if said.get("type") == "identify" and "match_request_uri" in said
+    }
+    found = {
+        number: permitted[endpoint]
+        for number in settings.numbers
+        for endpoint, pattern in by_pattern.items()
+        if re.search(pattern[1:-1].replace("\\;", ";"), f"sip:{number}@x")
+    }
+    assert found == {
+        "12345": "10.0.0.1,10.1.2.0/24",
+        "8890": "10.0.0.1,10.9.0.1",
+        "12366": "10.0.0.1",  # no trunk has it
+    }
+    assert render_numbers(settings, ["12345", "8890", "12366", "12399"])
+    more = sections_of((settings.asterisk_dir / "numbers_trunk.conf").read_text())
+    ((head, said),) = more
+    assert permitted[said["endpoint"]] == "10.0.0.1"
+    assert head == f"[trunk-numbers-{said['endpoint']}]"
+
+
+def test_a_trunk_without_numbers_has_all(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    text = '[[trunk]]\nname = "only"\nhost = "10.9.0.1"\nuser = "u"\npassword = "p"\n'
+    pjsip = rendered(with_trunks(tmp_path, text), asterisk)["pjsip.conf"]
+    assert option(pjsip, "permit") == option(pjsip, "match") == "10.0.0.1,10.9.0.1"
+    assert "trunk-2" not in pjsip
+    assert "contact_user = 12345\n" in pjsip
+
+
+def test_without_the_file_there_is_nothing_of_it(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    pjsip = rendered(Settings(home=tmp_path / "home"), asterisk)["pjsip.conf"]
+    assert not re.search(
+        r"registration|outbound_auth|trunk-2|watch-", pjsip.replace("outbound-watch", "")
+    )
+
+
+def test_an_asterisk_without_request_uri_has_one_endpoint_for_all(tmp_path: Path) -> None:
+    pjsip = rendered(with_trunks(tmp_path), an_asterisk(tmp_path, "20.6.0"))["pjsip.conf"]
+    assert "trunk-2" not in pjsip
+    assert option(pjsip, "match") == "10.0.0.1,10.1.2.0/24,10.9.0.1"
+    assert "[outbound-telecom](calls-out)" in pjsip
