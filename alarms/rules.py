@@ -75,8 +75,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         *("trunk_away", _C, _HIGH, 0, 0, 30, 10),
-        "中继 {subject} 无应答或未注册，外呼改走其他中继",
-        "the trunk {subject} does not answer or is not registered: calls leave by other trunks",
+        "中继 {subject} 无应答或未注册",
+        "the trunk {subject} does not answer or is not registered",
     ),
     Rule(
         *("trunk_refused", _C, _HIGH, 0, 0, 10, 10),

@@ -198,10 +198,16 @@ def read(file: Path) -> tuple[Trunk, ...]:
                 f"{file}, line {lines.of(place, key)}: {said}" for key, said in _said(error)
             ]
     for place, trunk in enumerate(found if not problems else []):
-        if any(trunk.name == other.name for other in found[:place]):
-            where = lines.of(place, "name")
+        before = found[:place]
+        if any(trunk.name == other.name for other in before):
+            line = lines.of(place, "name")
             problems.append(
-                f"{file}, line {where}: name: {trunk.name} is there already: write another"
+                f"{file}, line {line}: name: {trunk.name} is there already: write another"
+            )
+        if trunk.registered and any(trunk.account == other.account for other in before):
+            line = lines.of(place, "user")
+            problems.append(
+                f"{file}, line {line}: user: another trunk registers as this user there"
             )
     if problems:
         raise TrunkError("\n".join(problems))

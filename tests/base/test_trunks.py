@@ -99,6 +99,13 @@ def test_a_password_is_shown_nowhere(tmp_path: Path) -> None:
             '[[trunk]]\nname = "a"\nhost = "10.0.0.1"\n[[trunk]]\nname = "a"\nhost = "10.0.0.2"',
             "line 5: name: a is there already: write another",
         ),
+        (
+            (
+                '[[trunk]]\nname = "a"\nhost = "10.0.0.1"\nuser = "u"\npassword = "p"\n'
+                '[[trunk]]\nname = "b"\nhost = "10.0.0.1:5080"\npassword = "p"\nuser = "u"'
+            ),
+            "line 10: user: another trunk registers as this user there",
+        ),
         ('[trunk]\nname = "a"', "each trunk begins with a line [[trunk]], in two pairs"),
         ("[[trunks]]\n", "there is no trunks: each trunk begins with a line [[trunk]]"),
         ("[[trunk]\n", "is no TOML: "),

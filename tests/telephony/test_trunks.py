@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from base.trunks import Trunk
+from facts import CallbackAnswered, CallbackDialling, CallbackEnded, Fact
 from facts.endpoints import endpoint
 from telephony import trunks as module
 from telephony.channels import Calls, Message
@@ -77,6 +78,28 @@ def test_all_endpoints_of_trunks_are_one() -> None:
     assert endpoint("PJSIP/trunk-0000000a") == "trunk"
     assert endpoint("PJSIP/1001-0000000a") == "1001"
     assert endpoint("Local/trunk@x-1") == ""
+
+
+def test_a_callback_that_goes_by_a_second_trunk_begins_once() -> None:
+    calls, attempt = Calls(("12345",)), "hotline-c7.1"
+
+    def event(name: str, uniqueid: str, channel: str, **more: str) -> list[Fact]:
+        message = {"Event": name, "Privilege": "call,all", "Timestamp": "1795300000.000001"}
+        about = {"Uniqueid": uniqueid, "Channel": channel, "Linkedid": attempt}
+        return calls.read({**message, **about, **more})
+
+    event("Newchannel", attempt, "PJSIP/1001-00000001")
+    facts = event("Newstate", attempt, "PJSIP/1001-00000001", ChannelState="6")
+    for name, uniqueid in (("first", "x.2"), ("second", "x.3")):
+        facts += event("Newchannel", uniqueid, f"PJSIP/outbound-{name}-0000000{uniqueid[2]}")
+        if name == "first":
+            facts += event("HangupRequest", uniqueid, "PJSIP/outbound-first-00000002")
+            facts += event("Hangup", uniqueid, "PJSIP/outbound-first-00000002", Cause="38")
+    facts += event("Newstate", "x.3", "PJSIP/outbound-second-00000003", ChannelState="6")
+    facts += event("Hangup", attempt, "PJSIP/1001-00000001", Cause="16")
+    assert [type(fact) for fact in facts] == [CallbackDialling, CallbackAnswered, CallbackEnded]
+    assert isinstance(facts[-1], CallbackEnded)
+    assert facts[-1].failure == ""
 
 
 def test_the_first_trunk_that_is_there_is_taken() -> None:
