@@ -84,6 +84,16 @@ RULES: tuple[Rule, ...] = (
         "the certificate of SIP over TLS has expired, or its files cannot be used: `hotline check` says why",
     ),
     Rule(
+        *("trunk_away", _C, _HIGH, 0, 0, 30, 10),
+        "中继 {subject} 无应答或未注册",
+        "the trunk {subject} does not answer or is not registered",
+    ),
+    Rule(
+        *("trunk_refused", _C, _HIGH, 0, 0, 10, 10),
+        "中继 {subject} 的运营商拒绝注册：请核对 trunks.toml 中的用户名和密码",
+        "the operator refuses the registration of the trunk {subject}: check its user and password in trunks.toml",
+    ),
+    Rule(
         *("event_lag", _W, _HIGH, 2, 1, 30, 30),
         "Asterisk 的事件迟到 {value:.1f} 秒",
         "events of Asterisk come {value:.1f} seconds late",
@@ -186,7 +196,7 @@ Values: m1r in percent; the waits, lags and delays in seconds; certificate_expir
 
 
 Key: TypeAlias = tuple[str, str]
-"""A rule's name and its subject: an agent's number, or empty for the whole centre."""
+"""A rule's name and its subject: an agent's number, a trunk's name, or empty for the whole centre."""
 
 Readings: TypeAlias = Mapping[Key, float | None]
 """What was measured. None says nothing (too few calls, not known). An absent subject counts as good."""

@@ -131,12 +131,13 @@ class Watch:
         """Take the readings of `now`, and send what is new."""
         for alarm in self._book.look({**self._measured, **self._quick(now)}, now):
             over = bool(alarm.cleared_at)
+            of = "trunk" if alarm.rule.startswith("trunk_") else "agent"
             log.warning(
                 "alarm.cleared" if over else "alarm.raised",
                 alarm=alarm.id,
                 rule=alarm.rule,
                 value=round(alarm.value, 1),
-                **({"agent": alarm.subject} if alarm.subject else {}),
+                **({of: alarm.subject} if alarm.subject else {}),
             )
             self._keep(alarm)
             for letters in self._letters.values():

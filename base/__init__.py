@@ -1,6 +1,7 @@
 """The program's tools, which know nothing of calls.
 
 settings    what an operator can set, from the environment and `hotline.toml`
+trunks      the operator's trunks, from `trunks.toml` in the home
 clock       the one place that asks the machine for the time
 background  tasks that cannot vanish
 retry       how long to wait before the next attempt

@@ -9,6 +9,7 @@ import ipaddress
 import os
 import re
 import tempfile
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -28,6 +29,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from base import trunks
+from base.trunks import Trunk, TrunkError, is_sip_host
 from facts.dialling import is_region
 from facts.ids import is_node
 from facts.numbers import HOTLINE_NUMBER, number_or_prefix
@@ -86,12 +89,8 @@ def _outbound(value: str) -> str:
     """`sip:HOST` or `sip:HOST:PORT`, an IPv6 address in brackets, `;transport=tcp`, `tls` or `udp` behind it."""
     if not value:
         return value
-    found = re.fullmatch(
-        r"sip:(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])"
-        r"(?::(?P<port>[0-9]{1,5}))?(?:;transport=(?:udp|tcp|tls))?",
-        value,
-    )
-    if found is None or (found["port"] is not None and not 1 <= int(found["port"]) <= 65535):
+    found = re.fullmatch(r"sip:([^;]*)(?:;transport=(?:udp|tcp|tls))?", value)
+    if found is None or not is_sip_host(found[1]):
         raise ValueError(
             f"{value!r} is no SIP address: write one such as sip:127.0.0.1:5090, or nothing"
         )
@@ -178,11 +177,12 @@ class Settings(BaseSettings):
     """The hotline's own numbers, as the trunk sends them."""
 
     outbound: Annotated[str, AfterValidator(_outbound)] = ""
-    """Where calls to citizens go: a SIP address such as `sip:127.0.0.1:5090`. Empty: callbacks stay due."""
+    """Where calls to citizens go: a SIP address such as `sip:127.0.0.1:5090`. Several trunks, or one with a password,
+    stand in `trunks.toml` in the home, and go before it. Without any: callbacks stay due."""
     transfer_to: Annotated[
         tuple[Annotated[str, AfterValidator(_number)], ...], NoDecode, BeforeValidator(_parts)
     ] = ()
-    """Outside numbers to which agents may transfer a citizen, through `outbound`. Empty: to none."""
+    """Outside numbers to which agents may transfer a citizen. Empty: to none."""
     callback_rings: Annotated[float, Field(ge=5, le=120)] = 30.0
     """Seconds that a citizen is rung by a callback."""
     region: Annotated[str, AfterValidator(_region)] = "CN"
@@ -207,7 +207,7 @@ class Settings(BaseSettings):
     rtp_ports: Annotated[tuple[int, int], NoDecode, BeforeValidator(_rtp_ports)] = (10000, 10999)
     """The ports of the sound, UDP: the first and the last."""
     trunks: Addresses = ("127.0.0.1",)
-    """Addresses or networks of the trunk. Calls from there are citizens' calls."""
+    """Addresses or networks of the trunk. Calls from there are citizens' calls, as are those of `trunks.toml`."""
     tls_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """The port of that address for SIP over TLS, usually 5061; 0: none."""
     tls_certificate: Path | None = None
@@ -395,7 +395,37 @@ class Settings(BaseSettings):
     @property
     def outside(self) -> tuple[str, ...]:
         """The outside numbers that an agent can transfer to: none without a way out."""
-        return self.transfer_to if self.outbound else ()
+        return self.transfer_to if self.calls_out else ()
+
+    @cached_property
+    def named_trunks(self) -> tuple[Trunk, ...]:
+        """The trunks of `trunks.toml` in the home, read once. Raises `TrunkError`."""
+        file = self.root / trunks.FILE
+        found = trunks.read(file)
+        for trunk in found:
+            by_tls = trunk.transport == "tls"
+            if by_tls and not (self.tls_port and self.tls_ca):
+                raise TrunkError(
+                    f"{file}: the trunk {trunk.name} wants TLS: set HOTLINE_TLS_PORT, such as 5061, and "
+                    "HOTLINE_TLS_CA, the file of whoever signed its certificate"
+                )
+            if self.trunk_tls == "required" and not by_tls:
+                raise TrunkError(
+                    f"{file}: HOTLINE_TRUNK_TLS is required, and the trunk {trunk.name} has no TLS: "
+                    'write transport = "tls"'
+                )
+        return found
+
+    @property
+    def all_trunks(self) -> tuple[str, ...]:
+        """From where any citizen's call may come: `trunks`, and the addresses of the named ones."""
+        named = (address for trunk in self.named_trunks for address in trunk.addresses)
+        return tuple(dict.fromkeys((*self.trunks, *named)))
+
+    @property
+    def calls_out(self) -> bool:
+        """Whether there is a way out: `outbound`, or a trunk of `trunks.toml`."""
+        return bool(self.outbound or self.named_trunks)
 
     @property
     def redis_socket(self) -> Path:
@@ -416,7 +446,11 @@ def load(**overrides: Any) -> Settings:
     """Read the settings. Raises `SettingsError`; its message is for the operator."""
     problems = []
     try:
-        return Settings(**overrides)
+        made = Settings(**overrides)
+        _ = made.named_trunks
+        return made
+    except TrunkError as error:
+        problems += str(error).splitlines()
     except ValidationError as error:
         for item in error.errors():
             said = item["msg"].removeprefix("Value error, ")

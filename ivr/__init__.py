@@ -4,6 +4,7 @@ server       Asterisk connects once for each call, and a session lives on that c
 door         who may speak here: only Asterisk, about channels that exist
 session      a citizen's call: walks `script`, and does what the floor decides
 callback     one attempt of a callback
+way_out      an outside number is dialled, by one trunk or another
 colleague    an agent calls a colleague
 feature      an agent's feature code: ready, pause, out
 silence      a caller who says nothing

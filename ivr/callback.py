@@ -12,12 +12,12 @@ from typing import Protocol
 
 import structlog
 
-from facts.endpoints import OUTBOUND
 from facts.ids import is_attempt
 from facts.numbers import dialable
 from facts.terms import CallId
 from ivr.connection import Connection
 from ivr.session import YieldedAgents
+from ivr.way_out import WaysOut, dial_out
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,11 @@ class Callbacks(YieldedAgents, Protocol):
 
 
 async def serve_callback(
-    connection: Connection, environment: Mapping[str, str], *, callbacks: Callbacks
+    connection: Connection,
+    environment: Mapping[str, str],
+    *,
+    callbacks: Callbacks,
+    ways: WaysOut | None = None,
 ) -> None:
     """Dial the citizen of the attempt that the agent's channel is named after. Raises `GoneError`.
 
@@ -69,6 +73,13 @@ async def serve_callback(
         f"CALLERID(num)={attempt.caller},CALLERID(name)=,_HL_ATTEMPT={call},"
         f"_HL_CITIZEN={attempt.number},_HL_QUEUE={attempt.queue}",
     )
-    target = f"PJSIP/{attempt.number}@{OUTBOUND}"
-    reply = await connection.ask("EXEC Dial", f"{target},{attempt.rings:g},iI", limit=None)
+    reply = await dial_out(
+        connection,
+        call,
+        attempt.number,
+        attempt.caller,
+        f"{attempt.rings:g},iI",
+        ways=ways,
+        wanted=lambda: callbacks.attempt(call),
+    )
     log.info("callback.dialled", call_id=call, result=reply.result)

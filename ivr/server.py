@@ -30,6 +30,7 @@ from ivr.phrases import LANGUAGES
 from ivr.reception import Receive, Reception
 from ivr.session import CallSession, Pace, SessionDesk
 from ivr.silence import serve_silent
+from ivr.way_out import WaysOut
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,7 @@ async def serve(
     feature: Feature,
     pace: Pace | None = None,
     callbacks: Callbacks | None = None,
+    ways: WaysOut | None = None,
     receive: Receive = lambda number, caller, at: Reception(),
     sounds: Path | None = None,
     # Who is heard
@@ -81,7 +83,7 @@ async def serve(
         most_unknown=most_unknown,
     )
     server = Server(
-        door, desk, clock, feature, pace or Pace(), callbacks, receive, sounds, most_sessions
+        door, desk, clock, feature, pace or Pace(), callbacks, ways, receive, sounds, most_sessions
     )
     await server.listen(address, port)
     return server
@@ -98,6 +100,7 @@ class Server:
         feature: Feature,
         pace: Pace,
         callbacks: Callbacks | None,
+        ways: WaysOut | None,
         receive: Receive,
         sounds: Path | None,
         most_sessions: int,
@@ -108,6 +111,7 @@ class Server:
         self._feature = feature
         self._pace = pace
         self._callbacks = callbacks
+        self._ways = ways
         self._receive = receive
         self._sounds = sounds
         self._most_sessions = most_sessions
@@ -206,7 +210,9 @@ class Server:
             if script == "agent":
                 await serve_agent(connection, environment, feature=self._feature)
             elif script == "callback" and self._callbacks is not None:
-                await serve_callback(connection, environment, callbacks=self._callbacks)
+                await serve_callback(
+                    connection, environment, callbacks=self._callbacks, ways=self._ways
+                )
             elif script == "colleague":
                 await serve_colleague(connection, environment, desk=self._desk, clock=self._clock)
             elif script == "silent":
@@ -228,6 +234,7 @@ class Server:
                     broken_prompt=self._broken_prompt,
                     receive=self._received,
                     callbacks=self._callbacks,
+                    ways=self._ways,
                     sounds=self._sounds,
                 )
                 self._callers[session.call] = session

@@ -31,7 +31,6 @@ from facts import (
     OfferEnded,
 )
 from facts.causes import WITHDRAWN
-from facts.endpoints import OUTBOUND
 from facts.ids import is_attempt
 from facts.numbers import AGENT_NUMBER, normalise
 from facts.terms import CallId, OfferReason, Release
@@ -42,6 +41,7 @@ from ivr.phrase_file import seconds
 from ivr.phrases import in_language
 from ivr.reception import Receive
 from ivr.silence import hears, speaks
+from ivr.way_out import WaysOut, dial_out
 
 log = structlog.get_logger(__name__)
 
@@ -139,6 +139,7 @@ class CallSession:
         broken_prompt: Callable[[str], None],
         receive: Receive,
         callbacks: YieldedAgents | None = None,
+        ways: WaysOut | None = None,
         sounds: Path | None = None,
     ) -> None:
         self.call: CallId = environment.get("agi_uniqueid", "")
@@ -149,6 +150,7 @@ class CallSession:
         self._pace = pace
         self._broken_prompt = broken_prompt
         self._callbacks = callbacks
+        self._ways = ways
         self._sounds = sounds
         self._order: _Ring | _Outside | _CallBack | Release | None = None
         self._waiting = False
@@ -441,8 +443,9 @@ class CallSession:
         again instead.
         """
         self._order = None
-        reply = await self._connection.ask(
-            "EXEC Dial", f"PJSIP/{number}@{OUTBOUND},{_OUTSIDE_RINGS:g},mI", limit=None
+        how = f"{_OUTSIDE_RINGS:g},mI"
+        reply = await dial_out(
+            self._connection, self.call, number, self._number, how, ways=self._ways
         )
         if reply.result == "0" and number == self._target:
             now = self._clock()

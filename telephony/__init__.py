@@ -7,6 +7,7 @@ guesses         refused sign-ins of the last minute (pure)
 refused         copies of SIP messages → calls that had no channel, and numbers that are not ours (pure)
 hep             where those copies arrive
 outbound        callbacks on the wire, and inbound first
+trunks          which of the operator's trunks are there, and by which a call leaves
 cel             Asterisk's own record → the facts that were missed while the controller or the link was away (pure)
 cel_file        the lines of that record since a moment
 queue_log       facts → lines in the format of Asterisk's queue_log (pure)

@@ -195,6 +195,7 @@ class _Out:
 
     channel: str
     call: CallId
+    rang: bool = False
     answered: bool = False
     hung_up: bool = False
 
@@ -359,6 +360,13 @@ class Calls:
             call, one.callback, one.agent, one.channel, citizen, one.picked_up, one.answered
         )
 
+    def unheard(self, call: CallId) -> str:
+        """The channel by which this call is on its way out, if the far end neither rings nor speaks; else empty."""
+        for out in self._outs.values():
+            if out.call == call and not out.rang and not out.answered:
+                return out.channel
+        return ""
+
     def keep_channel(self, attempt: CallId, call: CallId) -> None:
         """From now on the agent's channel of this attempt is the agent's leg of `call`: a citizen comes first (R7).
 
@@ -407,8 +415,10 @@ class Calls:
             if (attempt := self._attempts.get(uniqueid)) is not None:
                 attempt.rang = attempt.rang or state == _RINGING
                 attempt.picked_up = attempt.picked_up or state == _UP
-            elif (out := self._outs.get(uniqueid)) is not None and state == _UP:
-                self._reach(out, at, facts)
+            elif (out := self._outs.get(uniqueid)) is not None:
+                out.rang = out.rang or state == _RINGING
+                if state == _UP:
+                    self._reach(out, at, facts)
             return
         if state == _RINGING:
             self._ring(leg, at, facts)
@@ -417,9 +427,13 @@ class Calls:
 
     def _dialstate(self, message: Message, at: int, facts: list[Fact]) -> None:
         # 183 without 180: gateways ring with early media. It leaves the channel's state as it was.
-        leg = self._legs.get(message.get("DestUniqueid", ""))
-        if leg is not None and message.get("DialStatus") in ("PROGRESS", "RINGING"):
+        if message.get("DialStatus") not in ("PROGRESS", "RINGING"):
+            return
+        uniqueid = message.get("DestUniqueid", "")
+        if (leg := self._legs.get(uniqueid)) is not None:
             self._ring(leg, at, facts)
+        elif (out := self._outs.get(uniqueid)) is not None:
+            out.rang = True
 
     def _hangup_request(self, message: Message, at: int, facts: list[Fact]) -> None:
         uniqueid = self._named(message)
@@ -912,7 +926,9 @@ KEY_EVENT = "DTMFEnd"
 
 SIGN_IN_EVENT = "SuccessfulAuth"
 
-WANTED = frozenset(_HANDLERS) | {KEY_EVENT, SIGN_IN_EVENT} | GUESS_EVENTS
+REGISTRY_EVENT = "Registry"
+
+WANTED = frozenset(_HANDLERS) | {KEY_EVENT, SIGN_IN_EVENT, REGISTRY_EVENT} | GUESS_EVENTS
 """The events that matter here: manager.conf lets only these through, and the link reads no other."""
 
 

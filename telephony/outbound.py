@@ -113,7 +113,7 @@ class Outbound:
             log.warning(
                 "outbound.off",
                 effect="callbacks stay due, and no call overflows to an outside number",
-                remedy="set HOTLINE_OUTBOUND to the operator's SIP address",
+                remedy="set HOTLINE_OUTBOUND to the operator's SIP address, or write trunks.toml",
             )
 
     # --- what the desk commands

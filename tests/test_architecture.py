@@ -66,6 +66,7 @@ IMPURE_MODULES = {
     "ivr.server",
     "ivr.session",
     "ivr.silence",
+    "ivr.way_out",
     "ivr.workdays",
     "metrics.calls",
     "metrics.exporter",
@@ -87,6 +88,7 @@ IMPURE_MODULES = {
     "telephony.phones",
     "telephony.queue_log_file",
     "telephony.switch",
+    "telephony.trunks",
 }
 """In the rooms of the core every other module is pure; a package here names all that is in it."""
 

@@ -311,10 +311,10 @@ class _Book:
 
 
 def _say_when_there_is_no_way_out(settings: Settings) -> None:
-    if not settings.outbound:
+    if not settings.calls_out:
         print(
             "no way out is configured: callbacks stay due until HOTLINE_OUTBOUND names one, "
-            "such as sip:127.0.0.1:5090",
+            "such as sip:127.0.0.1:5090, or trunks.toml in the home has a trunk",
             file=sys.stderr,
         )
 

@@ -97,7 +97,7 @@ class RulesInForce:
             caller,
             at,
             blocked=lambda caller: caller in self._blocked and self._blocked[caller].in_force(at),
-            calls_back=bool(self._settings.outbound),
+            calls_back=self._settings.calls_out,
         )
         if reception.callback_key and caller and not self._may_be_called(caller):
             return replace(reception, callback_key="")  # no promise that would not be kept

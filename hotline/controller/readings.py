@@ -16,6 +16,7 @@ from facts.masking import mask_numbers
 from facts.times import SECOND
 from telephony import certificates
 from telephony.link import LinkError
+from telephony.trunks import TrunkState
 
 SOON = 600 * SECOND
 """How near a callback's deadline must be to be reported."""
@@ -62,6 +63,12 @@ class Parts(Protocol):
     def missing_years(self, now: int) -> list[int]:
         """Years that opening hours need and no calendar has."""
 
+    async def look_at_trunks(self) -> None:
+        """Ask Asterisk for the state of the trunks."""
+
+    def trunk_states(self) -> Mapping[str, TrunkState]:
+        """What is known of each trunk of `trunks.toml`."""
+
     async def outbound_answers(self) -> bool | None:
         """Whether the way out answers; None when that is not known. Raises `LinkError`."""
 
@@ -87,6 +94,7 @@ def quick(parts: Parts, now: int) -> dict[Key, float | None]:
             ("unknown_number", mask_numbers(number)): times
             for number, times in parts.unknown_numbers(now).items()
         },
+        **_trunks(parts, now),
     }
 
 
@@ -102,6 +110,19 @@ async def slow(
         with contextlib.suppress(LinkError):  # that is another alarm
             answers = await parts.outbound_answers()
             found["trunk_gone", ""] = None if answers is None else not answers
+    if settings.named_trunks and not parts.link_lost_for(now):
+        await parts.look_at_trunks()
+    return found
+
+
+def _trunks(parts: Parts, now: int) -> dict[Key, float | None]:
+    """Nothing is known of a trunk while the link is down: that is another alarm."""
+    found: dict[Key, float | None] = {}
+    for name, state in parts.trunk_states().items():
+        known = not parts.link_lost_for(now) and state is not TrunkState.UNKNOWN
+        away = state in (TrunkState.AWAY, TrunkState.UNREGISTERED)
+        found["trunk_away", name] = away if known else None
+        found["trunk_refused", name] = state is TrunkState.REFUSED if known else None
     return found
 
 

@@ -59,6 +59,7 @@ from telephony.outbound import Outbound
 from telephony.queue_log_file import QueueLogFile
 from telephony.refused import SETTLE, RefusedCalls, unpack
 from telephony.switch import Switch
+from telephony.trunks import Trunks, TrunkState
 
 logger = structlog.get_logger(__name__)
 
@@ -164,11 +165,14 @@ class Controller:
         self._switch = Switch(self._link, self._calls)
         self._refused_calls = RefusedCalls(
             settings.node,
-            settings.trunks,
+            settings.all_trunks,
             {settings.sip_port, settings.tls_port} - {0},
             lambda: self._calls.numbers,
         )
         self._hep_secret = render.hep_secret(settings).encode()
+        self._trunks = Trunks(
+            self._link, self._calls, settings.named_trunks, unnamed=bool(settings.outbound)
+        )
         self._outbound = Outbound(
             self._link,
             self._calls,
@@ -177,7 +181,7 @@ class Controller:
             clock=clock.now,
             numbers=settings.numbers,
             rings=settings.callback_rings,
-            enabled=bool(settings.outbound),
+            enabled=settings.calls_out,
             refusal=lambda number: self._desk.floor.refusal(number, Purpose.CALLBACK),
         )
 
@@ -194,7 +198,7 @@ class Controller:
             Floor(
                 self._in_force.rules,
                 node=settings.node,
-                outbound=bool(settings.outbound),
+                outbound=settings.calls_out,
                 outside=settings.outside,
                 policy=callback_book.policy(settings),
             ),
@@ -282,6 +286,7 @@ class Controller:
             feature=self._people.dialled,
             pace=Pace(self._settings.announce_every),
             callbacks=self._outbound,
+            ways=self._trunks if self._settings.named_trunks else None,
             receive=self._in_force.receive,
             sounds=render.sounds_folder(self._settings),
             seen=lambda channel: self._calls.knows(channel) if self._informed else None,
@@ -338,6 +343,7 @@ class Controller:
             return
         if (early := self._calls.joined_early(message)) is not None:
             spawn(self._switch.end_early(early), "early transfer")
+        self._trunks.read(message)
         facts = self._calls.read(message)
         if facts:
             now = clock.now()
@@ -354,6 +360,7 @@ class Controller:
         await self._recovery.link_restored()
         self._informed = True
         await self._in_force.announce_numbers()
+        await self.look_at_trunks()
         self._up.set()
 
     def _link_lost(self) -> None:
@@ -538,6 +545,17 @@ class Controller:
     def missing_years(self, now: int) -> list[int]:
         """Years that opening hours need and no calendar has."""
         return self._in_force.missing_years(now)
+
+    async def look_at_trunks(self) -> None:
+        """Ask Asterisk for the state of the trunks."""
+        try:
+            await self._trunks.look()
+        except LinkError as error:
+            logger.warning("trunks.not_seen", error=str(error))
+
+    def trunk_states(self) -> Mapping[str, TrunkState]:
+        """What is known of each trunk of `trunks.toml`."""
+        return self._trunks.states()
 
     async def outbound_answers(self) -> bool | None:
         """Whether the way out answers; None when that is not known. Raises `LinkError`."""

@@ -21,7 +21,9 @@ from alarms import watch as alarms
 from base import bus, database, notify
 from base.settings import Settings, SettingsError, unknown
 from base.settings import load as load_settings
+from base.trunks import Trunk
 from diary.writer import unwritten
+from facts.endpoints import watch, way_out
 from hotline.machine import home, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
 from telephony import certificates, oneshot
@@ -64,6 +66,7 @@ def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
     yield asyncio.run(_redis(settings))
     yield from _passwords(settings)
     yield from _dialling(settings)
+    yield from _trunks(settings)
     yield from _alarms(settings)
     if asterisk is not None:
         yield from _running(settings, asterisk)
@@ -194,6 +197,66 @@ def _dialling(settings: Settings) -> Iterator[tuple[bool, str]]:
         yield False, problem
 
 
+def _trunks(settings: Settings) -> Iterator[tuple[bool, str]]:
+    """The trunks of `trunks.toml`, and numbers that come in nowhere."""
+    for trunk in settings.named_trunks:
+        by = f"registers as {trunk.user}" if trunk.registered else "known by its address"
+        numbers = ", ".join(trunk.numbers) or "all numbers"
+        yield True, f"trunk {trunk.name}: {trunk.uri}, {by}, {numbers}"
+    listed = {number for trunk in settings.named_trunks for number in trunk.numbers}
+    for number in sorted(listed - set(settings.numbers)):
+        yield True, f"trunks.toml: {number} is not in HOTLINE_NUMBERS: it rings once it is added"
+    if all(trunk.numbers for trunk in settings.named_trunks) and settings.named_trunks:
+        for number in settings.numbers:
+            if number not in listed:
+                yield (
+                    False,
+                    (
+                        f"trunks.toml: no trunk has {number}, so that it comes in from HOTLINE_TRUNKS only: "
+                        "write it into the numbers of one"
+                    ),
+                )
+
+
+def _trunk_states(settings: Settings, asterisk: AsteriskBinary) -> Iterator[tuple[bool, str]]:
+    """What Asterisk knows of the trunks of `trunks.toml`."""
+    if not settings.named_trunks:
+        return
+
+    async def ask(what: str) -> str:
+        return await programs.asterisk_cli(settings, asterisk, f"pjsip show {what}")
+
+    registrations, contacts = asyncio.run(ask("registrations")), asyncio.run(ask("contacts"))
+    for trunk in settings.named_trunks:
+        yield trunk_state(trunk, registrations, contacts)
+
+
+def trunk_state(trunk: Trunk, registrations: str, contacts: str) -> tuple[bool, str]:
+    """How a trunk is, by the answers to `pjsip show registrations` and `pjsip show contacts`."""
+    asked = re.search(
+        rf"^\s*Contact:\s+{watch(trunk.name)}/.*\b(\w+)\s+\S+\s*$", contacts, re.MULTILINE
+    )
+    held = re.search(
+        rf"^\s*{way_out(trunk.name)}/\S*\s+(?:\S+\s+)?(Registered|Unregistered|Rejected|Stopped)\b",
+        registrations,
+        re.MULTILINE,
+    )
+    answers = asked[1] if asked else ""
+    if answers == "Unavail":
+        return False, (
+            f"trunk {trunk.name}: it does not answer at {trunk.host}: look at the line and at host in trunks.toml"
+        )
+    if trunk.registered and (held is None or held[1] != "Registered"):
+        if held is not None and held[1] == "Rejected" and answers == "Avail":
+            return False, (
+                f"trunk {trunk.name}: the operator refuses the registration: "
+                "check user and password in trunks.toml, or ask the operator"
+            )
+        return False, f"trunk {trunk.name}: it is not registered (yet)"
+    how = "registered" if trunk.registered else "it answers" if answers == "Avail" else "not asked"
+    return True, f"trunk {trunk.name}: {how}"
+
+
 async def _rules(settings: Settings) -> list[str]:
     """What cannot work in the rules; nothing if they cannot be read."""
     engine = database.engine(settings.database)
@@ -240,6 +303,7 @@ def _running(settings: Settings, asterisk: AsteriskBinary) -> Iterator[tuple[boo
         yield pid is not None, f"{name}: " + (f"process {pid}" if pid else "not running")
     if states.get("asterisk"):
         yield from _manager(settings)
+        yield from _trunk_states(settings, asterisk)
 
 
 def _manager(settings: Settings) -> Iterator[tuple[bool, str]]:

@@ -18,6 +18,7 @@ from agents.signin import SIP_REALM
 from base.settings import Settings
 from facts.endpoints import TRUNK
 from facts.numbers import HOTLINE_NUMBER
+from hotline.machine import trunk_lines
 from hotline.machine.programs import AsteriskBinary, ProgramError, explained
 from ivr.phrases import LANGUAGES, SOUNDS, in_language
 from telephony import certificates, phones
@@ -71,10 +72,14 @@ def render_numbers(settings: Settings, numbers: Iterable[str]) -> bool:
     more = sorted(set(numbers) - set(settings.numbers))
     if wrong := [number for number in more if not HOTLINE_NUMBER.fullmatch(number)]:
         raise ProgramError(f"{wrong[0]!r} is no number of a hotline: 2 to 15 digits")
-    trunk = ["[trunk-numbers]", "type = identify", f"endpoint = {TRUNK}", _dials(more)]
+    identified = []
+    for endpoint, numbers_there in _by_endpoint(settings, more).items():
+        of = "numbers" if endpoint == TRUNK else f"numbers-{endpoint}"
+        identified += [f"[trunk-{of}]", "type = identify", f"endpoint = {endpoint}"]
+        identified.append(_dials(numbers_there))
     files = {
         _MORE_NUMBERS: _numbers(more),
-        _MORE_NUMBERS_TRUNK: trunk if more else [],
+        _MORE_NUMBERS_TRUNK: identified,
         _MORE_TRANSFERS: _transfers(more),
     }
     changed = False
@@ -202,8 +207,9 @@ def _link(link: Path, target: Path) -> None:
 
 def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
     """What the templates' names stand for."""
-    trunks = ",".join(settings.trunks)
     by_number = _can_match_request_uri(asterisk)
+    numbers = _by_endpoint(settings, settings.numbers) if by_number else {}
+    dialled = {endpoint: [_dials(there)] for endpoint, there in numbers.items()}
     outbound = settings.outbound.replace(";", "\\;")
     return {
         "NODE": settings.node,
@@ -223,13 +229,15 @@ def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
         "MORE_TRANSFERS": _MORE_TRANSFERS,
         "TRANSPORTS": "\n".join(_transports(settings)),
         "REALM": SIP_REALM,
-        "TRUNKS": trunks,
+        "TRUNKS": ",".join(settings.all_trunks),
         # Without a contact whatever is dialled there fails at once. ";" would begin a comment.
         "OUTBOUND_CONTACT": f"contact = {outbound}" if outbound else "",
         "IDENTIFIER_ORDER": _plain(settings, "header,") + _identifier_order(settings, asterisk),
         "TRUNK_IDENTIFY_BY": _plain(settings, "header,")
         + ("request_uri,ip" if by_number else "ip"),
-        "TRUNK_MATCH_REQUEST_URI": (_dials(settings.numbers) if by_number else ""),
+        "TRUNK_MATCH_REQUEST_URI": "\n".join(dialled.get(TRUNK, ())),
+        "INCOMING": "\n".join(trunk_lines.incoming(settings, dialled) if by_number else ()),
+        "TRUNK_SECTIONS": "\n".join(trunk_lines.sections(settings)),
         "MORE_NUMBERS": _MORE_NUMBERS,
         "MORE_NUMBERS_TRUNK": (
             f'#tryinclude "{_path("HOTLINE_HOME", settings.asterisk_dir)}/{_MORE_NUMBERS_TRUNK}"'
@@ -237,8 +245,10 @@ def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
             else ""
         ),
         "PLAIN_IDENTIFY": _plain(settings, _PLAIN),
-        "TRUNK_SRTP": _srtp(settings),
-        "OUTBOUND_SRTP": _srtp(settings) if settings.outbound.endswith(";transport=tls") else "",
+        "TRUNK_SRTP": "\n".join(trunk_lines.srtp(settings)),
+        "OUTBOUND_SRTP": "\n".join(
+            trunk_lines.srtp(settings) if settings.outbound.endswith(";transport=tls") else ()
+        ),
         "TRUNK_BY_TLS": _by_tls(settings, settings.trunk_tls),
         "PHONES_BY_TLS": _by_tls(settings, settings.phones_tls),
         "PHONES_VIEW": _phones_view(settings),
@@ -343,14 +353,6 @@ def _by_tls(settings: Settings, wanted: str) -> str:
     )
 
 
-def _srtp(settings: Settings) -> str:
-    """Encrypted sound (RFC 3711, keys by RFC 4568) on a line to the trunk."""
-    if not settings.tls_port:
-        return ""
-    must = settings.trunk_tls == "required"
-    return "media_encryption = sdes" + ("" if must else "\nmedia_encryption_optimistic = yes")
-
-
 def _phones_view(settings: Settings) -> str:
     if settings.phones_tls == "required":
         return "ps_endpoints_tls"
@@ -360,6 +362,14 @@ def _phones_view(settings: Settings) -> str:
 def _dials(numbers: Iterable[str]) -> str:
     """An INVITE to one of these numbers."""
     return f"match_request_uri = /^(sips?|tel):({'|'.join(numbers)})([@\\;]|$)/"
+
+
+def _by_endpoint(settings: Settings, numbers: Iterable[str]) -> dict[str, list[str]]:
+    """Numbers of the hotline by the endpoint of whoever dials them."""
+    found: dict[str, list[str]] = {}
+    for number in numbers:
+        found.setdefault(trunk_lines.endpoint_of(settings, number), []).append(number)
+    return found
 
 
 def _numbers(numbers: Iterable[str]) -> list[str]:
@@ -390,7 +400,9 @@ def _can_match_request_uri(asterisk: AsteriskBinary) -> bool:
 def _trunks_hold_this_machine(settings: Settings) -> bool:
     """Whether a phone on this machine has an address that is also the trunk's."""
     own = {ipaddress.ip_address(address) for address in ("127.0.0.1", "::1", settings.sip_address)}
-    networks = [ipaddress.ip_network(trunk, strict=False) for trunk in settings.trunks]
+    networks = [
+        ipaddress.ip_network(trunk, strict=False) for trunk in settings.all_trunks
+    ]
     return any(address in network for address in own for network in networks)
 
 

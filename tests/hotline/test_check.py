@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from sqlalchemy import update
 
 from acd.rules import book as rulebook
@@ -11,7 +12,14 @@ from acd.rules.text import Rulebook
 from agents import roster, tables
 from base import database, migrations
 from base.settings import Settings
-from hotline.machine.check import _certificate, _dialling, _passwords
+from base.trunks import Trunk
+from hotline.machine.check import (
+    _certificate,
+    _dialling,
+    _passwords,
+    _trunks,
+    trunk_state,
+)
 from tests.authority import Authority
 
 OWN_TARGET = Rulebook(
@@ -85,3 +93,56 @@ def test_short_passwords_are_named(tmp_path: Path) -> None:
     ((fine, line),) = _passwords(settings)
     assert not fine
     assert "softphones of 1002 have fewer than 12 characters" in line
+
+
+REGISTRATIONS = """
+ <Registration/ServerURI..............................>  <Auth....................>  <Status.......>
+==========================================================================================
+
+ outbound-telecom/sip:10.1.2.3:5080                      outbound-telecom            {status}        (exp. 290s)
+
+Objects found: 1
+"""
+CONTACTS = """
+  Contact:  <Aor/ContactUri..............................> <Hash....> <Status> <RTT(ms)..>
+==========================================================================================
+
+  Contact:  outbound-telecom/sip:10.1.2.3:5080             7e5d1ae7f5 NonQual         nan
+  Contact:  watch-telecom/sip:10.1.2.3:5080                7e5d1ae7f5 {status}         0.512
+"""
+
+
+@pytest.mark.parametrize(
+    ("registration", "contact", "fine", "said"),
+    [
+        ("Registered  ", "Avail  ", True, "registered"),
+        ("Registered  ", "Unavail", False, "it does not answer at 10.1.2.3:5080"),
+        ("Rejected    ", "Avail  ", False, "the operator refuses the registration: check user"),
+        ("Rejected    ", "Unavail", False, "it does not answer at 10.1.2.3:5080"),
+        ("Unregistered", "Avail  ", False, "it is not registered (yet)"),
+        ("Rejected    ", "NonQual", False, "it is not registered (yet)"),
+    ],
+)
+def test_how_a_trunk_is(registration: str, contact: str, fine: bool, said: str) -> None:
+    trunk = Trunk(name="telecom", host="10.1.2.3:5080", user="u", password="p")  # type: ignore[arg-type]
+    shown = REGISTRATIONS.format(status=registration), CONTACTS.format(status=contact)
+    is_fine, line = trunk_state(trunk, *shown)
+    assert (is_fine, line.startswith(f"trunk telecom: {said}")) == (fine, True), line
+
+
+def test_a_number_that_comes_in_by_no_trunk_is_named(tmp_path: Path) -> None:
+    (tmp_path / "trunks.toml").write_text(
+        '[[trunk]]\nname = "a"\nhost = "10.0.0.1"\nnumbers = ["8890", "96110"]\n'
+    )
+    settings = Settings(home=tmp_path, numbers=("12345", "8890"))
+    assert list(_trunks(settings)) == [
+        (True, "trunk a: sip:10.0.0.1, known by its address, 8890, 96110"),
+        (True, "trunks.toml: 96110 is not in HOTLINE_NUMBERS: it rings once it is added"),
+        (
+            False,
+            (
+                "trunks.toml: no trunk has 12345, so that it comes in from HOTLINE_TRUNKS only: "
+                "write it into the numbers of one"
+            ),
+        ),
+    ]

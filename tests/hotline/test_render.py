@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agents.signin import SIP_REALM
 from base.settings import Settings, SettingsError, load
+from base.trunks import TrunkError
 from hotline.machine.programs import AsteriskBinary, ProgramError
 from hotline.machine.render import (
     AMI_EVENTS,
@@ -247,8 +249,9 @@ def test_tls_may_be_used(tmp_path: Path, asterisk: AsteriskBinary) -> None:
     assert option(tls, "cert_file") == str(tmp_path / "home/asterisk/tls/certificate.pem")
     assert option(tls, "ca_list_file") == "/etc/tls/ca.pem"
     assert option(tls, "verify_server") == "yes"
-    assert option(section(pjsip, "trunk"), "media_encryption_optimistic") == "yes"
-    assert "media_encryption" not in section(pjsip, "outbound"), "that way has no TLS"
+    by_heading = dict(sections_of(pjsip))
+    assert by_heading["[citizens](!)"]["media_encryption_optimistic"] == "yes"
+    assert "media_encryption" not in by_heading["[outbound](calls-out)"], "that way has no TLS"
     assert option(pjsip, "endpoint_identifier_order") == "request_uri,username,ip"
     assert "endpoint = realtime,ps_endpoints_srtp\n" in files["sorcery.conf"] + "\n"
     assert "load = res_srtp.so" in files["modules.conf"]
@@ -274,12 +277,10 @@ def test_tls_for_the_trunk(tmp_path: Path, asterisk: AsteriskBinary) -> None:
     way = {"outbound": "sip:sbc.example.cn:5061;transport=tls", "tls_ca": "/etc/tls/ca.pem"}
     files = rendered(with_tls(tmp_path / "home", trunk_tls="required", **way), asterisk)
     pjsip = files["pjsip.conf"]
-    for name in ("trunk", "outbound"):
-        (first,) = re.findall(
-            rf"^\[{name}\]\n(type = endpoint\n(?:(?!\[).*\n)*)", pjsip, re.MULTILINE
-        )
-        assert option(first, "media_encryption") == "sdes"
-        assert "optimistic" not in first
+    by_heading = dict(sections_of(pjsip))
+    for heading in ("[citizens](!)", "[outbound](calls-out)"):
+        assert by_heading[heading]["media_encryption"] == "sdes"
+        assert "media_encryption_optimistic" not in by_heading[heading]
     assert option(pjsip, "endpoint_identifier_order") == "request_uri,username,ip"
     assert '"${CHANNEL(pjsip,local_addr)}" =~ "[:]5061$"' in section(
         files["extensions.conf"], "hotline-call"
@@ -477,6 +478,7 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
     used = set(re.findall(r"\$\{([^}]*)\}", dialplan))
     assert used == {
         *("EPOCH", "STRFTIME(,UTC,%s%6q)", "UNIQUEID", "DIALSTATUS", "CHANNEL(endpoint)"),
+        *("CHANNEL(endpoint):0:5", "CHANNEL(endpoint):0:8"),
         *("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_TRIES"),
         *("HL_WISH", "HL_REASON", "HL_COLLEAGUE", "HL_TARGET", "HL_SILENT", "HL_AGAIN"),
         *("HL_AGENT", "CHANNEL", "HL_ATTEMPT", "HL_CITIZEN", "QUEUE_PRIO"),
@@ -577,3 +579,183 @@ def test_an_audit_log_of_less_than_six_months_is_refused() -> None:
         SettingsError, match=r"HOTLINE_AUDIT_DAYS: 183 days are too few.*write 184 or more"
     ):
         load(audit_days=183)
+
+
+# --- several trunks (trunks.toml)
+
+TRUNKS = """
+[[trunk]]
+name = "telecom"
+host = "sip.example.cn:5080"
+transport = "tcp"
+user = "02412345"
+password = 'a;b"c\\d'
+match = ["10.1.2.0/24"]
+numbers = ["12345"]
+
+[[trunk]]
+name = "mobile"
+host = "10.9.0.1"
+numbers = ["8890"]
+watch = false
+"""
+
+
+def with_trunks(tmp_path: Path, text: str = TRUNKS, **more: Any) -> Settings:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "trunks.toml").write_text(text)
+    numbers = ("12345", "8890", "12366")
+    return Settings(home=home, numbers=numbers, trunks=("10.0.0.1",), **more)
+
+
+def sections_of(text: str) -> list[tuple[str, dict[str, str]]]:
+    """Each section's heading, and what it says."""
+    found: list[tuple[str, dict[str, str]]] = []
+    for line in text.splitlines():
+        if line.startswith("["):
+            found.append((line, {}))
+        elif " = " in line and not line.startswith(";"):
+            name, _, value = line.partition(" = ")
+            found[-1][1][name] = value
+    return found
+
+
+def test_a_trunk_by_tls(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    text = '[[trunk]]\nname = "telecom"\nhost = "10.1.2.3:5061"\ntransport = "tls"\n'
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/trunks.toml").write_text(text)
+    way = {"outbound": "sip:10.0.0.9", "tls_ca": "/etc/tls/ca.pem"}
+    by_heading = dict(
+        sections_of(rendered(with_tls(tmp_path / "home", **way), asterisk)["pjsip.conf"])
+    )
+    leaves = by_heading["[outbound-telecom](calls-out)"]
+    assert leaves["media_encryption"] == "sdes"
+    assert leaves["media_encryption_optimistic"] == "yes"
+    assert by_heading["[outbound-telecom]"]["contact"] == r"sip:10.1.2.3:5061\;transport=tls"
+    assert "media_encryption" not in by_heading["[outbound](calls-out)"], "this one has no TLS"
+
+
+def test_a_trunk_by_tls_needs_what_tls_needs(tmp_path: Path) -> None:
+    by_tls = '[[trunk]]\nname = "telecom"\nhost = "10.1.2.3"\ntransport = "tls"\n'
+    settings = with_trunks(tmp_path, by_tls)
+    with pytest.raises(TrunkError, match=r"the trunk telecom wants TLS: set HOTLINE_TLS_PORT"):
+        _ = settings.named_trunks
+    (settings.root / "trunks.toml").write_text(by_tls.replace("tls", "tcp"))
+    with pytest.raises(TrunkError, match=r"the trunk telecom has no TLS: write transport"):
+        _ = with_tls(settings.root, trunk_tls="required").named_trunks
+
+
+def test_calls_leave_by_each_trunk(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    settings = with_trunks(tmp_path)
+    pjsip = sections_of(rendered(settings, asterisk)["pjsip.conf"])
+    contact = r"sip:sip.example.cn:5080\;transport=tcp"
+    assert [
+        (head, said) for head, said in pjsip if "telecom" in head and said.get("type") != "identify"
+    ] == [
+        (
+            "[outbound-telecom](calls-out)",
+            {
+                "aors": "outbound-telecom",
+                "outbound_auth": "outbound-telecom",
+                "from_domain": "sip.example.cn",
+            },
+        ),
+        ("[outbound-telecom]", {"type": "aor", "contact": contact}),
+        (
+            "[outbound-telecom]",
+            {
+                "type": "auth",
+                "auth_type": "userpass",
+                "username": "02412345",
+                "password": 'a\\;b"c\\d',
+            },
+        ),
+        (
+            "[outbound-telecom]",
+            {
+                "type": "registration",
+                "outbound_auth": "outbound-telecom",
+                "server_uri": contact,
+                "client_uri": "sip:02412345@sip.example.cn",
+                "contact_user": "12345",
+                "expiration": "300",
+                "retry_interval": "60",
+                "auth_rejection_permanent": "no",
+                "forbidden_retry_interval": "60",
+                "fatal_retry_interval": "60",
+                "max_retries": "1000000",
+            },
+        ),
+        ("[watch-telecom](asked)", {"aors": "watch-telecom"}),
+        (
+            "[watch-telecom]",
+            {
+                "type": "aor",
+                "contact": contact,
+                "qualify_frequency": "15",
+                "qualify_timeout": "3",
+            },
+        ),
+    ]
+    assert [(head, said) for head, said in pjsip if "mobile" in head] == [
+        ("[outbound-mobile](calls-out)", {"aors": "outbound-mobile"}),
+        ("[outbound-mobile]", {"type": "aor", "contact": "sip:10.9.0.1"}),
+    ]
+    assert (settings.asterisk_dir / "pjsip.conf").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_number_comes_in_only_by_the_trunks_that_have_it(
+    tmp_path: Path, asterisk: AsteriskBinary
+) -> None:
+    settings = with_trunks(tmp_path)
+    pjsip = sections_of(rendered(settings, asterisk)["pjsip.conf"])
+    permitted = {
+        head.partition("]")[0].strip("["): said["permit"]
+        for head, said in pjsip
+        if "permit" in said
+    }
+    assert permitted.pop("citizens") == "10.0.0.1,10.1.2.0/24,10.9.0.1"
+    by_pattern = {
+        said["endpoint"]: said["match_request_uri"]
+        for _, said in pjsip
+        if said.get("type") == "identify" and "match_request_uri" in said
+    }
+    found = {
+        number: permitted[endpoint]
+        for number in settings.numbers
+        for endpoint, pattern in by_pattern.items()
+        if re.search(pattern[1:-1].replace("\\;", ";"), f"sip:{number}@x")
+    }
+    assert found == {
+        "12345": "10.0.0.1,10.1.2.0/24",
+        "8890": "10.0.0.1,10.9.0.1",
+        "12366": "10.0.0.1",  # no trunk has it
+    }
+    assert render_numbers(settings, ["12345", "8890", "12366", "12399"])
+    more = sections_of((settings.asterisk_dir / "numbers_trunk.conf").read_text())
+    ((head, said),) = more
+    assert permitted[said["endpoint"]] == "10.0.0.1"
+    assert head == f"[trunk-numbers-{said['endpoint']}]"
+
+
+def test_a_trunk_without_numbers_has_all(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    text = '[[trunk]]\nname = "only"\nhost = "10.9.0.1"\nuser = "u"\npassword = "p"\n'
+    pjsip = rendered(with_trunks(tmp_path, text), asterisk)["pjsip.conf"]
+    assert option(pjsip, "permit") == option(pjsip, "match") == "10.0.0.1,10.9.0.1"
+    assert "trunk-2" not in pjsip
+    assert "contact_user = 12345\n" in pjsip
+
+
+def test_without_the_file_there_is_nothing_of_it(tmp_path: Path, asterisk: AsteriskBinary) -> None:
+    pjsip = rendered(Settings(home=tmp_path / "home"), asterisk)["pjsip.conf"]
+    assert not re.search(
+        r"registration|outbound_auth|trunk-2|watch-", pjsip.replace("outbound-watch", "")
+    )
+
+
+def test_an_asterisk_without_request_uri_has_one_endpoint_for_all(tmp_path: Path) -> None:
+    pjsip = rendered(with_trunks(tmp_path), an_asterisk(tmp_path, "20.6.0"))["pjsip.conf"]
+    assert "trunk-2" not in pjsip
+    assert option(pjsip, "match") == "10.0.0.1,10.1.2.0/24,10.9.0.1"
+    assert "[outbound-telecom](calls-out)" in pjsip

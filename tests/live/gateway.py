@@ -11,6 +11,7 @@ before the loop runs, for the centre wants it in its settings.
 """
 
 import asyncio
+import hashlib
 import re
 import secrets
 import socket
@@ -23,6 +24,7 @@ import numpy as np
 
 from base.background import spawn
 
+CRLF = "\r\n"
 _STEP = 0.02
 _SAMPLES = 160
 
@@ -93,12 +95,30 @@ class GatewayCall:
             self.gateway.send_bye(self)
 
 
+@dataclass
+class Registered:
+    """A REGISTER that was accepted: where the exchange wants its calls, and for how many seconds."""
+
+    contact: str
+    expires: int
+
+
 class Gateway:
-    """Answers what the exchange dials, as `manners` says by number (without +86); `otherwise` is everybody else's."""
+    """Answers what the exchange dials, as `manners` says by number (without +86); `otherwise` is everybody else's.
+
+    With `accounts` (user → password) the operator wants to know who calls: each REGISTER and each INVITE is challenged
+    (401, RFC 2617). `registered` is by user; `refused` counts the wrong passwords.
+    """
 
     via, parameters = "UDP", ""
 
-    def __init__(self) -> None:
+    def __init__(self, **accounts: str) -> None:
+        self.accounts = accounts
+        self.registered: dict[str, Registered] = {}
+        self.refused = 0
+        self.deaf = False
+        """It does not answer anything, as if it were not there."""
+        self._nonce = secrets.token_hex(8)
         self.manners: dict[str, Manners] = {}
         self.otherwise = Manners()
         self.calls: list[GatewayCall] = []
@@ -207,9 +227,17 @@ class Gateway:
     # --- what comes in
 
     def _take(self, message: str, where: Any) -> None:
+        if self.deaf:
+            return
         method = message.split(" ", 1)[0]
         call = self._by_id.get(_header(message, "Call-ID"))
-        if method == "INVITE" and call is None:
+        if method in ("REGISTER", "INVITE") and call is None and not self._is_known(message):
+            self.refused += "Authorization: " in message
+            realm = f'WWW-Authenticate: Digest realm="operator", nonce="{self._nonce}", algorithm=MD5\r\n'
+            self._answer(message, where, 401, "Unauthorized", tag=self._nonce, more=realm)
+        elif method == "REGISTER":
+            self._register(message, where)
+        elif method == "INVITE" and call is None:
             self._invited(message, where)
         elif method == "CANCEL":
             self._answer(message, where, 200, "OK")
@@ -224,6 +252,32 @@ class Gateway:
             call.acked_at = call.acked_at or time.time()
         elif method == "OPTIONS":
             self._answer(message, where, 200, "OK")
+
+    def _is_known(self, message: str) -> bool:
+        """Whether the request is signed by one of the accounts."""
+        if not self.accounts:
+            return True
+        told = dict(re.findall(r'(\w+)="([^"]*)"', _header(message, "Authorization")))
+        password = self.accounts.get(told.get("username", ""))
+        if password is None or told.get("nonce") != self._nonce:
+            return False
+        method = message.split(" ", 1)[0]
+        ours = _md5(f"{told['username']}:operator:{password}")
+        return told.get("response") == _md5(
+            f"{ours}:{self._nonce}:{_md5(method + ':' + told.get('uri', ''))}"
+        )
+
+    def _register(self, message: str, where: Any) -> None:
+        user = re.search(r"sips?:([^@;>]*)@", _header(message, "To"))
+        contact = re.search(r"<(sip:[^>]+)>", _header(message, "Contact"))
+        expires = int(_header(message, "Expires") or 0)
+        name = user[1] if user else ""
+        self.registered.pop(name, None)
+        more = ""
+        if contact is not None and expires:
+            self.registered[name] = Registered(contact[1], expires)
+            more = f"Contact: <{contact[1]}>;expires={expires}\r\n"
+        self._answer(message, where, 200, "OK", more=more)
 
     def _invited(self, message: str, where: Any) -> None:
         number = re.match(r"INVITE sips?:([^@;>\s]*)", message)
@@ -264,7 +318,14 @@ class Gateway:
         call.answer()
 
     def _answer(
-        self, request: str, where: Any, status: int, phrase: str, body: str = "", tag: str = ""
+        self,
+        request: str,
+        where: Any,
+        status: int,
+        phrase: str,
+        body: str = "",
+        tag: str = "",
+        more: str = "",
     ) -> None:
         vias = "".join(
             f"Via: {value}\r\n" for value in re.findall(r"^Via: (.*?)\r$", request, re.MULTILINE)
@@ -276,7 +337,8 @@ class Gateway:
         self._send(
             f"SIP/2.0 {status} {phrase}\r\n{vias}From: {_header(request, 'From')}\r\nTo: {to}\r\n"
             f"Call-ID: {_header(request, 'Call-ID')}\r\nCSeq: {_header(request, 'CSeq')}\r\n"
-            f"Contact: <sip:{self._here()}{self.parameters}>\r\n{kind}Content-Length: {len(body)}\r\n\r\n{body}",
+            f"{more or f'Contact: <sip:{self._here()}{self.parameters}>' + CRLF}{kind}"
+            f"Content-Length: {len(body)}\r\n\r\n{body}",
             where,
         )
 
@@ -301,6 +363,10 @@ def _bound() -> socket.socket:
     made.bind(("127.0.0.1", 0))
     made.setblocking(False)
     return made
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def _header(message: str, name: str) -> str:

@@ -14,6 +14,7 @@ from facts.times import SECOND
 from hotline.controller import readings
 from telephony import certificates
 from telephony.link import LinkError
+from telephony.trunks import TrunkState
 from tests.authority import Authority
 
 T = 1_763_700_000 * SECOND
@@ -36,6 +37,8 @@ class Parts:
         self.tasks: list[Task] = []
         self.years: list[int] = []
         self.answers: bool | Exception | None = True
+        self.trunks: dict[str, TrunkState] = {}
+        self.looks = 0
 
     def newest(self, now: int) -> LiveState:
         state = {"stages": {"waiting": 0, "ringing": 0}, "waiting_since": None, "agents": []}
@@ -73,6 +76,12 @@ class Parts:
 
     def missing_years(self, now: int) -> list[int]:
         return self.years
+
+    async def look_at_trunks(self) -> None:
+        self.looks += 1
+
+    def trunk_states(self) -> dict[str, TrunkState]:
+        return self.trunks
 
     async def outbound_answers(self) -> bool | None:
         if isinstance(self.answers, Exception):
@@ -200,3 +209,32 @@ async def test_the_certificate(engine: AsyncEngine, tmp_path: Path) -> None:
     assert ("certificate_expires", "") not in await readings.slow(
         Parts(), engine, load(home=tmp_path), T
     )
+
+
+@pytest.mark.parametrize(
+    ("state", "away", "refused"),
+    [
+        (TrunkState.UP, False, False),
+        (TrunkState.AWAY, True, False),
+        (TrunkState.UNREGISTERED, True, False),
+        (TrunkState.REFUSED, False, True),
+        (TrunkState.UNKNOWN, None, None),
+    ],
+)
+def test_a_named_trunk(state: TrunkState, away: bool | None, refused: bool | None) -> None:
+    parts = Parts()
+    parts.trunks = {"telecom": state}
+    quick = readings.quick(parts, T)
+    assert (quick["trunk_away", "telecom"], quick["trunk_refused", "telecom"]) == (away, refused)
+    parts.lost_for = 1
+    quick = readings.quick(parts, T)
+    assert (quick["trunk_away", "telecom"], quick["trunk_refused", "telecom"]) == (None, None)
+
+
+async def test_named_trunks_are_asked_again_and_again(engine: AsyncEngine, tmp_path: Path) -> None:
+    parts = Parts()
+    await readings.slow(parts, engine, load(home=tmp_path), T)
+    assert parts.looks == 0, "there is none"
+    (tmp_path / "trunks.toml").write_text('[[trunk]]\nname = "telecom"\nhost = "10.0.0.1"\n')
+    await readings.slow(parts, engine, load(home=tmp_path), T)
+    assert parts.looks == 1
