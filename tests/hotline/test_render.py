@@ -715,6 +715,8 @@ def test_a_number_comes_in_only_by_the_trunks_that_have_it(
         for head, said in pjsip
         if "permit" in said
     }
+    narrower = [said for head, said in pjsip if re.match(r"\[trunk-\d\]\(citizens\)", head)]
+    assert [list(said) for said in narrower] == [["deny", "permit"]] * 3, "not the template's list"
     assert permitted.pop("citizens") == "10.0.0.1,10.1.2.0/24,10.9.0.1"
     by_pattern = {
         said["endpoint"]: said["match_request_uri"]
