@@ -400,9 +400,7 @@ def _can_match_request_uri(asterisk: AsteriskBinary) -> bool:
 def _trunks_hold_this_machine(settings: Settings) -> bool:
     """Whether a phone on this machine has an address that is also the trunk's."""
     own = {ipaddress.ip_address(address) for address in ("127.0.0.1", "::1", settings.sip_address)}
-    networks = [
-        ipaddress.ip_network(trunk, strict=False) for trunk in settings.all_trunks
-    ]
+    networks = [ipaddress.ip_network(trunk, strict=False) for trunk in settings.all_trunks]
     return any(address in network for address in own for network in networks)
 
 
