@@ -135,9 +135,7 @@ class Wire:
                 return
             if not answer.startswith("SIP/2.0 401"):
                 break
-            authorization = digest(
-                number, password, f"sip:{self.exchange}", challenge_of(answer)
-            )
+            authorization = digest(number, password, f"sip:{self.exchange}", challenge_of(answer))
         raise AssertionError(f"the exchange refused to register {number}: {answer}")
 
 
