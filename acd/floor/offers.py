@@ -4,7 +4,7 @@ from acd.floor.hall import Hall, Stage, remember
 from acd.floor.lanes import leave_lane, no_longer_expected, seat_of, update_idle
 from acd.floor.settle import settle_lost
 from acd.floor.waiting import ringing_ended
-from acd.floor.work import free, mark_not_responding, not_taken, works_again
+from acd.floor.work import AT_ONCE, free, mark_not_responding, not_taken, rest, works_again
 from facts import OfferAnswered, OfferEnded, OfferRinging, PhoneLost, TalkEnded
 from facts.offers import NO_TALK
 from facts.terms import CallId, OfferReason, Party
@@ -110,3 +110,8 @@ def talk_ended(hall: Hall, fact: TalkEnded, now: int) -> None:
         # This phone would drop every caller. Its agent must first say that they are ready.
         mark_not_responding(hall, seat, fact.at)
     free(hall, seat, fact.at, now, worked=not (dropped or lost))
+    if lost and caller is not None and caller.stage is Stage.TALKING:
+        rest(
+            hall, seat, now + AT_ONCE
+        )  # the caller comes back in a moment, before those who came later
+        update_idle(hall, seat)
