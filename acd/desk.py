@@ -146,7 +146,7 @@ class Desk:
         return self.floor.staffed(call)
 
     def dropped(self, call: CallId) -> bool | None:
-        """Whether the talk that is over now was no answer, because it ended at once: the caller has to wait on.
+        """Whether the caller has to wait on: the talk that is over now ended at once, or the agent's phone died.
 
         None: the facts of the next moment will tell.
         """

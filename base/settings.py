@@ -260,6 +260,9 @@ class Settings(BaseSettings):
     """Attempts after which the fallback queue in Asterisk takes the call."""
     settle_time: Annotated[float, Field(ge=0, le=30)] = 3.0
     """Longest time after a start that offers wait for earlier callers to come back."""
+    dead_phone_after: Annotated[float, Field(ge=1, le=3600)] = 8.0
+    """Seconds without any sound or report of an agent's phone in a talk, after which a phone that does not answer
+    OPTIONS either counts as dead, and the citizen goes back to the queue. A phone that answers is never cut."""
     stop_wait: Seconds = 30.0
     """Seconds that a stop waits for running talks before it leaves them to Asterisk."""
     min_free_mb: Annotated[int, Field(ge=0)] = 500

@@ -17,6 +17,10 @@ class Cause(IntEnum):
     """No answer from the user: a SIP 480, also that of "do not disturb"."""
     REJECTED = 21
     """Call rejected: a SIP 603."""
+    OUT_OF_ORDER = 27
+    """Destination out of order: with it our own side hangs up a phone that has died in a talk."""
+    INTERWORKING = 127
+    """Interworking: a SIP 481, among others. The phone does not know the call."""
     ELSEWHERE = 26
     """Answered elsewhere: what we take back. Phones then show no missed call (RFC 3326)."""
 
@@ -26,6 +30,9 @@ WITHDRAWN = Cause.ELSEWHERE
 
 REFUSED = frozenset({Cause.BUSY, Cause.REJECTED})
 """The causes of a phone that refuses the call, by its agent or by its settings."""
+
+LOST = frozenset({Cause.NO_USER, Cause.OUT_OF_ORDER, Cause.INTERWORKING})
+"""The causes of an answered leg that ended because its phone died, or has forgotten the call: nobody hung up."""
 
 NOT_REACHED: Mapping[int, str] = {
     Cause.BUSY: "busy",

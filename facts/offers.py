@@ -64,6 +64,16 @@ class TalkEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class PhoneLost:
+    """The agent's phone has died in the talk, or has forgotten it. `TalkEnded` follows, and the citizen waits again."""
+
+    kind: ClassVar[str] = "PhoneLost"
+    at: int
+    call: CallId
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
 class TalkHeld:
     """The agent put the talk on hold: the citizen hears music, until `TalkResumed` or the talk's end."""
 

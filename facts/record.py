@@ -60,6 +60,7 @@ from facts.offers import (
     OfferEnded,
     OfferMade,
     OfferRinging,
+    PhoneLost,
     TalkEnded,
     TalkHeld,
     TalkResumed,
@@ -98,6 +99,7 @@ Fact: TypeAlias = (
     | OfferRinging
     | OfferAnswered
     | OfferEnded
+    | PhoneLost
     | TalkEnded
     | TalkHeld
     | TalkResumed

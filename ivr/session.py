@@ -81,7 +81,7 @@ class SessionDesk(Protocol):
         """Whether an agent is signed in who may answer this call."""
 
     def dropped(self, call: CallId) -> bool | None:
-        """Whether the talk that is over now was no answer, because it ended at once: the caller has to wait on.
+        """Whether the caller has to wait on: the talk that is over now ended at once, or the agent's phone died.
 
         None: the facts of the next moment will tell.
         """
@@ -426,7 +426,7 @@ class CallSession:
         return True
 
     async def _talk_over(self) -> None:
-        """The session ends with the talk. If that was no answer, the dialplan brings the caller back to their place."""
+        """The session ends with the talk. If the caller has to wait on, the dialplan brings them back."""
         self._waiting = False
         dropped = self._desk.dropped(self.call)
         for _ in range(_LOOKS):

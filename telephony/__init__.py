@@ -3,6 +3,7 @@
 link            one AMI connection to one node: messages in order, actions with an answer or a clear error (panoramisk)
 channels        AMI messages → facts (pure): who arrived, which phone rings, who answered, who hung up first
 switch          the verbs: hang up, stop ringing, stop a prompt, fetch back, read what exists
+pulse           which phone has died in a talk, and which is only silent (pure)
 guesses         refused sign-ins of the last minute (pure)
 refused         copies of SIP messages → calls that had no channel, and numbers that are not ours (pure)
 hep             where those copies arrive

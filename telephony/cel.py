@@ -36,7 +36,7 @@ from facts import (
     WrapUpEnded,
     WrapUpStarted,
 )
-from facts.causes import NOT_REACHED, REFUSED, WITHDRAWN, Cause
+from facts.causes import LOST, NOT_REACHED, REFUSED, WITHDRAWN, Cause
 from facts.endpoints import OUTBOUND, TRUNK, endpoint
 from facts.ids import callback_of
 from facts.numbers import AGENT_NUMBER, normalise
@@ -445,7 +445,7 @@ def _missing_leg(call_id: CallId, call: _CelCall, leg: _CelLeg, diary: "_Diary")
 
 def _talk_ended_by(call: _CelCall, leg: _CelLeg) -> Party:
     if leg.source == leg.channel:
-        return Party.AGENT
+        return Party.SYSTEM if leg.cause in LOST else Party.AGENT
     return Party.CALLER if _is_caller(leg.source, call) else Party.SYSTEM
 
 

@@ -17,7 +17,8 @@ A transfer that is joined before the colleague has answered is no fact yet: `joi
 blind one.
 
 HangupRequest means that the far end hung up; Asterisk sends none when it hangs up by itself. So the channel with the
-first HangupRequest ended the call (R6), and without any it was the system. A caller's HangupRequest ends the call at
+first HangupRequest ended the call (R6), and without any it was the system. With a cause of `LOST` it is a phone that
+does not know the call any more: the system, too. A caller's HangupRequest ends the call at
 once: the channel may live on for a moment, until the dialplan notices.
 
 The controller names a callback attempt, `hotline-c7.1`, and so the agent's channel that it begins with. The citizen's
@@ -57,13 +58,14 @@ from facts import (
     OfferRinging,
     OwnCallEnded,
     OwnCallStarted,
+    PhoneLost,
     PhoneReachable,
     PhoneUnreachable,
     TalkEnded,
     TalkHeld,
     TalkResumed,
 )
-from facts.causes import NOT_REACHED, REFUSED, WITHDRAWN, Cause
+from facts.causes import LOST, NOT_REACHED, REFUSED, WITHDRAWN, Cause
 from facts.endpoints import OUTBOUND, TRUNK, endpoint
 from facts.ids import callback_of
 from facts.numbers import AGENT_NUMBER, normalise
@@ -94,6 +96,8 @@ VARIABLES = ("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_
 
 _RINGING, _UP = "5", "6"  # AST_STATE_RINGING, AST_STATE_UP
 _UNREACHABLE = frozenset({"Unreachable", "Removed"})
+_NEW = frozenset({"NonQualified", "Unknown", "Created"})
+"""How Asterisk calls a contact that it has not asked yet."""
 _REMEMBERED = 8192
 
 
@@ -122,6 +126,18 @@ class LiveAttempt:
     citizen: str = ""
     picked_up: bool = False
     answered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """An agent's leg that talks. `there`: some phone of the agent is registered and answers."""
+
+    leg: str
+    channel: str
+    call: CallId
+    agent: str
+    held: bool
+    there: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +330,29 @@ class Calls:
                 return leg.channel
         return ""
 
+    def talks(self) -> Iterable[Talk]:
+        """Every leg of an agent that talks to a citizen, in a call or in a callback."""
+        for uniqueid, leg in self._legs.items():
+            if leg.answered:
+                there = bool(self._contacts.get(leg.agent))
+                yield Talk(uniqueid, leg.channel, leg.call, leg.agent, leg.held, there)
+        for call, one in self._attempts.items():
+            if one.answered and not one.kept:
+                there = bool(self._contacts.get(one.agent))
+                yield Talk(call, one.channel, call, one.agent, one.held, there)
+
+    def new_address(self, message: Message) -> str:
+        """The agent whose phone has registered with another address, or has none any more; empty for any other event.
+
+        Ask before `read` takes the event.
+        """
+        agent, uri = message.get("EndpointName", ""), message.get("URI", "")
+        if message.get("Event") != "ContactStatus" or not uri:
+            return ""
+        known, status = self._contacts.get(agent, {uri}), message.get("ContactStatus")
+        moved = known == {uri} if status == "Removed" else status in _NEW and uri not in known
+        return agent if moved else ""
+
     def back_again(self, message: Message) -> str:
         """The agent whose phone was unreachable and has just shown its password; empty for any other event.
 
@@ -438,6 +477,11 @@ class Calls:
     def _hangup_request(self, message: Message, at: int, facts: list[Fact]) -> None:
         uniqueid = self._named(message)
         if (leg := self._legs.get(uniqueid)) is not None:
+            if leg.answered and not leg.ended_by and _number(message.get("Cause", "")) in LOST:
+                # The phone answered 481 to a request within the call, or nothing: its agent did nothing.
+                leg.ended_by = Party.SYSTEM
+                if self._lives(leg.call):
+                    facts.append(PhoneLost(at, leg.call, leg.agent))
             leg.ended_by = leg.ended_by or Party.AGENT
         elif (attempt := self._attempts.get(uniqueid)) is not None:
             attempt.ended_by = attempt.ended_by or Party.AGENT

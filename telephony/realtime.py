@@ -33,8 +33,9 @@ SELECT
     'yes' AS allow_transfer,
     '1' AS device_state_busy_at,
     '15' AS rtp_keepalive,
-    '120' AS rtp_timeout,
-    '3600' AS rtp_timeout_hold,
+    'always' AS timers,
+    '90' AS timers_min_se,
+    '90' AS timers_sess_expires,
     'DYNAMIC_FEATURES=silent' AS set_var{more}
 FROM agent
 """

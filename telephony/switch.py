@@ -54,6 +54,31 @@ class Switch:
         """Have Asterisk ask an agent's phone (OPTIONS) whether it is there, instead of within 30 seconds."""
         await self._link.act({"Action": "PJSIPQualify", "Endpoint": agent})
 
+    async def read_sound(self, channel: str) -> str:
+        """What a channel's phone has sent so far (RTP and RTCP), as Asterisk counts it; empty for one that is gone."""
+        try:
+            told = await self._link.act(
+                {"Action": "Getvar", "Channel": channel, "Variable": "CHANNEL(rtcp,all)"}
+            )
+        except ActionRefused:
+            return ""
+        return told.get("Value", "")
+
+    async def ask_in_call(self, channel: str) -> None:
+        """Send a re-INVITE that changes nothing. If the phone does not know the call (481), Asterisk ends the leg."""
+        await self._try(
+            {
+                "Action": "Setvar",
+                "Channel": channel,
+                "Variable": "PJSIP_SEND_SESSION_REFRESH()",
+                "Value": "invite",
+            }
+        )
+
+    async def end_dead(self, channel: str) -> None:
+        """End the leg of a phone that has died."""
+        await self._hang_up(channel, Cause.OUT_OF_ORDER)
+
     async def hang_up(self, call: CallId, agent: str = "", cause: int = Cause.NORMAL) -> None:
         """End the call, or with `agent` only that agent's talk in it. `cause` is a Q.850 code."""
         if agent:

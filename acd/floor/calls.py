@@ -5,9 +5,16 @@ from dataclasses import replace
 from acd.callbacks.task import Task
 from acd.commands import CreateCallback, SendOutside
 from acd.floor.hall import Caller, Hall, Stage, remember
-from acd.floor.lanes import join_lane, lane_of, leave_lane, no_longer_expected, waiting_in
+from acd.floor.lanes import (
+    join_lane,
+    lane_of,
+    leave_lane,
+    no_longer_expected,
+    update_idle,
+    waiting_in,
+)
 from acd.floor.waiting import overflow, release, set_wait_deadlines
-from acd.floor.work import free
+from acd.floor.work import free, works_again
 from acd.gate import Purpose, Why
 from facts import (
     CallArrived,
@@ -150,6 +157,9 @@ def call_transferred(hall: Hall, fact: CallTransferred, now: int) -> None:
     no_longer_expected(hall, fact.call)
     if caller.agent:
         caller.leaving.add(caller.agent)
+    if (seat := hall.seats.get(caller.lost)) is not None and seat.rest_until:
+        works_again(seat)
+        update_idle(hall, seat)
     caller.agent, caller.attached = "", True
     caller.cut = caller.cut and not fact.to
     caller.queue = caller.queue or hall.rules.queue("").name

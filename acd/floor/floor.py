@@ -67,6 +67,7 @@ from facts import (
     OfferRinging,
     OwnCallEnded,
     OwnCallStarted,
+    PhoneLost,
     PhoneReachable,
     PhoneUnreachable,
     TalkEnded,
@@ -244,7 +245,7 @@ class Floor:
         return "the colleague is on the phone" if other.call or other.own_call else ""
 
     def dropped(self, call: CallId, now: int) -> bool | None:
-        """Whether the talk that is over now was no answer (`NO_TALK`): the caller has to wait on.
+        """Whether the caller has to wait on after the talk that is over now: it was no answer, or the phone died.
 
         The facts of this talk may be still on their way: then it began, and ended, a moment ago. None: its end is on
         its way, and only that tells, since the controller may have stood still in the meantime.
@@ -252,8 +253,10 @@ class Floor:
         caller = self.callers.get(call)
         if caller is None or caller.stage is Stage.RINGING:
             return caller is not None
-        if caller.stage is not Stage.TALKING or not caller.agent:
-            return caller.stage is Stage.TALKING and caller.dropped
+        if caller.stage is not Stage.TALKING or caller.lost:
+            return caller.stage is Stage.TALKING
+        if not caller.agent:
+            return caller.dropped
         if now - caller.since <= NO_TALK:
             return True
         return None if now - caller.since <= STOOD_STILL else False
@@ -303,6 +306,7 @@ HANDLERS: dict[type[Fact], Callable[[Hall, Any, int], None]] = {
     OfferRinging: offers.offer_ringing,
     OfferAnswered: offers.offer_answered,
     OfferEnded: offers.offer_ended,
+    PhoneLost: offers.phone_lost,
     TalkEnded: offers.talk_ended,
     CallbackAsked: calls.callback_asked,
     CallbackAdded: callbacks.callback_added,

@@ -59,6 +59,7 @@ class Caller:
     transferred the caller and whose own legs still exist. `outside`: the outside number that the call was sent to.
     `first_answer`: the agent whose answer made the call `answered`, for as long as that may turn out to be no answer.
     `cut`: the system ended the last talk. `dropped`: the last talk was no answer, and the caller did not end it.
+    `lost`: the agent whose phone died in it.
     """
 
     call: CallId
@@ -83,6 +84,7 @@ class Caller:
     first_answer: str = ""
     cut: bool = False
     dropped: bool = False
+    lost: str = ""
 
 
 @dataclass(slots=True, eq=False)

@@ -4,8 +4,8 @@ from acd.floor.hall import Hall, Stage, remember
 from acd.floor.lanes import leave_lane, no_longer_expected, seat_of, update_idle
 from acd.floor.settle import settle_lost
 from acd.floor.waiting import ringing_ended
-from acd.floor.work import free, mark_not_responding, not_taken, works_again
-from facts import OfferAnswered, OfferEnded, OfferRinging, TalkEnded
+from acd.floor.work import AT_ONCE, free, mark_not_responding, not_taken, rest, works_again
+from facts import OfferAnswered, OfferEnded, OfferRinging, PhoneLost, TalkEnded
 from facts.offers import NO_TALK
 from facts.terms import CallId, OfferReason, Party
 
@@ -26,6 +26,7 @@ def offer_answered(hall: Hall, fact: OfferAnswered, now: int) -> None:
     hall.record(fact)
     caller, seat = hall.callers[fact.call], hall.seats[fact.agent]
     first, caller.answered, caller.cut = not caller.answered, True, False
+    caller.lost = ""
     caller.first_answer = fact.agent if first else ""
     seat.calls += 1
     if caller.caller and first:
@@ -76,8 +77,21 @@ def offer_ended(hall: Hall, fact: OfferEnded, now: int) -> None:
         ringing_ended(hall, caller, fact, now)
 
 
+def phone_lost(hall: Hall, fact: PhoneLost, now: int) -> None:
+    """The phone of the agent who talks has died. The caller will come back to their place."""
+    caller, seat = hall.callers.get(fact.call), hall.seats.get(fact.agent)
+    talks = seat is not None and seat.call == fact.call and seat.answered
+    if caller is None or caller.agent != fact.agent or not talks or caller.lost == fact.agent:
+        return
+    caller.lost = fact.agent
+    hall.record(fact)
+
+
 def talk_ended(hall: Hall, fact: TalkEnded, now: int) -> None:
-    """The agent's leg is gone after a talk. If that lasted no longer than `NO_TALK`, nobody has answered the caller."""
+    """The agent's leg is gone after a talk. If that lasted no longer than `NO_TALK`, nobody has answered the caller.
+
+    After a talk in which the agent's phone died there is no wrap-up: their new phone may ring for the same caller.
+    """
     seat = hall.seats.get(fact.agent)
     if seat is None or seat.call != fact.call:
         return
@@ -88,10 +102,16 @@ def talk_ended(hall: Hall, fact: TalkEnded, now: int) -> None:
         caller.cut = talked and fact.hung_up_by is Party.SYSTEM
         if not talked and caller.first_answer == fact.agent:
             caller.answered, caller.first_answer = False, ""
-    dropped = not talked and fact.hung_up_by is not Party.CALLER
+    lost = caller is not None and caller.lost == fact.agent
+    dropped = not talked and not lost and fact.hung_up_by is not Party.CALLER
     if caller is not None:
         caller.dropped = dropped
     if dropped:
         # This phone would drop every caller. Its agent must first say that they are ready.
         mark_not_responding(hall, seat, fact.at)
-    free(hall, seat, fact.at, now, worked=not dropped)
+    free(hall, seat, fact.at, now, worked=not (dropped or lost))
+    if lost and caller is not None and caller.stage is Stage.TALKING:
+        rest(
+            hall, seat, now + AT_ONCE
+        )  # the caller comes back in a moment, before those who came later
+        update_idle(hall, seat)

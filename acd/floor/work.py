@@ -85,11 +85,16 @@ def not_taken(hall: Hall, seat: Seat, at: int, now: int, *, unreachable: bool) -
     rang = seat.since > seat.last_offer
     if unreachable and seat.reachable and not rang and at - seat.last_offer < AT_ONCE:
         seat.failures += 1
-        rest = min(2 ** min(seat.failures - 1, 10), _LONGEST_REST)
-        seat.rest_until = now + rest * SECOND
-        hall.wake_at(seat.rest_until, RESTED, seat.agent)
+        seconds = min(2 ** min(seat.failures - 1, 10), _LONGEST_REST)
+        rest(hall, seat, now + seconds * SECOND)
     else:
         mark_not_responding(hall, seat, at)
+
+
+def rest(hall: Hall, seat: Seat, until: int) -> None:
+    """Offer the agent nothing before that."""
+    seat.rest_until = until
+    hall.wake_at(until, RESTED, seat.agent)
 
 
 def works_again(seat: Seat) -> None:

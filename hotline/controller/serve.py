@@ -45,6 +45,7 @@ from hotline.controller.people import People
 from hotline.controller.recovery import Recovery
 from hotline.controller.requests import Requests
 from hotline.controller.shown import Shown
+from hotline.controller.watch import PhoneWatch
 from hotline.machine import home, render
 from hotline.machine.up import stop_event
 from ivr import server as agi
@@ -173,6 +174,9 @@ class Controller:
         self._trunks = Trunks(
             self._link, self._calls, settings.named_trunks, unnamed=bool(settings.outbound)
         )
+        self._watch = PhoneWatch(
+            self._calls, self._switch, self._report, clock.now, settings.dead_phone_after
+        )
         self._outbound = Outbound(
             self._link,
             self._calls,
@@ -272,6 +276,7 @@ class Controller:
             spawn(feeding.feed_figures(self._engine, self._figures.add), "live figures"),
             spawn(self._link.run(), "link"),
             spawn(self._phones.run(), "phones"),
+            spawn(self._watch.run(), "phone watch"),
         ]
         self._recovery.link_lost_at = clock.now()
         self._alarms.start()
@@ -338,6 +343,7 @@ class Controller:
         if address := guess(message):
             self._guessed(address)
             return
+        self._watch.take(message)
         if agent := self._calls.back_again(message):
             spawn(self._ask_phone(agent), "phone is back")
             return

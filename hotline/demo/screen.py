@@ -177,6 +177,7 @@ _WORDS = {
     "OfferRinging": ("坐席 {agent} 振铃：{who}", "{agent}'s phone rings for {who}"),
     "OfferAnswered": ("坐席 {agent} 接听：{who}", "{agent} answers {who}"),
     "TalkEnded": ("坐席 {agent} 与 {who} 通话结束", "{agent} and {who} are done"),
+    "PhoneLost": ("坐席 {agent} 的话机失效，{who} 回到队列", "{agent}'s phone died; {who} waits again"),
     "CallEnded": ("{who} 的通话结束", "{who} is gone"),
     "AgentReady": ("坐席 {agent} 示闲", "{agent} is ready"),
     "AgentPaused": ("坐席 {agent} 小休", "{agent} takes a pause"),

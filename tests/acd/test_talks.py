@@ -15,13 +15,14 @@ from facts import (
     OfferEnded,
     OfferRinging,
     OwnCallStarted,
+    PhoneLost,
     PhoneUnreachable,
     TalkEnded,
     WrapUpStarted,
 )
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
-from tests.acd.test_floor import Story
+from tests.acd.test_floor import Story, deeds
 
 CITIZEN = "+8613800138000"
 MOMENT = SECOND // 40
@@ -176,3 +177,69 @@ def test_an_offer_to_a_caller_who_had_just_hung_up_has_an_end() -> None:
     ]
     assert over == [OfferEnded(SECOND, "a", "1001", OfferReason.CALLER_GONE)]
     assert story.entries(OfferEnded(SECOND, "a", "1001", OfferReason.CALLER_GONE)) == []
+
+
+@pytest.mark.parametrize("told_late", [False, True])
+def test_a_caller_whose_agents_phone_died_is_offered_on_before_all_others(
+    story: Story, told_late: bool
+) -> None:
+    story.caller("b", 30)
+    died, back = 60 * SECOND, 60 * SECOND + MOMENT
+    story.tell(PhoneLost(died, "a", "1001"))
+    assert story.floor.dropped("a", back)
+    ended, returned = TalkEnded(died, "a", "1001", Party.SYSTEM), CallTransferred(back, "a", "", "")
+    facts = (returned, ended) if told_late else (ended, returned)
+    assert story.tell(*facts) == [Ring("a", ("1001",), 15.0)], "their new phone is there"
+    assert story.floor.ahead("b") == 0
+
+
+def test_the_agent_whose_phone_died_has_no_wrap_up_and_is_not_at_fault(story: Story) -> None:
+    died = 60 * SECOND
+    story.tell(PhoneLost(died, "a", "1001"))
+    facts = story.entries(TalkEnded(died, "a", "1001", Party.SYSTEM))
+    assert [type(fact) for fact in facts] == [TalkEnded]
+    # The caller does not come back, so the agent is offered others after a moment.
+    story.caller("b", 60.5)
+    assert story.floor.seats["1001"].call == ""
+    story.now = 62 * SECOND
+    assert deeds(story.floor.tick(story.now)) == [Ring("b", ("1001",), 15.0)]
+
+
+def test_a_phone_that_dies_in_the_first_second_is_not_at_fault_either(story: Story) -> None:
+    died = 4 * SECOND + MOMENT
+    story.tell(PhoneLost(died, "a", "1001"), TalkEnded(died, "a", "1001", Party.SYSTEM))
+    assert not story.floor.seats["1001"].not_responding
+    assert story.floor.dropped("a", died)
+
+
+def test_a_caller_who_gives_up_after_the_phone_died_is_called_back(story: Story) -> None:
+    died = 60 * SECOND
+    out = story.tell(
+        PhoneLost(died, "a", "1001"),
+        TalkEnded(died, "a", "1001", Party.SYSTEM),
+        CallTransferred(died, "a", "", ""),
+        OfferEnded(died + SECOND, "a", "1001", OfferReason.NO_ANSWER),
+        CallEnded(died + 5 * SECOND, "a", Party.CALLER),
+    )
+    assert wanted(out) == [(CITIZEN, "lost")]
+
+
+def test_a_phone_is_lost_once_and_only_in_its_own_talk(story: Story) -> None:
+    lost = PhoneLost(60 * SECOND, "a", "1001")
+    assert story.entries(PhoneLost(60 * SECOND, "a", "1002")) == []
+    assert story.entries(PhoneLost(60 * SECOND, "b", "1001")) == []
+    assert story.entries(lost) == [lost]
+    assert story.entries(lost) == []
+
+
+def test_the_next_talk_ends_as_any_other(story: Story) -> None:
+    died = 60 * SECOND
+    story.tell(
+        PhoneLost(died, "a", "1001"),
+        TalkEnded(died, "a", "1001", Party.SYSTEM),
+        CallTransferred(died, "a", "", ""),
+        OfferAnswered(died + SECOND, "a", "1001"),
+    )
+    facts = story.entries(TalkEnded(90 * SECOND, "a", "1001", Party.AGENT))
+    assert any(isinstance(fact, WrapUpStarted) for fact in facts)
+    assert not story.floor.dropped("a", 90 * SECOND)

@@ -59,6 +59,7 @@ STORED = {
     "OfferRinging",
     "OwnCallEnded",
     "OwnCallStarted",
+    "PhoneLost",
     "PhoneReachable",
     "PhoneUnreachable",
     "PlaceRestored",

@@ -481,6 +481,8 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
         *("CHANNEL(endpoint):0:5", "CHANNEL(endpoint):0:8"),
         *("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_TRIES"),
         *("HL_WISH", "HL_REASON", "HL_COLLEAGUE", "HL_TARGET", "HL_SILENT", "HL_AGAIN"),
+        # The leg of the agent who has just talked, and the phone's last SIP answer
+        *("DIALEDPEERNAME", "HANGUPCAUSE(${DIALEDPEERNAME"),
         *("HL_AGENT", "CHANNEL", "HL_ATTEMPT", "HL_CITIZEN", "QUEUE_PRIO"),
         *("EXTEN", "EXTEN:3", "FILTER(0-9,${EXTEN"),
         # Asterisk's own word for whether the number may be shown.

@@ -175,13 +175,13 @@ class Gateway:
     def send_bye(self, call: GatewayCall) -> None:
         """End the dialogue from here."""
         request = call.request
-        target = re.search(r"<([^>]+)>", _header(request, "Contact"))
+        target = re.search(r"<([^>]+)>", header(request, "Contact"))
         assert target is not None
         self._send(
             f"BYE {target[1]} SIP/2.0\r\n"
             f"Via: SIP/2.0/{self.via} {self._here()};branch=z9hG4bK{secrets.token_hex(8)};rport\r\n"
-            f"From: {_header(request, 'To')};tag={call.tag}\r\nTo: {_header(request, 'From')}\r\n"
-            f"Call-ID: {_header(request, 'Call-ID')}\r\nCSeq: 1 BYE\r\nMax-Forwards: 70\r\n"
+            f"From: {header(request, 'To')};tag={call.tag}\r\nTo: {header(request, 'From')}\r\n"
+            f"Call-ID: {header(request, 'Call-ID')}\r\nCSeq: 1 BYE\r\nMax-Forwards: 70\r\n"
             "Content-Length: 0\r\n\r\n",
             call.where,
         )
@@ -200,7 +200,7 @@ class Gateway:
         if media is None:
             return
         where = (media[1], int(media[2]))
-        sound = _tone(call.manners.tone)
+        sound = tone_of(call.manners.tone)
         source, sequence = secrets.token_bytes(4), 0
         due = time.monotonic()
         while not call.ended_at:
@@ -230,7 +230,7 @@ class Gateway:
         if self.deaf:
             return
         method = message.split(" ", 1)[0]
-        call = self._by_id.get(_header(message, "Call-ID"))
+        call = self._by_id.get(header(message, "Call-ID"))
         if method in ("REGISTER", "INVITE") and call is None and not self._is_known(message):
             self.refused += "Authorization: " in message
             realm = f'WWW-Authenticate: Digest realm="operator", nonce="{self._nonce}", algorithm=MD5\r\n'
@@ -257,7 +257,7 @@ class Gateway:
         """Whether the request is signed by one of the accounts."""
         if not self.accounts:
             return True
-        told = dict(re.findall(r'(\w+)="([^"]*)"', _header(message, "Authorization")))
+        told = dict(re.findall(r'(\w+)="([^"]*)"', header(message, "Authorization")))
         password = self.accounts.get(told.get("username", ""))
         if password is None or told.get("nonce") != self._nonce:
             return False
@@ -268,9 +268,9 @@ class Gateway:
         )
 
     def _register(self, message: str, where: Any) -> None:
-        user = re.search(r"sips?:([^@;>]*)@", _header(message, "To"))
-        contact = re.search(r"<(sip:[^>]+)>", _header(message, "Contact"))
-        expires = int(_header(message, "Expires") or 0)
+        user = re.search(r"sips?:([^@;>]*)@", header(message, "To"))
+        contact = re.search(r"<(sip:[^>]+)>", header(message, "Contact"))
+        expires = int(header(message, "Expires") or 0)
         name = user[1] if user else ""
         self.registered.pop(name, None)
         more = ""
@@ -281,7 +281,7 @@ class Gateway:
 
     def _invited(self, message: str, where: Any) -> None:
         number = re.match(r"INVITE sips?:([^@;>\s]*)", message)
-        sender = _header(message, "From")
+        sender = header(message, "From")
         caller = re.search(r"sips?:([^@;>]*)", sender)
         name = re.match(r'\s*"([^"]*)"', sender)
         known = number[1].removeprefix("+86") if number else ""
@@ -296,7 +296,7 @@ class Gateway:
             time.time(),
         )
         self.calls.append(call)
-        self._by_id[_header(message, "Call-ID")] = call
+        self._by_id[header(message, "Call-ID")] = call
         spawn(self._behave(call), "citizen's phone")
 
     async def _behave(self, call: GatewayCall) -> None:
@@ -330,13 +330,13 @@ class Gateway:
         vias = "".join(
             f"Via: {value}\r\n" for value in re.findall(r"^Via: (.*?)\r$", request, re.MULTILINE)
         )
-        to = _header(request, "To")
+        to = header(request, "To")
         if tag and "tag=" not in to:
             to += f";tag={tag}"
         kind = "Content-Type: application/sdp\r\n" if body else ""
         self._send(
-            f"SIP/2.0 {status} {phrase}\r\n{vias}From: {_header(request, 'From')}\r\nTo: {to}\r\n"
-            f"Call-ID: {_header(request, 'Call-ID')}\r\nCSeq: {_header(request, 'CSeq')}\r\n"
+            f"SIP/2.0 {status} {phrase}\r\n{vias}From: {header(request, 'From')}\r\nTo: {to}\r\n"
+            f"Call-ID: {header(request, 'Call-ID')}\r\nCSeq: {header(request, 'CSeq')}\r\n"
             f"{more or f'Contact: <sip:{self._here()}{self.parameters}>' + CRLF}{kind}"
             f"Content-Length: {len(body)}\r\n\r\n{body}",
             where,
@@ -369,12 +369,13 @@ def _md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
-def _header(message: str, name: str) -> str:
+def header(message: str, name: str) -> str:
+    """The value of a SIP message's header; empty when it has none."""
     found = re.search(rf"^{name}: (.*?)\r$", message, re.MULTILINE)
     return found[1] if found else ""
 
 
-def _tone(hertz: int) -> bytes:
+def tone_of(hertz: int) -> bytes:
     """One second of a tone in A-law."""
     return alaw((np.sin(2 * np.pi * hertz * np.arange(8000) / 8000) * 6000).astype(np.int32))
 

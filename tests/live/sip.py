@@ -98,11 +98,11 @@ class Wire:
             if status == 401 and password:
                 await self.send(dialog.request("ACK", 1))
                 who = re.search(rb"sip:(\w+)@", from_)
-                headers += _authorization(
+                headers += digest(
                     who[1].decode() if who else "",
                     password,
                     f"sip:{number}@{self.exchange}",
-                    _challenge(answer),
+                    challenge_of(answer),
                     "INVITE",
                 )
                 password = ""
@@ -135,9 +135,7 @@ class Wire:
                 return
             if not answer.startswith("SIP/2.0 401"):
                 break
-            authorization = _authorization(
-                number, password, f"sip:{self.exchange}", _challenge(answer)
-            )
+            authorization = digest(number, password, f"sip:{self.exchange}", challenge_of(answer))
         raise AssertionError(f"the exchange refused to register {number}: {answer}")
 
 
@@ -231,13 +229,15 @@ def _to(answer: str) -> bytes:
     return found[1].encode()
 
 
-def _challenge(answer: str) -> dict[str, Any]:
+def challenge_of(answer: str) -> dict[str, Any]:
     return dict(re.findall(r'(\w+)="?([^",\r]+)"?', answer[answer.index("WWW-Authenticate") :]))
 
 
-def _authorization(
+def digest(
     user: str, password: str, uri: str, challenge: dict[str, Any], method: str = "REGISTER"
 ) -> bytes:
+    """The header that answers a challenge of the exchange (RFC 2617)."""
+
     def md5(text: str) -> str:
         return hashlib.md5(text.encode()).hexdigest()  # noqa: S324 RFC 2617 says MD5
 

@@ -127,6 +127,20 @@ def test_a_leg_that_ends_together_with_a_caller_who_hangs_up(
 
 
 @pytest.mark.parametrize(
+    "cause",
+    [18, 27, 127],
+)
+def test_a_phone_that_did_not_know_the_call_has_not_hung_up(cause: int) -> None:
+    facts = told(
+        ARRIVES,
+        event("CHAN_START", 1, LEG),
+        event("ANSWER", 2, LEG),
+        hangup(9, LEG, cause, AGENT),
+    )
+    assert facts[-1] == TalkEnded(T + 9 * SECOND, CALL, "1001", Party.SYSTEM)
+
+
+@pytest.mark.parametrize(
     ("leg", "call", "talk_by", "call_by"),
     [
         (AGENT, AGENT, Party.AGENT, Party.AGENT),

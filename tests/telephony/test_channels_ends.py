@@ -7,10 +7,10 @@ from itertools import count
 
 import pytest
 
-from facts import CallbackEnded, CallEnded, Fact, OfferEnded, TalkEnded
+from facts import CallbackEnded, CallEnded, Fact, OfferEnded, PhoneLost, TalkEnded
 from facts.terms import OfferReason, Party
-from telephony.channels import Message
-from tests.telephony.test_calls import folded, told
+from telephony.channels import Calls, Message, Talk
+from tests.telephony.test_calls import NUMBERS, folded, told
 
 CALL, CALLER = "hotline-1.1", "PJSIP/trunk-00000001"
 LEG, AGENT = "hotline-1.2", "PJSIP/1001-00000002"
@@ -131,6 +131,51 @@ def test_whoever_asks_first_has_ended_the_talk(asked: tuple[str, ...], by: Party
     assert talk.hung_up_by is by
     # A caller who hangs up after the agent is gone all the same.
     assert call.hung_up_by is (Party.CALLER if CALL in asked else by)
+
+
+@pytest.mark.parametrize("cause", [18, 27, 127])
+def test_a_phone_that_does_not_know_the_call_has_not_hung_up(cause: int) -> None:
+    """Asterisk tells of a 481, and of no answer within the call, as of a hang-up."""
+    facts = folded([arrives(), begins(LEG), is_up(LEG), asks(LEG, cause), ends(LEG, cause)])
+    assert told(facts)[-2:] == ["PhoneLost #1 1001", "TalkEnded #1 1001 system"]
+
+
+def test_a_phone_that_dies_after_its_caller_has_hung_up_loses_nobody() -> None:
+    facts = folded([arrives(), begins(LEG), is_up(LEG), asks(CALL), asks(LEG, 127), ends(LEG, 127)])
+    assert not any(isinstance(fact, PhoneLost) for fact in facts)
+    (talk,) = [fact for fact in facts if isinstance(fact, TalkEnded)]
+    assert talk.hung_up_by is Party.CALLER
+
+
+def contact(uri: str, status: str) -> Message:
+    more = {"EndpointName": "1001", "URI": uri, "ContactStatus": status}
+    return {**event("ContactStatus", LEG), **more}
+
+
+def test_which_talks_there_are_and_whether_their_phones_are() -> None:
+    calls = Calls(NUMBERS)
+    folded([contact("sip:a", "NonQualified"), arrives(), begins(LEG), rings(LEG)], calls)
+    assert list(calls.talks()) == []
+    folded([is_up(LEG)], calls)
+    assert list(calls.talks()) == [Talk(LEG, AGENT, CALL, "1001", held=False, there=True)]
+    folded([event("Hold", LEG), contact("sip:a", "Unreachable")], calls)
+    assert list(calls.talks()) == [Talk(LEG, AGENT, CALL, "1001", held=True, there=False)]
+    folded([ends(LEG)], calls)
+    assert list(calls.talks()) == []
+
+
+def test_a_new_address_is_another_one_or_none_at_all() -> None:
+    calls = Calls(NUMBERS)
+    assert calls.new_address(contact("sip:a", "NonQualified")) == ""
+    folded([contact("sip:a", "NonQualified")], calls)
+    for status in ("NonQualified", "Reachable", "Unreachable"):
+        assert calls.new_address(contact("sip:a", status)) == "", status
+    assert calls.new_address(contact("sip:b", "NonQualified")) == "1001"
+    assert calls.new_address(contact("sip:b", "Reachable")) == ""
+    assert calls.new_address(contact("sip:a", "Removed")) == "1001"
+    folded([contact("sip:b", "NonQualified")], calls)
+    assert calls.new_address(contact("sip:a", "Removed")) == "", "there is another one"
+    assert calls.new_address(event("Hangup", LEG)) == ""
 
 
 def test_an_agents_end_of_one_talk_is_not_the_end_of_the_next_wait() -> None:

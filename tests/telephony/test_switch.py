@@ -53,6 +53,25 @@ async def test_hang_up_a_call_and_a_talk() -> None:
     ]
 
 
+async def test_a_phone_is_read_asked_and_ended() -> None:
+    switch, sent = desk(6)
+    assert await switch.read_sound(LEG) == ""
+    await switch.ask_in_call(LEG)
+    await switch.end_dead(LEG)
+    assert sent.actions == [
+        {"Action": "Getvar", "Channel": LEG, "Variable": "CHANNEL(rtcp,all)"},
+        {
+            "Action": "Setvar",
+            "Channel": LEG,
+            "Variable": "PJSIP_SEND_SESSION_REFRESH()",
+            "Value": "invite",
+        },
+        {"Action": "Hangup", "Channel": LEG, "Cause": "27"},
+    ]
+    gone, _ = desk(6, ActionRefused("Getvar: No such channel"))
+    assert await gone.read_sound(LEG) == ""
+
+
 async def test_a_recording_goes_on_in_the_same_file() -> None:
     switch, sent = desk(6)
     await switch.renew_recording(CALL, Path("/spool/call.raw"))

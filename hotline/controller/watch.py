@@ -1,0 +1,103 @@
+"""Watches the phones of agents who talk, and ends the leg of one that has died: `telephony.pulse` decides.
+
+Events tell of a phone that registers again. Its sound has none, so it is read: one short question every three seconds
+and talk (`READ_EVERY`), the first after two, so that short talks cost nothing. A phone is asked only while it is
+silent. While the controller is away, Asterisk's session timers do this more slowly.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from facts import Fact, PhoneLost
+from telephony.channels import SIGN_IN_EVENT, Calls, Message, Talk
+from telephony.link import LinkError
+from telephony.pulse import Pulses, Step
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks at whose turn it is."""
+
+
+class Verbs(Protocol):
+    """What the watch needs of `telephony.switch.Switch`."""
+
+    async def read_sound(self, channel: str) -> str:
+        """What a channel's phone has sent so far."""
+
+    async def ask_phone(self, agent: str) -> None:
+        """Ask the agent's phone by OPTIONS."""
+
+    async def ask_in_call(self, channel: str) -> None:
+        """Send a request within the call."""
+
+    async def end_dead(self, channel: str) -> None:
+        """End the leg."""
+
+
+class PhoneWatch:
+    """`report` takes facts. `after`: seconds of silence after which a phone that does not answer is dead."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        switch: Verbs,
+        report: Callable[[Fact], None],
+        clock: Callable[[], int],
+        after: float,
+    ) -> None:
+        self._calls = calls
+        self._switch = switch
+        self._report = report
+        self._clock = clock
+        self._pulses = Pulses(after)
+        self._wake = asyncio.Event()
+
+    def take(self, message: Message) -> None:
+        """Hear an event before `Calls.read` does: has a phone registered?"""
+        if agent := self._calls.new_address(message):
+            self._pulses.moved(agent, self._clock())
+        elif message.get("Event") == SIGN_IN_EVENT and message.get("Service") == "PJSIP":
+            self._pulses.signed_in(message.get("AccountID", ""), self._clock())
+        else:
+            return
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Watch for ever."""
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_EVERY):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            await self.look()
+
+    async def look(self) -> None:
+        """Look after the talks whose turn it is."""
+        due = self._pulses.due(self._calls.talks(), self._clock())
+        await asyncio.gather(*(self._look_at(talk) for talk in due))
+
+    async def _look_at(self, talk: Talk) -> None:
+        try:
+            told = await self._switch.read_sound(talk.channel)
+            for step in self._pulses.heard(talk.leg, told, self._clock()):
+                await self._do(step, talk)
+        except LinkError as error:
+            log.info("phone.not_watched", agent=talk.agent, error=str(error))
+
+    async def _do(self, step: Step, talk: Talk) -> None:
+        match step:
+            case Step.ASK:
+                await self._switch.ask_phone(talk.agent)
+            case Step.ASK_IN_CALL:
+                await self._switch.ask_in_call(talk.channel)
+            case Step.END:
+                log.warning("phone.lost", call_id=talk.call, agent=talk.agent)
+                # First the fact: by then the session knows that this talk's end is not the call's.
+                self._report(PhoneLost(self._clock(), talk.call, talk.agent))
+                await self._switch.end_dead(talk.channel)

@@ -1,0 +1,107 @@
+"""The watch over the phones of agents who talk: what is asked of Asterisk, and what is told to the floor."""
+
+from facts import Fact, PhoneLost
+from facts.times import SECOND
+from hotline.controller.watch import PhoneWatch
+from telephony.channels import Calls, Message
+from telephony.link import LinkDown
+from tests.telephony.test_calls import NUMBERS, folded
+from tests.telephony.test_channels_ends import (
+    AGENT,
+    CALL,
+    LEG,
+    arrives,
+    begins,
+    contact,
+    event,
+    is_up,
+)
+
+
+class Wire:
+    """A switch whose phone has sent so many packets; everything that is done is noted."""
+
+    def __init__(self, done: list[object]) -> None:
+        self.done = done
+        self.packets = 0
+        self.away = False
+
+    async def read_sound(self, channel: str) -> str:
+        if self.away:
+            raise LinkDown("away")
+        assert channel == AGENT
+        return f"rxcount={self.packets};rtt=0.1"
+
+    async def ask_phone(self, agent: str) -> None:
+        self.done.append(("ask", agent))
+
+    async def ask_in_call(self, channel: str) -> None:
+        self.done.append(("ask in call", channel))
+
+    async def end_dead(self, channel: str) -> None:
+        self.done.append(("end", channel))
+
+
+class Talking:
+    """1001 talks; time goes on by hand."""
+
+    def __init__(self) -> None:
+        self.done: list[object] = []
+        self.calls = Calls(NUMBERS)
+        folded([contact("sip:a", "NonQualified"), arrives(), begins(LEG), is_up(LEG)], self.calls)
+        self.wire = Wire(self.done)
+        self.now = 1000 * SECOND
+        self.watch = PhoneWatch(self.calls, self.wire, self.report, lambda: self.now, 8.0)
+
+    def report(self, fact: Fact) -> None:
+        self.done.append(fact)
+
+    async def go_on(self, seconds: float, packets: int) -> None:
+        for _ in range(round(seconds * 2)):
+            self.now += SECOND // 2
+            self.wire.packets += packets // 2
+            await self.watch.look()
+
+    def hear(self, message: Message) -> None:
+        self.watch.take(message)
+        self.calls.read(message)
+
+
+async def test_a_phone_that_was_reloaded_is_told_before_its_leg_is_ended() -> None:
+    story = Talking()
+    await story.go_on(10, 50)
+    assert story.done == []
+    story.hear(contact("sip:b", "NonQualified"))
+    await story.go_on(1.5, 0)
+    assert story.done[-2:] == [PhoneLost(story.now, CALL, "1001"), ("end", AGENT)]
+
+
+async def test_a_phone_that_signs_in_again_is_asked_within_the_call() -> None:
+    story = Talking()
+    await story.go_on(10, 50)
+    signed_in = {**event("SuccessfulAuth", LEG), "Service": "PJSIP", "AccountID": "1001"}
+    story.hear({**signed_in, "Service": "AMI"})
+    story.hear(signed_in)
+    await story.go_on(1.5, 0)
+    assert ("ask in call", AGENT) in story.done
+    assert not any(isinstance(one, PhoneLost) for one in story.done)
+
+
+async def test_a_silent_phone_is_asked_and_ended_only_when_it_is_gone() -> None:
+    story = Talking()
+    await story.go_on(10, 50)
+    await story.go_on(60, 0)
+    assert set(story.done) == {("ask", "1001")}
+    story.hear(contact("sip:a", "Unreachable"))
+    await story.go_on(5, 0)
+    assert ("end", AGENT) in story.done
+
+
+async def test_while_the_link_is_away_nothing_is_decided() -> None:
+    story = Talking()
+    story.wire.away = True
+    await story.go_on(30, 0)
+    assert story.done == []
+    story.wire.away = False
+    await story.go_on(1, 50)
+    assert story.done == []

@@ -1,0 +1,154 @@
+"""Phones that die in a talk, and those that only say nothing: whose citizen waits again, and whose talk goes on."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from facts import CallEnded, CallTransferred, OfferAnswered, PhoneLost, TalkEnded, WrapUpStarted
+from facts.terms import Outcome, Party
+from softphone.phones import Leg, Phones
+from tests.live.centre import NUMBER, PASSWORD, Centre
+from tests.live.deskphone import DeskPhone
+
+GREETING = 18.0
+STEADY = 4.5
+"""Seconds of a talk after which the watch knows its sound."""
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Centre]:
+    with Centre(ring_time=20, wrap_up_time=30) as made:
+        made.add_agent("1001", "1002")
+        made.shorten_greeting()
+        yield made
+
+
+async def talk(centre: Centre, phones: Phones, phone: DeskPhone, caller: str) -> tuple[Leg, str]:
+    """The agent of this phone is ready, the citizen calls, and they talk. The citizen's leg and the call's id."""
+    await phone.sign_in()
+    await centre.cli("agent", "ready", phone.number)
+    leg = await phones.citizen(caller).dial(NUMBER)
+    await phone.until_rings(1, GREETING)
+    await leg.until_hears(phone.tone, GREETING)
+    call = await centre.call_id(caller)
+    await centre.fact(OfferAnswered, call=call)
+    await asyncio.sleep(STEADY)
+    return leg, call
+
+
+async def over(centre: Centre, leg: Leg, *numbers: str) -> None:
+    """The citizen hangs up, and nobody is ready."""
+    await leg.hang_up()
+    for number in numbers:
+        await centre.cli("agent", "out", number)
+
+
+async def test_a_phone_that_is_reloaded_gets_its_citizen_back(
+    centre: Centre, phones: Phones
+) -> None:
+    async with DeskPhone(centre.sip, "1001", PASSWORD) as phone:
+        leg, call = await talk(centre, phones, phone, "13900200001")
+        await phone.reload()
+        registered = time.monotonic()
+        await phone.until_rings(2, 8)
+        assert time.monotonic() - registered < 2 + 0.5, "back within two seconds"
+        await leg.until_hears(phone.tone, 5)
+        lost = await centre.fact(PhoneLost, call=call, agent="1001")
+        ended = await centre.fact(TalkEnded, call=call, agent="1001")
+        assert ended.hung_up_by is Party.SYSTEM
+        assert 0 <= ended.at - lost.at < 500_000
+        assert not [one for one in centre.facts(WrapUpStarted, agent="1001") if one.at < ended.at]  # type: ignore[attr-defined]
+        await over(centre, leg, "1001")
+        row = await centre.call("13900200001")
+        assert row["outcome"] == Outcome.HUMAN.value
+
+
+async def test_a_phone_that_is_reloaded_at_its_old_address_does_not_know_the_call(
+    centre: Centre, phones: Phones
+) -> None:
+    async with DeskPhone(centre.sip, "1001", PASSWORD) as phone:
+        leg, call = await talk(centre, phones, phone, "13900200002")
+        await phone.reload(same_port=True)
+        registered = time.monotonic()
+        await phone.until_rings(2, 8)
+        assert time.monotonic() - registered < 2 + 0.5, "back within two seconds"
+        await leg.until_hears(phone.tone, 5)
+        ended = await centre.fact(TalkEnded, call=call, agent="1001")
+        assert ended.hung_up_by is Party.SYSTEM
+        assert centre.facts(PhoneLost, call=call, agent="1001")
+        await over(centre, leg, "1001")
+
+
+@pytest.mark.parametrize("muted", [False, True], ids=["who speaks", "who was muted"])
+async def test_a_phone_that_dies_without_a_word(
+    centre: Centre, phones: Phones, muted: bool
+) -> None:
+    caller = f"1390020001{muted:d}"
+    async with (
+        DeskPhone(centre.sip, "1001", PASSWORD) as phone,
+        DeskPhone(centre.sip, "1002", PASSWORD, tone=2900) as other,
+    ):
+        leg, call = await talk(centre, phones, phone, caller)
+        if muted:
+            phone.muted = True
+            await asyncio.sleep(6)
+        await other.sign_in()
+        await centre.cli("agent", "ready", "1002")
+        phone.die()
+        died = time.monotonic()
+        await centre.fact(PhoneLost, 15, call=call, agent="1001")
+        assert time.monotonic() - died < 10 + 0.5, "within ten seconds"
+        await centre.fact(CallTransferred, 3, call=call, agent="", to="")
+        await leg.until_hears(other.tone, 8)
+        await centre.presence("1001", "unreachable", 5)
+        await over(centre, leg, "1001", "1002")
+        row = await centre.call(caller)
+        assert row["agents"] == ["1001", "1002"]
+        assert row["outcome"] == Outcome.HUMAN.value
+
+
+async def test_silence_ends_no_talk_and_no_wait(centre: Centre, phones: Phones) -> None:
+    """`dead_phone_after` is 8 s: three times as long pass here."""
+    async with (
+        DeskPhone(centre.sip, "1001", PASSWORD) as phone,
+        DeskPhone(centre.sip, "1002", PASSWORD, tone=2900) as mute,
+    ):
+        leg, call = await talk(centre, phones, phone, "13900200021")
+        second, another = await talk(centre, phones, mute, "13900200022")
+        third = await phones.citizen("13900200023").dial(NUMBER)
+        await third.until_answered()
+        # One that reports (RTCP), and one that says nothing at all: both answer OPTIONS, and register again.
+        phone.muted = True
+        mute.muted, mute.reports = True, False
+        leg.silent = third.silent = True
+        await asyncio.sleep(12)
+        await phone.sign_in()
+        await mute.sign_in()
+        await asyncio.sleep(12)
+        phone.muted = False
+        await leg.until_hears(phone.tone, 5)
+        assert second.talking
+        assert third.talking
+        assert not centre.facts(PhoneLost, call=call)
+        assert not centre.facts(PhoneLost, call=another)
+        await third.hang_up()
+        await over(centre, second, "1001", "1002")
+        await leg.hang_up()
+
+
+async def test_a_second_phone_of_the_agent_cuts_no_living_talk(
+    centre: Centre, phones: Phones
+) -> None:
+    async with (
+        DeskPhone(centre.sip, "1001", PASSWORD) as phone,
+        DeskPhone(centre.sip, "1001", PASSWORD, tone=2900) as second,
+    ):
+        leg, call = await talk(centre, phones, phone, "13900200031")
+        await second.sign_in()
+        await asyncio.sleep(6)
+        assert leg.hears(phone.tone)
+        assert not centre.facts(PhoneLost, call=call)
+        await over(centre, leg, "1001")
+        await centre.fact(CallEnded, call=call)
