@@ -304,7 +304,8 @@ async def _cel(
     first = reading.events[0].at if reading.events else until
     before = len(found.differences)
     compared = 0
-    losses = await _losses(engine, since)
+    last = max((record.ended or 0 for record in calls.values()), default=0)
+    losses = await _losses(engine, since, last + 1)
     broken_off: dict[int, int] = {}
     for call, record in calls.items():
         other = seen.get(call)
@@ -351,10 +352,10 @@ async def _cel(
         )
 
 
-async def _losses(engine: AsyncEngine, since: int) -> list[int]:
-    """When the controller lost Asterisk, or came back from being away itself."""
+async def _losses(engine: AsyncEngine, since: int, until: int) -> list[int]:
+    """When the controller lost Asterisk, or came back from being away itself, before `until`."""
     kinds = {LinkLost.kind, ControllerStarted.kind}
-    return [fact.at async for fact in reader.read_kinds(engine, kinds, since, clock.now())]
+    return [fact.at async for fact in reader.read_kinds(engine, kinds, since, until)]
 
 
 def _broken_off(record: CallRecord, seen: cel.Seen, losses: Iterable[int]) -> int:
