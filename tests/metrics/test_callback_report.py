@@ -25,6 +25,8 @@ from metrics.window import Metric
 from tests.metrics.histories import T, answered, at
 from tests.metrics.test_callbacks import added, busy, reached, waits, yielded
 
+pytestmark = pytest.mark.usefixtures("ten_days_later")
+
 HOUR = 3600
 
 

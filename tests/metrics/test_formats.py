@@ -28,6 +28,8 @@ from metrics.sums import Only
 from metrics.window import Metric
 from tests.metrics.histories import T, answered, arrived, at, in_greeting, in_queue, released
 
+pytestmark = pytest.mark.usefixtures("ten_days_later")
+
 HOUR = 3600
 
 

@@ -43,6 +43,8 @@ from metrics.sums import DAYS, HOUR, HOURS, SLOT, SLOTS, Only, Span, begin_of, e
 from metrics.window import LEFT_OUT, Metric, Tally
 from tests.acd.world import World
 
+pytestmark = pytest.mark.usefixtures("ten_days_later")
+
 ALLOWED = {"用餐": 1}
 
 

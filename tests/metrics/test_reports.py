@@ -46,6 +46,8 @@ from tests.metrics.histories import (
     while_ringing,
 )
 
+pytestmark = pytest.mark.usefixtures("ten_days_later")
+
 HOUR = 3600
 
 

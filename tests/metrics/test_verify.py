@@ -25,6 +25,8 @@ from tests.metrics.histories import T, answered, at, in_queue, refused
 from tests.metrics.test_callback_report import write
 from tests.metrics.test_callbacks import added, reached, waits, yielded
 
+pytestmark = pytest.mark.usefixtures("ten_days_later")
+
 FIRST, SECOND_CALL, GAVE_UP = "hotline-1.1", "hotline-1.2", "hotline-1.3"
 PICKED, ENDED = 16.0, 76.001
 """When the agent answers in `answered`, and when the call ends: seconds after its arrival."""
