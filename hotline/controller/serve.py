@@ -171,6 +171,7 @@ class Controller:
             lambda: self._calls.numbers,
         )
         self._hep_secret = render.hep_secret(settings).encode()
+        self._trunks_unseen = ""
         self._trunks = Trunks(
             self._link, self._calls, settings.named_trunks, unnamed=bool(settings.outbound)
         )
@@ -553,11 +554,14 @@ class Controller:
         return self._in_force.missing_years(now)
 
     async def look_at_trunks(self) -> None:
-        """Ask Asterisk for the state of the trunks."""
+        """Ask Asterisk for the state of the trunks. Says when that begins to fail, not each time."""
+        before, self._trunks_unseen = self._trunks_unseen, ""
         try:
             await self._trunks.look()
         except LinkError as error:
-            logger.warning("trunks.not_seen", error=str(error))
+            self._trunks_unseen = str(error)
+            if before != self._trunks_unseen:
+                logger.warning("trunks.not_seen", error=self._trunks_unseen)
 
     def trunk_states(self) -> Mapping[str, TrunkState]:
         """What is known of each trunk of `trunks.toml`."""
