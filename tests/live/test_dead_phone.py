@@ -6,11 +6,22 @@ from collections.abc import Iterator
 
 import pytest
 
-from facts import CallEnded, CallTransferred, OfferAnswered, PhoneLost, TalkEnded, WrapUpStarted
+from facts import (
+    CallArrived,
+    CallbackAnswered,
+    CallbackEnded,
+    CallEnded,
+    CallTransferred,
+    OfferAnswered,
+    PhoneLost,
+    TalkEnded,
+    WrapUpStarted,
+)
 from facts.terms import Outcome, Party
 from softphone.phones import Leg, Phones
 from tests.live.centre import NUMBER, PASSWORD, Centre
 from tests.live.deskphone import DeskPhone
+from tests.live.gateway import Gateway, Manners
 
 GREETING = 18.0
 STEADY = 4.5
@@ -18,8 +29,15 @@ STEADY = 4.5
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Centre]:
-    with Centre(ring_time=20, wrap_up_time=30) as made:
+def way_out() -> Iterator[Gateway]:
+    made = Gateway()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def running(way_out: Gateway) -> Iterator[Centre]:
+    with Centre(ring_time=20, wrap_up_time=30, outbound=way_out.address) as made:
         made.add_agent("1001", "1002")
         made.shorten_greeting()
         yield made
@@ -152,3 +170,32 @@ async def test_a_second_phone_of_the_agent_cuts_no_living_talk(
         assert not centre.facts(PhoneLost, call=call)
         await over(centre, leg, "1001")
         await centre.fact(CallEnded, call=call)
+
+
+async def test_a_citizen_who_was_called_back_waits_for_another_agent(
+    centre: Centre, phones: Phones, way_out: Gateway
+) -> None:
+    async with (
+        way_out,
+        DeskPhone(centre.sip, "1001", PASSWORD) as phone,
+        DeskPhone(centre.sip, "1002", PASSWORD, tone=2900) as other,
+    ):
+        way_out.manners["13900200041"] = Manners(answer_after=0.2)
+        await phone.sign_in()
+        await centre.cli("agent", "ready", "1001")
+        await centre.cli("callback", "add", "13900200041")
+        answered = await centre.fact(CallbackAnswered, 15)
+        await asyncio.sleep(STEADY)
+        await other.sign_in()
+        await centre.cli("agent", "ready", "1002")
+        await phone.reload()
+        arrived = await centre.fact(CallArrived, 5, origin=answered.call)
+        ended = await centre.fact(CallbackEnded, 5, call=answered.call)
+        assert ended.hung_up_by is Party.SYSTEM
+        await centre.fact(OfferAnswered, 8, call=arrived.call, agent="1002")
+        citizen = way_out.of("13900200041")[0]
+        assert not citizen.ended_at
+        citizen.hang_up()
+        await centre.fact(CallEnded, 5, call=arrived.call)
+        for number in ("1001", "1002"):
+            await centre.cli("agent", "out", number)
