@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from base import clock
 from facts import (
     CallArrived,
     CallbackAnswered,
