@@ -130,7 +130,10 @@ class LiveAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """An agent's leg that talks. `there`: some phone of the agent is registered and answers."""
+    """An agent's leg that talks. `there`: some phone of the agent is registered and answers.
+
+    `citizen`: in a callback the citizen's channel, which ends with the agent's.
+    """
 
     leg: str
     channel: str
@@ -138,6 +141,7 @@ class Talk:
     agent: str
     held: bool
     there: bool
+    citizen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,16 +343,17 @@ class Calls:
         for call, one in self._attempts.items():
             if one.answered and not one.kept:
                 there = bool(self._contacts.get(one.agent))
-                yield Talk(call, one.channel, call, one.agent, one.held, there)
+                citizen = next(iter(one.citizen.values()), "")
+                yield Talk(call, one.channel, call, one.agent, one.held, there, citizen)
 
     def new_address(self, message: Message) -> str:
         """The agent whose phone has registered with another address, or has none any more; empty for any other event.
 
         Ask before `read` takes the event.
         """
-        agent, uri = message.get("EndpointName", ""), message.get("URI", "")
-        if message.get("Event") != "ContactStatus" or not uri:
+        if message.get("Event") != "ContactStatus":
             return ""
+        agent, uri = message.get("EndpointName", ""), message.get("URI", "")
         known, status = self._contacts.get(agent, {uri}), message.get("ContactStatus")
         moved = known == {uri} if status == "Removed" else status in _NEW and uri not in known
         return agent if moved else ""

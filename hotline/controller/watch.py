@@ -34,7 +34,7 @@ class Verbs(Protocol):
     async def ask_in_call(self, channel: str) -> None:
         """Send a request within the call."""
 
-    async def end_dead(self, channel: str) -> None:
+    async def end_dead(self, channel: str, citizen: str = "") -> None:
         """End the leg."""
 
 
@@ -100,4 +100,4 @@ class PhoneWatch:
                 log.warning("phone.lost", call_id=talk.call, agent=talk.agent)
                 # First the fact: by then the session knows that this talk's end is not the call's.
                 self._report(PhoneLost(self._clock(), talk.call, talk.agent))
-                await self._switch.end_dead(talk.channel)
+                await self._switch.end_dead(talk.channel, talk.citizen)

@@ -38,7 +38,7 @@ class Wire:
     async def ask_in_call(self, channel: str) -> None:
         self.done.append(("ask in call", channel))
 
-    async def end_dead(self, channel: str) -> None:
+    async def end_dead(self, channel: str, citizen: str = "") -> None:
         self.done.append(("end", channel))
 
 

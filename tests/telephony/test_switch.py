@@ -68,6 +68,10 @@ async def test_a_phone_is_read_asked_and_ended() -> None:
         },
         {"Action": "Hangup", "Channel": LEG, "Cause": "27"},
     ]
+    sent.actions.clear()
+    await switch.end_dead(LEG, "PJSIP/outbound-00000003")
+    assert [action["Action"] for action in sent.actions] == ["Setvar", "Redirect", "Hangup"]
+    assert sent.actions[1]["Context"] == "hotline-citizen"
     gone, _ = desk(6, ActionRefused("Getvar: No such channel"))
     assert await gone.read_sound(LEG) == ""
 
