@@ -203,7 +203,7 @@ async def _prepare(console: Console, say: Say) -> Settings:
     chosen |= {
         "sip_port": str(port("sip_port", "both")),
         "ami_port": str(port("ami_port", "tcp")),
-        "agi_port": str(port("agi_port", "tcp")),
+        "agi_port": str(port("agi_port", "both")),
         "web_port": str(port("web_port", "tcp")),
     }
     os.environ.update({f"HOTLINE_{name.upper()}": value for name, value in chosen.items()})
