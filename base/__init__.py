@@ -1,6 +1,7 @@
 """The program's tools, which know nothing of calls.
 
 settings    what an operator can set, from the environment and `hotline.toml`
+privileges  the user that each command becomes
 clock       the one place that asks the machine for the time
 background  tasks that cannot vanish
 retry       how long to wait before the next attempt
