@@ -2,6 +2,7 @@
 
 settings    what an operator can set, from the environment and `hotline.toml`
 trunks      the operator's trunks, from `trunks.toml` in the home
+privileges  the user that each command becomes
 clock       the one place that asks the machine for the time
 background  tasks that cannot vanish
 retry       how long to wait before the next attempt

@@ -171,6 +171,8 @@ class Settings(BaseSettings):
 
     home: Path = Path("var")
     """All state: database, recordings, secrets, rendered Asterisk configuration, logs."""
+    user: Annotated[str, Field(pattern=r"^([a-z_][a-z0-9_-]{0,31})?$")] = ""
+    """Started as root, every command and process becomes this user, and the home is theirs. Empty: stays root."""
     node: Annotated[str, AfterValidator(_node)] = "hotline"
     """This Asterisk's name; every call id begins with it."""
     numbers: Numbers = ("12345",)

@@ -19,7 +19,7 @@ from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from base import clock, database, files, migrations
+from base import clock, database, files, migrations, privileges
 from base.settings import Settings, SettingsError
 from base.settings import load as load_settings
 from facts.live import LiveState
@@ -46,9 +46,11 @@ Language = Annotated[
 
 
 def read_settings() -> Settings:
-    """The settings, or the end of the program with what is wrong about them."""
+    """The settings, or the end of the program with what is wrong about them. From then on this is `HOTLINE_USER`."""
     try:
-        return load_settings()
+        settings = load_settings()
+        privileges.become(settings)
+        return settings
     except SettingsError as error:
         fail(str(error))
 

@@ -18,7 +18,7 @@ from acd.rules import book as rulebook
 from acd.rules.text import problems
 from agents import roster
 from alarms import watch as alarms
-from base import bus, database, notify
+from base import bus, database, notify, privileges
 from base.settings import Settings, SettingsError, unknown
 from base.settings import load as load_settings
 from base.trunks import Trunk
@@ -38,6 +38,7 @@ def check() -> int:
         print(f"?  {name}: there is no such setting (it is ignored): is it misspelt?")
     try:
         settings = load_settings()
+        privileges.become(settings)
     except SettingsError as error:
         for line in str(error).splitlines():
             print(f"✗  {line}")
@@ -50,6 +51,11 @@ def check() -> int:
 
 
 def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
+    if os.geteuid() == 0:
+        yield (
+            True,
+            "this is root, and so is every process: HOTLINE_USER names a user without its rights",
+        )
     yield _home(settings)
     yield privacy(settings)
     asterisk = None

@@ -41,6 +41,8 @@ async def up(settings: Settings, say: Callable[[str], None] | None = None) -> No
     stop = stop_event()
     with _alone(settings):
         log.configure(settings.log_level, settings.log_dir / "up.log")
+        if os.geteuid() == 0:
+            logger.warning("up.as_root", hint="HOTLINE_USER names a user without root's rights")
         home.close(settings)
         asterisk = programs.find_asterisk()
         keepers: list[asyncio.Task[None]] = []

@@ -413,7 +413,7 @@ def test_the_timer_and_its_service(machine: dict[str, str], two_days: None) -> N
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 def test_systemd_reads_the_units(tmp_path: Path) -> None:
-    for name in ("hotline-report.service", "hotline-report.timer"):
+    for name in ("hotline.service", "hotline-report.service", "hotline-report.timer"):
         text = (EXAMPLES / name).read_text()
         # systemd-analyze asks whether the program exists and the user is known.
         text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.MULTILINE)
