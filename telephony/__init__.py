@@ -5,6 +5,7 @@ channels        AMI messages → facts (pure): who arrived, which phone rings, w
 switch          the verbs: hang up, stop ringing, stop a prompt, fetch back, read what exists
 guesses         refused sign-ins of the last minute (pure)
 refused         copies of SIP messages → calls that had no channel, and numbers that are not ours (pure)
+answers         copies of SIP messages → a dialled citizen's answer that crosses our cancel (pure)
 hep             where those copies arrive
 outbound        callbacks on the wire, and inbound first
 cel             Asterisk's own record → the facts that were missed while the controller or the link was away (pure)

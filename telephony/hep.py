@@ -1,4 +1,4 @@
-"""Listens for the copies of SIP messages that Asterisk's res_hep sends (`telephony.refused` reads them)."""
+"""Listens for the copies of SIP messages that Asterisk's res_hep sends (`telephony.refused`, `.answers` read them)."""
 
 import asyncio
 import contextlib
