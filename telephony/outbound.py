@@ -74,6 +74,9 @@ CUT_WITHIN = 2.0
 FOLLOWED = 2000
 """Legs whose answers are listened for at most. The oldest are forgotten (memory)."""
 
+_ASKED = 10
+"""Times that a leg's SIP Call-ID is asked for at most."""
+
 _LOOK_EVERY = 0.01
 
 
@@ -400,19 +403,27 @@ class Outbound:
     # --- answers that cross our cancel
 
     async def _learn(self, call: CallId, channel: str) -> None:
-        wanted = {"Channel": channel, "Variable": "CHANNEL(pjsip,call-id)"}
+        sip_call = ""
         try:
-            answer = await self._link.act({"Action": "Getvar", **wanted})
+            for _ in range(_ASKED):
+                sip_call = await self._sip_call(channel)
+                if sip_call:
+                    break
+                # Asterisk tells of a channel some microseconds before it is one of SIP, and then has no answer.
+                await asyncio.sleep(_LOOK_EVERY)
         except LinkError as error:
             log.info("callback.not_followed", call_id=call, error=str(error))
             return
-        sip_call = answer.get("Value", "")
         if not sip_call:
-            log.info("callback.not_followed", call_id=call, error="no SIP Call-ID")
+            log.warning("callback.not_followed", call_id=call, error="no SIP Call-ID")
             return
         self._sip_calls[sip_call] = call
         if len(self._sip_calls) > FOLLOWED:
             del self._sip_calls[next(iter(self._sip_calls))]
+
+    async def _sip_call(self, channel: str) -> str:
+        wanted = {"Channel": channel, "Variable": "CHANNEL(pjsip,call-id)"}
+        return (await self._link.act({"Action": "Getvar", **wanted})).get("Value", "")
 
     async def _until_told(self, call: CallId) -> None:
         """If this attempt's answer was seen on the wire, wait until AMI tells of it: what is answered is not cut."""

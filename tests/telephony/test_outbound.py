@@ -96,8 +96,11 @@ class Asterisk:
         """What was done. `Getvar` only looks."""
         return [action["Action"] for action in self.sent if action["Action"] != "Getvar"]
 
+    def asked(self) -> int:
+        return sum(action["Action"] == "Getvar" for action in self.sent)
+
     def looked(self) -> bool:
-        return any(action["Action"] == "Getvar" for action in self.sent)
+        return self.asked() > 0
 
     async def until(self, true: Callable[[], Any]) -> None:
         deadline = time.monotonic() + 2
@@ -420,6 +423,24 @@ async def test_the_sip_call_of_a_dialled_citizen_is_asked_for(asterisk: Asterisk
         "Channel": "PJSIP/outbound-00000002",
         "Variable": "CHANNEL(pjsip,call-id)",
     }
+
+
+async def test_a_channel_that_is_too_new_is_asked_again(asterisk: Asterisk) -> None:
+    asterisk.answers["Getvar"] = {"Value": ""}
+    asterisk.dialling()
+    await asterisk.until(asterisk.looked)
+    asterisk.answers["Getvar"] = {"Value": SIP_CALL}
+    await asterisk.until(lambda: asterisk.outbound._sip_calls == {SIP_CALL: ATTEMPT})
+    asked = asterisk.asked()
+    await asyncio.sleep(0.03)
+    assert 2 <= asterisk.asked() == asked
+
+
+async def test_a_channel_that_never_answers_is_not_asked_for_ever(asterisk: Asterisk) -> None:
+    asterisk.dialling()
+    await asterisk.until(lambda: asterisk.asked() == 10)
+    await asyncio.sleep(0.05)
+    assert asterisk.asked() == 10
 
 
 @pytest.mark.parametrize("sooner", [False, True], ids=["behind our cancel", "before our cancel"])
