@@ -117,7 +117,11 @@ class CallbackSpared:
 
 @dataclass(frozen=True, slots=True)
 class CallbackRaced:
-    """The citizen's answer and our cancel crossed on the wire: they are called back first."""
+    """The citizen's answer and our cancel crossed on the wire: they are called back first (R7).
+
+    Either AMI told of the answer when the attempt was cut already, or only the copy of the citizen's 200 did. `at`: the
+    answer. One for each attempt.
+    """
 
     kind: ClassVar[str] = "CallbackRaced"
     at: int

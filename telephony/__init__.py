@@ -6,6 +6,7 @@ switch          the verbs: hang up, stop ringing, stop a prompt, fetch back, rea
 pulse           which phone has died in a talk, and which is only silent (pure)
 guesses         refused sign-ins of the last minute (pure)
 refused         copies of SIP messages → calls that had no channel, and numbers that are not ours (pure)
+answers         copies of SIP messages → a dialled citizen's answer that crosses our cancel (pure)
 hep             where those copies arrive
 outbound        callbacks on the wire, and inbound first
 trunks          which of the operator's trunks are there, and by which a call leaves

@@ -390,6 +390,18 @@ class Calls:
 
     # --- what `outbound` asks and says
 
+    def dials(self, message: Message) -> tuple[CallId, str] | None:
+        """The attempt, and the channel on which its citizen begins to be dialled; None for any other event."""
+        out = self._outs.get(message.get("Uniqueid", ""))
+        if message.get("Event") != "Newchannel" or out is None or out.call not in self._attempts:
+            return None
+        return out.call, out.channel
+
+    def dialling(self, call: CallId) -> bool:
+        """Whether this attempt exists, or its citizen's leg although the agent's channel is kept for another call."""
+        one = self._attempts.get(call)
+        return one is not None and (not one.kept or bool(one.citizen))
+
     def attempts(self) -> Iterable[LiveAttempt]:
         """All attempts of callbacks that exist."""
         return [one for call in self._attempts if (one := self.attempt(call)) is not None]

@@ -12,8 +12,12 @@ the channel: it is redirected, which ends the dialling, the agent hears a tone, 
 
 **An answered callback is never cut.** Just before the action is sent, this module checks once more whether it is
 answered. Between this check and Asterisk's own, the action is on its way. If the citizen answers in that moment, both
-facts are reported, the floor counts a race, and that citizen is called back first. If a 200 crosses our CANCEL on its
-way from the operator, Asterisk itself answers it with ACK and BYE. It reports nothing: such a race cannot be counted.
+facts are reported, the floor counts a race, and that citizen is called back first.
+
+**An answer that crosses our CANCEL on the wire** is in no event: Asterisk answers that 200 with ACK and BYE. Here the
+copies of SIP messages are the witness (`telephony.hep`, `telephony.answers`). The SIP Call-ID of each dialled leg is
+asked for when the leg begins. A 2xx for a leg that was cut is reported as `CallbackAnswered`, like an answer that AMI
+tells, once Asterisk has told of the leg's end. Without copies (the port is taken) such a race is not seen.
 """
 
 import asyncio
@@ -41,6 +45,7 @@ from facts.causes import WITHDRAWN
 from facts.masking import mask
 from facts.numbers import dialable
 from facts.terms import CallId
+from telephony.answers import sign
 from telephony.channels import Calls
 from telephony.link import ActionRefused, LinkDown, LinkError, Unknown
 from telephony.switch import Actions
@@ -59,6 +64,18 @@ APPEARS_WITHIN = 2.0
 
 KEPT_WITHIN = 2.0
 """Seconds after which an agent who stayed on the phone and was not connected is released."""
+
+ANSWERED_WITHIN = 0.1
+"""Seconds in which Asterisk reports an answer whose 200 it has received. Usually it takes 1 ms."""
+
+CUT_WITHIN = 2.0
+"""Seconds in which Asterisk reports the end of a leg that was cut, before its late answer is taken for a race."""
+
+FOLLOWED = 2000
+"""Legs whose answers are listened for at most. The oldest are forgotten (memory)."""
+
+_ASKED = 10
+"""Times that a leg's SIP Call-ID is asked for at most."""
 
 _LOOK_EVERY = 0.01
 
@@ -109,6 +126,8 @@ class Outbound:
         self._kept: dict[tuple[CallId, str], _Kept] = {}
         self._first: set[CallId] = set()
         self._spared: dict[CallId, str] = {}
+        self._followed: dict[CallId, _Followed] = {}
+        self._sip_calls: dict[str, CallId] = {}
         if not enabled:
             log.warning(
                 "outbound.off",
@@ -169,8 +188,35 @@ class Outbound:
                     kept.ready = True
             elif isinstance(fact, CallEnded):
                 self._first.discard(fact.call)
-            elif isinstance(fact, CallbackAnswered) and fact.call in self._leaving:
-                log.warning("callback.raced", call_id=fact.call, agent=fact.agent)
+            elif isinstance(fact, CallbackAnswered):
+                self._known(fact.call)
+                if fact.call in self._leaving:
+                    log.warning("callback.raced", call_id=fact.call, agent=fact.agent)
+
+    def follow(self, call: CallId, channel: str) -> None:
+        """A citizen begins to be dialled on this channel: learn by which SIP Call-ID its answer will be known."""
+        attempt = self._calls.attempt(call)
+        if attempt is None or attempt.answered:
+            return
+        self._followed.setdefault(call, _Followed(attempt.callback, attempt.agent))
+        if len(self._followed) > FOLLOWED:
+            del self._followed[next(iter(self._followed))]
+        spawn(self._learn(call, channel), "callback followed")
+
+    def hear(self, at: int, text: bytes) -> None:
+        """Take the copy of a SIP message that came or went `at`. An answer that crossed our CANCEL is reported (R7)."""
+        if not self._sip_calls or (heard := sign(text)) is None:
+            return
+        call = self._sip_calls.get(heard.sip_call, "")
+        leg = self._followed.get(call)
+        if leg is None:
+            return
+        if not heard.answer:
+            leg.cut = True
+        elif not leg.answered_at:
+            leg.answered_at = at
+            if leg.cut or not self._calls.dialling(call):
+                spawn(self._race(call, leg), "answer crossed")
 
     def caught_up(self, tasks: Iterable[Task]) -> None:
         """After a start or a lost link: `calls` knows what exists again, `tasks` are what the floor holds.
@@ -183,10 +229,13 @@ class Outbound:
                 failure = "" if task.state is State.TALKING else "lost"
                 self._finish(CallbackEnded(self._clock(), task.id, call, task.agent, failure))
         for attempt in self._calls.attempts():
+            if attempt.citizen:
+                self.follow(attempt.call, attempt.citizen)
             if attempt.call in held:
                 continue
             if attempt.answered:
                 self._spared[attempt.call] = attempt.agent
+                self._known(attempt.call)
                 self._report(
                     CallbackSpared(self._clock(), attempt.callback, attempt.call, attempt.agent)
                 )
@@ -265,12 +314,14 @@ class Outbound:
     # --- cancelling and yielding
 
     async def _cancel(self, call: CallId) -> None:
+        await self._until_told(call)
         attempt = self._calls.attempt(call)
         if attempt is not None and attempt.answered:
             return
         await self._hang_up(call)
 
     async def _give_way(self, wanted: Yield, ring: Callable[[], None]) -> None:
+        await self._until_told(wanted.cancel)
         attempt = self._calls.attempt(wanted.cancel)
         if attempt is not None and attempt.answered:
             self._spare(wanted)
@@ -300,6 +351,7 @@ class Outbound:
         now = self._clock()
         log.warning("callback.spared", call_id=wanted.cancel, agent=wanted.agent)
         self._spared[wanted.cancel] = wanted.agent
+        self._known(wanted.cancel)
         self._report(CallbackSpared(now, wanted.callback, wanted.cancel, wanted.agent))
 
     async def _keep_channel(self, wanted: Yield, channel: str, ring: Callable[[], None]) -> None:
@@ -308,6 +360,7 @@ class Outbound:
         kept = self._kept[call, agent] = _Kept(channel)
         self._calls.keep_channel(wanted.cancel, call)
         self._placed.pop(wanted.cancel, None)
+        self._cut(wanted.cancel)
         try:
             redirect = {"Context": "inbound-first", "Exten": "s", "Priority": "1"}
             await self._link.act({"Action": "Redirect", "Channel": channel, **redirect})
@@ -336,6 +389,7 @@ class Outbound:
             if call in self._placed:
                 self._unwanted.add(call)
             return
+        self._cut(call)
         try:
             await self._end(attempt.channel)
         except LinkError as error:
@@ -345,6 +399,57 @@ class Outbound:
         with contextlib.suppress(ActionRefused):  # it is gone already
             cause = str(WITHDRAWN)
             await self._link.act({"Action": "Hangup", "Channel": channel, "Cause": cause})
+
+    # --- answers that cross our cancel
+
+    async def _learn(self, call: CallId, channel: str) -> None:
+        sip_call = ""
+        try:
+            for _ in range(_ASKED):
+                sip_call = await self._sip_call(channel)
+                if sip_call:
+                    break
+                # Asterisk tells of a channel some microseconds before it is one of SIP, and then has no answer.
+                await asyncio.sleep(_LOOK_EVERY)
+        except LinkError as error:
+            log.info("callback.not_followed", call_id=call, error=str(error))
+            return
+        if not sip_call:
+            log.warning("callback.not_followed", call_id=call, error="no SIP Call-ID")
+            return
+        self._sip_calls[sip_call] = call
+        if len(self._sip_calls) > FOLLOWED:
+            del self._sip_calls[next(iter(self._sip_calls))]
+
+    async def _sip_call(self, channel: str) -> str:
+        wanted = {"Channel": channel, "Variable": "CHANNEL(pjsip,call-id)"}
+        return (await self._link.act({"Action": "Getvar", **wanted})).get("Value", "")
+
+    async def _until_told(self, call: CallId) -> None:
+        """If this attempt's answer was seen on the wire, wait until AMI tells of it: what is answered is not cut."""
+        leg = self._followed.get(call)
+        if leg is not None and leg.answered_at and not leg.known:
+            await self._until(lambda: leg.known or not self._calls.dialling(call), ANSWERED_WITHIN)
+
+    def _cut(self, call: CallId) -> None:
+        leg = self._followed.get(call)
+        if leg is not None:
+            leg.cut = True
+            if leg.answered_at:
+                spawn(self._race(call, leg), "answer crossed")
+
+    async def _race(self, call: CallId, leg: "_Followed") -> None:
+        """Report the answer of a leg that was cut, once it is certain that AMI does not tell of it."""
+        over = await self._until(lambda: leg.known or not self._calls.dialling(call), CUT_WITHIN)
+        if over and not leg.known:
+            self._known(call)
+            log.warning("callback.raced", call_id=call, agent=leg.agent)
+            self._report(CallbackAnswered(leg.answered_at, leg.callback, call, leg.agent))
+
+    def _known(self, call: CallId) -> None:
+        """The floor knows of this attempt's answer."""
+        if (leg := self._followed.get(call)) is not None:
+            leg.known = True
 
     # --- ends
 
@@ -376,3 +481,14 @@ class _Kept:
     channel: str
     ready: bool = False
     fetched: bool = False
+
+
+@dataclass(slots=True)
+class _Followed:
+    """A dialled citizen. `cut`: by us, or by Asterisk's CANCEL. `answered_at`: a 200 was seen. `known`: it is told."""
+
+    callback: int
+    agent: str
+    cut: bool = False
+    answered_at: int = 0
+    known: bool = False

@@ -164,10 +164,11 @@ class Controller:
             on_down=self._link_lost,
         )
         self._switch = Switch(self._link, self._calls)
+        self._sip_ports = frozenset({settings.sip_port, settings.tls_port} - {0})
         self._refused_calls = RefusedCalls(
             settings.node,
             settings.all_trunks,
-            {settings.sip_port, settings.tls_port} - {0},
+            self._sip_ports,
             lambda: self._calls.numbers,
         )
         self._hep_secret = render.hep_secret(settings).encode()
@@ -352,6 +353,8 @@ class Controller:
             spawn(self._switch.end_early(early), "early transfer")
         self._trunks.read(message)
         facts = self._calls.read(message)
+        if dialled := self._calls.dials(message):
+            self._outbound.follow(*dialled)
         if facts:
             now = clock.now()
             self._lag = (now, now - facts[-1].at)
@@ -383,10 +386,10 @@ class Controller:
             self._exporter.guessed()
 
     async def _open_copies(self) -> None:
-        """Listen for copies of SIP messages. A port that is taken costs the sight of refused calls, not the calls."""
+        """Listen for copies of SIP messages. A port that is taken costs the sight of refusals and races, no call."""
         address, port = self._settings.control_address, self._settings.agi_port
         try:
-            self._copies = await hep.listen(address, port, self._copied)
+            self._copies = await hep.listen(address, port, self._sip_ports, self._copied)
         except OSError as error:
             logger.error("refused_calls.no_port", port=port, error=str(error), effect="not seen")
 
@@ -398,10 +401,11 @@ class Controller:
         self._tell_refused(clock.now() + SETTLE)
 
     def _copied(self, datagram: bytes) -> None:
-        """Asterisk has received or sent a SIP message. The floor hears nothing of it: there is nothing to decide."""
+        """Asterisk has received or sent a SIP message. Of refused calls the floor hears nothing: it decides nothing."""
         copy = unpack(datagram, self._hep_secret)
         if copy is None:
             return
+        self._outbound.hear(copy.at, copy.text)
         if number := self._refused_calls.take(copy):
             logger.warning("number.unknown", number=mask_numbers(number))
             if self._exporter is not None:

@@ -10,7 +10,7 @@ import random
 from collections import defaultdict
 from dataclasses import replace
 
-from acd.callbacks.task import AGENT_SIDE, State
+from acd.callbacks.task import AGENT_SIDE, State, Task
 from acd.commands import (
     CancelAttempt,
     Command,
@@ -42,6 +42,7 @@ from facts import (
     CallbackCancelled,
     CallbackDialling,
     CallbackEnded,
+    CallbackRaced,
     CallDetached,
     CallEnded,
     CallQueued,
@@ -150,6 +151,7 @@ class World:
         self.rules = some_rules(self.rng)
         # Chance of its own: what else happens is as it would be without the gate.
         self.gate_rng = random.Random(f"{seed} gate")
+        self.cross_rng = random.Random(f"{seed} cross")
         self.policy = some_policy(self.gate_rng)
         self.made: list[
             tuple[int, str]
@@ -239,6 +241,7 @@ class World:
                     assert kept or not waiting_in(self.floor.hall, queue), (
                         "placed while its queue waits"
                     )
+                    self.check_turn(self.floor.tasks[task])
                     assert agent not in self.rings, "an agent rings for two"
                     assert agent not in self.talks
                     self.attempts[attempt] = (task, agent)
@@ -335,6 +338,20 @@ class World:
         for other in self.floor.tasks.values():
             if other.state is State.DIALLING and not other.place and other.agent in lane.penalties:
                 assert found is None or other.latest <= found.latest, "the nearer deadline yielded"
+
+    def check_turn(self, placed: Task) -> None:
+        """A citizen whose answer crossed with our cancel comes first, but for kept places and near deadlines."""
+        before = self.rules.queue(placed.queue).urgent_before
+        if placed.first or placed.place or placed.urgent(self.now, before):
+            return
+        due = self.floor.hall.due_tasks
+        for task in self.floor.tasks.values():
+            raced = task.first and task.queue == placed.queue and task.state is State.DUE
+            assert not (
+                raced
+                and task.id in due.candidates(task.queue)
+                and task.id not in self.floor.hall.held
+            ), "a citizen whose phone had rung for nothing was passed over"
 
     def check_floor(self) -> None:
         """What is true after every command. It runs a million times: each list is made only where it is needed."""
@@ -564,10 +581,26 @@ class World:
     def do_cancel_and_answer_cross(self) -> None:
         for attempt in sorted(self.cancelled & set(self.attempts)):
             task, agent = self.attempts.pop(attempt)
+            ended = CallbackEnded(self.now, task, attempt, agent, "withdrawn")
+            answered = CallbackAnswered(self.now, task, attempt, agent)
             if self.rng.random() < 0.5:
                 self.dial(attempt, self.number_of[attempt])
-                self.tell(CallbackAnswered(self.now, task, attempt, agent))
-            self.tell(CallbackEnded(self.now, task, attempt, agent, "withdrawn"))
+                self.tell(answered)
+                self.raced(answered)
+                self.tell(ended)
+            else:
+                self.tell(ended)
+                if attempt in self.dialled and self.cross_rng.random() < 0.5:
+                    # The answer was on the wire alone: AMI has told of the end before.
+                    self.tell(answered)
+                    self.raced(answered)
+
+    def raced(self, answered: CallbackAnswered) -> None:
+        """The answer crossed with our cancel: it is counted, and an open task comes first from now on."""
+        race = CallbackRaced(answered.at, answered.callback, answered.call, answered.agent)
+        assert self.diary[answered.call].count(race) == 1, "a race is not counted, or twice"
+        task = self.floor.tasks.get(answered.callback)
+        assert task is None or task.state is not State.DUE or task.first, "a race came to nothing"
 
     def do_task_comes(self) -> None:
         self.next_task += 1

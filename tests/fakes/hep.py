@@ -10,14 +10,16 @@ TRUNK, HERE = ("203.0.113.7", 5080), ("10.1.2.3", 5060)
 SECRET = b"5" * 64
 
 
-def packet(secret: bytes = SECRET, text: bytes = b"OPTIONS", *, six: bool = False) -> bytes:
-    """A SIP message from `TRUNK` to `HERE`; `six`: by IPv6."""
+def packet(
+    secret: bytes = SECRET, text: bytes = b"OPTIONS", *, six: bool = False, port: int = TRUNK[1]
+) -> bytes:
+    """A SIP message from `TRUNK` (from this `port` there) to `HERE`; `six`: by IPv6."""
     family = socket.AF_INET6 if six else socket.AF_INET
     addresses = ("2001:db8::7", "2001:db8::1") if six else (TRUNK[0], HERE[0])
     chunks = [
         (1, bytes([family])),
         (2, b"\x11"),
-        (7, struct.pack("!H", TRUNK[1])),
+        (7, struct.pack("!H", port)),
         (8, struct.pack("!H", HERE[1])),
         (9, struct.pack("!I", T // SECOND)),
         (10, struct.pack("!I", 250_000)),

@@ -33,14 +33,15 @@ _SAMPLES = 160
 class Manners:
     """How a citizen's phone behaves. Seconds; `answer_after` None: it rings for ever. `status`: the answer instead.
 
-    `silent`: the operator says nothing at all. `deaf`: it goes on ringing in spite of a CANCEL, until it is answered,
-    so that an answer and our cancel surely cross on the wire.
+    `silent`: the operator says nothing at all. `crosses`: the citizen picks up so many seconds after our CANCEL has
+    come, before the operator has ended the call, so that the answer and the cancel surely cross on the wire.
     """
 
     answer_after: float | None = None
     status: int = 0
     ring_after: float = 0.0
     silent: bool = False
+    crosses: float | None = None
     hang_up_after: float | None = None
     tone: int = 440
 
@@ -241,9 +242,14 @@ class Gateway:
             self._invited(message, where)
         elif method == "CANCEL":
             self._answer(message, where, 200, "OK")
-            if call is not None and not call.answered_at and not call.ended_at:
-                call.cancelled_at = call.ended_at = time.time()
-                self.reply(call, 487, "Request Terminated")
+            if call is None or call.answered_at or call.ended_at or call.cancelled_at:
+                return
+            call.cancelled_at = time.time()
+            if call.manners.crosses is not None:
+                spawn(self._cross(call, call.manners.crosses), "answer crosses")
+                return
+            call.ended_at = call.cancelled_at
+            self.reply(call, 487, "Request Terminated")
         elif method == "BYE":
             self._answer(message, where, 200, "OK")
             if call is not None and not call.ended_at:
@@ -315,6 +321,10 @@ class Gateway:
         if manners.answer_after is None:
             return
         await asyncio.sleep(manners.answer_after)
+        call.answer()
+
+    async def _cross(self, call: GatewayCall, after: float) -> None:
+        await asyncio.sleep(after)
         call.answer()
 
     def _answer(

@@ -8,8 +8,12 @@ import pytest
 from telephony.hep import listen
 from tests.fakes.hep import packet
 
+OWN = {5060, 5061}
 PASSED = [
     b"INVITE sip:12345@x SIP/2.0\r\n",
+    b"CANCEL sip:12345@x SIP/2.0\r\n",
+    b"SIP/2.0 200 OK\r\n",
+    b"SIP/2.0 202 Accepted\r\n",
     b"SIP/2.0 400 Bad Request\r\n",
     b"SIP/2.0 488 Not Acceptable Here\r\n",
     b"SIP/2.0 503 Service Unavailable\r\n",
@@ -19,7 +23,6 @@ DROPPED = [
     b"REGISTER sip:x SIP/2.0\r\n",
     b"ACK sip:x SIP/2.0\r\n",
     b"SIP/2.0 100 Trying\r\n",
-    b"SIP/2.0 200 OK\r\n",
     b"SIP/2.0 302 Moved\r\n",
     b"SIP/2.0 401 Unauthorized\r\n",
     b"SIP/2.0 407 Proxy Authentication Required\r\n",
@@ -31,13 +34,15 @@ DROPPED = [
 @pytest.mark.parametrize("six", [False, True])
 async def test_only_what_matters_wakes_the_controller(*, six: bool) -> None:
     came: list[bytes] = []
-    transport = await listen("127.0.0.1", 0, came.append)
+    transport = await listen("127.0.0.1", 0, OWN, came.append)
     sent = [packet(text=text, six=six) for text in PASSED]
     try:
         where = transport.get_extra_info("sockname")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             for text in DROPPED:
                 out.sendto(packet(text=text, six=six), where)
+            for port in OWN:
+                out.sendto(packet(text=b"SIP/2.0 200 OK\r\n", six=six, port=port), where)
             out.sendto(b"", where)
             out.sendto(b"HEP3", where)
             for one in sent:
@@ -54,4 +59,4 @@ async def test_a_port_that_is_taken_is_said() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
         with pytest.raises(OSError, match="in use"):
-            await listen("127.0.0.1", other.getsockname()[1], print)
+            await listen("127.0.0.1", other.getsockname()[1], (), print)

@@ -11,7 +11,14 @@ from acd.callbacks.task import State, Task
 from acd.commands import PlaceCallback, Yield
 from acd.gate import Refusal, Why
 from acd.rules.model import DEFAULT, Number, Queue, Rules
-from facts import CallbackAdded, CallbackEnded, CallbackSpared, Fact, OwnCallEnded
+from facts import (
+    CallbackAdded,
+    CallbackAnswered,
+    CallbackEnded,
+    CallbackSpared,
+    Fact,
+    OwnCallEnded,
+)
 from telephony import outbound as module
 from telephony.channels import Calls, Message
 from telephony.link import ActionRefused, LinkDown
@@ -30,6 +37,7 @@ class Asterisk:
     def __init__(self) -> None:
         self.sent: list[dict[str, str]] = []
         self.errors: dict[str, Exception] = {}
+        self.answers: dict[str, dict[str, str]] = {}
         self.facts: list[Fact] = []
         self.calls = Calls(("12345",))
         self.rules = Rules(
@@ -55,7 +63,7 @@ class Asterisk:
         self.sent.append(dict(action))
         if (error := self.errors.get(action["Action"])) is not None:
             raise error
-        return {"Response": "Success"}
+        return {"Response": "Success", **self.answers.get(action["Action"], {})}
 
     async def gather(
         self, action: Mapping[str, str], until: str, timeout: float = 5.0
@@ -64,7 +72,10 @@ class Asterisk:
 
     def event(self, name: str, uniqueid: str, channel: str, **more: str) -> None:
         message = {"Event": name, "Privilege": "call,all", "Timestamp": AT, "Uniqueid": uniqueid}
-        facts = self.calls.read({**message, "Channel": channel, "Linkedid": ATTEMPT, **more})
+        message |= {"Channel": channel, "Linkedid": ATTEMPT, **more}
+        facts = self.calls.read(message)
+        if dialled := self.calls.dials(message):
+            self.outbound.follow(*dialled)
         self.facts += facts
         self.outbound.take(facts)
 
@@ -82,7 +93,14 @@ class Asterisk:
         self.citizen("Newchannel")
 
     def actions(self) -> list[str]:
-        return [action["Action"] for action in self.sent]
+        """What was done. `Getvar` only looks."""
+        return [action["Action"] for action in self.sent if action["Action"] != "Getvar"]
+
+    def asked(self) -> int:
+        return sum(action["Action"] == "Getvar" for action in self.sent)
+
+    def looked(self) -> bool:
+        return self.asked() > 0
 
     async def until(self, true: Callable[[], Any]) -> None:
         deadline = time.monotonic() + 2
@@ -362,3 +380,210 @@ async def test_a_recorded_yield_from_end_to_end(asterisk: Asterisk) -> None:
         if message["Event"] == "Hangup" and message["Uniqueid"] == attempt:
             await asterisk.until(lambda: rung)
     assert asterisk.actions() == ["Hangup"]
+
+
+# --- answers that cross our cancel
+
+
+SIP_CALL = "e71c2c6a-95b1-4f8e-8c54"
+
+
+def of_the_invite(status: str) -> bytes:
+    return (
+        f"SIP/2.0 {status}\r\nCSeq: 17 INVITE\r\nCall-ID: {SIP_CALL}\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
+
+
+CANCEL = f"CANCEL sip:1 SIP/2.0\r\nCall-ID: {SIP_CALL}\r\nCSeq: 17 CANCEL\r\n\r\n".encode()
+OK = of_the_invite("200 OK")
+RACED = CallbackAnswered(9, 7, ATTEMPT, "1001")
+
+
+async def followed(asterisk: Asterisk) -> None:
+    """The citizen's phone rings, and the leg's SIP Call-ID is known."""
+    asterisk.answers["Getvar"] = {"Value": SIP_CALL}
+    asterisk.dialling()
+    await asterisk.until(asterisk.looked)
+    await asyncio.sleep(0)
+
+
+def answers(asterisk: Asterisk) -> list[Fact]:
+    return [fact for fact in asterisk.facts if isinstance(fact, CallbackAnswered)]
+
+
+def ended(asterisk: Asterisk) -> None:
+    asterisk.citizen("Hangup", Cause="16")
+    asterisk.agent("Hangup", Cause="26")
+
+
+async def test_the_sip_call_of_a_dialled_citizen_is_asked_for(asterisk: Asterisk) -> None:
+    await followed(asterisk)
+    assert asterisk.sent[-1] == {
+        "Action": "Getvar",
+        "Channel": "PJSIP/outbound-00000002",
+        "Variable": "CHANNEL(pjsip,call-id)",
+    }
+
+
+async def test_a_channel_that_is_too_new_is_asked_again(asterisk: Asterisk) -> None:
+    asterisk.answers["Getvar"] = {"Value": ""}
+    asterisk.dialling()
+    await asterisk.until(asterisk.looked)
+    asterisk.answers["Getvar"] = {"Value": SIP_CALL}
+    await asterisk.until(lambda: asterisk.outbound._sip_calls == {SIP_CALL: ATTEMPT})
+    asked = asterisk.asked()
+    await asyncio.sleep(0.03)
+    assert 2 <= asterisk.asked() == asked
+
+
+async def test_a_channel_that_never_answers_is_not_asked_for_ever(asterisk: Asterisk) -> None:
+    asterisk.dialling()
+    await asterisk.until(lambda: asterisk.asked() == 10)
+    await asyncio.sleep(0.05)
+    assert asterisk.asked() == 10
+
+
+@pytest.mark.parametrize("sooner", [False, True], ids=["behind our cancel", "before our cancel"])
+@pytest.mark.parametrize("late", [False, True], ids=["end not told yet", "end told"])
+async def test_an_answer_that_only_the_wire_tells_is_reported_once(
+    asterisk: Asterisk, sooner: bool, late: bool
+) -> None:
+    await followed(asterisk)
+    asterisk.outbound.give_way(YIELD, lambda: None)
+    await asterisk.until(lambda: "Hangup" in asterisk.actions())
+    if late:
+        ended(asterisk)
+    for text in (OK, CANCEL) if sooner else (CANCEL, OK):
+        asterisk.outbound.hear(9, text)
+    asterisk.outbound.hear(12, OK)
+    await asyncio.sleep(0.03)
+    if not late:
+        assert answers(asterisk) == [], "AMI may still tell of it"
+        ended(asterisk)
+    await asterisk.until(lambda: answers(asterisk))
+    await asyncio.sleep(0.03)
+    assert answers(asterisk) == [RACED]
+    kinds = [fact.kind for fact in asterisk.facts]
+    assert kinds[-2:] == ["CallbackEnded", "CallbackAnswered"]
+
+
+async def test_an_answer_that_ami_tells_of_after_all_is_not_reported_twice(
+    asterisk: Asterisk,
+) -> None:
+    await followed(asterisk)
+    asterisk.outbound.give_way(YIELD, lambda: None)
+    await asterisk.until(lambda: "Hangup" in asterisk.actions())
+    asterisk.outbound.hear(9, OK)
+    asterisk.citizen("Newstate", ChannelState="6")
+    ended(asterisk)
+    await asyncio.sleep(0.05)
+    assert [fact.at for fact in answers(asterisk)] == [1795300000_000001]
+
+
+async def test_an_answer_on_the_wire_is_waited_for_and_not_cut(asterisk: Asterisk) -> None:
+    await followed(asterisk)
+    asterisk.outbound.hear(9, OK)
+    asterisk.outbound.give_way(YIELD, lambda: None)
+    await asyncio.sleep(0.02)
+    asterisk.citizen("Newstate", ChannelState="6")
+    await asterisk.until(lambda: any(isinstance(fact, CallbackSpared) for fact in asterisk.facts))
+    asterisk.agent("Hangup", Cause="16")
+    await asyncio.sleep(0.03)
+    assert "Hangup" not in asterisk.actions()
+    assert [fact.at for fact in answers(asterisk)] == [1795300000_000001]
+
+
+async def test_an_answer_that_asterisk_does_not_make_a_talk_of_is_cut_after_all(
+    asterisk: Asterisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ANSWERED_WITHIN", 0.02)
+    await followed(asterisk)
+    asterisk.outbound.hear(9, OK)
+    asterisk.outbound.give_way(YIELD, lambda: None)
+    await asterisk.until(lambda: "Hangup" in asterisk.actions())
+    ended(asterisk)
+    await asterisk.until(lambda: answers(asterisk) == [RACED])
+
+
+async def test_a_cut_by_asterisk_itself_is_seen_by_its_cancel(asterisk: Asterisk) -> None:
+    """The ringing time is over, or the agent hangs up, in the moment in which the citizen picks up."""
+    await followed(asterisk)
+    asterisk.outbound.hear(8, CANCEL)
+    asterisk.outbound.hear(9, OK)
+    ended(asterisk)
+    await asterisk.until(lambda: answers(asterisk) == [RACED])
+
+
+async def test_an_answer_that_fails_without_us_is_no_race(asterisk: Asterisk) -> None:
+    """No codec in common: Asterisk itself ends what the citizen has answered."""
+    await followed(asterisk)
+    asterisk.outbound.hear(9, OK)
+    ended(asterisk)
+    await asyncio.sleep(0.03)
+    assert answers(asterisk) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        of_the_invite("183 Session Progress"),
+        of_the_invite("487 Request Terminated"),
+        OK.replace(b"INVITE", b"CANCEL"),
+        OK.replace(SIP_CALL.encode(), b"another"),
+        OK.partition(b"Call-ID")[0],
+        b"",
+        b"SIP/2.0 2",
+        b"\xff\xfe",
+    ],
+)
+async def test_nothing_else_is_an_answer(asterisk: Asterisk, text: bytes) -> None:
+    await followed(asterisk)
+    asterisk.outbound.give_way(YIELD, lambda: None)
+    await asterisk.until(lambda: "Hangup" in asterisk.actions())
+    asterisk.outbound.hear(9, text)
+    ended(asterisk)
+    await asyncio.sleep(0.03)
+    assert answers(asterisk) == []
+
+
+async def test_an_answer_that_crosses_while_the_agent_stays_on_the_line(asterisk: Asterisk) -> None:
+    await followed(asterisk)
+    call = "hotline-1.1"
+    asterisk.event("Newchannel", call, "PJSIP/trunk-00000003", Linkedid=call, Context="inbound")
+    stays = Yield(7, ATTEMPT, "1001", call, 15.0, stay_on_line=True)
+    asterisk.outbound.give_way(stays, lambda: None)
+    await asterisk.until(lambda: "Redirect" in asterisk.actions())
+    asterisk.outbound.hear(9, OK)
+    await asyncio.sleep(0.03)
+    assert answers(asterisk) == []
+    asterisk.citizen("Hangup", Cause="16")
+    await asterisk.until(lambda: answers(asterisk) == [RACED])
+
+
+async def test_after_a_start_the_dialled_citizens_are_followed(asterisk: Asterisk) -> None:
+    asterisk.answers["Getvar"] = {"Value": SIP_CALL}
+    asterisk.agent("Newchannel")
+    asterisk.citizen("Newchannel")
+    fresh = asterisk.outbound = asterisk.make()
+    fresh.caught_up([held(State.DIALLING)])
+    await asterisk.until(asterisk.looked)
+    await asyncio.sleep(0)
+    fresh.give_way(YIELD, lambda: None)
+    await asterisk.until(lambda: "Hangup" in asterisk.actions())
+    fresh.hear(9, OK)
+    ended(asterisk)
+    await asterisk.until(lambda: answers(asterisk) == [RACED])
+
+
+async def test_what_is_followed_has_a_limit(
+    asterisk: Asterisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FOLLOWED", 2)
+    asterisk.answers["Getvar"] = {"Value": SIP_CALL}
+    for callback in range(5):
+        attempt, leg = f"hotline-c{callback}.1", f"hotline-1.{callback + 10}"
+        asterisk.answers["Getvar"] = {"Value": f"{SIP_CALL}{callback}"}
+        asterisk.event("Newchannel", attempt, "PJSIP/1001-00000001", Linkedid=attempt)
+        asterisk.event("Newchannel", leg, f"PJSIP/outbound-{callback}", Linkedid=attempt)
+        await asyncio.sleep(0.002)
+    assert len(asterisk.outbound._followed) == len(asterisk.outbound._sip_calls) == 2
