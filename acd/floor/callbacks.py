@@ -46,6 +46,7 @@ def callback_dialling(hall: Hall, fact: CallbackDialling, now: int) -> None:
 def callback_answered(hall: Hall, fact: CallbackAnswered, now: int) -> None:
     """The citizen has picked up: they and the agent talk, unless the answer crossed with our cancel."""
     hall.history.dial(fact.call, fact.at)
+    _back_to_its_seat(hall, fact.call, fact.agent)
     task, seat = _attempt(hall, fact.call, fact.agent)
     if task is not None and seat is not None:
         if task.state is State.DIALLING:
@@ -169,3 +170,12 @@ def _displaced(hall: Hall, call: CallId) -> Task | None:
     if task is None or task.attempt != call or task.state not in (State.DIALLING, State.TALKING):
         return None
     return task
+
+
+def _back_to_its_seat(hall: Hall, call: CallId, agent: str) -> None:
+    """The attempt is at its agent's phone after all: what was seen there was of before a start."""
+    task, seat = _displaced(hall, call), hall.seats.get(agent)
+    if task is None or seat is None or seat.answered or task.agent != agent:
+        return
+    seat.call, seat.callback = call, task.id
+    update_idle(hall, seat)

@@ -196,7 +196,9 @@ async def test_an_answer_that_was_none_is_none_in_cel_too(
     assert found.differences == ([] if agrees else [outcome])
 
 
-@pytest.mark.parametrize(("stood", "agrees"), [(3.0, True), (2.9, False), (0.0, False)])
+@pytest.mark.parametrize(
+    ("stood", "agrees"), [(3.0, True), (2.6, True), (2.4, False), (0.0, False)]
+)
 async def test_a_caller_who_hung_up_while_the_controller_stood_still(
     diary: AsyncEngine, tmp_path: Path, stood: float, agrees: bool
 ) -> None:
