@@ -1,6 +1,7 @@
 """What a fact about a callback (回访, 漏接回拨) does to the floor. Pure."""
 
 from acd.callbacks.task import AGENT_SIDE, State, Task
+from acd.commands import CancelAttempt
 from acd.floor.hall import Hall, Seat
 from acd.floor.lanes import all_changed, update_idle
 from acd.floor.open_tasks import await_turn, close, enter, make_due
@@ -74,6 +75,8 @@ def callback_spared(hall: Hall, fact: CallbackSpared, now: int) -> None:
     seat, task = hall.seats.get(fact.agent), hall.tasks.get(fact.callback)
     if seat is None or seat.answered:
         return
+    if task is not None and task.state is State.DIALLING and task.attempt != fact.call:
+        _place_no_more(hall, task, fact.at, now)
     hall.record(fact)
     caller = hall.callers.get(seat.call)
     seat.call, seat.since = "", fact.at
@@ -179,3 +182,13 @@ def _back_to_its_seat(hall: Hall, call: CallId, agent: str) -> None:
         return
     seat.call, seat.callback = call, task.id
     update_idle(hall, seat)
+
+
+def _place_no_more(hall: Hall, task: Task, at: int, now: int) -> None:
+    """The task was placed again, since the race was known before the talk: nobody rings a citizen who talks already."""
+    attempt, seat = task.attempt, hall.seats.get(task.agent)
+    hall.out.append(CancelAttempt(attempt, task.agent))
+    hall.record(CallbackEnded(at, task.id, attempt, task.agent, "withdrawn"))
+    if seat is not None and seat.call == attempt:
+        free(hall, seat, at, now, worked=False)
+    task.state = State.DUE
