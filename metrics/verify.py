@@ -40,6 +40,9 @@ NEAR = SECOND // 20
 STOOD_STILL = 15 * SECOND
 """Microseconds: `hotline up` has ended a controller that stood still for longer."""
 
+AWAKE = SECOND // 2
+"""Microseconds within which one that stood still has let go of everybody."""
+
 SETTLED = 30 * SECOND
 """Microseconds: calls are compared with CEL and the ledger this long after their end. Both are written a bit later."""
 
@@ -318,7 +321,7 @@ async def _cel(
             # Asterisk lets go of a caller who has hung up only when the controller does, which may have stood still.
             ended = record.ended or 0
             heard = (await reader.heard_at(engine, call, CallEnded.kind)) or 0
-            if other.ended <= heard + NEAR and heard <= ended + STOOD_STILL:
+            if other.ended <= heard + AWAKE and heard <= ended + STOOD_STILL:
                 other = replace(other, ended=ended)
         if lost_at := _broken_off(record, other, losses):
             broken_off[lost_at] = broken_off.get(lost_at, 0) + 1

@@ -21,6 +21,7 @@ from typing import Final
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, database
@@ -143,6 +144,8 @@ class Archive:
                 at_once = batches[start : start + self.workers]
                 await asyncio.gather(*(self._finish(batch, now) for batch in at_once))
             await self._enter_missing(raws, now)
+        except DBAPIError as error:
+            self._alarm("recording.database_away", on=True, error=database.why(error)[:200])
         except Exception as error:  # noqa: BLE001 the loop must outlive everything
             self._alarm("recording.failed", on=True, exc_info=error)
         else:

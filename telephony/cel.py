@@ -452,6 +452,10 @@ def _talk_ended_by(call: _CelCall, leg: _CelLeg) -> Party:
 def _ended_by(call: _CelCall, diary: "_Diary") -> Party:
     if _is_caller(call.source, call):
         return Party.CALLER
+    # The source of an earlier talk's end stays on the caller's channel; the last leg tells who ended that one.
+    last = max(call.legs.values(), key=lambda leg: leg.ended_at, default=None)
+    if last is not None and last.channel != call.source and _is_caller(last.source, call):
+        return Party.CALLER
     talked = {
         leg.channel for leg in call.legs.values() if leg.answered_at or leg.agent in diary.answerers
     }

@@ -157,6 +157,19 @@ class TaskBook:
                 self._entries.setdefault(entry.id, entry)
         return [entry.task() for entry in self._entries.values()]
 
+    async def untold(self) -> list[CallbackAdded]:
+        """The open tasks that a killed controller entered before the diary heard of it. Raises without a database."""
+        since = min((entry.added_at for entry in self._entries.values()), default=0)
+        facts = reader.read_kinds(
+            self._engine, {CallbackAdded.kind}, since, clock.now() + _MINUTE if since else 0
+        )
+        told = {_task_of(fact) async for fact in facts}
+        return [
+            replace(entry.fact(), attempts=entry.attempts + entry.attempts_left)
+            for entry in self._entries.values()
+            if entry.id not in told
+        ]
+
     async def dialled(self, now: int) -> list[tuple[CallId, str, int]]:
         """The attempts of today and of the last hour: id, number, microseconds. Raises without a database."""
         since = min(midnight(now), now - HOUR)

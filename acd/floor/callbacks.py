@@ -1,6 +1,7 @@
 """What a fact about a callback (回访, 漏接回拨) does to the floor. Pure."""
 
 from acd.callbacks.task import AGENT_SIDE, State, Task
+from acd.commands import CancelAttempt
 from acd.floor.hall import Hall, Seat
 from acd.floor.lanes import all_changed, update_idle
 from acd.floor.open_tasks import await_turn, close, enter, make_due
@@ -46,6 +47,7 @@ def callback_dialling(hall: Hall, fact: CallbackDialling, now: int) -> None:
 def callback_answered(hall: Hall, fact: CallbackAnswered, now: int) -> None:
     """The citizen has picked up: they and the agent talk, unless the answer crossed with our cancel."""
     hall.history.dial(fact.call, fact.at)
+    _back_to_its_seat(hall, fact.call, fact.agent)
     task, seat = _attempt(hall, fact.call, fact.agent)
     if task is not None and seat is not None:
         if task.state is State.DIALLING:
@@ -73,6 +75,8 @@ def callback_spared(hall: Hall, fact: CallbackSpared, now: int) -> None:
     seat, task = hall.seats.get(fact.agent), hall.tasks.get(fact.callback)
     if seat is None or seat.answered:
         return
+    if task is not None and task.state is State.DIALLING and task.attempt != fact.call:
+        _place_no_more(hall, task, fact.at, now)
     hall.record(fact)
     caller = hall.callers.get(seat.call)
     seat.call, seat.since = "", fact.at
@@ -169,3 +173,22 @@ def _displaced(hall: Hall, call: CallId) -> Task | None:
     if task is None or task.attempt != call or task.state not in (State.DIALLING, State.TALKING):
         return None
     return task
+
+
+def _back_to_its_seat(hall: Hall, call: CallId, agent: str) -> None:
+    """The attempt is at its agent's phone after all: what was seen there was of before a start."""
+    task, seat = _displaced(hall, call), hall.seats.get(agent)
+    if task is None or seat is None or seat.answered or task.agent != agent:
+        return
+    seat.call, seat.callback = call, task.id
+    update_idle(hall, seat)
+
+
+def _place_no_more(hall: Hall, task: Task, at: int, now: int) -> None:
+    """The task was placed again, since the race was known before the talk: nobody rings a citizen who talks already."""
+    attempt, seat = task.attempt, hall.seats.get(task.agent)
+    hall.out.append(CancelAttempt(attempt, task.agent))
+    hall.record(CallbackEnded(at, task.id, attempt, task.agent, "withdrawn"))
+    if seat is not None and seat.call == attempt:
+        free(hall, seat, at, now, worked=False)
+    task.state = State.DUE

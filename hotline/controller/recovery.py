@@ -86,6 +86,8 @@ class Recovery:
         try:
             self._desk.floor.remember_dialled(await self._book.dialled(now))
             self._desk.take_up(await self._book.open_tasks())
+            for fact in await self._book.untold():
+                self._diary.write(fact)
         except Exception:
             log.exception("callbacks.away", effect="open callbacks wait for the next start")
 

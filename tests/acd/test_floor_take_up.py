@@ -8,9 +8,11 @@ from acd.callbacks.task import State, Task
 from acd.commands import CreateCallback, PlaceCallback, Ring, Yield
 from agents.model import Presence
 from facts import (
+    CallbackAnswered,
     CallbackCancelled,
     CallbackEnded,
     CallbackMissed,
+    CallbackRaced,
     CallEnded,
     OfferAnswered,
     OfferEnded,
@@ -96,6 +98,17 @@ def test_what_happened_before_takes_no_attempt_from_its_agent(reason: OfferReaso
     (known,) = story.floor.tasks.values()
     assert (known.state, known.attempts_left) == (State.DUE, 2)
     assert story.floor.hall.dialling == {}
+
+
+def test_an_answer_is_that_of_the_attempt_whatever_rang_there_before() -> None:
+    """The citizen was counted as a race, called again, and never as reached."""
+    story = under_way(State.DIALLING)
+    story.tell(OfferRinging(SECOND, "a", "1001", estimated=True))
+    told = story.entries(CallbackAnswered(2 * SECOND, 7, "hotline-c7.1", "1001"))
+    assert CallbackRaced not in {type(fact) for fact in told}
+    assert story.presence("1001") is Presence.TALKING
+    story.tell(CallbackEnded(9 * SECOND, 7, "hotline-c7.1", "1001"))
+    assert story.floor.tasks == {}, "the citizen was reached"
 
 
 @pytest.mark.parametrize("state", [State.DIALLING, State.TALKING])

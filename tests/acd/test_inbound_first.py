@@ -199,6 +199,23 @@ def test_a_spared_talk_whose_task_was_cancelled_keeps_the_agent_busy(story: Stor
     assert deeds(story.tell(OwnCallEnded(31 * SECOND, "1001"))) == [Ring("a", ("1001",), 15.0)]
 
 
+def test_a_citizen_who_talks_is_not_called_again_because_of_the_race(story: Story) -> None:
+    """A controller that stood still hears in one moment of a waiting citizen, of the answer and of the talk."""
+    dialling(story)
+    assert story.caller("a", 2) == [Yield(7, "hotline-c7.1", "1001", "a", 15.0, False)]
+    story.agent("1002", 3)
+    assert story.floor.tasks[7].attempt == "hotline-c7.2"
+    out = story.tell(CallbackSpared(3 * SECOND + 500, 7, "hotline-c7.1", "1001"))
+    assert out == [CancelAttempt("hotline-c7.2", "1002"), Ring("a", ("1002",), 15.0)]
+    known = story.floor.tasks[7]
+    assert (known.state, known.attempt, known.agent) == (State.TALKING, "hotline-c7.1", "1001")
+    assert story.presence("1001") is Presence.TALKING
+    story.tell(CallbackEnded(3 * SECOND + 600, 7, "hotline-c7.2", "1002", "withdrawn"))
+    assert known.state is State.TALKING
+    story.tell(CallbackEnded(9 * SECOND, 7, "hotline-c7.1", "1001"))
+    assert story.floor.tasks == {}
+
+
 def test_a_callback_with_a_lost_deadline_is_listed(story: Story) -> None:
     story.tell(task(7, latest=60 * SECOND))
     assert [c.fact for c in story.until(60)] == [CallbackMissed(60 * SECOND, 7)]  # type: ignore[union-attr]

@@ -634,6 +634,22 @@ async def test_what_a_crash_kept_from_the_book_comes_from_the_diary(
     await again.close()
 
 
+async def test_a_task_whose_entry_the_diary_did_not_hear_of_is_told_again(
+    centre: Centre, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    """The controller was killed between the book's commit and the diary's: the task would be in no figure."""
+    await add(centre.book, centre.desk, by_hand("13800000001"))
+    now = clock.now()
+    lost = Wanted("+8613800000002", "default", now, now + MINUTE, attempts=4)
+    unheard = await centre.book.enter(lost)
+    assert await centre.book.flush()
+    await centre.close()
+    again = Centre(engine, tmp_path)
+    await again.start()
+    assert await again.book.untold() == [unheard]
+    await again.close()
+
+
 async def test_what_the_book_knows_is_not_applied_twice(
     centre: Centre, engine: AsyncEngine, tmp_path: Path
 ) -> None:

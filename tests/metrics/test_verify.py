@@ -225,7 +225,9 @@ async def test_the_second_agent_after_a_phone_that_dropped_the_citizen(
     assert found.differences == []
 
 
-@pytest.mark.parametrize(("stood", "agrees"), [(3.0, True), (2.9, False), (0.0, False)])
+@pytest.mark.parametrize(
+    ("stood", "agrees"), [(3.0, True), (2.6, True), (2.4, False), (0.0, False)]
+)
 async def test_a_caller_who_hung_up_while_the_controller_stood_still(
     diary: AsyncEngine, tmp_path: Path, stood: float, agrees: bool
 ) -> None:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
@@ -393,6 +394,22 @@ async def test_a_lost_database_leaves_all_raw_files_and_is_alarmed_once(
         await work.sweep(NOW)
     assert [entry["on"] for entry in logs if entry["event"] == "recording.database_away"] == [False]
     await work.close()
+
+
+async def test_a_database_that_is_locked_is_away_and_shows_no_sql(
+    work: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could be read, but not written."""
+
+    async def locked(*_: object) -> None:
+        raise OperationalError("INSERT INTO recording", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(work, "_enter_missing", locked)
+    with capture_logs() as logs:
+        await work.sweep(NOW)
+    [said] = [entry for entry in logs if entry["log_level"] == "error"]
+    assert said["event"] == "recording.database_away"
+    assert "INSERT" not in str(said)
 
 
 async def test_a_spool_that_is_gone_is_alarmed_and_the_loop_lives(

@@ -26,6 +26,8 @@ RESEND = 0.5
 GIVE_UP = 8.0
 """Seconds after which nobody is believed to be there any more; for a BYE it is `LAST_WORD` (64 × T1 of RFC 3261)."""
 LAST_WORD = 32.0
+GLARE = 1.0
+"""Seconds in which an agent's own call may cross a call to that agent."""
 
 _PACKET = 160
 _VOICE = b"\xd5\x94\x80\x8d\x80\x94\xd5\x14\x00\x0d\x00\x14" * 14
@@ -554,7 +556,12 @@ class Line(asyncio.DatagramProtocol):
         tag = secrets.token_hex(6)
         caller = _user(message["from"])
         if self._legs:
-            self.clashes.append((time.time(), caller))
+            # Both sides call in one moment: nobody's fault.
+            glare = all(
+                leg.outgoing and time.time() - leg.began_at < GLARE for leg in self._legs.values()
+            )
+            if not glare:
+                self.clashes.append((time.time(), caller))
             self.send(message.reply("486 Busy Here", f"{message['to']};tag={tag}"))
             return
         leg = Leg(

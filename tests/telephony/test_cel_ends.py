@@ -231,6 +231,24 @@ def test_a_caller_who_withholds_the_number_only_later() -> None:
     assert arrived == ARRIVED
 
 
+def test_who_ended_an_earlier_talk_did_not_end_the_call() -> None:
+    """A phone dropped the caller, who then hung up on the next agent: the first agent's channel stays the source."""
+    second = {"uniqueid": "hotline-1.4", "channel": "PJSIP/1002-00000004"}
+    story = [
+        *(ARRIVES, event("CHAN_START", 1, LEG), event("ANSWER", 2, LEG)),
+        hangup(3, LEG, 16, AGENT),
+        *(
+            replace(one, **second)  # type: ignore[arg-type]
+            for one in (
+                *(event("CHAN_START", 4, LEG), event("ANSWER", 5, LEG)),
+                hangup(8, LEG, 16, CALLER),
+            )
+        ),
+        hangup(8, CALL, 16, AGENT),
+    ]
+    assert told(*story)[-1] == CallEnded(T + 8 * SECOND, CALL, Party.CALLER, 16)
+
+
 def test_the_fallback_queue_takes_a_call_once() -> None:
     story = [
         ARRIVES,

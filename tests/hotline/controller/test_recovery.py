@@ -12,9 +12,11 @@ from structlog.testing import capture_logs
 from acd.floor.hall import Caller
 from base import clock
 from base.settings import Settings, load
+from diary import reader
 from diary.writer import Diary
 from facts import (
     CallArrived,
+    CallbackAdded,
     CallEnded,
     CallQueued,
     CallTransferred,
@@ -45,6 +47,7 @@ class Centre:
         self.facts: list[Fact] = []
         self.alive: set[str] = set()
         self.broken = False
+        self.not_told: list[Fact] = []
 
     def seed(self, facts: Iterable[Fact]) -> None:
         self.seeded += facts
@@ -66,6 +69,9 @@ class Centre:
         if self.broken:
             raise OSError("the database is away")
         return ["task"]
+
+    async def untold(self) -> list[Fact]:
+        return self.not_told
 
     async def read_state(self) -> Any:
         return SimpleNamespace(facts=self.facts, alive=self.alive, waiting=self.waiting)
@@ -164,6 +170,18 @@ async def test_an_end_that_a_killed_controller_did_not_write_is_written(
             "n-1.1 ABANDON",
         ]
         before, after = [], []  # the second start finds nothing missing
+
+
+async def test_a_task_that_only_the_book_has_is_told_to_the_diary(
+    engine: AsyncEngine, settings: Settings
+) -> None:
+    centre, now = Centre(), clock.now()
+    centre.not_told = [CallbackAdded(now - SECOND, 7, "+8613812345678", "default", now, now)]
+    back = await made(engine, settings, centre)
+    await back.read_diary()
+    await back._diary.flush()
+    read = reader.read(engine, 0, now + SECOND)
+    assert [fact async for fact in read] == centre.not_told
 
 
 async def test_an_absent_book_of_callbacks_does_not_end_the_start(
