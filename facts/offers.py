@@ -33,7 +33,7 @@ class OfferRinging:
 
 @dataclass(frozen=True, slots=True)
 class OfferAnswered:
-    """The agent picked up."""
+    """The agent picked up. During the recording notice (`offer_in_notice`): the talk begins, when that is over."""
 
     kind: ClassVar[str] = "OfferAnswered"
     at: int

@@ -12,6 +12,7 @@ connection   one connection from Asterisk, for any of these
 agi          Asterisk's gateway protocol without I/O (pure)
 script       what a caller hears, and in which order (pure)
 reception    what holds for a caller who is being answered: queue, language, block (pure)
+notice       what is left of a recording notice that is played as music (pure)
 hours        whether a hotline is open (pure)
 workdays     the working calendar that comes with the program
 phrases      every sentence that is said or shown, and the names of its sounds (pure)

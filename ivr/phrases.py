@@ -140,6 +140,11 @@ def in_language(sound: str, language: str) -> str:
     return f"{SOUNDS.rstrip('/')}-{language}/{sound.removeprefix(SOUNDS)}"
 
 
+def notice_music(language: str) -> str:
+    """The class of music that begins with the recording notice in this language (asterisk-conf/musiconhold.conf)."""
+    return "notice" if in_language("", language) == "" else f"notice-{language}"
+
+
 def digits(text: str) -> list[str]:
     """Sound names that say digits one by one; 1 is 幺, as on the telephone.
 

@@ -20,7 +20,8 @@ class Reception:
     """What holds for one call. `refusal`: the caller hears why, and the call ends.
 
     `callback_key`: the key by which a waiting caller asks to be called back; empty if there is none. `detect_silence`:
-    the call is queued only when the caller has said something (R20).
+    the call is queued only when the caller has said something (R20). `offer_in_notice`: otherwise it is queued when the
+    recording notice begins.
     """
 
     queue: str = DEFAULT
@@ -28,6 +29,7 @@ class Reception:
     refusal: Release | None = None
     callback_key: str = ""
     detect_silence: bool = False
+    offer_in_notice: bool = False
 
 
 Receive: TypeAlias = Callable[[str, str, int], Reception]
@@ -62,4 +64,5 @@ def receive(
         refusal=refusal,
         callback_key=queue.callback_key if calls_back else "",
         detect_silence=queue.detect_silence,
+        offer_in_notice=queue.offer_in_notice,
     )

@@ -18,6 +18,9 @@ ANY_GREETING = "no_response"
 """"您好,请问有什么可以帮您?": a greeting that is true for every number."""
 
 
+NOTICE = SOUNDS + "recording_notice"
+"""The last sound of the opening."""
+
 ACTIONS = {"ready": "agent_ready", "pause": "agent_paused", "out": "agent_out"}
 """What an agent can ask for with a feature code → what the agent hears when it is done."""
 
@@ -28,7 +31,7 @@ def opening(number: str) -> list[str]:
     The number may carry an area code in front or an extension behind: 0248890 and 88901 are 8890.
     """
     keys = (key for hotline, key in GREETINGS.items() if _is(hotline, number))
-    return [SOUNDS + next(keys, ANY_GREETING), SOUNDS + "recording_notice"]
+    return [SOUNDS + next(keys, ANY_GREETING), NOTICE]
 
 
 def announcement(ahead: int, *, staffed: bool, callback_key: str = "") -> list[str]:

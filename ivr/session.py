@@ -7,6 +7,10 @@ A normal call costs Asterisk and us five commands: two prompts, `MSet`, music, `
 the agent's phone, because the floor decides where a call goes; `I` nothing about the agent reaches the citizen's
 display (R58). Without `g`, a `Dial` returns -1 when a talk is over or the caller is gone. In both cases the session
 only has to close, and the dialplan hangs up. 0 means no answer.
+
+With a queue's `offer_in_notice` a caller joins the queue when the recording notice begins. Asterisk then plays the
+notice as music, so that it goes on during `Dial`: `m` names its class, `b` marks the agent's leg, and an agent who
+picks up waits in `U` (context `notice`) until it is over. So all of this too goes on without this program.
 """
 
 import asyncio
@@ -37,8 +41,9 @@ from facts.terms import CallId, OfferReason, Release
 from facts.times import SECOND
 from ivr import script
 from ivr.connection import Connection, GoneError
+from ivr.notice import Notice
 from ivr.phrase_file import seconds
-from ivr.phrases import in_language
+from ivr.phrases import in_language, notice_music
 from ivr.reception import Receive
 from ivr.silence import hears, speaks
 from ivr.way_out import WaysOut, dial_out
@@ -95,6 +100,9 @@ class YieldedAgents(Protocol):
 
     def kept_channel(self, call: CallId, agent: str) -> str:
         """The channel of an agent who stays on the phone for this citizen, else empty."""
+
+    def keep_longer(self, call: CallId, agent: str, wait: float) -> None:
+        """This citizen can be connected to that agent only in `wait` seconds."""
 
     def goes_first(self, call: CallId) -> bool:
         """Whether this citizen's next ring is one for which a callback has yielded. Asked once for each."""
@@ -154,6 +162,7 @@ class CallSession:
         self._sounds = sounds
         self._order: _Ring | _Outside | _CallBack | Release | None = None
         self._waiting = False
+        self._notice: Notice | None = None
         self._over = False
 
         self._number = _digits(environment.get("agi_arg_1", ""), 15)
@@ -207,7 +216,9 @@ class CallSession:
     def press(self, key: str) -> None:
         """The caller pressed a key. The queue's `callback_key` asks for a callback, others mean nothing."""
         wanted = self._reception.callback_key
-        if self._waiting and self._order is None and wanted and key == wanted:
+        if not self._waiting or self._notice_left():
+            return
+        if self._order is None and wanted and key == wanted:
             self._order = _CallBack()
             self._connection.interrupt()
 
@@ -249,6 +260,9 @@ class CallSession:
         *opening, last = script.opening(self._number)
         await self._say(opening)
         lasts = 0.0 if self._reception.detect_silence else self._lasts(last) - _SOONER
+        if lasts > 0 and self._reception.offer_in_notice:
+            await self._join_in_notice(lasts)
+            return ""
         if lasts > 0:
             # The place is written before the last prompt plays. So only the decision comes between its last word and
             # the agent's phone.
@@ -262,13 +276,28 @@ class CallSession:
         self._join(CallQueued(min(at, self._clock()), self.call, self._queue))
         return ""
 
+    async def _join_in_notice(self, lasts: float) -> None:
+        """Join the queue while the caller hears the notice: as music, which no command interrupts."""
+        at = await self._keep_place(self._clock())
+        self._notice = Notice(notice_music(self._reception.language), lasts, self._loop_time)
+        await self._play_notice(self._notice)
+        self._join(CallQueued(at, self.call, self._queue))
+
+    async def _play_notice(self, notice: Notice) -> None:
+        await self._connection.ask("SET MUSIC ON", notice.music)
+        notice.play()
+
+    def _notice_left(self) -> float:
+        return self._notice.left() if self._notice is not None else 0.0
+
     async def _wait_in_queue(self) -> str:
         """Carry out the desk's orders, with music and announcements in between, until the session ends."""
         # If no agent is on duty, tell a new caller immediately, not after half a minute.
         new = not (self._queued_at or self._target)
         tell_at_once = new and not self._desk.staffed(self.call)
         announce_at = self._loop_time() + (0 if tell_at_once else self._pace.announce_every)
-        music = False
+        announce_at += self._notice_left()
+        music = self._notice is not None
         while True:
             match self._order:
                 case _Ring() as ring:
@@ -276,6 +305,14 @@ class CallSession:
                     if not await self._dial(ring):
                         return DIALLED
                     music = False
+                # The caller hears the notice to its end, whatever is to come then.
+                case _ if self._notice is not None and self._notice.left() == 0:
+                    self._notice, music = None, False
+                case _ if self._notice is not None and not music:
+                    await self._play_notice(self._notice)
+                    music = True
+                case _ if self._notice is not None:
+                    await self._connection.idle(self._notice.left())
                 case _Outside(number):
                     if how := await self._dial_outside(number):
                         return how
@@ -375,6 +412,8 @@ class CallSession:
         """Ring the agents. Returns whether the caller still waits; False after a talk or a hang-up."""
         if self._callbacks is not None:
             if channel := self._callbacks.kept_channel(self.call, ring.agents[0]):
+                if left := self._notice_left():
+                    self._callbacks.keep_longer(self.call, ring.agents[0], left)
                 return await self._fetch(channel)
             if self._callbacks.goes_first(self.call):
                 # The agent's display says why the callback was cut short.
@@ -382,7 +421,16 @@ class CallSession:
         # A time-out of 0 would mean "for ever".
         seconds = max(ring.ring_for, 0.1)
         phones = "&".join(f"PJSIP/{agent}" for agent in ring.agents)
-        reply = await self._connection.ask("EXEC Dial", f"{phones},{seconds:.3f},miI", limit=None)
+        options = "miI"
+        if (notice := self._notice) is not None and notice.left() > 0:
+            until = self._clock() // 1000 + round(notice.left() * 1000)
+            options = f"m({notice.music})iIb(notice^ringing^1)U(notice^{until})"
+            notice.play()
+        reply = await self._connection.ask(
+            "EXEC Dial", f"{phones},{seconds:.3f},{options}", limit=None
+        )
+        if notice is not None:
+            notice.stop()
         if reply.result == "-1":
             await self._talk_over()
             return False
@@ -412,6 +460,10 @@ class CallSession:
 
     async def _fetch(self, channel: str) -> bool:
         """Connect the caller to an agent who stayed on the phone. Returns as `_dial` does. AMI reports the facts."""
+        while (left := self._notice_left()) > 0:
+            if self._order is not None:
+                return True  # this agent has hung up, and another one is to be rung
+            await self._connection.idle(left)
         # If this program dies meanwhile, the dialplan must know that a talk took place.
         await self._connection.ask("SET VARIABLE", "DIALSTATUS", "ANSWER")
         # Bridge, unlike Dial, would let the music go on. x: the agent's channel ends with the talk.

@@ -53,6 +53,9 @@ FALLBACK = "fallback"
 MERGED = "merged"
 """The dialplan's own CEL event: a copy of a call that is there already, and no call itself."""
 
+NOTICE = "notice"
+"""The dialplan's own CEL event: this agent's leg rings while the citizen hears the recording notice."""
+
 HANDED_ON = "handed_on"
 """The dialplan's own CEL event: the citizen has left a callback and is a call of their own. It names the queue."""
 
@@ -175,6 +178,8 @@ def seen(events: Iterable[CelEvent], numbers: Collection[str]) -> dict[CallId, S
 
 @dataclass(slots=True)
 class _CelLeg:
+    """`in_notice`, `picked_up`: as in `telephony.channels`; the talk begins with the bridge."""
+
     agent: str
     channel: str
     started_at: int = 0
@@ -184,6 +189,8 @@ class _CelLeg:
     source: str = ""
     last_at: int = 0
     handed_by: str = ""
+    in_notice: bool = False
+    picked_up: bool = False
 
 
 @dataclass(slots=True)
@@ -360,10 +367,14 @@ def _about_leg(event: CelEvent, leg: _CelLeg) -> None:
     match event.kind:
         case "CHAN_START":
             leg.started_at = event.at
+        case "USER_DEFINED" if event.name == NOTICE:
+            leg.in_notice = True
+        case "ANSWER" if leg.in_notice:
+            leg.picked_up = True
         case "ANSWER":
             leg.answered_at = leg.answered_at or event.at
         case "BRIDGE_ENTER":
-            # Its ANSWER was before the moment since which the file was read.
+            # Its ANSWER was before the moment since which the file was read, or during the recording notice.
             leg.answered_at = leg.answered_at or event.at
         case "HANGUP":
             leg.ended_at = event.at
@@ -427,7 +438,8 @@ def _missing_leg(call_id: CallId, call: _CelCall, leg: _CelLeg, diary: "_Diary")
     # Only AMI knows of a phone that never rang.
     reason = unanswered.reason if isinstance(unanswered, OfferEnded) else _reason(leg, call)
     was_answered = bool(leg.answered_at) or answered is not None
-    may_have_rung = was_answered or ((leg.ended_at or unanswered is not None) and reason in _RANG)
+    over = bool(leg.ended_at) or unanswered is not None
+    may_have_rung = was_answered or leg.picked_up or (over and reason in _RANG)
     if leg.handed_by and (call_id, leg.agent) not in diary.handed:
         yield CallTransferred(leg.started_at, call_id, leg.handed_by, leg.agent, attended=True)
     if rang is None and leg.started_at and may_have_rung and not leg.handed_by:
@@ -470,7 +482,7 @@ def _reason(leg: _CelLeg, call: _CelCall) -> OfferReason:
     if leg.cause == WITHDRAWN:
         return OfferReason.WITHDRAWN
     if leg.source == leg.channel:
-        if leg.cause in REFUSED:
+        if leg.cause in REFUSED or leg.picked_up:
             return OfferReason.REFUSED
         return OfferReason.NO_ANSWER if leg.cause == Cause.NO_ANSWER else OfferReason.UNREACHABLE
     together = call.ended_at and abs(call.ended_at - leg.ended_at) < _TOGETHER

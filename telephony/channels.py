@@ -13,6 +13,12 @@ known from AMI alone:
 
     AttendedTransfer → CallTransferred; the colleague's leg, until now of a call between agents, is one of the citizen's
 
+With a queue's `offer_in_notice`, the agent's phone rings while the citizen still hears the recording notice. The leg's
+first event says so, and another one that the talk begins:
+
+    Newchannel (agent's leg), UserEvent   Newstate Ringing → OfferRinging
+    Newstate Up                           UserEvent → OfferAnswered
+
 A transfer that is joined before the colleague has answered is no fact yet: `joined_early` finds it, and it becomes a
 blind one.
 
@@ -85,13 +91,27 @@ FALLBACK_EVENT = "HotlineFallback"
 KEPT_EVENT = "HotlineInboundFirst"
 """The dialplan's own event: an agent whose callback yielded has heard the tone, and waits for the citizen."""
 
+NOTICE_EVENT = "HotlineNotice"
+"""The dialplan's own event: this agent's leg will ring while the citizen still hears the recording notice."""
+
+NOTICE_OVER_EVENT = "HotlineNoticeOver"
+"""The dialplan's own event: the agent of such a leg has picked up and the notice is over, so the talk begins."""
+
 HANDED_ON_EVENT = "HotlineHandedOn"
 """The dialplan's own event: the citizen has left a callback (SIP REFER) and is a call of their own."""
 
 MERGED_EVENT = "HotlineMerged"
 """The dialplan's own event: this channel is the copy of a call that is there already, and is refused (482)."""
 
-VARIABLES = ("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_ATTEMPT")
+VARIABLES = (
+    "HL_NUMBER",
+    "HL_ARRIVED",
+    "HL_QUEUED",
+    "HL_QUEUE",
+    "HL_DONE",
+    "HL_ATTEMPT",
+    "HL_NOTICE",
+)
 """Channel variables that `Calls.snapshot` reads: ask for them with `Status`."""
 
 _RINGING, _UP = "5", "6"  # AST_STATE_RINGING, AST_STATE_UP
@@ -179,12 +199,17 @@ class _Own:
 
 @dataclass(slots=True)
 class _Leg:
-    """`kept`: the agent's channel comes from a callback, so it does not end by itself with the caller's."""
+    """`kept`: the agent's channel comes from a callback, so it does not end by itself with the caller's.
+
+    `in_notice`: it rings while the caller hears the recording notice, so `picked_up` is no answer yet.
+    """
 
     channel: str
     agent: str
     call: CallId
     kept: bool = False
+    in_notice: bool = False
+    picked_up: bool = False
     rang: bool = False
     answered: bool = False
     held: bool = False
@@ -328,7 +353,7 @@ class Calls:
         return state.channel if state is not None else ""
 
     def leg_channel(self, call: CallId, agent: str, *, answered: bool) -> str:
-        """The name of the agent's leg of this call that talks (`answered`) or still rings; empty when there is none."""
+        """The name of the agent's leg of this call that talks (`answered`) or not yet; empty when there is none."""
         for leg in self._legs.values():
             if leg.call == call and leg.agent == agent and leg.answered == answered:
                 return leg.channel
@@ -357,6 +382,13 @@ class Calls:
         known, status = self._contacts.get(agent, {uri}), message.get("ContactStatus")
         moved = known == {uri} if status == "Removed" else status in _NEW and uri not in known
         return agent if moved else ""
+
+    def ringing_channel(self, call: CallId, agent: str) -> str:
+        """The name of the agent's leg of this call that nobody has picked up; empty when there is none."""
+        for leg in self._legs.values():
+            if leg.call == call and leg.agent == agent and not (leg.answered or leg.picked_up):
+                return leg.channel
+        return ""
 
     def back_again(self, message: Message) -> str:
         """The agent whose phone was unreachable and has just shown its password; empty for any other event.
@@ -478,6 +510,8 @@ class Calls:
             return
         if state == _RINGING:
             self._ring(leg, at, facts)
+        elif state == _UP and leg.in_notice:
+            self._pick_up(leg, at, facts)
         elif state == _UP:
             self._answer(leg, at, facts)
 
@@ -563,6 +597,16 @@ class Calls:
             message.get("UserEvent") == KEPT_EVENT and (leg := self._legs.get(uniqueid)) is not None
         ):
             self._ring(leg, at, facts)
+        elif (
+            message.get("UserEvent") == NOTICE_EVENT
+            and (leg := self._legs.get(uniqueid)) is not None
+        ):
+            leg.in_notice = True
+        elif (
+            message.get("UserEvent") == NOTICE_OVER_EVENT
+            and (leg := self._legs.get(uniqueid)) is not None
+        ):
+            self._answer(leg, at, facts)
         elif message.get("UserEvent") == HANDED_ON_EVENT and uniqueid:
             if call is None and uniqueid not in self._gone:
                 origin, queue = message.get("Linkedid", ""), message.get("Queue", "")
@@ -718,6 +762,11 @@ class Calls:
         leg.rang = True
         if self._lives(leg.call):
             facts.append(OfferRinging(at, leg.call, leg.agent, estimated))
+
+    def _pick_up(self, leg: _Leg, at: int, facts: list[Fact]) -> None:
+        """The agent has picked up during the recording notice, and waits for its end."""
+        self._ring(leg, at, facts)
+        leg.picked_up = True
 
     def _answer(self, leg: _Leg, at: int, facts: list[Fact]) -> None:
         if leg.answered:
@@ -909,11 +958,16 @@ class Calls:
         leg = self._legs.get(uniqueid)
         if leg is None:
             return
+        in_notice = _variables(entry).get("HL_NOTICE") == "1"
+        leg.in_notice = leg.in_notice or in_notice
         if state == _RINGING:
             self._ring(leg, _started(entry, now), facts, estimated=True)
         elif state == _UP and not leg.answered:
             self._ring(leg, _started(entry, now), facts, estimated=True)
-            self._answer(leg, now, facts)
+            if in_notice:
+                self._pick_up(leg, now, facts)
+            else:
+                self._answer(leg, now, facts)
 
     def _found_out(self, entry: Message, now: int, facts: list[Fact]) -> None:
         uniqueid = entry.get("Uniqueid", "")
@@ -1045,6 +1099,8 @@ def _reason(leg: _Leg, cause: int) -> OfferReason:
         return OfferReason.CALLER_GONE
     if cause == WITHDRAWN:
         return OfferReason.WITHDRAWN
+    if leg.picked_up:
+        return OfferReason.REFUSED if leg.ended_by is Party.AGENT else OfferReason.UNREACHABLE
     if leg.ended_by is Party.AGENT:
         if cause in REFUSED or leg.kept:
             return OfferReason.REFUSED

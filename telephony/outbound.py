@@ -169,6 +169,11 @@ class Outbound:
         kept = self._kept.get((call, agent))
         return kept.channel if kept is not None else ""
 
+    def keep_longer(self, call: CallId, agent: str, wait: float) -> None:
+        """This citizen can be connected only in `wait` seconds: the recording notice must be over."""
+        if (kept := self._kept.get((call, agent))) is not None:
+            kept.until += wait
+
     def goes_first(self, call: CallId) -> bool:
         """Whether this citizen's next ring is one for which a callback has yielded. Asked once for each."""
         first = call in self._first
@@ -357,17 +362,16 @@ class Outbound:
     async def _keep_channel(self, wanted: Yield, channel: str, ring: Callable[[], None]) -> None:
         """Redirect the agent's channel to the tone, then tell the citizen's session to fetch it."""
         call, agent = wanted.call, wanted.agent
-        kept = self._kept[call, agent] = _Kept(channel)
+        loop_time = asyncio.get_running_loop().time
+        kept = self._kept[call, agent] = _Kept(channel, loop_time() + KEPT_WITHIN)
         self._calls.keep_channel(wanted.cancel, call)
         self._placed.pop(wanted.cancel, None)
         self._cut(wanted.cancel)
         try:
             redirect = {"Context": "inbound-first", "Exten": "s", "Priority": "1"}
             await self._link.act({"Action": "Redirect", "Channel": channel, **redirect})
-            deadline = asyncio.get_running_loop().time() + KEPT_WITHIN
             while self._calls.leg_channel(call, agent, answered=True) != channel:
-                late = asyncio.get_running_loop().time() > deadline
-                if late or self._calls.caller_gone(call):
+                if loop_time() > kept.until or self._calls.caller_gone(call):
                     await self._end(channel)
                     return
                 if not self._calls.leg_channel(call, agent, answered=False):
@@ -476,9 +480,13 @@ class Outbound:
 
 @dataclass(slots=True)
 class _Kept:
-    """The channel of an agent who stays on the phone. `ready`: the tone is over; `fetched`: the session was told."""
+    """The channel of an agent who stays on the phone, `until` when at most (loop time).
+
+    `ready`: the tone is over; `fetched`: the session was told.
+    """
 
     channel: str
+    until: float
     ready: bool = False
     fetched: bool = False
 

@@ -98,7 +98,7 @@ class Switch:
         A phone that was picked up in the meantime is left alone. Between this look and Asterisk's lie a few
         milliseconds in which a pick-up is cut.
         """
-        await self._hang_up(self._calls.leg_channel(call, agent, answered=False), WITHDRAWN)
+        await self._hang_up(self._calls.ringing_channel(call, agent), WITHDRAWN)
 
     async def stop_playback(self, call: CallId) -> None:
         """Stop the prompt that the caller hears. The AGI session goes on as if it had ended."""

@@ -47,8 +47,9 @@ class Queue:
     callback (漏接回拨). `callback_key`: the key by which a waiting caller asks to be called back and keeps their place;
     none by default. `stay_on_line`: an agent whose callback yields stays on the phone and hears the
     citizen after a tone.
-    `detect_silence`: a caller must say something before they are queued (R20). `hours`: the name of the opening hours;
-    empty: always open.
+    `detect_silence`: a caller must say something before they are queued (R20). `offer_in_notice`: a new caller is
+    queued when the recording notice begins, so that a phone may ring meanwhile; the talk begins when it is over. It has
+    no effect with `detect_silence`. `hours`: the name of the opening hours; empty: always open.
     """
 
     name: str = DEFAULT
@@ -71,6 +72,7 @@ class Queue:
     callback_key: str = ""
     stay_on_line: bool = False
     detect_silence: bool = False
+    offer_in_notice: bool = False
     hours: str = ""
 
 

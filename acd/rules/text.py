@@ -347,6 +347,9 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "detect_silence": Field(
             _yes_no, "yes or no", "a caller must say something before they are queued"
         ),
+        "offer_in_notice": Field(
+            _yes_no, "yes or no", "phones may ring while a caller still hears the recording notice"
+        ),
         "hours": Field(_text(32), "word", "name of the opening hours; empty: always open"),
     }
 )

@@ -20,7 +20,8 @@ from facts.endpoints import TRUNK
 from facts.numbers import HOTLINE_NUMBER
 from hotline.machine import trunk_lines
 from hotline.machine.programs import AsteriskBinary, ProgramError, explained
-from ivr.phrases import LANGUAGES, SOUNDS, in_language
+from ivr.phrases import LANGUAGES, SOUNDS, in_language, notice_music
+from ivr.script import NOTICE
 from telephony import certificates, phones
 from telephony.channels import SIGN_IN_EVENT, WANTED
 from telephony.guesses import GUESS_EVENTS
@@ -222,6 +223,7 @@ def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
         "SPOOL": _path("HOTLINE_HOME", settings.spool_dir),
         "MODULES": _path("HOTLINE_HOME", _modules(settings)),
         "MUSIC": _path("the program's own folder", TEMPLATES / "music"),
+        "NOTICES": "\n".join(_notices(settings)),
         "MAX_FILES": str(_max_files()),
         "NUMBERS": "\n".join(_numbers(settings.numbers)),
         "TRUNK": TRUNK,
@@ -383,6 +385,19 @@ def _numbers(numbers: Iterable[str]) -> list[str]:
 def _transfers(numbers: Iterable[str]) -> list[str]:
     """Beside agents, an agent may transfer a citizen to these numbers."""
     return [f"exten = {number},1,Goto(hotline-transfer,{number},1)" for number in numbers]
+
+
+def _notices(settings: Settings) -> list[str]:
+    """A class of music for each language: the recording notice, and the pieces of music behind it."""
+    sounds = _path("HOTLINE_HOME", sounds_folder(settings))
+    music = _path("the program's own folder", TEMPLATES / "music")
+    pieces = [f"{music}/{file.stem}" for file in sorted((TEMPLATES / "music").glob("*.alaw"))]
+    lines = []
+    for language in LANGUAGES:
+        notice = f"{sounds}/{in_language(NOTICE, language)}"
+        lines += [f"[{notice_music(language)}]", "mode = playlist", "loop_last = yes"]
+        lines += [f"entry = {sound}" for sound in (notice, *pieces)]
+    return lines
 
 
 def _identifier_order(settings: Settings, asterisk: AsteriskBinary) -> str:

@@ -178,6 +178,7 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "callback_key": st.sampled_from("0123456789*#"),
     "stay_on_line": st.booleans(),
     "detect_silence": st.booleans(),
+    "offer_in_notice": st.booleans(),
     "hours": _TEXTS,
 }
 _QUEUES = st.fixed_dictionaries({}, optional={name: _VALUES.get(name, _TIMES) for name in FIELDS})

@@ -490,6 +490,8 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
         # Only letters and semicolons of Privacy, and a digest of the Call-ID
         *("FILTER(a-z\\;,${TOLOWER(${PJSIP_HEADER(read,Privacy)", "HL_PRIVACY"),
         *("MD5(${CHANNEL(pjsip,call-id)", "GROUP_COUNT(${GROUP(call)"),
+        # When the recording notice is over, from the controller, and whether the citizen has hung up
+        *("ARG1", "STRFTIME(,UTC,%s%3q)", "HL_REST", "MASTER_CHANNEL(CHANNEL(hangupsource))"),
     }
     # What an agent dials is used in two places: a digit by its pattern, and the digits of a colleague's number.
     assert re.findall(r"^exten = (\S+),1.*\n.*EXTEN:3", dialplan, re.MULTILINE) == ["_*12X"]

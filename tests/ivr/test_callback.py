@@ -31,12 +31,16 @@ class FakeCallbacks:
         self.attempts = {ATTEMPT: Attempt()}
         self.lines: dict[tuple[str, str], str] = {}
         self.first: set[str] = set()
+        self.waits: list[tuple[str, float]] = []
 
     def attempt(self, call: str) -> Attempt | None:
         return self.attempts.get(call)
 
     def kept_channel(self, call: str, agent: str) -> str:
         return self.lines.get((call, agent), "")
+
+    def keep_longer(self, call: str, agent: str, wait: float) -> None:
+        self.waits.append((agent, wait))
 
     def goes_first(self, call: str) -> bool:
         return call in self.first

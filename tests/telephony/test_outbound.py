@@ -319,6 +319,20 @@ async def test_a_kept_line_that_is_not_fetched_is_let_go(asterisk: Asterisk) -> 
     assert asterisk.sent[-1]["Channel"] == "PJSIP/1001-00000001"
 
 
+async def test_a_kept_line_waits_for_the_end_of_the_notice(asterisk: Asterisk) -> None:
+    asterisk.dialling()
+    call = "hotline-1.1"
+    asterisk.event("Newchannel", call, "PJSIP/trunk-00000003", Linkedid=call, Context="inbound")
+    stays = Yield(7, ATTEMPT, "1001", call, 15.0, stay_on_line=True)
+    asterisk.outbound.give_way(stays, lambda: None)
+    await asterisk.until(lambda: "Redirect" in asterisk.actions())
+    asterisk.outbound.keep_longer(call, "1001", 0.4)
+    asterisk.outbound.keep_longer(call, "1009", 0.4)
+    await asyncio.sleep(0.4)
+    assert "Hangup" not in asterisk.actions()
+    await asterisk.until(lambda: "Hangup" in asterisk.actions())
+
+
 async def test_an_agent_who_has_not_picked_up_has_no_line_to_keep(asterisk: Asterisk) -> None:
     asterisk.outbound.place(WANTED)
     asterisk.agent("Newchannel")
