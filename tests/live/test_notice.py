@@ -22,9 +22,12 @@ from facts import (
 )
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
+from recorder.policy import place
 from softphone.phones import Leg, Phones
 from tests.live import sounds
 from tests.live.centre import NUMBER, PROMPTS, Centre
+from tests.live.gateway import Gateway
+from tests.live.test_inbound_first import cancel_all, dialled
 
 NOTICE = "greeting_12345"
 """What this centre says as its recording notice: a sentence of 7.9 seconds, so that much can happen meanwhile."""
@@ -35,8 +38,15 @@ BEGINS = 8.0
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Centre]:
-    with Centre(ring_time=12, announce_every=60) as centre:
+def way_out() -> Iterator[Gateway]:
+    made = Gateway()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def running(way_out: Gateway) -> Iterator[Centre]:
+    with Centre(outbound=way_out.address, ring_time=12, announce_every=60) as centre:
         centre.add_agent("1001", "1002")
         short = (PROMPTS / "greeting_12345.alaw").read_bytes()[:4000]
         long = (PROMPTS / f"{NOTICE}.alaw").read_bytes()
@@ -67,8 +77,7 @@ def was_heard_whole(leg: Leg) -> bool:
 async def was_recorded_whole(centre: Centre, call: str) -> bool:
     """Whether the recording, which begins with the answer, has all of what the caller was sent."""
     await centre.fact(RecordingFinished, 20, call=call)
-    (file,) = (centre.home / "recordings").rglob(f"*{call}*.wav")
-    _, sent = sounds.stereo(file)
+    _, sent = sounds.stereo(centre.home / "recordings" / place(call))
     return sounds.spoken(NOTICE, sent) > 0.95
 
 
@@ -149,6 +158,29 @@ async def test_the_talk_is_like_any_other(centre: Centre, phones: Phones) -> Non
     await asyncio.sleep(1)
     row = await settled(centre, leg, "13900000009")
     assert row["outcome"] == "human"
+
+
+@pytest.mark.parametrize(("stays", "rings"), [("no", 2), ("yes", 1)])
+async def test_a_callback_yields_to_a_caller_who_hears_the_notice(
+    centre: Centre, phones: Phones, way_out: Gateway, stays: str, rings: int
+) -> None:
+    await centre.cli("queue", "set", "default", f"stay_on_line={stays}")
+    way_out.calls.clear()
+    try:
+        async with way_out:
+            agent = await centre.agent(phones, "1001", answer_after=0.1)
+            call = await dialled(centre, way_out, "13800000001")
+            leg, joined = await queued(centre, phones, f"1390000003{rings}")
+            await call.until(lambda: call.cancelled_at)
+            await leg.until_hears(agent.tone, LASTS + 5)
+            assert was_heard_whole(leg)
+            answered = await centre.fact(OfferAnswered, call=joined.call)
+            assert LASTS * SECOND <= answered.at - joined.at < (LASTS + 1.5) * SECOND
+            assert len(agent.offers) == rings
+            await cancel_all(centre)
+            await settled(centre, leg, f"1390000003{rings}")
+    finally:
+        await centre.cli("queue", "set", "default", "stay_on_line=")
 
 
 async def test_nobody_is_there_and_the_caller_hears_so_after_the_notice(
