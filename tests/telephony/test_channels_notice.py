@@ -139,7 +139,7 @@ def test_cel_has_the_same_moment() -> None:
     ]
     facts = complete(events, (), numbers=NUMBERS)
     assert OfferAnswered(cel.T + 12 * SECOND, CALL, "1001") in facts
-    assert seen(events, NUMBERS)[CALL].answered == cel.T + 12 * SECOND
+    assert [one.at for one in seen(events, NUMBERS)[CALL].answers] == [cel.T + 12 * SECOND]
     assert not any(isinstance(fact, OfferEnded) for fact in facts)
 
 
