@@ -78,10 +78,10 @@ class Switch:
     async def end_dead(self, channel: str, citizen: str = "") -> None:
         """End the leg of a phone that has died. `citizen`: a channel that would end with it, and goes to the queue."""
         if citizen:
-            wish = {"Action": "Setvar", "Channel": citizen, "Variable": "HL_TARGET"}
-            await self._try({**wish, "Value": "queue"})
-            where = {"Context": "hotline-citizen", "Exten": "s", "Priority": "1"}
-            await self._try({"Action": "Redirect", "Channel": citizen, **where})
+            target = {"Action": "Setvar", "Channel": citizen, "Variable": "HL_TARGET"}
+            await self._try({**target, "Value": "queue"})
+            place = {"Context": "hotline-citizen", "Exten": "s", "Priority": "1"}
+            await self._try({"Action": "Redirect", "Channel": citizen, **place})
         await self._hang_up(channel, Cause.OUT_OF_ORDER)
 
     async def hang_up(self, call: CallId, agent: str = "", cause: int = Cause.NORMAL) -> None:
