@@ -41,6 +41,7 @@ def running(way_out: Gateway) -> Iterator[Centre]:
     with Centre(ring_time=20, wrap_up_time=30, outbound=way_out.address) as made:
         made.add_agent("1001", "1002")
         made.shorten_greeting()
+        made.run("queue", "set", "default", "call_back_lost=no")
         yield made
 
 
@@ -122,6 +123,7 @@ async def test_a_phone_that_dies_without_a_word(
         await centre.fact(CallTransferred, 3, call=call, agent="", to="")
         await leg.until_hears(other.tone, 8)
         await centre.presence("1001", "unreachable", 5)
+        await asyncio.sleep(1.5)  # the one-second rule: only then have they talked
         await over(centre, leg, "1001", "1002")
         row = await centre.call(caller)
         assert row["agents"] == ["1001", "1002"]
