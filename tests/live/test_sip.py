@@ -30,7 +30,7 @@ GREETING = 18.0
 def running() -> Iterator[Centre]:
     gateway = Gateway()
     with Centre(outbound=gateway.address) as made:
-        made.add_agent("1001")
+        made.add_agent("1001", "1002")
         made.shorten_greeting()
         yield made
     gateway.close()
@@ -195,18 +195,18 @@ async def test_a_call_that_arrives_twice_is_one(
 async def test_a_phone_that_comes_back_is_asked_at_once(centre: Centre) -> None:
     """With the address that it had: Asterisk would believe in it only after up to 30 s."""
     with Wire(centre.sip) as wire:
-        await wire.register("1001", PASSWORD)
-        await centre.fact(PhoneReachable, 5, agent="1001")
-        gone = len(centre.facts(PhoneUnreachable, agent="1001"))
+        await wire.register("1002", PASSWORD)
+        await centre.fact(PhoneReachable, 5, agent="1002")
+        gone = len(centre.facts(PhoneUnreachable, agent="1002"))
         await centre.until(
-            lambda: len(centre.facts(PhoneUnreachable, agent="1001")) > gone, 40, "it to be silent"
+            lambda: len(centre.facts(PhoneUnreachable, agent="1002")) > gone, 40, "it to be silent"
         )
-        back = len(centre.facts(PhoneReachable, agent="1001"))
+        back = len(centre.facts(PhoneReachable, agent="1002"))
         wire.forget()
-        await wire.register("1001", PASSWORD)
+        await wire.register("1002", PASSWORD)
         answering = spawn(wire.be_there(), "answering")
         await centre.until(
-            lambda: len(centre.facts(PhoneReachable, agent="1001")) > back, 5, "it to be back"
+            lambda: len(centre.facts(PhoneReachable, agent="1002")) > back, 5, "it to be back"
         )
         answering.cancel()
 
