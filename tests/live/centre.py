@@ -174,15 +174,16 @@ class Centre:
     def processes(self, program: str = "") -> dict[int, str]:
         """Living processes of this centre: process id → command line, those with `program` in it."""
         mine = f"HOTLINE_HOME={self.home}".encode()
+        redis = f"redis-server unixsocket:{self.home}/"  # it writes its title over its environment
         found = {}
         for folder in Path("/proc").iterdir():
             if not folder.name.isdigit():
                 continue
             with contextlib.suppress(OSError):
-                if mine in (folder / "environ").read_bytes().split(b"\0"):
-                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                    if command and program in command:
-                        found[int(folder.name)] = command
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                ours = mine in (folder / "environ").read_bytes().split(b"\0")
+                if (ours or redis in command) and command and program in command:
+                    found[int(folder.name)] = command
         return found
 
     def pid(self, program: str) -> int:

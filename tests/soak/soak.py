@@ -12,7 +12,6 @@ import os
 import random
 import resource
 import shutil
-import signal
 import subprocess
 import time
 from collections import Counter
@@ -35,7 +34,7 @@ from tests import postgres
 from tests.live.centre import PASSWORD, Centre
 from tests.live.gateway import Gateway
 from tests.postgres import PostgresServer
-from tests.soak.faults import FAULTS, Ground, Receiver, possible, redis_of, turns
+from tests.soak.faults import FAULTS, Ground, Receiver, possible, turns
 from tests.soak.people import KEY, Town
 from tests.soak.verdict import Struck, Usage, Verdict, judge
 
@@ -98,17 +97,12 @@ class Soak:
         self._stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         self.centre = Centre(**settings)
         # Whatever goes wrong from here on, its programs are ended.
-        self._stack.callback(self._discard)
+        self._stack.callback(self.centre.discard)
         self._disk = self._mount()
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._stack.close()
-
-    def _discard(self) -> None:
-        if redis := redis_of(self.centre):
-            os.kill(redis, signal.SIGKILL)
-        self.centre.discard()
 
     def _mount(self) -> bool:
         """Give the recordings' spool a small disk of its own, which can be filled. Only root may do that."""
