@@ -16,9 +16,8 @@ bin := .venv/bin
 browsers := chromium chromium-browser google-chrome google-chrome-stable
 # Twice as many processes as cores: many tests wait, for a server or for a process that is killed.
 unit := $(bin)/python -m pytest -m 'not live' -n 4 --dist worksteal
-# Live tests mostly wait for prompts and telephones, so three files run side by side, each on ports of its own: those
-# that need long first (tests/conftest.py), not those with most tests.
-live := $(bin)/python -m pytest -m live -n 3 --dist loadfile --no-loadscope-reorder
+# Live tests mostly wait for prompts and telephones, so three files run side by side, each on ports of its own.
+live := $(bin)/python -m pytest -m live -n 3 --dist loadfile
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
