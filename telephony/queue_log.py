@@ -102,7 +102,7 @@ class QueueLog:
 
     def settled(self, call: CallId) -> list[str]:
         """The line for a talk that has ended, if it waits for a transfer, which will not be told any more."""
-        return self._talk_over(call, *self._over.pop(call)) if call in self._over else []
+        return self._talk_over(call, *self._over[call]) if call in self._over else []
 
     def _lines(self, fact: Fact) -> list[str]:
         call: CallId = getattr(fact, "call", "")
@@ -204,7 +204,7 @@ class QueueLog:
         lines = []
         if known.answered:
             # No controller saw how the talk ended, and the caller waits once more.
-            lines = self._talk_over(call, *self._over.pop(call, (at, Party.AGENT)))
+            lines = self._talk_over(call, at, Party.AGENT)
             queued_at = at
         self._enter(call, known, queue, queued_at or at)
         return [
@@ -242,11 +242,12 @@ class QueueLog:
         for call, (at, by) in list(self._over.items()):
             if fact.at < at + _TRANSFER_TOLD_WITHIN and not isinstance(fact, ControllerStopped):
                 break
-            del self._over[call]
             lines += self._talk_over(call, at, by)
         return lines
 
     def _talk_over(self, call: CallId, at: int, by: Party) -> list[str]:
+        """The line for the call's talk, if there is one: it ended as was told, or else now, `at`."""
+        at, by = self._over.pop(call, (at, by))
         known = self._calls.get(call)
         if known is None or not known.agent:
             return []
@@ -281,11 +282,8 @@ class QueueLog:
 
     def _moved(self, at: int, call: CallId, known: _QueuedCall, queue: str) -> list[str]:
         waits = known.queue != "" and not known.answered
-        lines = self._exit(at, call, known) if waits else []
-        if known.agent:
-            # The end of the talk was not told: the move is the agent's doing.
-            ended, by = self._over.pop(call, (at, Party.AGENT))
-            lines = [self._complete(ended, call, known, by)]
+        # If the end of a talk was not told, the move is the agent's doing.
+        lines = self._exit(at, call, known) if waits else self._talk_over(call, at, Party.AGENT)
         # The wait begins again with the transfer.
         self._enter(call, known, queue, known.queued if waits else at)
         return [
@@ -306,12 +304,10 @@ class QueueLog:
         return [_line(at, call, queue, ALL, "EXITWITHTIMEOUT", *_left(at, known, position))]
 
     def _ended(self, at: int, call: CallId, known: _QueuedCall, by: Party) -> list[str]:
+        lines = self._talk_over(call, at, by)
         del self._calls[call]
-        if known.agent:
-            at, by = self._over.pop(call, (at, by))
-            return [self._complete(at, call, known, by)]
-        if not known.queue or known.answered:
-            return []
+        if lines or not known.queue or known.answered:
+            return lines
         position = self._leave(call, known)
         return [_line(at, call, known.queue, ALL, "ABANDON", *_left(at, known, position))]
 
