@@ -480,11 +480,12 @@ class CallSession:
     async def _talk_over(self) -> None:
         """The session ends with the talk. If the caller has to wait on, the dialplan brings them back."""
         self._waiting = False
-        dropped = self._desk.dropped(self.call)
-        for _ in range(_LOOKS):
-            if dropped is None and not self._connection.gone:
-                await asyncio.sleep(_LOOK_EVERY)
-                dropped = self._desk.dropped(self.call)
+        looks = 0
+        while (dropped := self._desk.dropped(self.call)) is None and looks < _LOOKS:
+            if self._connection.gone:
+                return
+            looks += 1
+            await asyncio.sleep(_LOOK_EVERY)
         if dropped and not self._connection.gone:
             await self._connection.ask("SET VARIABLE", "HL_AGAIN", "1")
 
