@@ -9,10 +9,10 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
 
 from typing_extensions import TypedDict
 
+from base.bounded import remember
 from facts.dialling import HOME, NumberKind, kind_of, may_be_same
 from facts.numbers import normalise
 from facts.terms import CallId
@@ -24,9 +24,6 @@ LOOP_FOR = 5 * SECOND
 """How long after our dialling ended (microseconds) a call from that number still counts as brought about by it."""
 REMEMBERED = 4096
 """The most numbers of which the last dialling is remembered, and the most attempts whose end is awaited."""
-
-
-_Value = TypeVar("_Value")
 
 
 class Purpose(StrEnum):
@@ -190,12 +187,12 @@ class History:
     def add(self, attempt: CallId, number: str, at: int) -> None:
         """An attempt was made, perhaps before a restart."""
         self._turn(at)
-        _remember(self._dialling, attempt, number)
+        remember(self._dialling, attempt, number, REMEMBERED)
         self._hour.append(at)
         if at >= self._midnight:
             self._today[number] += 1
             self._made += 1
-        _remember(self._last, number, (at, 0))
+        remember(self._last, number, (at, 0), REMEMBERED)
 
     def end(self, attempt: CallId, at: int) -> bool:
         """The attempt is over. Returns whether it was none, for the citizen was not dialled: there is room again."""
@@ -278,13 +275,6 @@ class History:
             if at > now - PENDING_FOR:
                 break
             del self._placed[attempt]
-
-
-def _remember(memory: "OrderedDict[str, _Value]", name: str, value: _Value) -> None:
-    memory.pop(name, None)
-    memory[name] = value
-    if len(memory) > REMEMBERED:
-        memory.popitem(last=False)
 
 
 _TEXTS: dict[Why, tuple[str, str]] = {

@@ -5,6 +5,7 @@ trunks      the operator's trunks, from `trunks.toml` in the home
 privileges  the user that each command becomes
 clock       the one place that asks the machine for the time
 background  tasks that cannot vanish
+bounded     memories that forget the oldest
 retry       how long to wait before the next attempt
 log         one JSON line an event, numbers masked
 database    how the database is opened; the metadata of all tables

@@ -22,6 +22,7 @@ tells, once Asterisk has told of the leg's end. Without copies (the port is take
 
 import asyncio
 import contextlib
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -32,6 +33,7 @@ from acd.commands import PlaceCallback, Yield
 from acd.gate import Refusal
 from acd.rules.model import Rules
 from base.background import spawn
+from base.bounded import remember
 from facts import (
     CallbackAnswered,
     CallbackEnded,
@@ -126,8 +128,8 @@ class Outbound:
         self._kept: dict[tuple[CallId, str], _Kept] = {}
         self._first: set[CallId] = set()
         self._spared: dict[CallId, str] = {}
-        self._followed: dict[CallId, _Followed] = {}
-        self._sip_calls: dict[str, CallId] = {}
+        self._followed: OrderedDict[CallId, _Followed] = OrderedDict()
+        self._sip_calls: OrderedDict[str, CallId] = OrderedDict()
         if not enabled:
             log.warning(
                 "outbound.off",
@@ -203,9 +205,9 @@ class Outbound:
         attempt = self._calls.attempt(call)
         if attempt is None or attempt.answered:
             return
-        self._followed.setdefault(call, _Followed(attempt.callback, attempt.agent))
-        if len(self._followed) > FOLLOWED:
-            del self._followed[next(iter(self._followed))]
+        if call not in self._followed:
+            leg = _Followed(attempt.callback, attempt.agent)
+            remember(self._followed, call, leg, FOLLOWED)
         spawn(self._learn(call, channel), "callback followed")
 
     def hear(self, at: int, text: bytes) -> None:
@@ -421,9 +423,7 @@ class Outbound:
         if not sip_call:
             log.warning("callback.not_followed", call_id=call, error="no SIP Call-ID")
             return
-        self._sip_calls[sip_call] = call
-        if len(self._sip_calls) > FOLLOWED:
-            del self._sip_calls[next(iter(self._sip_calls))]
+        remember(self._sip_calls, sip_call, call, FOLLOWED)
 
     async def _sip_call(self, channel: str) -> str:
         wanted = {"Channel": channel, "Variable": "CHANNEL(pjsip,call-id)"}

@@ -12,12 +12,12 @@ import hmac
 import ipaddress
 import re
 import struct
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
+from base.bounded import remember
 from facts import CallArrived, CallRefused
 from facts.ids import refused_id
 from facts.numbers import HOTLINE_NUMBER, normalise
@@ -121,9 +121,9 @@ class RefusedCalls:
         self._trunks = [ipaddress.ip_network(trunk, strict=False) for trunk in trunks]
         self._ports = frozenset(ports)
         self._numbers = numbers
-        self._asked: dict[tuple[str, str], _Invite] = {}
+        self._asked: OrderedDict[tuple[str, str], _Invite] = OrderedDict()
         self._refused: dict[str, tuple[int, _Invite, int]] = {}
-        self._told: dict[str, None] = {}
+        self._told: OrderedDict[str, None] = OrderedDict()
         self._lately: deque[int] = deque()
         self._unknown: dict[str, _Unknown] = {}
 
@@ -151,7 +151,7 @@ class RefusedCalls:
             if at > now - SETTLE:
                 continue
             del self._refused[sip_call]
-            _remember(self._told, sip_call, None, _MOST_TOLD)
+            remember(self._told, sip_call, None, _MOST_TOLD)
             if len(self._lately) >= MOST_A_MINUTE:
                 self.untold += 1
                 continue
@@ -182,7 +182,7 @@ class RefusedCalls:
             return
         self._refused.pop(key[0], None)
         invite = _Invite(copy.at, key[0], dialled[1], _caller(headers))
-        _remember(self._asked, key, invite, _MOST_ASKED)
+        remember(self._asked, key, invite, _MOST_ASKED)
 
     def _answered(self, copy: Copy) -> str:
         status = int(copy.text[8:11]) if copy.text[8:11].isdigit() else 0
@@ -202,7 +202,7 @@ class RefusedCalls:
             return ""
         if status != 404 or not HOTLINE_NUMBER.fullmatch(invite.number):
             return ""
-        _remember(self._told, invite.sip_call, None, _MOST_TOLD)
+        remember(self._told, invite.sip_call, None, _MOST_TOLD)
         self._dialled_in_vain(invite.number, copy.at)
         return invite.number
 
@@ -212,16 +212,6 @@ class RefusedCalls:
             self._unknown[number].last = at
         elif len(self._unknown) < MOST_NUMBERS:
             self._unknown[number] = _Unknown(1, at)
-
-
-_Key = TypeVar("_Key")
-_Value = TypeVar("_Value")
-
-
-def _remember(known: dict[_Key, _Value], key: _Key, value: _Value, most: int) -> None:
-    known[key] = value
-    if len(known) > most:
-        del known[next(iter(known))]
 
 
 _USER = re.compile(r"(?:sips?|tel):([^@;>\s]*)", re.IGNORECASE)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from acd.callbacks.task import Task
 from acd.commands import CreateCallback, SendOutside
-from acd.floor.hall import Caller, Hall, Stage, remember
+from acd.floor.hall import REMEMBERED, Caller, Hall, Stage
 from acd.floor.lanes import (
     join_lane,
     lane_of,
@@ -16,6 +16,7 @@ from acd.floor.lanes import (
 from acd.floor.waiting import overflow, release, set_wait_deadlines
 from acd.floor.work import free, works_again
 from acd.gate import Purpose, Why
+from base.bounded import remember
 from facts import (
     CallArrived,
     CallbackAsked,
@@ -251,7 +252,7 @@ def call_ended(hall: Hall, fact: CallEnded, now: int) -> None:
     if fact.call in hall.ended:
         return
     no_longer_expected(hall, fact.call)
-    remember(hall.ended, fact.call, None)
+    remember(hall.ended, fact.call, None, REMEMBERED)
     hall.record(fact)
     if caller is None:
         return
@@ -275,7 +276,7 @@ def _remember_place(hall: Hall, caller: Caller, fact: CallEnded) -> None:
     talking = caller.stage is Stage.TALKING and caller.agent != ""
     cut_off = caller.cut or (talking and fact.hung_up_by is Party.SYSTEM)
     if caller.queued_at and (cut_off or not caller.answered):
-        remember(hall.left, caller.caller, (caller.queue, caller.place, fact.at))
+        remember(hall.left, caller.caller, (caller.queue, caller.place, fact.at), REMEMBERED)
     lost = cut_off or not caller.answered
     if caller.number and lost and not (caller.asked or caller.unwanted):
         _call_back_lost(hall, caller, fact.at)

@@ -7,7 +7,7 @@ import heapq
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from sortedcontainers import SortedList
 
@@ -35,8 +35,6 @@ Needs: TypeAlias = tuple[tuple[str, int], ...]
 
 Rank: TypeAlias = tuple[int, str]
 """(microseconds since which the caller counts as waiting, the call's id or `#` and a callback's number)"""
-
-_Value = TypeVar("_Value")
 
 
 class Stage(IntEnum):
@@ -236,11 +234,3 @@ class Hall:
         """Hand out the commands of this step."""
         out, self.out = self.out, []
         return out
-
-
-def remember(memory: "OrderedDict[str, _Value]", name: str, value: _Value) -> None:
-    """Remember the value as the newest, and forget the oldest if there are more than `REMEMBERED`."""
-    memory.pop(name, None)
-    memory[name] = value
-    if len(memory) > REMEMBERED:
-        memory.popitem(last=False)

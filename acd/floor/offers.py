@@ -1,10 +1,11 @@
 """What a fact about an offer or a talk does to the floor. Pure."""
 
-from acd.floor.hall import Hall, Stage, remember
+from acd.floor.hall import REMEMBERED, Hall, Stage
 from acd.floor.lanes import leave_lane, no_longer_expected, seat_of, update_idle
 from acd.floor.settle import settle_lost
 from acd.floor.waiting import ringing_ended
 from acd.floor.work import AT_ONCE, free, mark_not_responding, not_taken, rest, works_again
+from base.bounded import remember
 from facts import OfferAnswered, OfferEnded, OfferRinging, PhoneLost, TalkEnded
 from facts.offers import NO_TALK
 from facts.terms import CallId, OfferReason, Party
@@ -31,7 +32,7 @@ def offer_answered(hall: Hall, fact: OfferAnswered, now: int) -> None:
     seat.calls += 1
     if caller.caller and first:
         # The first agent stays the one the citizen knows (R5), whoever the call is transferred to.
-        remember(hall.last_agent, caller.caller, (fact.agent, fact.at))
+        remember(hall.last_agent, caller.caller, (fact.agent, fact.at), REMEMBERED)
         hall.left.pop(caller.caller, None)
         settle_lost(hall, caller.caller, fact.at, now)
 
