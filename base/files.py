@@ -7,25 +7,25 @@ import stat
 from pathlib import Path
 
 
-def put(path: Path, content: bytes) -> None:
+def put(path: Path, content: bytes, mode: int | None = None) -> None:
     """Write a file: beside it, forced to the disk, then under its name. What is no ordinary file is written as it is.
 
-    A full disk leaves the file of before. Its mode stays, and a link goes on leading to it. The folder must exist.
-    Raises `OSError`, of which `why` makes a sentence.
+    A full disk leaves the file of before. Its mode stays unless there is a `mode`, which the file has from the first
+    byte on. A link goes on leading to it. The folder must exist. Raises `OSError`, of which `why` makes a sentence.
     """
     place = path.resolve()
     try:
-        mode = place.stat().st_mode
+        before = place.stat().st_mode
     except FileNotFoundError:
-        mode = 0
-    if mode and not stat.S_ISREG(mode):
+        before = 0
+    if before and not stat.S_ISREG(before):
         place.write_bytes(content)  # a device or a pipe; a folder is refused
         return
     part = place.with_name(f".{place.name[:100]}.{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:
-            if mode:
-                os.fchmod(file.fileno(), stat.S_IMODE(mode))
+            if mode is not None or before:
+                os.fchmod(file.fileno(), stat.S_IMODE(before if mode is None else mode))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -82,8 +82,7 @@ def take(settings: Settings) -> bool:
     for file, content in zip(in_use(settings), (pair.certificate, pair.key), strict=True):
         if not file.exists() or file.read_bytes() != content:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file.touch(mode=0o600)
-            files.put(file, content)
+            files.put(file, content, 0o600)
             changed = True
     return changed
 

@@ -6,7 +6,6 @@ and only when they changed.
 """
 
 import ipaddress
-import os
 import re
 import resource
 import secrets
@@ -15,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from agents.signin import SIP_REALM
+from base import files
 from base.settings import Settings
 from facts.endpoints import TRUNK
 from facts.numbers import HOTLINE_NUMBER
@@ -78,14 +78,14 @@ def render_numbers(settings: Settings, numbers: Iterable[str]) -> bool:
         of = "numbers" if endpoint == TRUNK else f"numbers-{endpoint}"
         identified += [f"[trunk-{of}]", "type = identify", f"endpoint = {endpoint}"]
         identified.append(_dials(numbers_there))
-    files = {
+    wanted = {
         _MORE_NUMBERS: _numbers(more),
         _MORE_NUMBERS_TRUNK: identified,
         _MORE_TRANSFERS: _transfers(more),
     }
     changed = False
     try:
-        for name, lines in files.items():
+        for name, lines in wanted.items():
             if lines or (settings.asterisk_dir / name).exists():
                 text = "".join(f"{line}\n" for line in lines)
                 changed = _write(settings.asterisk_dir / name, text) or changed
@@ -480,16 +480,5 @@ def _write(file: Path, text: str) -> bool:
     """Replace `file` as a whole, readable for its owner only; False when it already holds `text`."""
     if file.exists() and file.read_text() == text and file.stat().st_mode & 0o777 == _FILE_MODE:
         return False
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        fresh.replace(file)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise
+    files.put(file, text.encode(), _FILE_MODE)
     return True

@@ -44,6 +44,14 @@ def test_its_mode_and_a_link_to_it_stay(tmp_path: Path) -> None:
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", 0o640)
 
 
+def test_a_mode_is_that_of_the_file_new_or_old(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    for content in (b"one", b"two"):
+        files.put(file, content, 0o600)
+        assert (file.read_bytes(), file.stat().st_mode & 0o777) == (content, 0o600)
+        file.chmod(0o644)
+
+
 def test_a_device_is_written_as_it_is(tmp_path: Path) -> None:
     files.put(Path("/dev/null"), b"new")
     assert not Path("/dev/null").is_file()

@@ -20,7 +20,7 @@ from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from base import clock
+from base import clock, files
 from base.settings import Settings
 from facts.numbers import AGENT_NUMBER
 from web.accounts import tables
@@ -449,9 +449,7 @@ def token_file(settings: Settings) -> Path:
 
 def _keep(file: Path, secret: str) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file.unlink(missing_ok=True)
-    file.touch(mode=0o600)
-    file.write_text(secret + "\n")
+    files.put(file, f"{secret}\n".encode(), 0o600)
 
 
 # --- what is typed, and hashes
