@@ -6,6 +6,7 @@ import pytest
 
 from softphone.phones import Phones
 from tests.live.centre import Centre
+from tests.live.gateway import Gateway
 
 AGENTS = ("1001", "1002", "1003")
 
@@ -47,6 +48,23 @@ def centre(running: Centre) -> Iterator[Centre]:
     complaints = running.complaints()[before:]
     running.expected.clear()
     assert not complaints, "\n".join(complaints)
+
+
+@pytest.fixture(scope="module")
+def way_out() -> Iterator[Gateway]:
+    """The operator's gateway; a test opens it."""
+    made = Gateway()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def gateway(way_out: Gateway) -> AsyncIterator[Gateway]:
+    """The gateway, with nobody's manners yet: phones ring for ever."""
+    way_out.manners.clear()
+    way_out.calls.clear()
+    async with way_out:
+        yield way_out
 
 
 @pytest.fixture

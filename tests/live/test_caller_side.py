@@ -51,13 +51,6 @@ PHRASES = 35.0
 
 
 @pytest.fixture(scope="module")
-def way_out() -> Iterator[Gateway]:
-    made = Gateway()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def running(way_out: Gateway) -> Iterator[Centre]:
     with Centre(
         outbound=way_out.address, announce_every=5, numbers=f"{NUMBER},{ENGLISH}"

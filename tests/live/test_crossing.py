@@ -40,14 +40,6 @@ TURNS = 16
 
 
 @pytest.fixture(scope="module")
-def way_out() -> Iterator[Gateway]:
-    """The operator's gateway; a test opens it."""
-    made = Gateway()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def running(way_out: Gateway) -> Iterator[Centre]:
     """A centre with a way out, quick to queue its callers."""
     with Centre(
@@ -60,15 +52,6 @@ def running(way_out: Gateway) -> Iterator[Centre]:
         centre.shorten_greeting()
         centre.run("queue", "set", "default", "call_back_lost=no")
         yield centre
-
-
-@pytest.fixture
-async def gateway(way_out: Gateway) -> AsyncIterator[Gateway]:
-    """The gateway, with nobody's manners yet: phones ring for ever."""
-    way_out.manners.clear()
-    way_out.calls.clear()
-    async with way_out:
-        yield way_out
 
 
 @pytest.fixture

@@ -30,13 +30,6 @@ STEADY = 4.5
 
 
 @pytest.fixture(scope="module")
-def way_out() -> Iterator[Gateway]:
-    made = Gateway()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def running(way_out: Gateway) -> Iterator[Centre]:
     with Centre(ring_time=20, wrap_up_time=30, outbound=way_out.address) as made:
         made.add_agent("1001", "1002")

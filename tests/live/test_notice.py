@@ -38,13 +38,6 @@ BEGINS = 8.0
 
 
 @pytest.fixture(scope="module")
-def way_out() -> Iterator[Gateway]:
-    made = Gateway()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def running(way_out: Gateway) -> Iterator[Centre]:
     with Centre(outbound=way_out.address, ring_time=12, announce_every=60) as centre:
         centre.add_agent("1001", "1002")

@@ -50,13 +50,6 @@ REFUSED = "attempted blind transfer to"
 
 
 @pytest.fixture(scope="module")
-def way_out() -> Iterator[Gateway]:
-    made = Gateway()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def running(way_out: Gateway) -> Iterator[Centre]:
     with Centre(
         outbound=way_out.address,
