@@ -60,13 +60,20 @@ class Wire:
 
         A question of before may be sent again, and come first: to answer it alone is not enough.
         """
-        loop = asyncio.get_running_loop()
         while True:
-            asked = await loop.sock_recv(self._socket, 65_535)
-            if asked.startswith(b"OPTIONS "):
-                kept = re.findall(rb"^(?:Via|From|To|Call-ID|CSeq): .*?\r\n", asked, re.MULTILINE)
-                head = b"SIP/2.0 200 OK\r\n" + b"".join(kept)
-                await self.send(head + b"Content-Length: 0\r\n\r\n")
+            await self._tell_there(await self.receive())
+
+    async def until_asked(self, request: bytes) -> bytes:
+        """Wait for a request of this kind, such as `INVITE`, and answer OPTIONS in the meantime."""
+        while not (asked := await self.receive()).startswith(request + b" "):
+            await self._tell_there(asked)
+        return asked
+
+    async def _tell_there(self, asked: bytes) -> None:
+        if asked.startswith(b"OPTIONS "):
+            kept = re.findall(rb"^(?:Via|From|To|Call-ID|CSeq): .*?\r\n", asked, re.MULTILINE)
+            head = b"SIP/2.0 200 OK\r\n" + b"".join(kept)
+            await self.send(head + b"Content-Length: 0\r\n\r\n")
 
     async def call(
         self,

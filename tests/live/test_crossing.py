@@ -250,7 +250,9 @@ async def test_an_answer_and_a_hang_up_that_reach_asterisk_together(
 
 
 async def test_the_figures_count_each_race(centre: Centre) -> None:
-    races = {fact.call for fact in centre.facts(CallbackRaced)}
+    # An answer in the very moment of the cut may be a race first, and then be spared: nothing yielded.
+    spared = {fact.call for fact in centre.facts(CallbackSpared)}
+    races = {fact.call for fact in centre.facts(CallbackRaced)} - spared
     expected = {
         (fact.callback, fact.inbound)
         for fact in centre.facts(CallbackYielded)

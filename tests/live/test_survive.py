@@ -19,7 +19,7 @@ from facts import (
 )
 from facts.times import SECOND
 from metrics.verify import SETTLED
-from softphone.phones import LOUD, Leg, Phones, loudness
+from softphone.phones import LOUD, AgentPhone, Leg, Phones, loudness
 from tests.live.centre import A_TALK, NUMBER, PASSWORD, Centre, until_talk
 
 GREETING = 18.0
@@ -79,10 +79,15 @@ async def test_kill_9_of_the_controller_with_talking_ringing_and_waiting_calls(
         )
 
         # Each talker hears their citizen: the pairs are found out by ear.
-        pairs = [
-            (phone, next(leg for leg in talking if phone.offers[0].hears(leg.tone)))
-            for phone in talkers
-        ]
+        pairs: list[tuple[AgentPhone, Leg]] = []
+        for phone in talkers:
+            offer = phone.offers[0]
+            await centre.until(
+                lambda offer=offer: any(offer.hears(leg.tone) for leg in talking),  # type: ignore[misc]
+                3,
+                "a citizen's voice",
+            )
+            pairs.append((phone, next(leg for leg in talking if offer.hears(leg.tone))))
         killed = time.monotonic()
         centre.kill_controller(for_good=True)
 

@@ -134,8 +134,7 @@ async def test_what_is_offered_to_a_phone_is_srtp_only(
         ready = spawn(centre.cli("agent", "ready", "1002"), "ready")
         leg = await phones.citizen("13900000002").dial(NUMBER)
         async with asyncio.timeout(15):
-            while not (got := await wire.receive()).startswith(b"INVITE "):
-                pass
+            got = await wire.until_asked(b"INVITE")
         await ready
         media = [line for line in got.decode().splitlines() if line.startswith("m=")]
         assert len(media) == 1
