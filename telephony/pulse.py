@@ -117,6 +117,10 @@ class Pulses:
         self._pulses = seen
         return found
 
+    def next_due(self) -> int | None:
+        """When the next of these talks is to be read, if there is one."""
+        return min((pulse.due for pulse in self._pulses.values()), default=None)
+
     def moved(self, agent: str, now: int) -> None:
         """The agent's phone has registered with a new address, or has taken its registration back."""
         for pulse in self._of(agent):
@@ -172,7 +176,9 @@ class Pulses:
 
 def _wait(pulse: _Pulse, now: int) -> int:
     if now - max(pulse.moved_at, pulse.signed_in_at) < ALERT_FOR:
-        return SUSPECT_EVERY
+        # The citizen waits for this answer: read at the very moment when the silence has lasted long enough.
+        left = pulse.heard_at + STOPPED - now
+        return min(SUSPECT_EVERY, left) if left > 0 else SUSPECT_EVERY
     if pulse.suspect:
         return SUSPECT_EVERY if pulse.rate and not pulse.pauses else SILENT_EVERY
     return READ_EVERY if pulse.rate else READ_AGAIN
@@ -186,7 +192,7 @@ def _take(pulse: _Pulse, packets: int, reports: str, now: int) -> None:
     if came > 0:
         if pulse.suspect and now - pulse.heard_at > STOPPED:
             pulse.pauses = True
-        lost = round((lasted - came / pulse.rate) * SECOND) if short and pulse.rate else 0
+        lost = round((lasted - came / pulse.rate) * SECOND) if pulse.rate else 0
         pulse.sound_at = pulse.heard_at = now - max(0, lost)
     pulse.suspect = came <= 0 or (short and pulse.rate > 0)
     if came > 0 and pulse.packets and lasted * SECOND >= SUSPECT_EVERY // 2:

@@ -12,6 +12,7 @@ from typing import Protocol
 import structlog
 
 from facts import Fact, PhoneLost
+from facts.times import SECOND
 from telephony.channels import SIGN_IN_EVENT, Calls, Message, Talk
 from telephony.link import LinkError
 from telephony.pulse import Pulses, Step
@@ -19,7 +20,7 @@ from telephony.pulse import Pulses, Step
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY = 0.5
-"""Seconds between two looks at whose turn it is."""
+"""Seconds at most between two looks at whose turn it is: a talk that has just begun is found by it."""
 
 
 class Verbs(Protocol):
@@ -70,12 +71,19 @@ class PhoneWatch:
         """Watch for ever."""
         while True:
             try:
-                async with asyncio.timeout(LOOK_EVERY):
+                async with asyncio.timeout(self._until_next()):
                     await self._wake.wait()
             except TimeoutError:
                 pass
             self._wake.clear()
             await self.look()
+
+    def _until_next(self) -> float:
+        """Seconds until the next look."""
+        due = self._pulses.next_due()
+        if due is None:
+            return LOOK_EVERY
+        return min(LOOK_EVERY, max(0.0, (due - self._clock()) / SECOND))
 
     async def look(self) -> None:
         """Look after the talks whose turn it is."""

@@ -6,7 +6,7 @@ import pytest
 
 from facts.times import SECOND
 from telephony.channels import Talk
-from telephony.pulse import Pulses, Step
+from telephony.pulse import READ_FIRST, Pulses, Step
 
 TALK = Talk("a.1", "PJSIP/1001-00000001", "a.0", "1001", held=False, there=True)
 START = 1_000 * SECOND
@@ -62,6 +62,19 @@ def test_a_living_phone_is_only_read_and_seldom() -> None:
     assert line.reads <= 23
 
 
+def test_whoever_watches_knows_when_the_next_talk_is_due() -> None:
+    pulses = Pulses(8.0)
+    assert pulses.next_due() is None
+    pulses.due([TALK], START)
+    assert pulses.next_due() == START + READ_FIRST
+    other = replace(TALK, leg="b.1", agent="1002")
+    pulses.due([TALK, other], START + SECOND)
+    pulses.signed_in("1002", START + SECOND + 1)
+    assert pulses.next_due() == START + SECOND + 1
+    pulses.due([], START + 2 * SECOND)
+    assert pulses.next_due() is None
+
+
 def test_a_short_talk_is_not_read_at_all() -> None:
     line = Line()
     line.go_on(1.9)
@@ -78,7 +91,22 @@ def test_a_phone_that_was_reloaded_is_ended_within_two_seconds(died_before: floa
     line.pulses.moved("1001", line.now)
     moved = (line.now - START) / SECOND
     line.go_on(10)
-    assert line.ended_after() - moved <= 1.7
+    assert line.ended_after() - moved <= 1.1
+
+
+@pytest.mark.parametrize("died_before", [0.1, 0.2, 0.6])
+def test_a_phone_that_signs_in_again_at_its_address_is_asked_when_a_second_is_over(
+    died_before: float,
+) -> None:
+    line = Line()
+    line.go_on(20)
+    line.die()
+    line.go_on(died_before)
+    line.pulses.signed_in("1001", line.now)
+    died = (line.now - START) / SECOND - died_before
+    line.go_on(3)
+    asked = next(at for at, step in line.told if step is Step.ASK_IN_CALL)
+    assert asked - died <= 1.2
 
 
 def test_a_phone_that_dies_without_a_word_is_ended_within_ten_seconds() -> None:
