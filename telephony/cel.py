@@ -50,8 +50,8 @@ SAME = 2 * SECOND
 FALLBACK = "fallback"
 """The dialplan's own CEL event: the fallback queue takes the call."""
 
-MERGED = "merged"
-"""The dialplan's own CEL event: a copy of a call that is there already, and no call itself."""
+NO_CALL = frozenset({"merged", "refused"})
+"""The dialplan's own CEL events: a copy of a call that is there already, or one that is refused, and no call itself."""
 
 NOTICE = "notice"
 """The dialplan's own CEL event: this agent's leg rings while the citizen hears the recording notice."""
@@ -351,7 +351,7 @@ def _about_call(event: CelEvent, call: _CelCall, numbers: frozenset[str]) -> Non
                 # still has it.
                 call.arrived = replace(call.arrived, caller="")
         case "USER_DEFINED":
-            if event.name == MERGED:
+            if event.name in NO_CALL:
                 call.arrived = None
             elif event.name == FALLBACK and not call.overflowed_at:
                 call.overflowed_at = event.at

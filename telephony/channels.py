@@ -100,8 +100,8 @@ NOTICE_OVER_EVENT = "HotlineNoticeOver"
 HANDED_ON_EVENT = "HotlineHandedOn"
 """The dialplan's own event: the citizen has left a callback (SIP REFER) and is a call of their own."""
 
-MERGED_EVENT = "HotlineMerged"
-"""The dialplan's own event: this channel is the copy of a call that is there already, and is refused (482)."""
+NO_CALL_EVENTS = frozenset({"HotlineMerged", "HotlineRefused"})
+"""The dialplan's own events: this channel is no call, but refused: the copy of a call (482), or without TLS (403)."""
 
 VARIABLES = (
     "HL_NUMBER",
@@ -591,7 +591,7 @@ class Calls:
     def _user_event(self, message: Message, at: int, facts: list[Fact]) -> None:
         uniqueid = self._named(message)
         call = self._calls.get(uniqueid)
-        if message.get("UserEvent") == MERGED_EVENT and call is not None:
+        if message.get("UserEvent") in NO_CALL_EVENTS and call is not None:
             call.arrival, call.ended = None, True  # nobody has heard of it, and nobody will
         elif (
             message.get("UserEvent") == KEPT_EVENT and (leg := self._legs.get(uniqueid)) is not None

@@ -251,7 +251,7 @@ def _values(settings: Settings, asterisk: AsteriskBinary) -> dict[str, str]:
         "OUTBOUND_SRTP": "\n".join(
             trunk_lines.srtp(settings) if settings.outbound.endswith(";transport=tls") else ()
         ),
-        "TRUNK_BY_TLS": _by_tls(settings, settings.trunk_tls),
+        "TRUNK_BY_TLS": _by_tls(settings, settings.trunk_tls, _NO_CALL),
         "PHONES_BY_TLS": _by_tls(settings, settings.phones_tls),
         "PHONES_VIEW": _phones_view(settings),
         "SRTP_MODULES": "load = res_srtp.so" if settings.tls_port else "",
@@ -344,13 +344,19 @@ match_header = Via: /SIP\\/2\\.0\\/(UDP|TCP)/
 """
 
 
-def _by_tls(settings: Settings, wanted: str) -> str:
+_NO_CALL = """; Not a call for AMI and CEL: `telephony.refused` counts it, as it counts what Asterisk itself refuses.
+ same = n,CELGenUserEvent(refused)
+ same = n,UserEvent(HotlineRefused)
+"""
+
+
+def _by_tls(settings: Settings, wanted: str, before: str = "") -> str:
     """Refuse a call that came in without TLS: by where it came in, whatever it says itself."""
     if wanted == "allowed":
         return ""
     return (
         f' same = n,GotoIf($["${{CHANNEL(pjsip,local_addr)}}" =~ "[:]{settings.tls_port}$"]?secure)\n'
-        " same = n,PJSIPHangup(403)\n"
+        f"{before} same = n,PJSIPHangup(403)\n"
         " same = n(secure),NoOp()"
     )
 

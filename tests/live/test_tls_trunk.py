@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from facts import CallbackAnswered, CallbackEnded
+from facts import CallbackAnswered, CallbackEnded, CallRefused
 from softphone.phones import Phones
 from tests.authority import Authority
 from tests.live.centre import NUMBER, Centre
@@ -88,6 +88,10 @@ async def test_a_plain_trunk_is_refused(centre: Centre, authority: Authority) ->
         )
         assert fine.status == 200
         await fine.hang_up()
+    await centre.until(lambda: len(centre.facts(CallRefused)) == 4, 10, "the refusals")
+    await centre.call("13900000003")
+    rows = [row for row in await centre.calls() if row["caller"].endswith("13900000002")]
+    assert [row["outcome"] for row in rows] == ["no_capacity"] * 4
 
 
 async def test_a_callback_by_tls_and_srtp(

@@ -260,6 +260,13 @@ def test_the_fallback_queue_takes_a_call_once() -> None:
     assert told(*story, known=(ARRIVED, CallOverflowed(T + 3, CALL))) == []
 
 
+@pytest.mark.parametrize("said", ["merged", "refused"])
+def test_what_the_dialplan_calls_no_call_is_none(said: str) -> None:
+    ended = hangup(3, CALL, 21, CALLER)
+    assert told(ARRIVES, event("USER_DEFINED", 2, name="other"), ended) != []
+    assert told(ARRIVES, event("USER_DEFINED", 2, name=said), ended) == []
+
+
 def test_what_cel_alone_says_of_a_call() -> None:
     second = {"uniqueid": "hotline-1.4", "channel": "PJSIP/1002-00000004"}
     story = [

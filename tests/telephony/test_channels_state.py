@@ -130,7 +130,8 @@ def test_a_channel_that_is_gone_is_forgotten_whatever_it_was() -> None:
     assert calls.channels() == {"hotline-1.1"}
 
 
-def test_a_copy_of_a_call_is_no_call() -> None:
+@pytest.mark.parametrize("said", ["HotlineMerged", "HotlineRefused"])
+def test_a_copy_of_a_call_is_no_call_and_neither_is_one_that_is_refused(said: str) -> None:
     """The dialplan says so before anybody has heard of it (RFC 3261, 8.2.2.2)."""
     calls = Calls({"12345"})
     base = {
@@ -144,7 +145,7 @@ def test_a_copy_of_a_call_is_no_call() -> None:
     }
     stream = (
         {"Event": "Newchannel", "ChannelState": "0", "Timestamp": "1763731200.100000"},
-        {"Event": "UserEvent", "UserEvent": "HotlineMerged", "Timestamp": "1763731200.110000"},
+        {"Event": "UserEvent", "UserEvent": said, "Timestamp": "1763731200.110000"},
         {"Event": "Hangup", "Cause": "21", "Timestamp": "1763731200.120000"},
     )
     assert [fact for event in stream for fact in calls.read(base | event)] == []
