@@ -77,7 +77,7 @@ class Agent:
     def __init__(self, town: "Town", number: str, chance: random.Random) -> None:
         self.town, self.number = town, number
         self.drops_until = 0.0
-        self.clashes: list[tuple[float, str]] = []
+        self.clashes: list[tuple[float, str, str]] = []
         self._chance = chance
         self.line = self._line()
 

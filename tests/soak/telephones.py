@@ -137,6 +137,15 @@ class Leg:
         self._sequence = 1
         self._awaited: dict[int, asyncio.Future[Message]] = {}
 
+    def __str__(self) -> str:
+        towards = "to" if self.outgoing else "from"
+        told = f"began {time.time() - self.began_at:.2f} s ago"
+        if self.answered_at:
+            told += f", answered {time.time() - self.answered_at:.2f} s ago"
+        if self.referred:
+            told += f", NOTIFY {self.referred}"
+        return f"{towards} {self.peer} ({told})"
+
     @property
     def talking(self) -> bool:
         """Answered and not over."""
@@ -361,7 +370,8 @@ class Leg:
 class Line(asyncio.DatagramProtocol):
     """A telephone with an account, or without `password` a trunk, whose citizens dial with numbers of their own.
 
-    `incoming(leg)` is awaited for each call that comes in. `clashes`: callers whose INVITE came while a call went on.
+    `incoming(leg)` is awaited for each call that comes in. `clashes`: callers whose INVITE came while a call went on,
+    and what went on.
     """
 
     def __init__(
@@ -377,7 +387,7 @@ class Line(asyncio.DatagramProtocol):
         self.exchange_name = f"{exchange[0]}:{exchange[1]}"
         self.number, self.password = number, password
         self.alive = True
-        self.clashes: list[tuple[float, str]] = []
+        self.clashes: list[tuple[float, str, str]] = []
         self.refused: list[str] = []
         """Why REGISTER was refused."""
         self._incoming = incoming
@@ -561,7 +571,7 @@ class Line(asyncio.DatagramProtocol):
                 leg.outgoing and time.time() - leg.began_at < GLARE for leg in self._legs.values()
             )
             if not glare:
-                self.clashes.append((time.time(), caller))
+                self.clashes.append((time.time(), caller, ", ".join(map(str, self._legs.values()))))
             self.send(message.reply("486 Busy Here", f"{message['to']};tag={tag}"))
             return
         leg = Leg(

@@ -60,11 +60,25 @@ class Usage:
     files: int
 
 
+@dataclass(frozen=True)
+class Look:
+    """Where in the diary to look about a disagreement: facts with one of these words, between two moments (seconds)."""
+
+    words: tuple[str, ...]
+    first: float
+    last: float
+
+
 @dataclass
 class Verdict:
-    """`disagreements`: one sentence each; `excused`: the same, but a crash explains it; `notes`: numbers."""
+    """`disagreements`: one sentence each; `excused`: the same, but a crash explains it; `notes`: numbers.
+
+    `looks`: for some disagreements, by their sentence, where the diary tells of them; `told`: what it tells.
+    """
 
     disagreements: list[str] = field(default_factory=list)
+    looks: dict[str, Look] = field(default_factory=dict)
+    told: dict[str, list[str]] = field(default_factory=dict)
     excused: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     struck: list[Struck] = field(default_factory=list)
@@ -81,7 +95,8 @@ class Verdict:
         lines += ["", f"excused by a crash of Asterisk, or by a busy machine: {len(self.excused)}"]
         lines += [f"  {one}" for one in self.excused]
         lines += ["", f"disagreements: {len(self.disagreements)}"]
-        lines += [f"  {one}" for one in self.disagreements]
+        for one in self.disagreements:
+            lines += [f"  {one}", *(f"      {fact}" for fact in self.told.get(one, ()))]
         return "\n".join(lines)
 
 
@@ -108,6 +123,7 @@ async def judge(
     _logs(soak, found)
     _usage(soak, found)
     _clashes(ground, found)
+    await _explain(engine, found)
     outcomes = Counter(str(record.outcome) for record in records.values() if not record.origin)
     found.notes.append(f"calls: {len(plans)} made, {sum(outcomes.values())} rows: {dict(outcomes)}")
     shapes = Counter(plan.shape for plan in plans)
@@ -162,11 +178,20 @@ class _Calls:
             ended = leg.ended_at or time.time()
             crash = self._crash(leg.began_at - 1, ended + 3)
             died = any(talk.died for talk in plan.talks)
-            self._tell(
+            whole = (
                 f"{record.id} {plan.caller} ({plan.shape}{', phone died' if died else ''}): "
-                f"{sentence}{self._during(leg.began_at, ended)}",
-                crash,
+                f"{sentence}{self._during(leg.began_at, ended)}"
             )
+            self._tell(whole, crash)
+            seen = ", ".join(
+                f"{talk.agent} {talk.leg.answered_at - leg.began_at:.1f}"
+                f" to {talk.leg.ended_at - leg.began_at:.1f} s"
+                for talk in plan.talks
+            )
+            self.found.told[whole] = [
+                f"seen: {seen}",
+                *(repr(fact) for fact in self.stories[record.id]),
+            ]
 
     def _differences(self, plan: Plan, record: CallRecord) -> Iterator[str]:
         leg = plan.leg
@@ -260,8 +285,14 @@ async def _callbacks(engine: AsyncEngine, ground: Ground, found: Verdict) -> Non
         if answers[number] < count:
             near = [call.answered_at for call in ground.town.gateway.of(number[3:])]
             crash = any(abs(at - crash) < 5 for at in near for crash in ground.crashes)
-            sentence = f"callback to {number}: picked up {count} times, the diary has {answers[number]} answers"
+            moments = ", ".join(f"{at - found.began:.1f} s" for at in near if at)
+            sentence = (
+                f"callback to {number}: picked up {count} times ({moments}), "
+                f"the diary has {answers[number]} answers"
+            )
             (found.excused if crash else found.disagreements).append(sentence)
+            callbacks = tuple(f"callback={one}," for one, its in numbers.items() if its == number)
+            found.looks[sentence] = Look(callbacks, found.began, time.time())
     found.notes.append(
         f"callbacks: {len(calls)} dialled, {sum(seen.values())} picked up, "
         f"{sum(answers.values())} answers in the diary"
@@ -351,11 +382,29 @@ MOST_MEMORY = 400
 def _clashes(ground: Ground, found: Verdict) -> None:
     """Whoever rang at a phone that was in use."""
     for agent in ground.town.agents:
-        for at, caller in agent.clashes + agent.line.clashes:
+        for at, caller, busy in agent.clashes + agent.line.clashes:
             plan = ground.town.plans.get(caller[-11:])
             crash = any(abs(at - crash) < 6 for crash in ground.crashes)
             sentence = (
                 f"{agent.number} was rung at {at - found.began:.1f} s for {caller} "
-                f"({plan.shape if plan else 'not a caller'}) while the phone was in use"
+                f"({plan.shape if plan else 'not a caller'}) while the phone was in use: {busy}"
             )
             (found.excused if crash else found.disagreements).append(sentence)
+            found.looks[sentence] = Look((f"'{agent.number}'",), at - 12, at + 4)
+
+
+MOST_LOOKS, MOST_FACTS = 12, 60
+"""How many disagreements are explained, and by how many facts each."""
+
+
+async def _explain(engine: AsyncEngine, found: Verdict) -> None:
+    """What the diary tells of the first disagreements."""
+    for sentence in found.disagreements[:MOST_LOOKS]:
+        if (look := found.looks.get(sentence)) is None:
+            continue
+        told = found.told.setdefault(sentence, [])
+        facts = reader.read(engine, round(look.first) * SECOND, round(look.last) * SECOND)
+        async for fact in facts:
+            text = repr(fact)
+            if any(word in text for word in look.words) and len(told) < MOST_FACTS:
+                told.append(f"{fact.at / SECOND - found.began:8.3f} s  {text}")
