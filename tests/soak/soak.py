@@ -283,12 +283,21 @@ class Soak:
         said = await self._calm(lambda shown: [*shown["stages"].items()], 150)
         lead.cancel()
         if not said:
-            for _ in range(4):
-                await asyncio.gather(*(agent.press("*12") for agent in town.agents if agent.idle))
-                if not (said := await self._calm(_busy, 20)):
-                    break
+            closing = spawn(self._pauses(town), "closing")
+            said = await self._calm(_busy, 120)
+            closing.cancel()
         measures.cancel()
         return said
+
+    async def _pauses(self, town: Town) -> None:
+        """Every agent dials *12 as soon as their phone is free."""
+        by_number = {agent.number: agent for agent in town.agents}
+        while True:
+            shown = await self.live()
+            for one in shown["agents"] if shown else []:
+                if one["presence"] != "paused" and (agent := by_number[one["number"]]).idle:
+                    spawn(agent.press("*12"), "*12")
+            await asyncio.sleep(2)
 
     async def _calm(
         self, going: Callable[[LiveState], Sequence[tuple[str, object]]], within: float
