@@ -137,7 +137,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class LiveAttempt:
-    """An attempt that exists. `channel`: the agent's. `citizen`: the citizen's, empty before the citizen is dialled."""
+    """An attempt that exists. `channel`: the agent's. `citizen`: the citizen's, empty before the citizen is dialled.
+
+    `rang`, `picked_up`: the agent's phone.
+    """
 
     call: CallId
     callback: int
@@ -146,6 +149,12 @@ class LiveAttempt:
     citizen: str = ""
     picked_up: bool = False
     answered: bool = False
+    rang: bool = False
+
+    @property
+    def heard_of(self) -> bool:
+        """The agent's phone has said something."""
+        return self.rang or self.picked_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,7 +454,8 @@ class Calls:
             return None
         citizen = next(iter(one.citizen.values()), "")
         return LiveAttempt(
-            call, one.callback, one.agent, one.channel, citizen, one.picked_up, one.answered
+            *(call, one.callback, one.agent, one.channel, citizen),
+            *(one.picked_up, one.answered, one.rang),
         )
 
     def unheard(self, call: CallId) -> str:

@@ -61,6 +61,13 @@ Usually it takes 3 ms, on a busy machine 50 and more, and longer while two chann
 takes one call at a time refuses a ring that comes too early, and its agent would seem not to respond.
 """
 
+HEARD_WITHIN = 0.3
+"""Seconds for which an attempt that is cut waits for the first sign of the agent's phone.
+
+Before that there is no CANCEL (RFC 3261, 9.1). Asterisk's channel would be gone, but the phone would be rung for the
+citizen while it still rings for the callback, and refuse.
+"""
+
 APPEARS_WITHIN = 2.0
 """Seconds within which Asterisk makes the channel of an attempt. It reports nothing when it cannot."""
 
@@ -395,6 +402,9 @@ class Outbound:
             if call in self._placed:
                 self._unwanted.add(call)
             return
+        if not attempt.heard_of:
+            self._unwanted.add(call)  # nobody is dialled for it meanwhile
+            await self._until(lambda: self._heard_of(call), HEARD_WITHIN)
         self._cut(call)
         try:
             await self._end(attempt.channel)
@@ -464,6 +474,11 @@ class Outbound:
             leaving.set()
         if (agent := self._spared.pop(fact.call, "")) != "":
             self._report(OwnCallEnded(fact.at, agent))
+
+    def _heard_of(self, call: CallId) -> bool:
+        """Whether the agent's phone has rung for this attempt, or the attempt is over."""
+        attempt = self._calls.attempt(call)
+        return attempt is None or attempt.heard_of
 
     def _exists(self, call: CallId) -> bool:
         return self._calls.attempt(call) is not None

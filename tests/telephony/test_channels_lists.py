@@ -261,7 +261,7 @@ def test_an_attempt_that_is_found() -> None:
     agent = entry(ATTEMPT, ATTEMPT, state="5")
     state = Calls(NUMBERS).snapshot([agent], [], NOW)
     assert state.facts == ()
-    assert state.attempts == (LiveAttempt(ATTEMPT, 7, "1001", AGENT),)
+    assert state.attempts == (LiveAttempt(ATTEMPT, 7, "1001", AGENT, rang=True),)
     up = {**agent, "ChannelState": "6"}
     state = Calls(NUMBERS).snapshot([up], [], NOW)
     assert state.attempts == (LiveAttempt(ATTEMPT, 7, "1001", AGENT, picked_up=True),)

@@ -221,6 +221,7 @@ async def test_what_is_cancelled_before_it_exists_ends_as_soon_as_it_does(
     await asterisk.until(lambda: asterisk.sent)
     assert asterisk.outbound.attempt(ATTEMPT) is None, "nobody is dialled for it"
     asterisk.agent("Newchannel")
+    asterisk.agent("Newstate", ChannelState="5")
     await asterisk.until(lambda: asterisk.actions() == ["Originate", "Hangup"])
     asterisk.agent("Hangup", Cause="26")
     assert asterisk.facts[-1].failure == "withdrawn"  # type: ignore[union-attr]
@@ -241,6 +242,39 @@ async def test_the_citizen_is_offered_when_the_old_leg_is_gone(asterisk: Asteris
     await asterisk.until(lambda: rung)
     assert asterisk.outbound.goes_first("hotline-1.1")
     assert not asterisk.outbound.goes_first("hotline-1.1"), "once only"
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["no channel yet", "channel"])
+async def test_a_phone_is_not_rung_for_the_citizen_before_it_has_heard_of_the_callback(
+    asterisk: Asterisk, there: bool
+) -> None:
+    """Before its first answer there is no CANCEL (RFC 3261, 9.1): the two INVITEs would cross."""
+    asterisk.outbound.place(WANTED)
+    if there:
+        asterisk.agent("Newchannel")
+    rung: list[bool] = []
+    asterisk.outbound.give_way(YIELD, lambda: rung.append(True))
+    await asyncio.sleep(0.02)
+    if not there:
+        asterisk.agent("Newchannel")
+    await asyncio.sleep(0.03)
+    assert asterisk.actions() == ["Originate"]
+    assert asterisk.outbound.attempt(ATTEMPT) is None, "nobody is dialled for it"
+    asterisk.agent("Newstate", ChannelState="5")
+    await asterisk.until(lambda: "Hangup" in asterisk.actions())
+    assert not rung
+    asterisk.agent("Hangup", Cause="26")
+    await asterisk.until(lambda: rung)
+
+
+async def test_a_phone_that_says_nothing_is_not_waited_for_long(asterisk: Asterisk) -> None:
+    asterisk.outbound.place(WANTED)
+    asterisk.agent("Newchannel")
+    rung: list[bool] = []
+    asterisk.outbound.give_way(YIELD, lambda: rung.append(True))
+    await asterisk.until(lambda: "Hangup" in asterisk.actions())
+    asterisk.agent("Hangup", Cause="26")
+    await asterisk.until(lambda: rung)
 
 
 @pytest.mark.parametrize("error", [None, LinkDown("gone"), ActionRefused("No such channel")])
