@@ -66,9 +66,14 @@ class Talk:
     """The phone lost its power, or started again."""
 
     @property
+    def over_at(self) -> float:
+        """When it ended; now if it goes on. A phone may keep its leg after a transfer."""
+        return self.leg.handed_on_at or self.leg.ended_at or time.time()
+
+    @property
     def seconds(self) -> float:
         """How long it lasted, until now if it goes on."""
-        return (self.leg.ended_at or time.time()) - self.leg.answered_at
+        return self.over_at - self.leg.answered_at
 
 
 class Agent:

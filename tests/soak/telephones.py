@@ -126,6 +126,8 @@ class Leg:
         """How it ended: `here`, `there`, `cancelled`, `refused`, `lost` (nobody answers any more), `dropped`."""
         self.unanswered = False
         """A request of ours got no answer, however often it was sent."""
+        self.handed_on_at = 0.0
+        """When the exchange took the REFER: the far end is with nobody or elsewhere from then on."""
         self.referred = 0
         """What became of a REFER: the status of the last NOTIFY, or of the refusal; 0 until it is known."""
         self.answered = asyncio.Event()
@@ -208,6 +210,7 @@ class Leg:
         if said is None or said.status >= 300:
             self.referred = said.status if said else 0
             return self.referred
+        self.handed_on_at = time.time()
         until = time.monotonic() + GIVE_UP
         while self.referred < 200 and not self.ended_at and time.monotonic() < until:
             await asyncio.sleep(0.02)

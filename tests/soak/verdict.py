@@ -218,8 +218,7 @@ class _Calls:
         long = [
             talk
             for talk in plan.talks
-            if min(talk.leg.ended_at or last, last) - talk.leg.answered_at > SHORT + 0.2
-            and not talk.dropped
+            if min(talk.over_at, last) - talk.leg.answered_at > SHORT + 0.2 and not talk.dropped
         ]
         human = record.outcome in (Outcome.HUMAN, Outcome.HUMAN_OVERFLOW)
         if long and not human:
