@@ -29,12 +29,16 @@ ROOT = Path(__file__).parent.parent
 KILLED = {"killed", "timeout", "segfault"}
 
 TESTS = {
+    "base": ("tests/base/test_bounded.py",),
     "facts": ("tests/facts", "tests/acd", "tests/telephony", "tests/metrics/test_fold.py"),
     "agents": ("tests/agents", "tests/acd"),
     "acd": ("tests/acd", "tests/metrics/test_callbacks.py"),
     "ivr": ("tests/ivr",),
     "telephony": ("tests/telephony",),
-    "recorder": ("tests/recorder/test_policy.py", "tests/recorder/test_tape.py"),
+    "recorder": (
+        *("tests/recorder/test_policy.py", "tests/recorder/test_policy_bounds.py"),
+        "tests/recorder/test_tape.py",
+    ),
     "metrics": (
         *("tests/metrics/test_callbacks.py", "tests/metrics/test_exporter.py"),
         *("tests/metrics/test_fold.py", "tests/metrics/test_identity.py"),
