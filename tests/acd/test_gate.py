@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from acd import gate
 from acd.gate import PENDING_FOR, History, Policy, Purpose, Why, may_dial
 from base.settings import SettingsError, load
 from facts.dialling import HOME
@@ -400,7 +401,36 @@ def test_the_reason_is_said_in_the_language_that_was_asked_for() -> None:
     assert refusal.text("zh") == "紧急号码不会自动拨打"
 
 
+def test_a_region_has_its_own_subscribers() -> None:
+    assert why("+85251234567", region="HK") is None
+    assert why("+8613800000001", region="HK") is Why.ABROAD
+
+
+def test_who_is_forgotten_while_being_dialled_is_remembered_from_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gate, "REMEMBERED", 2)
+    history = History()
+    history.add("a", ONE, BEGIN)
+    for attempt, number in (("b", TWO), ("c", THREE)):
+        history.add(attempt, number, BEGIN + 1)
+        history.end(attempt, BEGIN + 2)
+    assert not history.brought_about(ONE, BEGIN + 2)
+    history.end("a", BEGIN + MINUTE)
+    assert history.brought_about(ONE, BEGIN + MINUTE + 5 * SECOND)
+
+
+def test_the_first_attempt_alone_may_fill_the_hour() -> None:
+    history = History()
+    history.place("a", ONE, BEGIN)
+    assert full(history, BEGIN, per_hour=1) == (Why.HOUR, BEGIN + MINUTE)
+    assert full(history, BEGIN, per_hour=2) is None
+
+
 def test_who_may_be_denied() -> None:
+    assert why("+8613800000001", deny=("1390*",)) is None
+    assert why("+8613800000001", deny=("13801*",)) is None
+    assert why("95588", deny=("095588",)) is Why.SHORT
     assert why("13800000001", deny=("+8613800000001",)) is None
     assert why("+8613800000001", deny=("13800000001",)) is Why.DENIED
     assert why("+8613800000001", deny=("138*",)) is Why.DENIED

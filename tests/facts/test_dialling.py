@@ -60,6 +60,9 @@ def test_an_emergency_number_behind_whatever_is_one(number: str) -> None:
         ("+443001234567", "GB", NumberKind.SERVICE),
         ("+447024123456", "GB", NumberKind.UNKNOWN),
         ("16812345", "HK", NumberKind.UNKNOWN),
+        # No country has this area code: it is of the region that is asked for, if it has the country code.
+        ("+12005550123", "US", NumberKind.UNKNOWN),
+        ("+12005550123", "CN", NumberKind.ABROAD),
         # A mobile number of China's stays one, whoever dials it.
         ("+8613812345678", "US", NumberKind.ABROAD),
     ],

@@ -11,6 +11,7 @@ from facts.endpoints import endpoint, watch, way_out
         ("PJSIP/1001-0000002a", "1001"),
         ("PJSIP/trunk-0000002a", "trunk"),
         ("PJSIP/trunk-2-0000002a", "trunk"),
+        ("PJSIP/trunk-a-b-0000002a", "trunk"),
         ("PJSIP/outbound-0000002a", "outbound"),
         ("PJSIP/outbound-mobile-0000002a", "outbound"),
         ("PJSIP/trunks-0000002a", "trunks"),

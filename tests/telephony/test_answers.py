@@ -27,6 +27,8 @@ CALL, INVITE = "Call-ID: a1", "CSeq: 17 INVITE"
         (message(OK, "call-id : \t a1 \t", "CSEQ: 17 INVITE \t"), Sign("a1", answer=True)),
         (message(OK, "Call-ID: a b@c", INVITE), Sign("a b@c", answer=True)),
         (message(OK, CALL, INVITE, body="Call-ID: b2"), Sign("a1", answer=True)),
+        (b"CANCEL sip:1 SIP/2.0\r\nCall-ID: a1", Sign("a1", answer=False)),
+        (message(OK, INVITE, body="Call-ID: b2\r\n\r\nx"), None),
         (message(OK, CALL, "CSeq: 17 CANCEL"), None),
         (message(OK, CALL, "CSeq: 17 BYE"), None),
         (message(OK, CALL, "CSeq: 17 INVITED"), None),

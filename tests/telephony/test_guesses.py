@@ -33,6 +33,10 @@ def test_which_events_are_a_guess_and_from_where(changes: dict[str, str], addres
     assert guess(EVENT | changes) == address
 
 
+def test_an_event_without_an_address_is_a_guess_all_the_same() -> None:
+    assert guess({"Event": "InvalidPassword", "Service": "PJSIP"}) == "?"
+
+
 def test_a_flood_is_counted_whole_and_forgotten_after_a_minute() -> None:
     seen = Guesses()
     for at in range(10_000):

@@ -531,3 +531,29 @@ def test_a_reading_without_a_number_is_none() -> None:
     talk = steady()
     assert talk.pulses.heard("a.1", "rxcount=1.5", moment(60)) == []
     assert talk.next() == 6
+
+
+def test_one_packet_is_a_sign_of_life() -> None:
+    talk = Readings()
+    assert talk.read(2, 1) == set()
+    assert talk.next() == 3
+    assert talk.read(3, 2) == set()
+    assert talk.next() == 6  # one packet a second
+
+
+def test_silence_is_no_lower_rate() -> None:
+    talk = steady()
+    talk.read(3.5, 150)
+    talk.read(4, 175)
+    talk.pulses.moved("1001", moment(6))
+    assert talk.read(7, 175 + 100) == {Step.END}
+
+
+def test_it_is_not_asked_twice_for_what_happened_at_the_moment_of_a_question() -> None:
+    talk = steady(60)
+    talk.show(4, there=False)
+    assert talk.read(4, 150) == {Step.ASK}
+    assert talk.read(4.5, 150) == set()
+    talk.pulses.signed_in("1001", moment(5))
+    assert talk.read(5, 150) == {Step.ASK_IN_CALL}
+    assert talk.read(5.5, 150) == set()

@@ -90,6 +90,7 @@ def test_whatever_the_reason(status: int) -> None:
 @pytest.mark.parametrize("status", [100, 180, 200, 302, 401, 407, 481, 482, 487])
 def test_what_is_no_refusal(status: int) -> None:
     assert told(made(), invite(), answer(status)) == []
+    assert made().take(answer(status)) == ""
 
 
 def test_repeated_messages_are_one_call() -> None:
@@ -115,6 +116,9 @@ def test_only_the_trunk_and_only_the_hotlines_numbers() -> None:
 def test_an_invite_within_a_call_is_none() -> None:
     assert told(made(), invite(to=";tag=x"), answer(488)) == []
     assert told(made(), invite(), answer(488, method="BYE")) == []
+    # A name may contain what is a parameter elsewhere.
+    text = invite().text.replace(b"To: ", b'To: "a > tag=" ')
+    assert told(made(), Copy(T, TRUNK, HERE, text), answer(488)) == [488]
 
 
 @pytest.mark.parametrize(
@@ -344,7 +348,16 @@ def test_an_answer_is_read_however_it_is_written(text: str) -> None:
     ],
 )
 def test_an_answer_to_something_else_refuses_nothing(text: str) -> None:
-    assert told(made(), invite(), Copy(T, HERE, TRUNK, text.encode())) == []
+    calls, copy = made(), Copy(T, HERE, TRUNK, text.encode())
+    assert told(calls, invite(), copy) == []
+    assert calls.take(copy) == ""
+
+
+def test_bytes_that_are_no_text_and_a_body_of_two_parts_are_read() -> None:
+    text = invite(headers='From: "X" <sip:13812345678@x>\r\n').text + b"\r\n\r\nVia: y"
+    assert told(made(), Copy(T, TRUNK, HERE, text.replace(b"X", b"\xff")), answer(488)) == [488]
+    strange = answer(488).text.replace(b"\r\nCSeq: 1 INVITE", b"") + b"CSeq: 1 INVITE\r\n\r\nx"
+    assert told(made(), invite(), Copy(T, HERE, TRUNK, strange)) == []
 
 
 @pytest.mark.parametrize(
@@ -358,6 +371,7 @@ def test_an_answer_to_something_else_refuses_nothing(text: str) -> None:
         ("From: <sip:13812345678@x>\r\nPrivacy: none\r\n", "+8613812345678"),
         ("From: <sip:13812345678@x>\r\nPrivacy: user;critical\r\n", ""),
         ("From: <sip:13812345678@x>\r\nPrivacy: header\r\n", ""),
+        ("From: <sip:13812345678@x>\r\nPrivacy:\r\n id\r\n", ""),
         ("From: <sip:%ff@x>\r\n", ""),
         ("From: <mailto:13812345678@x>\r\n", ""),
     ],
