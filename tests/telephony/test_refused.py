@@ -376,7 +376,7 @@ def test_bytes_that_are_no_text_and_a_body_of_two_parts_are_read() -> None:
         ("From: <mailto:13812345678@x>\r\n", ""),
     ],
 )
-def test_whom_the_trunk_names_as_the_caller(headers: str, caller: str) -> None:
+def test_the_header_that_names_the_caller(headers: str, caller: str) -> None:
     calls = made()
     calls.take(invite(headers=headers))
     calls.take(answer(488))
