@@ -48,7 +48,10 @@ TESTS = {
     ),
     "alarms": ("tests/alarms/test_rules.py",),
     "planning": ("tests/planning/test_erlang.py",),
-    "web": ("tests/web/test_access.py", "tests/web/test_limit.py", "tests/web/test_session.py"),
+    "web": (
+        *("tests/web/test_access.py", "tests/web/test_limit.py"),
+        *("tests/web/test_masked.py", "tests/web/test_session.py"),
+    ),
 }
 """The tests that a room's mutants may meet: those of the room, and of whoever makes most of it."""
 
