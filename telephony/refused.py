@@ -75,7 +75,7 @@ def unpack(datagram: bytes, secret: bytes) -> Copy | None:
             (_address(chunks, _DESTINATION), int.from_bytes(chunks[_DESTINATION_PORT], "big")),
             chunks[_PAYLOAD],
         )
-    except (KeyError, ValueError):
+    except (KeyError, StopIteration, ValueError):
         return None
 
 

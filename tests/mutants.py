@@ -29,12 +29,16 @@ ROOT = Path(__file__).parent.parent
 KILLED = {"killed", "timeout", "segfault"}
 
 TESTS = {
+    "base": ("tests/base/test_bounded.py",),
     "facts": ("tests/facts", "tests/acd", "tests/telephony", "tests/metrics/test_fold.py"),
     "agents": ("tests/agents", "tests/acd"),
     "acd": ("tests/acd", "tests/metrics/test_callbacks.py"),
     "ivr": ("tests/ivr",),
     "telephony": ("tests/telephony",),
-    "recorder": ("tests/recorder/test_policy.py", "tests/recorder/test_tape.py"),
+    "recorder": (
+        *("tests/recorder/test_policy.py", "tests/recorder/test_policy_bounds.py"),
+        "tests/recorder/test_tape.py",
+    ),
     "metrics": (
         *("tests/metrics/test_callbacks.py", "tests/metrics/test_exporter.py"),
         *("tests/metrics/test_fold.py", "tests/metrics/test_identity.py"),
@@ -44,7 +48,10 @@ TESTS = {
     ),
     "alarms": ("tests/alarms/test_rules.py",),
     "planning": ("tests/planning/test_erlang.py",),
-    "web": ("tests/web/test_access.py", "tests/web/test_limit.py", "tests/web/test_session.py"),
+    "web": (
+        *("tests/web/test_access.py", "tests/web/test_limit.py"),
+        *("tests/web/test_masked.py", "tests/web/test_session.py"),
+    ),
 }
 """The tests that a room's mutants may meet: those of the room, and of whoever makes most of it."""
 

@@ -93,7 +93,13 @@ IMPURE_MODULES = {
 """In the rooms of the core every other module is pure; a package here names all that is in it."""
 
 CORE = ("facts", "agents", "acd", "ivr", "telephony", "recorder", "metrics")
-PURE_ELSEWHERE = {"alarms.rules", "planning.erlang", "web.accounts.rights", "web.limit"}
+PURE_ELSEWHERE = {
+    "alarms.rules",
+    "base.bounded",
+    "planning.erlang",
+    "web.accounts.rights",
+    "web.limit",
+}
 
 IMPURE = {
     "asyncio",

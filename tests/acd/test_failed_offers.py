@@ -145,3 +145,33 @@ def test_a_floor_that_was_written_down_goes_on_resting() -> None:
     story.floor = Floor.restore(state, Rules(), story.now)
     assert story.presence("1001") is Presence.UNREACHABLE
     assert Ring("a", ("1001",), 15.0) in story.until(2.1)
+
+
+@pytest.mark.parametrize(("after", "rests"), [(SECOND - 1, True), (SECOND, False)])
+def test_no_person_is_quicker_than_a_second(after: int, rests: bool) -> None:
+    story = Story()
+    story.agent("1001", 0)
+    story.caller("a", 1)
+    story.tell(fail(story, "a", "1001", after))
+    seat = story.floor.seats["1001"]
+    assert seat.not_responding is not rests
+    assert (seat.failures, seat.rest_until > 0) == (int(rests), rests)
+
+
+def test_a_phone_that_is_not_registered_any_more_does_not_rest() -> None:
+    story = Story()
+    story.agent("1001", 0)
+    story.caller("a", 1)
+    story.tell(PhoneUnreachable(story.now + 1, "1001"), fail(story, "a", "1001"))
+    seat = story.floor.seats["1001"]
+    assert (seat.not_responding, seat.failures, seat.rest_until) == (True, 0, 0)
+
+
+def test_three_failures_in_a_row_are_told_of_each_phone() -> None:
+    story = Story()
+    story.agent("1001", 0)
+    story.caller("a", 1)
+    seat = story.floor.seats["1001"]
+    for failures, phones in ((0, 0), (2, 0), (3, 1), (4, 1)):
+        seat.failures = failures
+        assert story.floor.failing_phones() == phones

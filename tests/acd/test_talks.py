@@ -3,6 +3,7 @@
 import pytest
 
 from acd.commands import CreateCallback, Ring
+from acd.floor.floor import STOOD_STILL
 from acd.rules.model import DEFAULT, Queue, Rules
 from agents.model import Presence
 from facts import (
@@ -20,6 +21,7 @@ from facts import (
     TalkEnded,
     WrapUpStarted,
 )
+from facts.offers import NO_TALK
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
 from tests.acd.test_floor import Story, deeds
@@ -243,3 +245,47 @@ def test_the_next_talk_ends_as_any_other(story: Story) -> None:
     facts = story.entries(TalkEnded(90 * SECOND, "a", "1001", Party.AGENT))
     assert any(isinstance(fact, WrapUpStarted) for fact in facts)
     assert not story.floor.dropped("a", 90 * SECOND)
+
+
+def test_how_long_the_end_of_a_talk_may_be_on_its_way(story: Story) -> None:
+    begun = 4 * SECOND
+    for later, waits_on in (
+        (NO_TALK, True),
+        (NO_TALK + 1, None),
+        (STOOD_STILL, None),
+        (STOOD_STILL + 1, False),
+    ):
+        assert story.floor.dropped("a", begun + later) is waits_on
+
+
+def test_whoever_does_not_talk_has_not_been_dropped(story: Story) -> None:
+    assert story.floor.dropped("unknown", 5 * SECOND) is False
+    story.caller("b", 5)
+    assert story.floor.dropped("b", 5 * SECOND) is False, "the caller waits"
+    story.agent("1002", 6)
+    assert story.floor.dropped("b", 6 * SECOND) is True, "a phone rings for the caller already"
+
+
+@pytest.mark.parametrize(("lasted", "answered"), [(NO_TALK, False), (NO_TALK + 1, True)])
+def test_a_talk_is_longer_than_a_second(story: Story, lasted: int, answered: bool) -> None:
+    story.tell(TalkEnded(4 * SECOND + lasted, "a", "1001", Party.AGENT))
+    assert story.floor.callers["a"].answered is answered
+    assert story.floor.seats["1001"].not_responding is not answered
+
+
+def test_a_caller_who_hangs_up_in_the_first_second_is_no_fault_of_the_agents(story: Story) -> None:
+    facts = story.entries(TalkEnded(4 * SECOND + MOMENT, "a", "1001", Party.CALLER))
+    assert any(isinstance(fact, WrapUpStarted) for fact in facts)
+    assert not story.floor.seats["1001"].not_responding
+    assert not story.floor.callers["a"].answered
+
+
+def test_the_agent_of_a_dead_phone_is_left_alone_for_a_second(story: Story) -> None:
+    died = 60 * SECOND
+    story.tell(PhoneLost(died, "a", "1001"), TalkEnded(died, "a", "1001", Party.SYSTEM))
+    assert story.floor.seats["1001"].rest_until == died + SECOND
+    assert story.presence("1001") is Presence.UNREACHABLE
+    story.caller("b", 60.9)
+    assert story.floor.seats["1001"].call == ""
+    story.now = died + SECOND
+    assert deeds(story.floor.tick(story.now)) == [Ring("b", ("1001",), 15.0)]

@@ -63,3 +63,16 @@ def test_nothing_else_is_an_id(text: str) -> None:
     assert not is_call_id(text)
     assert not is_attempt(text)
     assert callback_of(text) == second_of(text) == 0
+
+
+def test_of_one_refused_call_the_checksum_is_of_its_sip_call_id() -> None:
+    assert refused_id("hotline", 1763731200, "one@x") == "hotline-r1763731200.3858901105"
+    assert refused_id("hotline", 1, "a\udc80") == refused_id("hotline", 1, "a?")
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [("a", True), ("a" * 16, True), ("a" * 17, False), ("", False), ("A", False), ("a\n", False)],
+)
+def test_what_a_node_may_be_called(name: str, *, good: bool) -> None:
+    assert is_node(name) is good

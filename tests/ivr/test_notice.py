@@ -250,3 +250,23 @@ def test_time_in_which_the_music_stands_still_does_not_count() -> None:
     notice.play()
     now += 5
     assert notice.left() == 0
+
+
+def test_music_that_stands_still_when_it_begins_plays_no_time_away() -> None:
+    now = 0.0
+    notice = Notice("notice-en", 3.0, lambda: now)
+    assert notice.music == "notice-en"
+    now += 50
+    assert notice.left() == 3 + LATER
+    notice.stop()
+    assert notice.left() == 3 + LATER
+    notice.play()
+    now += 1
+    notice.stop()
+    notice.stop()
+    now += 1
+    assert notice.left() == pytest.approx(2 + LATER)
+    notice.play()
+    now += 9
+    notice.stop()
+    assert notice.left() == 0

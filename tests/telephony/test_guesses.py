@@ -33,6 +33,10 @@ def test_which_events_are_a_guess_and_from_where(changes: dict[str, str], addres
     assert guess(EVENT | changes) == address
 
 
+def test_an_event_without_an_address_is_a_guess_all_the_same() -> None:
+    assert guess({"Event": "InvalidPassword", "Service": "PJSIP"}) == "?"
+
+
 def test_a_flood_is_counted_whole_and_forgotten_after_a_minute() -> None:
     seen = Guesses()
     for at in range(10_000):
@@ -58,3 +62,30 @@ def test_neither_addresses_nor_time_fill_the_memory(monkeypatch: pytest.MonkeyPa
         seen.add(str(at), T + at * SECOND)
     assert len(seen._addresses) == 10
     assert len(seen._seconds) <= 121
+
+
+def test_a_minute_is_over_to_the_moment() -> None:
+    seen = Guesses()
+    assert seen.add("a", T)
+    assert not seen.add("a", T + 60 * SECOND)
+    assert seen.add("a", T + 120 * SECOND + 1)
+    assert seen.count(T + 120 * SECOND + 1) == 1
+
+
+def test_the_address_that_has_been_quiet_for_longest_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(guesses, "_MOST_ADDRESSES", 2)
+    seen = Guesses()
+    for address in ("a", "b", "a", "c"):
+        seen.add(address, T)
+    assert not seen.add("a", T + 1)
+    assert not seen.add("c", T + 1)
+    assert seen.add("b", T + 1)
+
+
+def test_a_minute_is_forgotten_no_sooner_than_it_must() -> None:
+    seen = Guesses()
+    for at in range(200):
+        seen.add("a", T + at * SECOND)
+    assert seen.count(T + 199 * SECOND) == 60

@@ -244,3 +244,316 @@ def test_a_leg_that_is_gone_says_nothing() -> None:
     assert pulses.heard("a.1", "", START + 2 * SECOND) == []
     assert pulses.due([], START) == []
     assert pulses.heard("a.1", "rxcount=7", START + 3 * SECOND) == []
+
+
+# --- to the moment: each reading is given, with its time in seconds
+
+
+class Readings:
+    """One talk from `START`. `read`: what is to be done when so many packets have come by then."""
+
+    def __init__(self, after: float = 8.0) -> None:
+        self.pulses = Pulses(after)
+        self.show(0)
+
+    def show(self, at: float, *, held: bool = False, there: bool = True) -> list[Talk]:
+        """The talk as it is at that moment; gives it if it is to be read."""
+        return self.pulses.due([replace(TALK, held=held, there=there)], moment(at))
+
+    def read(
+        self, at: float, packets: int, reports: str = "txjitter=0.1;rlp=0;rtt=0.1"
+    ) -> set[Step]:
+        told = f"ssrc=9;themssrc=8;rxcount={packets};{reports}"
+        steps = self.pulses.heard("a.1", told, moment(at))
+        assert len(steps) == len(set(steps))
+        return set(steps)
+
+    def next(self) -> float:
+        due = self.pulses.next_due()
+        assert due is not None
+        return round((due - START) / SECOND, 6)
+
+
+def moment(at: float) -> int:
+    return START + round(at * SECOND)
+
+
+def steady(after: float = 8.0) -> Readings:
+    """Fifty packets a second until 3."""
+    talk = Readings(after)
+    assert talk.read(2, 100) == set()
+    assert talk.read(3, 150) == set()
+    return talk
+
+
+def test_when_a_talk_is_read() -> None:
+    talk = Readings()
+    assert talk.show(1.999) == []
+    assert len(talk.show(2)) == 1
+    assert talk.next() == 5
+    talk.read(2, 100)
+    assert talk.next() == 3  # its rate is not known yet
+    talk.read(3, 150)
+    assert talk.next() == 6
+    talk.read(6, 300)
+    assert talk.next() == 9
+    talk.read(9, 300)
+    assert talk.next() == 9.5
+    talk.read(9.5, 325)
+    assert talk.next() == 12.5
+    talk.read(12.5, 325)
+    talk.read(14, 400)  # the sound came back: it pauses
+    talk.read(17, 400)
+    assert talk.next() == 19
+
+
+def test_a_phone_that_never_sent_is_read_every_two_seconds() -> None:
+    talk = Readings()
+    assert talk.read(2, 0) == {Step.ASK}
+    assert talk.next() == 4
+
+
+def test_after_an_address_the_sound_is_read_as_soon_as_a_second_is_over() -> None:
+    talk = steady()
+    talk.pulses.moved("1001", moment(3.3))
+    assert talk.next() == 3.3
+    assert talk.read(3.3, 150) == set()
+    assert talk.next() == 3.8
+    assert talk.read(3.8, 150) == set()
+    assert talk.next() == 4
+    assert talk.read(4, 150) == {Step.END}
+    assert talk.next() == 4.5
+
+
+def test_three_seconds_after_an_address_the_alert_is_over() -> None:
+    talk = steady()
+    talk.pulses.signed_in("1001", moment(3))
+    talk.read(5.999, 300)
+    assert talk.next() == 6.499
+    talk = steady()
+    talk.pulses.signed_in("1001", moment(3))
+    talk.read(6, 300)
+    assert talk.next() == 9
+
+
+@pytest.mark.parametrize(("moved_at", "end"), [(7.999999, True), (8, False)])
+def test_an_address_within_five_seconds_is_a_reload(moved_at: float, *, end: bool) -> None:
+    talk = steady(60)
+    talk.pulses.moved("1001", moment(moved_at))
+    assert (Step.END in talk.read(8.1, 150)) is end
+
+
+@pytest.mark.parametrize(("moved_at", "end"), [(2.000001, True), (2, False)])
+def test_an_address_shortly_before_the_last_sound_is_a_reload(
+    moved_at: float, *, end: bool
+) -> None:
+    talk = steady()
+    talk.pulses.moved("1001", moment(moved_at))
+    assert (Step.END in talk.read(4, 150)) is end
+
+
+def test_the_moment_of_the_last_packet_is_told_from_the_rate() -> None:
+    talk = steady()
+    talk.pulses.moved("1001", moment(5))
+    assert talk.read(6, 150 + 101) == set()  # 2.02 of 3 seconds: it stopped at 5.02
+    talk = steady()
+    talk.pulses.moved("1001", moment(5))
+    assert talk.read(6, 150 + 100) == {Step.END}
+
+
+def test_more_packets_than_usual_were_late_and_not_early() -> None:
+    talk = steady()
+    assert talk.read(6, 150 + 600) == set()
+    talk.pulses.moved("1001", moment(6.5))
+    assert talk.read(6.999, 750) == set()
+    assert talk.read(7, 750) == {Step.END}
+
+
+def test_one_burst_makes_the_rate_a_fifth_higher() -> None:
+    """At 60 packets a second, 120 of them in three seconds leave one out; at 50 they leave out 0.6."""
+    talk = steady()
+    talk.read(4, 150 + 200)
+    talk.pulses.moved("1001", moment(6))
+    assert talk.read(7, 350 + 120) == {Step.END}
+    talk = steady()
+    talk.read(4, 150 + 200)
+    talk.pulses.moved("1001", moment(6))
+    assert talk.read(7, 350 + 121) == set()
+
+
+def test_a_shortfall_brings_the_rate_down_by_half_of_it() -> None:
+    """From 50 to 40: then 80 packets in three seconds leave one out."""
+    for came, steps in ((80, {Step.END}), (81, set())):
+        talk = steady()
+        talk.read(4, 150 + 30)
+        talk.read(4.5, 180 + 20)
+        talk.pulses.moved("1001", moment(6.5))
+        assert talk.read(7.5, 200 + came) == steps
+
+
+@pytest.mark.parametrize(("came", "again"), [(119, 6.5), (120, 9)])
+def test_a_fifth_of_the_packets_may_be_lost(came: int, again: float) -> None:
+    talk = steady()
+    talk.read(6, 150 + came)
+    assert talk.next() == again
+
+
+def test_packets_of_a_quarter_second_tell_no_rate() -> None:
+    talk = Readings()
+    talk.read(2, 100)
+    talk.read(2.249, 110)
+    assert talk.next() == 3.249
+    talk = Readings()
+    talk.read(2, 100)
+    talk.read(2.25, 110)
+    assert talk.next() == 5.25
+
+
+def test_two_readings_at_one_moment_do_no_harm() -> None:
+    talk = steady()
+    assert talk.read(3, 150) == set()
+    assert talk.read(3, 160) == set()
+    assert talk.read(6, 310) == set()
+    assert talk.next() == 9
+
+
+def test_silence_ends_a_talk_when_the_phone_has_been_away_for_two_seconds() -> None:
+    talk = steady()
+    talk.show(8, there=False)
+    assert talk.read(10.9, 150) == {Step.ASK}
+    assert Step.END not in talk.read(10.999999, 150)
+    assert talk.read(11, 150) == {Step.END}
+    talk = steady()
+    talk.show(9.1, there=False)
+    assert Step.END not in talk.read(11, 150)
+    talk.show(11, there=False)  # told again, it is no later
+    assert talk.read(11.1, 150) == {Step.END}
+
+
+def test_a_phone_that_is_back_was_not_away() -> None:
+    talk = steady()
+    talk.show(5, there=False)
+    talk.show(6)
+    talk.show(10, there=False)
+    assert Step.END not in talk.read(11.999, 150)
+    assert talk.read(12, 150) == {Step.END}
+
+
+@pytest.mark.parametrize("changed", ["txjitter=0.2;rlp=0;rtt=0.1", "txjitter=0.1;rlp=1;rtt=0.1"])
+@pytest.mark.parametrize("moved_at", [12, None])
+def test_a_phone_that_reports_no_more_has_died_with_its_address(
+    changed: str, moved_at: float | None
+) -> None:
+    """Muted for six seconds, it reported; then it is reloaded."""
+    talk = steady()
+    assert talk.read(6, 150) == {Step.ASK}
+    assert talk.read(9, 150, changed) == set()
+    if moved_at is not None:
+        talk.pulses.moved("1001", moment(moved_at))
+    steps = talk.read(16.9, 150, changed)
+    assert steps == ({Step.ASK, Step.ASK_IN_CALL} if moved_at is not None else {Step.ASK})
+    end = {Step.END} if moved_at is not None else set()
+    assert talk.read(17, 150, changed) == end
+
+
+def test_a_report_of_the_round_trip_is_one_too() -> None:
+    talk = steady()
+    talk.read(6, 150)
+    assert talk.read(9, 150, "txjitter=0.1;rlp=0;rtt=0.2") == set()
+    assert talk.next() == 9.5
+
+
+def test_a_first_report_proves_no_habit() -> None:
+    talk = Readings()
+    talk.read(2, 100, "")
+    talk.read(3, 150, "")
+    talk.pulses.moved("1001", moment(9))
+    assert Step.END not in talk.read(12, 150)
+
+
+def test_it_is_asked_every_four_seconds_and_at_once_when_it_is_away() -> None:
+    talk = steady(60)
+    assert talk.read(4, 150) == {Step.ASK}
+    assert talk.read(7.999, 150) == set()
+    assert talk.read(8, 150) == {Step.ASK}
+    talk.show(8.5, there=False)
+    assert talk.read(9, 150) == {Step.ASK}
+    assert talk.read(9.5, 150) == set()
+    assert talk.read(13, 150) == {Step.ASK}
+
+
+def test_it_is_asked_within_the_call_once_for_each_time_that_it_signs_in() -> None:
+    talk = steady(60)
+    talk.read(4, 150)
+    for at in (5, 7):
+        talk.pulses.signed_in("1001", moment(at))
+        assert talk.read(at + 0.5, 150) == {Step.ASK_IN_CALL}
+        assert talk.read(at + 0.9, 150) - {Step.ASK} == set()
+    talk.show(9, held=True)
+    talk.pulses.signed_in("1001", moment(9.1))
+    assert Step.ASK_IN_CALL not in talk.read(9.2, 150)
+
+
+def test_a_sign_in_before_the_last_sound_is_no_reason_to_ask() -> None:
+    for at, asked in ((2, False), (2.1, True)):
+        talk = steady()
+        talk.pulses.signed_in("1001", moment(at))
+        assert (Step.ASK_IN_CALL in talk.read(4, 150)) is asked
+
+
+def test_a_talk_that_was_held_pauses() -> None:
+    talk = steady(60)
+    talk.show(3.1, held=True)
+    talk.show(3.2)
+    talk.pulses.moved("1001", moment(4))
+    assert Step.END not in talk.read(5, 150)
+
+
+@pytest.mark.parametrize(("back_at", "pauses"), [(5, False), (5.1, True)])
+def test_sound_that_was_away_for_more_than_a_second_pauses(back_at: float, *, pauses: bool) -> None:
+    talk = steady(60)
+    talk.read(4, 200)
+    talk.read(4.5, 200)
+    talk.read(back_at, 250)
+    talk.pulses.moved("1001", moment(back_at + 1))
+    assert (Step.END in talk.read(back_at + 2, 250)) is not pauses
+
+
+def test_another_agents_phone_changes_nothing() -> None:
+    talk = steady()
+    talk.pulses.moved("1002", moment(3.5))
+    talk.pulses.signed_in("1002", moment(3.5))
+    assert talk.next() == 6
+    assert talk.read(6, 150) == {Step.ASK}
+
+
+def test_a_reading_without_a_number_is_none() -> None:
+    talk = steady()
+    assert talk.pulses.heard("a.1", "rxcount=1.5", moment(60)) == []
+    assert talk.next() == 6
+
+
+def test_one_packet_is_a_sign_of_life() -> None:
+    talk = Readings()
+    assert talk.read(2, 1) == set()
+    assert talk.next() == 3
+    assert talk.read(3, 2) == set()
+    assert talk.next() == 6  # one packet a second
+
+
+def test_silence_is_no_lower_rate() -> None:
+    talk = steady()
+    talk.read(3.5, 150)
+    talk.read(4, 175)
+    talk.pulses.moved("1001", moment(6))
+    assert talk.read(7, 175 + 100) == {Step.END}
+
+
+def test_it_is_not_asked_twice_for_what_happened_at_the_moment_of_a_question() -> None:
+    talk = steady(60)
+    talk.show(4, there=False)
+    assert talk.read(4, 150) == {Step.ASK}
+    assert talk.read(4.5, 150) == set()
+    talk.pulses.signed_in("1001", moment(5))
+    assert talk.read(5, 150) == {Step.ASK_IN_CALL}
+    assert talk.read(5.5, 150) == set()

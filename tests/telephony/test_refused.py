@@ -1,5 +1,7 @@
 """Calls that had no channel, and numbers that are not ours, from copies of SIP messages as Asterisk sends them."""
 
+import struct
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -88,6 +90,7 @@ def test_whatever_the_reason(status: int) -> None:
 @pytest.mark.parametrize("status", [100, 180, 200, 302, 401, 407, 481, 482, 487])
 def test_what_is_no_refusal(status: int) -> None:
     assert told(made(), invite(), answer(status)) == []
+    assert made().take(answer(status)) == ""
 
 
 def test_repeated_messages_are_one_call() -> None:
@@ -113,6 +116,9 @@ def test_only_the_trunk_and_only_the_hotlines_numbers() -> None:
 def test_an_invite_within_a_call_is_none() -> None:
     assert told(made(), invite(to=";tag=x"), answer(488)) == []
     assert told(made(), invite(), answer(488, method="BYE")) == []
+    # A name may contain what is a parameter elsewhere.
+    text = invite().text.replace(b"To: ", b'To: "a > tag=" ')
+    assert told(made(), Copy(T, TRUNK, HERE, text), answer(488)) == [488]
 
 
 @pytest.mark.parametrize(
@@ -212,3 +218,225 @@ def test_no_packet_stops_it(garbage: bytes, end: int) -> None:
     unpack(garbage, SECRET)
     unpack(b"HEP3" + garbage, SECRET)
     unpack(packet()[:end], SECRET)
+
+
+# --- bounds
+
+
+def test_the_next_try_is_waited_for_to_the_end() -> None:
+    assert told(made(), invite(), answer(488, at=T + 5), after=SETTLE + 4) == []
+    assert told(made(), invite(), answer(488, at=T + 5), after=SETTLE + 5) == [488]
+
+
+def test_one_that_waits_holds_up_no_other() -> None:
+    calls = made()
+    later = answer(503, "b", at=T + SECOND)
+    assert told(calls, invite("b"), later, invite("a"), answer(488)) == [488]
+    assert calls.waiting
+    assert told(calls, after=SETTLE + SECOND) == [503]
+
+
+def test_an_answer_with_an_older_stamp_is_no_earlier_than_its_call() -> None:
+    calls = made()
+    calls.take(invite(at=T + 9))
+    calls.take(answer(488, at=T + 5))
+    arrived, refusal = calls.due(T + MINUTE)
+    assert (arrived.at, refusal.at) == (T + 9, T + 9)
+
+
+def test_the_first_refusal_of_a_try_counts() -> None:
+    assert told(made(), invite(), answer(488), answer(503)) == [488]
+
+
+def test_an_invite_that_was_told_of_twice_is_asked_once() -> None:
+    calls = made()
+    assert told(calls, invite(), answer(488), invite(at=T + 7)) == [488]
+
+
+def test_a_minutes_refusals_are_counted_to_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refused, "MOST_A_MINUTE", 1)
+    calls = made()
+    for name, at, facts in (
+        ("a", T, 2),
+        ("b", T + MINUTE - 1, 0),
+        ("c", T + MINUTE, 2),
+        ("d", T + MINUTE + 1, 0),
+    ):
+        calls.take(invite(name, at=at - SETTLE))
+        calls.take(answer(488, name, at=at - SETTLE))
+        assert len(calls.due(at)) == facts, name
+    assert calls.untold == 2
+
+
+def test_what_waits_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refused, "_MOST_TOLD", 2)
+    calls = made()
+    for name in "abcd":
+        calls.take(invite(name))
+        calls.take(answer(488, name))
+    assert calls.untold == 2
+    assert told(calls) == [488, 488]
+    assert calls.untold == 2
+
+
+def test_a_number_that_is_not_ours_is_known_for_an_hour_after_the_last_time() -> None:
+    calls = made()
+    for name, at in (("a", T), ("b", T + MINUTE)):
+        calls.take(invite(name, number="12346", at=at))
+        calls.take(answer(404, name, at=at))
+    assert calls.unknown(T + 61 * MINUTE - 1) == {"12346": 2}
+    assert calls.unknown(T + 61 * MINUTE) == {}
+    calls.take(invite("c", number="12346", at=T + 62 * MINUTE))
+    calls.take(answer(404, "c", at=T + 62 * MINUTE))
+    assert calls.unknown(T + 62 * MINUTE) == {"12346": 1}
+
+
+def test_five_numbers_that_are_not_ours_are_named() -> None:
+    calls = made()
+    for count in range(6):
+        calls.take(invite(str(count), number=f"2000{count}"))
+        calls.take(answer(404, str(count)))
+    assert calls.unknown(T) == {f"2000{count}": 1 for count in range(5)}
+
+
+def test_only_a_404_says_that_a_number_is_not_ours() -> None:
+    for status in (403, 405, 488, 500):
+        calls = made()
+        calls.take(invite(number="12346"))
+        assert calls.take(answer(status)) == ""
+        assert calls.unknown(T) == {}
+        assert not calls.waiting
+
+
+# --- how SIP may write it
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INVITE tel:12345 SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z1\r\nTo: <tel:12345>\r\nCall-ID: a\r\n\r\n",
+        "INVITE SIPS:12345@x SIP/2.0\r\nv: SIP/2.0/TLS x; branch=z1;rport\r\nt: x\r\ni: a\r\n\r\n",
+        "INVITE sip:12345@x SIP/2.0\r\nVIA: SIP/2.0/UDP x\r\n\t;branch=z1, y;branch=z9\r\nI : a \r\n\r\n",
+        "INVITE sip:12345@x SIP/2.0\r\nVia: x;branch=z1\r\nVia: x;branch=z9\r\nCall-ID: a\r\nCall-ID: b\r\n\r\n",
+        'INVITE sip:12345@x SIP/2.0\r\nVia: x;branch=z1\r\nTo: "tag=" <sip:12345@x;tag=1>\r\ni: a\r\n\r\n',
+        "INVITE sip:12345>x SIP/2.0\r\nVia: x;branch=z1\r\nCall-ID: a\r\n\r\n",
+    ],
+)
+def test_an_invite_is_read_however_it_is_written(text: str) -> None:
+    assert told(made(), Copy(T, TRUNK, HERE, text.encode()), answer(488)) == [488]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SIP/2.0 488 No\r\nVia: x;branch=z1\r\nCall-ID: a\r\nCSeq: 1 INVITE\r\n\r\n",
+        "SIP/2.0 488 No\r\nv: x;branch=z1;received=y\r\ni: a\r\nCSEQ: 1 INVITE\r\n\r\n",
+    ],
+)
+def test_an_answer_is_read_however_it_is_written(text: str) -> None:
+    assert told(made(), invite(), Copy(T, HERE, TRUNK, text.encode())) == [488]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SIP/2.0 4x8 No\r\nVia: x;branch=z1\r\nCall-ID: a\r\nCSeq: 1 BYE\r\nX: 1 INVITE\r\n\r\n",
+        "SIP/2.0 488 No\r\nVia: x;branch=z1\r\nCall-ID: a\r\nX: 1 INVITE\r\n\r\n",
+        "SIP/2.0 488 No\r\nVia: x;branch=z1\r\nCSeq: 1 INVITE\r\n\r\n",
+        "SIP/2.0 488 No\r\nCall-ID: a\r\nCSeq: 1 INVITE\r\n\r\n",
+        "SIP/2.0 488 No\r\nVia: x;branch=z1\r\nCall-ID: a\r\n\r\nCSeq: 1 INVITE\r\n",
+    ],
+)
+def test_an_answer_to_something_else_refuses_nothing(text: str) -> None:
+    calls, copy = made(), Copy(T, HERE, TRUNK, text.encode())
+    assert told(calls, invite(), copy) == []
+    assert calls.take(copy) == ""
+
+
+def test_bytes_that_are_no_text_and_a_body_of_two_parts_are_read() -> None:
+    text = invite(headers='From: "X" <sip:13812345678@x>\r\n').text + b"\r\n\r\nVia: y"
+    assert told(made(), Copy(T, TRUNK, HERE, text.replace(b"X", b"\xff")), answer(488)) == [488]
+    strange = answer(488).text.replace(b"\r\nCSeq: 1 INVITE", b"") + b"CSeq: 1 INVITE\r\n\r\nx"
+    assert told(made(), invite(), Copy(T, HERE, TRUNK, strange)) == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "caller"),
+    [
+        ("Remote-Party-ID: <sip:13812345678@x>\r\nFrom: <sip:1@x>\r\n", "+8613812345678"),
+        (
+            "Remote-Party-ID: <sip:1@x>\r\nP-Asserted-Identity: <sip:13812345678@x>\r\n",
+            "+8613812345678",
+        ),
+        ("From: <sip:13812345678@x>\r\nPrivacy: none\r\n", "+8613812345678"),
+        ("From: <sip:13812345678@x>\r\nPrivacy: user;critical\r\n", ""),
+        ("From: <sip:13812345678@x>\r\nPrivacy: header\r\n", ""),
+        ("From: <sip:13812345678@x>\r\nPrivacy:\r\n id\r\n", ""),
+        ("From: <sip:%ff@x>\r\n", ""),
+        ("From: <mailto:13812345678@x>\r\n", ""),
+    ],
+)
+def test_the_header_that_names_the_caller(headers: str, caller: str) -> None:
+    calls = made()
+    calls.take(invite(headers=headers))
+    calls.take(answer(488))
+    arrived = calls.due(T + SETTLE + 5)[0]
+    assert isinstance(arrived, CallArrived)
+    assert arrived.caller == caller
+
+
+def test_a_message_of_many_headers_is_read_to_a_limit() -> None:
+    assert told(made(), invite(headers="X: y\r\n" * 97), answer(488)) == [488]
+    assert told(made(), invite(headers="X: y\r\n" * 98), answer(488)) == []
+    for length, statuses in ((16_200, [488]), (16_400, [])):
+        assert told(made(), invite(headers=f"X: {'y' * length}\r\n"), answer(488)) == statuses
+
+
+def test_a_trunk_may_be_one_address_or_a_network_that_is_written_by_a_host() -> None:
+    for trunks in ((TRUNK[0],), ("198.51.100.1", "203.0.113.9/24")):
+        assert told(made(trunks=trunks), invite(), answer(488)) == [488]
+    assert told(made(trunks=()), invite(), answer(488)) == []
+
+
+# --- chunks of a packet
+
+
+def chunk(kind: int, data: bytes, vendor: int = 0, length: int | None = None) -> bytes:
+    return struct.pack("!HHH", vendor, kind, 6 + len(data) if length is None else length) + data
+
+
+def test_chunks_of_other_vendors_are_passed_over() -> None:
+    assert unpack(packet() + chunk(15, b"other", vendor=1), SECRET) == unpack(packet(), SECRET)
+    assert unpack(packet() + chunk(14, b"other", vendor=1), SECRET) == unpack(packet(), SECRET)
+
+
+def test_an_empty_chunk_is_one_and_a_shorter_one_is_none() -> None:
+    empty = unpack(packet() + chunk(15, b""), SECRET)
+    assert empty is not None
+    assert empty.text == b""
+    assert unpack(packet() + chunk(99, b"", length=5), SECRET) is None
+
+
+def test_a_packet_that_lacks_something_is_none() -> None:
+    whole = packet()
+    for kind in (3, 4, 7, 8, 9, 10, 14, 15):
+        parts = [one for one in _chunks(whole) if one[3] != kind]
+        assert len(parts) == 12
+        assert unpack(whole[:6] + b"".join(parts), SECRET) is None
+    assert unpack(whole[:6] + b"".join(_chunks(whole)), SECRET) is not None
+
+
+def test_an_address_of_a_wrong_length_is_none() -> None:
+    assert unpack(packet() + chunk(3, b"123"), SECRET) is None
+
+
+def test_other_packets_are_none() -> None:
+    assert unpack(b"HEP2" + packet()[4:], SECRET) is None
+
+
+def _chunks(datagram: bytes) -> Iterator[bytes]:
+    at = 6
+    while at < len(datagram):
+        (length,) = struct.unpack_from("!H", datagram, at + 4)
+        yield datagram[at : at + length]
+        at += length

@@ -104,7 +104,7 @@ def _without_numbers(value: Any) -> Any:
 
 
 _TEXT: Final = frozenset({"reason", "matter", "why", "note"})
-_DIALLED: Final = frozenset({"CallbackAdded", "CallSentOutside"})
+_DIALLED: Final = frozenset({"CallbackAdded", "CallSentOutside", "DialRefused"})
 
 
 def masked_fact(fact: Mapping[str, Json]) -> dict[str, Json]:

@@ -1,0 +1,52 @@
+"""What a guest, and a webhook that may not have everything, sees of a fact."""
+
+from dataclasses import fields
+
+import pytest
+
+from facts import (
+    AgentPaused,
+    CallArrived,
+    CallbackAdded,
+    CallbackCancelled,
+    CallSentOutside,
+    DialRefused,
+    Fact,
+    RecordingMissing,
+)
+from facts.record import KINDS, as_json
+from web.accounts.rights import masked_fact
+
+CITIZEN, HIDDEN = "+8613812345678", "+86****5678"
+CALL = "hotline-1763731200.1"
+
+
+@pytest.mark.parametrize(
+    ("fact", "shown"),
+    [
+        (CallArrived(1, CALL, "12345", CITIZEN), {"number": "12345", "caller": HIDDEN}),
+        (CallSentOutside(1, CALL, CITIZEN), {"number": HIDDEN}),
+        (DialRefused(1, CALL, CITIZEN, "lost", "loop"), {"number": HIDDEN, "why": "loop"}),
+        (
+            CallbackAdded(1, 7, CITIZEN, "default", 2, 3, reason="王芳问低保", matter="低保 12"),
+            {"number": HIDDEN, "reason": "", "matter": "", "queue": "default"},
+        ),
+        (CallbackCancelled(1, 7, "王芳 called"), {"why": "", "callback": 7}),
+        (AgentPaused(1, "1001", "ask 13812345678"), {"reason": "ask ****", "agent": "1001"}),
+        (RecordingMissing(1, CALL, "13812345678 s"), {"why": "**** s", "call": CALL}),
+    ],
+    ids=lambda one: one.kind if hasattr(one, "kind") else "",
+)
+def test_what_is_shown(fact: Fact, shown: dict[str, object]) -> None:
+    whole = as_json(fact)
+    assert masked_fact(whole) == whole | shown
+    assert as_json(fact) == whole
+
+
+def test_no_fact_gives_a_number_away() -> None:
+    """A field `number` is a citizen's, unless it is the hotline's own, which the citizen called."""
+    kinds = [kind for kind in KINDS.values() if "number" in {one.name for one in fields(kind)}]
+    assert len(kinds) >= 4
+    for kind in kinds:
+        fact = {"kind": kind.kind, "number": CITIZEN}
+        assert (masked_fact(fact)["number"] == HIDDEN) is (kind is not CallArrived)
