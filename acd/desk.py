@@ -6,7 +6,7 @@ fact waits until the floor has finished with the one before, so the floor sees o
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 import structlog
@@ -26,11 +26,17 @@ from acd.commands import (
 )
 from acd.floor import Floor
 from acd.rules.model import Rules
+from base.background import spawn
 from facts import CallDetached, Fact, OfferEnded, OwnCallStarted
 from facts.terms import CallId, OfferReason, Release
 from facts.times import SECOND
 
 log = structlog.get_logger(__name__)
+
+STOOD_STILL = 1.0
+"""Seconds: a program whose timers are that late has stood still."""
+BEAT = 0.25
+"""How often a timer asks (seconds)."""
 
 
 class Session(Protocol):
@@ -97,6 +103,20 @@ class Desk:
         self._working = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: int | None = None
+        self._listen: Callable[[], Awaitable[None]] | None = None
+        self._beat_timer: asyncio.TimerHandle | None = None
+        self._beat_at = 0.0
+        self._listening: asyncio.Task[None] | None = None
+
+    def watch(self, listen: Callable[[], Awaitable[None]]) -> None:
+        """From now on notice when this program has stood still (stopped, swapped out, a machine without time).
+
+        Then the agents' phones are not as they were. No offer is made before `listen` has returned: Asterisk has
+        answered something that was asked after everything that it had told.
+        """
+        self._listen = listen
+        self._beat_at = asyncio.get_running_loop().time()
+        self._beat()
 
     def report(self, *facts: Fact) -> None:
         """Give facts to the floor. Several at once are of one moment: nothing is decided before the last of them.
@@ -169,13 +189,16 @@ class Desk:
         self._work(self.floor.configure(rules, self._clock()))
 
     def close(self) -> None:
-        """Stop the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Stop the timers."""
+        self._listen = None
+        for timer in (self._timer, self._beat_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._beat_timer = None
 
     def _work(self, commands: list[Command]) -> None:
         """Carry out the commands, then handle the facts that have come, one at a time."""
+        self._notice()
         self._working = True
         try:
             self._carry_out(commands)
@@ -184,6 +207,28 @@ class Desk:
         finally:
             self._working = False
         self._set_timer()
+
+    def _beat(self) -> None:
+        self._notice()
+        self._beat_timer = asyncio.get_running_loop().call_later(BEAT, self._beat)
+
+    def _notice(self) -> None:
+        """Has this program stood still? Whatever comes first after it asks: a timer, a caller, a fact."""
+        if self._listen is None:
+            return
+        now = asyncio.get_running_loop().time()
+        stood, self._beat_at = now - self._beat_at, now
+        if stood > STOOD_STILL and self._listening is None:
+            log.warning("controller.stood_still", seconds=round(stood, 1))
+            self.floor.listen()
+            self._listening = spawn(self._hear_out(self._listen), "hearing out")
+
+    async def _hear_out(self, listen: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await listen()
+        finally:
+            self._listening = None
+            self._work(self.floor.heard(self._clock()))
 
     def _handle(self, fact: Fact, more: bool) -> None:
         try:

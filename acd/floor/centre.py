@@ -10,7 +10,7 @@ from facts.terms import CallId
 
 def offers_allowed(hall: Hall, now: int) -> bool:
     """Whether callers may be offered and callbacks placed at this moment."""
-    if not hall.linked or hall.stopping:
+    if not hall.linked or hall.stopping or hall.listening:
         return False
     return not hall.expected or now >= hall.expect_until
 

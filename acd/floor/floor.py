@@ -154,6 +154,17 @@ class Floor:
         """After a start: make no offer before these callers have come back to their places, or before `until`."""
         centre.expect(self.hall, calls, until)
 
+    def listen(self) -> None:
+        """Make no offer before `heard`: what Asterisk has told in the meantime has not been read yet."""
+        self.hall.listening = True
+
+    def heard(self, now: int) -> list[Command]:
+        """All of it has been read. Every lane is looked at."""
+        self.hall.listening = False
+        all_changed(self.hall)
+        pair(self.hall, now)
+        return self.hall.drain()
+
     def take_up(self, tasks: Iterable[Task], now: int) -> list[Command]:
         """After a start: the open tasks of the book. What was under way stays so until CallbackEnded comes.
 

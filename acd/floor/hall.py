@@ -192,6 +192,7 @@ class Hall:
     linked: bool = False
     expected: set[CallId] = field(default_factory=set)
     expect_until: int = 0
+    listening: bool = False
     stopping: bool = False
 
     # (when, what, call id or agent or task number), a heap; and the commands of this step

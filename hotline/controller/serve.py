@@ -11,6 +11,7 @@ what exists in Asterisk before the first offer is made; `in_force` holds the rul
 """
 
 import asyncio
+import contextlib
 import gc
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -63,6 +64,9 @@ from telephony.switch import Switch
 from telephony.trunks import Trunks, TrunkState
 
 logger = structlog.get_logger(__name__)
+
+LISTEN_FOR = 3.0
+"""Seconds for which offers wait at most for what Asterisk told while this program stood still."""
 
 MOST_REFUSALS = 1000
 """Refused AGI connections that are remembered for the alarm."""
@@ -281,6 +285,7 @@ class Controller:
             spawn(self._watch.run(), "phone watch"),
         ]
         self._recovery.link_lost_at = clock.now()
+        self._desk.watch(self._hear_out)
         self._alarms.start()
         self._open_exporter()
         await self._open_copies()
@@ -365,6 +370,11 @@ class Controller:
         for fact in facts:
             if isinstance(fact, CallTransferred):
                 self._renew_recording(fact.call)
+
+    async def _hear_out(self) -> None:
+        """Return when everything has been read that Asterisk had told before. Without a link there is nothing."""
+        with contextlib.suppress(LinkError):
+            await self._link.act({"Action": "Ping"}, timeout=LISTEN_FOR)
 
     async def _link_restored(self) -> None:
         await self._recovery.link_restored()

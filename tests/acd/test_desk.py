@@ -1,5 +1,11 @@
 """The shell round the floor: facts that cross, sessions that are gone, and a floor that fails."""
 
+import asyncio
+import time
+
+import pytest
+
+import acd.desk
 from acd.commands import CreateCallback
 from acd.desk import Desk
 from acd.floor import Floor
@@ -16,6 +22,8 @@ from facts import (
     OfferEnded,
     OfferMade,
     OfferRinging,
+    OwnCallEnded,
+    OwnCallStarted,
     PhoneReachable,
 )
 from facts.terms import CallId, OfferReason, Party, Release
@@ -85,6 +93,48 @@ def _queue(desk: Desk, call: CallId) -> Session:
 
 async def test_a_caller_in_the_queue_rings_at_an_agent() -> None:
     desk = _desk(Book(), "1001")
+    assert _queue(desk, CALL).told == ["ring 1001 15"]
+    desk.close()
+
+
+@pytest.mark.parametrize("first", ["caller", "timer"])
+async def test_a_program_that_has_stood_still_hears_first_what_was_said_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    # Stopped, swapped out: the agent's phone is in use by now, but the event that says so has not been read.
+    monkeypatch.setattr(acd.desk, "STOOD_STILL", 0.05)
+    heard = asyncio.Event()
+
+    async def listen() -> None:
+        await heard.wait()
+
+    book = Book()
+    desk = _desk(book, "1001", "1002")
+    desk.watch(listen)
+    time.sleep(0.1)  # noqa: ASYNC251 so that nothing runs
+    if first == "timer":
+        await asyncio.sleep(0)
+        desk.wake()
+    waiting = _queue(desk, CALL)
+    assert waiting.told == []
+    desk.report(OwnCallStarted(T, "1001"))
+    assert waiting.told == []
+    heard.set()
+    await asyncio.sleep(0.01)
+    assert waiting.told == ["ring 1002 15"]
+    # From then on offers are made at once again.
+    desk.report(OwnCallEnded(T, "1001"))
+    assert _queue(desk, OTHER).told == ["ring 1001 15"]
+    desk.close()
+
+
+async def test_a_program_that_goes_on_is_not_held_up() -> None:
+    async def listen() -> None:
+        raise AssertionError("nothing stood still")
+
+    desk = _desk(Book(), "1001")
+    desk.watch(listen)
+    await asyncio.sleep(0.3)
     assert _queue(desk, CALL).told == ["ring 1001 15"]
     desk.close()
 
