@@ -115,8 +115,7 @@ def callback_ended(hall: Hall, fact: CallbackEnded, now: int) -> None:
             del hall.dialling[task.agent]
     else:
         if fact.failure in _NOT_RESPONDING:
-            unreachable = fact.failure == "agent_unreachable"
-            not_taken(hall, seat, fact.at, now, unreachable=unreachable)
+            not_taken(hall, seat, fact.at, now, what=fact.failure.removeprefix("agent_"))
         free(hall, seat, fact.at, now, worked=talked)
     if talked:
         close(hall, task, State.REACHED)

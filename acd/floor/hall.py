@@ -104,7 +104,8 @@ class Seat:
     """An agent on the floor. `call`: what the agent holds, ringing until `answered`; for a callback the attempt's id.
 
     `callback`: the number of that callback, or 0. `worked_on`: the call that the wrap-up is about.
-    `failures`: how many offers in a row failed by themselves; `rest_until`: no offer before that, or 0.
+    `talked_until`: when the last talk ended, or 0. `failures`: how many offers in a row failed by themselves;
+    `rest_until`: no offer before that, or 0.
     `idle_keys`: the agent's key among the idle of each of `lanes`; empty when the agent is not idle.
     """
 
@@ -124,6 +125,7 @@ class Seat:
     calls: int = 0
     last_offer: int = 0
     removed: bool = False
+    talked_until: int = 0
     failures: int = 0
     rest_until: int = 0
     lanes: list[Lane] = field(default_factory=list)

@@ -36,7 +36,7 @@ def free(hall: Hall, seat: Seat, at: int, now: int, *, worked: bool) -> None:
         drop_seat(hall, seat)
         return
     if worked:
-        seat.idle_since = at
+        seat.idle_since = seat.talked_until = at
         until = at + round(queue.wrap_up_time * SECOND)
         if until > now and seat.intent is Intent.READY:
             seat.wrap_up_until, seat.worked_on = until, call
@@ -76,14 +76,24 @@ def mark_not_responding(hall: Hall, seat: Seat, at: int) -> None:
         hall.record(AgentNotResponding(at, seat.agent))
 
 
-def not_taken(hall: Hall, seat: Seat, at: int, now: int, *, unreachable: bool) -> None:
-    """The agent's phone did not take an offer.
+JUST_TALKED = 60 * SECOND
+"""So soon after a talk, a phone that refuses may still hold it: after a transfer it ends the call by itself (RFC 5589).
+
+Asterisk waits so long for that.
+"""
+
+
+def not_taken(hall: Hall, seat: Seat, at: int, now: int, *, what: str) -> None:
+    """The agent's phone did not take an offer, since it was unreachable, refused, or nobody answered: `what`.
 
     If it failed by itself, the agent has done nothing: their phone rests for 1, 2, 4 … 30 seconds, so that nothing
     spins. Otherwise the agent must say that they are ready. Call it before `free`.
     """
     rang = seat.since > seat.last_offer
-    if unreachable and seat.reachable and not rang and at - seat.last_offer < AT_ONCE:
+    lately = 0 < seat.talked_until > at - JUST_TALKED
+    holds = what == "refused" and lately and not seat.failures
+    by_itself = what == "unreachable" or holds
+    if by_itself and seat.reachable and not rang and at - seat.last_offer < AT_ONCE:
         seat.failures += 1
         seconds = min(2 ** min(seat.failures - 1, 10), _LONGEST_REST)
         rest(hall, seat, now + seconds * SECOND)
@@ -98,8 +108,11 @@ def rest(hall: Hall, seat: Seat, until: int) -> None:
 
 
 def works_again(seat: Seat) -> None:
-    """The phone rings, has registered again, or the agent says what they want: what failed before counts no more."""
-    seat.failures = seat.rest_until = 0
+    """The phone rings, has registered again, or the agent says what they want: what failed before counts no more.
+
+    Nor does it hold the talk before any more.
+    """
+    seat.failures = seat.rest_until = seat.talked_until = 0
 
 
 def rested_due(hall: Hall, agent: str, due: int, now: int) -> None:

@@ -7,19 +7,22 @@ import pytest
 from acd.callbacks.task import Task
 from acd.commands import PlaceCallback, Ring
 from acd.floor import Floor
-from acd.rules.model import Rules
+from acd.rules.model import DEFAULT, Queue, Rules
 from agents.model import Presence
 from facts import (
     AgentNotResponding,
     AgentPaused,
     AgentReady,
     CallbackEnded,
+    CallEnded,
+    OfferAnswered,
     OfferEnded,
     OfferRinging,
     PhoneReachable,
     PhoneUnreachable,
+    TalkEnded,
 )
-from facts.terms import OfferReason
+from facts.terms import OfferReason, Party
 from facts.times import SECOND
 from tests.acd.test_floor import Story
 
@@ -111,6 +114,38 @@ def test_what_a_person_or_their_phone_does_still_benches(reason: OfferReason, af
     story.caller("a", 1)
     story.tell(OfferEnded(story.now + after, "a", "1001", reason))
     assert story.presence("1001") is Presence.NOT_RESPONDING
+
+
+def talked(story: Story, ended: float) -> None:
+    """1001 has had a talk."""
+    story.agent("1001", 0)
+    story.caller("first", 1)
+    story.tell(OfferRinging(2 * SECOND, "first", "1001"))
+    story.tell(OfferAnswered(3 * SECOND, "first", "1001"))
+    story.tell(TalkEnded(round(ended * SECOND), "first", "1001", Party.SYSTEM))
+    story.tell(CallEnded(round(ended * SECOND), "first", Party.SYSTEM))
+
+
+def refuses(story: Story) -> OfferEnded:
+    return OfferEnded(story.now + MOMENT, "a", "1001", OfferReason.REFUSED)
+
+
+def test_a_phone_that_refuses_just_after_a_talk_is_tried_once_more() -> None:
+    """It may still hold that talk: after a transfer it ends the call itself. Do not disturb lasts."""
+    story = Story(Rules(queues={DEFAULT: Queue(wrap_up_time=0)}))
+    talked(story, 10)
+    story.caller("a", 10.5)
+    assert story.tell(refuses(story)) == []
+    assert not story.floor.seats["1001"].not_responding
+    assert Ring("a", ("1001",), 15.0) in story.until(11.6)
+    assert AgentNotResponding(story.now + MOMENT, "1001") in story.entries(refuses(story))
+
+
+def test_a_phone_that_refuses_long_after_a_talk_benches() -> None:
+    story = Story(Rules(queues={DEFAULT: Queue(wrap_up_time=0)}))
+    talked(story, 10)
+    story.caller("a", 70)
+    assert AgentNotResponding(story.now + MOMENT, "1001") in story.entries(refuses(story))
 
 
 def test_a_phone_that_rang_and_vanished_benches() -> None:
