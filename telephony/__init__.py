@@ -11,6 +11,7 @@ hep             where those copies arrive
 outbound        callbacks on the wire, and inbound first
 trunks          which of the operator's trunks are there, and by which a call leaves
 cel             Asterisk's own record → the facts that were missed while the controller or the link was away (pure)
+catch_up        what CEL knows and what AMI has told meanwhile, in one order (pure)
 cel_file        the lines of that record since a moment
 queue_log       facts → lines in the format of Asterisk's queue_log (pure)
 queue_log_file  those lines on disk
@@ -20,6 +21,6 @@ phones          with PostgreSQL, the copy of the roster that Asterisk reads inst
 oneshot         one question and its answer, for the command line and cron (pyst2, no event loop)
 
 `link` gives every message to `Calls.read`, and the facts go to the desk. After each (re)connection `switch.read_state`
-compares what Asterisk has with what `calls` knows; `cel.complete` adds, with exact times, what happened in between.
+compares what Asterisk has with what `calls` knows; `catch_up` adds from CEL what happened in between, and exact times.
 The conversation with a caller (AGI) is no part of this: it is `ivr`.
 """

@@ -112,6 +112,7 @@ def complete(
     known: Iterable[Fact],
     *,
     numbers: Collection[str],
+    held: Iterable[Fact] = (),
     alive: Collection[CallId] | None = None,
     now: int = 0,
 ) -> list[Fact]:
@@ -119,6 +120,8 @@ def complete(
 
     `known` are the diary's facts about calls that were open at the moment since which `events` were read, and all facts
     since then. If the result is added to `known`, a second call gives nothing. `numbers` are the hotline's own.
+    `held`: those of `known` that only AMI has told so far, since the link is back (`telephony.catch_up`). If it ended a
+    callback's attempt without having seen the answer, the end is given again.
 
     `alive` are the calls that exist now (`AsteriskState.alive`). A known call that neither exists nor has an end in CEL
     is ended at `now` by the system: Asterisk itself died with it.
@@ -126,7 +129,7 @@ def complete(
     events, known = list(events), list(known)
     diary = _Diary(known)
     calls = _gather(events, frozenset(numbers))
-    facts: list[Fact] = list(_attempts(events, known))
+    facts: list[Fact] = list(_attempts(events, known, list(held)))
     for call_id, call in calls.items():
         if call.arrived is None and call_id not in diary.calls:
             continue  # it had ended before, or is not one of the hotline's
@@ -137,6 +140,21 @@ def complete(
             facts.extend(diary.close(call_id, now, facts))
     facts.sort(key=lambda fact: fact.at)
     return facts
+
+
+def ends(
+    events: Iterable[CelEvent], known: Iterable[Fact], *, numbers: Collection[str]
+) -> dict[tuple[CallId, str], Party]:
+    """Who hung up: by call, and by call and agent for the end of their last leg. Arguments: as `complete`."""
+    diary = _Diary(known)
+    found: dict[tuple[CallId, str], Party] = {}
+    for call_id, call in _gather(events, frozenset(numbers)).items():
+        for leg in sorted(call.legs.values(), key=lambda leg: leg.ended_at):
+            if leg.ended_at:
+                found[call_id, leg.agent] = _talk_ended_by(call, leg)
+        if call.ended_at:
+            found[call_id, ""] = _ended_by(call, diary)
+    return found
 
 
 class Answer(NamedTuple):
@@ -291,15 +309,19 @@ class _CelAttempt:
     failure: str = ""
 
 
-def _attempts(events: list[CelEvent], known: list[Fact]) -> Iterator[Fact]:
+def _attempts(events: list[CelEvent], known: list[Fact], held: list[Fact]) -> Iterator[Fact]:
     """Callback attempts whose end was missed. The floor ignores those that it does not wait for."""
     found: dict[CallId, _CelAttempt] = {}
     for event in sorted(events, key=lambda event: event.at):
         if callback_of(event.linkedid):
             _about_attempt(event, found.setdefault(event.linkedid, _CelAttempt()))
     told = {(type(fact), getattr(fact, "call", "")) for fact in known}
+    unsure = {fact.call for fact in held if isinstance(fact, CallbackEnded)}
     for call, one in found.items():
-        if not one.ended_at or not one.agent or (CallbackEnded, call) in told:
+        if not one.ended_at or not one.agent:
+            continue
+        unseen = one.answered_at > 0 and (CallbackAnswered, call) not in told
+        if (CallbackEnded, call) in told and not (call in unsure and unseen):
             continue
         number = callback_of(call)
         if one.dialled_at and (CallbackDialling, call) not in told:

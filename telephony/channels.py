@@ -111,8 +111,10 @@ VARIABLES = (
     "HL_DONE",
     "HL_ATTEMPT",
     "HL_NOTICE",
+    "HANGUPCAUSE",
+    "CHANNEL(hangupsource)",
 )
-"""Channel variables that `Calls.snapshot` reads: ask for them with `Status`."""
+"""What `Calls.snapshot` reads of a channel: ask for it with `Status`."""
 
 _RINGING, _UP = "5", "6"  # AST_STATE_RINGING, AST_STATE_UP
 _UNREACHABLE = frozenset({"Unreachable", "Removed"})
@@ -282,6 +284,11 @@ class Calls:
         self._linked: dict[str, CallId] = {}
         self._contacts: dict[str, set[str]] = {}
         self._gone: dict[str, None] = {}
+        self._blind = False
+
+    def link_lost(self) -> None:
+        """Events are missing from now on until the next `snapshot`."""
+        self._blind = True
 
     def read(self, message: Message) -> list[Fact]:
         """Take one event and give its facts: mostly none. Times are the event's own. Never raises."""
@@ -310,9 +317,11 @@ class Calls:
         """
         listed = [entry for entry in channels if entry.get("Uniqueid", "") not in self._gone]
         facts: list[Fact] = []
+        over = {call for call, state in self._calls.items() if state.ended}
         self._forget(listed, now, before, facts)
         exist = {entry.get("Uniqueid", "") for entry in listed}
         callers = [entry for entry in listed if _is_call(entry) or _was_handed_on(entry, exist)]
+        self._blind = False
         for entry in callers:
             self._found_call(entry, now, facts)
         # The dialling channel comes first: it tells a call between agents from a leg of a citizen's call.
@@ -321,6 +330,7 @@ class Calls:
         for entry in listed:
             self._found_out(entry, now, facts)
         self._found_kept(listed, now, facts)
+        self._found_requests(listed, now, facts)
         waiting = [place for entry in callers if (place := self._place(entry)) is not None]
         self._found_contacts(contacts, now, facts)
         legs = [(leg.call, leg.agent, leg.answered) for leg in self._legs.values()]
@@ -329,7 +339,7 @@ class Calls:
             waiting=tuple(sorted(waiting, key=lambda place: (place.queued_at, place.call))),
             ringing=tuple((call, agent) for call, agent, answered in legs if not answered),
             talking=tuple((call, agent) for call, agent, answered in legs if answered),
-            alive=frozenset(call for call, state in self._calls.items() if not state.ended),
+            alive=frozenset(self._calls.keys() - over),
             attempts=tuple(self.attempts()),
         )
 
@@ -482,6 +492,12 @@ class Calls:
         if not one.citizen:
             del self._attempts[attempt]
 
+    def learn(self, fact: TalkEnded) -> None:
+        """A talk ended while nobody was told: whoever hung it up has ended the call, if no other talk follows."""
+        state = self._calls.get(fact.call)
+        if state is not None and not state.legs:
+            state.ended_by = fact.hung_up_by
+
     def caller_gone(self, call: CallId) -> bool:
         """Whether this citizen has hung up, even if the channel still exists."""
         state = self._calls.get(call)
@@ -556,7 +572,7 @@ class Calls:
             call.cause = _number(message.get("Cause", ""))
             for leg in call.legs.values():
                 leg.ended_by = leg.ended_by or Party.CALLER
-            if not call.legs:
+            if not call.legs and not self._blind:
                 self._end_call(uniqueid, call, at, facts)
 
     def _hangup(self, message: Message, at: int, facts: list[Fact]) -> None:
@@ -755,6 +771,8 @@ class Calls:
                 facts.append(OwnCallStarted(at, agent))
             self._own[uniqueid] = _Own(channel, agent, linkedid or uniqueid)
             return
+        if self._blind and not self.knows(linkedid):
+            return  # perhaps of a call between agents: `snapshot` will tell
         leg = self._legs[uniqueid] = _Leg(channel, agent, linkedid)
         if linkedid in self._gone:
             # The caller left while the INVITE was on its way. The phone is busy anyway.
@@ -802,7 +820,7 @@ class Calls:
             if call is not None:
                 call.ended_by = by
                 call.stale_cause = 0
-        if call is not None and call.caller_gone and not call.legs:
+        if call is not None and call.caller_gone and not call.legs and not self._blind:
             self._end_call(leg.call, call, at, facts)
             if call.removed:
                 del self._calls[leg.call]
@@ -960,6 +978,10 @@ class Calls:
         uniqueid, agent = entry.get("Uniqueid", ""), endpoint(entry.get("Channel", ""))
         if not uniqueid or not AGENT_NUMBER.fullmatch(agent):
             return
+        linkedid = entry.get("Linkedid", "")
+        if uniqueid in self._own and self._linked.get(linkedid, linkedid) in self._calls:
+            # An attended transfer, of which the link was too late to tell: the colleague has the citizen.
+            self._end_own(uniqueid, now, facts)
         self._appear(uniqueid, agent, entry, now, facts)
         state = entry.get("ChannelState", "")
         if (attempt := self._attempts.get(uniqueid)) is not None:
@@ -1004,6 +1026,18 @@ class Calls:
             self._link(uniqueid, call)
             self._ring(self._legs[uniqueid], now, facts, estimated=True)
             self._answer(self._legs[uniqueid], now, facts)
+
+    def _found_requests(self, listed: list[Message], now: int, facts: list[Fact]) -> None:
+        """The far ends of these channels have hung up, and the link was down when Asterisk told of it."""
+        for entry in listed:
+            told = _variables(entry)
+            if entry.get("Channel", "") == told.get("CHANNEL(hangupsource)"):
+                self._hangup_request({**entry, "Cause": told.get("HANGUPCAUSE", "")}, now, facts)
+        for uniqueid, call in list(self._calls.items()):
+            if call.caller_gone and not call.legs:
+                self._end_call(uniqueid, call, now, facts)
+                if call.removed:
+                    del self._calls[uniqueid]
 
     def _place(self, entry: Message) -> Waiting | None:
         uniqueid = entry["Uniqueid"]

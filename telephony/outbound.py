@@ -192,7 +192,7 @@ class Outbound:
     # --- what the link tells
 
     def take(self, facts: Iterable[Fact]) -> None:
-        """Take the facts that `calls` gave and that were just reported to the desk."""
+        """Take the facts that `calls` gave. The desk knows them too, or will once CEL has been read."""
         for fact in facts:
             if isinstance(fact, CallbackEnded):
                 self._ended(fact)

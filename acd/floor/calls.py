@@ -145,7 +145,9 @@ def call_transferred(hall: Hall, fact: CallTransferred, now: int) -> None:
     """
     caller = hall.callers.get(fact.call)
     if fact.call in hall.ended or fact.attended:
-        if fact.attended and caller is not None:
+        seat = hall.seats.get(fact.to)
+        known = seat is not None and seat.call == fact.call and seat.answered
+        if fact.attended and caller is not None and not known:
             hall.record(fact)
             caller.cut = False
         return

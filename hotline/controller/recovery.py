@@ -16,10 +16,11 @@ from base import clock
 from base.settings import Settings
 from diary import reader
 from diary.writer import Diary
-from facts import CallArrived, CallTransferred, Fact, LinkLost, LinkRestored
+from facts import CallTransferred, Fact, LinkLost, LinkRestored, TalkEnded
 from facts.terms import CallId
 from facts.times import SECOND
-from telephony import cel, cel_file
+from telephony import catch_up, cel_file
+from telephony.channels import AsteriskState
 from telephony.outbound import Outbound
 from telephony.queue_log_file import QueueLogFile
 from telephony.switch import Switch
@@ -32,10 +33,17 @@ LONGEST_AWAY = 7 * 86_400 * SECOND
 """How far back a start completes the diary from CEL."""
 OVERLAP = 10 * SECOND
 """How much earlier than the last fact that completion begins: the last facts may not have been written."""
+MOST_HELD = 20_000
+"""Facts of AMI that wait for those of CEL: some ten seconds of the busiest hotline."""
+LONGEST_HELD = 10.0
+"""Seconds for which they wait."""
 
 
 class Recovery:
-    """What has to be read again. `renew` renews the recording of a call whose talk went on elsewhere."""
+    """What has to be read again. `renew` renews the recording of a call whose talk went on elsewhere.
+
+    `learn` tells what reads AMI about a talk whose end it missed. The facts of AMI come through `report`.
+    """
 
     def __init__(
         self,
@@ -50,6 +58,7 @@ class Recovery:
         queue_log: QueueLogFile,
         numbers: Callable[[], Iterable[str]],
         renew: Callable[[CallId], None],
+        learn: Callable[[TalkEnded], None],
     ) -> None:
         self._engine = engine
         self._settings = settings
@@ -61,12 +70,18 @@ class Recovery:
         self._queue_log = queue_log
         self._numbers = numbers
         self._renew = renew
+        self._learn = learn
         self._since = 0
+        self._complete = True
+        self._holding = True
+        self._held: list[Fact] = []
+        self._letting_go: asyncio.TimerHandle | None = None
         self.link_lost_at = 0
 
     async def read_diary(self) -> None:
         """Give the floor the calls and the callbacks that the diary and the book know as open."""
         now = clock.now()
+        self._complete = False
         last = await reader.last_heard(self._engine)
         self._since = now if last is None else max(last - OVERLAP, now - LONGEST_AWAY)
         told = await asyncio.to_thread(self._queue_log.read_back)
@@ -91,24 +106,41 @@ class Recovery:
         except Exception:
             log.exception("callbacks.away", effect="open callbacks wait for the next start")
 
+    def report(self, *facts: Fact) -> None:
+        """Report what AMI tells. After a loss of the link it waits for what CEL tells of the time before."""
+        if not self._holding:
+            self._desk.report(*facts)
+            return
+        self._held += facts
+        if len(self._held) > MOST_HELD:
+            self._let_go()
+        elif self._held and self._letting_go is None:
+            self._letting_go = asyncio.get_running_loop().call_later(LONGEST_HELD, self._let_go)
+
     def link_lost(self) -> None:
         """Make no offers until `link_restored` has been through."""
         now = self.link_lost_at = clock.now()
         callers = self._desk.floor.callers.values()
         arrivals = [caller.arrived_at for caller in callers if caller.arrived_at]
-        self._since = min([now, *arrivals]) - OVERLAP
+        since = min([now, *arrivals]) - OVERLAP
+        # If the link is lost again before CEL has been read, the time before the first loss is still missing.
+        self._since = since if self._complete else min(since, self._since)
+        self._complete, self._holding = False, True
         self._desk.report(LinkLost(now))
 
     async def link_restored(self) -> None:
         """Bring the floor to what exists in Asterisk, then allow offers."""
         asked = clock.now()
         state = await self._switch.read_state()
-        for fact in await self._missed(state.alive, asked):
+        story = await self._read_missed(state, asked)
+        missed = {id(fact) for fact in story.missed}
+        for fact in story.facts:
             self._desk.report(fact)
-            if isinstance(fact, CallTransferred) and fact.call in state.alive:
+            if isinstance(fact, TalkEnded):
+                self._learn(fact)
+            lives = getattr(fact, "call", "") in state.alive
+            if isinstance(fact, CallTransferred) and id(fact) in missed and lives:
                 self._renew(fact.call)
-        for fact in state.facts:
-            self._desk.report(fact)
         floor = self._desk.floor
         self._outbound.caught_up(floor.tasks.values())
         until = clock.now() + round(self._settings.settle_time * SECOND)
@@ -118,12 +150,12 @@ class Recovery:
                 await self._switch.recall(one.call)
         self._desk.report(LinkRestored(clock.now()))
 
-    async def _missed(self, alive: Iterable[CallId], asked: int) -> list[Fact]:
-        """What CEL knows and the diary does not, since the oldest call that was open.
+    async def _read_missed(self, state: AsteriskState, asked: int) -> catch_up.Story:
+        """Read what CEL knows and the diary does not, since the oldest call that was open.
 
-        `alive` are the calls that existed at `asked` (microseconds). Those that arrived since exist, too.
+        `state` is what existed when Asterisk was `asked` (microseconds). Calls that arrived since exist, too.
         """
-        now = clock.now()
+        now, before = clock.now(), len(self._held)
         try:
             await self._diary.flush()
             file, since = self._settings.cel_file, self._since
@@ -132,17 +164,41 @@ class Recovery:
             known = [fact async for fact in read]
         except Exception:
             log.exception("cel.failed", effect="what happened meanwhile is missing in the figures")
-            return []
+            held = self._stop_holding()
+            return catch_up.Story([*held[:before], *state.facts, *held[before:]], [])
+        # Nothing is awaited from here on: what AMI tells next comes after all this.
+        held = self._stop_holding()
+        self._complete = True
         if reading.garbage:
             log.warning("cel.garbage", lines=reading.garbage)
-        exist = {*alive, *_arrived_since(known, asked)}
-        missed = cel.complete(
-            reading.events, known, numbers=frozenset(self._numbers()), alive=exist, now=now
+        story = catch_up.put_together(
+            reading.events,
+            known,
+            catch_up.Held(held[:before], state.facts, held[before:]),
+            numbers=frozenset(self._numbers()),
+            alive=state.alive,
+            asked=asked,
+            now=now,
         )
-        if missed:
-            log.info("cel.completed", facts=len(missed))
-        return missed
+        if story.missed:
+            log.info("cel.completed", facts=len(story.missed))
+        return story
 
+    def _stop_holding(self) -> list[Fact]:
+        held, self._held = self._held, []
+        self._holding = False
+        if self._letting_go is not None:
+            self._letting_go.cancel()
+            self._letting_go = None
+        return held
 
-def _arrived_since(known: Iterable[Fact], asked: int) -> set[CallId]:
-    return {fact.call for fact in known if isinstance(fact, CallArrived) and fact.at > asked}
+    def _let_go(self) -> None:
+        """CEL takes too long. The floor must know what goes on now."""
+        held = self._stop_holding()
+        log.error(
+            "recovery.not_waited",
+            facts=len(held),
+            effect="calls that ended in these moments may miss an answer in the figures",
+        )
+        for fact in held:
+            self._desk.report(fact)

@@ -158,6 +158,7 @@ class Controller:
         """The seam to Asterisk."""
         settings = self._settings
         self._calls = Calls(settings.numbers)
+        self._calls.link_lost()
         self._link = Link(
             settings.control_address,
             settings.ami_port,
@@ -229,6 +230,7 @@ class Controller:
             queue_log=self._queue_log,
             numbers=lambda: self._calls.numbers,
             renew=self._renew_recording,
+            learn=self._calls.learn,
         )
 
     def _show(self) -> None:
@@ -365,7 +367,7 @@ class Controller:
             self._lag = (now, now - facts[-1].at)
             if self._exporter is not None:
                 self._exporter.lag(self._lag[1] / SECOND)
-        self._desk.report(*facts)
+        self._recovery.report(*facts)
         self._outbound.take(facts)
         for fact in facts:
             if isinstance(fact, CallTransferred):
@@ -385,6 +387,7 @@ class Controller:
 
     def _link_lost(self) -> None:
         self._informed = False
+        self._calls.link_lost()
         if not self._stopping:
             self._recovery.link_lost()
 

@@ -1,5 +1,6 @@
 """Coming back: what is read, in which order, and how far back."""
 
+import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from facts import (
     LinkLost,
     LinkRestored,
     OfferAnswered,
+    TalkEnded,
 )
 from facts.terms import Party
 from facts.times import SECOND
@@ -85,6 +87,9 @@ class Centre:
     async def recall(self, call: str) -> None:
         self.did.append(f"recall {call}")
 
+    def learn(self, fact: TalkEnded) -> None:
+        self.did.append(f"learn {fact.hung_up_by.value}")
+
     def renew(self, call: str) -> None:
         self.did.append(f"renew {call}")
 
@@ -111,6 +116,7 @@ async def made(engine: AsyncEngine, settings: Settings, centre: Any, *known: Fac
         queue_log=QueueLogFile(settings.log_dir / "queue_log", "masked"),
         numbers=lambda: {"12345"},
         renew=centre.renew,
+        learn=centre.learn,
     )
 
 
@@ -250,7 +256,6 @@ async def test_offers_resume_when_everything_has_been_read(
         CallTransferred(now - 8, "n-1.9", "1001", "1002", attended=True),
     ]
     monkeypatch.setattr(cel, "complete", lambda *_, **__: missed)
-    monkeypatch.setattr(recovery.cel, "complete", lambda *_, **__: missed)
     centre.facts = [OfferAnswered(now - 7, "n-1.1", "1002")]
     centre.alive = {"n-1.1"}
     centre.waiting = [
@@ -321,3 +326,87 @@ async def test_what_asterisk_recorded_meanwhile_is_reported(
     assert kinds[0] == "CallArrived"
     assert "CallEnded" in kinds
     assert kinds[-1] == "LinkRestored"
+
+
+async def test_what_ami_tells_waits_for_what_cel_tells(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call ends while CEL is being read: told at once, its end would come before its answer."""
+    now, centre = clock.now(), Centre()
+    ended = CallEnded(now + 2, "n-1.1", Party.CALLER)
+    back = await made(engine, settings, centre, arrived(now - SECOND, "n-1.1"))
+    missed = [OfferAnswered(now, "n-1.1", "1001"), TalkEnded(now + 1, "n-1.1", "1001", Party.AGENT)]
+
+    def read_since(path: Path, at: int) -> cel_file.Reading:
+        loop.call_soon_threadsafe(back.report, ended)
+        return cel_file.Reading((), 0)
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(recovery.cel_file, "read_since", read_since)
+    monkeypatch.setattr(cel, "complete", lambda *_, **__: missed)
+    back.link_lost()
+    await back.link_restored()
+    assert centre.reported[1:-1] == [*missed, ended]
+    assert "learn agent" in centre.did
+    back.report(arrived(now, "n-1.2"))
+    assert centre.reported[-1] == arrived(now, "n-1.2"), "nothing waits after that"
+
+
+@pytest.mark.parametrize("bound", ["MOST_HELD", "LONGEST_HELD"])
+async def test_ami_does_not_wait_for_cel_for_ever(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(recovery, bound, {"MOST_HELD": 2, "LONGEST_HELD": 0.05}[bound])
+    now, centre = clock.now(), Centre()
+    back = await made(engine, settings, centre)
+    back.link_lost()
+    facts = [arrived(now + n, f"n-1.{n}") for n in range(3)]
+    with capture_logs() as logs:
+        back.report(facts[0])
+        back.report(facts[1])
+        assert centre.reported[1:] == []
+        if bound == "MOST_HELD":
+            back.report(facts[2])
+        else:
+            await asyncio.sleep(0.1)
+            back.report(facts[2])
+    assert centre.reported[1:] == facts
+    assert [entry["event"] for entry in logs] == ["recovery.not_waited"]
+
+
+async def test_what_waits_is_told_when_cel_cannot_be_read(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: Path, at: int) -> cel_file.Reading:
+        raise PermissionError("no")
+
+    monkeypatch.setattr(recovery.cel_file, "read_since", fails)
+    now, centre = clock.now(), Centre()
+    back = await made(engine, settings, centre)
+    back.report(arrived(now, "n-1.1"))
+    centre.facts = [OfferAnswered(now, "n-1.1", "1001")]
+    await back.link_restored()
+    assert centre.reported[:-1] == [arrived(now, "n-1.1"), *centre.facts]
+
+
+async def test_a_link_that_is_lost_again_leaves_no_gap(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What happened before the first loss has not been read yet when the second one comes."""
+    since: list[int] = []
+
+    def read_since(path: Path, at: int) -> cel_file.Reading:
+        since.append(at)
+        return cel_file.Reading((), 0)
+
+    monkeypatch.setattr(recovery.cel_file, "read_since", read_since)
+    centre = Centre()
+    back = await made(engine, settings, centre)
+    await back.link_restored()
+    back.link_lost()
+    first = back._since
+    back.link_lost()
+    await back.link_restored()
+    assert since[-1] == first
+    back.link_lost()
+    assert back._since > first

@@ -1,0 +1,218 @@
+"""The link is lost in the middle of a recorded call and comes back while it goes on: the diary has the whole story.
+
+Each call of `tests/fixtures` is told to the floor as it was recorded by AMI, except for what a lost link takes away;
+what Asterisk lists when the link is back is made of the same messages, and CEL is the one of the same call.
+"""
+
+from collections.abc import Iterable
+
+import pytest
+
+from acd.rules.model import DEFAULT
+from facts import (
+    AgentAdded,
+    AgentReady,
+    CallArrived,
+    CallbackAnswered,
+    CallbackEnded,
+    CallEnded,
+    CallQueued,
+    CallTransferred,
+    Fact,
+    OfferAnswered,
+    OfferEnded,
+    PhoneReachable,
+    TalkEnded,
+)
+from facts.endpoints import endpoint
+from facts.terms import Party
+from telephony.catch_up import Held, put_together
+from telephony.cel import CelEvent
+from telephony.cel_file import read_since
+from telephony.channels import Calls, Message, microseconds
+from tests.telephony import test_callbacks
+from tests.telephony.replay import RULES, Diary
+from tests.telephony.test_calls import NUMBERS, recorded
+from tests.telephony.test_cel import events
+
+CALLS = (
+    "answered_agent_hangs_up",
+    "answered_caller_hangs_up",
+    "answered_after_183",
+    "attended_transfer",
+    "attended_transfer_other_way",
+    "no_answer",
+    "no_answer_then_next",
+    "gives_up_ringing",
+    "gives_up_waiting",
+    "released",
+    "talk_cut",
+    "withdrawn",
+)
+
+
+def time_of(message: Message) -> int:
+    return microseconds(message["Timestamp"])
+
+
+def listed(messages: Iterable[Message]) -> list[Message]:
+    """What `Status` answers after these events."""
+    found: dict[str, Message] = {}
+    for message in messages:
+        uniqueid = message.get("Uniqueid", "")
+        if message["Event"] == "Hangup":
+            found.pop(uniqueid, None)
+        elif uniqueid and message["Event"] in ("Newchannel", "Newstate"):
+            begun = found.get(uniqueid, message)
+            told = {"DNID": begun.get("DNID", "") or begun["Exten"]}
+            found[uniqueid] = {**message, "Variable": begun.get("Variable", ""), **told}
+        elif uniqueid in found and message["Event"] == "HangupRequest":
+            told = f"HANGUPCAUSE={message.get('Cause', '')}\nCHANNEL(hangupsource)={message['Channel']}"
+            found[uniqueid] = {**found[uniqueid], "Variable": told}
+        elif message["Event"] == "AttendedTransfer":
+            ends = [message["TransfereeUniqueid"], message["TransferTargetUniqueid"]]
+            linked = min(found[end]["Linkedid"] for end in ends)  # the older one
+            found |= {end: {**found[end], "Linkedid": linked} for end in ends}
+    return list(found.values())
+
+
+class Run:
+    """AMI, CEL, the floor, and a link that is cut."""
+
+    def __init__(self, messages: list[Message], record: Iterable[CelEvent]) -> None:
+        self.messages = messages
+        self.record = sorted(record, key=lambda event: event.at)
+        self.calls = Calls(NUMBERS)
+        begin = time_of(messages[0])
+        self.diary = Diary(RULES, begin)
+        for n, agent in enumerate(("1001", "1002")):
+            for kind in (AgentAdded, PhoneReachable, AgentReady):
+                self.diary.tell(kind(begin + n - 10, agent))
+
+    def read(self, messages: Iterable[Message], *, lost: bool = False) -> list[Fact]:
+        """The facts of these messages. What the voice session tells in between is told, the link lost or not."""
+        facts: list[Fact] = []
+        for message in messages:
+            call = message.get("Linkedid", "")
+            queued = [f.call for f in self.diary.facts if isinstance(f, CallQueued)]
+            first_leg = message.get("Uniqueid") != call and message.get("Context") == "agents"
+            if first_leg and message["Event"] == "Newchannel" and not queued:
+                begun = next(one for one in self.messages if one.get("Uniqueid") == call)
+                number = f"+86{begun['CallerIDNum']}"
+                self.diary.tell(CallArrived(time_of(begun), call, begun["Exten"], number))
+                self.diary.tell(CallQueued(time_of(message) - 1, call, DEFAULT))
+            facts += [] if lost else self.calls.read(message)
+        return facts
+
+    def tell(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            for fact in self.read([message]):
+                self.diary.tell(fact)
+
+    def whole(self) -> list[Fact]:
+        """No link is lost."""
+        self.tell(self.messages)
+        return self.diary.facts
+
+    def cut(self, lost: int, back: int, asked: int, read: int) -> list[Fact]:
+        """Messages from `lost` to `back` are lost, and until `read`, when CEL is in, they are held back.
+
+        Asterisk was asked what exists at `asked`.
+        """
+        self.tell(self.messages[:lost])
+        self.calls.link_lost()
+        self.read(self.messages[lost:back], lost=True)
+        before = self.read(self.messages[back:asked])
+        now = time_of(self.messages[asked - 1]) + 50
+        state = self.calls.snapshot(listed(self.messages[:asked]), self.contacts(asked), now)
+        after = self.read(self.messages[asked:read])
+        until = time_of(self.messages[read - 1]) + 50
+        story = put_together(
+            [event for event in self.record if event.at <= until],
+            list(self.diary.facts),
+            Held(before, state.facts, after),
+            numbers=NUMBERS,
+            alive=state.alive,
+            asked=now,
+            now=now,
+        )
+        for fact in story.facts:
+            self.diary.tell(fact)
+            if isinstance(fact, TalkEnded):
+                self.calls.learn(fact)
+        self.tell(self.messages[read:])
+        return self.diary.facts
+
+    def contacts(self, asked: int) -> list[Message]:
+        """What `PJSIPShowContacts` answers."""
+        told = [message for message in self.messages[:asked] if message["Event"] == "ContactStatus"]
+        return [{"Endpoint": one["EndpointName"], "Uri": one["URI"]} for one in told]
+
+
+def counted(run: Run, facts: Iterable[Fact]) -> list[str]:
+    """What the reports count of each call: who answered, whose phone rang, who hung up, in order."""
+    words = []
+    phones = {endpoint(message.get("Channel", "")) for message in run.messages}
+    for fact in facts:
+        match fact:
+            case CallArrived(call=call):
+                words.append(f"{call} arrived")
+            case OfferAnswered(call=call, agent=agent):
+                words.append(f"{call} {agent} answered")
+            case TalkEnded(call=call, agent=agent, hung_up_by=by):
+                words.append(f"{call} {agent} talked, {by.value}")
+            case OfferEnded(call=call, agent=agent) if agent in phones:
+                words.append(f"{call} {agent} not answered")
+            case CallTransferred(call=call, to=to):
+                words.append(f"{call} to {to}")
+            case CallEnded(call=call, hung_up_by=by):
+                words.append(f"{call} ended, {by.value}")
+    # The floor makes another offer, which the recording does not have: how often is of no account.
+    offers = {word for word in words if word.endswith("not answered")}
+    return sorted([word for word in words if word not in offers] + list(offers))
+
+
+def cuts(length: int) -> list[tuple[int, int, int, int]]:
+    return [
+        (lost, back, asked, read)
+        for lost in range(1, length)
+        for back in range(lost + 1, length + 1)
+        for asked in range(back, min(back + 3, length + 1))
+        for read in range(asked, min(asked + 4, length + 1))
+    ]
+
+
+@pytest.mark.parametrize("shape", CALLS)
+def test_a_call_that_ends_while_cel_is_being_read_loses_nothing(shape: str) -> None:
+    messages, record = recorded(shape), events(shape)
+    run = Run(messages, record)
+    wanted = counted(run, run.whole())
+    for cut in cuts(len(messages)):
+        run = Run(messages, record)
+        assert counted(run, run.cut(*cut)) == wanted, cut
+
+
+def test_an_answer_of_a_callback_that_ends_meanwhile_is_known() -> None:
+    """AMI did not tell of the answer, so its end of the attempt says that nobody was reached."""
+    messages, calls = test_callbacks.recorded("reached_agent_hangs_up"), Calls(NUMBERS)
+    known = [fact for one in messages[:5] for fact in calls.read(one)]
+    after = [fact for one in messages[7:] for fact in calls.read(one)]
+    (guess,) = after
+    assert isinstance(guess, CallbackEnded)
+    assert guess.failure
+    record = read_since(test_callbacks.RECORDED / "reached_agent_hangs_up.csv", 0).events
+    now = time_of(messages[-1])
+    story = put_together(
+        record, known, Held([], [], after), numbers=NUMBERS, alive=(), asked=now, now=now
+    )
+    assert [type(fact) for fact in story.facts] == [CallbackAnswered, CallbackEnded]
+    ended = story.facts[-1]
+    assert isinstance(ended, CallbackEnded)
+    assert (ended.failure, ended.hung_up_by) == ("", Party.AGENT)
+    # What AMI saw for itself is not told twice.
+    calls = Calls(NUMBERS)
+    seen = [fact for one in messages for fact in calls.read(one)]
+    story = put_together(
+        record, [], Held([], [], seen), numbers=NUMBERS, alive=(), asked=now, now=now
+    )
+    assert story.facts == seen
