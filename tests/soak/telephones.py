@@ -108,6 +108,9 @@ class _Stream:
         return struct.pack("!BBHII", 0x80, kind, self._sequence, stamp, self._source) + body
 
 
+HANDED_ON = "handed on"
+
+
 class Leg:
     """One telephone's side of one call. Times are of `time.time()`, 0 until it happens."""
 
@@ -144,8 +147,10 @@ class Leg:
         told = f"began {time.time() - self.began_at:.2f} s ago"
         if self.answered_at:
             told += f", answered {time.time() - self.answered_at:.2f} s ago"
-        if self.referred:
-            told += f", NOTIFY {self.referred}"
+        if self.handed_on_at:
+            told += (
+                f", {HANDED_ON} {time.time() - self.handed_on_at:.2f} s ago, NOTIFY {self.referred}"
+            )
         return f"{towards} {self.peer} ({told})"
 
     @property

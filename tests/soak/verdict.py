@@ -27,6 +27,7 @@ from metrics.fold import CallRecord, record_of
 from metrics.verify import SETTLED
 from tests.soak.faults import ANNOUNCED, Ground, Receiver
 from tests.soak.people import Plan
+from tests.soak.telephones import HANDED_ON
 
 if TYPE_CHECKING:
     from tests.soak.soak import Soak
@@ -383,12 +384,13 @@ def _clashes(ground: Ground, found: Verdict) -> None:
     for agent in ground.town.agents:
         for at, caller, busy in agent.clashes + agent.line.clashes:
             plan = ground.town.plans.get(caller[-11:])
-            crash = any(abs(at - crash) < 6 for crash in ground.crashes)
+            # A phone that has handed a citizen on ends that call itself, some milliseconds later.
+            excused = HANDED_ON in busy or any(abs(at - crash) < 6 for crash in ground.crashes)
             sentence = (
                 f"{agent.number} was rung at {at - found.began:.1f} s for {caller} "
                 f"({plan.shape if plan else 'not a caller'}) while the phone was in use: {busy}"
             )
-            (found.excused if crash else found.disagreements).append(sentence)
+            (found.excused if excused else found.disagreements).append(sentence)
             found.looks[sentence] = Look((f"'{agent.number}'",), at - 12, at + 4)
 
 
