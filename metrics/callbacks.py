@@ -241,12 +241,14 @@ class _AttemptFacts:
         placed, agent = self.began or (0, "")
         ended, _, failure = self.ended or (None, "", "")
         # CallbackSpared: the citizen answered before the yield was carried out.
+        # An answer that crossed our cancel is no talk.
+        talked = self.answered is not None and failure != "withdrawn"
         yielded, _, inbound = (None, "", "") if self.spared else self.yielded or (None, "", "")
         return TaskAttempt(
             call=call,
             agent=agent,
             placed=placed,
-            answered=self.answered[0] if self.answered is not None else None,
+            answered=self.answered[0] if self.answered is not None and talked else None,
             ended=ended,
             failure=failure,
             yielded=yielded,

@@ -8,6 +8,8 @@ back until CEL's facts are there.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from typing_extensions import TypeIs
+
 from facts import (
     CallArrived,
     CallbackEnded,
@@ -65,15 +67,20 @@ def put_together(
     # Of these calls AMI has told everything.
     new = {fact.call for fact in known if isinstance(fact, CallArrived) and fact.at > asked}
     missed = cel.complete(events, known, held=live, numbers=numbers, alive={*alive, *new}, now=now)
-    ends = cel.ends(events, [*known, *missed], numbers=numbers)
-    for one in [one for one in ends if one[0] in new]:
-        del ends[one]
     told = [
         *(fact for fact in held.before if not (_is_guess(fact) and _is_old(fact, missed, asked))),
         *(fact for fact in held.found if not _is_old(fact, missed, asked)),
         *held.after,
     ]
+    ends: dict[tuple[CallId, str], Party] = {}
+    if any(_by_system(fact) and fact.call not in new for fact in told):
+        ends = cel.ends(events, [*known, *missed], numbers=numbers)
+        ends = {one: by for one, by in ends.items() if one[0] not in new}
     return Story(_merge(missed, told, ends), missed)
+
+
+def _by_system(fact: Fact) -> TypeIs[TalkEnded | CallEnded]:
+    return isinstance(fact, TalkEnded | CallEnded) and fact.hung_up_by is Party.SYSTEM
 
 
 def _is_guess(fact: Fact) -> bool:
@@ -146,7 +153,7 @@ def _settled(
     fact: Fact, last: Mapping[CallId, int], ends: Mapping[tuple[CallId, str], Party]
 ) -> Fact:
     """Correct who hung up; and let a call end no earlier than the last thing that CEL knows of it."""
-    if isinstance(fact, TalkEnded | CallEnded) and fact.hung_up_by is Party.SYSTEM:
+    if _by_system(fact):
         agent = fact.agent if isinstance(fact, TalkEnded) else ""
         fact = replace(fact, hung_up_by=ends.get((fact.call, agent), Party.SYSTEM))
     if isinstance(fact, CallEnded):

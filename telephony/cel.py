@@ -305,6 +305,7 @@ class _CelAttempt:
     dialled_at: int = 0
     answered_at: int = 0
     ended_at: int = 0
+    cause: int = 0
     source: str = ""
     failure: str = ""
 
@@ -334,7 +335,9 @@ def _attempts(events: list[CelEvent], known: list[Fact], held: list[Fact]) -> It
         elif endpoint(one.source) == OUTBOUND:
             by = Party.CALLER
         if one.answered_at or (CallbackAnswered, call) in told:
-            failure = ""
+            # An answer that crossed our cancel is no talk.
+            cut = one.cause == WITHDRAWN and by is Party.SYSTEM
+            failure = "withdrawn" if cut else ""
         elif by is Party.CALLER:
             by = Party.SYSTEM
         yield CallbackEnded(one.ended_at, number, call, one.agent, failure, by)
@@ -346,7 +349,7 @@ def _about_attempt(event: CelEvent, one: _CelAttempt) -> None:
         one.agent, one.channel = party, event.channel
         if event.kind == "HANGUP":
             one.ended_at = event.at
-            one.source = _hangup(event.extra)[1]
+            one.cause, one.source = _hangup(event.extra)
     elif party == OUTBOUND:
         if event.kind == "CHAN_START":
             # Later ones dial outside numbers to which the agent transferred the citizen.

@@ -1158,8 +1158,8 @@ def _reason(leg: _Leg, cause: int) -> OfferReason:
 
 
 def _failure(attempt: _AttemptState, cause: int) -> str:
-    """Why an attempt that ends now has failed; empty after a talk."""
-    if attempt.answered:
+    """Why an attempt that ends now has failed; empty after a talk. An answer that crossed our cancel is no talk."""
+    if attempt.answered and (cause != WITHDRAWN or attempt.ended_by is not None):
         return ""
     if cause == WITHDRAWN:
         return "withdrawn"

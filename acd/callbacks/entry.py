@@ -156,6 +156,12 @@ def apply(entry: Entry, fact: Fact) -> Entry:
         case CallbackSpared(_, _, call, agent):
             talking = replace(entry, state=State.TALKING, attempt=call, agent=agent, first=False)
             return replace(talking, attempts=entry.attempts + 1)
+        case CallbackEnded(failure="withdrawn") if entry.state is State.TALKING:
+            # The answer crossed our cancel: CallbackRaced follows.
+            attempts = entry.attempts - 1
+            return replace(
+                entry, state=State.DUE, attempt="", attempts=attempts, last_failure="withdrawn"
+            )
         case CallbackEnded() if entry.state is State.TALKING:
             return replace(entry, state=State.REACHED, attempt="")
         case CallbackEnded(failure=failure) if failure in AGENT_SIDE:

@@ -108,7 +108,9 @@ def callback_ended(hall: Hall, fact: CallbackEnded, now: int) -> None:
     if task is None:
         return
     hall.record(fact)
-    talked = task.state is State.TALKING
+    cut = task.state is State.TALKING and fact.failure == "withdrawn"
+    talked = task.state is State.TALKING and not cut
+    answered_at = seat.since if seat is not None else fact.at
     if seat is None:
         hall.attempts.pop(fact.call, None)
         if hall.dialling.get(task.agent) == task.id:
@@ -120,6 +122,10 @@ def callback_ended(hall: Hall, fact: CallbackEnded, now: int) -> None:
     if talked:
         close(hall, task, State.REACHED)
         return
+    if cut:
+        # The answer crossed our cancel (a pause, for example): nobody spoke, and the citizen is called back first.
+        task.first, task.not_before = True, answered_at
+        hall.record(CallbackRaced(answered_at, task.id, fact.call, fact.agent))
     if fact.failure not in AGENT_SIDE:
         task.attempts_left -= 1
         task.not_before = fact.at + task.spacing

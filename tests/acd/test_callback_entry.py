@@ -113,6 +113,16 @@ TALKING = replace(ENTRY, state=State.TALKING, attempt=ATTEMPT)
             CallbackEnded(20, 7, ATTEMPT, "1002"),
             {"state": State.REACHED, "attempt": ""},
         ),
+        (
+            TALKING,
+            CallbackEnded(20, 7, ATTEMPT, "1002", "withdrawn"),
+            {
+                "state": State.DUE,
+                "attempt": "",
+                "attempts": 3,
+                "last_failure": "withdrawn",
+            },
+        ),
         *(
             (
                 DIALLING,

@@ -11,6 +11,7 @@ from acd.rules.model import DEFAULT, Member, Queue, Rules
 from agents.model import Presence
 from facts import (
     AgentPaused,
+    AgentReady,
     CallArrived,
     CallbackAdded,
     CallbackAnswered,
@@ -253,6 +254,20 @@ def test_a_pause_withdraws_an_unanswered_attempt(story: Story) -> None:
     assert story.tell(AgentPaused(2 * SECOND, "1001", "用餐")) == [
         CancelAttempt("hotline-c7.1", "1001")
     ]
+
+
+def test_an_answer_that_a_pause_cuts_reaches_nobody(story: Story) -> None:
+    """AMI tells of the answer, and in the same moment our cancel ends it: the citizen is called back first (R7)."""
+    dialling(story)
+    story.tell(task(8, latest=HOUR))
+    story.tell(AgentPaused(2 * SECOND, "1001", "用餐"))
+    story.tell(CallbackAnswered(2 * SECOND + 1000, 7, "hotline-c7.1", "1001"))
+    ended = CallbackEnded(2 * SECOND + 3000, 7, "hotline-c7.1", "1001", "withdrawn")
+    raced = CallbackRaced(2 * SECOND + 1000, 7, "hotline-c7.1", "1001")
+    assert story.entries(ended) == [ended, raced]
+    assert story.presence("1001") is Presence.PAUSED
+    assert story.floor.tasks[7].attempts_left == 3
+    assert deeds(story.tell(AgentReady(5 * SECOND, "1001"))) == [place(tries=2)]
 
 
 def test_cancelling_a_task_hangs_up_what_is_not_answered(story: Story) -> None:

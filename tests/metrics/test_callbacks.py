@@ -473,3 +473,21 @@ def test_the_floor_complies_in_every_history(seed: int) -> None:
         assert (record.closed is None) == (open_task is not None)
         if open_task is not None:
             assert (record.state, record.yields) == (open_task.state, open_task.yields)
+
+
+def test_an_answer_that_crossed_our_cancel_reaches_nobody() -> None:
+    tasks: dict[int, TaskHistory] = {}
+    for fact in (
+        added(),
+        placed(0, 7),
+        told(CallbackDialling, 1),
+        told(CallbackAnswered, 2),
+        told(CallbackEnded, 2.003, "withdrawn"),
+        told(CallbackRaced, 2),
+    ):
+        fold_task(tasks, fact)
+    (record,) = records(tasks)
+    assert record.state is State.DUE
+    assert [(one.answered, one.failure, one.raced) for one in record.attempts] == [
+        (None, "withdrawn", True)
+    ]

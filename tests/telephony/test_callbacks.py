@@ -4,6 +4,7 @@
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -427,3 +428,29 @@ def test_an_outside_number_that_answers() -> None:
 )
 def test_the_number_of_a_callback_is_in_its_attempts_names(call: str, number: int) -> None:
     assert callback_of(call) == number
+
+
+def test_an_answer_that_our_cancel_cuts_is_no_talk() -> None:
+    """A pause meets the answer: as AMI told of a talk until it began, and then of an attempt that was cancelled."""
+    begun = recorded("reached_agent_hangs_up")[:7]
+    number = callback_of(attempt_of("reached_agent_hangs_up"))
+    cut = [
+        {**message, "Cause": "26"}
+        for message in recorded("reached_agent_hangs_up")[7:]
+        if message["Event"] == "Hangup"
+    ]
+    assert told(folded([*begun, *cut])) == [
+        DIALLING.format(n=number),
+        ANSWERED.format(n=number),
+        f"CallbackEnded {number} #1 1001 withdrawn system",
+    ]
+    record = [
+        replace(event, extra='{"hangupcause":26,"hangupsource":""}')
+        if event.kind == "HANGUP"
+        else event
+        for event in read_since(RECORDED / "reached_agent_hangs_up.csv", 0).events
+    ]
+    (ended,) = [
+        fact for fact in complete(record, [], numbers=NUMBERS) if type(fact) is CallbackEnded
+    ]
+    assert ended.failure == "withdrawn"
