@@ -156,6 +156,11 @@ def test_who_waits(
     assert place(caller(*variables, **more), *others) == ((waits,) if waits else ())
 
 
+def test_a_variable_is_read_whole() -> None:
+    waits = caller("HL_QUEUED=9", "HL_QUEUE=a b=c", Application="AGI")
+    assert place(waits) == (Waiting(CALL, "a b=c", 9, "AGI"),)
+
+
 def test_whoever_waits_longest_comes_first_and_then_the_smaller_id() -> None:
     def at(n: int, queued: int) -> Message:
         one = caller(f"HL_QUEUED={queued}", "HL_QUEUE=tax", Application="AGI")
@@ -285,6 +290,14 @@ def test_an_attempt_that_was_found_to_ring_was_not_answered() -> None:
     (ended,) = folded([ends(ATTEMPT)], calls)
     assert isinstance(ended, CallbackEnded)
     assert ended.failure == "lost"
+
+
+def test_an_attempt_that_was_found_before_it_rang_has_not_rung() -> None:
+    calls = Calls(NUMBERS)
+    found(entry(ATTEMPT, ATTEMPT, state="0"), calls=calls)
+    (ended,) = folded([ends(ATTEMPT)], calls)
+    assert isinstance(ended, CallbackEnded)
+    assert ended.failure == "agent_unreachable"
 
 
 def test_a_citizen_whose_answer_was_missed() -> None:
