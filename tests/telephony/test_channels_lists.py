@@ -338,6 +338,7 @@ def test_a_citizen_who_was_handed_on() -> None:
     assert state.facts == (arrived,)
     assert state.waiting == (Waiting(OUT, "tax", 9, "AGI"),)
     assert calls.caller_channel(OUT) == OUTSIDE
+    assert found({**HANDED_ON, "DNID": "12345"}, calls=calls) == (), "it has arrived already"
     # A leg of the next agent has the attempt's Linkedid.
     leg = entry(LEG, ATTEMPT, state="5")
     assert found(HANDED_ON, leg, calls=calls) == (
@@ -385,11 +386,13 @@ def test_a_kept_line_that_is_found_rang_at_an_estimated_moment() -> None:
     line = entry(ATTEMPT, ATTEMPT, BridgeID="b")
     citizen = {**caller(BridgeID="b"), "Linkedid": ATTEMPT}
     calls = Calls(NUMBERS)
-    assert found(line, citizen, calls=calls) == (
+    facts = (
         ARRIVED,
         OfferRinging(NOW, CALL, "1001", estimated=True),
         OfferAnswered(NOW, CALL, "1001"),
     )
+    assert found(citizen, line) == facts, "whichever is listed first"
+    assert found(line, citizen, calls=calls) == facts
     # The citizen's later legs have the attempt's Linkedid.
     ring = {**rings(LEG), "Linkedid": ATTEMPT}
     assert folded([ring], calls) == [OfferRinging(microseconds(ring["Timestamp"]), CALL, "1001")]
