@@ -228,6 +228,26 @@ def test_beyond_the_bounds(more: dict[str, Any], said: str) -> None:
     assert str(error.value) == said
 
 
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        ("110", "110 is not called: emergency numbers are never dialled by the hotline"),
+        (
+            "123456",
+            "123456 is not called: short numbers are dialled only if HOTLINE_DIAL_ALLOW has them",
+        ),
+        (
+            "+85251234567",
+            "+85****4567 is not called: numbers abroad are dialled only if HOTLINE_DIAL_ALLOW has them",
+        ),
+    ],
+)
+def test_a_number_that_the_gate_refuses_is_named_if_it_is_nobodys(number: str, said: str) -> None:
+    with pytest.raises(TaskError) as error:
+        want(number=number)
+    assert str(error.value) == said
+
+
 def test_a_minute_ago_means_now() -> None:
     assert want(earliest=NOW - MINUTE + 1).earliest == NOW
 
