@@ -157,6 +157,7 @@ def test_the_task_and_the_fact_of_a_row() -> None:
     assert fact == CallbackAdded(
         *(13, 7, "+8613800000001", "tax", 1, 2, 3, 600, "1001", "r", "m", "hotline-1.1", 9)
     )
+    assert replace(ENTRY, attempts_left=2).fact().attempts == 2
     again = replace(ENTRY, tries=0, yields=0, first=False, not_before=1).task()
     assert Task.of(fact) == again
 

@@ -5,7 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from acd.commands import CreateCallback, PlaceCallback, Record, Ring, SendOutside, Yield
+from acd.callbacks.task import State, Task
+from acd.commands import (
+    CreateCallback,
+    PlaceCallback,
+    Record,
+    ReleaseCall,
+    Ring,
+    SendOutside,
+    Yield,
+)
 from acd.floor import Floor
 from acd.gate import Policy, Purpose, Why
 from acd.rules.model import DEFAULT, Flag, Member, Number, Queue, Rules
@@ -38,7 +47,7 @@ from facts import (
     WrapUpEnded,
     WrapUpStarted,
 )
-from facts.terms import Party
+from facts.terms import Party, Release
 from facts.times import HOUR, SECOND
 from tests.acd.test_floor import Story, deeds
 
@@ -197,6 +206,15 @@ def test_a_citizen_without_a_session_is_not_handed_to_the_colleague(story: Story
     out += story.floor.handle(CallDetached(at, "a"), at)
     assert deeds(out) == []
     assert story.floor.handle(CallDetached(at, "a"), at) == [], "it is no news"
+    # And holds up no other one.
+    story.agent("1002", 11)
+    comes(story, "b", 12, DEFAULT)
+    story.tell(OfferAnswered(13 * SECOND, "b", "1002"))
+    at = 20 * SECOND
+    story.now = at
+    story.tell(TalkEnded(at, "b", "1002", Party.SYSTEM))
+    story.floor.hall.handed["a"] = None
+    assert story.tell(CallTransferred(at, "b", "1002", "1003")) == [Ring("b", ("1003",), 9)]
     assert story.floor.handle(CallDetached(at, "unknown"), at) == []
 
 
@@ -283,11 +301,13 @@ def test_of_two_queues_the_citizen_who_has_waited_longer_gets_the_agent() -> Non
 
 
 def test_a_kept_place_waits_in_its_queue_and_leaves_it_with_the_task(story: Story) -> None:
-    story.tell(CallbackAdded(SECOND, 7, CITIZEN, "tax", 0, HOUR, place=SECOND))
+    story.tell(CallbackAdded(SECOND, 7, CITIZEN, "tax", 0, 300 * SECOND, place=SECOND))
     comes(story, "a", 20)
     comes(story, "b", 20, DEFAULT)
     assert (story.floor.ahead("a"), story.floor.ahead("b")) == (1, 0)
-    story.until(3600)
+    story.floor.configure(rules(), 21 * SECOND)
+    assert (story.floor.ahead("a"), story.floor.ahead("b")) == (1, 0)
+    story.until(300)
     assert story.floor.tasks == {}
     assert story.floor.ahead("a") == 0
 
@@ -397,3 +417,87 @@ def test_an_overflow_outside_that_may_not_be_dialled_is_told_once() -> None:
     story.agent("1001", 61)
     assert story.floor.seats["1001"].call == "a"
     assert not any(isinstance(one, SendOutside | OfferMade) for one in story.until(62))
+
+
+# --- a full queue
+
+
+def test_each_queue_has_its_own_length() -> None:
+    story = Story(rules(longest_queue=1))
+    assert comes(story, "a", 1, DEFAULT) == comes(story, "b", 1) == []
+    assert comes(story, "c", 2, DEFAULT) == []
+    assert comes(story, "d", 2) == [ReleaseCall("d", Release.QUEUE_FULL)]
+
+
+def test_a_full_queue_sends_on_at_that_moment() -> None:
+    known = rules()
+    queues = {**known.queues, DEFAULT: Queue(overflow_to="tax", longest_queue=1)}
+    story = Story(replace(known, queues=queues))
+    comes(story, "a", 1, DEFAULT)
+    story.tell(CallArrived(2 * SECOND, "b", "12345", ""))
+    facts = story.entries(CallQueued(3 * SECOND, "b", DEFAULT))
+    assert facts[-1] == CallMoved(3 * SECOND, "b", "tax")
+
+
+def test_the_queue_is_not_full_if_an_agent_is_idle_for_the_caller() -> None:
+    """The caller who waits needs English, which 1003 does not speak."""
+    known = rules(longest_queue=1)
+    english = replace(known.numbers[TAX], language="en")
+    story = Story(
+        replace(known, numbers={**known.numbers, "12367": replace(english, number="12367")})
+    )
+    story.agent("1003")
+    story.tell(CallArrived(SECOND, "a", "12367", ""), CallQueued(SECOND, "a", "tax"))
+    assert story.floor.callers["a"].stage.name == "WAITING"
+    assert comes(story, "b", 2) == [Ring("b", ("1003",), 21)]
+
+
+def test_the_colleague_is_rung_though_another_agent_of_the_queue_is_idle_for_longer(
+    story: Story,
+) -> None:
+    story.agent("1001")
+    comes(story, "a", 2, DEFAULT)
+    story.tell(OfferAnswered(3 * SECOND, "a", "1001"))
+    members = tuple(Member(agent, DEFAULT) for agent in ("1001", "1002", "1003", "1004"))
+    story.floor.configure(replace(rules(), members=members), 4 * SECOND)
+    story.agent("1003", 4)
+    story.agent("1004", 5)
+    story.tell(TalkEnded(10 * SECOND, "a", "1001", Party.SYSTEM))
+    assert story.tell(CallTransferred(10 * SECOND, "a", "1001", "1004")) == [
+        Ring("a", ("1004",), 9)
+    ]
+
+
+# --- caps
+
+
+def capped() -> Floor:
+    return Floor(rules(), outbound=True, policy=Policy(per_hour=1))
+
+
+def test_a_cap_that_holds_is_kept_in_what_is_written_down(story: Story) -> None:
+    story.floor = capped()
+    story.tell(LinkRestored(0))
+    story.agent("1003")
+    story.tell(CallbackAdded(SECOND, 7, CITIZEN, "tax", 0, 4 * HOUR, spacing=0))
+    attempt = "hotline-c7.1"
+    story.tell(CallbackDialling(2 * SECOND, 7, attempt, "1003"))
+    assert story.tell(CallbackEnded(3 * SECOND, 7, attempt, "1003", "busy")) == []
+    state = json.loads(json.dumps(story.floor.snapshot()))
+    floor = Floor.restore(state, rules(), 4 * SECOND, outbound=True, policy=Policy(per_hour=1))
+    floor.handle(LinkRestored(4 * SECOND), 4 * SECOND)
+    assert deeds(floor.tick(HOUR)) == []
+    again = PlaceCallback(7, "hotline-c7.2", "1003", CITIZEN, "tax")
+    assert deeds(floor.tick(HOUR + 2 * SECOND)) == [again]
+
+
+def test_an_attempt_that_is_taken_up_gives_its_room_back(story: Story) -> None:
+    story.floor = capped()
+    story.tell(LinkRestored(0))
+    story.agent("1003")
+    times = (0, HOUR, 3, 0)
+    one = Task(7, CITIZEN, "tax", *times, "", "", "", 0, 0, State.DIALLING, 1)
+    one.agent, one.attempt = "1003", "hotline-c7.1"
+    assert deeds(story.floor.take_up([one], SECOND)) == []
+    out = story.tell(CallbackEnded(2 * SECOND, 7, "hotline-c7.1", "1003", "withdrawn"))
+    assert out == [PlaceCallback(7, "hotline-c7.2", "1003", CITIZEN, "tax")]
