@@ -167,6 +167,7 @@ def test_the_task_and_the_fact_of_a_row() -> None:
     assert fact == CallbackAdded(
         *(13, 7, "+8613800000001", "tax", 1, 2, 3, 600, "1001", "r", "m", "hotline-1.1", 9)
     )
+    assert replace(ENTRY, attempts_left=2).fact().attempts == 2
     again = replace(ENTRY, tries=0, yields=0, first=False, not_before=1).task()
     assert Task.of(fact) == again
 
@@ -235,6 +236,26 @@ def test_at_the_bounds(more: dict[str, Any]) -> None:
 def test_beyond_the_bounds(more: dict[str, Any], said: str) -> None:
     with pytest.raises(TaskError) as error:
         want(**more)
+    assert str(error.value) == said
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        ("110", "110 is not called: emergency numbers are never dialled by the hotline"),
+        (
+            "123456",
+            "123456 is not called: short numbers are dialled only if HOTLINE_DIAL_ALLOW has them",
+        ),
+        (
+            "+85251234567",
+            "+85****4567 is not called: numbers abroad are dialled only if HOTLINE_DIAL_ALLOW has them",
+        ),
+    ],
+)
+def test_a_number_that_the_gate_refuses_is_named_if_it_is_nobodys(number: str, said: str) -> None:
+    with pytest.raises(TaskError) as error:
+        want(number=number)
     assert str(error.value) == said
 
 

@@ -1,9 +1,12 @@
 """What screens and announcements ask the floor."""
 
+from acd.commands import Ring
 from acd.floor import Floor
 from acd.rules.model import DEFAULT, Member, Queue, Rules
 from facts import (
     AgentOut,
+    AgentPaused,
+    AgentReady,
     CallArrived,
     CallDetached,
     CallEnded,
@@ -13,6 +16,9 @@ from facts import (
     LinkRestored,
     OfferAnswered,
     OfferEnded,
+    OwnCallEnded,
+    OwnCallStarted,
+    PhoneReachable,
     PhoneUnreachable,
     TalkEnded,
 )
@@ -126,3 +132,44 @@ def test_who_rings_in_vain_leaves_the_caller_waiting_since_before() -> None:
     story.caller("a", 1)
     story.tell(OfferEnded(16 * SECOND, "a", "1001", OfferReason.NO_ANSWER))
     assert story.floor.waiting_since() == SECOND
+
+
+def test_since_when_an_agent_is_what_they_are() -> None:
+    story = Story()
+    story.agent("1001", 1)
+    seat = story.floor.seats["1001"]
+    assert (seat.since, seat.idle_since) == (SECOND, SECOND)
+    for second, kind in (
+        (2, PhoneUnreachable),
+        (3, PhoneReachable),
+        (4, OwnCallStarted),
+        (5, OwnCallEnded),
+        (6, AgentOut),
+        (7, AgentReady),
+    ):
+        story.tell(kind(second * SECOND, "1001"))
+        assert seat.since == second * SECOND, kind
+    assert seat.idle_since == 7 * SECOND
+    story.tell(AgentPaused(8 * SECOND, "1001", "lunch"))
+    assert (seat.since, seat.idle_since, seat.pause_reason) == (8 * SECOND, 7 * SECOND, "lunch")
+    # Told again, it is no news.
+    story.tell(PhoneReachable(9 * SECOND, "1001"), OwnCallEnded(9 * SECOND, "1001"))
+    assert seat.since == 8 * SECOND
+
+
+def test_whoever_says_again_that_they_are_ready_keeps_their_place_among_the_idle() -> None:
+    story = Story()
+    story.agent("1001", 1)
+    story.agent("1002", 2)
+    story.tell(AgentReady(3 * SECOND, "1001"))
+    assert story.floor.seats["1001"].idle_since == SECOND
+    assert story.caller("a", 4) == [Ring("a", ("1001",), 15.0)]
+
+
+def test_a_phone_that_comes_back_is_last_among_the_idle() -> None:
+    story = Story()
+    story.agent("1001", 1)
+    story.agent("1002", 2)
+    story.tell(PhoneUnreachable(3 * SECOND, "1001"), PhoneReachable(4 * SECOND, "1001"))
+    assert story.floor.seats["1001"].idle_since == 4 * SECOND
+    assert story.caller("a", 5) == [Ring("a", ("1002",), 15.0)]

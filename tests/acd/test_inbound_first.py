@@ -369,3 +369,12 @@ def test_only_members_serve_a_queue(use: Callable[[Story], list[Command]]) -> No
     assert use(story) == []
     story.agent("1002", 2)
     assert story.floor.seats["1002"].call != ""
+
+
+def test_facts_of_an_attempt_with_another_agent_are_no_news(story: Story) -> None:
+    dialling(story)
+    for agent in ("1002", "9999"):
+        for kind in (CallbackDialling, CallbackAnswered):
+            story.entries(kind(2 * SECOND, 7, "hotline-c7.1", agent))
+        assert story.floor.tasks[7].state is State.DIALLING
+        assert story.presence("1001") is Presence.RINGING

@@ -289,3 +289,15 @@ def test_the_agent_of_a_dead_phone_is_left_alone_for_a_second(story: Story) -> N
     assert story.floor.seats["1001"].call == ""
     story.now = died + SECOND
     assert deeds(story.floor.tick(story.now)) == [Ring("b", ("1001",), 15.0)]
+
+
+def test_a_caller_the_next_agent_has_answered_was_not_cut(story: Story) -> None:
+    """The end of the second talk is not told; the end of the call is."""
+    story.agent("1002", 5)
+    cut = 20 * SECOND
+    story.tell(
+        TalkEnded(cut, "a", "1001", Party.SYSTEM),
+        CallTransferred(cut, "a", "", ""),
+        OfferAnswered(cut + SECOND, "a", "1002"),
+    )
+    assert wanted(story.tell(CallEnded(40 * SECOND, "a", Party.CALLER))) == []

@@ -355,3 +355,15 @@ def test_a_snapshot_of_one_who_was_handed_on(reached: Story) -> None:
     other = Floor.restore(plain, reached.floor.rules, reached.now, outbound=True)
     restored = LinkRestored(11 * SECOND)
     assert deeds(other.handle(restored, restored.at)) == reached.tell(restored)
+
+
+def test_a_colleague_who_is_not_ready_holds_up_no_other_transfer(story: Story) -> None:
+    story.agent("1004", 2)
+    story.tell(AgentPaused(3 * SECOND, "1004", "lunch"))
+    story.caller("b", 3)
+    story.tell(OfferAnswered(4 * SECOND, "b", "1002"))
+    at = 10 * SECOND
+    story.tell(TalkEnded(at, "a", "1001", Party.SYSTEM), TalkEnded(at, "b", "1002", Party.SYSTEM))
+    out = story.floor.handle(CallTransferred(at, "a", "1001", "1004"), at, more=True)
+    out += story.floor.handle(CallTransferred(at, "b", "1002", "1003"), at)
+    assert deeds(out) == [Ring("b", ("1003",), 15.0)]

@@ -75,6 +75,7 @@ def test_each_agent_has_an_alarm_of_their_own_that_ends_when_they_are_gone() -> 
 def test_acknowledged_by_the_first_who_did() -> None:
     book = Alarms([rule("longest_wait", hold=0, rest=0)])
     (raised,) = book.look({WAIT: 200}, T)
+    assert len(raised.id) == 6, "people type it"
     seen = book.acknowledge(raised.id, "王芳", T + S)
     assert (seen.acknowledged_by, seen.acknowledged_at) == ("王芳", T + S)
     assert book.acknowledge("longest_wait", "李雷", T + 2 * S).acknowledged_by == "王芳"

@@ -178,3 +178,24 @@ def test_one_year_of_calendar_is_enough_for_that_year_and_for_no_other() -> None
     assert only.years == {2026}
     assert not is_provisional(OFFICE, at("2026-12-31T23:59"), only)
     assert is_provisional(OFFICE, at("2027-01-01T00:00"), only)
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        ("2026-03-02T08:29:59", False),
+        ("2026-03-02T08:30", True),
+        ("2026-03-02T11:44:59", True),
+        ("2026-03-02T11:45", False),
+        ("2026-03-02T13:15", True),
+    ],
+)
+def test_hours_begin_and_end_at_any_minute(moment: str, expected: bool) -> None:
+    assert is_open({"daily": "08:30-11:45,13:15-18:00"}, at(moment), CALENDAR) is expected
+
+
+def test_the_next_opening_is_later_than_now() -> None:
+    hours = {"daily": "08:30-11:45,13:15-18:00"}
+    for moment, opens in (("08:29:59", "08:30"), ("11:45", "13:15"), ("13:14:59.999999", "13:15")):
+        found = next_opening(hours, at(f"2026-03-02T{moment}"), CALENDAR)
+        assert found == Opening(at(f"2026-03-02T{opens}"), provisional=False)

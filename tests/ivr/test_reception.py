@@ -82,6 +82,13 @@ def test_without_a_way_out_no_callback_is_offered() -> None:
     assert received("8890", "2026-02-13T10:00", calls_back=False).callback_key == ""
 
 
+def test_what_else_a_queue_says_of_its_callers() -> None:
+    queue = Queue(callback_key="5", offer_in_notice=True)
+    rules = Rules(queues={"default": queue}, numbers={"12345": Number("12345")})
+    found = receive(rules, {}, CALENDAR, "12345", "", 0)
+    assert found == Reception(callback_key="5", offer_in_notice=True)
+
+
 def test_a_flagged_caller_is_received_like_everybody() -> None:
     when = "2026-02-13T10:00"
     assert received("8890", when, "+8613800000001") == received("8890", when)

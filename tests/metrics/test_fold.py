@@ -484,3 +484,35 @@ def test_holds_and_wrap_up_of_a_call() -> None:
     open_ = record_of(facts[:-2])
     assert open_ is not None
     assert open_.wrap_up == 5 * SECOND
+
+
+@pytest.mark.parametrize(("made", "offers"), [(19.999999, 1), (20, 1), (20.000001, 0)])
+def test_an_offer_after_the_end_was_made_to_no_caller(made: float, offers: int) -> None:
+    found = record([*in_queue("c"), OfferMade(at(made), "c", "1001")])
+    assert len(found.offers) == offers
+    late = [*in_queue("c"), OfferRinging(at(20.5), "c", "1001"), OfferMade(at(made), "c", "1001")]
+    assert len(record(late).offers) == offers
+
+
+def test_who_was_sent_on_before_the_last_talk_may_be_cut_in_it() -> None:
+    """1001 sends the citizen on, 1002 answers, and the system ends that talk."""
+    *facts, talk, _ = answered("c")
+    sent_on = talk.at
+    again: list[Fact] = [
+        *facts,
+        TalkEnded(sent_on, "c", "1001", Party.SYSTEM),
+        CallTransferred(sent_on, "c", "1001", "1002"),
+        OfferAnswered(sent_on + SECOND, "c", "1002"),
+        TalkEnded(sent_on + 9 * SECOND, "c", "1002", Party.SYSTEM),
+        CallEnded(sent_on + 9 * SECOND, "c", Party.SYSTEM),
+    ]
+    found = record(again)
+    assert (found.agents, found.cut) == (("1001", "1002"), True)
+    assert [one.hung_up_by for one in found.offers] == [Party.SYSTEM, Party.SYSTEM]
+
+
+def test_the_first_end_of_a_refused_call_counts() -> None:
+    first, refusal = refused("a")
+    assert record([first, refusal, ended(9, "a")]).ended == refusal.at
+    assert outcome([first, ended(0.005, "a"), refusal]) is Outcome.NO_CAPACITY
+    assert record([first, ended(0.005, "a"), refusal]).hung_up_by is Party.CALLER

@@ -240,6 +240,8 @@ def test_the_last_quarter_of_an_hour_sees_those_who_wait() -> None:
     figures = fed(*answered("a", 0), *answered("b", 610)[:5], *waiting)
     assert figures.snapshot(at(620))["sla15"] == 1
     assert figures.snapshot(at(624))["sla15"] == 2 / 3
+    assert figures.snapshot(at(15 * 60 - 1))["sla15"] == 2 / 3
+    assert figures.snapshot(at(15 * 60))["sla15"] == 1 / 2
     assert figures.snapshot(at(16 * 60))["sla15"] == 1 / 2
     assert figures.snapshot(at(16 * 60))["sla60"] == 2 / 3
     assert figures.snapshot(at(4000))["sla15"] is None

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facts import Fact
+from facts import Fact, TalkEnded
 from facts.terms import Outcome, Party, Release
 from facts.times import CHINA, DAY, MINUTE, SECOND, local, microseconds, midnight
 from metrics.fold import CallRecord, record_of
-from metrics.window import Metric, Rolling, Tally, shares_of_agents
+from metrics.window import Metric, Rolling, Tally, shares_of, shares_of_agents
 from tests.metrics.histories import (
     T,
     answered,
@@ -228,3 +228,25 @@ def test_times_survive_to_the_microsecond(moment: int) -> None:
 
 def test_every_outcome_has_a_count() -> None:
     assert set(Tally().outcomes) == set(Outcome)
+
+
+@pytest.mark.parametrize(
+    ("waits", "in_time"),
+    [
+        (4, {"total_15", "total_20"}),
+        (4.000001, {"total_20"}),
+        (9, {"total_20"}),
+        (9.000001, set()),
+    ],
+)
+def test_from_the_arrival_to_the_answer(waits: float, in_time: set[str]) -> None:
+    """Eight seconds of greeting and three of ringing are part of it."""
+    shares = dict(shares_of(record(answered("a", waits=waits))))
+    assert {name for name in shares if name.startswith("total_")} == in_time
+
+
+def test_a_talk_that_the_system_ended_is_of_m24() -> None:
+    *facts, talk, end = answered("a")
+    whole = record([*facts, talk, end])
+    cut = record([*facts, TalkEnded(talk.at, "a", "1001", Party.SYSTEM), end])
+    assert Tally([whole, cut, cut]).metrics()["M24"] == Metric(2, 3)

@@ -136,6 +136,9 @@ def test_a_callback_is_a_talk_from_the_answer_until_its_line_is_kept() -> None:
     calls = after(begins(ATTEMPT, ATTEMPT), is_up(ATTEMPT), begins(OUT, ATTEMPT))
     assert list(calls.talks()) == []
     folded([is_up(OUT)], calls)
+    alone = after(begins(ATTEMPT, ATTEMPT), is_up(ATTEMPT), begins(OUT, ATTEMPT), is_up(OUT))
+    folded([ends(OUT)], alone)
+    assert [one.citizen for one in alone.talks()] == [""]
     talk = Talk(ATTEMPT, AGENT, ATTEMPT, "1001", held=False, there=False, citizen=OUTSIDE)
     assert list(calls.talks()) == [talk]
     here = event("ContactStatus", LEG, EndpointName="1001", URI="sip:a", ContactStatus="Reachable")

@@ -156,6 +156,11 @@ def test_who_waits(
     assert place(caller(*variables, **more), *others) == ((waits,) if waits else ())
 
 
+def test_a_variable_is_read_whole() -> None:
+    waits = caller("HL_QUEUED=9", "HL_QUEUE=a b=c", Application="AGI")
+    assert place(waits) == (Waiting(CALL, "a b=c", 9, "AGI"),)
+
+
 def test_whoever_waits_longest_comes_first_and_then_the_smaller_id() -> None:
     def at(n: int, queued: int) -> Message:
         one = caller(f"HL_QUEUED={queued}", "HL_QUEUE=tax", Application="AGI")
@@ -287,6 +292,14 @@ def test_an_attempt_that_was_found_to_ring_was_not_answered() -> None:
     assert ended.failure == "lost"
 
 
+def test_an_attempt_that_was_found_before_it_rang_has_not_rung() -> None:
+    calls = Calls(NUMBERS)
+    found(entry(ATTEMPT, ATTEMPT, state="0"), calls=calls)
+    (ended,) = folded([ends(ATTEMPT)], calls)
+    assert isinstance(ended, CallbackEnded)
+    assert ended.failure == "agent_unreachable"
+
+
 def test_a_citizen_whose_answer_was_missed() -> None:
     calls = Calls(NUMBERS)
     folded([begins(ATTEMPT, ATTEMPT), is_up(ATTEMPT), begins(OUT, ATTEMPT)], calls)
@@ -325,6 +338,7 @@ def test_a_citizen_who_was_handed_on() -> None:
     assert state.facts == (arrived,)
     assert state.waiting == (Waiting(OUT, "tax", 9, "AGI"),)
     assert calls.caller_channel(OUT) == OUTSIDE
+    assert found({**HANDED_ON, "DNID": "12345"}, calls=calls) == (), "it has arrived already"
     # A leg of the next agent has the attempt's Linkedid.
     leg = entry(LEG, ATTEMPT, state="5")
     assert found(HANDED_ON, leg, calls=calls) == (
@@ -372,11 +386,13 @@ def test_a_kept_line_that_is_found_rang_at_an_estimated_moment() -> None:
     line = entry(ATTEMPT, ATTEMPT, BridgeID="b")
     citizen = {**caller(BridgeID="b"), "Linkedid": ATTEMPT}
     calls = Calls(NUMBERS)
-    assert found(line, citizen, calls=calls) == (
+    facts = (
         ARRIVED,
         OfferRinging(NOW, CALL, "1001", estimated=True),
         OfferAnswered(NOW, CALL, "1001"),
     )
+    assert found(citizen, line) == facts, "whichever is listed first"
+    assert found(line, citizen, calls=calls) == facts
     # The citizen's later legs have the attempt's Linkedid.
     ring = {**rings(LEG), "Linkedid": ATTEMPT}
     assert folded([ring], calls) == [OfferRinging(microseconds(ring["Timestamp"]), CALL, "1001")]

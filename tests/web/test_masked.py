@@ -1,4 +1,4 @@
-"""What a guest, and a webhook that may not have everything, sees of a fact."""
+"""What a guest, and a webhook that may not have everything, sees: no numbers and no names."""
 
 from dataclasses import fields
 
@@ -15,7 +15,15 @@ from facts import (
     RecordingMissing,
 )
 from facts.record import KINDS, as_json
-from web.accounts.rights import masked_fact
+from web.accounts.rights import (
+    OF_ROLE,
+    Role,
+    granted,
+    masked_agents,
+    masked_fact,
+    masked_part,
+    masked_state,
+)
 
 CITIZEN, HIDDEN = "+8613812345678", "+86****5678"
 CALL = "hotline-1763731200.1"
@@ -50,3 +58,35 @@ def test_no_fact_gives_a_number_away() -> None:
     for kind in kinds:
         fact = {"kind": kind.kind, "number": CITIZEN}
         assert (masked_fact(fact)["number"] == HIDDEN) is (kind is not CallArrived)
+
+
+def test_numbers_are_hidden_however_deep_they_are() -> None:
+    part = {
+        "longest": {"caller": CITIZEN, "queue": "default", "next": [{"caller": CITIZEN}, 7]},
+        "caller": 5,
+        "number": "12345",
+    }
+    assert masked_part(part) == {
+        "longest": {"caller": HIDDEN, "queue": "default", "next": [{"caller": HIDDEN}, 7]},
+        "caller": 5,
+        "number": "12345",
+    }
+    assert part["longest"]["caller"] == CITIZEN  # type: ignore[index]
+
+
+def test_agents_are_shown_without_their_names() -> None:
+    agent = {"number": "1001", "name": "王芳", "state": "ready"}
+    shown = [{**agent, "name": "王*"}]
+    assert masked_agents([agent]) == shown  # type: ignore[list-item]
+    state = {"agents": [agent], "waiting": [{"caller": CITIZEN}]}
+    assert masked_state(state) == {"agents": shown, "waiting": [{"caller": HIDDEN}]}  # type: ignore[arg-type]
+    assert agent["name"] == "王芳"
+
+
+def test_what_a_token_may_do() -> None:
+    guest, administrator = OF_ROLE[Role.GUEST], OF_ROLE[Role.ADMINISTRATOR]
+    assert granted(Role.GUEST, administrator) == guest
+    assert granted(Role.ADMINISTRATOR, administrator) == administrator
+    assert granted(Role.ADMINISTRATOR, ()) == frozenset()
+    assert granted(Role.ADMINISTRATOR, ["agents.write"]) == {"agents.write", "agents.own"}
+    assert granted(Role.GUEST, ["agents.write"]) == frozenset()
