@@ -106,9 +106,9 @@ def _is_old(fact: Fact, missed: list[Fact], asked: int) -> bool:
 def _merge(
     missed: list[Fact], held: list[Fact], ends: Mapping[tuple[CallId, str], Party]
 ) -> list[Fact]:
-    """`held` keeps its order: a time in it may be an estimate.
+    """`held` keeps its order: a time in it may be an estimate. A fact of CEL comes before the first one that is later.
 
-    A fact of CEL comes before the first one of AMI that is later, and before the end of its call in any case.
+    The end of a call is as late as the last fact of CEL about it, so that fact comes first.
     """
     last: dict[CallId, int] = {}
     for fact in missed:
@@ -121,14 +121,12 @@ def _merge(
         for fact in _arrivals_first(held)
         if not (isinstance(fact, CallbackEnded) and fact.call in better)
     ]
-    over = {fact.call: n for n, fact in enumerate(held) if isinstance(fact, CallEnded)}
     before: dict[int, list[Fact]] = {}
     place = 0
     for fact in missed:
         while place < len(held) and held[place].at < fact.at:
             place += 1
-        first = min(place, over.get(getattr(fact, "call", ""), place))
-        before.setdefault(first, []).append(fact)
+        before.setdefault(place, []).append(fact)
     story: list[Fact] = []
     for n, fact in enumerate(held):
         story += before.get(n, [])

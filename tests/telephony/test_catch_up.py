@@ -21,11 +21,14 @@ from facts import (
     Fact,
     OfferAnswered,
     OfferEnded,
+    OfferRinging,
     PhoneReachable,
     TalkEnded,
 )
 from facts.endpoints import endpoint
-from facts.terms import Party
+from facts.terms import OfferReason, Party
+from facts.times import SECOND
+from telephony import catch_up
 from telephony.catch_up import Held, put_together
 from telephony.cel import CelEvent
 from telephony.cel_file import read_since
@@ -114,12 +117,16 @@ class Run:
         self.tell(self.messages)
         return self.diary.facts
 
-    def cut(self, lost: int, back: int, asked: int, read: int) -> list[Fact]:
+    def cut(
+        self, lost: int, back: int, asked: int, read: int, *, killed: bool = False
+    ) -> list[Fact]:
         """Messages from `lost` to `back` are lost, and until `read`, when CEL is in, they are held back.
 
         Asterisk was asked what exists at `asked`.
         """
         self.tell(self.messages[:lost])
+        if killed:
+            self.calls = Calls(NUMBERS)
         self.calls.link_lost()
         self.read(self.messages[lost:back], lost=True)
         before = self.read(self.messages[back:asked])
@@ -182,14 +189,16 @@ def cuts(length: int) -> list[tuple[int, int, int, int]]:
     ]
 
 
+@pytest.mark.parametrize("killed", [False, True])
 @pytest.mark.parametrize("shape", CALLS)
-def test_a_call_that_ends_while_cel_is_being_read_loses_nothing(shape: str) -> None:
+def test_a_call_that_ends_while_cel_is_being_read_loses_nothing(shape: str, killed: bool) -> None:
+    """`killed`: it is the controller that was away, so nothing is known of the channels."""
     messages, record = recorded(shape), events(shape)
     run = Run(messages, record)
     wanted = counted(run, run.whole())
     for cut in cuts(len(messages)):
         run = Run(messages, record)
-        assert counted(run, run.cut(*cut)) == wanted, cut
+        assert counted(run, run.cut(*cut, killed=killed)) == wanted, cut
 
 
 def test_an_answer_of_a_callback_that_ends_meanwhile_is_known() -> None:
@@ -216,3 +225,44 @@ def test_an_answer_of_a_callback_that_ends_meanwhile_is_known() -> None:
         record, [], Held([], [], seen), numbers=NUMBERS, alive=(), asked=now, now=now
     )
     assert story.facts == seen
+
+
+def put(
+    monkeypatch: pytest.MonkeyPatch, missed: list[Fact], held: Held, asked: int = 0
+) -> list[Fact]:
+    monkeypatch.setattr(catch_up.cel, "complete", lambda *_, **__: missed)
+    return put_together((), (), held, numbers=(), alive=(), asked=asked, now=asked).facts
+
+
+def test_cels_facts_come_before_later_ones_and_before_the_end_of_their_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """CEL's clock and AMI's differ a little; and AMI may tell of an arrival when the call is over."""
+    arrived = CallArrived(1, "a", "12345", "")
+    other = CallArrived(6, "b", "12345", "")
+    ended = CallEnded(7, "a", Party.CALLER)
+    missed: list[Fact] = [OfferAnswered(5, "a", "1001"), TalkEnded(9, "a", "1001", Party.CALLER)]
+    story = put(monkeypatch, missed, Held([PhoneReachable(3, "1001"), other], [], [ended, arrived]))
+    end = CallEnded(9, "a", Party.CALLER)
+    assert story == [PhoneReachable(3, "1001"), missed[0], other, arrived, missed[1], end]
+
+
+def test_a_phone_that_has_stopped_ringing_since_does_not_ring_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    over = OfferEnded(SECOND + 5, "a", "1001", OfferReason.NO_ANSWER)
+    rings = OfferRinging(SECOND, "a", "1001", estimated=True)
+    assert put(monkeypatch, [over], Held([], [rings], []), asked=SECOND) == [over]
+    # It rang twice, and the second time it still does.
+    earlier = OfferEnded(5, "a", "1001", OfferReason.NO_ANSWER)
+    told = put(monkeypatch, [earlier], Held([], [rings], []), asked=SECOND)
+    assert told == [earlier, rings]
+
+
+def test_why_a_phone_stopped_ringing_is_known_to_cel_when_its_end_was_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    true = OfferEnded(5, "a", "1001", OfferReason.WITHDRAWN)
+    guess = OfferEnded(9, "a", "1001", OfferReason.CALLER_GONE)
+    assert put(monkeypatch, [true], Held([guess], [], [])) == [true]
+    assert put(monkeypatch, [], Held([guess], [], [])) == [guess]
