@@ -9,7 +9,7 @@ from base.background import spawn
 from facts.numbers import normalise
 from tests.live.centre import NUMBER, PASSWORD
 from tests.live.gateway import Gateway, Manners
-from tests.soak.telephones import Leg, Line, Sound
+from tests.soak.telephones import Clash, Leg, Line, Sound
 
 KEY = "1"
 """A waiting caller presses it to be called back."""
@@ -82,7 +82,7 @@ class Agent:
     def __init__(self, town: "Town", number: str, chance: random.Random) -> None:
         self.town, self.number = town, number
         self.drops_until = 0.0
-        self.clashes: list[tuple[float, str, str]] = []
+        self.clashes: list[Clash] = []
         self._chance = chance
         self.line = self._line()
 

@@ -15,6 +15,7 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Self, cast
 from urllib.parse import quote
 
@@ -28,6 +29,8 @@ GIVE_UP = 8.0
 LAST_WORD = 32.0
 GLARE = 1.0
 """Seconds in which an agent's own call may cross a call to that agent."""
+CROSSING = 0.1
+"""Seconds in which the cancel of a call may be behind the next INVITE."""
 
 _PACKET = 160
 _VOICE = b"\xd5\x94\x80\x8d\x80\x94\xd5\x14\x00\x0d\x00\x14" * 14
@@ -108,7 +111,17 @@ class _Stream:
         return struct.pack("!BBHII", 0x80, kind, self._sequence, stamp, self._source) + body
 
 
-HANDED_ON = "handed on"
+@dataclass(frozen=True)
+class Clash:
+    """A call that came while one went on: `busy` says which. `passing`: a phone is in use so for some milliseconds.
+
+    It has handed a citizen on and is about to end its own leg, or the cancel of the last INVITE is behind this one.
+    """
+
+    at: float
+    caller: str
+    busy: str
+    passing: bool
 
 
 class Leg:
@@ -378,8 +391,7 @@ class Leg:
 class Line(asyncio.DatagramProtocol):
     """A telephone with an account, or without `password` a trunk, whose citizens dial with numbers of their own.
 
-    `incoming(leg)` is awaited for each call that comes in. `clashes`: callers whose INVITE came while a call went on,
-    and what went on.
+    `incoming(leg)` is awaited for each call that comes in. `clashes`: those that came while a call went on.
     """
 
     def __init__(
@@ -395,7 +407,7 @@ class Line(asyncio.DatagramProtocol):
         self.exchange_name = f"{exchange[0]}:{exchange[1]}"
         self.number, self.password = number, password
         self.alive = True
-        self.clashes: list[tuple[float, str, str]] = []
+        self.clashes: list[Clash] = []
         self.refused: list[str] = []
         """Why REGISTER was refused."""
         self._incoming = incoming
@@ -579,7 +591,13 @@ class Line(asyncio.DatagramProtocol):
                 leg.outgoing and time.time() - leg.began_at < GLARE for leg in self._legs.values()
             )
             if not glare:
-                self.clashes.append((time.time(), caller, ", ".join(map(str, self._legs.values()))))
+                now, legs = time.time(), [*self._legs.values()]
+                passing = all(
+                    leg.handed_on_at or (not leg.answered_at and now - leg.began_at < CROSSING)
+                    for leg in legs
+                )
+                busy = ", ".join(map(str, legs))
+                self.clashes.append(Clash(now, caller, busy, passing))
             self.send(message.reply("486 Busy Here", f"{message['to']};tag={tag}"))
             return
         leg = Leg(

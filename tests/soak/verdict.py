@@ -20,14 +20,13 @@ from acd.callbacks import book
 from acd.callbacks.task import State
 from base import clock
 from diary import reader
-from facts import CallbackAnswered, RecordingMissing
+from facts import AgentNotResponding, CallbackAnswered, RecordingMissing
 from facts.terms import Outcome, Party
 from facts.times import SECOND
 from metrics.fold import CallRecord, record_of
 from metrics.verify import SETTLED
 from tests.soak.faults import ANNOUNCED, Ground, Receiver
 from tests.soak.people import Plan
-from tests.soak.telephones import HANDED_ON
 
 if TYPE_CHECKING:
     from tests.soak.soak import Soak
@@ -123,7 +122,7 @@ async def judge(
     await _webhooks(good, records, found)
     _logs(soak, found)
     _usage(soak, found)
-    _clashes(ground, found)
+    await _clashes(engine, ground, found)
     await _explain(engine, found)
     outcomes = Counter(str(record.outcome) for record in records.values() if not record.origin)
     found.notes.append(f"calls: {len(plans)} made, {sum(outcomes.values())} rows: {dict(outcomes)}")
@@ -379,16 +378,24 @@ MOST_MEMORY = 400
 """Megabytes."""
 
 
-def _clashes(ground: Ground, found: Verdict) -> None:
-    """Whoever rang at a phone that was in use."""
+async def _clashes(engine: AsyncEngine, ground: Ground, found: Verdict) -> None:
+    """Whoever rang at a phone that was in use. One that was so in passing refuses, and nobody is benched for it."""
+    benched = defaultdict(list)
+    since = int(found.began - 60) * SECOND
+    async for fact in reader.read_kinds(engine, {AgentNotResponding.kind}, since, clock.now()):
+        if isinstance(fact, AgentNotResponding):
+            benched[fact.agent].append(fact.at / SECOND)
     for agent in ground.town.agents:
-        for at, caller, busy in agent.clashes + agent.line.clashes:
-            plan = ground.town.plans.get(caller[-11:])
-            # A phone that has handed a citizen on ends that call itself, some milliseconds later.
-            excused = HANDED_ON in busy or any(abs(at - crash) < 6 for crash in ground.crashes)
+        for clash in agent.clashes + agent.line.clashes:
+            at = clash.at
+            plan = ground.town.plans.get(clash.caller[-11:])
+            passing = clash.passing and not any(
+                abs(one - at) < 0.2 for one in benched[agent.number]
+            )
+            excused = passing or any(abs(at - crash) < 6 for crash in ground.crashes)
             sentence = (
-                f"{agent.number} was rung at {at - found.began:.1f} s for {caller} "
-                f"({plan.shape if plan else 'not a caller'}) while the phone was in use: {busy}"
+                f"{agent.number} was rung at {at - found.began:.1f} s for {clash.caller} "
+                f"({plan.shape if plan else 'not a caller'}) while the phone was in use: {clash.busy}"
             )
             (found.excused if excused else found.disagreements).append(sentence)
             found.looks[sentence] = Look((f"'{agent.number}'",), at - 12, at + 4)
