@@ -162,7 +162,7 @@ class Leg:
             told += f", answered {time.time() - self.answered_at:.2f} s ago"
         if self.handed_on_at:
             told += (
-                f", {HANDED_ON} {time.time() - self.handed_on_at:.2f} s ago, NOTIFY {self.referred}"
+                f", handed on {time.time() - self.handed_on_at:.2f} s ago, NOTIFY {self.referred}"
             )
         return f"{towards} {self.peer} ({told})"
 
