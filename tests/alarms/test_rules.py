@@ -195,3 +195,40 @@ def test_readings_of_a_live_state() -> None:
         assert found == (0 if on_duty else 2), presence
     late = of_live_state(state(agents=[agent("paused", T - 90 * S)]), T)
     assert late["pause_too_long", "1001"] == 90
+
+
+def test_phones_that_ring_have_not_been_answered_either() -> None:
+    waits = state(waiting_since=T - 7 * S, stages={"waiting": 2, "ringing": 3, "talking": 4})
+    assert of_live_state(waits, T)["nobody_ready", ""] == 5
+
+
+def test_each_alarm_has_a_name_of_its_own() -> None:
+    """Of the rule, of its subject and of the moment."""
+    rules = [rule("longest_wait", hold=0, rest=0), rule("pause_too_long", hold=0, rest=0)]
+    seen: dict[Key, float | None] = {
+        WAIT: 200,
+        ("pause_too_long", ""): 90,
+        ("pause_too_long", "1001"): 90,
+        ("pause_too_long", "1002"): 90,
+    }
+    ids = [one.id for moment in (T, T + S) for one in Alarms(rules).look(seen, moment)]
+    assert len(set(ids)) == len(ids) == 8
+
+
+def test_an_alarm_as_screens_show_it() -> None:
+    book = Alarms([rule("pause_too_long", hold=0)])
+    (raised,) = book.look({("pause_too_long", "1001"): 90.26}, T)
+    seen = book.acknowledge(raised.id, "王芳", T + S)
+    assert seen.text() == seen.text("zh")
+    assert seen.as_json() == {
+        "id": raised.id,
+        "rule": "pause_too_long",
+        "subject": "1001",
+        "severity": "warning",
+        "since": T,
+        "text_zh": "话务员 1001 示忙超时 90 秒",
+        "text_en": seen.text("en"),
+        "value": 90.3,
+        "acknowledged_by": "王芳",
+        "acknowledged_at": T + S,
+    }
