@@ -32,7 +32,7 @@ from hotline.machine.render import AMI_USER, ami_secret
 from softphone.phones import Phones
 from telephony.cel import complete
 from telephony.cel_file import read_since
-from telephony.channels import AsteriskState, Calls, Message
+from telephony.channels import VARIABLES, AsteriskState, Calls, Message
 from telephony.link import ActionRefused, Link, LinkDown
 from telephony.switch import Switch
 from tests.live.test_asterisk_conf import NUMBER, PASSWORD, Controller, Exchange, ask, say_nothing
@@ -185,6 +185,34 @@ async def test_a_talk_from_registration_to_hang_up(exchange: Exchange, heard: He
     ]  # type: ignore[union-attr]
     assert added == []
     await until(lambda: not heard.calls.channels(), 5, "no channel left")
+
+
+async def test_asterisk_knows_whose_far_end_hung_up(exchange: Exchange, heard: Heard) -> None:
+    """The agent hangs up and the caller's channel goes on: `Status` says so even to a link that heard nothing of it."""
+    over = asyncio.Event()
+
+    async def serve(
+        _: Controller, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await ask(reader, writer, "EXEC Dial PJSIP/1001,10,g")
+        await over.wait()
+        await ask(reader, writer, "SET VARIABLE HL_DONE 1")
+        writer.close()
+
+    async with Controller(exchange, serve), Phones(exchange.sip) as phones:
+        phone = await phones.agent("1001", PASSWORD, answer_after=0.2)
+        await phones.citizen("13900000004").dial(NUMBER)
+        await until(lambda: heard.of(OfferAnswered), 5, "the answer")
+        await phone.offers[0].hang_up()
+        await until(lambda: heard.of(TalkEnded), 5, "the end of the talk")
+        listed = await heard.link.gather(
+            {"Action": "Status", "Variables": ",".join(VARIABLES)}, "StatusComplete"
+        )
+        over.set()
+        await until(lambda: heard.of(CallEnded), 5, "the end")
+    (channel,) = listed
+    assert "\nCHANNEL(hangupsource)=PJSIP/1001-" in channel["Variable"], channel
+    assert "\nHANGUPCAUSE=16" in channel["Variable"], channel
 
 
 async def test_an_offer_is_taken_back(exchange: Exchange, heard: Heard) -> None:
