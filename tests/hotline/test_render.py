@@ -484,7 +484,8 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
         # The leg of the agent who has just talked, and the phone's last SIP answer
         *("DIALEDPEERNAME", "HANGUPCAUSE(${DIALEDPEERNAME"),
         *("HL_AGENT", "CHANNEL", "HL_ATTEMPT", "HL_CITIZEN", "QUEUE_PRIO"),
-        *("EXTEN", "EXTEN:3", "FILTER(0-9,${EXTEN"),
+        *("EXTEN", "EXTEN:3", "FILTER(0-9,${EXTEN", "DEVICE_STATE(PJSIP/${FILTER(0-9,${EXTEN"),
+        "IMPORT(${CHANNELS(^PJSIP/${FILTER(0-9,${EXTEN",
         # Asterisk's own word for whether the number may be shown.
         "CALLERID(num-pres):0:7",
         # Only letters and semicolons of Privacy, and a digest of the Call-ID
@@ -493,9 +494,11 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
         # When the recording notice is over, from the controller, and whether the citizen has hung up
         *("ARG1", "STRFTIME(,UTC,%s%3q)", "HL_REST", "MASTER_CHANNEL(CHANNEL(hangupsource))"),
     }
-    # What an agent dials is used in two places: a digit by its pattern, and the digits of a colleague's number.
+    # What an agent dials is used in four places: a digit by its pattern, and the digits of a colleague's number.
     assert re.findall(r"^exten = (\S+),1.*\n.*EXTEN:3", dialplan, re.MULTILINE) == ["_*12X"]
-    assert dialplan.count("${EXTEN}") == 2
+    assert dialplan.count("${EXTEN}") == 4
+    assert "${CHANNELS(^PJSIP/${FILTER(0-9,${EXTEN})}-)}" in dialplan
+    assert "/@transfer-${DEVICE_STATE(PJSIP/${FILTER(0-9,${EXTEN})})}\n" in dialplan
     assert "\nexten = _X.,1,Set(HL_COLLEAGUE=${FILTER(0-9,${EXTEN})})\n" in dialplan
     # Nobody gets to the other place but by a Goto whose argument stands in a file, or in the view.
     assert "\nexten = _X.,1,Set(HL_TARGET=${EXTEN})\n" in dialplan
@@ -510,7 +513,7 @@ def test_where_an_agent_may_transfer_to(tmp_path: Path, asterisk: AsteriskBinary
     ours, allowed = (f"exten = {n},1,Goto(hotline-transfer,{n},1)" for n in ("12345", "12333"))
     rest = [
         f'#tryinclude "{home}/asterisk/numbers_transfer.conf"',
-        "switch => Realtime/transfer@transfer_targets",
+        'eswitch => Loopback/@transfer-$["${CHANNEL}" = ""]',
     ]
     assert [line for line in lines(Settings(home=home, transfer_to=("12333",))) if line] == [
         ours,  # there is no way out

@@ -71,9 +71,17 @@ class Wire:
 
     async def _tell_there(self, asked: bytes) -> None:
         if asked.startswith(b"OPTIONS "):
-            kept = re.findall(rb"^(?:Via|From|To|Call-ID|CSeq): .*?\r\n", asked, re.MULTILINE)
-            head = b"SIP/2.0 200 OK\r\n" + b"".join(kept)
-            await self.send(head + b"Content-Length: 0\r\n\r\n")
+            await self.reply(asked.decode())
+
+    async def reply(self, asked: str, headers: str = "", body: str = "", tag: str = "") -> None:
+        """Answer 200 OK to a request of the exchange. `tag`: this side's, for the first answer in a dialogue."""
+        kept = re.findall(r"^(?:Via|From|To|Call-ID|CSeq): .*?\r\n", asked, re.MULTILINE)
+        if tag:
+            kept = [
+                one.replace("\r\n", f";tag={tag}\r\n") if one[:3] == "To:" else one for one in kept
+            ]
+        head = f"SIP/2.0 200 OK\r\n{''.join(kept)}{headers}Content-Length: {len(body)}\r\n\r\n"
+        await self.send((head + body).encode())
 
     async def call(
         self,
@@ -117,7 +125,7 @@ class Wire:
                 await self.send(dialog.request("INVITE", 2, headers, offer))
             elif status >= 200:
                 dialog.status = status
-                dialog.to = _to(answer)
+                dialog.to = header(answer, "To").encode()
                 dialog.answer = answer
                 await self.send(dialog.request("ACK", dialog.sequence))
                 return dialog
@@ -188,20 +196,40 @@ async def one_message(reader: asyncio.StreamReader) -> bytes:
 
 
 class Dialog:
-    """One call made by `Wire.call`; `status` is the final answer's."""
+    """One call made by `Wire.call`, or answered by `Dialog.pick_up`; `status` is the final answer's."""
 
     def __init__(self, wire: Wire, number: str, from_: bytes, call: str) -> None:
         self.status = 0
         self.sequence = 1
         self.answer = ""
         self.to = f"<sip:{number}@{wire.exchange}>".encode()
-        self._wire, self._number, self._call = wire, number, call
+        self._wire, self._call = wire, call
         self._from = from_ + b";tag=" + call.encode()
+        self._target = f"sip:{number}@{wire.exchange}"
+
+    @classmethod
+    async def pick_up(cls, wire: Wire, within: float) -> "Dialog":
+        """As a phone: wait for the exchange's next call and answer it, in silence. Raises `TimeoutError`."""
+        async with asyncio.timeout(within):
+            invite = (await wire.until_asked(b"INVITE")).decode()
+        tag = secrets.token_hex(4)
+        dialog = cls(wire, "", b"", header(invite, "Call-ID"))
+        dialog.status = 200
+        dialog._from = f"{header(invite, 'To')};tag={tag}".encode()
+        dialog.to = header(invite, "From").encode()
+        dialog._target = header(invite, "Contact").partition("<")[2].partition(">")[0]
+        offer = (
+            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+            "m=audio 9 RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\n"
+        )
+        contact = f"Contact: <sip:{wire.here}>\r\nContent-Type: application/sdp\r\n"
+        await wire.reply(invite, contact, offer, tag)
+        return dialog
 
     def request(self, method: str, sequence: int, headers: bytes = b"", body: bytes = b"") -> bytes:
         """A request inside this dialogue."""
         return (
-            f"{method} sip:{self._number}@{self._wire.exchange} SIP/2.0\r\n"
+            f"{method} {self._target} SIP/2.0\r\n"
             f"Via: SIP/2.0/{self._wire.via} {self._wire.here};branch=z9hG4bK{secrets.token_hex(8)};rport\r\n"
             f"Call-ID: {self._call}\r\nCSeq: {sequence} {method}\r\nMax-Forwards: 70\r\n"
             f"Contact: <sip:{self._wire.here}>\r\n".encode()
@@ -230,10 +258,11 @@ class Dialog:
             await self._wire.send(self.request("BYE", self.sequence + 1))
 
 
-def _to(answer: str) -> bytes:
-    found = re.search(r"^To: (.*)\r$", answer, re.MULTILINE)
-    assert found is not None
-    return found[1].encode()
+def header(message: str, name: str) -> str:
+    """The first header of this name. Raises `AssertionError` if there is none."""
+    found = re.search(rf"^{name}: (.*)\r$", message, re.MULTILINE)
+    assert found is not None, message
+    return found[1]
 
 
 def challenge_of(answer: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from facts import (
     PhoneReachable,
     PhoneUnreachable,
 )
-from softphone.phones import Phones
+from softphone.phones import Leg, Phones
 from tests.live.centre import NUMBER, PASSWORD, Centre
 from tests.live.gateway import Gateway, alaw
 from tests.live.sip import Dialog, Wire
@@ -237,3 +237,26 @@ async def test_codecs_of_a_trunk(centre: Centre, phones: Phones, media: bytes, s
             await agent.offers[0].until_answered()
             await dialog.ask("BYE", 2)
             await centre.fact(CallEnded, 5, call=fact.call)
+
+
+async def talk(centre: Centre, phones: Phones, wire: Wire, caller: str) -> tuple[Leg, Dialog]:
+    """A citizen, and 1001's telephone by hand, in a talk."""
+    await wire.register("1001", PASSWORD)
+    await centre.cli("agent", "ready", "1001")
+    leg = await phones.citizen(caller).dial(NUMBER)
+    dialog = await Dialog.pick_up(wire, GREETING)
+    await centre.presence("1001", "talking")
+    return leg, dialog
+
+
+async def test_an_agents_keys_by_info_are_heard(centre: Centre, phones: Phones) -> None:
+    """`*0`: the silent phone's citizen hears the phrase."""
+    with Wire(centre.sip) as wire:
+        leg, dialog = await talk(centre, phones, wire, "13900000163")
+        for sequence, key in enumerate((b"*", b"0"), 1):
+            relay = b"Signal=" + key + b"\r\nDuration=160\r\n"
+            headers = b"Content-Type: application/dtmf-relay\r\n"
+            assert await dialog.ask("INFO", sequence, headers, relay) == 200
+        await leg.until_hears_something(5)
+        await leg.hang_up()
+        await centre.call("13900000163")

@@ -404,6 +404,40 @@ async def test_a_busy_colleague_cannot_be_called(centre: Centre, phones: Phones)
     await one_call(centre, "13900000071", "1001")
 
 
+async def test_a_blind_transfer_to_a_busy_colleague_is_refused_and_the_talk_goes_on(
+    centre: Centre, phones: Phones
+) -> None:
+    centre.expected.append(REFUSED)
+    leg, first = await talk(centre, phones, "13900000171")
+    third = await centre.agent(phones, "1003", answer_after=0.2)
+    second = await centre.agent(phones, "1002", answer_after=0.2)
+    talk_of_two = await third.dial("1002")
+    await talk_of_two.until_hears(second.tone)
+    for held in (False, True):
+        if held:
+            await second.offers[0].hold()
+        for busy in ("1002", "1003"):
+            with pytest.raises(baresip.TransferFailed, match="404"):
+                await first.offers[0].transfer(busy)
+    call = await centre.call_id("13900000171")
+    assert first.offers[0].ended_at is None
+    await until_talk(leg, first.tone)
+    assert centre.facts(CallTransferred, TalkEnded, call=call) == []
+
+    # Nobody talks any more, and the colleague can have the citizen.
+    await talk_of_two.hang_up()
+    await second.offers[0].until_ended()
+    await centre.presence("1002", "ready")
+    await first.offers[0].transfer("1002")
+    await until_talk(leg, second.tone)
+    await leg.hang_up()
+    await one_call(centre, "13900000171", "1001", "1002")
+    (handed,) = centre.facts(CallTransferred, call=call)
+    assert (handed.agent, handed.to) == ("1001", "1002")
+    for agent in ("1001", "1002", "1003"):
+        await centre.presence(agent, "ready")
+
+
 async def test_back_into_a_queue(centre: Centre, phones: Phones) -> None:
     leg, first = await talk(centre, phones, "13900000081")
     third = await centre.agent(phones, "1003", answer_after=0.2)
