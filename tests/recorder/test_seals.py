@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -254,6 +256,31 @@ async def test_a_seal_that_is_gone_is_found_and_not_made_again(
         await seals.seal(engine, settings, NOW + 4 * DAY)
 
 
+async def rewrite_a_day(
+    engine: AsyncEngine, settings: Settings, made: list[evidence.DaySeal]
+) -> evidence.DaySeal:
+    """As somebody does who has the key: one recording less on the second day, sealed and signed again."""
+    async with engine.begin() as connection:
+        for table in (tables.recording, tables.evidence):
+            await connection.execute(delete(table).where(table.c.call == call_id(10)))
+        mine = tables.evidence.c
+        left = (
+            await connection.execute(select(mine.row).where(mine.day == "2025-11-22"))
+        ).scalars()
+        sm3 = made[1].sm3 is not None
+        false = seals._sign(seals.key(settings), "2025-11-22", list(left), made[0], sm3)
+        of_day = tables.seal.c.day == "2025-11-22"
+        await connection.execute(update(tables.seal).where(of_day).values(seals._row(false)))
+    return false
+
+
+async def test_a_rewritten_day_that_is_signed_again_breaks_the_chain(
+    engine: AsyncEngine, settings: Settings, three: list[evidence.DaySeal]
+) -> None:
+    await rewrite_a_day(engine, settings, three)
+    assert await findings(engine) == [("2025-11-23", "")]
+
+
 async def test_a_rewritten_day_is_found_though_all_is_signed_again(
     engine: AsyncEngine, settings: Settings, three: list[evidence.DaySeal]
 ) -> None:
@@ -368,3 +395,40 @@ async def test_the_recorder_goes_on_without_a_key_and_still_looks(
     await at_work.look(NOW + 2 * DAY)
     assert await days(engine) == [("2025-11-21", 1)]
     assert await faults(engine) == ["2025-11-21"]
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from base import database
+from base.settings import Settings
+from recorder import seals
+
+async def main():
+    engine = database.engine(sys.argv[1])
+    real = seals.insert
+    def insert(table):
+        seals.insert = lambda table: os.kill(os.getpid(), signal.SIGKILL)
+        return real(table)
+    seals.insert = insert
+    await seals.seal(engine, Settings(home=Path(sys.argv[2])), int(sys.argv[3]))
+
+asyncio.run(main())
+"""
+"""Seals the first day, and is killed within the second, when its rows are marked and its seal is not yet written."""
+
+
+async def test_a_kill_within_a_seal_loses_nothing_and_seals_nothing_twice(
+    engine: AsyncEngine, settings: Settings
+) -> None:
+    for day in range(2):
+        await entered(engine, day, NOW + day * DAY)
+    url = engine.url.render_as_string(hide_password=False)
+    words = [sys.executable, "-c", KILLED, url, str(settings.root), str(NOW + 2 * DAY)]
+    there = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = await asyncio.create_subprocess_exec(*words, env=there)
+    assert await killed.wait() == -signal.SIGKILL
+    assert await days(engine) == [("2025-11-21", 1)]
+    assert len(await seals.seal(engine, settings, NOW + 2 * DAY)) == 1
+    assert await days(engine) == [("2025-11-21", 1), ("2025-11-22", 1)]
+    assert await findings(engine) == []

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +19,7 @@ from facts.terms import CallId
 from facts.times import DAY
 from recorder import evidence, ledger, proofs, seals
 from tests.recorder.conftest import NOW, Spool, a_call, call_id, write
-from tests.recorder.test_seals import entered
+from tests.recorder.test_seals import entered, rewrite_a_day
 
 VERIFIER = Path(__file__).parent.parent.parent / "docs" / "verify_recording.py"
 
@@ -212,3 +213,35 @@ async def test_without_cryptography_the_signatures_are_named_as_not_checked(
     monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
     assert verdict(verifier, tmp_path, proof, monkeypatch) == 0
     assert capsys.readouterr().out.count("not checked 未验证: the signatures") == 1
+
+
+async def test_a_day_that_was_sealed_again_with_the_key_is_found(
+    engine: AsyncEngine,
+    settings: Settings,
+    verifier: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each hash and each signature is right by itself; the day behind it still names the head of before."""
+    both = settings.model_copy(update={"seal_sm3": evidence.available("sm3")})
+    for day in range(3):
+        for number in range(2):
+            await entered(engine, 10 * day + number, NOW + day * DAY)
+    made = await seals.seal(engine, both, NOW + 3 * DAY)
+    true = await proofs.prove(engine, CallId(call_id(0)))
+    assert verdict(verifier, tmp_path, true, monkeypatch) == 0
+    if made[2].sm3:  # in one chain only
+        false = copy.deepcopy(true)
+        link = evidence.link("sm3", "2025-11-23", ["another"], "00" * 32)
+        sm3 = replace(link, root=made[2].sm3.root)
+        sm3 = replace(sm3, head=evidence.head("sm3", "2025-11-23", 2, sm3.root, sm3.previous))
+        text = evidence.signed_text("2025-11-23", made[2].sha256.head, sm3.head)
+        signature = seals.key(settings).sign(text).hex()
+        false["seals"][2] = evidence.seal_json(replace(made[2], sm3=sm3, signature=signature))
+        assert verdict(verifier, tmp_path, false, monkeypatch) == 1
+        assert "2025-11-23: it does not follow the day before (SM3)" in capsys.readouterr().out
+    await rewrite_a_day(engine, settings, made)
+    false = await proofs.prove(engine, CallId(call_id(0)))
+    assert verdict(verifier, tmp_path, false, monkeypatch) == 1
+    assert "2025-11-23: it does not follow the day before\n" in capsys.readouterr().out
