@@ -134,6 +134,16 @@ RULES: tuple[Rule, ...] = (
         "a recording has waited for {value:.0f} seconds: does `hotline recorder` run?",
     ),
     Rule(
+        *("seal_late", _W, _HIGH, 26, 25, 0, 0),
+        "录音已入账 {value:.0f} 小时仍未封存，请查看 recorder.log 中的 seal.not_made",
+        "a recording was entered {value:.0f} hours ago and has no seal: see seal.not_made in recorder.log",
+    ),
+    Rule(
+        *("seal_broken", _C, _HIGH, 0, 0, 0, 0),
+        "有 {value:.0f} 天的录音封存核对不符，请运行 hotline recordings seals --check",
+        "{value:.0f} days of recordings do not agree with their seals: hotline recordings seals --check",
+    ),
+    Rule(
         *("disk_low", _C, _LOW, 500, 550, 5, 30),
         "录音磁盘只剩 {value:.0f} MB",
         "only {value:.0f} MB are free on the recordings' disk",

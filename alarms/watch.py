@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import structlog
 from sqlalchemy import delete, func, insert, or_, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from alarms import tables as alarms_tables
 from alarms.rules import Alarm, Alarms, Key, Readings, Rule, changed
@@ -35,6 +35,7 @@ from diary import tables as diary_tables
 from facts import CallbackMissed, CallRefused, DialRefused, RecordingMissing
 from facts.terms import Severity
 from facts.times import SECOND, local
+from recorder import tables as recorder_tables
 
 log = structlog.get_logger(__name__)
 
@@ -362,10 +363,27 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
         async with engine.connect() as connection:
             rows = await connection.execute(question)
             counts = {row[0]: row[1] for row in rows}
+            sealed = await _seals(connection, now)
     except Exception as error:  # noqa: BLE001 whatever a driver raises: `database_away` says it
         log.debug("alarms.database_away", error=type(error).__name__)
-        return {**disk, **{(name, ""): None for name in _COUNTED.values()}}
-    return {**disk, **{(name, ""): counts.get(kind, 0) for kind, name in _COUNTED.items()}}
+        return {**disk, **{(name, ""): None for name in (*_COUNTED.values(), *_OF_SEALS)}}
+    counted: dict[Key, float | None] = {
+        (name, ""): counts.get(kind, 0) for kind, name in _COUNTED.items()
+    }
+    return {**disk, **counted, **sealed}
+
+
+_OF_SEALS: Final = ("seal_late", "seal_broken")
+
+
+async def _seals(connection: AsyncConnection, now: int) -> dict[Key, float | None]:
+    """Hours since the oldest row without a seal was entered, and the days that do not agree with theirs."""
+    waiting, sealed = recorder_tables.evidence.c, recorder_tables.seal
+    oldest = select(func.min(waiting.entered_at)).where(waiting.day == "")
+    broken = select(func.count()).select_from(sealed).where(sealed.c.fault != "")
+    first = await connection.scalar(oldest)
+    late = 0 if first is None else max(0, now - first) / _HOUR
+    return {("seal_late", ""): late, ("seal_broken", ""): await connection.scalar(broken)}
 
 
 _COUNTED: Final = {

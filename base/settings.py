@@ -269,6 +269,8 @@ class Settings(BaseSettings):
     """Seconds that a stop waits for running talks before it leaves them to Asterisk."""
     min_free_mb: Annotated[int, Field(ge=0)] = 500
     """Alarm when the recordings' disk has less free space, in megabytes."""
+    seal_sm3: bool = False
+    """Whether each day's seal of the recordings has an SM3 chain (GB/T 32905) beside that of SHA-256."""
     queue_log: Annotated[str, Field(pattern="^(masked|whole|off)$")] = "masked"
     """Whether `log/queue_log` is written, in Asterisk's format, and whether callers' numbers are whole in it."""
 

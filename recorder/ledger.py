@@ -20,7 +20,7 @@ from facts import Fact, details, restore
 from facts.ids import is_attempt, is_call_id
 from facts.terms import CallId
 from facts.times import SECOND
-from recorder import policy, tape
+from recorder import evidence, policy, tape
 from recorder import tables as recorder_tables
 from recorder.policy import RecordingState
 from recorder.tape import BLOCK, Tape, TapeError
@@ -122,13 +122,15 @@ async def enter(engine: AsyncEngine, drafts: Sequence[Draft]) -> list[Fact]:
     """
     news: list[Fact] = []
     rows: list[dict[str, str | int]] = []
+    entered: list[LedgerEntry] = []
     async with engine.begin() as connection:
-        before = await _rows(connection, [drafted.entry.call for drafted in drafts])
+        before = await entries_of(connection, [drafted.entry.call for drafted in drafts])
         for drafted in drafts:
             entry = drafted.entry
             old = before.get(entry.call)
             if old is None or (entry.sha256 and old.sha256 != entry.sha256):
                 rows.append(_row(entry))
+                entered.append(entry)
                 news.extend(drafted.facts)
         replaced = [row["call"] for row in rows if row["call"] in before]
         if replaced:
@@ -139,6 +141,7 @@ async def enter(engine: AsyncEngine, drafts: Sequence[Draft]) -> list[Fact]:
             )
         if rows:
             await connection.execute(insert(recorder_tables.recording), rows)
+            await vouch(connection, entered)
         if news:
             written = [_diary_row(fact) for fact in news]
             await connection.execute(insert(diary_tables.diary), written)
@@ -146,10 +149,45 @@ async def enter(engine: AsyncEngine, drafts: Sequence[Draft]) -> list[Fact]:
     return news
 
 
+async def vouch(
+    connection: AsyncConnection, entries: Sequence[LedgerEntry], at: int | None = None
+) -> None:
+    """Enter rows into the evidence, beside the ledger's own: a row that replaces another leaves both provable.
+
+    `at`: when they were entered (microseconds), which decides the day that seals them; else when they were finished.
+    """
+    rows = [
+        {
+            "call": entry.call,
+            "row": vouched(entry),
+            "entered_at": entry.finished_at if at is None else at,
+            "day": "",
+        }
+        for entry in entries
+    ]
+    await connection.execute(insert(recorder_tables.evidence), rows)
+
+
+def vouched(entry: LedgerEntry) -> str:
+    """The canonical row of an entry."""
+    return evidence.canonical(
+        evidence.Recording(
+            call=entry.call,
+            path=entry.path,
+            state=entry.state.value,
+            duration=entry.duration,
+            size=entry.size,
+            sha256=entry.sha256,
+            finished_at=entry.finished_at,
+            note=entry.note,
+        )
+    )
+
+
 async def look_up(engine: AsyncEngine, calls: Sequence[CallId]) -> dict[CallId, LedgerEntry]:
     """Give the rows of these calls; a call without a row is left out."""
     async with engine.connect() as connection:
-        return await _rows(connection, calls)
+        return await entries_of(connection, calls)
 
 
 async def facts_of(engine: AsyncEngine, calls: Sequence[CallId]) -> dict[CallId, list[Fact]]:
@@ -314,7 +352,10 @@ def _no_call_id(call: str) -> str:
     return f"{call[:100]!r} is not a call id. See all calls with their ids: hotline calls"
 
 
-async def _rows(connection: AsyncConnection, calls: Sequence[CallId]) -> dict[CallId, LedgerEntry]:
+async def entries_of(
+    connection: AsyncConnection, calls: Sequence[CallId]
+) -> dict[CallId, LedgerEntry]:
+    """The rows of these calls, within a transaction that has begun."""
     found: dict[CallId, LedgerEntry] = {}
     for start in range(0, len(calls), PAGE):
         question = select(recorder_tables.recording).where(

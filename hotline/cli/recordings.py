@@ -1,18 +1,31 @@
-"""`hotline recordings`: give a call's sound away, and see whether all of it is as it was entered."""
+"""`hotline recordings`: give a call's sound or its proof away, and see whether all of it is as it was entered."""
 
 import json
+import re
 import sys
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock
 from facts.times import SECOND
-from hotline.cli.tools import JsonOrText, fail, form_of, note_look, read_settings, with_database
-from recorder import ledger
+from hotline.cli.tools import (
+    JsonOrText,
+    fail,
+    form_of,
+    note_look,
+    read_settings,
+    with_database,
+    write_file,
+)
+from recorder import evidence, ledger, proofs, seals
+from recorder.evidence import EvidenceError
 
 app = typer.Typer(help="The recordings of calls.", no_args_is_help=True)
 
@@ -39,6 +52,103 @@ def export(
 
     with_database(work, ledger.LedgerError)
     print(out)
+
+
+@app.command("prove")
+def prove(
+    call_id: str,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="the file to write; standard output by default")
+    ] = None,
+    until: Annotated[
+        str, typer.Option("--until", help="the last day of the seals, such as 2025-11-20")
+    ] = "",
+) -> None:
+    """Write a proof that a call's rows were sealed, for docs/verify_recording.py: JSON, no sound, no number."""
+    last = _day(until, "--until") if until else "9999-12-31"
+
+    async def work(engine: AsyncEngine) -> evidence.ProofJson:
+        await note_look(engine, "recordings prove", call_id)
+        return await proofs.prove(engine, call_id, last)
+
+    made = json.dumps(with_database(work, EvidenceError), ensure_ascii=False, indent=1) + "\n"
+    if out is None:
+        sys.stdout.write(made)
+    else:
+        write_file(out, made.encode())
+        print(out)
+
+
+@app.command("seals")
+def show_seals(
+    check: Annotated[
+        bool, typer.Option("--check", help="compute all of it again; status 1 if it does not agree")
+    ] = False,
+    printed: Annotated[
+        list[str] | None,
+        typer.Option("--printed", help="2025-11-20=HEAD from a report, for --check; repeatable"),
+    ] = None,
+    make_up: Annotated[
+        bool, typer.Option("--make-up", help="seal the days of a long gap, if the clock is right")
+    ] = False,
+    form: JsonOrText = "text",
+) -> None:
+    """List each day's seal of the recordings, or check that ledger, evidence and seals agree."""
+    form_of(form, "text", "json")
+    settings = read_settings()
+    heads = dict(_head(one) for one in printed or ())
+    if heads and not check:
+        fail("--printed goes with --check", status=2)
+
+    async def work(engine: AsyncEngine) -> tuple[list[evidence.DaySeal], list[proofs.Finding]]:
+        if make_up:
+            await seals.seal(engine, settings, clock.now(), at_most=_MOST_DAYS)
+        found = [one async for one in proofs.check(engine, heads)] if check else []
+        if check:
+            with suppress(SQLAlchemyError):  # a backup that can only be read
+                await proofs.note(engine, found)
+        return await seals.since(engine), found
+
+    known, found = with_database(work, EvidenceError)
+    if form == "json":
+        shown = {"seals": [evidence.seal_json(one) for one in known]}
+        differ = [asdict(one) for one in found]
+        print(json.dumps(shown | ({"differ": differ} if check else {}), ensure_ascii=False))
+    elif check:
+        for finding in found:
+            print(finding.what)
+        print(
+            f"{len(known)} days checked, {sum(one.rows for one in known)} rows sealed; {len(found)} differ"
+        )
+    else:
+        for one in known:
+            print(f"{one.day} {one.rows:>7} {one.sha256.head}")
+        first = {one.public_key: one.day for one in reversed(known)}
+        for key, day in sorted(first.items(), key=lambda each: each[1]):
+            print(f"signed from {day} on with public key {key}")
+    sys.exit(1 if found else 0)
+
+
+_MOST_DAYS = 36_600
+
+
+def _day(text: str, option: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        fail(f"{option} {text!r}: write a day, such as 2025-11-20", status=2)
+
+
+def _head(text: str) -> tuple[str, str]:
+    """A head as it stands in a report: the day, and its letters without the spaces between them."""
+    day, _, head = text.partition("=")
+    head = "".join(head.split()).lower()
+    if not re.fullmatch(rf"[0-9a-f]{{{proofs.LEAST_PRINTED},64}}", head):
+        fail(
+            f"--printed {text!r}: write DAY=HEAD, with {proofs.LEAST_PRINTED} to 64 characters of the head",
+            status=2,
+        )
+    return _day(day, "--printed"), head
 
 
 @app.command("verify")

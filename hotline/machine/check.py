@@ -26,6 +26,8 @@ from diary.writer import unwritten
 from facts.endpoints import watch, way_out
 from hotline.machine import home, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
+from recorder import evidence, seals
+from recorder.evidence import EvidenceError
 from telephony import certificates, oneshot
 
 _OLDEST_ASTERISK = 20
@@ -69,6 +71,7 @@ def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
     if settings.tls_port:
         yield _certificate(settings)
     yield asyncio.run(_database(settings))
+    yield seal_key(settings)
     yield asyncio.run(_redis(settings))
     yield from _passwords(settings)
     yield from _dialling(settings)
@@ -120,6 +123,26 @@ def _certificate(settings: Settings) -> tuple[bool, str]:
     if said := certificates.problem(pair, datetime.now(UTC)):
         return False, f"HOTLINE_TLS_CERTIFICATE: {said}"
     return True, f"the certificate of SIP over TLS holds until {pair.ends:%Y-%m-%d}"
+
+
+def seal_key(settings: Settings) -> tuple[bool, str]:
+    """Where the key lies that signs the recordings' seals, and whether it can be used."""
+    file = settings.secrets_dir / seals.KEY_FILE
+    if settings.seal_sm3 and not evidence.available("sm3"):
+        return False, "HOTLINE_SEAL_SM3: this machine's OpenSSL does not compute SM3"
+    try:
+        if not file.exists():
+            return (
+                True,
+                f"the recorder makes the key of the recordings' seals at its first seal: {file}",
+            )
+        public = seals.public(seals.key(settings))
+    except (EvidenceError, OSError) as error:
+        return False, str(error)
+    return True, (
+        f"the recordings' seals are signed with {file} (public key {evidence.key_id(public)}): keep a copy of it "
+        "apart from the backup of the recordings"
+    )
 
 
 async def _database(settings: Settings) -> tuple[bool, str]:

@@ -12,7 +12,7 @@ from base.settings import Settings
 from hotline.machine import home
 from hotline.machine.up import stop_event
 from metrics import rollup
-from recorder import archive
+from recorder import archive, notary
 
 logger = structlog.get_logger(__name__)
 
@@ -28,9 +28,11 @@ async def record(settings: Settings) -> None:
     sender = spawn(bus.run(), "bus")
     # Folding an hour's calls takes a second of CPU, which the controller must not spend.
     figures = spawn(rollup.run(engine, stop), "roll-ups")
+    sealing = spawn(notary.run(engine, settings, stop), "seals")
     try:
         await archive.run(engine, settings, bus.send, stop)
     finally:
+        sealing.cancel()
         figures.cancel()
         sender.cancel()
         await bus.close()

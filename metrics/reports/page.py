@@ -60,6 +60,7 @@ def html(report: SlaReport, lang: str = "zh") -> str:
         state=report.verdict.name.lower(),
         missing=[one.zh if lang == "zh" else one.en for one in report.missing],
         lowest=reports.lowest_words(report.lowest, say),
+        seal=reports.seal_words(report.seal, say)[1:],
         metrics=shown,
         outcomes=[(say[name.value], count) for name, count in report.outcomes.items()],
         pending=report.pending,

@@ -56,6 +56,7 @@ def _summary(
     rows.append((say["outcome"],))
     rows += [(name.value, say[name.value], count) for name, count in report.outcomes.items()]
     rows.append(("pending", say["pending"], report.pending))
+    rows += [(line,) for line in reports.seal_words(report.seal, say)[1:]]
     for number, row in enumerate(rows):
         figure = len(row) == 5 and row[0] not in reports.IN_SECONDS
         for column, cell in enumerate(row):

@@ -27,7 +27,7 @@ from diary import reader, writer
 from diary import tables as diary_tables
 from facts import CallbackAdded, ControllerStarted, ControllerStopped, LinkLost, LinkRestored
 from facts.terms import Outcome
-from facts.times import CHINA, DAY, MINUTE, SECOND, local, microseconds
+from facts.times import CHINA, DAY, MINUTE, SECOND, day_of, local, microseconds
 from metrics import people, rollup
 from metrics import tables as metrics_tables
 from metrics.callbacks import (
@@ -42,6 +42,8 @@ from metrics.callbacks import (
 )
 from metrics.sums import ALL, Only
 from metrics.window import SHARES, SHORT_ABANDON, SMALLEST_SAMPLE, LowestRate, Metric, Point, Tally
+from recorder import seals
+from recorder.evidence import DaySeal, seal_json
 
 log = structlog.get_logger(__name__)
 
@@ -112,7 +114,8 @@ class SlaReport:
     the window's minutes, None when every sample was too small. `returned`: calls that lost the controller while they
     waited; `estimated`: answers whose ring rests on the time of our INVITE. `callbacks`: M20 and M22, none when only
     the calls to one number or of one agent were counted. `excused`: calls that arrived in approved incidents. M3 leaves
-    them out, and callers who gave up in less than `short_abandon` seconds, too. All times in microseconds UTC.
+    them out, and callers who gave up in less than `short_abandon` seconds, too. `seal`: the newest of the recordings'
+    seals up to the window's last day. All times in microseconds UTC.
     """
 
     since: int
@@ -131,6 +134,7 @@ class SlaReport:
     short_abandon: int = SHORT_ABANDON
     excused: int = 0
     details: Details = Details()
+    seal: DaySeal | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -214,6 +218,7 @@ async def sla(
         short_abandon=short_abandon,
         excused=excused.counted,
         details=Details(found.hours, found.by_queue, agents, curve) if details else Details(),
+        seal=await seals.newest(engine, local(day_of(at)).date().isoformat()),
     )
 
 
@@ -471,6 +476,7 @@ def render_json(report: SlaReport) -> str:
             "callbacks_open": report.callbacks.open,
             "callbacks_missed": list(report.callbacks.missed),
             "inbound_first": [_situation(one) for one in report.callbacks.inbound_first],
+            "recordings_seal": seal_json(report.seal) if report.seal else None,
         },
         ensure_ascii=False,
         indent=1,
@@ -506,6 +512,10 @@ def render_csv(report: SlaReport) -> str:
         write(
             ("metric", "M1r lowest", lowest.numerator, lowest.denominator, lowest.value),
         )
+    if report.seal is not None:
+        write(("seal", report.seal.day, report.seal.rows, "", report.seal.sha256.head))
+        if report.seal.sm3:
+            write(("seal SM3", report.seal.day, report.seal.rows, "", report.seal.sm3.head))
     return out.getvalue()
 
 
@@ -541,6 +551,8 @@ def render_text(report: SlaReport, lang: str = "zh") -> str:
         console.print(say["estimated"].format(report.estimated))
     if report.callbacks:
         _print_callbacks(console, report.callbacks, say)
+    for line in seal_words(report.seal, say):
+        console.print(line)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
@@ -669,6 +681,19 @@ def lowest_words(lowest: LowestRate | None, say: dict[str, str]) -> str:
     return say["lowest"].format(value=percent(lowest.metric), part=part, at=_minute(lowest.at))
 
 
+def seal_words(seal: DaySeal | None, say: dict[str, str]) -> list[str]:
+    """The recordings' seal as a heading, its heads, and what they are for; nothing before the first one."""
+    if seal is None:
+        return []
+    heads = [("SHA-256", seal.sha256), *([("SM3", seal.sm3)] if seal.sm3 else [])]
+    return [
+        "",
+        say["seal"].format(day=seal.day, rows=seal.rows),
+        *(f"{name} {link.head}" for name, link in heads),
+        say["seal_use"],
+    ]
+
+
 def percent(metric: Metric) -> str:
     """Rounded down, so that 94.999 % never reads as 95.00 %."""
     if not metric.denominator:
@@ -717,6 +742,8 @@ _TEXT = {
         "m5": "M5 与 M5a 之别：M5 以全部排队来电为分母，M5a 只以已接听的来电为分母。",
         "returned": "{} 通来电在等待中与调度程序失去联系后恢复排队。",
         "estimated": "{} 通来电的振铃时刻按发出呼叫的时刻估算。",
+        "seal": "录音存证：{day} 封存 {rows} 条录音记录",
+        "seal_use": "请在本中心之外保存此报告：日后若录音或台账被删改，重算结果将与上面的值不符。",
         "M1": "呼叫接通率",
         "M1r": "滚动 24 小时接通率",
         "M2": "人工接通率",
@@ -794,6 +821,9 @@ _TEXT = {
         "m5": "M5 is of all queued calls; M5a only of the answered ones, so it flatters.",
         "returned": "{} calls lost the controller while they waited, and came back to their places.",
         "estimated": "{} answers: the ring is estimated from our INVITE.",
+        "seal": "Evidence of recordings: the seal of {day}, {rows} rows",
+        "seal_use": "Keep this report outside the centre: if a recording or its row is removed or changed later, "
+        "what is computed again differs from the value above.",
         "M1": "connection rate",
         "M1r": "connection rate, rolling 24 h",
         "M2": "connection rate of queued calls",

@@ -18,10 +18,11 @@ from alarms.watch import Watch
 from base import clock, database, log, migrations, notify
 from base.bus import Bus
 from base.retry import Schedule
-from base.settings import SettingsError, load
+from base.settings import Settings, SettingsError, load
 from diary import tables, writer
 from facts import CallbackMissed, DialRefused, RecordingMissing
 from hotline.cli.main import app
+from recorder import tables as recorder_tables
 from tests.receivers import Hook, Mailbox
 
 S = 1_000_000
@@ -277,6 +278,31 @@ async def test_what_the_recorder_left_behind(engine: AsyncEngine, tmp_path: Path
     (settings.spool_dir / "hotline-1.3.raw").write_bytes(b"")
     later = await alarms.recordings(engine, settings, clock.now() + 900 * S)
     assert 890 < (later["recording_late", ""] or 0) < 960
+
+
+async def test_rows_without_a_seal_and_days_that_do_not_agree_are_seen(
+    engine: AsyncEngine, tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path)
+    now = clock.now()
+
+    async def seen() -> tuple[float | None, float | None]:
+        found = await alarms.recordings(engine, settings, now)
+        return found["seal_late", ""], found["seal_broken", ""]
+
+    assert await seen() == (0, 0)
+    row = {"call": "hotline-1.1", "row": "{}", "entered_at": now - 30 * 3600 * S}
+    seal = dict.fromkeys(("root", "previous", "head", "sm3_root", "sm3_previous", "sm3_head"), "")
+    seal |= {"signature": "", "public_key": "", "fault": "it was rewritten"}
+    async with engine.begin() as connection:
+        await connection.execute(insert(recorder_tables.evidence).values({**row, "day": ""}))
+        await connection.execute(
+            insert(recorder_tables.evidence).values({**row, "entered_at": 1, "day": "1970"})
+        )
+        for day, fault in (("1970-01-01", "it was rewritten"), ("1970-01-02", "")):
+            one = {**seal, "day": day, "rows": 0, "sealed_at": 1, "fault": fault}
+            await connection.execute(insert(recorder_tables.seal).values(one))
+    assert await seen() == (30, 1)
 
 
 async def test_stale_figures_are_seen_by_who_reads_them(redis_url: str) -> None:

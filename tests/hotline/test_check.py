@@ -18,8 +18,10 @@ from hotline.machine.check import (
     _dialling,
     _passwords,
     _trunks,
+    seal_key,
     trunk_state,
 )
+from recorder import seals
 from tests.authority import Authority
 
 OWN_TARGET = Rulebook(
@@ -146,3 +148,17 @@ def test_a_number_that_comes_in_by_no_trunk_is_named(tmp_path: Path) -> None:
             ),
         ),
     ]
+
+
+def test_the_key_of_the_seals_is_named(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    file = tmp_path / "secrets" / seals.KEY_FILE
+    fine, said = seal_key(settings)
+    assert (fine, str(file) in said) == (True, True)
+    assert not file.exists(), "a look changed something"
+    seals.key(settings)
+    fine, said = seal_key(settings)
+    assert (fine, "keep a copy of it apart from the backup" in said) == (True, True)
+    file.write_text("no key")
+    fine, said = seal_key(settings)
+    assert (fine, "holds no Ed25519 key" in said) == (False, True)

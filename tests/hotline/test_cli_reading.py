@@ -19,7 +19,10 @@ from sqlalchemy import Connection
 from typer.testing import CliRunner
 
 from base import clock, database, migrations
+from base.settings import Settings
 from hotline.cli.main import app
+from recorder import ledger, seals
+from recorder.policy import RecordingState
 from tests.metrics.histories import T, answered, in_queue
 from tests.metrics.test_callback_report import write
 
@@ -83,6 +86,25 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("read_only")
 def test_a_copy_at_this_programs_version(home: Path) -> None:
     reads_all(home)
+
+
+@pytest.mark.usefixtures("read_only")
+def test_the_seals_of_a_copy_are_checked_and_proven(home: Path, tmp_path: Path) -> None:
+    entry = ledger.LedgerEntry("hotline-1.1", "", RecordingState.MISSING, 0, 0, "", T)
+
+    async def work() -> None:
+        engine = database.engine(f"sqlite+aiosqlite:///{home / 'hotline.db'}")
+        await ledger.enter(engine, [ledger.Draft(entry, [])])
+        await seals.seal(engine, Settings(home=tmp_path), T + 2 * 86_400_000_000)
+        await engine.dispose()
+
+    asyncio.run(work())
+    before = state(home)
+    status, said, _ = run("recordings", "seals", "--check")
+    assert (status, said) == (0, "2 days checked, 1 rows sealed; 0 differ\n")
+    status, said, _ = run("recordings", "prove", "hotline-1.1")
+    assert (status, len(json.loads(said)["seals"])) == (0, 2)
+    assert state(home) == before
 
 
 @pytest.mark.usefixtures("read_only")

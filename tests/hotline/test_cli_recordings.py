@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
 from base.settings import Settings
 from facts import Fact
 from hotline.cli.main import app
-from recorder import ledger, policy, tables
+from recorder import ledger, policy, seals, tables
+from recorder.evidence import DaySeal
+from web.accounts.tables import audit
 
 NOW = 1_763_731_300_000_000
 
@@ -121,3 +123,96 @@ async def test_an_export_replaces_and_gives_damaged_sound_only_when_told_to(
     words = ("--overwrite", "--despite-damage")
     assert (await in_thread("export", entry.call, "--out", str(out), *words))[0] == 0
     assert out.read_bytes() == source.read_bytes()
+
+
+# --- seals and proofs
+
+
+DAY = 86_400_000_000
+
+
+@pytest.fixture
+async def sealed(engine: AsyncEngine, settings: Settings) -> list[DaySeal]:
+    """Two days with a recording each, both over."""
+    for number in range(2):
+        call = f"hotline-1763731200.{number}"
+        entry = ledger.LedgerEntry(
+            call,
+            f"{number}.wav",
+            policy.RecordingState.FINISHED,
+            1,
+            1,
+            "ab" * 32,
+            NOW + number * DAY,
+        )
+        await ledger.enter(engine, [ledger.Draft(entry, [])])
+    return await seals.seal(engine, settings, NOW + 2 * DAY)
+
+
+async def test_seals_are_listed_with_the_public_key(
+    settings: Settings, sealed: list[DaySeal]
+) -> None:
+    status, said, _ = await in_thread("seals")
+    assert status == 0
+    assert said.splitlines() == [
+        *(f"{one.day}       1 {one.sha256.head}" for one in sealed),
+        f"signed from 2025-11-21 on with public key {sealed[0].public_key}",
+    ]
+    found = json.loads((await in_thread("seals", "--format", "json"))[1])
+    assert [one["head"] for one in found["seals"]] == [one.sha256.head for one in sealed]
+    assert "differ" not in found
+
+
+async def test_a_check_says_which_day_and_which_row(
+    engine: AsyncEngine, settings: Settings, sealed: list[DaySeal]
+) -> None:
+    status, said, _ = await in_thread("seals", "--check")
+    assert (status, said) == (0, "2 days checked, 2 rows sealed; 0 differ\n")
+    printed = f"2025-11-22={sealed[1].sha256.head[:32]}"
+    assert (await in_thread("seals", "--check", "--printed", printed))[0] == 0
+    async with engine.begin() as connection:
+        gone = tables.recording.c.call == "hotline-1763731200.1"
+        await connection.execute(delete(tables.recording).where(gone))
+        await connection.execute(
+            update(tables.evidence).values(row="{}").where(tables.evidence.c.number == 1)
+        )
+    status, said, _ = await in_thread("seals", "--check")
+    assert status == 1
+    assert (
+        "2025-11-21: the rows of this day are not those that were sealed: it was rewritten" in said
+    )
+    assert "call hotline-1763731200.1: its row is gone from the ledger" in said
+    status, said, _ = await in_thread("seals", "--check", "--format", "json")
+    assert status == 1
+    assert len(json.loads(said)["differ"]) == 3
+    async with engine.connect() as connection:
+        faults = (await connection.execute(select(tables.seal.c.fault))).scalars().all()
+    assert [bool(one) for one in faults] == [True, True], "the alarm does not see it"
+
+
+async def test_another_head_than_the_reports_is_said(
+    settings: Settings, sealed: list[DaySeal]
+) -> None:
+    other = f"2025-11-22={sealed[0].sha256.head}"
+    status, said, _ = await in_thread("seals", "--check", "--printed", other)
+    assert status == 1
+    assert "2025-11-22: the head of the report is another one" in said
+    for wrong in ("2025-11-22=abc", "yesterday=" + "ab" * 32, "2025-11-22"):
+        assert (await in_thread("seals", "--check", "--printed", wrong))[0] == 2
+    assert (await in_thread("seals", "--printed", other))[0] == 2
+
+
+async def test_a_proof_is_written_and_the_look_is_in_the_audit_log(
+    engine: AsyncEngine, settings: Settings, sealed: list[DaySeal], tmp_path: Path
+) -> None:
+    out = tmp_path / "proof.json"
+    assert (await in_thread("prove", "hotline-1763731200.0", "--out", str(out)))[0] == 0
+    made = json.loads(out.read_text())
+    assert [one["day"] for one in made["seals"]] == ["2025-11-21", "2025-11-22"]
+    one_day = await in_thread("prove", "hotline-1763731200.0", "--until", "2025-11-21")
+    assert [one["day"] for one in json.loads(one_day[1])["seals"]] == ["2025-11-21"]
+    status, _, why = await in_thread("prove", "hotline-1763731200.7")
+    assert (status, "nothing to prove" in why) == (1, True)
+    async with engine.connect() as connection:
+        looks = (await connection.execute(select(audit.c.action))).scalars().all()
+    assert looks.count("hotline recordings prove") == 3

@@ -1,6 +1,7 @@
 """The report as a page, a workbook and a PDF; its windows; and the day proven."""
 
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -26,6 +27,8 @@ from metrics.reports.formats import FORMATS
 from metrics.reports.sla import SlaReport, Words
 from metrics.sums import Only
 from metrics.window import Metric
+from recorder import evidence, ledger, seals
+from recorder.policy import RecordingState
 from tests.metrics.histories import T, answered, arrived, at, in_greeting, in_queue, released
 
 pytestmark = pytest.mark.usefixtures("ten_days_later")
@@ -148,6 +151,37 @@ def test_whoever_reads_that_data_are_missing_reads_why(
     start = {"zh": "数据不完整：", "en": "Not complete: "}[lang]
     for one in reasons:
         assert start + (one.zh if lang == "zh" else one.en) in shown
+
+
+async def test_the_seal_of_the_recordings_stands_in_every_form(
+    diary: AsyncEngine, tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path, seal_sm3=evidence.available("sm3"))
+    call = "hotline-1.1"
+    entry = ledger.LedgerEntry(call, "1.wav", RecordingState.FINISHED, 1, 1, "ab" * 32, at(0))
+    before = await reports.sla(diary, at(HOUR), 1, 95)
+    assert before.seal is None
+    assert '"recordings_seal": null' in reports.render_json(before)
+    assert "存证" not in reports.render_text(before)
+    await ledger.enter(diary, [ledger.Draft(entry, [])])
+    made = await seals.seal(diary, settings, at(0) + 3 * DAY)
+    first = made[0]
+    until = midnight(at(0)) + DAY
+    assert (await reports.sla(diary, until + DAY, 24, 95)).seal == made[1]
+    report = await reports.sla(diary, until, 24, 95, details=True)
+    assert report.seal == first, "the report of a day has another day's seal"
+    heads = [first.sha256.head, *([first.sm3.head] if first.sm3 else [])]
+    for lang, use in (("zh", "请在本中心之外保存此报告"), ("en", "Keep this report outside")):
+        for form in ("text", "html"):
+            said = FORMATS[form].make(report, lang).decode()
+            assert all(head in said for head in heads)
+            assert (first.day in said, use in said) == (True, True)
+            assert form == "html" or all(len(line) <= 80 for line in said.splitlines())
+        book = openpyxl.load_workbook(io.BytesIO(FORMATS["xlsx"].make(report, lang)))
+        cells = [str(row[0]) for row in book.worksheets[0].iter_rows(values_only=True)]
+        assert all(any(head in cell for cell in cells) for head in heads)
+    assert f"seal,{first.day},1,,{heads[0]}\n" in reports.render_csv(report)
+    assert json.loads(reports.render_json(report))["recordings_seal"] == evidence.seal_json(first)
 
 
 def test_the_heading_of_the_workbook_stays_bold(report: SlaReport) -> None:
