@@ -77,6 +77,7 @@ IMPURE_MODULES = {
     "metrics.verify",
     "recorder.archive",
     "recorder.ledger",
+    "recorder.levels",
     "recorder.tables",
     "recorder.tape",
     "telephony.cel_file",
