@@ -15,8 +15,8 @@ _DISORDER = 5 * SECOND
 _LONGEST_LINE = 65_536
 
 
-def read_since(path: Path, at: int) -> Reading:
-    """Read the events since `at` (microseconds), older ones of the same few seconds included.
+def read_since(path: Path, at: int, until: int | None = None) -> Reading:
+    """Read the events since `at` (microseconds), older ones of the same few seconds included, or those `until` then.
 
     It seeks by bisection, so the file's size does not matter. It goes on to rotated files (`hotline.csv.1`,
     `hotline.csv-20251121`; not to compressed ones) while these may hold newer events. Without a file there are no
@@ -36,6 +36,8 @@ def read_since(path: Path, at: int) -> Reading:
             for event in _events(stream):
                 if event is None:
                     garbage += 1
+                elif until is not None and event.at > until + _DISORDER:
+                    break
                 elif event.at >= since:
                     events.append(event)
         if reached:

@@ -69,6 +69,7 @@ IMPURE_MODULES = {
     "ivr.way_out",
     "ivr.workdays",
     "metrics.calls",
+    "metrics.completeness",
     "metrics.exporter",
     "metrics.reports",
     "metrics.rollup",

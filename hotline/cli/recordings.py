@@ -11,10 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock
 from facts.times import SECOND
+from hotline.cli import audit
 from hotline.cli.tools import JsonOrText, fail, form_of, note_look, read_settings, with_database
 from recorder import ledger
 
 app = typer.Typer(help="The recordings of calls.", no_args_is_help=True)
+audit.add_to(app)
 
 
 @app.command("export")
