@@ -29,6 +29,8 @@ from facts import (
     CallbackAnswered,
     CallbackPlaced,
     CallbackRaced,
+    CallerAsked,
+    CallerFound,
     ControllerStarted,
     ControllerStopped,
     Fact,
@@ -73,7 +75,7 @@ _PIECE: Final = 30 * MINUTE
 _FRESH: Final = 60.0
 """Seconds: a file changed so lately may not be entered yet."""
 
-_KINDS: Final = KINDS | {CallbackRaced.kind}
+_KINDS: Final = KINDS | {CallbackRaced.kind, CallerAsked.kind, CallerFound.kind}
 _ARRIVALS: Final = frozenset({CallArrived.kind, CallbackPlaced.kind})
 _ANSWERS: Final = frozenset({OfferAnswered.kind, CallbackAnswered.kind})
 _RECORDERS: Final = (RecordingFinished.kind, RecordingMissing.kind)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from facts import CallRefused, CallSilent, Fact, TalkHeld, TalkResumed
+from facts import CallerAsked, CallerFound, CallRefused, CallSilent, Fact, TalkHeld, TalkResumed
 from facts.terms import CallId
 from facts.times import SECOND
 from recorder import policy
@@ -55,7 +55,7 @@ class WhyUnrecorded(StrEnum):
     """Why something is not in a file, without a fault.
 
     hold             the music: the agent had put the citizen on hold. The citizen's side is in the file
-    silent_caller    the phrase of `*0`, or a citizen who said nothing although asked
+    asked            the phrase of `*0`: the agent heard nobody
     away             no controller ran, or Asterisk was away
     no_sound         the call ended before anything was to be heard, and before an agent answered
     waits            the call ended lately; `hotline recorder` has not finished its file
@@ -63,7 +63,7 @@ class WhyUnrecorded(StrEnum):
     """
 
     HOLD = "hold"
-    SILENT_CALLER = "silent_caller"
+    ASKED = "asked"
     AWAY = "away"
     NO_SOUND = "no_sound"
     WAITS = "waits"
@@ -247,7 +247,7 @@ def _finding(
     why: str = "",
 ) -> AuditFinding:
     """About the whole recording: it names the first agent."""
-    agent = min(talks, key=lambda talk: talk.begin).agent if talks else ""
+    agent = min(talks, key=_begin).agent if talks else ""
     return AuditFinding(kind, call, agent, known.arrived or 0, lost, file=file, why=why)
 
 
@@ -304,19 +304,19 @@ def _may_lack(levels: Levels, talks: Sequence[Stretch]) -> int:
 
 
 def _silent_sides(
-    call: CallId, facts: Iterable[Fact], known: Times, talks: Sequence[Stretch], levels: Levels
+    call: CallId, facts: Sequence[Fact], known: Times, talks: Sequence[Stretch], levels: Levels
 ) -> Iterator[AuditFinding]:
     if known.arrived is None or known.ended is None:
         return
     known_silent = any(isinstance(fact, CallSilent) for fact in facts)
-    holds = list(_holds(facts, talks))
+    apart = [*_holds(facts, talks), *_asked(facts, talks, known.ended)]
     # What a file lacks within these bounds, it lacks at its beginning.
     late = min(max(0, known.ended - known.arrived - levels.duration), NO_MEDIA)
     began = known.arrived + late
     for talk in talks:
         if talk.end - talk.begin < SHORTEST:
             continue
-        windows = _windows(talk, [hold for hold in holds if hold.agent == talk.agent], began)
+        windows = _windows(talk, [one for one in apart if one.agent == talk.agent], began)
         caller = sum(sum(levels.left[one]) for one in windows)
         agent = sum(sum(levels.right[one]) for one in windows)
         party = "caller" if caller == 0 and not known_silent else "agent" if agent == 0 else ""
@@ -331,13 +331,14 @@ def _silent_sides(
             )
 
 
-def _windows(talk: Stretch, holds: Sequence[Stretch], began: int) -> list[slice]:
-    """Where a talk without its holds lies in `Levels` of a file that began at `began`."""
+def _windows(talk: Stretch, apart: Sequence[Stretch], began: int) -> list[slice]:
+    """Where a talk, without what parted agent and citizen, lies in `Levels` of a file that began at `began`."""
     found = []
     begin = talk.begin + EDGE
-    for hold in sorted(holds, key=lambda hold: hold.begin):
-        found.append((begin, hold.begin - EDGE))
-        begin = max(begin, hold.end + EDGE)
+    for one in sorted(apart, key=_begin):
+        if talk.begin <= one.begin <= talk.end:
+            found.append((begin, one.begin - EDGE))
+            begin = max(begin, one.end + EDGE)
     found.append((begin, talk.end - EDGE))
     return [
         slice(max(0, first - began) // WINDOW, max(0, last - began) // WINDOW)
@@ -355,12 +356,30 @@ def _on_purpose(
     known_facts = list(facts)
     for hold in _holds(known_facts, talks):
         yield Unrecorded(WhyUnrecorded.HOLD, call, hold.begin, hold.end, hold.agent)
-    for fact in known_facts:
-        if isinstance(fact, CallSilent):
-            last = max((one for one in talks if one.begin <= fact.at), key=_end, default=None)
-            begin = last.begin if last is not None else known.arrived or fact.at
-            agent = last.agent if last is not None else ""
-            yield Unrecorded(WhyUnrecorded.SILENT_CALLER, call, begin, fact.at, agent)
+    for one in _asked(known_facts, talks, known.ended):
+        yield Unrecorded(WhyUnrecorded.ASKED, call, one.begin, one.end, one.agent)
+
+
+def _asked(facts: Iterable[Fact], talks: Sequence[Stretch], ended: int | None) -> Iterator[Stretch]:
+    """When the caller was asked by the phrase of `*0`, and by which agent."""
+    told = sorted(
+        (fact for fact in facts if isinstance(fact, CallerAsked | CallerFound | CallSilent)),
+        key=_at,
+    )
+    for number, fact in enumerate(told):
+        if isinstance(fact, CallerAsked):
+            over = told[number + 1].at if number + 1 < len(told) else ended
+            asking = [talk for talk in talks if talk.begin <= fact.at]
+            agent = max(asking, key=_begin).agent if asking else ""
+            yield Stretch(agent, fact.at, fact.at if over is None else over)
+
+
+def _at(fact: Fact) -> int:
+    return fact.at
+
+
+def _begin(talk: Stretch) -> int:
+    return talk.begin
 
 
 def _end(talk: Stretch) -> int:
@@ -371,7 +390,7 @@ def _holds(facts: Iterable[Fact], talks: Sequence[Stretch]) -> Iterator[Stretch]
     """When the citizen was on hold; a hold ends with its talk at the latest."""
     told = sorted(
         (fact for fact in facts if isinstance(fact, TalkHeld | TalkResumed)),
-        key=lambda fact: fact.at,
+        key=_at,
     )
     for talk in talks:
         since: int | None = None

@@ -328,6 +328,12 @@ async def test_a_call_that_only_asterisk_saw_answered(
             (AuditKind.UNEXPLAINED, unknown, at(106), "cel")
         ]
     assert found.unchecked == []
+    # One that the diary knows, but without an answer; it is named as well.
+    async with engine.begin() as connection:
+        answer = (diary_table.c.call == CALLS[0]) & (diary_table.c.kind == "OfferAnswered")
+        await connection.execute(delete(diary_table).where(answer))
+    found = await audit(engine, settings)
+    assert [one.call for one in found.findings if one.why == "cel"] == [CALLS[0], unknown]
     assert (await audit(engine, settings)).unchecked == ["old_cel"]  # nothing of the morning
 
 

@@ -12,6 +12,8 @@ from facts import (
     CallbackEnded,
     CallbackPlaced,
     CallEnded,
+    CallerAsked,
+    CallerFound,
     CallRefused,
     CallSilent,
     Fact,
@@ -196,11 +198,23 @@ def test_two_who_are_silent_and_a_talk_of_a_moment_are_no_fault() -> None:
     assert look(short, whole(sound(5, [(0, 1)], [(0, 5)]))).findings == []
 
 
-def test_a_caller_known_to_be_silent_is_listed() -> None:
-    facts = [*STORY, CallSilent(at(19), CALL)]
+def test_the_phrase_of_star_0_is_listed_and_a_silent_caller_is_no_fault() -> None:
+    facts = [*STORY, CallerAsked(at(14), CALL), CallSilent(at(19), CALL)]
     found = look(facts, whole(sound(20, [(0, 1)], [(0, 20)])))
     assert found.findings == []
-    assert reasons(found) == [(WhyUnrecorded.SILENT_CALLER, 12, 19, "1002")]
+    assert reasons(found) == [(WhyUnrecorded.ASKED, 14, 19, "1002")]
+
+
+def test_a_caller_who_spoke_must_be_heard_then() -> None:
+    facts = [*STORY, CallerAsked(at(13.5), CALL), CallerFound(at(16), CALL)]
+    found = look(facts, whole(sound(20, [(0, 12), (14, 16)], [(0, 12), (17, 20)])))
+    assert reasons(found) == [(WhyUnrecorded.ASKED, 13.5, 16, "1002")]
+    assert [(one.kind, one.agent, one.party) for one in found.findings] == [
+        (AuditKind.SILENT_SIDE, "1002", "caller")
+    ]
+    # The caller hung up while being asked.
+    gone = look([*STORY, CallerAsked(at(18), CALL)], whole(sound(20)))
+    assert reasons(gone) == [(WhyUnrecorded.ASKED, 18, 20, "1002")]
 
 
 def test_a_removed_row_without_a_file_and_with_one() -> None:

@@ -263,6 +263,17 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     assert [event.at - BASE for event in reading.events] == [0, 1]
 
 
+def test_a_stretch_of_a_file_ends_some_seconds_after_it(tmp_path: Path) -> None:
+    old, new = tmp_path / "hotline.csv.1", tmp_path / "hotline.csv"
+    old.write_text("".join(line(BASE + n * SECOND) for n in range(100)))
+    new.write_text("".join(line(BASE + n * SECOND) for n in range(100, 200)))
+    os.utime(old, (1, 1))
+    for first, last in ((20, 40), (90, 110), (150, 160)):
+        events = read_since(new, BASE + first * SECOND, BASE + last * SECOND).events
+        seconds = [(event.at - BASE) // SECOND for event in events]
+        assert seconds == list(range(first - 5, last + 6))
+
+
 def test_no_file_is_no_event(tmp_path: Path) -> None:
     assert read_since(tmp_path / "none.csv", 0).events == ()
 
