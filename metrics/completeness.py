@@ -14,7 +14,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -43,7 +43,7 @@ from facts import (
 from facts.ids import is_call_id
 from facts.offers import NO_TALK
 from facts.terms import CallId, Outcome
-from facts.times import DAY, MINUTE, SECOND, local
+from facts.times import DAY, HOUR, MINUTE, SECOND, local
 from metrics.fold import KINDS, CallRecord, item_of
 from metrics.verify import NEAR, SETTLED
 from metrics.window import Metric, shares_of
@@ -63,6 +63,8 @@ from recorder.ledger import LedgerEntry
 from recorder.levels import HeardFile, WantedFile, listen_to
 from recorder.tables import recording
 from telephony import cel, cel_file
+
+T = TypeVar("T")
 
 PAGE: Final = 500
 """Calls, or files, that are in memory at once; two pages while the next one is read."""
@@ -292,30 +294,27 @@ class _Audit:
     async def cel(self, since: int, until: int) -> None:
         """Find calls that Asterisk saw answered by an agent, and of which the diary has no answer."""
         file = self._settings.cel_file
-        if not file.exists():
+        oldest = await _of_cel(cel_file.begins, file)
+        if not oldest:
             self._found.unchecked.append("no_cel")
             return
+        if oldest > since + HOUR:
+            self._found.unchecked.append("old_cel")
         book = await rulebook.read(self._engine)
         numbers = {*self._settings.numbers, *book.numbers, *self._numbers} - {""}
-        began, oldest = since, 0
-        while since < until:
-            end = min(until, since + _PIECE)
-            try:
-                reading = await asyncio.to_thread(cel_file.read_since, file, since, end + _PIECE)
-            except OSError as error:
-                raise AuditError(f"{file}: {error.strerror or error}") from error
-            if not oldest and reading.events:
-                oldest = reading.events[0].at
-            answered = {
-                call: at
-                for call, seen in cel.seen(reading.events, numbers).items()
-                if since < seen.arrived <= end and 0 < seen.ended < self._now - SETTLED
-                if (at := _answered(seen.answers))
-            }
-            await self._compare(answered)
-            since = end
-        if oldest > began + DAY // 24:
-            self._found.unchecked.append("old_cel")
+        begin = max(since, oldest - 1)
+        while begin < until:
+            end = min(until, begin + _PIECE)
+            reading = await _of_cel(cel_file.read_since, file, begin, end + _PIECE)
+            await self._compare(
+                {
+                    call: at
+                    for call, seen in cel.seen(reading.events, numbers).items()
+                    if begin < seen.arrived <= end and 0 < seen.ended < self._now - SETTLED
+                    if (at := _answered(seen.answers))
+                }
+            )
+            begin = end
 
     async def _compare(self, answered: dict[CallId, int]) -> None:
         calls = sorted(answered)
@@ -371,6 +370,14 @@ def _counts_as_recorded(record: CallRecord) -> bool:
 def _answered(answers: Iterable[cel.Answer]) -> int:
     """When the first answer that is surely a talk was given, or 0."""
     return next((at for at, lasted in answers if lasted is None or lasted > NO_TALK + 2 * NEAR), 0)
+
+
+async def _of_cel(read: Callable[..., T], file: Path, *times: int) -> T:
+    """Read CEL in a thread."""
+    try:
+        return await asyncio.to_thread(read, file, *times)
+    except OSError as error:
+        raise AuditError(f"{file}: {error.strerror or error}") from error
 
 
 # --- files

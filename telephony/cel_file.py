@@ -46,6 +46,18 @@ def read_since(path: Path, at: int, until: int | None = None) -> Reading:
     return Reading(tuple(events), garbage)
 
 
+def begins(path: Path) -> int:
+    """When the oldest readable event was (microseconds), of this file and the rotated ones; 0 if there is none."""
+    found = []
+    for file in (path, *_rotated(path)):
+        try:
+            with file.open("rb") as stream:
+                found.append(_next_time(stream))
+        except FileNotFoundError:
+            continue
+    return min(filter(None, found), default=0)
+
+
 def _rotated(path: Path) -> list[Path]:
     """Older files, the newest first."""
     found = [

@@ -26,7 +26,7 @@ from facts import (
 from facts.times import DAY, SECOND, midnight
 from hotline.cli.main import app
 from metrics import completeness
-from metrics.completeness import Completeness
+from metrics.completeness import AuditError, Completeness
 from metrics.reports import sla
 from metrics.window import Metric
 from recorder import ledger, tables, tape
@@ -335,6 +335,14 @@ async def test_a_call_that_only_asterisk_saw_answered(
     found = await audit(engine, settings)
     assert [one.call for one in found.findings if one.why == "cel"] == [CALLS[0], unknown]
     assert (await audit(engine, settings)).unchecked == ["old_cel"]  # nothing of the morning
+
+
+async def test_a_cel_file_that_cannot_be_read(
+    engine: AsyncEngine, settings: Settings, files: list[Path]
+) -> None:
+    settings.cel_file.mkdir(parents=True)
+    with pytest.raises(AuditError, match=str(settings.cel_file)):
+        await audit(engine, settings)
 
 
 async def test_m23_is_that_of_the_report(

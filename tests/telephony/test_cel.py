@@ -29,7 +29,7 @@ from facts import (
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
 from telephony.cel import CelEvent, complete, parse
-from telephony.cel_file import read_since
+from telephony.cel_file import begins, read_since
 from tests.telephony.test_calls import NUMBERS, folded, recorded, told
 
 CEL = Path(__file__).parents[1] / "fixtures" / "cel"
@@ -272,6 +272,8 @@ def test_a_stretch_of_a_file_ends_some_seconds_after_it(tmp_path: Path) -> None:
         events = read_since(new, BASE + first * SECOND, BASE + last * SECOND).events
         seconds = [(event.at - BASE) // SECOND for event in events]
         assert seconds == list(range(first - 5, last + 6))
+    assert begins(new) == BASE
+    assert begins(tmp_path / "none.csv") == 0
 
 
 def test_no_file_is_no_event(tmp_path: Path) -> None:
