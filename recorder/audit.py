@@ -34,8 +34,6 @@ LATE: Final = 600 * SECOND
 """A raw file that waits longer than this after its call's end falls short. The alarm `recording_late` says so, too."""
 LOOKED: Final = 20 * SECOND
 """Calls without any file are entered so long after `policy.GRACE` at the latest."""
-UNWRITTEN: Final = 2 * SECOND
-"""Asterisk writes in pieces: what was not written when it died comes to the time that it was away."""
 
 
 class AuditKind(StrEnum):
@@ -284,7 +282,7 @@ def _cover(
         for begin, end in away
         if begin < known.ended and end > known.arrived
     ]
-    if gone and missing <= sum(one.end - one.begin for one in gone) + UNWRITTEN:
+    if gone and missing <= sum(one.end - one.begin for one in gone) + TOLERANCE:
         if found.findings:
             found.unrecorded += gone
         found.findings.clear()

@@ -147,6 +147,8 @@ def test_what_was_lost_while_nobody_was_there_is_listed_with_its_time() -> None:
     assert kinds(found) == []
     assert reasons(found) == [(WhyUnrecorded.AWAY, 12, 18, "")]
     # More is missing than that explains.
+    assert kinds(look(STORY, whole(sound(13.5)), away)) == []
+    assert kinds(look(STORY, whole(sound(13.3)), away)) != []
     assert kinds(look(STORY, whole(sound(9)), away)) != []
     assert kinds(look(STORY, whole(sound(14)), [(at(-9), at(-1))])) != []
     assert reasons(look(STORY, whole(sound(20)), away)) == []
