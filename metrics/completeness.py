@@ -1,6 +1,6 @@
 """`hotline recordings audit`: ledger, files, diary and CEL laid beside each other, call by call, and M23 from it (R45).
 
-A day is read page by page, so memory does not grow with it. Files are read in a few worker processes meanwhile.
+A day is read page by page: memory grows only by the ids of its calls. A few worker processes read the files meanwhile.
 `recorder.audit` judges each call. Files and rows without a call, and calls without facts, are looked for afterwards.
 """
 
