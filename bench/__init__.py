@@ -5,6 +5,7 @@ side     one centre, and its two sides: app_queue without the controller, Hotlin
 phone    simulated agents and callers: SIP over one socket, each INVITE and BYE with its moment
 floor    the floor alone: what a fact costs
 report   how long a report takes
+audit    how long an audit of 100,000 recordings takes
 screens  from a fact in Asterisk to the screens
 figures  percentiles, processor time, SIPp's counts, the table (pure)
 *.xml    what SIPp does as a caller

@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def measure(calls: int = CALLS) -> list[TableRow]:
     with tempfile.TemporaryDirectory(prefix="hotline-bench-") as name:
         home = Path(name)
         began = time.process_time()
-        asyncio.run(_make(home / "hotline.db", calls))
+        _make(home / "hotline.db", calls)
         rolled = asyncio.run(_roll_up(home / "hotline.db"))
         built = time.process_time() - began
         days = [f"{local(_FIRST + n * DAY):%Y-%m-%d}" for n in (0, 1 - _WHOLE_YEAR, 1)]
@@ -94,18 +95,33 @@ def _said(took: Took) -> str:
     return f"{took.seconds:.2f} s ({took.worked:.2f} s CPU), {took.memory / 2**20:.0f} MiB{count}"
 
 
-async def _make(path: Path, calls: int) -> None:
+def prepare(path: Path) -> None:
+    """Make an empty database."""
+    asyncio.run(_upgrade(path))
+
+
+async def _upgrade(path: Path) -> None:
     engine = database.engine(f"sqlite+aiosqlite:///{path}")
     await migrations.upgrade(engine)
     await engine.dispose()
-    connection = sqlite3.connect(path)
-    with connection:
-        connection.executemany("INSERT INTO diary VALUES (?, ?, ?, ?, ?, ?)", _rows(calls))
+
+
+def write_facts(path: Path, first: int, facts: Iterable[Fact]) -> None:
+    """Enter facts into the diary as if they were written from `first` on (microseconds)."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO diary VALUES (?, ?, ?, ?, ?, ?)", _rows(first << 10, facts)
+        )
+
+
+def _make(path: Path, calls: int) -> None:
+    prepare(path)
+    write_facts(path, _FIRST, _facts(calls))
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(
             "INSERT INTO changed SELECT call, MAX(id) FROM diary WHERE call <> '' GROUP BY call"
         )
         connection.execute("INSERT INTO changed SELECT '@' || id, id FROM diary WHERE call = ''")
-    connection.close()
 
 
 async def _roll_up(path: Path) -> float:
@@ -117,9 +133,8 @@ async def _roll_up(path: Path) -> float:
     return took
 
 
-def _rows(calls: int) -> Iterator[tuple[int, int, str, str, str, str]]:
-    row = _FIRST << 10
-    for fact in _facts(calls):
+def _rows(row: int, facts: Iterable[Fact]) -> Iterator[tuple[int, int, str, str, str, str]]:
+    for fact in facts:
         row += 1
         yield (
             *(row, fact.at, fact.kind, getattr(fact, "call", "")),

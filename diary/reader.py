@@ -109,7 +109,12 @@ async def heard_at(engine: AsyncEngine, call: CallId, kind: str) -> int | None:
     question = select(func.min(diary.c.id)).where(diary.c.call == call, diary.c.kind == kind)
     async with engine.connect() as connection:
         row: int | None = (await connection.execute(question)).scalar()
-    return None if row is None else row >> _WRITER_BITS
+    return None if row is None else written_at(row)
+
+
+def written_at(row_id: int) -> int:
+    """When the row with this id was written down (microseconds)."""
+    return row_id >> _WRITER_BITS
 
 
 async def last_heard(engine: AsyncEngine) -> int | None:

@@ -138,6 +138,27 @@ class CallSilent:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerAsked:
+    """An agent who hears nobody pressed `*0`: the caller is asked by a phrase, which is not in the recording (R20).
+
+    `CallerFound`, `CallSilent` or the call's end follows.
+    """
+
+    kind: ClassVar[str] = "CallerAsked"
+    at: int
+    call: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class CallerFound:
+    """The caller who was asked (`CallerAsked`) has spoken, and goes back to the talk."""
+
+    kind: ClassVar[str] = "CallerFound"
+    at: int
+    call: CallId
+
+
+@dataclass(frozen=True, slots=True)
 class CallTransferred:
     """The agent handed the citizen over (SIP REFER), `to` an agent, a number of ours (its queue) or an outside number.
 

@@ -42,6 +42,8 @@ from facts.calls import (
     CallArrived,
     CallDetached,
     CallEnded,
+    CallerAsked,
+    CallerFound,
     CallMoved,
     CallOverflowed,
     CallQueued,
@@ -80,6 +82,8 @@ Fact: TypeAlias = (
     | CallMoved
     | CallSentOutside
     | CallSilent
+    | CallerAsked
+    | CallerFound
     | CallTransferred
     | CallbackAdded
     | CallbackMerged

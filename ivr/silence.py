@@ -20,7 +20,7 @@ from typing import Protocol
 
 import structlog
 
-from facts import CallSilent, Fact
+from facts import CallerAsked, CallerFound, CallSilent, Fact
 from facts.times import SECOND
 from ivr import script
 from ivr.connection import PLAY_LIMIT, Connection
@@ -63,10 +63,12 @@ async def serve_silent(
     call = environment.get("agi_uniqueid", "")
     language = receive(environment.get("agi_arg_1", ""), "", clock()).language
     log.info("silence.asked", call_id=call)
+    desk.report(CallerAsked(clock(), call))
     # The dialplan reads it: an agent who hangs up before this time has not heard the caller. It is set first, so that
     # it holds even if this program dies.
     await connection.ask("SET VARIABLE", "HL_SILENT", str(clock() // SECOND + LASTS))
     if await speaks(connection, language):
+        desk.report(CallerFound(clock(), call))
         await connection.ask("SET VARIABLE", "HL_SILENT", str(clock() // SECOND + COMES_BACK))
         return
     desk.report(CallSilent(clock(), call))

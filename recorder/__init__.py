@@ -1,7 +1,9 @@
 """Sound: every call becomes one stereo file, citizen left and agent right, and one row of the ledger (R45).
 
 policy    whether a recording is whole, and where it lies (pure)
+audit     whether every answered second of a call is on record, or which entry says why not (pure)
 tape      raw sound → WAV: bounded memory, atomic, hashed
+levels    a finished WAV, read once: SHA-256, duration, when each side is heard
 ledger    the table `recording`: enter, look up, export, verify
 archive   the loop of `hotline recorder`: from Asterisk's spool into the ledger
 evidence  what makes a recording provable: canonical rows, Merkle trees, a chain of days (pure)

@@ -70,6 +70,15 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """One agent's talk with the citizen, from answer to end, in microseconds UTC."""
+
+    agent: str
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingVerdict:
     """A judged recording. `alarm`: a person must look at it. `why`: a sentence for the operator, or empty."""
 
@@ -95,26 +104,39 @@ def place(call: CallId) -> str:
 def times(facts: Iterable[Fact]) -> Times:
     """Fold one call's facts, in any order, into the times that a recording is measured by.
 
-    A talk whose end is not known lasts to the call's end. Talks with several agents add up. A callback attempt begins
-    when the citizen is dialled, and a yield ends it.
+    Talks with several agents add up (`talks`). A callback attempt begins when the citizen is dialled, and a yield ends
+    it.
     """
+    known = list(facts)
     arrived: int | None = None
     ended: int | None = None
-    starts: dict[str, list[int]] = {}
-    stops: dict[str, list[int]] = {}
-    for fact in facts:
+    for fact in known:
         match fact:
             case CallArrived() | CallbackDialling():
                 arrived = fact.at if arrived is None else min(arrived, fact.at)
             case CallEnded() | CallbackEnded() | CallbackYielded() | CallbackRaced():
                 ended = fact.at if ended is None else min(ended, fact.at)
+            case _:
+                pass
+    return Times(arrived, ended, sum(one.end - one.begin for one in talks(known, ended)))
+
+
+def talks(facts: Iterable[Fact], ended: int | None) -> list[Stretch]:
+    """The talks of one call, from its facts in any order, by agent and time.
+
+    A talk whose end is not known lasts until `ended`, the call's end; without that either, it is left out.
+    """
+    starts: dict[str, list[int]] = {}
+    stops: dict[str, list[int]] = {}
+    for fact in facts:
+        match fact:
             case OfferAnswered() | CallbackAnswered():
                 starts.setdefault(fact.agent, []).append(fact.at)
             case TalkEnded():
                 stops.setdefault(fact.agent, []).append(fact.at)
             case _:
                 pass
-    talk = 0
+    found = []
     for agent, began in starts.items():
         over = sorted(stops.get(agent, []))
         last = -1
@@ -123,9 +145,9 @@ def times(facts: Iterable[Fact]) -> Times:
                 continue  # reported twice, by AMI and by CEL
             stop = next((at for at in over if at >= start), ended)
             if stop is not None:
-                talk += max(0, stop - start)
                 last = stop
-    return Times(arrived, ended, talk)
+                found.append(Stretch(agent, start, max(start, stop)))
+    return found
 
 
 def is_due(*, now: int, changed: int, ended: int | None) -> bool:

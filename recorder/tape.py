@@ -97,23 +97,32 @@ def inspect(wav: Path) -> Tape:
     try:
         with wav.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            try:
-                with wave.open(io.BytesIO(file.read(HEADER)), "rb") as header:
-                    frames = header.getnframes()
-                    shape = (header.getnchannels(), header.getsampwidth(), header.getframerate())
-            except (wave.Error, EOFError) as error:
-                raise TapeError(f"{wav} is no WAV file: {error}") from error
-            if shape != (2, 2, RATE):
-                raise TapeError(f"{wav} is not 16-bit stereo at {RATE} Hz")
-            if frames * FRAME != size - HEADER:
-                raise TapeError(
-                    f"{wav} is damaged: its header promises {frames * FRAME} bytes of sound, "
-                    f"it has {size - HEADER}"
-                )
+            frames = frames_of(wav, file.read(HEADER), size)
             file.seek(0)
             return Tape(frames * SECOND // RATE, size, _hash(file))
     except OSError as error:
         raise TapeError(f"{wav} cannot be read: {error.strerror or error}") from error
+
+
+def frames_of(wav: Path, head: bytes, size: int) -> int:
+    """How many samples a side a finished WAV of `size` bytes has. Raises `TapeError` unless its header fits.
+
+    `head`: its first `HEADER` bytes.
+    """
+    try:
+        with wave.open(io.BytesIO(head), "rb") as header:
+            frames = header.getnframes()
+            shape = (header.getnchannels(), header.getsampwidth(), header.getframerate())
+    except (wave.Error, EOFError) as error:
+        raise TapeError(f"{wav} is no WAV file: {error}") from error
+    if shape != (2, 2, RATE):
+        raise TapeError(f"{wav} is not 16-bit stereo at {RATE} Hz")
+    if frames * FRAME != size - HEADER:
+        raise TapeError(
+            f"{wav} is damaged: its header promises {frames * FRAME} bytes of sound, "
+            f"it has {size - HEADER}"
+        )
+    return frames
 
 
 def prepare_worker() -> None:

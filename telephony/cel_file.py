@@ -15,8 +15,8 @@ _DISORDER = 5 * SECOND
 _LONGEST_LINE = 65_536
 
 
-def read_since(path: Path, at: int) -> Reading:
-    """Read the events since `at` (microseconds), older ones of the same few seconds included.
+def read_since(path: Path, at: int, until: int | None = None) -> Reading:
+    """Read the events since `at` (microseconds), older ones of the same few seconds included, or those `until` then.
 
     It seeks by bisection, so the file's size does not matter. It goes on to rotated files (`hotline.csv.1`,
     `hotline.csv-20251121`; not to compressed ones) while these may hold newer events. Without a file there are no
@@ -36,12 +36,26 @@ def read_since(path: Path, at: int) -> Reading:
             for event in _events(stream):
                 if event is None:
                     garbage += 1
+                elif until is not None and event.at > until + _DISORDER:
+                    break
                 elif event.at >= since:
                     events.append(event)
         if reached:
             break
     events.sort(key=lambda event: event.at)
     return Reading(tuple(events), garbage)
+
+
+def begins(path: Path) -> int:
+    """When the oldest readable event was (microseconds), of this file and the rotated ones; 0 if there is none."""
+    found = []
+    for file in (path, *_rotated(path)):
+        try:
+            with file.open("rb") as stream:
+                found.append(_next_time(stream))
+        except FileNotFoundError:
+            continue
+    return min(filter(None, found), default=0)
 
 
 def _rotated(path: Path) -> list[Path]:

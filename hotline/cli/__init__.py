@@ -4,6 +4,7 @@ main        every command, and those without a module of their own
 tools       output as text or JSON, errors as sentences, settings, database
 reading     a command's database: the centre's own, or a copy that may only be read
 alarm       `hotline alarm`
+audit       `hotline recordings audit`
 callback    `hotline callback`
 deliver     `hotline report deliver`, `deliveries`
 metrics     `hotline metrics`

@@ -26,6 +26,8 @@ STORED = {
     "CallArrived",
     "CallDetached",
     "CallEnded",
+    "CallerAsked",
+    "CallerFound",
     "CallMoved",
     "CallOverflowed",
     "CallQueued",

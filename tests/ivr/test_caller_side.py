@@ -11,6 +11,8 @@ from facts import (
     CallArrived,
     CallbackAsked,
     CallDetached,
+    CallerAsked,
+    CallerFound,
     CallQueued,
     CallReleased,
     CallReturned,
@@ -373,7 +375,7 @@ class TestSilentInATalk:
         assert call.commands[0] == ["SET", "VARIABLE", "HL_SILENT", str(NOW // SECOND + 40)]
         assert sounds(call) == ["hotline/no_response_farewell"]
         assert call.commands[-1] == ["HANGUP"]
-        assert desk.facts == [CallSilent(NOW, CALL)]
+        assert desk.facts == [CallerAsked(NOW, CALL), CallSilent(NOW, CALL)]
 
     @pytest.mark.parametrize("moment", range(6))
     async def test_a_word_at_any_moment_brings_the_caller_back_to_the_agent(
@@ -386,7 +388,7 @@ class TestSilentInATalk:
         assert ["HANGUP"] not in call.commands
         # For a moment, in which the agent may be just about to hang up.
         assert call.commands[-1] == ["SET", "VARIABLE", "HL_SILENT", str(NOW // SECOND + 2)]
-        assert desk.facts == []
+        assert desk.facts == [CallerAsked(NOW, CALL), CallerFound(NOW, CALL)]
 
     async def test_in_english(self, server: Server, house: House) -> None:
         house.reception = Reception(language="en")
@@ -411,14 +413,14 @@ class TestSilentInATalk:
                     else "200 result=0"
                 )
             assert phrases_said(call) == 1
-        assert desk.facts == []
+        assert desk.facts == [CallerAsked(NOW, CALL), CallerFound(NOW, CALL)] * 2
 
     async def test_the_caller_hangs_up_meanwhile(self, server: Server, desk: FakeDesk) -> None:
         call = await FakeCall.connect(server.port, "12345", script="silent")
         await call.until("EXEC WaitForNoise")
         call.hang_up()
         await call.end()
-        assert desk.facts == []
+        assert desk.facts == [CallerAsked(NOW, CALL)]
 
 
 class TestSilentBeforeTheQueue:

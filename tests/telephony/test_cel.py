@@ -29,7 +29,7 @@ from facts import (
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
 from telephony.cel import CelEvent, complete, parse
-from telephony.cel_file import read_since
+from telephony.cel_file import begins, read_since
 from tests.telephony.test_calls import NUMBERS, folded, recorded, told
 
 CEL = Path(__file__).parents[1] / "fixtures" / "cel"
@@ -261,6 +261,19 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     )
     reading = read_since(file, BASE)
     assert [event.at - BASE for event in reading.events] == [0, 1]
+
+
+def test_a_stretch_of_a_file_ends_some_seconds_after_it(tmp_path: Path) -> None:
+    old, new = tmp_path / "hotline.csv.1", tmp_path / "hotline.csv"
+    old.write_text("".join(line(BASE + n * SECOND) for n in range(100)))
+    new.write_text("".join(line(BASE + n * SECOND) for n in range(100, 200)))
+    os.utime(old, (1, 1))
+    for first, last in ((20, 40), (90, 110), (150, 160)):
+        events = read_since(new, BASE + first * SECOND, BASE + last * SECOND).events
+        seconds = [(event.at - BASE) // SECOND for event in events]
+        assert seconds == list(range(first - 5, last + 6))
+    assert begins(new) == BASE
+    assert begins(tmp_path / "none.csv") == 0
 
 
 def test_no_file_is_no_event(tmp_path: Path) -> None:

@@ -1,0 +1,95 @@
+"""A finished WAV, read once: SHA-256, duration, and in which tenths of a second each side is heard.
+
+It runs in worker processes. Memory does not grow with the file. numpy sees a block while it is in the cache for the
+hash: that costs a twentieth of the hash itself.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from facts.times import SECOND
+from recorder import tape
+from recorder.audit import LEVEL, WINDOW, FileState, Levels
+from recorder.policy import FRAME, RATE
+from recorder.tape import TapeError
+
+_FRAMES: Final = RATE * WINDOW // SECOND
+"""Samples of each side in a window."""
+_BLOCK: Final = 320 * _FRAMES * FRAME
+"""A megabyte of whole windows."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedFile:
+    """A file, and what its row says of it: `duration` in microseconds, `size` in bytes, `sha256` in hex."""
+
+    path: Path
+    duration: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeardFile:
+    """What became of a `WantedFile`. `levels` unless it cannot be read; `why`: a sentence unless it is whole."""
+
+    state: FileState
+    levels: Levels | None = None
+    why: str = ""
+
+
+def listen_to(wanted: Sequence[WantedFile]) -> list[HeardFile]:
+    """Read these files, one answer each, in order. Raises nothing for a file that is gone or damaged."""
+    return [_listen(one) for one in wanted]
+
+
+def _listen(wanted: WantedFile) -> HeardFile:
+    try:
+        levels, size, sha256 = listen(wanted.path)
+    except FileNotFoundError:
+        return HeardFile(FileState.GONE)
+    except (OSError, TapeError) as error:
+        return HeardFile(FileState.TORN, why=str(error))
+    if sha256 != wanted.sha256:
+        return HeardFile(FileState.ALTERED, levels, "its SHA-256 differs")
+    if (levels.duration, size) != (wanted.duration, wanted.size):
+        return HeardFile(FileState.ALTERED, levels, "the row was changed: duration or size differ")
+    return HeardFile(FileState.WHOLE, levels)
+
+
+def listen(wav: Path) -> tuple[Levels, int, str]:
+    """Give a WAV's levels, its size in bytes and its SHA-256. Raises `OSError`, and `TapeError` as `tape.inspect`."""
+    with wav.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        head = file.read(tape.HEADER)
+        frames = tape.frames_of(wav, head, size)
+        digest = hashlib.sha256(head)
+        left, right = bytearray(), bytearray()
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            peaks = _peaks(block)
+            left += peaks[:, 0].tobytes()
+            right += peaks[:, 1].tobytes()
+    return Levels(frames * SECOND // RATE, bytes(left), bytes(right)), size, digest.hexdigest()
+
+
+def _peaks(block: bytes) -> npt.NDArray[np.uint8]:
+    """One row a window: whether left and right reach `LEVEL`. The last window may be shorter."""
+    samples = np.frombuffer(block, dtype="<i2")
+    # The size of a sample in ones' complement. LEVEL is a power of two, so some sample reaches it if their OR does.
+    sizes = samples ^ (samples >> 15)
+    whole = sizes.size // (2 * _FRAMES) * 2 * _FRAMES
+    both = np.bitwise_or.reduce(sizes[:whole].view("<u4").reshape(-1, _FRAMES), axis=1)
+    peaks = both.view("<u2").reshape(-1, 2)
+    if whole < sizes.size:
+        rest = np.bitwise_or.reduce(sizes[whole:].reshape(-1, 2), axis=0).astype("<u2")
+        peaks = np.vstack([peaks, rest])
+    heard: npt.NDArray[np.uint8] = (peaks >= LEVEL).astype(np.uint8)
+    return heard
