@@ -105,6 +105,8 @@ class Recovery:
                 self._diary.write(fact)
         except Exception:
             log.exception("callbacks.away", effect="open callbacks wait for the next start")
+        # The live figures read the diary next: what the book alone knew must be in it by then.
+        await self._diary.flush()
 
     def report(self, *facts: Fact) -> None:
         """Report what AMI tells. After a loss of the link it waits for what CEL tells of the time before."""

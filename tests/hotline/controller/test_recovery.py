@@ -185,7 +185,7 @@ async def test_a_task_that_only_the_book_has_is_told_to_the_diary(
     centre.not_told = [CallbackAdded(now - SECOND, 7, "+8613812345678", "default", now, now)]
     back = await made(engine, settings, centre)
     await back.read_diary()
-    await back._diary.flush()
+    # It is there at once: the live figures read the diary next (M22 would take a kept place for a callback).
     read = reader.read(engine, 0, now + SECOND)
     assert [fact async for fact in read] == centre.not_told
 
