@@ -28,6 +28,8 @@ from web.accounts import audit
 from web.accounts.rights import Role
 
 NUMBER = "13812345678"
+LAST_DIGITS = re.compile(rf"(?<![\d.]){NUMBER[-4:]}(?!\d)")
+"""The end of a number, as a masked one shows it: alone, for a time in microseconds may have such digits, too."""
 CALL = "n-1763731200.1"
 HOUR = 3_600_000_000
 
@@ -109,7 +111,7 @@ async def test_every_route_that_shows_citizens_data_is_audited(web: Web) -> None
                 assert operation["x-audited"] in {"every", "hourly"}
             else:
                 assert NUMBER not in text, path
-                assert NUMBER[-4:] not in text, path
+                assert not LAST_DIGITS.search(text), path
                 assert wrote == []
             if role is Role.ADMINISTRATOR and path in SHOWS and not path.endswith("g"):
                 assert status == 200, path
@@ -256,7 +258,7 @@ def test_every_command_that_shows_citizens_data_is_audited(home: Path, name: str
 def test_other_commands_show_no_citizen(home: Path, words: str) -> None:
     done = CliRunner().invoke(app, words.split())
     assert NUMBER not in done.output
-    assert NUMBER[-4:] not in done.output
+    assert not LAST_DIGITS.search(done.output)
 
 
 def test_an_operator_sees_what_they_may_see_while_the_log_cannot_be_written(home: Path) -> None:
