@@ -106,7 +106,6 @@ class Desk:
         self._listen: Callable[[], Awaitable[None]] | None = None
         self._beat_timer: asyncio.TimerHandle | None = None
         self._beat_at = 0.0
-        self._listening: asyncio.Task[None] | None = None
 
     def watch(self, listen: Callable[[], Awaitable[None]]) -> None:
         """From now on notice when this program has stood still (stopped, swapped out, a machine without time).
@@ -218,17 +217,17 @@ class Desk:
             return
         now = asyncio.get_running_loop().time()
         stood, self._beat_at = now - self._beat_at, now
-        if stood > STOOD_STILL and self._listening is None:
+        if stood > STOOD_STILL and not self.floor.hall.listening:
             log.warning("controller.stood_still", seconds=round(stood, 1))
             self.floor.listen()
-            self._listening = spawn(self._hear_out(self._listen), "hearing out")
+            spawn(self._hear_out(self._listen), "hearing out")
 
     async def _hear_out(self, listen: Callable[[], Awaitable[None]]) -> None:
         try:
             await listen()
         finally:
-            self._listening = None
-            self._work(self.floor.heard(self._clock()))
+            if self._listen is not None:  # not closed meanwhile
+                self._work(self.floor.heard(self._clock()))
 
     def _handle(self, fact: Fact, more: bool) -> None:
         try:

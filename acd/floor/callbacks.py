@@ -117,7 +117,8 @@ def callback_ended(hall: Hall, fact: CallbackEnded, now: int) -> None:
             del hall.dialling[task.agent]
     else:
         if fact.failure in _NOT_RESPONDING:
-            not_taken(hall, seat, fact.at, now, what=fact.failure.removeprefix("agent_"))
+            reason = OfferReason(fact.failure.removeprefix("agent_"))
+            not_taken(hall, seat, fact.at, now, reason)
         free(hall, seat, fact.at, now, worked=talked)
     if talked:
         close(hall, task, State.REACHED)

@@ -72,7 +72,7 @@ def offer_ended(hall: Hall, fact: OfferEnded, now: int) -> None:
     caller = hall.callers.get(fact.call)
     elsewhere = caller is not None and caller.stage is Stage.TALKING
     if fact.reason in _NOT_RESPONDING and not elsewhere:
-        not_taken(hall, seat, fact.at, now, what=fact.reason.value)
+        not_taken(hall, seat, fact.at, now, fact.reason)
     free(hall, seat, fact.at, now, worked=False)
     if caller is not None:
         ringing_ended(hall, caller, fact, now)

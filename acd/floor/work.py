@@ -6,7 +6,7 @@ from acd.floor.lanes import drop_seat, update_idle
 from acd.rules.model import Queue
 from agents.model import Intent
 from facts import AgentNotResponding, WrapUpEnded, WrapUpStarted
-from facts.terms import CallId
+from facts.terms import CallId, OfferReason
 from facts.times import SECOND
 
 AT_ONCE = SECOND
@@ -83,16 +83,16 @@ Asterisk waits so long for that.
 """
 
 
-def not_taken(hall: Hall, seat: Seat, at: int, now: int, *, what: str) -> None:
-    """The agent's phone did not take an offer, since it was unreachable, refused, or nobody answered: `what`.
+def not_taken(hall: Hall, seat: Seat, at: int, now: int, reason: OfferReason) -> None:
+    """The agent's phone did not take an offer: it was unreachable, refused, or nobody answered.
 
     If it failed by itself, the agent has done nothing: their phone rests for 1, 2, 4 … 30 seconds, so that nothing
     spins. Otherwise the agent must say that they are ready. Call it before `free`.
     """
     rang = seat.since > seat.last_offer
     lately = 0 < seat.talked_until > at - JUST_TALKED
-    holds = what == "refused" and lately and not seat.failures
-    by_itself = what == "unreachable" or holds
+    holds = reason is OfferReason.REFUSED and lately and not seat.failures
+    by_itself = reason is OfferReason.UNREACHABLE or holds
     if by_itself and seat.reachable and not rang and at - seat.last_offer < AT_ONCE:
         seat.failures += 1
         seconds = min(2 ** min(seat.failures - 1, 10), _LONGEST_REST)

@@ -131,6 +131,17 @@ def test_an_invite_within_a_call_is_none() -> None:
         ("From: <sip:anonymous@anonymous.invalid>\r\n", ""),
         ("From:\r\n <sip:13812345678@x>\r\n", "+8613812345678"),
         ("", ""),
+        ("Remote-Party-ID: <sip:13812345678@x>\r\nFrom: <sip:1@x>\r\n", "+8613812345678"),
+        (
+            "Remote-Party-ID: <sip:1@x>\r\nP-Asserted-Identity: <sip:13812345678@x>\r\n",
+            "+8613812345678",
+        ),
+        ("From: <sip:13812345678@x>\r\nPrivacy: none\r\n", "+8613812345678"),
+        ("From: <sip:13812345678@x>\r\nPrivacy: user;critical\r\n", ""),
+        ("From: <sip:13812345678@x>\r\nPrivacy: header\r\n", ""),
+        ("From: <sip:13812345678@x>\r\nPrivacy:\r\n id\r\n", ""),
+        ("From: <sip:%ff@x>\r\n", ""),
+        ("From: <mailto:13812345678@x>\r\n", ""),
     ],
 )
 def test_the_callers_number(headers: str, caller: str) -> None:
@@ -358,31 +369,6 @@ def test_bytes_that_are_no_text_and_a_body_of_two_parts_are_read() -> None:
     assert told(made(), Copy(T, TRUNK, HERE, text.replace(b"X", b"\xff")), answer(488)) == [488]
     strange = answer(488).text.replace(b"\r\nCSeq: 1 INVITE", b"") + b"CSeq: 1 INVITE\r\n\r\nx"
     assert told(made(), invite(), Copy(T, HERE, TRUNK, strange)) == []
-
-
-@pytest.mark.parametrize(
-    ("headers", "caller"),
-    [
-        ("Remote-Party-ID: <sip:13812345678@x>\r\nFrom: <sip:1@x>\r\n", "+8613812345678"),
-        (
-            "Remote-Party-ID: <sip:1@x>\r\nP-Asserted-Identity: <sip:13812345678@x>\r\n",
-            "+8613812345678",
-        ),
-        ("From: <sip:13812345678@x>\r\nPrivacy: none\r\n", "+8613812345678"),
-        ("From: <sip:13812345678@x>\r\nPrivacy: user;critical\r\n", ""),
-        ("From: <sip:13812345678@x>\r\nPrivacy: header\r\n", ""),
-        ("From: <sip:13812345678@x>\r\nPrivacy:\r\n id\r\n", ""),
-        ("From: <sip:%ff@x>\r\n", ""),
-        ("From: <mailto:13812345678@x>\r\n", ""),
-    ],
-)
-def test_the_header_that_names_the_caller(headers: str, caller: str) -> None:
-    calls = made()
-    calls.take(invite(headers=headers))
-    calls.take(answer(488))
-    arrived = calls.due(T + SETTLE + 5)[0]
-    assert isinstance(arrived, CallArrived)
-    assert arrived.caller == caller
 
 
 def test_a_message_of_many_headers_is_read_to_a_limit() -> None:

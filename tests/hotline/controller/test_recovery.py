@@ -95,6 +95,19 @@ class Centre:
 
 
 @pytest.fixture
+def since(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Since when CEL was read, each time; it has nothing."""
+    asked: list[int] = []
+
+    def read_since(path: Path, at: int) -> cel_file.Reading:
+        asked.append(at)
+        return cel_file.Reading((), 0)
+
+    monkeypatch.setattr(recovery.cel_file, "read_since", read_since)
+    return asked
+
+
+@pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return load(home=tmp_path)
 
@@ -203,16 +216,8 @@ async def test_an_absent_book_of_callbacks_does_not_end_the_start(
 
 @pytest.mark.parametrize("ago", [0, 60 * SECOND, LONGEST_AWAY - OVERLAP, LONGEST_AWAY + SECOND])
 async def test_cel_is_read_since_the_last_fact_but_a_week_at_most(
-    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch, ago: int
+    engine: AsyncEngine, settings: Settings, since: list[int], ago: int
 ) -> None:
-    since: list[int] = []
-    nothing = cel_file.Reading((), 0)
-
-    def read_since(path: Path, at: int) -> cel_file.Reading:
-        since.append(at)
-        return nothing
-
-    monkeypatch.setattr(recovery.cel_file, "read_since", read_since)
     now, centre = clock.now(), Centre()
     known = [CallEnded(now - ago, "n-1.1", Party.CALLER)] if ago else []
     back = await made(engine, settings, centre, *known)
@@ -224,15 +229,8 @@ async def test_cel_is_read_since_the_last_fact_but_a_week_at_most(
 
 
 async def test_after_a_lost_link_cel_is_read_since_the_oldest_caller_arrived(
-    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    engine: AsyncEngine, settings: Settings, since: list[int]
 ) -> None:
-    since: list[int] = []
-
-    def read_since(path: Path, at: int) -> cel_file.Reading:
-        since.append(at)
-        return cel_file.Reading((), 0)
-
-    monkeypatch.setattr(recovery.cel_file, "read_since", read_since)
     now, centre = clock.now(), Centre()
     centre.callers = {
         "n-1.1": Caller("n-1.1", arrived_at=now - 50 * SECOND),
@@ -390,16 +388,9 @@ async def test_what_waits_is_told_when_cel_cannot_be_read(
 
 
 async def test_a_link_that_is_lost_again_leaves_no_gap(
-    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    engine: AsyncEngine, settings: Settings, since: list[int]
 ) -> None:
     """What happened before the first loss has not been read yet when the second one comes."""
-    since: list[int] = []
-
-    def read_since(path: Path, at: int) -> cel_file.Reading:
-        since.append(at)
-        return cel_file.Reading((), 0)
-
-    monkeypatch.setattr(recovery.cel_file, "read_since", read_since)
     centre = Centre()
     back = await made(engine, settings, centre)
     await back.link_restored()
