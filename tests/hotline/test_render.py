@@ -485,7 +485,7 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
         *("DIALEDPEERNAME", "HANGUPCAUSE(${DIALEDPEERNAME"),
         *("HL_AGENT", "CHANNEL", "HL_ATTEMPT", "HL_CITIZEN", "QUEUE_PRIO"),
         *("EXTEN", "EXTEN:3", "FILTER(0-9,${EXTEN", "DEVICE_STATE(PJSIP/${FILTER(0-9,${EXTEN"),
-        "IMPORT(${CHANNELS(^PJSIP/${FILTER(0-9,${EXTEN",
+        *("IMPORT(${CHANNELS(^PJSIP/${FILTER(0-9,${EXTEN", "CHANNELS(^PJSIP/${FILTER(0-9,${EXTEN"),
         # Asterisk's own word for whether the number may be shown.
         "CALLERID(num-pres):0:7",
         # Only letters and semicolons of Privacy, and a digest of the Call-ID
@@ -494,10 +494,17 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
         # When the recording notice is over, from the controller, and whether the citizen has hung up
         *("ARG1", "STRFTIME(,UTC,%s%3q)", "HL_REST", "MASTER_CHANNEL(CHANNEL(hangupsource))"),
     }
-    # What an agent dials is used in four places: a digit by its pattern, and the digits of a colleague's number.
+    # What an agent dials is used in five places: a digit by its pattern, and the digits of a colleague's number.
     assert re.findall(r"^exten = (\S+),1.*\n.*EXTEN:3", dialplan, re.MULTILINE) == ["_*12X"]
-    assert dialplan.count("${EXTEN}") == 4
-    assert "${CHANNELS(^PJSIP/${FILTER(0-9,${EXTEN})}-)}" in dialplan
+    assert dialplan.count("${EXTEN}") == 5
+    # A name of a channel is looked up only where one was found a moment ago.
+    channels = "${CHANNELS(^PJSIP/${FILTER(0-9,${EXTEN})}-)}"
+    line = f'lswitch => Loopback/@transfer-BUSY-$["{channels}" = ""]'
+    assert section(dialplan, "transfer-BUSY").splitlines()[0] == line
+    assert "${IMPORT(${CHANNELS(^PJSIP/${FILTER(0-9,${EXTEN})}-)},CHANNEL(state))}" in section(
+        dialplan, "transfer-BUSY-0"
+    )
+    assert section(dialplan, "transfer-BUSY-1").strip() == "include => transfer-0"
     assert "/@transfer-${DEVICE_STATE(PJSIP/${FILTER(0-9,${EXTEN})})}\n" in dialplan
     assert "\nexten = _X.,1,Set(HL_COLLEAGUE=${FILTER(0-9,${EXTEN})})\n" in dialplan
     # Nobody gets to the other place but by a Goto whose argument stands in a file, or in the view.
