@@ -1,8 +1,9 @@
 """Listens for the copies of SIP messages that Asterisk's res_hep sends (`telephony.refused`, `.answers` read them).
 
-A call has some twenty-five messages, of which few matter: calls that come in, refusals, and, while a citizen is dialled,
-answers that we receive and CANCEL. A guess at a password has four, and none matters. The kernel throws the others away,
-so that they do not wake the controller (a socket filter: `socket(7)`, `Documentation/networking/filter.rst`).
+A call has some twenty-five messages, of which few matter: calls that come in, refusals, and, while a citizen is
+dialled, answers that we receive and CANCEL. A guess at a password has four, and none matters. The kernel throws the
+others away, so that they do not wake the controller (a socket filter: `socket(7)`,
+`Documentation/networking/filter.rst`).
 """
 
 import asyncio
