@@ -1,8 +1,8 @@
-"""Listens for the copies of SIP messages that Asterisk's res_hep sends (`telephony.refused`, `.answers` read them).
+"""Listens for the copies of SIP messages that Asterisk's res_hep sends (`refused`, `answers`, `referrals` read them).
 
-A call has some twenty-five messages, of which a few matter: calls that come and are cut, refusals, and answers that we
-receive. A guess at a password has four, and none matters. The kernel throws the others away, so that they do not wake
-the controller (a socket filter: `socket(7)`, `Documentation/networking/filter.rst`).
+A call has some twenty-five messages, of which a few matter: calls that come, are cut and end, transfers, refusals, and
+answers that we receive. A guess at a password has four, and none matters. The kernel throws the others away, so that
+they do not wake the controller (a socket filter: `socket(7)`, `Documentation/networking/filter.rst`).
 """
 
 import asyncio
@@ -73,7 +73,7 @@ def _word(text: str) -> int:
 def _program(own: Collection[int]) -> list[tuple[int, int, int, int]]:
     """Steps: operation, how many to skip if it is true, how many if it is false, operand."""
     ports = sorted(own)
-    answers = 17
+    answers = 19
     keep = answers + 1 + len(ports)
     drop = keep + 1
     return [
@@ -87,13 +87,15 @@ def _program(own: Collection[int]) -> list[tuple[int, int, int, int]]:
         (_WORD_BEHIND, 0, 0, _MESSAGE),
         (_EQUAL, keep - 9, 0, _word("INVI")),
         (_EQUAL, keep - 10, 0, _word("CANC")),
-        (_EQUAL, 0, drop - 11, _word("SIP/")),
+        (_EQUAL, keep - 11, 0, _word("REFE")),
+        (_EQUAL, keep - 12, 0, _word("BYE ")),
+        (_EQUAL, 0, drop - 13, _word("SIP/")),
         (_BYTE_BEHIND, 0, 0, _STATUS),
-        (_EQUAL, answers - 13, 0, _word("2")),
-        (_AT_LEAST, 0, drop - 14, _word("4")),
+        (_EQUAL, answers - 15, 0, _word("2")),
+        (_AT_LEAST, 0, drop - 16, _word("4")),
         (_WORD_BEHIND, 0, 0, _STATUS),
-        (_EQUAL, drop - 16, 0, _word("401 ")),
-        (_EQUAL, drop - 17, keep - 17, _word("407 ")),
+        (_EQUAL, drop - 18, 0, _word("401 ")),
+        (_EQUAL, drop - 19, keep - 19, _word("407 ")),
         (_HALF, 0, 0, _SOURCE_PORT),
         *((_EQUAL, drop - at, 0, port) for at, port in enumerate(ports, answers + 2)),
         (_ANSWER, 0, 0, 0xFFFF),

@@ -56,6 +56,7 @@ from metrics.live import Live
 from telephony import hep, phones
 from telephony.channels import Calls, Message, pressed
 from telephony.guesses import Guesses, guess
+from telephony.leaving import LeavingPhones
 from telephony.link import Link, LinkError
 from telephony.outbound import Outbound
 from telephony.queue_log_file import QueueLogFile
@@ -183,6 +184,16 @@ class Controller:
         )
         self._watch = PhoneWatch(
             self._calls, self._switch, self._report, clock.now, settings.dead_phone_after
+        )
+        self._leaving = LeavingPhones(
+            self._calls,
+            self._switch,
+            self._report,
+            clock.now,
+            lambda: self._informed,
+            address=settings.sip_address,
+            port=settings.sip_port,
+            ports=self._sip_ports,
         )
         self._outbound = Outbound(
             self._link,
@@ -322,6 +333,7 @@ class Controller:
         logger.info("controller.stopping", talking=self._desk.floor.talking())
         self._close_copies()
         self._outlets.record(ControllerStopped(clock.now()))
+        self._leaving.close()
         self._desk.close()
         self._stopping = True
         self._link.close()
@@ -359,7 +371,7 @@ class Controller:
         if (early := self._calls.joined_early(message)) is not None:
             spawn(self._switch.end_early(early), "early transfer")
         self._trunks.read(message)
-        facts = self._calls.read(message)
+        facts = self._leaving.heard(self._calls.read(message))
         if dialled := self._calls.dials(message):
             self._outbound.follow(*dialled)
         if facts:
@@ -418,6 +430,7 @@ class Controller:
         copy = unpack(datagram, self._hep_secret)
         if copy is None:
             return
+        self._leaving.take(copy)
         self._outbound.hear(copy.at, copy.text)
         if number := self._refused_calls.take(copy):
             logger.warning("number.unknown", number=mask_numbers(number))

@@ -12,6 +12,8 @@ OWN = {5060, 5061}
 PASSED = [
     b"INVITE sip:12345@x SIP/2.0\r\n",
     b"CANCEL sip:12345@x SIP/2.0\r\n",
+    b"REFER sip:12345@x SIP/2.0\r\n",
+    b"BYE sip:12345@x SIP/2.0\r\n",
     b"SIP/2.0 200 OK\r\n",
     b"SIP/2.0 202 Accepted\r\n",
     b"SIP/2.0 400 Bad Request\r\n",
