@@ -108,7 +108,8 @@ async def test_a_phone_that_sends_bye_is_left_alone(story: Story) -> None:
 
 async def test_a_transfer_that_is_refused_leaves_the_talk_alone(story: Story) -> None:
     story.phones.take(refer())
-    await story.until(STARTED, ENDED)
+    async with asyncio.timeout(0.3):
+        await story.until(STARTED, ENDED)
     assert story.said == []
 
 
