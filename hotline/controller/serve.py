@@ -131,7 +131,8 @@ class Controller:
         self._settling: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._bus = Bus(settings.redis, settings.node)
-        self._exporter = Exporter(__version__) if settings.metrics_port else None
+        trunks = [trunk.name for trunk in settings.named_trunks]
+        self._exporter = Exporter(__version__, trunks) if settings.metrics_port else None
         self._figures = Live(settings.short_abandon)
         self._queue_log = QueueLogFile(settings.log_dir / "queue_log", settings.queue_log)
         self._diary = Diary(engine, settings.run_dir)
@@ -522,6 +523,12 @@ class Controller:
 
     def _export(self, state: LiveState, now: int) -> None:
         if self._exporter is not None:
+            self._exporter.show_trunks(
+                {
+                    name: readings.there(trunk) if self._link.up else None
+                    for name, trunk in self.trunk_states().items()
+                }
+            )
             self._exporter.show(
                 state,
                 now,
