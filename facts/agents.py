@@ -72,7 +72,7 @@ class PhoneUnreachable:
 
 @dataclass(frozen=True, slots=True)
 class OwnCallStarted:
-    """The agent's phone placed a call of its own (a feature code, a colleague)."""
+    """The agent's phone is in a call of its own (a feature code, a colleague), or still in one that it hands on."""
 
     kind: ClassVar[str] = "OwnCallStarted"
     at: int

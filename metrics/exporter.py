@@ -1,14 +1,16 @@
 """The controller's figures for Prometheus: what happened as counters and histograms, what is now as gauges.
 
-Labels are few and known beforehand (outcomes, states, reasons: never a number or a name), and each labelled child is
-bound once, at the start. Counters begin at 0 with the process; the diary, not Prometheus, is the record.
+Labels are few and known beforehand (outcomes, states, reasons, trunks: never a number or a person's name), and each
+labelled child is bound once, at the start. Counters begin at 0 with the process; the diary, not Prometheus, is the
+record.
 """
 
 import contextlib
 import ipaddress
+import math
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from socketserver import ThreadingMixIn
 from threading import Lock, Thread
 from typing import Any, Final
@@ -77,9 +79,12 @@ MOST_CONNECTIONS: Final = 20
 
 
 class Exporter:
-    """What one process tells Prometheus. All methods return at once; `serve` answers from a thread of its own."""
+    """What one process tells Prometheus. All methods return at once; `serve` answers from a thread of its own.
 
-    def __init__(self, version: str) -> None:
+    `trunks`: the names of those in `trunks.toml`.
+    """
+
+    def __init__(self, version: str, trunks: Iterable[str] = ()) -> None:
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -134,6 +139,14 @@ class Exporter:
         self._due = gauge("hotline_callbacks_open", "callbacks that are not done")
         self._alarms = gauge("hotline_alarms", "alarms that are raised", "severity", Severity)
         self._ami_up = gauge("hotline_ami_up", "1 while Asterisk's manager interface is there")
+        self._trunks = gauge(
+            "hotline_trunk_up",
+            "1 while calls can leave by it, 0 if not, NaN: not known",
+            "trunk",
+            trunks,
+        )
+        for unknown in self._trunks.values():
+            unknown.set(math.nan)
         self._redis_up = gauge("hotline_redis_up", "1 while Redis answers")
         self._lag = Histogram(
             *("hotline_ami_event_lag_seconds", "from Asterisk's own time to our reading"),
@@ -201,6 +214,12 @@ class Exporter:
         """So many refused calls were too many to be told."""
         self._untold.inc(calls)
 
+    def show_trunks(self, up: Mapping[str, bool | None]) -> None:
+        """Whether calls can leave by each trunk; None: not known."""
+        for name, child in self._trunks.items():
+            there = up.get(name)
+            child.set(math.nan if there is None else there)
+
     def show(
         self,
         state: LiveState,
@@ -221,7 +240,7 @@ class Exporter:
         for presence, child in self._agents.items():
             child.set(found.count(presence.value))
         m1r = state["figures"]["M1r"]
-        self._m1r.set(float("nan") if m1r["value"] is None else m1r["value"])
+        self._m1r.set(math.nan if m1r["value"] is None else m1r["value"])
         self._m1r_calls.set(m1r["denominator"])
         grave = [alarm["severity"] for alarm in state["alarms"]]
         for severity, child in self._alarms.items():

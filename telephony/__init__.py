@@ -7,6 +7,9 @@ pulse           which phone has died in a talk, and which is only silent (pure)
 guesses         refused sign-ins of the last minute (pure)
 refused         copies of SIP messages → calls that had no channel, and numbers that are not ours (pure)
 answers         copies of SIP messages → a dialled citizen's answer that crosses our cancel (pure)
+referrals       copies of SIP messages → transfers, and dialogues that a phone leaves open after one (pure)
+hang_over       asks Asterisk to end such a dialogue
+leaving         agents' phones that have handed their citizen on, and are not free before their SIP call is over
 hep             where those copies arrive
 outbound        callbacks on the wire, and inbound first
 trunks          which of the operator's trunks are there, and by which a call leaves

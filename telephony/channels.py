@@ -279,6 +279,7 @@ class Calls:
         self._calls: dict[CallId, _CallState] = {}
         self._legs: dict[str, _Leg] = {}
         self._own: dict[str, _Own] = {}
+        self._kept_open: dict[str, str] = {}
         self._attempts: dict[CallId, _AttemptState] = {}
         self._outs: dict[str, _Out] = {}
         self._linked: dict[str, CallId] = {}
@@ -408,6 +409,35 @@ class Calls:
             if leg.call == call and leg.agent == agent and not (leg.answered or leg.picked_up):
                 return leg.channel
         return ""
+
+    def agent_channels(self, agent: str) -> list[str]:
+        """The names of all channels of this agent's phone."""
+        known: list[_Leg | _Own | _AttemptState] = [*self._legs.values(), *self._own.values()]
+        known += self._attempts.values()
+        return sorted({one.channel for one in known if one.agent == agent})
+
+    def agent_of(self, uri: str) -> str:
+        """The agent whose phone is registered with this address, empty when there is none. Parameters do not count."""
+        place = uri.partition(";")[0]
+        return next(
+            (
+                agent
+                for agent, contacts in self._contacts.items()
+                if any(one.partition(";")[0] == place for one in contacts)
+            ),
+            "",
+        )
+
+    def keeps(self, sip_call: str, agent: str, at: int) -> list[Fact]:
+        """The agent's phone hands its talk on, and may hold the SIP call after that: then it is not free (RFC 5589)."""
+        was = self._on_own_call(agent)
+        self._kept_open[sip_call] = agent
+        return [] if was else [OwnCallStarted(at, agent)]
+
+    def lets_go(self, sip_call: str, at: int) -> list[Fact]:
+        """It does not hold that SIP call any more."""
+        agent = self._kept_open.pop(sip_call, "")
+        return [] if not agent or self._on_own_call(agent) else [OwnCallEnded(at, agent)]
 
     def back_again(self, message: Message) -> str:
         """The agent whose phone was unreachable and has just shown its password; empty for any other event.
@@ -919,7 +949,9 @@ class Calls:
             facts.append(OwnCallEnded(at, agent))
 
     def _on_own_call(self, agent: str) -> bool:
-        return any(own.agent == agent for own in self._own.values())
+        return agent in self._kept_open.values() or any(
+            own.agent == agent for own in self._own.values()
+        )
 
     def _lives(self, call: CallId) -> bool:
         state = self._calls.get(call)

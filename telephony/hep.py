@@ -1,8 +1,8 @@
-"""Listens for the copies of SIP messages that Asterisk's res_hep sends (`telephony.refused`, `.answers` read them).
+"""Listens for the copies of SIP messages that Asterisk's res_hep sends (`refused`, `answers`, `referrals` read them).
 
-A call has some twenty-five messages, of which few matter: calls that come in, refusals, and, while a citizen is
-dialled, answers that we receive and CANCEL. A guess at a password has four, and none matters. The kernel throws the
-others away, so that they do not wake the controller (a socket filter: `socket(7)`,
+A call has some twenty-five messages, of which few matter: INVITE, REFER and refusals, and for some time after a citizen
+was dialled or a phone sent REFER, answers that we receive, CANCEL and BYE. A guess at a password has four, and none
+matters. The kernel throws the others away, so that they do not wake the controller (a socket filter: `socket(7)`,
 `Documentation/networking/filter.rst`).
 """
 
@@ -22,7 +22,7 @@ async def listen(
 ) -> "Copies":
     """Give each message that matters and arrives there to `take`, as HEP packets. Raises `OSError`.
 
-    `own`: the ports from which Asterisk speaks SIP. It has sent the calls and the answers (2xx) that come from there.
+    `own`: the ports from which Asterisk speaks SIP. It has sent the answers (2xx) that come from there.
     """
     family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_DGRAM)
@@ -30,7 +30,7 @@ async def listen(
         bound.setblocking(False)
         with contextlib.suppress(OSError):
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        _filter(bound, _program(own, answers=False))
+        _filter(bound, _program(own, more=False))
         bound.bind((address, port))
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_datagram_endpoint(lambda: _Reader(take), sock=bound)
@@ -41,15 +41,15 @@ async def listen(
 
 
 class Copies:
-    """What listens. At first it hears no answers: each costs a wake-up, and only a dialled citizen's is of use."""
+    """What listens. At first it hears no answers and no ends: each is a wake-up, and hardly ever of use."""
 
     def __init__(
         self, transport: asyncio.DatagramTransport, bound: socket.socket, own: Collection[int]
     ) -> None:
         self._transport = transport
         self._bound = bound
-        self._programs = {wanted: _program(own, answers=wanted) for wanted in (False, True)}
-        self._silence: asyncio.TimerHandle | None = None
+        self._programs = {more: _program(own, more=more) for more in (False, True)}
+        self._enough_at: asyncio.TimerHandle | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -57,22 +57,26 @@ class Copies:
         name = self._bound.getsockname()
         return name[0], name[1]
 
-    def hear_answers(self, seconds: float) -> None:
-        """Hear answers that we receive, and CANCEL, for as long, from now on."""
-        if self._silence is None:
+    def hear_more(self, seconds: float) -> None:
+        """Hear answers that we receive, CANCEL and BYE, for at least as long from now on."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        if self._enough_at is None:
             _filter(self._bound, self._programs[True])
+        elif self._enough_at.when() >= until:
+            return
         else:
-            self._silence.cancel()
-        self._silence = asyncio.get_running_loop().call_later(seconds, self._enough)
+            self._enough_at.cancel()
+        self._enough_at = loop.call_at(until, self._enough)
 
     def close(self) -> None:
         """Listen no more."""
-        if self._silence is not None:
-            self._silence.cancel()
+        if self._enough_at is not None:
+            self._enough_at.cancel()
         self._transport.close()
 
     def _enough(self) -> None:
-        self._silence = None
+        self._enough_at = None
         _filter(self._bound, self._programs[False])
 
 
@@ -106,9 +110,8 @@ def _word(text: str) -> int:
     return int.from_bytes(text.encode(), "big")
 
 
-def _program(own: Collection[int], *, answers: bool) -> list[tuple[int, int, int, int]]:
+def _program(own: Collection[int], *, more: bool) -> list[tuple[int, int, int, int]]:
     """Steps: operation, how many to skip if it is true, how many if it is false, operand."""
-    asked = _RECEIVED if answers else _DROP
     steps: list[tuple[int, int | str, int | str, int]] = [
         (_BYTE, 0, 0, _FAMILY),
         (_EQUAL, 3, 0, socket.AF_INET),
@@ -118,11 +121,13 @@ def _program(own: Collection[int], *, answers: bool) -> list[tuple[int, int, int
         (_HALF, 0, 0, _LENGTH),
         (_BEHIND, 0, 0, 0),
         (_WORD_BEHIND, 0, 0, _MESSAGE),
-        (_EQUAL, _RECEIVED, 0, _word("INVI")),
-        (_EQUAL, _KEEP if answers else _DROP, 0, _word("CANC")),
+        (_EQUAL, _KEEP, 0, _word("INVI")),
+        (_EQUAL, _KEEP, 0, _word("REFE")),
+        (_EQUAL, _KEEP if more else _DROP, 0, _word("CANC")),
+        (_EQUAL, _KEEP if more else _DROP, 0, _word("BYE ")),
         (_EQUAL, 0, _DROP, _word("SIP/")),
         (_BYTE_BEHIND, 0, 0, _STATUS),
-        (_EQUAL, asked, 0, _word("2")),
+        (_EQUAL, _RECEIVED if more else _DROP, 0, _word("2")),
         (_AT_LEAST, 0, _DROP, _word("4")),
         (_WORD_BEHIND, 0, 0, _STATUS),
         (_EQUAL, _DROP, 0, _word("401 ")),

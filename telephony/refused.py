@@ -173,7 +173,7 @@ class RefusedCalls:
         address = ipaddress.ip_address(copy.source[0])
         if not any(address in trunk for trunk in self._trunks):
             return
-        line, headers = _parsed(copy.text)
+        line, headers = parsed(copy.text)
         if "tag=" in headers.get("to", "").rpartition(">")[2]:
             return  # within a call
         dialled = _USER.search(line)
@@ -188,7 +188,7 @@ class RefusedCalls:
         status = int(copy.text[8:11]) if copy.text[8:11].isdigit() else 0
         if status in _NOT_REFUSED or b" INVITE\r\n" not in copy.text:
             return ""
-        _, headers = _parsed(copy.text)
+        _, headers = parsed(copy.text)
         if not headers.get("cseq", "").endswith("INVITE"):
             return ""
         invite = self._asked.get((headers.get("call-id", ""), _branch(headers)))
@@ -219,7 +219,7 @@ _COMPACT = {"i": "call-id", "v": "via", "f": "from", "t": "to"}
 _WITHHELD = frozenset({"id", "user", "header"})
 
 
-def _parsed(text: bytes) -> tuple[str, dict[str, str]]:
+def parsed(text: bytes) -> tuple[str, dict[str, str]]:
     """The first line of a SIP message, and its headers by name in small letters; of several the first."""
     head = text[:16_384].replace(b"\r\n", b"\n").partition(b"\n\n")[0].decode(errors="replace")
     line, *rest = re.sub(r"\n[ \t]+", " ", head).split("\n")

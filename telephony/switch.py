@@ -84,6 +84,20 @@ class Switch:
             await self._try({"Action": "Redirect", "Channel": citizen, **where})
         await self._hang_up(channel, Cause.OUT_OF_ORDER)
 
+    async def has_dialogue(self, agent: str, sip_call: str) -> bool:
+        """Whether a channel of the agent's phone is this SIP call."""
+        for channel in self._calls.agent_channels(agent):
+            asked = {"Action": "Getvar", "Channel": channel, "Variable": "CHANNEL(pjsip,call-id)"}
+            try:
+                answer = await self._link.act(asked)
+            except ActionRefused as refusal:
+                if not _TOO_LATE.search(str(refusal)):
+                    raise
+                continue
+            if answer.get("Value") == sip_call:
+                return True
+        return False
+
     async def hang_up(self, call: CallId, agent: str = "", cause: int = Cause.NORMAL) -> None:
         """End the call, or with `agent` only that agent's talk in it. `cause` is a Q.850 code."""
         if agent:

@@ -126,6 +126,11 @@ def _trunks(parts: Parts, now: int) -> dict[Key, float | None]:
     return found
 
 
+def there(state: TrunkState) -> bool | None:
+    """Whether calls can leave by a trunk in this state; None when that is not known."""
+    return None if state is TrunkState.UNKNOWN else state is TrunkState.UP
+
+
 def _certificate(settings: Settings, now: int) -> dict[Key, float | None]:
     """How many days the certificate holds that Asterisk shows, and whether it and the files can be used."""
     held = certificates.held(settings)

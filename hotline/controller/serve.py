@@ -56,6 +56,8 @@ from metrics.live import Live
 from telephony import hep, phones
 from telephony.channels import Calls, Message, pressed
 from telephony.guesses import Guesses, guess
+from telephony.leaving import LONGEST as LEAVES_WITHIN
+from telephony.leaving import LeavingPhones
 from telephony.link import Link, LinkError
 from telephony.outbound import Outbound
 from telephony.queue_log_file import QueueLogFile
@@ -133,7 +135,8 @@ class Controller:
         self._settling: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._bus = Bus(settings.redis, settings.node)
-        self._exporter = Exporter(__version__) if settings.metrics_port else None
+        trunks = [trunk.name for trunk in settings.named_trunks]
+        self._exporter = Exporter(__version__, trunks) if settings.metrics_port else None
         self._figures = Live(settings.short_abandon)
         self._queue_log = QueueLogFile(settings.log_dir / "queue_log", settings.queue_log)
         self._diary = Diary(engine, settings.run_dir)
@@ -186,6 +189,16 @@ class Controller:
         )
         self._watch = PhoneWatch(
             self._calls, self._switch, self._report, clock.now, settings.dead_phone_after
+        )
+        self._leaving = LeavingPhones(
+            self._calls,
+            self._switch,
+            self._report,
+            clock.now,
+            lambda: self._informed,
+            address=settings.sip_address,
+            port=settings.sip_port,
+            ports=self._sip_ports,
         )
         self._outbound = Outbound(
             self._link,
@@ -325,6 +338,7 @@ class Controller:
         logger.info("controller.stopping", talking=self._desk.floor.talking())
         self._close_copies()
         self._outlets.record(ControllerStopped(clock.now()))
+        self._leaving.close()
         self._desk.close()
         self._stopping = True
         self._link.close()
@@ -362,11 +376,11 @@ class Controller:
         if (early := self._calls.joined_early(message)) is not None:
             spawn(self._switch.end_early(early), "early transfer")
         self._trunks.read(message)
-        facts = self._calls.read(message)
+        facts = self._leaving.heard(self._calls.read(message))
         if dialled := self._calls.dials(message):
             self._outbound.follow(*dialled)
             if self._copies is not None:
-                self._copies.hear_answers(self._settings.callback_rings + ANSWERED_WITHIN)
+                self._copies.hear_more(self._settings.callback_rings + ANSWERED_WITHIN)
         if facts:
             now = clock.now()
             self._lag = (now, now - facts[-1].at)
@@ -423,6 +437,8 @@ class Controller:
         copy = unpack(datagram, self._hep_secret)
         if copy is None:
             return
+        if self._leaving.take(copy) and self._copies is not None:
+            self._copies.hear_more(LEAVES_WITHIN)
         self._outbound.hear(copy.at, copy.text)
         if number := self._refused_calls.take(copy):
             logger.warning("number.unknown", number=mask_numbers(number))
@@ -514,6 +530,12 @@ class Controller:
 
     def _export(self, state: LiveState, now: int) -> None:
         if self._exporter is not None:
+            self._exporter.show_trunks(
+                {
+                    name: readings.there(trunk) if self._link.up else None
+                    for name, trunk in self.trunk_states().items()
+                }
+            )
             self._exporter.show(
                 state,
                 now,

@@ -5,6 +5,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,15 @@ from facts import (
     CallbackAsked,
     CallEnded,
     CallQueued,
+    OwnCallEnded,
+    OwnCallStarted,
     PhoneReachable,
     PhoneUnreachable,
+    TalkEnded,
 )
+from facts.times import SECOND
 from softphone.phones import Leg, Phones
+from telephony.leaving import PATIENCE
 from tests.live.centre import NUMBER, PASSWORD, Centre
 from tests.live.gateway import Gateway, alaw
 from tests.live.sip import Dialog, Wire
@@ -242,11 +248,107 @@ async def test_codecs_of_a_trunk(centre: Centre, phones: Phones, media: bytes, s
 async def talk(centre: Centre, phones: Phones, wire: Wire, caller: str) -> tuple[Leg, Dialog]:
     """A citizen, and 1001's telephone by hand, in a talk."""
     await wire.register("1001", PASSWORD)
+    answering = spawn(wire.be_there(), "answering")
     await centre.cli("agent", "ready", "1001")
+    answering.cancel()
     leg = await phones.citizen(caller).dial(NUMBER)
     dialog = await Dialog.pick_up(wire, GREETING)
     await centre.presence("1001", "talking")
     return leg, dialog
+
+
+async def until_bye(wire: Wire) -> list[str]:
+    """Answer what the exchange asks until it sends BYE: the last line of each request before."""
+    said = []
+    while not (asked := (await wire.receive()).decode()).startswith("BYE "):
+        if not asked.startswith(("SIP/2.0 ", "ACK ", "OPTIONS ")):
+            said.append(asked.rstrip().splitlines()[-1])
+        if not asked.startswith(("SIP/2.0 ", "ACK ")):
+            await wire.reply(asked)
+    await wire.reply(asked)
+    return said
+
+
+async def test_a_phone_that_keeps_the_dialogue_after_a_transfer_is_sent_bye(
+    centre: Centre, phones: Phones
+) -> None:
+    """Asterisk itself waits a minute for the phone's BYE. Until the dialogue is over, the agent is not free."""
+    with Wire(centre.sip) as wire:
+        leg, dialog = await talk(centre, phones, wire, "13900000161")
+        second = await centre.agent(phones, "1002", answer_after=0.1)
+        target = f"Refer-To: <sip:1002@{centre.sip}>\r\n".encode()
+        assert await dialog.ask("REFER", 1, target) == 202
+        async with asyncio.timeout(10):
+            said = await until_bye(wire)
+        assert said[-1] == "SIP/2.0 200 OK"
+        # The citizen has not noticed, and the dialogue is over.
+        await leg.until_hears(second.tone)
+        assert await dialog.ask("INFO", 3) in (0, 481)
+        talked, held, free = await until_free(centre)
+        assert held.at <= talked.at < free.at < talked.at + 5 * SECOND
+        await leg.hang_up()
+        await centre.call("13900000161")
+        await wire.register("1001", PASSWORD, expires=0)
+
+
+async def test_a_phone_that_sends_bye_after_a_transfer_is_free_at_once(
+    centre: Centre, phones: Phones
+) -> None:
+    with Wire(centre.sip) as wire:
+        leg, dialog = await talk(centre, phones, wire, "13900000164")
+        second = await centre.agent(phones, "1002", answer_after=0.1)
+        target = f"Refer-To: <sip:1002@{centre.sip}>\r\n".encode()
+        assert await dialog.ask("REFER", 1, target) == 202
+        await centre.until(lambda: bool(centre.facts(TalkEnded, agent="1001")), 5, "the hand-over")
+        spoken = spoken_for(centre)
+        assert await dialog.ask("BYE", 2) == 200
+        talked, held, free = await until_free(centre)
+        assert held.at <= talked.at < free.at
+        await leg.until_hears(second.tone)
+        await asyncio.sleep(PATIENCE + 1)
+        assert spoken_for(centre) == spoken
+        await leg.hang_up()
+        await centre.call("13900000164")
+        await wire.register("1001", PASSWORD, expires=0)
+
+
+def spoken_for(centre: Centre) -> int:
+    """How often the controller has said something in a phone's name."""
+    return (centre.home / "log" / "serve.log").read_text().count("transfer.dialogue_ended")
+
+
+async def until_free(centre: Centre) -> tuple[TalkEnded, OwnCallStarted, OwnCallEnded]:
+    """The newest end of 1001's talk, and when their phone was taken for one that leaves it, and for free again."""
+    kinds = (TalkEnded, OwnCallStarted, OwnCallEnded)
+
+    def newest() -> tuple[Any, ...]:
+        return tuple(centre.facts(kind, agent="1001")[-1] for kind in kinds)
+
+    await centre.until(
+        lambda: (
+            all(centre.facts(kind, agent="1001") for kind in kinds)
+            and newest()[2].at > newest()[1].at
+        ),
+        5,
+        "1001 to be free",
+    )
+    return newest()
+
+
+async def test_a_phone_whose_transfer_is_refused_talks_on(centre: Centre, phones: Phones) -> None:
+    centre.expected.append("attempted blind transfer to")
+    with Wire(centre.sip) as wire:
+        leg, dialog = await talk(centre, phones, wire, "13900000162")
+        target = f"Refer-To: <sip:1099@{centre.sip}>\r\n".encode()
+        assert await dialog.ask("REFER", 1, target) == 202
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await until_bye(wire)
+        # Nobody has spoken in the phone's name meanwhile: its next request is in order.
+        assert await dialog.ask("INFO", 2) == 200
+        assert await dialog.ask("BYE", 3) == 200
+        await leg.until_ended()
+        await wire.register("1001", PASSWORD, expires=0)
 
 
 async def test_an_agents_keys_by_info_are_heard(centre: Centre, phones: Phones) -> None:

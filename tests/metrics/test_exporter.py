@@ -167,6 +167,18 @@ def test_what_is_now() -> None:
     assert math.isnan(empty["hotline_connection_ratio"])
 
 
+def test_which_trunks_are_there() -> None:
+    exporter = Exporter("0.1.0", ["unicom", "telecom", "mobile"])
+    assert math.isnan(read(exporter)['hotline_trunk_up{trunk="unicom"}'])
+    exporter.show_trunks({"unicom": True, "telecom": False, "mobile": None})
+    found = read(exporter)
+    assert found['hotline_trunk_up{trunk="unicom"}'] == 1
+    assert found['hotline_trunk_up{trunk="telecom"}'] == 0
+    assert math.isnan(found['hotline_trunk_up{trunk="mobile"}'])
+    exporter.show_trunks({"unicom": False})
+    assert read(exporter)['hotline_trunk_up{trunk="unicom"}'] == 0
+
+
 def test_no_label_holds_a_number_or_a_name() -> None:
     exporter = fed(*answered("hotline-1.1"))
     show(exporter, state(agents=[{"presence": "talking", "name": "王芳", "number": "1001"}]))

@@ -14,7 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facts import CallArrived, CallEnded, Fact, OfferAnswered, OfferEnded, OfferRinging, TalkEnded
+from facts import (
+    CallArrived,
+    CallEnded,
+    Fact,
+    OfferAnswered,
+    OfferEnded,
+    OfferRinging,
+    OwnCallEnded,
+    OwnCallStarted,
+    TalkEnded,
+)
 from telephony.channels import AsteriskState, Calls, Early, Message, Waiting, microseconds, pressed
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "ami"
@@ -398,6 +408,26 @@ def contact(status: str, uri: str, at: int = 0, agent: str = "1001") -> Message:
         "ContactStatus": status,
         "EndpointName": agent,
     }
+
+
+def test_whose_phone_an_address_is() -> None:
+    calls = Calls(NUMBERS)
+    calls.read(contact("Reachable", "sip:1001-0x7f@127.0.0.1:5070;ob"))
+    calls.read(contact("Reachable", "sip:1002@[2001:db8::7]:5060", agent="1002"))
+    assert calls.agent_of("sip:1001-0x7f@127.0.0.1:5070;transport=udp;ob") == "1001"
+    assert calls.agent_of("sip:1002@[2001:db8::7]:5060") == "1002"
+    assert calls.agent_of("sip:1001-0x7f@127.0.0.1:507") == calls.agent_of("") == ""
+    calls.read(contact("Unreachable", "sip:1001-0x7f@127.0.0.1:5070;ob"))
+    assert calls.agent_of("sip:1001-0x7f@127.0.0.1:5070") == ""
+
+
+def test_a_phone_that_still_holds_a_talk_is_on_a_call_of_its_own() -> None:
+    calls = Calls(NUMBERS)
+    assert calls.keeps("one", "1001", 1) == [OwnCallStarted(1, "1001")]
+    assert calls.keeps("two", "1001", 2) == []
+    assert calls.lets_go("one", 3) == calls.lets_go("never", 3) == []
+    assert calls.lets_go("two", 4) == [OwnCallEnded(4, "1001")]
+    assert calls.lets_go("two", 5) == []
 
 
 def test_a_phone_is_reachable_while_any_contact_is() -> None:

@@ -12,6 +12,8 @@ OWN = {5060, 5061}
 PASSED = [
     b"INVITE sip:12345@x SIP/2.0\r\n",
     b"CANCEL sip:12345@x SIP/2.0\r\n",
+    b"REFER sip:12345@x SIP/2.0\r\n",
+    b"BYE sip:12345@x SIP/2.0\r\n",
     b"SIP/2.0 200 OK\r\n",
     b"SIP/2.0 202 Accepted\r\n",
     b"SIP/2.0 400 Bad Request\r\n",
@@ -37,13 +39,12 @@ async def test_only_what_matters_wakes_the_controller(*, six: bool) -> None:
     copies = await listen("127.0.0.1", 0, OWN, came.append)
     sent = [packet(text=text, six=six) for text in PASSED]
     try:
-        copies.hear_answers(60)
+        copies.hear_more(60)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             for text in DROPPED:
                 out.sendto(packet(text=text, six=six), copies.address)
             for port in OWN:
-                for text in (b"SIP/2.0 200 OK\r\n", b"INVITE sip:1001@x SIP/2.0\r\n"):
-                    out.sendto(packet(text=text, six=six, port=port), copies.address)
+                out.sendto(packet(text=b"SIP/2.0 200 OK\r\n", six=six, port=port), copies.address)
             out.sendto(b"", copies.address)
             out.sendto(b"HEP3", copies.address)
             for one in sent:
@@ -54,30 +55,34 @@ async def test_only_what_matters_wakes_the_controller(*, six: bool) -> None:
     assert came == sent
 
 
-async def test_answers_are_heard_only_while_a_citizen_is_dialled() -> None:
+async def test_answers_and_ends_are_heard_only_for_a_while() -> None:
     came: list[bytes] = []
     copies = await listen("127.0.0.1", 0, OWN, came.append)
-    answer, invite, cut = (packet(text=text) for text in (PASSED[2], PASSED[0], PASSED[1]))
+    invite, cut, refer, bye, answer = (packet(text=text) for text in PASSED[:5])
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
 
             def tell() -> None:
-                for one in (answer, cut, invite):
+                for one in (answer, cut, bye, refer, invite):
                     out.sendto(one, copies.address)
 
             tell()
-            await until(came, 1)
-            copies.hear_answers(0.001)
-            copies.hear_answers(0.2)  # the next citizen, before the first has been dialled
+            await until(came, 2)
+            copies.hear_more(0.001)
+            copies.hear_more(
+                0.2
+            )  # the next citizen is dialled, before the time for the first is over
+            copies.hear_more(0.001)  # which nothing makes shorter
             await asyncio.sleep(0.05)
             tell()
-            await until(came, 4)
+            await until(came, 7)
             await asyncio.sleep(0.3)
             tell()
-            await until(came, 5)
+            await until(came, 9)
     finally:
         copies.close()
-    assert came == [invite, answer, cut, invite, invite]
+    always = [refer, invite]
+    assert came == [*always, answer, cut, bye, *always, *always]
 
 
 async def until(came: list[bytes], count: int) -> None:

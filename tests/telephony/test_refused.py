@@ -103,6 +103,16 @@ def test_a_second_try_of_the_same_call_decides() -> None:
     again = invite(branch="2")
     assert told(made(), invite(), answer(422), again, answer(200, branch="2")) == []
     assert told(made(), invite(), answer(422), again, answer(488, branch="2")) == [488]
+    third = invite(branch="3")
+    repeated = (
+        invite(),
+        answer(422),
+        again,
+        answer(422, branch="2"),
+        third,
+        answer(422, branch="3"),
+    )
+    assert told(made(), *repeated) == [422]
 
 
 def test_only_the_trunk_and_only_the_hotlines_numbers() -> None:

@@ -170,3 +170,25 @@ async def test_whether_the_way_out_answers(states: list[str], answers: bool | No
 
     switch = Switch(Shown(), Calls(NUMBERS), clock=lambda: NOW)
     assert await switch.outbound_answers() is answers
+
+
+async def test_whether_a_phone_is_still_in_a_dialogue() -> None:
+    class Answers(Sent):
+        async def act(self, action: Mapping[str, str], timeout: float = 5.0) -> Message:
+            await super().act(action, timeout)
+            return {"Response": "Success", "Value": "this one"}
+
+    calls = Calls(NUMBERS)
+    folded(recorded("answered_caller_hangs_up")[:6], calls)
+    sent = Answers()
+    switch = Switch(sent, calls, clock=lambda: NOW)
+    assert await switch.has_dialogue("1001", "this one")
+    assert not await switch.has_dialogue("1001", "another")
+    assert sent.actions[0] == {
+        "Action": "Getvar",
+        "Channel": LEG,
+        "Variable": "CHANNEL(pjsip,call-id)",
+    }
+    assert not await switch.has_dialogue("1002", "this one")
+    gone, _ = desk(6, ActionRefused("Getvar: No such channel"))
+    assert not await gone.has_dialogue("1001", "this one")

@@ -231,6 +231,10 @@ def test_a_named_trunk(state: TrunkState, away: bool | None, refused: bool | Non
     assert (quick["trunk_away", "telecom"], quick["trunk_refused", "telecom"]) == (None, None)
 
 
+def test_whether_calls_can_leave_by_a_trunk() -> None:
+    assert [readings.there(state) for state in TrunkState] == [None, True, False, False, False]
+
+
 async def test_named_trunks_are_asked_again_and_again(engine: AsyncEngine, tmp_path: Path) -> None:
     parts = Parts()
     await readings.slow(parts, engine, load(home=tmp_path), T)
