@@ -3,9 +3,11 @@
 import hashlib
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
+from base import database
+from base.migrations import upgrade
 from base.settings import Settings
 from facts import RecordingFinished
 from facts.times import SECOND
@@ -322,6 +326,22 @@ async def test_the_key_may_come_from_the_environment(
         keys.read(Settings(home=settings.home))
 
 
+def test_keys_that_are_made_at_the_same_moment_are_all_kept(settings: Settings) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: keys.add(settings).id, range(16)))
+        first = list(pool.map(lambda _: keys.add(settings, only_first=True).id, range(4)))
+    kept = [one.id for one in keys.read(settings).keys]
+    assert sorted(kept) == sorted(made)
+    assert set(first) == {kept[-1]}
+
+
+def test_a_last_line_without_an_end_is_not_joined_with_the_next(settings: Settings) -> None:
+    settings.secrets_dir.mkdir()
+    keys.path(settings).write_text("ab" * 32)
+    keys.add(settings)
+    assert len(keys.read(settings).keys) == 2
+
+
 # --- rotation
 
 
@@ -406,3 +426,60 @@ async def test_a_key_that_is_gone_stops_no_other_recording(
     assert calls[0] in step.failed[0]
     assert "is not there: looked for in" in step.failed[0]
     assert await rotation.unused(engine, ring) == []
+
+
+_ROTATION = """
+    import asyncio, os, signal, sys
+    from base import database
+    from base.settings import Settings
+    from recorder.vault import crypt, rotation
+
+    settings = Settings(home=sys.argv[1], min_free_mb=0)
+    rotation.PAGE = 2
+    moments = [int(sys.argv[2])]
+    fsync = os.fsync
+
+    def dies(descriptor):
+        moments[0] -= 1
+        if not moments[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        fsync(descriptor)
+
+    async def main():
+        engine = database.engine(settings.database)
+        ring = await rotation.begin(engine, settings)
+        async for _ in rotation.rotate(engine, settings, ring):
+            pass
+
+    os.fsync = dies
+    asyncio.run(main())
+"""
+
+
+async def test_kill_9_at_any_moment_of_a_rotation_loses_no_key(
+    settings: Settings, spool: Spool
+) -> None:
+    engine = database.engine(settings.database)
+    await upgrade(engine)
+    calls = await many(engine, settings, spool)
+    entries = await ledger.look_up(engine, calls)
+    for moment in (3, 2):  # the first slot is written; the second page begins
+        done = subprocess.run(  # noqa: ASYNC221
+            [
+                *(sys.executable, "-W", "ignore", "-c", textwrap.dedent(_ROTATION)),
+                *(str(settings.home), str(moment)),
+            ],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            check=False,
+        )
+        assert done.returncode == -signal.SIGKILL
+        for call in calls:
+            assert (await ledger.verify(engine, settings, call)).sha256 == entries[call].sha256
+            # The slot alone is enough, too.
+            reading.inspect(settings, call, place(settings, entries[call]))
+        ring = keys.read(settings)
+        assert await rotation.waiting(engine, ring), (moment, ring)
+    await rotate(engine, settings)
+    ring = keys.read(settings)
+    assert await rotation.waiting(engine, ring) == {}
+    await engine.dispose()
