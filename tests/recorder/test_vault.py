@@ -94,7 +94,11 @@ async def test_without_the_key_no_second_is_audible(
     with pytest.raises(LedgerError, match="is the file that was entered, but cannot be heard"):
         await ledger.verify(engine, settings, CALL)
     (level,) = listen_to(settings, [entry])
-    assert (level.state, level.levels) == (FileState.TORN, None)
+    assert (level.state, level.levels) == (FileState.LOCKED, None)
+    assert entry.key.master in level.why
+    place(settings, entry).write_bytes(data[:-1])
+    (level,) = listen_to(settings, [entry])
+    assert (level.state, "SHA-256" in level.why) == (FileState.TORN, True)
 
 
 async def test_row_file_and_evidence_have_both_hashes(
