@@ -15,7 +15,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from base import database
+from base import clock, database
 from base.migrations import upgrade
 from base.settings import Settings
 from facts import RecordingFinished
@@ -27,7 +27,7 @@ from recorder.entry import LedgerEntry
 from recorder.ledger import LedgerError
 from recorder.levels import listen_to
 from recorder.tape import Fault, Job, Tape
-from recorder.vault import crypt, keys, reading, rotation
+from recorder.vault import crypt, keys, old, reading, rotation
 from recorder.vault.crypt import HEADER, VaultError
 from recorder.vault.keys import KeyAwayError
 from tests.recorder.conftest import NOW, Spool, a_call, call_id, recording_facts, write
@@ -434,7 +434,7 @@ async def test_a_key_that_is_gone_stops_no_other_recording(
 
 _ROTATION = """
     import asyncio, os, signal, sys
-    from base import database
+    from base import clock, database
     from base.settings import Settings
     from recorder.vault import crypt, rotation
 
@@ -487,3 +487,62 @@ async def test_kill_9_at_any_moment_of_a_rotation_loses_no_key(
     ring = keys.read(settings)
     assert await rotation.waiting(engine, ring) == {}
     await engine.dispose()
+
+
+# --- recordings of before
+
+
+async def plain_ones(engine: AsyncEngine, settings: Settings, spool: Spool) -> list[str]:
+    return await many(engine, settings.model_copy(update={"encrypt_recordings": False}), spool)
+
+
+async def test_plain_recordings_are_encrypted_later_and_stay_provable(
+    engine: AsyncEngine, settings: Settings, spool: Spool
+) -> None:
+    calls = await plain_ones(engine, settings, spool)
+    before = await ledger.look_up(engine, calls)
+    place(settings, before[calls[1]]).write_bytes(b"other")
+    place(settings, before[calls[2]]).unlink()
+    began = clock.now()
+    steps = [step async for step in old.encrypt(engine, settings)]
+    assert [(step.done, step.total) for step in steps] == [(1, 5), (1, 5), (1, 5), (2, 5), (3, 5)]
+    assert "SHA-256 differs" in steps[1].failed
+    assert "is gone" in steps[2].failed
+    after = await ledger.look_up(engine, calls)
+    for number in (0, 3, 4):
+        call = calls[number]
+        assert after[call].path == f"{before[call].path}.enc"
+        assert after[call].sha256 == before[call].sha256
+        assert await ledger.verify(engine, settings, call) == after[call]
+        assert not place(settings, before[call]).exists()
+    assert [after[call] == before[call] for call in calls[1:3]] == [True, True]
+    assert len(await recording_facts(engine)) == 5
+    assert [one async for one in proofs.check(engine)] == []
+    column = tables.evidence.c
+    async with engine.connect() as connection:
+        question = select(column.row, column.entered_at).where(column.call == calls[0])
+        rows = (await connection.execute(question.order_by(column.number))).all()
+    assert [row.row for row in rows] == [ledger.vouched(one[calls[0]]) for one in (before, after)]
+    assert rows[1].entered_at >= began, "else no seal would ever have it"
+
+
+async def test_whoever_is_killed_while_encrypting_leaves_nothing_plain_in_the_end(
+    engine: AsyncEngine, settings: Settings, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = await plain_ones(engine, settings, spool)
+
+    async def killed(*_: object, **__: object) -> None:
+        raise RuntimeError("killed")
+
+    for moment in ("enter", "remove_other_forms"):
+        with monkeypatch.context() as patch:
+            patch.setattr(ledger, moment, killed)
+            with pytest.raises(RuntimeError):
+                _ = [step async for step in old.encrypt(engine, settings)]
+        for call in calls:
+            await ledger.verify(engine, settings, call)
+    done = [step async for step in old.encrypt(engine, settings)]
+    assert [step.done for step in done] == [1, 2, 3, 4]
+    for call in calls:
+        assert (await ledger.verify(engine, settings, call)).cipher_sha256
+    assert not list(settings.recordings_dir.rglob("*.wav"))
