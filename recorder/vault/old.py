@@ -50,8 +50,9 @@ async def encrypt(engine: AsyncEngine, settings: Settings) -> AsyncGenerator[Enc
             calls = list(found.scalars())
         if not calls:
             return
-        for entry in (await ledger.look_up(engine, calls)).values():
-            if reading.is_encrypted(entry.path):
+        entries = await ledger.look_up(engine, calls)
+        for entry in (entries[call] for call in calls if call in entries):
+            if not entry.path or reading.is_encrypted(entry.path):
                 continue
             try:
                 made = await asyncio.to_thread(_write, settings, entry, ring.new(entry.call))
