@@ -23,6 +23,7 @@ from recorder.policy import FRAME, RATE
 from recorder.tape import TapeError
 from recorder.vault import reading
 from recorder.vault.crypt import VaultError
+from recorder.vault.keys import KeyAwayError
 
 _FRAMES: Final = RATE * WINDOW // SECOND
 """Samples of each side in a window."""
@@ -45,12 +46,17 @@ def listen_to(settings: Settings, wanted: Sequence[LedgerEntry]) -> list[HeardFi
 
 
 def _listen(settings: Settings, wanted: LedgerEntry) -> HeardFile:
+    other = False
     try:
         other = reading.altered(settings, wanted)
         with reading.open_recording(settings, wanted) as file:
             levels, size, sha256 = listen(file, settings.recordings_dir / wanted.path)
     except FileNotFoundError:
         return HeardFile(FileState.GONE)
+    except KeyAwayError as error:
+        if other:
+            return HeardFile(FileState.TORN, why="the SHA-256 of the encrypted file differs")
+        return HeardFile(FileState.LOCKED, why=str(error))
     except (OSError, TapeError, VaultError) as error:
         return HeardFile(FileState.TORN, why=str(error))
     if other:
