@@ -162,7 +162,7 @@ class LeavingPhones:
         return False
 
     async def _until_over(self, phone: _Phone) -> None:
-        if not await _within(PATIENCE, phone.over) and phone.asked.by_udp:
+        if not await _within(PATIENCE, phone.over) and phone.asked.contact:
             status = 0
             try:
                 status = await hang_over.call_off(phone.asked, *self._where)

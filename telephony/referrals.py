@@ -20,9 +20,9 @@ from telephony.refused import Copy, parsed
 
 @dataclass(frozen=True, slots=True)
 class Referral:
-    """A phone's REFER. `phone` and `exchange`: From and To with their tags. `contact`: where the phone is.
+    """A phone's REFER. `phone` and `exchange`: From and To with their tags.
 
-    `by_udp`: the only way by which the controller can speak in the phone's name.
+    `contact`: where Asterisk reaches the phone; empty if it is not by UDP, TCP or TLS.
     """
 
     sip_call: str
@@ -31,7 +31,6 @@ class Referral:
     exchange: str
     contact: str
     sequence: int
-    by_udp: bool = True
 
     def call_off(self, here: str, branch: str) -> bytes:
         """A re-INVITE from `here` (address:port)."""
@@ -69,11 +68,12 @@ def referral(copy: Copy, ports: Collection[int]) -> Referral | None:
         return None
     address, at = copy.source
     host = f"[{address}]" if ":" in address else address
-    by_udp = headers.get("via", "").upper().startswith("SIP/2.0/UDP")
-    contact = f"sip:{before}{host}:{at}"
-    return Referral(sip_call, target, phone, exchange, contact, int(sequence[1]), by_udp)
+    via = _VIA.match(headers.get("via", ""))
+    contact = f"sip:{before}{host}:{at};transport={via[1].lower()}" if via is not None else ""
+    return Referral(sip_call, target, phone, exchange, contact, int(sequence[1]))
 
 
+_VIA = re.compile(r"SIP\s*/\s*2\.0\s*/\s*(UDP|TCP|TLS)\b", re.IGNORECASE)
 _USER = re.compile(r"sips?:([^@;>\s]+@)?", re.IGNORECASE)
 """What stands before the host in a Contact, with its `@`; a phone need not write it."""
 

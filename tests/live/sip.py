@@ -208,8 +208,11 @@ class Dialog:
         self._target = f"sip:{number}@{wire.exchange}"
 
     @classmethod
-    async def pick_up(cls, wire: Wire, within: float) -> "Dialog":
-        """As a phone: wait for the exchange's next call and answer it, in silence. Raises `TimeoutError`."""
+    async def pick_up(cls, wire: Wire, within: float, key: str = "") -> "Dialog":
+        """As a phone: wait for the exchange's next call and answer it, in silence. Raises `TimeoutError`.
+
+        `key`: an `a=crypto` line for encrypted sound (RFC 4568).
+        """
         async with asyncio.timeout(within):
             invite = (await wire.until_asked(b"INVITE")).decode()
         tag = secrets.token_hex(4)
@@ -220,9 +223,9 @@ class Dialog:
         dialog._target = header(invite, "Contact").partition("<")[2].partition(">")[0]
         offer = (
             "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-            "m=audio 9 RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\n"
+            f"m=audio 9 RTP/{'S' if key else ''}AVP 8\r\na=rtpmap:8 PCMA/8000\r\n{key}"
         )
-        contact = f"Contact: <sip:{wire.here}>\r\nContent-Type: application/sdp\r\n"
+        contact = f"Contact: <sip:{wire.here};transport={wire.via.lower()}>\r\nContent-Type: application/sdp\r\n"
         await wire.reply(invite, contact, offer, tag)
         return dialog
 

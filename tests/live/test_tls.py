@@ -13,7 +13,7 @@ from base.background import spawn
 from softphone.phones import AgentPhone, Phones
 from tests.authority import Authority
 from tests.live.centre import NUMBER, PASSWORD, Centre
-from tests.live.sip import SecureWire, Wire
+from tests.live.sip import Dialog, SecureWire, Wire
 
 KEY = b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\r\n"
 """A key for the sound as an offer has it (RFC 4568)."""
@@ -142,6 +142,30 @@ async def test_what_is_offered_to_a_phone_is_srtp_only(
         assert b"a=crypto:" in got
         await centre.cli("agent", "out", "1002")
         await leg.hang_up()
+
+
+async def test_a_phone_by_tls_that_keeps_the_dialogue_after_a_transfer_is_sent_bye(
+    centre: Centre, phones: Phones, authority: Authority
+) -> None:
+    async with SecureWire(centre.tls, authority.ca) as wire:
+        await wire.register("1002", PASSWORD)
+        answering = spawn(wire.be_there(), "answering")
+        await centre.cli("agent", "ready", "1002")
+        answering.cancel()
+        leg = await phones.citizen("13900000003").dial(NUMBER)
+        dialog = await Dialog.pick_up(wire, 15, KEY.decode())
+        await centre.presence("1002", "talking")
+        second = await secure(phones, centre, "1001", answer_after=0.1)
+        target = f"Refer-To: <sip:1001@{centre.tls}>\r\n".encode()
+        assert await dialog.ask("REFER", 1, target) == 202
+        async with asyncio.timeout(5):
+            while not (asked := (await wire.receive()).decode()).startswith("BYE "):
+                if not asked.startswith(("SIP/2.0 ", "ACK ")):
+                    await wire.reply(asked)
+            await wire.reply(asked)
+        await leg.until_hears(second.tone)
+        await leg.hang_up()
+        await wire.register("1002", PASSWORD, expires=0)
 
 
 async def test_old_tls_and_a_stranger_are_refused(

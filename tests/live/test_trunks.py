@@ -22,6 +22,7 @@ from softphone.phones import Phones
 from tests.live.centre import NUMBER, Centre
 from tests.live.gateway import Gateway, Manners
 from tests.live.sip import Wire
+from tests.live.test_alarms import measured
 
 PASSWORD = 'a;b"c\\d#e=f>g'
 """What a password may hold, and Asterisk's configuration might misread."""
@@ -280,6 +281,8 @@ async def test_a_trunk_that_dies_is_passed_over_told_and_comes_back(
     first, second = both
     second.manners[citizen] = Manners(answer_after=0.3, hang_up_after=0.5)
     await centre.agent(phones, "1001", answer_after=0.1)
+    up = 'hotline_trunk_up{trunk="first"}'
+    await centre.until(lambda: measured(centre)[up] == 1, 5, "the gauge")
     first.deaf = True
     callback = await call_back(centre, citizen)
     await second.call(1, citizen, 20)
@@ -287,6 +290,8 @@ async def test_a_trunk_that_dies_is_passed_over_told_and_comes_back(
     assert await alarm(centre, "trunk_away", "first", raised=True) == "中继 first 无应答或未注册"
     said = await centre.cli("check", status=1)
     assert "✗  trunk first: it does not answer" in said
+    assert measured(centre)[up] == 0
+    assert measured(centre)['hotline_trunk_up{trunk="second"}'] == 1
     assert "✓  trunk second: registered" in said
     # Known to be away, it is not even tried.
     again = "13900000002"

@@ -141,9 +141,9 @@ async def test_a_phone_that_cannot_be_spoken_for_is_waited_for(story: Story, sta
     await story.until(STARTED, ENDED)
 
 
-async def test_a_phone_by_tls_is_not_spoken_for_but_waited_for(story: Story) -> None:
+async def test_a_phone_in_a_browser_is_not_spoken_for_but_waited_for(story: Story) -> None:
     story.there = False
-    story.phones.take(refer(via="TLS"))
+    story.phones.take(refer(via="WSS"))
     await asyncio.sleep(0.2)
     assert story.facts == [STARTED]
     await story.until(STARTED, ENDED)  # at the latest

@@ -21,7 +21,7 @@ COPY = Copy(T, TRUNK, HERE, TEXT.encode())
 READ = Referral(
     *("one", "sip:13812345678@10.1.2.3:5060"),
     *("<sip:1001@x>;tag=phone", "<sip:13812345678@y>;tag=exchange"),
-    *("sip:u7@203.0.113.7:5080", 4),
+    *("sip:u7@203.0.113.7:5080;transport=udp", 4),
 )
 
 
@@ -31,7 +31,7 @@ def test_a_referral_within_a_talk() -> None:
 
 def test_a_contact_without_a_name() -> None:
     nameless = replace(COPY, text=TEXT.replace("sip:u7@", "sip:").encode())
-    assert referral(nameless, PORTS) == replace(READ, contact="sip:203.0.113.7:5080")
+    assert referral(nameless, PORTS) == replace(READ, contact="sip:203.0.113.7:5080;transport=udp")
 
 
 @pytest.mark.parametrize(
@@ -51,11 +51,15 @@ def test_everything_else_is_none(copy: Copy) -> None:
     assert referral(copy, PORTS) is None
 
 
-def test_by_tls_the_controller_cannot_speak() -> None:
-    tls = replace(COPY, text=TEXT.replace("SIP/2.0/UDP", "SIP/2.0/TLS").encode())
-    read = referral(tls, PORTS)
-    assert read is not None
-    assert not read.by_udp
+@pytest.mark.parametrize(("via", "end"), [("TLS", ";transport=tls"), ("tcp", ";transport=tcp")])
+def test_a_phone_on_a_connection_is_reached_by_it(via: str, end: str) -> None:
+    other = replace(COPY, text=TEXT.replace("SIP/2.0/UDP", f"SIP/2.0/{via}").encode())
+    assert referral(other, PORTS) == replace(READ, contact="sip:u7@203.0.113.7:5080" + end)
+
+
+def test_a_phone_in_a_browser_cannot_be_spoken_for() -> None:
+    other = replace(COPY, text=TEXT.replace("SIP/2.0/UDP", "SIP/2.0/WSS").encode())
+    assert referral(other, PORTS) == replace(READ, contact="")
 
 
 def test_which_phone_is_rung() -> None:
@@ -89,7 +93,10 @@ def test_what_is_said_does_not_move_the_phone() -> None:
     """Asterisk looks at no Contact that stands beside a Record-Route."""
     said = READ.call_off("127.0.0.1:9", "b").decode()
     assert said.startswith("INVITE sip:13812345678@10.1.2.3:5060 SIP/2.0\r\n")
-    assert "Contact: <sip:u7@203.0.113.7:5080>\r\nRecord-Route: <sip:127.0.0.1:9;lr>\r\n" in said
+    assert (
+        "Contact: <sip:u7@203.0.113.7:5080;transport=udp>\r\nRecord-Route: <sip:127.0.0.1:9;lr>\r\n"
+        in said
+    )
     assert "CSeq: 5 INVITE\r\n" in said
     assert "CSeq: 5 ACK\r\n" in READ.acknowledge("127.0.0.1:9", "b").decode()
 
