@@ -34,6 +34,7 @@ from facts import (
     CallbackMissed,
     CallbackPlaced,
     CallbackRaced,
+    CallbackReopened,
     CallbackUnreached,
     CallbackYielded,
     Fact,
@@ -61,6 +62,7 @@ _CALLBACKS = {
     CallbackAnswered: "answered",
     CallbackRaced: "raced",
     CallbackUnreached: "unreached",
+    CallbackReopened: "reopened",
     CallbackMissed: "missed",
 }
 _STAGES = ("greeting", "waiting", "ringing", "talking")

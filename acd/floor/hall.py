@@ -22,7 +22,7 @@ from facts import DialRefused, Fact
 from facts.terms import CallId
 
 REMEMBERED = 4096
-"""The most ended calls, left places and last agents that the hall remembers, of each."""
+"""The most ended calls, left places, last agents and unreached callbacks that the hall remembers, of each."""
 
 WRAP_UP, LONGEST_WAIT, OVERFLOW, EXPECT = "wrap-up", "longest-wait", "overflow", "expect"
 CALLBACK_DUE, URGENT, MISSED = "callback-due", "callback-urgent", "callback-missed"
@@ -179,6 +179,8 @@ class Hall:
     dialling: dict[str, int] = field(default_factory=dict)
     tasks_of: dict[str, dict[int, None]] = field(default_factory=dict)
     wanted: set[str] = field(default_factory=set)
+    # Those that were closed as unreached, and when: the last answer may only be on its way
+    unreached: OrderedDict[int, tuple[Task, int]] = field(default_factory=OrderedDict)
 
     # What was dialled, task → until when a cap holds it back, and when dialling goes on if the centre's cap is reached
     history: History = field(default_factory=History)
