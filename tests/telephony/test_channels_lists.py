@@ -374,7 +374,7 @@ PASSED_ON = (
     "hotline-colleague",
     "hotline-agent",
 )
-"""Where a citizen is for a while whom an agent has transferred (extensions.conf)."""
+"""Where a citizen may be for a while after a transfer (extensions.conf)."""
 
 
 @pytest.mark.parametrize("context", PASSED_ON)
