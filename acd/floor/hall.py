@@ -18,7 +18,7 @@ from acd.rules.model import Queue, Rules
 from acd.strategy import Key
 from agents.model import Intent, Presence
 from agents.presence import presence
-from facts import DialRefused, Fact
+from facts import CallTransferred, DialRefused, Fact
 from facts.terms import CallId
 
 REMEMBERED = 4096
@@ -191,6 +191,9 @@ class Hall:
     ended: OrderedDict[CallId, None] = field(default_factory=OrderedDict)
     left: OrderedDict[str, tuple[str, int, int]] = field(default_factory=OrderedDict)
     last_agent: OrderedDict[str, tuple[str, int]] = field(default_factory=OrderedDict)
+
+    # Transfers out of talks of which nobody has told yet: the link is down, or Asterisk's word is late
+    early: dict[CallId, CallTransferred] = field(default_factory=dict)
 
     # Whether offers may be made
     linked: bool = False

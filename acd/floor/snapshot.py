@@ -13,6 +13,7 @@ from acd.floor.open_tasks import await_turn, enter, hold
 from acd.floor.waiting import set_wait_deadlines
 from acd.gate import DialledState
 from agents.model import Intent
+from facts import CallTransferred
 from facts.live import Json
 from facts.terms import CallId
 
@@ -24,7 +25,8 @@ class HallState(TypedDict):
     task. `wanted`: citizens whose task is not in the book yet. `unreached`: closed tasks, when they were closed.
     `held`: task, when a cap lets it be dialled; `dial_again_at`: when the centre's cap does, or 0. `ended`: ids of
     calls. `left`: citizen, (queue, place, when they left). `last_agent`: citizen, (agent, when they answered).
-    `expected`: calls that must come back before offers are made, or `settle_until` passes.
+    `early`: transfers that wait (when, call, agent, to). `expected`: calls that must come back before offers are made,
+    or `settle_until` passes.
     """
 
     callers: list[dict[str, Json]]
@@ -39,6 +41,7 @@ class HallState(TypedDict):
     ended: list[CallId]
     left: list[tuple[str, tuple[str, int, int]]]
     last_agent: list[tuple[str, tuple[str, int]]]
+    early: list[tuple[int, CallId, str, str]]
     linked: bool
     expected: list[CallId]
     settle_until: int
@@ -63,6 +66,7 @@ def write_down(hall: Hall) -> HallState:
         "ended": list(hall.ended),
         "left": list(hall.left.items()),
         "last_agent": list(hall.last_agent.items()),
+        "early": [(one.at, one.call, one.agent, one.to) for one in hall.early.values()],
         "linked": hall.linked,
         "expected": sorted(hall.expected),
         "settle_until": hall.expect_until,
@@ -81,6 +85,8 @@ def fill(hall: Hall, state: HallState, now: int) -> None:
     # JSON has lists where the hall has tuples.
     hall.left.update((name, (queue, place, at)) for name, (queue, place, at) in state["left"])
     hall.last_agent.update((name, (agent, at)) for name, (agent, at) in state["last_agent"])
+    for at, call, agent, to in state["early"]:
+        hall.early[call] = CallTransferred(at, call, agent, to)
     hall.attempts.update(state["attempts"])
     hall.wanted.update(state["wanted"])
     for one, at in state["unreached"]:
