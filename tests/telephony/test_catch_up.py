@@ -185,7 +185,7 @@ def counted(run: Run, facts: Iterable[Fact]) -> list[str]:
             case CallEnded(call=call, hung_up_by=by):
                 words.append(f"{call} ended, {by.value}")
     if run.transfer is not None:
-        # Then to whom the floor offers the citizen next depends on what it knows of the colleague's phone.
+        # The floor makes its next offer by what it knows of the colleague's phone, which may be less.
         words = [word for word in words if not word.endswith("not answered")]
     # The floor makes another offer, which the recording does not have: how often is of no account.
     offers = {word for word in words if word.endswith("not answered")}
