@@ -150,6 +150,16 @@ class CallbackUnreached:
 
 
 @dataclass(frozen=True, slots=True)
+class CallbackReopened:
+    """The last attempt, `call`, was a race (`CallbackRaced`): after `CallbackUnreached` there is one more attempt."""
+
+    kind: ClassVar[str] = "CallbackReopened"
+    at: int
+    callback: int
+    call: CallId
+
+
+@dataclass(frozen=True, slots=True)
 class CallbackMissed:
     """The deadline passed without a talk."""
 

@@ -33,6 +33,7 @@ from facts.callbacks import (
     CallbackMissed,
     CallbackPlaced,
     CallbackRaced,
+    CallbackReopened,
     CallbackSpared,
     CallbackUnreached,
     CallbackYielded,
@@ -94,6 +95,7 @@ Fact: TypeAlias = (
     | CallbackYielded
     | CallbackSpared
     | CallbackRaced
+    | CallbackReopened
     | CallbackCancelled
     | CallbackUnreached
     | CallbackMissed

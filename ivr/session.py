@@ -37,6 +37,7 @@ from facts import (
 from facts.causes import WITHDRAWN
 from facts.ids import is_attempt
 from facts.numbers import AGENT_NUMBER, normalise
+from facts.offers import NO_TALK
 from facts.terms import CallId, OfferReason, Release
 from facts.times import SECOND
 from ivr import script
@@ -88,7 +89,7 @@ class SessionDesk(Protocol):
     def dropped(self, call: CallId) -> bool | None:
         """Whether the caller has to wait on: the talk that is over now ended at once, or the agent's phone died.
 
-        None: the facts of the next moment will tell.
+        None: the facts of the next moment will tell, unless the link to Asterisk is away.
         """
 
     def call_colleague(self, agent: str, colleague: str) -> str:
@@ -471,13 +472,13 @@ class CallSession:
         await self._connection.ask("EXEC Bridge", f"{channel},x", limit=None)
         result = await self._connection.ask("GET VARIABLE", "BRIDGERESULT")
         if result.data == "SUCCESS":
-            await self._talk_over()
+            await self._talk_over(dialled=False)
             return False
         log.warning("line.lost", call_id=self.call, result=result.data)
         await self._connection.ask("SET VARIABLE", "DIALSTATUS", "")
         return True
 
-    async def _talk_over(self) -> None:
+    async def _talk_over(self, *, dialled: bool = True) -> None:
         """The session ends with the talk. If the caller has to wait on, the dialplan brings them back."""
         self._waiting = False
         looks = 0
@@ -486,8 +487,15 @@ class CallSession:
                 return
             looks += 1
             await asyncio.sleep(_LOOK_EVERY)
+        if dropped is None and dialled and not self._connection.gone:
+            dropped = await self._was_short()
         if dropped and not self._connection.gone:
             await self._connection.ask("SET VARIABLE", "HL_AGAIN", "1")
+
+    async def _was_short(self) -> bool:
+        """Whether the talk was none by Asterisk's own measure, which a `Bridge` does not make."""
+        told = await self._connection.ask("GET VARIABLE", "ANSWEREDTIME_MS")
+        return told.data.isdecimal() and int(told.data) * 1000 <= NO_TALK
 
     async def _dial_outside(self, number: str) -> str:
         """Connect the caller to the outside number. Returns how the session ends, or empty when the wait goes on.

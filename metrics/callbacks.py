@@ -37,6 +37,7 @@ from facts import (
     CallbackMissed,
     CallbackPlaced,
     CallbackRaced,
+    CallbackReopened,
     CallbackSpared,
     CallbackUnreached,
     CallbackYielded,
@@ -132,13 +133,14 @@ class TaskHistory:
     `last`: the latest time of any (microseconds).
     """
 
-    __slots__ = ("_added", "_attempts", "_closings", "last")
+    __slots__ = ("_added", "_attempts", "_closings", "_reopened", "last")
 
     def __init__(self) -> None:
         self.last = 0
         self._added: CallbackAdded | None = None
         self._attempts: dict[CallId, _AttemptFacts] = {}
-        self._closings: dict[State, int] = {}
+        self._closings: dict[State, set[int]] = {}
+        self._reopened = 0
 
     def add(self, fact: Fact) -> None:
         """Take one fact. Of two that tell the same the earlier one holds."""
@@ -171,6 +173,8 @@ class TaskHistory:
                 self._close(State.CANCELLED, at)
             case CallbackUnreached(at):
                 self._close(State.UNREACHED, at)
+            case CallbackReopened(at):
+                self._reopened = max(self._reopened, at)
             case CallbackMissed(at):
                 self._close(State.MISSED, at)
 
@@ -204,9 +208,16 @@ class TaskHistory:
             return State.REACHED, min(ends)
         if talks:
             return State.TALKING, None
-        if self._closings:
-            state = min(self._closings, key=lambda one: (self._closings[one], one))
-            return state, self._closings[state]
+        # Whatever was before the task was opened again did not close it.
+        closings = [
+            (at, state)
+            for state, moments in self._closings.items()
+            for at in moments
+            if at >= self._reopened
+        ]
+        if closings:
+            at, state = min(closings)
+            return state, at
         last = attempts[-1] if attempts else None
         if last is not None and last.ended is None and last.yielded is None:
             return State.DIALLING, None
@@ -216,7 +227,7 @@ class TaskHistory:
         return self._attempts.setdefault(call, _AttemptFacts())
 
     def _close(self, state: State, at: int) -> None:
-        self._closings[state] = min(at, self._closings.get(state, at))
+        self._closings.setdefault(state, set()).add(at)
 
 
 @dataclass(slots=True)
@@ -294,7 +305,7 @@ FACTS = frozenset(
     {
         *(CallbackAdded, CallbackPlaced, CallbackDialling, CallbackAnswered, CallbackSpared),
         *(CallbackEnded, CallbackYielded, CallbackRaced, CallbackCancelled, CallbackUnreached),
-        CallbackMissed,
+        *(CallbackReopened, CallbackMissed),
     }
 )
 """The kinds of fact that make up a `TaskHistory`."""

@@ -36,6 +36,7 @@ from facts import (
     CallbackMissed,
     CallbackPlaced,
     CallbackRaced,
+    CallbackReopened,
     CallbackUnreached,
     CallbackYielded,
     Fact,
@@ -63,6 +64,7 @@ _CALLBACKS = {
     CallbackAnswered: "answered",
     CallbackRaced: "raced",
     CallbackUnreached: "unreached",
+    CallbackReopened: "reopened",
     CallbackMissed: "missed",
 }
 _STAGES = ("greeting", "waiting", "ringing", "talking")

@@ -85,6 +85,19 @@ Message: TypeAlias = Mapping[str, str]
 CALL_CONTEXTS = frozenset({"inbound", "hotline-call"})
 """Where the dialplan keeps a citizen's call (asterisk-conf/extensions.conf)."""
 
+PASSING_CONTEXTS = CALL_CONTEXTS | {
+    "transfer",
+    "hotline-transfer",
+    "hotline-citizen",
+    "hotline-colleague",
+    "hotline-agent",
+}
+"""Where a citizen may be: the others for a moment after a transfer, or for seconds.
+
+An agent may join a citizen with an announcement that the agent hears, such as 操作未成功. Then the citizen hears it, in
+the agent's place.
+"""
+
 FALLBACK_EVENT = "HotlineFallback"
 """The dialplan's own event: no controller came, the fallback queue takes the call."""
 
@@ -321,7 +334,11 @@ class Calls:
         over = {call for call, state in self._calls.items() if state.ended}
         self._forget(listed, now, before, facts)
         exist = {entry.get("Uniqueid", "") for entry in listed}
-        callers = [entry for entry in listed if _is_call(entry) or _was_handed_on(entry, exist)]
+        callers = [
+            entry
+            for entry in listed
+            if _is_call(entry, PASSING_CONTEXTS) or _was_handed_on(entry, exist)
+        ]
         self._blind = False
         for entry in callers:
             self._found_call(entry, now, facts)
@@ -1141,13 +1158,13 @@ def pressed(message: Message) -> tuple[CallId, str] | None:
     return (uniqueid, key) if genuine and citizen and uniqueid and len(key) == 1 else None
 
 
-def _is_call(message: Message) -> bool:
+def _is_call(message: Message, contexts: Collection[str] = CALL_CONTEXTS) -> bool:
     uniqueid, linkedid = message.get("Uniqueid", ""), message.get("Linkedid", "")
     # A citizen who was connected to an agent's kept channel has taken over that channel's Linkedid.
     return (
         uniqueid != ""
         and (uniqueid == linkedid or callback_of(linkedid) > 0)
-        and message.get("Context") in CALL_CONTEXTS
+        and message.get("Context") in contexts
         and endpoint(message.get("Channel", "")) == TRUNK
     )
 
@@ -1162,7 +1179,7 @@ def _was_handed_on(entry: Message, exist: Collection[str]) -> bool:
         and linkedid not in exist
         and _variables(entry).get("HL_ATTEMPT") == linkedid
         # Otherwise the citizen is just being hung up together with the agent.
-        and (entry.get("BridgeID", "") != "" or entry.get("Context") in CALL_CONTEXTS)
+        and (entry.get("BridgeID", "") != "" or entry.get("Context") in PASSING_CONTEXTS)
     )
 
 

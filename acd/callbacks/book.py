@@ -10,7 +10,7 @@ What happened to a task is not kept twice: its history is its facts in the diary
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -27,11 +27,19 @@ from acd.commands import CreateCallback
 from acd.gate import Policy
 from base import clock, retry
 from base.background import spawn
+from base.bounded import remember
 from base.settings import Settings
 from diary import reader
 from diary.spool import Page, Spool
 from diary.writer import Diary
-from facts import CallbackAdded, CallbackCancelled, CallbackDialling, CallbackMerged, Fact
+from facts import (
+    CallbackAdded,
+    CallbackCancelled,
+    CallbackDialling,
+    CallbackMerged,
+    CallbackReopened,
+    Fact,
+)
 from facts.masking import mask
 from facts.numbers import dialable
 from facts.terms import CallId
@@ -54,6 +62,10 @@ _REQUESTS = "callbacks.jsonl"
 _MOST_BYTES = 64 * 1024 * 1024
 """Room for `MOST_REQUESTS`, each with all its texts."""
 _MINUTE = 60 * SECOND
+_LATELY = 10 * _MINUTE
+"""How far back a start looks for closed tasks that were opened again just before a crash (`CallbackReopened`)."""
+_UNREACHED = 4096
+"""The most closed tasks that are remembered, since they may be opened again."""
 
 
 def policy(settings: Settings) -> Policy:
@@ -93,6 +105,7 @@ class TaskBook:
         self._answer_within = ANSWER_WITHIN if engine.dialect.name == "postgresql" else None
         self._entries: dict[int, Entry] = {}
         self._entering = asyncio.Lock()  # nobody reads the table between a commit and `_entries`
+        self._unreached: OrderedDict[int, Entry] = OrderedDict()
         self._unwritten: dict[int, Entry] = {}
         self._requests: deque[_Request] = deque()
         self._some = asyncio.Event()
@@ -126,7 +139,8 @@ class TaskBook:
 
     def write(self, fact: Fact) -> None:
         """Take a fact that the floor has recorded. Returns at once and never raises; other facts are left alone."""
-        entry = self._entries.get(_task_of(fact))
+        known = self._unreached if isinstance(fact, CallbackReopened) else self._entries
+        entry = known.get(_task_of(fact))
         if entry is None or isinstance(fact, CallbackAdded):
             return
         entry = apply(entry, fact)
@@ -135,6 +149,8 @@ class TaskBook:
             self._entries[entry.id] = entry
         else:
             del self._entries[entry.id]
+            if entry.state is State.UNREACHED:
+                remember(self._unreached, entry.id, entry, _UNREACHED)
         self._some.set()
 
     async def open_tasks(self) -> list[Task]:
@@ -142,7 +158,8 @@ class TaskBook:
 
         What the diary knows and a crash kept from the book is applied first, so the diary's journal must be written.
         """
-        known = await find_all(self._engine, OPEN)
+        lately = clock.now() - _LATELY
+        known = [*await find_all(self._engine, OPEN), *await _given_up(self._engine, lately)]
         entries = {entry.id: entry for entry in known if entry.id not in self._entries}
         told = {entry.id: entry.updated_at for entry in entries.values()}
         since, until = min(told.values(), default=0), clock.now() + _MINUTE
@@ -513,6 +530,15 @@ async def find(engine: AsyncEngine, number: int) -> Entry | None:
         question = select(tables.callback).where(tables.callback.c.id == number)
         row = (await connection.execute(question)).first()
     return None if row is None else _entry(row)
+
+
+async def _given_up(engine: AsyncEngine, since: int) -> list[Entry]:
+    """The tasks that were closed as unreached since then. The diary may know that one was opened again."""
+    question = select(tables.callback).where(
+        tables.callback.c.state == State.UNREACHED.value, tables.callback.c.updated_at >= since
+    )
+    async with engine.connect() as connection:
+        return [_entry(row) for row in await connection.execute(question)]
 
 
 async def _find_these(engine: AsyncEngine, numbers: Collection[int]) -> list[Entry]:

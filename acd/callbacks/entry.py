@@ -18,6 +18,7 @@ from facts import (
     CallbackMissed,
     CallbackPlaced,
     CallbackRaced,
+    CallbackReopened,
     CallbackSpared,
     CallbackUnreached,
     CallbackYielded,
@@ -181,6 +182,14 @@ def apply(entry: Entry, fact: Fact) -> Entry:
             return replace(entry, state=State.CANCELLED, attempt="")
         case CallbackUnreached():
             return replace(entry, state=State.UNREACHED)
+        case CallbackReopened(at):
+            return replace(
+                entry,
+                state=State.DUE,
+                attempts_left=entry.attempts_left + 1,
+                first=True,
+                not_before=at,
+            )
         case CallbackMissed():
             return replace(entry, state=State.MISSED)
     return entry
@@ -197,6 +206,7 @@ KINDS = frozenset(
         CallbackEnded,
         CallbackYielded,
         CallbackRaced,
+        CallbackReopened,
         CallbackSpared,
         CallbackCancelled,
         CallbackUnreached,

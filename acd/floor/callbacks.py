@@ -4,7 +4,7 @@ from acd.callbacks.task import AGENT_SIDE, State, Task
 from acd.commands import CancelAttempt
 from acd.floor.hall import Hall, Seat
 from acd.floor.lanes import all_changed, update_idle
-from acd.floor.open_tasks import await_turn, close, enter, make_due
+from acd.floor.open_tasks import await_turn, close, enter, give_up, make_due, reopen, wait_in_lane
 from acd.floor.settle import cancel, settle_others
 from acd.floor.waiting import ringing_ended
 from acd.floor.work import free, not_taken
@@ -16,7 +16,6 @@ from facts import (
     CallbackEnded,
     CallbackRaced,
     CallbackSpared,
-    CallbackUnreached,
     OfferEnded,
 )
 from facts.terms import CallId, OfferReason
@@ -62,9 +61,13 @@ def callback_answered(hall: Hall, fact: CallbackAnswered, now: int) -> None:
         hall.due_tasks.remove(task)
         task.first = True
         task.not_before = fact.at
-        if task.state is State.DUE and not task.place:
+        if task.state is State.DUE and task.place:
+            wait_in_lane(hall, task)
+        elif task.state is State.DUE:
             make_due(hall, task)
     hall.record(CallbackRaced(fact.at, fact.callback, fact.call, fact.agent))
+    if task is None:
+        reopen(hall, fact.callback, fact.call, now)
 
 
 def callback_spared(hall: Hall, fact: CallbackSpared, now: int) -> None:
@@ -132,8 +135,7 @@ def callback_ended(hall: Hall, fact: CallbackEnded, now: int) -> None:
         task.not_before = fact.at + task.spacing
         task.first = False
     if task.attempts_left <= 0:
-        close(hall, task, State.UNREACHED)
-        hall.record(CallbackUnreached(fact.at, task.id))
+        give_up(hall, task, fact.at)
     else:
         await_turn(hall, task, now)
 

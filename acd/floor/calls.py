@@ -33,7 +33,7 @@ from facts import (
     OfferEnded,
     PlaceRestored,
 )
-from facts.terms import OfferReason, Party, Release
+from facts.terms import CallId, OfferReason, Party, Release
 from facts.times import SECOND
 
 
@@ -141,7 +141,8 @@ def call_transferred(hall: Hall, fact: CallTransferred, now: int) -> None:
     """The agent has transferred the citizen: blind, they go where they were sent, or to the front of their queue.
 
     Their place is as old as before, so they are first or nearly so. How long they may wait is counted again from now.
-    Of an attended transfer only the fact is recorded: `OfferAnswered` of the colleague follows.
+    Of an attended transfer only the fact is recorded: `OfferAnswered` of the colleague follows. If the phone seems to
+    ring still, the transfer waits for what is told of the talk (`transferred_early`).
     """
     caller = hall.callers.get(fact.call)
     if fact.call in hall.ended or fact.attended:
@@ -152,7 +153,10 @@ def call_transferred(hall: Hall, fact: CallTransferred, now: int) -> None:
             caller.cut = False
         return
     caller = caller or hall.caller(fact.call, fact.at)
-    if caller.stage in (Stage.RINGING, Stage.RELEASED, Stage.OUTSIDE):
+    if caller.stage is Stage.RINGING:
+        hall.early[fact.call] = fact
+        return
+    if caller.stage in (Stage.RELEASED, Stage.OUTSIDE):
         return
     if caller.stage is Stage.WAITING:
         leave_lane(hall, caller)
@@ -169,6 +173,13 @@ def call_transferred(hall: Hall, fact: CallTransferred, now: int) -> None:
     caller.queued_at, caller.since = fact.at, fact.at
     caller.place = caller.place or fact.at
     _direct(hall, caller, fact.to, now)
+
+
+def transferred_early(hall: Hall, call: CallId, now: int) -> None:
+    """What was told of this call has come to its transfer, if that waits. A phone that rings now rings after it."""
+    fact, caller = hall.early.pop(call, None), hall.callers.get(call)
+    if fact is not None and caller is not None and caller.stage is not Stage.RINGING:
+        call_transferred(hall, fact, now)
 
 
 def _direct(hall: Hall, caller: Caller, to: str, now: int) -> None:
@@ -254,6 +265,7 @@ def call_ended(hall: Hall, fact: CallEnded, now: int) -> None:
     if fact.call in hall.ended:
         return
     no_longer_expected(hall, fact.call)
+    hall.early.pop(fact.call, None)
     remember(hall.ended, fact.call, None, REMEMBERED)
     hall.record(fact)
     if caller is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from acd.floor.calls import transferred_early
 from acd.floor.hall import EXPECT, Hall
 from acd.floor.lanes import all_changed
 from facts import LinkLost, LinkRestored
@@ -23,8 +24,10 @@ def link_lost(hall: Hall, fact: LinkLost, now: int) -> None:
 
 
 def link_restored(hall: Hall, fact: LinkRestored, now: int) -> None:
-    """Asterisk can be reached again, and every lane is looked at."""
+    """Asterisk can be reached again, and all that was missed has been told. Every lane is looked at."""
     if not hall.linked:
+        for call in list(hall.early):
+            transferred_early(hall, call, now)
         hall.linked = True
         all_changed(hall)
         hall.record(fact)

@@ -259,11 +259,13 @@ class Floor:
         """Whether the caller has to wait on after the talk that is over now: it was no answer, or the phone died.
 
         The facts of this talk may be still on their way: then it began, and ended, a moment ago. None: its end is on
-        its way, and only that tells, since the controller may have stood still in the meantime.
+        its way, and only that tells, since the controller may have stood still in the meantime, or the link is away.
         """
         caller = self.callers.get(call)
-        if caller is None or caller.stage is Stage.RINGING:
-            return caller is not None
+        if caller is None:
+            return False
+        if caller.stage is Stage.RINGING:
+            return True if self.hall.linked else None
         if caller.stage is not Stage.TALKING or caller.lost:
             return caller.stage is Stage.TALKING
         if not caller.agent:

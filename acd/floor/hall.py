@@ -18,11 +18,11 @@ from acd.rules.model import Queue, Rules
 from acd.strategy import Key
 from agents.model import Intent, Presence
 from agents.presence import presence
-from facts import DialRefused, Fact
+from facts import CallTransferred, DialRefused, Fact
 from facts.terms import CallId
 
 REMEMBERED = 4096
-"""The most ended calls, left places and last agents that the hall remembers, of each."""
+"""The most ended calls, left places, last agents and unreached callbacks that the hall remembers, of each."""
 
 WRAP_UP, LONGEST_WAIT, OVERFLOW, EXPECT = "wrap-up", "longest-wait", "overflow", "expect"
 CALLBACK_DUE, URGENT, MISSED = "callback-due", "callback-urgent", "callback-missed"
@@ -179,6 +179,8 @@ class Hall:
     dialling: dict[str, int] = field(default_factory=dict)
     tasks_of: dict[str, dict[int, None]] = field(default_factory=dict)
     wanted: set[str] = field(default_factory=set)
+    # Those that were closed as unreached, and when: the last answer may only be on its way
+    unreached: OrderedDict[int, tuple[Task, int]] = field(default_factory=OrderedDict)
 
     # What was dialled, task → until when a cap holds it back, and when dialling goes on if the centre's cap is reached
     history: History = field(default_factory=History)
@@ -189,6 +191,9 @@ class Hall:
     ended: OrderedDict[CallId, None] = field(default_factory=OrderedDict)
     left: OrderedDict[str, tuple[str, int, int]] = field(default_factory=OrderedDict)
     last_agent: OrderedDict[str, tuple[str, int]] = field(default_factory=OrderedDict)
+
+    # Transfers out of talks of which nobody has told yet: the link is down, or Asterisk's word is late
+    early: dict[CallId, CallTransferred] = field(default_factory=dict)
 
     # Whether offers may be made
     linked: bool = False

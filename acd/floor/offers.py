@@ -1,5 +1,6 @@
 """What a fact about an offer or a talk does to the floor. Pure."""
 
+from acd.floor.calls import transferred_early
 from acd.floor.hall import REMEMBERED, Hall, Stage
 from acd.floor.lanes import leave_lane, no_longer_expected, seat_of, update_idle
 from acd.floor.settle import settle_lost
@@ -25,6 +26,8 @@ def offer_answered(hall: Hall, fact: OfferAnswered, now: int) -> None:
     if not _take(hall, fact.call, fact.agent, fact.at, answered=True):
         return
     hall.record(fact)
+    if (early := hall.early.get(fact.call)) is not None and early.at < fact.at:
+        del hall.early[fact.call]  # it was told a second time, and this talk came after it
     caller, seat = hall.callers[fact.call], hall.seats[fact.agent]
     first, caller.answered, caller.cut = not caller.answered, True, False
     caller.lost = ""
@@ -76,6 +79,8 @@ def offer_ended(hall: Hall, fact: OfferEnded, now: int) -> None:
     free(hall, seat, fact.at, now, worked=False)
     if caller is not None:
         ringing_ended(hall, caller, fact, now)
+    if caller is not None and not caller.ringing:
+        transferred_early(hall, fact.call, now)
 
 
 def phone_lost(hall: Hall, fact: PhoneLost, now: int) -> None:
@@ -116,3 +121,4 @@ def talk_ended(hall: Hall, fact: TalkEnded, now: int) -> None:
             hall, seat, now + AT_ONCE
         )  # the caller comes back in a moment, before those who came later
         update_idle(hall, seat)
+    transferred_early(hall, fact.call, now)

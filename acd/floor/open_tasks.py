@@ -1,10 +1,12 @@
 """A callback task between its attempts: when it becomes due, and how it is closed. Pure."""
 
 from acd.callbacks.task import State, Task
-from acd.floor.hall import CALLBACK_DUE, MISSED, URGENT, Hall, Rank
+from acd.floor.hall import CALLBACK_DUE, MISSED, REMEMBERED, URGENT, Hall, Rank
 from acd.floor.lanes import all_changed, home
-from facts import CallbackMissed
+from base.bounded import remember
+from facts import CallbackMissed, CallbackReopened, CallbackUnreached
 from facts.ids import attempt_id
+from facts.terms import CallId
 from facts.times import SECOND
 
 
@@ -63,6 +65,31 @@ def close(hall: Hall, task: Task, state: State) -> None:
     del others[task.id]
     if not others:
         del hall.tasks_of[task.number]
+
+
+def give_up(hall: Hall, task: Task, at: int) -> None:
+    """No attempt is left. The answer to the last one may still be on its way: see `reopen`."""
+    close(hall, task, State.UNREACHED)
+    hall.record(CallbackUnreached(at, task.id))
+    remember(hall.unreached, task.id, (task, at), REMEMBERED)
+
+
+def reopen(hall: Hall, number: int, call: CallId, now: int) -> None:
+    """The answer to the last attempt, `call`, crossed its end: the citizen is called once more, and first (R7).
+
+    Not after the deadline, and not if another task of the same matter is open.
+    """
+    task, closed_at = hall.unreached.pop(number, (None, 0))
+    if task is None or now >= task.latest:
+        return
+    others = hall.tasks_of.get(task.number, ())
+    if any(hall.tasks[other].matter == task.matter for other in others):
+        return
+    at = max(now, closed_at + 1)
+    task.attempts_left, task.first, task.not_before = 1, True, at
+    hall.record(CallbackReopened(at, task.id, call))
+    enter(hall, task)
+    await_turn(hall, task, at)
 
 
 def hold(hall: Hall, task: Task, until: int) -> None:

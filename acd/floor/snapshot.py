@@ -13,6 +13,7 @@ from acd.floor.open_tasks import await_turn, enter, hold
 from acd.floor.waiting import set_wait_deadlines
 from acd.gate import DialledState
 from agents.model import Intent
+from facts import CallTransferred
 from facts.live import Json
 from facts.terms import CallId
 
@@ -21,10 +22,11 @@ class HallState(TypedDict):
     """Everything that decisions rest on, ready for JSON. Times are microseconds.
 
     `callers`, `seats`, `tasks`: the fields of `Caller`, `Seat` (without its lanes) and `Task`. `attempts`: attempt →
-    task. `wanted`: citizens whose task is not in the book yet. `held`: task, when a cap lets it be dialled;
-    `dial_again_at`: when the centre's cap does, or 0. `ended`: ids of calls. `left`: citizen, (queue, place, when they
-    left). `last_agent`: citizen, (agent, when they answered). `expected`: calls that must come back before offers are
-    made, or `settle_until` passes.
+    task. `wanted`: citizens whose task is not in the book yet. `unreached`: closed tasks, when they were closed.
+    `held`: task, when a cap lets it be dialled; `dial_again_at`: when the centre's cap does, or 0. `ended`: ids of
+    calls. `left`: citizen, (queue, place, when they left). `last_agent`: citizen, (agent, when they answered).
+    `early`: transfers that wait (when, call, agent, to). `expected`: calls that must come back before offers are made,
+    or `settle_until` passes.
     """
 
     callers: list[dict[str, Json]]
@@ -32,12 +34,14 @@ class HallState(TypedDict):
     tasks: list[dict[str, Json]]
     attempts: dict[CallId, int]
     wanted: list[str]
+    unreached: list[tuple[dict[str, Json], int]]
     history: DialledState
     held: list[tuple[int, int]]
     dial_again_at: int
     ended: list[CallId]
     left: list[tuple[str, tuple[str, int, int]]]
     last_agent: list[tuple[str, tuple[str, int]]]
+    early: list[tuple[int, CallId, str, str]]
     linked: bool
     expected: list[CallId]
     settle_until: int
@@ -55,12 +59,14 @@ def write_down(hall: Hall) -> HallState:
         "tasks": [asdict(task) for task in hall.tasks.values()],
         "attempts": hall.attempts,
         "wanted": sorted(hall.wanted),
+        "unreached": [(asdict(task), at) for task, at in hall.unreached.values()],
         "history": hall.history.write_down(),
         "held": list(hall.held.items()),
         "dial_again_at": hall.dial_again_at,
         "ended": list(hall.ended),
         "left": list(hall.left.items()),
         "last_agent": list(hall.last_agent.items()),
+        "early": [(one.at, one.call, one.agent, one.to) for one in hall.early.values()],
         "linked": hall.linked,
         "expected": sorted(hall.expected),
         "settle_until": hall.expect_until,
@@ -79,8 +85,13 @@ def fill(hall: Hall, state: HallState, now: int) -> None:
     # JSON has lists where the hall has tuples.
     hall.left.update((name, (queue, place, at)) for name, (queue, place, at) in state["left"])
     hall.last_agent.update((name, (agent, at)) for name, (agent, at) in state["last_agent"])
+    for at, call, agent, to in state["early"]:
+        hall.early[call] = CallTransferred(at, call, agent, to)
     hall.attempts.update(state["attempts"])
     hall.wanted.update(state["wanted"])
+    for one, at in state["unreached"]:
+        closed = _task(one)
+        hall.unreached[closed.id] = closed, at
     hall.history.fill(state["history"])
     held = dict(state["held"])
     if state["dial_again_at"]:
@@ -93,7 +104,7 @@ def fill(hall: Hall, state: HallState, now: int) -> None:
         agents = {name: set(plain[name]) for name in ("ringing", "leaving")}
         _fill_caller(hall, Caller(**plain | agents | {"stage": Stage(plain["stage"])}))
     for plain in _plain(state["tasks"]):
-        task = Task(**plain | {"state": State(plain["state"])})
+        task = _task(plain)
         enter(hall, task)
         if task.state is State.DIALLING:
             hall.dialling[task.agent] = task.id
@@ -106,6 +117,10 @@ def fill(hall: Hall, state: HallState, now: int) -> None:
 def _plain(found: list[dict[str, Json]]) -> list[dict[str, Any]]:
     """The fields of dataclasses, by name: only those know the type of each."""
     return cast("list[dict[str, Any]]", found)
+
+
+def _task(plain: dict[str, Any]) -> Task:
+    return Task(**plain | {"state": State(plain["state"])})
 
 
 def _fill_seat(hall: Hall, seat: Seat) -> None:

@@ -1,6 +1,7 @@
 """呼入优先 (R7), told like a diary: when a callback is placed, when it yields, and when it must not."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from facts import (
     CallbackMerged,
     CallbackMissed,
     CallbackRaced,
+    CallbackReopened,
     CallbackSpared,
     CallbackUnreached,
     CallbackYielded,
@@ -239,6 +241,65 @@ def test_citizen_busy_is_an_attempt_and_the_next_one_waits_for_the_spacing(story
     assert deeds(story.until(65)) == [place(tries=2)]
     entries = story.entries(CallbackEnded(70 * SECOND, 7, "hotline-c7.2", "1001", "no_answer"))
     assert CallbackUnreached(70 * SECOND, 7) in entries
+
+
+def test_a_citizen_with_a_kept_place_whose_answer_crossed_is_called_back_at_once(
+    story: Story,
+) -> None:
+    """Not after a quarter of an hour, which is the time between two attempts."""
+    story.agent("1001")
+    assert story.tell(task(place=1, spacing=900 * SECOND)) == [place()]
+    story.tell(CallbackDialling(SECOND, 7, "hotline-c7.1", "1001"))
+    story.tell(CallbackEnded(9 * SECOND, 7, "hotline-c7.1", "1001", "no_answer"))
+    assert story.tell(LATE) == [place(tries=2)]
+
+
+def unreached(story: Story) -> None:
+    """Callback 7 has rung in vain for the last time."""
+    dialling(story)
+    story.floor.tasks[7].attempts_left = 1
+    last = CallbackEnded(9 * SECOND, 7, "hotline-c7.1", "1001", "no_answer")
+    assert CallbackUnreached(9 * SECOND, 7) in story.entries(last)
+    assert 7 not in story.floor.tasks
+
+
+LATE = CallbackAnswered(9 * SECOND - 500, 7, "hotline-c7.1", "1001")
+RACE = CallbackRaced(9 * SECOND - 500, 7, "hotline-c7.1", "1001")
+
+
+def test_an_answer_that_crosses_the_end_of_the_last_ring_opens_the_task_again(story: Story) -> None:
+    """The ringing time was over, and the 200 met our CANCEL: they are called back, and first (R7)."""
+    unreached(story)
+    story.tell(AgentPaused(9 * SECOND, "1001", "用餐"), task(8, 9, latest=HOUR // 2))
+    assert story.entries(LATE) == [RACE, CallbackReopened(9 * SECOND + 1, 7, "hotline-c7.1")]
+    assert (story.floor.tasks[7].attempts_left, story.floor.tasks[7].first) == (1, True)
+    assert deeds(story.tell(AgentReady(20 * SECOND, "1001"))) == [place(tries=2)]
+    # A second answer of the same attempt is another leg's, and changes nothing.
+    assert [type(fact) for fact in story.entries(LATE)] == [CallbackRaced]
+    last = CallbackEnded(30 * SECOND, 7, "hotline-c7.2", "1001", "busy")
+    assert CallbackUnreached(30 * SECOND, 7) in story.entries(last)
+
+
+def test_after_its_deadline_a_task_is_not_opened_again(story: Story) -> None:
+    unreached(story)
+    # The deadline has passed meanwhile.
+    story.now = HOUR
+    assert story.entries(LATE) == [RACE]
+    assert 7 not in story.floor.tasks
+
+
+def test_a_cancelled_task_is_not_opened_again(story: Story) -> None:
+    dialling(story)
+    story.tell(CallbackCancelled(9 * SECOND, 7, "by hand"))
+    assert story.entries(LATE) == [RACE]
+    assert 7 not in story.floor.tasks
+
+
+def test_a_citizen_with_another_task_of_the_matter_is_called_for_that_one(story: Story) -> None:
+    unreached(story)
+    story.tell(AgentPaused(9 * SECOND, "1001", "用餐"), replace(task(10, 9), number=task().number))
+    assert [type(fact) for fact in story.entries(LATE)] == [CallbackRaced]
+    assert 7 not in story.floor.tasks
 
 
 def test_an_agent_who_does_not_pick_up_their_own_phone_costs_no_attempt(story: Story) -> None:

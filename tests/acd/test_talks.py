@@ -12,6 +12,8 @@ from facts import (
     CallEnded,
     CallTransferred,
     Fact,
+    LinkLost,
+    LinkRestored,
     OfferAnswered,
     OfferEnded,
     OfferRinging,
@@ -256,6 +258,16 @@ def test_how_long_the_end_of_a_talk_may_be_on_its_way(story: Story) -> None:
         (STOOD_STILL + 1, False),
     ):
         assert story.floor.dropped("a", begun + later) is waits_on
+
+
+def test_while_the_link_is_away_nobody_knows_how_long_a_talk_was(story: Story) -> None:
+    """The phone seems to ring still. Otherwise a citizen who has said goodbye would be rung through again."""
+    story.caller("b", 5)
+    story.agent("1002", 6)
+    story.tell(LinkLost(7 * SECOND))
+    assert story.floor.dropped("b", 20 * SECOND) is None
+    story.tell(LinkRestored(21 * SECOND))
+    assert story.floor.dropped("b", 21 * SECOND) is True
 
 
 def test_whoever_does_not_talk_has_not_been_dropped(story: Story) -> None:

@@ -41,6 +41,7 @@ from diary.writer import Diary
 from facts import KINDS as KIND_OF
 from facts import (
     AgentAdded,
+    AgentPaused,
     AgentReady,
     CallbackAdded,
     CallbackAnswered,
@@ -50,6 +51,7 @@ from facts import (
     CallbackMerged,
     CallbackPlaced,
     CallbackRaced,
+    CallbackReopened,
     CallbackUnreached,
     CallbackYielded,
     Fact,
@@ -264,7 +266,9 @@ class Mirror(World):
         number = getattr(fact, "callback", 0)
         if isinstance(fact, CallbackAdded):
             self.entries[number] = entry(fact)
-        elif number in self.entries and self.entries[number].state in OPEN:
+        elif number in self.entries and (
+            self.entries[number].state in OPEN or isinstance(fact, CallbackReopened)
+        ):
             self.entries[number] = apply(self.entries[number], fact)
 
 
@@ -632,6 +636,38 @@ async def test_what_a_crash_kept_from_the_book_comes_from_the_diary(
     assert await again.book.flush()
     assert (await entry_of(engine, 1)).state is State.UNREACHED
     await again.close()
+
+
+@pytest.mark.parametrize("crash", [False, True])
+async def test_a_task_that_is_opened_again_is_open_in_the_book_and_after_a_start(
+    centre: Centre, engine: AsyncEngine, tmp_path: Path, crash: bool
+) -> None:
+    """`crash`: the diary heard of it, and the book did not any more."""
+    centre.agent()
+    await add(centre.book, centre.desk, by_hand(attempts=1))
+    centre.report(CallbackEnded(clock.now(), 1, "hotline-c1.1", "1001", "no_answer"))
+    assert await centre.book.flush()
+    assert (await entry_of(engine, 1)).state is State.UNREACHED
+    centre.report(AgentPaused(clock.now(), "1001", "用餐"))
+    if crash:
+        centre.book.write = lambda fact: None  # type: ignore[method-assign]
+    centre.report(CallbackAnswered(clock.now(), 1, "hotline-c1.1", "1001"))
+    assert CallbackReopened in {type(fact) for fact in centre.recorded}
+    assert await centre.book.flush()
+    assert await centre.book.changes() == ([], []), "it is no task of another program"
+    await centre.close()
+    state = State.UNREACHED if crash else State.DUE
+    assert (await entry_of(engine, 1)).state is state
+
+    again = Centre(engine, tmp_path)
+    await again.start()
+    again.agent()
+    assert [one.call for one in again.placed] == ["hotline-c1.2"]
+    again.report(CallbackAnswered(clock.now(), 1, "hotline-c1.2", "1001"))
+    again.report(CallbackEnded(clock.now(), 1, "hotline-c1.2", "1001"))
+    await again.close()
+    found = await entry_of(engine, 1)
+    assert (found.state, found.attempts, found.attempts_left) == (State.REACHED, 2, 1)
 
 
 async def test_a_task_whose_entry_the_diary_did_not_hear_of_is_told_again(

@@ -76,6 +76,65 @@ def blind(story: Story, to: str, second: float = 10) -> list[object]:
     ]
 
 
+# --- an answer and a transfer while the link is down: the voice session tells of the transfer before CEL is read
+
+
+@pytest.fixture
+def ringing() -> Story:
+    """1001 rings for the citizen `a`, and the link is lost. Then they answer, and transfer the citizen to 1003."""
+    story = Story(rules())
+    for agent in ("1001", "1002", "1003"):
+        story.agent(agent)
+    assert story.caller("a", 2, caller=CITIZEN) == [Ring("a", ("1001",), 15.0)]
+    story.tell(OfferRinging(2 * SECOND, "a", "1001"), LinkLost(3 * SECOND))
+    assert story.entries(MEANWHILE) == []
+    return story
+
+
+MEANWHILE = CallTransferred(9 * SECOND, "a", "1001", "1003")
+OVER = TalkEnded(8 * SECOND, "a", "1001", Party.SYSTEM)
+RING = Ring("a", ("1003",), 15.0)
+
+
+def test_a_transfer_is_carried_out_when_the_answer_before_it_is_known(ringing: Story) -> None:
+    answered = OfferAnswered(4 * SECOND, "a", "1001")
+    told = [fact for fact in ringing.entries(answered, OVER) if not isinstance(fact, WrapUpStarted)]
+    assert told == [answered, OVER, MEANWHILE]
+    assert ringing.tell(LinkRestored(10 * SECOND)) == [RING]
+    assert ringing.presence("1001") is Presence.WRAP_UP
+    assert ringing.floor.callers["a"].answered
+    assert ringing.entries(LinkLost(11 * SECOND), LinkRestored(12 * SECOND))[-1].at == 12 * SECOND
+
+
+def test_a_transfer_is_carried_out_though_the_agents_leg_lives_on(ringing: Story) -> None:
+    ringing.tell(OfferAnswered(4 * SECOND, "a", "1001"))
+    assert ringing.tell(LinkRestored(10 * SECOND)) == [RING]
+    assert ringing.presence("1001") is Presence.TALKING
+    ringing.tell(TalkEnded(11 * SECOND, "a", "1001", Party.SYSTEM))
+    assert ringing.presence("1001") is Presence.WRAP_UP
+
+
+def test_a_transfer_is_carried_out_though_nobody_knows_of_the_answer(ringing: Story) -> None:
+    """CEL could not be read: all that is known is that the leg is gone."""
+    ringing.tell(OfferEnded(10 * SECOND, "a", "1001", OfferReason.CALLER_GONE))
+    assert ringing.tell(LinkRestored(10 * SECOND)) == [RING]
+
+
+def test_a_transfer_of_one_who_has_hung_up_comes_to_nothing(ringing: Story) -> None:
+    ringing.tell(OfferAnswered(4 * SECOND, "a", "1001"), OVER)
+    ringing.tell(CallEnded(9 * SECOND + 1, "a", Party.CALLER))
+    assert ringing.tell(LinkRestored(10 * SECOND)) == []
+
+
+def test_a_transfer_that_is_told_twice_does_not_undo_the_talk_after_it(story: Story) -> None:
+    assert blind(story, "1003") == [RING]
+    # A session that died had told it already.
+    assert story.entries(CallTransferred(11 * SECOND, "a", "1001", "1003")) == []
+    story.tell(OfferAnswered(12 * SECOND, "a", "1003"))
+    entries = story.entries(TalkEnded(20 * SECOND, "a", "1003", Party.CALLER))
+    assert CallTransferred not in {type(fact) for fact in entries}
+
+
 def test_a_hold_is_in_the_diary_and_the_agent_goes_on_talking(story: Story) -> None:
     facts = (TalkHeld(3 * SECOND, "a", "1001"), TalkResumed(4 * SECOND, "a", "1001"))
     assert story.entries(*facts) == list(facts)

@@ -479,7 +479,15 @@ class World:
             failure = self.rng.choice(FAILURES)
             if failure not in AGENT_SIDE:
                 self.dial(call, self.number_of[call])
+            known = self.floor.tasks.get(task)
             self.tell(CallbackEnded(self.now, task, call, agent, failure))
+            if failure == "no_answer" and self.cross_rng.random() < 0.5:
+                # The ringing time was over, and the answer on the wire alone.
+                answered = CallbackAnswered(self.now, task, call, agent)
+                self.tell(answered)
+                self.raced(answered)
+                if known is not None and known.attempts_left == 1 and self.now < known.latest:
+                    self.reopened(answered)
         else:
             self.tell(OfferEnded(self.now, call, agent, self.rng.choice(list(OfferReason))))
 
@@ -601,6 +609,13 @@ class World:
         assert self.diary[answered.call].count(race) == 1, "a race is not counted, or twice"
         task = self.floor.tasks.get(answered.callback)
         assert task is None or task.state is not State.DUE or task.first, "a race came to nothing"
+
+    def reopened(self, answered: CallbackAnswered) -> None:
+        """A race in the last attempt: the task goes on, unless another one of the same citizen is open."""
+        number = self.number_of[answered.call]
+        assert answered.callback in self.floor.tasks or any(
+            task.number == number for task in self.floor.tasks.values()
+        ), "a citizen who picked up in the last attempt is not called back"
 
     def do_task_comes(self) -> None:
         self.next_task += 1

@@ -47,6 +47,7 @@ STORED = {
     "CallbackMissed",
     "CallbackPlaced",
     "CallbackRaced",
+    "CallbackReopened",
     "CallbackSpared",
     "CallbackUnreached",
     "CallbackYielded",

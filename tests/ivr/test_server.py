@@ -168,6 +168,24 @@ class TestATalkThatIsNone:
         call.answer("200 result=1")
         await call.end()
 
+    @pytest.mark.parametrize(
+        ("milliseconds", "again"), [("1000", True), ("1001", False), ("", False), ("junk", False)]
+    )
+    async def test_asterisk_says_how_long_it_was_when_the_link_is_away(
+        self, server: Server, desk: FakeDesk, milliseconds: str, again: bool
+    ) -> None:
+        desk.drops = None
+        call = await waiting(server, desk)
+        desk.attached[CALL].ring(("1001",), 15.0)
+        await call.next()
+        call.answer("200 result=-1")
+        assert await call.next() == ["GET", "VARIABLE", "ANSWEREDTIME_MS"]
+        call.answer(f"200 result=1 ({milliseconds})")
+        if again:
+            assert await call.next() == ["SET", "VARIABLE", "HL_AGAIN", "1"]
+            call.answer("200 result=1")
+        await call.end()
+
 
 class TestANormalCall:
     async def test_five_commands_from_greeting_to_goodbye(

@@ -233,6 +233,23 @@ class Centre:
         for descriptor in sessions:
             self.asterisk(f"manager kick session {descriptor}")
 
+    def shut_link(self) -> None:
+        """Asterisk's manager interface is away, and the controller thrown out, until `open_link`. Calls go on."""
+        self._enable_link("no")
+        self.cut_link()
+
+    def open_link(self) -> None:
+        """Let the controller in again."""
+        self._enable_link("yes")
+
+    def _enable_link(self, answer: str) -> None:
+        file = self.home / "asterisk" / "manager.conf"
+        text = re.sub(
+            r"^enabled = \w+$", f"enabled = {answer}", file.read_text(), flags=re.MULTILINE
+        )
+        file.write_text(text)
+        self.asterisk("manager reload")
+
     @staticmethod
     def _alive(pid: int) -> bool:
         with contextlib.suppress(OSError):

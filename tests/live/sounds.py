@@ -15,7 +15,12 @@ _ASTERISK_CONF = Path(__file__).parents[2] / "asterisk-conf"
 
 def prompt(key: str, language: str = "zh") -> Sound:
     """A spoken phrase, such as `greeting_12345`."""
-    return _alaw((_ASTERISK_CONF / "prompts" / language / f"{key}.alaw").read_bytes())
+    return _alaw(prompt_file(key, language).read_bytes())
+
+
+def prompt_file(key: str, language: str = "zh") -> Path:
+    """Where its A-law sound is."""
+    return _ASTERISK_CONF / "prompts" / language / f"{key}.alaw"
 
 
 def music() -> list[Sound]:

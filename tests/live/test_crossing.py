@@ -17,6 +17,7 @@ from facts import (
     CallbackEnded,
     CallbackPlaced,
     CallbackRaced,
+    CallbackReopened,
     CallbackSpared,
     CallbackYielded,
     CallQueued,
@@ -129,12 +130,13 @@ async def test_whose_answer_meets_our_cancel_is_called_back_first(
 async def test_whoever_cancels_it_is_a_race(
     centre: Centre, phones: Phones, gateway: Gateway, bus: Bus, cut: str
 ) -> None:
-    """Not only a yield. After a failed attempt this citizen would be called again in a quarter of an hour."""
+    """Not only a yield. After a failed attempt this citizen would be called again in a quarter of an hour, or never."""
     agent = await centre.agent(phones, "1001", answer_after=0.05)
     for turn in range(4):
         citizen = f"13700{cut == 'pause':d}01{turn:03}"
         gateway.manners[citizen] = Manners(crosses=0.0)
-        number = await add(bus, citizen)
+        last = turn % 2 == 0
+        number = await add(bus, citizen, attempts=1 if last else 3)
         call = await gateway.call(1, citizen)
         gateway.manners[citizen] = Manners(answer_after=0.1, hang_up_after=0.2)
         attempt = (await centre.fact(CallbackDialling, callback=number)).call
@@ -149,6 +151,9 @@ async def test_whoever_cancels_it_is_a_race(
             await centre.press(agent, "*11")
         await centre.fact(CallbackEnded, callback=number, failure="")
         assert len(centre.facts(CallbackRaced, call=attempt)) == 1
+        # What a pause withdraws is no attempt, so that task was never closed.
+        closed = last and cut == "agent hangs up"
+        assert len(centre.facts(CallbackReopened, call=attempt)) == closed
         await centre.presence("1001", "ready")
 
 

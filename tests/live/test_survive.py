@@ -12,17 +12,24 @@ from facts import (
     CallEnded,
     CallOverflowed,
     CallQueued,
+    CallTransferred,
     ControllerStarted,
     LinkLost,
     LinkRestored,
+    OfferAnswered,
+    OfferRinging,
     RecordingFinished,
+    TalkEnded,
 )
+from facts.terms import Party
 from facts.times import SECOND
 from metrics.verify import SETTLED
 from softphone.phones import LOUD, AgentPhone, Leg, Phones, loudness
+from telephony import cel, cel_file
 from tests.live.centre import A_TALK, NUMBER, PASSWORD, Centre, until_talk
 
 GREETING = 18.0
+CEL = "log/asterisk/cel-custom/hotline.csv"
 
 
 @pytest.fixture
@@ -248,6 +255,63 @@ async def test_asterisks_link_is_lost_and_comes_back(centre: Centre) -> None:
         await second.hang_up()
         for caller in ("13900400001", "13900400002"):
             assert (await centre.call(caller))["outcome"] == "human"
+
+
+async def test_what_happens_while_the_link_is_away_has_the_times_of_cel(centre: Centre) -> None:
+    """An answer, an end, and an answer with a blind transfer after it: the voice session alone tells of that."""
+    async with Phones(centre.sip) as phones:
+        first = await centre.agent(phones, "1001", answer_after=0.2)
+        talks = await phones.citizen("13900400011").dial(NUMBER)
+        await until_talk(talks, first.tone, GREETING)
+        second = await centre.agent(phones, "1002", answer_after=None)
+        rings = await phones.citizen("13900400012").dial(NUMBER)
+        await second.until_rings(1, GREETING)
+        calls = [await centre.call_id(f"1390040001{n}") for n in (1, 2)]
+        await centre.fact(OfferRinging, call=calls[1], agent="1002")
+        third = await centre.agent(phones, "1003", answer_after=0.2)
+        known = len(centre.facts(LinkRestored))
+        centre.expected.append("link")
+        await asyncio.to_thread(centre.shut_link)
+        await centre.fact(LinkLost, 10)
+        began = time.time_ns() // 1000
+        await second.offers[0].answer()
+        await until_talk(rings, second.tone)
+        await talks.hang_up()
+        await first.offers[0].until_ended(5)
+        await asyncio.sleep(0.3)
+        await second.offers[0].transfer("1003")
+        await second.offers[0].until_ended(5)
+        over = time.time_ns() // 1000
+        assert len(centre.facts(OfferAnswered)) == 1, "the link was not away"
+        await asyncio.to_thread(centre.open_link)
+        await centre.fact(LinkRestored, 20, count=known + 1)
+        await third.until_rings(1, 10)
+        await until_talk(rings, third.tone)
+        await rings.hang_up()
+        await centre.fact(CallEnded, call=calls[1])
+
+        # The order of the diary is the order of time, but for what the session told in between.
+        told = [
+            fact
+            for fact in centre.facts(OfferAnswered, TalkEnded, CallEnded)
+            if began <= fact.at <= over
+        ]
+        assert [(type(fact), fact.call) for fact in told] == [  # type: ignore[union-attr]
+            (OfferAnswered, calls[1]),
+            (TalkEnded, calls[0]),
+            (CallEnded, calls[0]),
+            (TalkEnded, calls[1]),
+        ]
+        assert [fact.at for fact in told] == sorted(fact.at for fact in told)
+        found = cel.seen(cel_file.read_since(centre.home / CEL, 0).events, {NUMBER})
+        assert told[0].at == found[calls[1]].answers[0].at
+        assert abs(told[2].at - found[calls[0]].ended) < SECOND // 20
+        assert told[2].hung_up_by is Party.CALLER  # type: ignore[union-attr]
+        (moved,) = centre.facts(CallTransferred, call=calls[1])
+        assert (moved.agent, moved.to) == ("1002", "1003")  # type: ignore[union-attr]
+        for caller, agents in (("13900400011", ["1001"]), ("13900400012", ["1002", "1003"])):
+            row = await centre.call(caller)
+            assert (row["outcome"], row["agents"]) == ("human", agents)
 
 
 async def test_the_controller_stops_and_starts_while_agents_stay_signed_in(centre: Centre) -> None:

@@ -807,6 +807,31 @@ async def test_a_blind_transfer_while_no_controller_is_there(fragile: Centre) ->
         assert (handed.agent, handed.to) == ("1001", "1002")
 
 
+async def test_the_controller_comes_back_while_a_citizen_hears_the_agents_announcement(
+    fragile: Centre,
+) -> None:
+    """Nobody said whether the colleague may be called, and the agent joined citizen and 操作未成功."""
+    refused = sounds.prompt_file("agent_refused").read_bytes()
+    fragile.shorten_greeting(agent_refused=refused * 12)
+    async with Phones(fragile.sip) as phones:
+        leg, first = await talk(fragile, phones, "13900000131")
+        call = await fragile.call_id("13900000131")
+        fragile.kill_controller(for_good=True)
+        own = await first.dial("1002")
+        await own.until_hears_something(5)
+        await first.offers[0].transfer_to(own)
+        fragile.revive()
+        await fragile.fact(TalkEnded, 20, call=call)
+        await fragile.presence("1001", "ready", 10)
+        assert "Playback" in fragile.asterisk("core show channels"), "it was back too late"
+        assert not fragile.facts(CallEnded, call=call)
+        await first.until_rings(2, 30)
+        await until_talk(leg, first.tone, 10)
+        await leg.hang_up()
+        await one_call(fragile, "13900000131", "1001")
+        await no_mismatch(fragile)
+
+
 async def test_a_callback_is_handed_on_while_no_controller_is_there(
     fragile: Centre, gateway: Gateway
 ) -> None:

@@ -21,6 +21,7 @@ from facts import (
     CallbackMissed,
     CallbackPlaced,
     CallbackRaced,
+    CallbackReopened,
     CallbackSpared,
     CallbackUnreached,
     CallbackYielded,
@@ -146,6 +147,17 @@ def test_all_attempts_in_vain() -> None:
     assert (found.state, found.tried, found.closed) == (State.UNREACHED, 2, at(110))
 
 
+def test_a_task_that_was_opened_again_is_open_until_it_is_closed_again() -> None:
+    facts = [added(), *busy(1, 0), CallbackUnreached(at(10), 7)]
+    facts += [told(CallbackRaced, 9.9), CallbackReopened(at(10.1), 7, "hotline-c7.1")]
+    assert (record(facts).state, record(facts).closed) == (State.DUE, None)
+    again = [placed(20, tries=2), told(CallbackAnswered, 25, tries=2)]
+    talked = record([*facts, *again, told(CallbackEnded, 30, tries=2)])
+    assert (talked.state, talked.closed) == (State.REACHED, at(30))
+    in_vain = record([*facts, *busy(2, 20), CallbackUnreached(at(30), 7)])
+    assert (in_vain.state, in_vain.closed) == (State.UNREACHED, at(30))
+
+
 def test_what_is_no_attempt() -> None:
     yields = [
         placed(0),
@@ -206,6 +218,7 @@ ABOUT_A_TASK: st.SearchStrategy[Fact] = st.one_of(
     st.builds(CallbackSpared, MOMENT, SEVEN, CALL, AGENT),
     st.builds(CallbackCancelled, MOMENT, SEVEN, st.just("by hand")),
     st.builds(CallbackUnreached, MOMENT, SEVEN),
+    st.builds(CallbackReopened, MOMENT, SEVEN, CALL),
     st.builds(CallbackMissed, MOMENT, SEVEN),
 )
 FACTS = st.lists(ABOUT_A_TASK, max_size=14)

@@ -367,6 +367,39 @@ def test_while_the_agent_is_there_the_citizen_was_not_handed_on() -> None:
     assert not [fact for fact in facts if isinstance(fact, CallArrived)]
 
 
+PASSED_ON = (
+    "transfer",
+    "hotline-transfer",
+    "hotline-citizen",
+    "hotline-colleague",
+    "hotline-agent",
+)
+"""Where a citizen may be for a while after a transfer (extensions.conf)."""
+
+
+@pytest.mark.parametrize("context", PASSED_ON)
+def test_a_citizen_is_found_wherever_a_transfer_has_led(context: str) -> None:
+    """The agent dialled a colleague, heard 操作未成功 since no controller was there, and joined the two all the same.
+
+    Asterisk puts the citizen in the agent's place: for 1.8 s they hear that sentence.
+    """
+    hears = caller(*QUEUED) | {"Context": context, "Application": "Playback"}
+    calls = Calls(NUMBERS)
+    state = calls.snapshot([hears], [], NOW)
+    assert state.facts == (ARRIVED,)
+    assert state.alive == {CALL}
+    assert state.waiting == (Waiting(CALL, "tax", 9, "Playback"),)
+    assert calls.caller_channel(CALL) == CALLER
+    # The same with a citizen who was reached by a callback.
+    assert found({**HANDED_ON, "Context": context}) == (
+        CallArrived(5, OUT, "", "+8613800138000", ATTEMPT, "tax"),
+    )
+
+
+def test_a_channel_of_the_trunk_elsewhere_is_no_call() -> None:
+    assert found({**caller(), "Context": "nothing"}) == ()
+
+
 def test_a_moment_that_the_channel_does_not_know_is_now() -> None:
     variables = f"HL_ATTEMPT={ATTEMPT}"
     (arrived,) = found({**HANDED_ON, "Variable": variables})
