@@ -269,6 +269,10 @@ class Settings(BaseSettings):
     """Seconds that a stop waits for running talks before it leaves them to Asterisk."""
     min_free_mb: Annotated[int, Field(ge=0)] = 500
     """Alarm when the recordings' disk has less free space, in megabytes."""
+    recording_pause: bool = True
+    """Whether agents may pause the recording of their talk (`*7`, the API) for what is confidential."""
+    recording_pause_limit: Annotated[float, Field(ge=5, le=7200)] = 600.0
+    """Seconds after which a paused recording goes on by itself, with the alarm `recording_paused`."""
     seal_sm3: bool = False
     """Whether each day's seal of the recordings has an SM3 chain (GB/T 32905) beside that of SHA-256."""
     queue_log: Annotated[str, Field(pattern="^(masked|whole|off)$")] = "masked"

@@ -8,6 +8,7 @@ guesses         refused sign-ins of the last minute (pure)
 refused         copies of SIP messages → calls that had no channel, and numbers that are not ours (pure)
 answers         copies of SIP messages → a dialled citizen's answer that crosses our cancel (pure)
 hep             where those copies arrive
+pauses          recordings that agents have paused, and how each pause ends
 outbound        callbacks on the wire, and inbound first
 trunks          which of the operator's trunks are there, and by which a call leaves
 cel             Asterisk's own record → the facts that were missed while the controller or the link was away (pure)

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import gc
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -32,6 +32,7 @@ from base import clock, database, lease, log, migrations
 from base.background import spawn
 from base.bus import Bus
 from base.settings import Settings
+from diary import reader
 from diary.writer import Diary
 from facts import CallArrived, CallTransferred, ControllerStarted, ControllerStopped, Fact
 from facts.live import LiveState
@@ -58,6 +59,7 @@ from telephony.channels import Calls, Message, pressed
 from telephony.guesses import Guesses, guess
 from telephony.link import Link, LinkError
 from telephony.outbound import Outbound
+from telephony.pauses import RecordingPauses
 from telephony.queue_log_file import QueueLogFile
 from telephony.refused import SETTLE, RefusedCalls, unpack
 from telephony.switch import Switch
@@ -184,6 +186,14 @@ class Controller:
         self._watch = PhoneWatch(
             self._calls, self._switch, self._report, clock.now, settings.dead_phone_after
         )
+        self._pauses = RecordingPauses(
+            self._calls,
+            self._switch,
+            self._report,
+            clock.now,
+            allowed=settings.recording_pause,
+            limit=settings.recording_pause_limit,
+        )
         self._outbound = Outbound(
             self._link,
             self._calls,
@@ -250,6 +260,7 @@ class Controller:
             names=self._people.names,
             book=lambda: self._in_force.book,
             alarms=lambda: (alarm.as_json() for alarm in self._alarms.open()),
+            paused=self._pauses.now,
             export=self._export,
             show=self._bus.show,
             hand_on=self._outlets.hand_on,
@@ -263,6 +274,7 @@ class Controller:
             report=self._report,
             read_rules=self._in_force.read,
             acknowledge=self._alarms.acknowledge,
+            pauses=self._pauses,
             add_callback=lambda asked: callbacks.add(self._book, self._desk, asked),
             cancel_callback=lambda task: callbacks.cancel(self._book, self._desk, task),
         )
@@ -285,6 +297,7 @@ class Controller:
             spawn(self._link.run(), "link"),
             spawn(self._phones.run(), "phones"),
             spawn(self._watch.run(), "phone watch"),
+            spawn(self._pauses.run(), "pauses of recordings"),
         ]
         self._recovery.link_lost_at = clock.now()
         self._desk.watch(self._hear_out)
@@ -298,6 +311,7 @@ class Controller:
             desk=self._desk,
             clock=clock.now,
             feature=self._people.dialled,
+            record=self._pauses.key,
             pace=Pace(self._settings.announce_every),
             callbacks=self._outbound,
             ways=self._trunks if self._settings.named_trunks else None,
@@ -369,6 +383,7 @@ class Controller:
                 self._exporter.lag(self._lag[1] / SECOND)
         self._recovery.report(*facts)
         self._outbound.take(facts)
+        self._pauses.take(facts)
         for fact in facts:
             if isinstance(fact, CallTransferred):
                 self._renew_recording(fact.call)
@@ -379,8 +394,9 @@ class Controller:
             await self._link.act({"Action": "Ping"}, timeout=LISTEN_FOR)
 
     async def _link_restored(self) -> None:
-        await self._recovery.link_restored()
+        state = await self._recovery.link_restored()
         self._informed = True
+        await self._pauses.settle(state.paused, self._story)
         await self._in_force.announce_numbers()
         await self.look_at_trunks()
         self._up.set()
@@ -390,6 +406,11 @@ class Controller:
         self._calls.link_lost()
         if not self._stopping:
             self._recovery.link_lost()
+
+    async def _story(self, call: CallId) -> Sequence[Fact]:
+        """What the diary knows of a call."""
+        await self._diary.flush()
+        return (await reader.read_stories(self._engine, [call])).get(call, [])
 
     def _guessed(self, address: str) -> None:
         """Somebody there could not sign in as an agent's phone."""
@@ -537,6 +558,10 @@ class Controller:
     def guesses(self, now: int) -> int:
         """How many SIP sign-ins were refused within the last minute."""
         return self._guesses.count(now)
+
+    def pauses_too_long(self, now: int) -> int:
+        """How many pauses of recordings have lately reached their limit, or cannot be ended."""
+        return self._pauses.too_long(now)
 
     def refusals(self, now: int) -> int:
         """How many AGI connections were refused within the last minute (`MOST_REFUSALS` at most)."""

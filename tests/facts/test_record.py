@@ -67,6 +67,8 @@ STORED = {
     "PlaceRestored",
     "RecordingFinished",
     "RecordingMissing",
+    "RecordingPaused",
+    "RecordingResumed",
     "TalkEnded",
     "TalkHeld",
     "TalkResumed",

@@ -170,3 +170,29 @@ async def test_whether_the_way_out_answers(states: list[str], answers: bool | No
 
     switch = Switch(Shown(), Calls(NUMBERS), clock=lambda: NOW)
     assert await switch.outbound_answers() is answers
+
+
+async def test_a_recording_is_marked_and_then_paused() -> None:
+    switch, sent = desk(6)
+    await switch.pause_recording(CALL, "7 1001 key")
+    await switch.resume_recording(CALL)
+    mute = {"Action": "MixMonitorMute", "Channel": CALLER, "Direction": "both"}
+    mark = {"Action": "Setvar", "Channel": CALLER, "Variable": "HL_PAUSED"}
+    assert sent.actions == [
+        {**mark, "Value": "7 1001 key"},
+        {**mute, "State": "1"},
+        {**mute, "State": "0"},
+        {**mark, "Value": ""},
+    ]
+
+
+async def test_a_call_that_has_ended_is_not_said_to_be_paused() -> None:
+    switch, sent = desk(6)
+    with pytest.raises(ActionRefused):
+        await switch.pause_recording("hotline-1.1", "7 1001 key")
+    await switch.resume_recording("hotline-1.1")
+    assert sent.actions == []
+    switch, sent = desk(6, ActionRefused("No such channel"))
+    with pytest.raises(ActionRefused):
+        await switch.pause_recording(CALL, "7 1001 key")
+    await switch.resume_recording(CALL)
