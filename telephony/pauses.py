@@ -132,6 +132,7 @@ class RecordingPauses:
             if not self._talks(call, agent):
                 self._undo(call)
                 raise PauseRefused(f"the talk of agent {agent} has just ended")
+            self._doubtful.discard(call)
             self._paused[call] = _Pause(agent, since)
             self._report(RecordingPaused(self._clock(), call, agent, why, by))
             self._wake.set()

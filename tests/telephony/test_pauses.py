@@ -110,6 +110,17 @@ async def test_what_asterisk_has_not_confirmed_is_not_told_and_undone(
     assert centre.facts == []
 
 
+async def test_a_pause_that_failed_does_not_undo_the_next() -> None:
+    centre = Centre()
+    centre.error = Unknown("")
+    assert await centre.pauses.key("1001", "pause") != ""
+    centre.error = None
+    assert await centre.pauses.key("1001", "pause") == ""
+    await centre.after(1)
+    assert centre.pauses.now() == {"1001": T}
+    assert CALL in centre.muted
+
+
 async def test_a_talk_that_ends_meanwhile_is_not_paused() -> None:
     centre = Centre()
 
