@@ -301,6 +301,7 @@ async def test_resume_is_not_lost_with_the_link(
     await centre.cli("agent", "pause-recording", "1001")
     paused = await centre.fact(RecordingPaused, call=call)
     assert paused.why == API
+    centre.expected.append('"event":"link.down"')
     centre.cut_link()
     # Done at once or refused: in both cases the recording goes on as soon as Asterisk can be told.
     await agent.offers[-1].press("*8")
