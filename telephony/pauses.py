@@ -6,6 +6,7 @@ again until it is. The mark at the channel outlives this program, so the next on
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,7 +27,7 @@ from facts import (
 from facts.terms import CallId, PauseWhy
 from facts.times import SECOND
 from telephony.channels import Talk
-from telephony.link import ActionRefused, LinkError
+from telephony.link import ActionRefused, LinkDown, LinkError, Unknown
 
 log = structlog.get_logger(__name__)
 
@@ -61,13 +62,17 @@ class Verbs(Protocol):
 
 @dataclass(slots=True)
 class _Pause:
-    """`due`: since when it should be over (microseconds), 0 while it may last; `why` and `by` are then its end's."""
+    """`due`: since when it should be over (microseconds), 0 while it may last; `why` and `by` are then its end's.
+
+    `told`: the log says that it cannot be ended.
+    """
 
     agent: str
     since: int
     due: int = 0
     why: PauseWhy = PauseWhy.LIMIT
     by: str = ""
+    told: bool = False
 
 
 class RecordingPauses:
@@ -146,10 +151,8 @@ class RecordingPauses:
                 return
             if not paused.due:
                 paused.due, paused.why, paused.by = self._clock(), why, by
-            if not await self._end(call, paused):
-                raise PauseRefused(
-                    "Asterisk does not answer: the recording goes on as soon as it does"
-                )
+            if why_not := await self._end(call, paused):
+                raise PauseRefused(why_not)
 
     # --- what happens by itself
 
@@ -211,12 +214,12 @@ class RecordingPauses:
                 if paused.due:
                     await self._end(call, paused)
             for call in list(self._doubtful):
-                try:
-                    await self._switch.resume_recording(call)
-                except LinkError as error:
-                    log.info("recording.not_resumed", call_id=call, error=str(error))
-                else:
-                    self._doubtful.discard(call)
+                with contextlib.suppress(ActionRefused):  # not recorded, so not paused either
+                    try:
+                        await self._switch.resume_recording(call)
+                    except (LinkDown, Unknown):
+                        continue
+                self._doubtful.discard(call)
 
     # --- what screens and alarms ask
 
@@ -242,17 +245,21 @@ class RecordingPauses:
     def _talks(self, call: CallId, agent: str) -> bool:
         return any((one.call, one.agent) == (call, agent) for one in self._calls.talks())
 
-    async def _end(self, call: CallId, paused: _Pause) -> bool:
-        """Record again. Gives whether Asterisk has confirmed it; else it is tried again."""
+    async def _end(self, call: CallId, paused: _Pause) -> str:
+        """Record again. Empty when Asterisk has confirmed it, else why not; then it is tried again."""
         try:
             await self._switch.resume_recording(call)
         except LinkError as error:
-            log.warning("recording.not_resumed", call_id=call, error=str(error))
+            if not paused.told:
+                log.warning("recording.not_resumed", call_id=call, error=str(error))
+            paused.told = True
             self._wake.set()
-            return False
+            if isinstance(error, ActionRefused):
+                return "Asterisk does not record this talk"
+            return "Asterisk does not answer: the recording goes on as soon as it does"
         if self._paused.pop(call, None) is not None:  # else its talk has ended meanwhile
             self._report(RecordingResumed(self._clock(), call, paused.agent, paused.why, paused.by))
-        return True
+        return ""
 
     def _left(self, call: CallId, at: int, agent: str = "") -> None:
         paused = self._paused.get(call)

@@ -5,6 +5,7 @@ gone is no error: the call is where the verb wanted it.
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -163,10 +164,17 @@ class Switch:
         await self._link.act(_mute(channel, "1"), _MUTE_TIMEOUT)
 
     async def resume_recording(self, call: CallId) -> None:
-        """Record the call again. A recording that is not paused stays as it is."""
+        """Record the call again. A recording that is not paused stays as it is.
+
+        Raises `ActionRefused` if Asterisk does not record this channel.
+        """
         channel = self._calls.recorded_channel(call)
-        await self._try(_mute(channel, "0"), _MUTE_TIMEOUT)
-        await self._try(_mark(channel, ""), _MUTE_TIMEOUT)
+        try:
+            await self._try(_mute(channel, "0"), _MUTE_TIMEOUT)
+        except ActionRefused:
+            await self._clear_mark(channel)
+            raise
+        await self._clear_mark(channel)
 
     async def read_state(self) -> AsteriskState:
         """Ask what exists in Asterisk, and make `calls` agree with it. Safe at any time, and meant for each `on_up`."""
@@ -192,6 +200,10 @@ class Switch:
         if "Reachable" in found:
             return True
         return False if "Unreachable" in found else None
+
+    async def _clear_mark(self, channel: str) -> None:
+        with contextlib.suppress(ActionRefused):
+            await self._try(_mark(channel, ""), _MUTE_TIMEOUT)
 
     async def _hang_up(self, channel: str, cause: int) -> None:
         await self._try({"Action": "Hangup", "Channel": channel, "Cause": str(cause)})

@@ -401,3 +401,21 @@ async def phones_off() -> AsyncIterator[Off]:
         async with Phones(centre.sip) as phones:
             yield centre, phones
         assert not centre.complaints(), "\n".join(centre.complaints())
+
+
+async def test_a_talk_that_is_not_recorded_is_not_said_to_be_paused(
+    centre: Centre, phones: Phones
+) -> None:
+    leg, agent, call = await talk(centre, phones, "13900000101")
+    at_agent = agent.offers[-1]
+    channels = centre.asterisk("core show channels concise").splitlines()
+    (citizen,) = [line.split("!")[0] for line in channels if line.startswith("PJSIP/trunk")]
+    centre.asterisk(f"mixmonitor stop {citizen}")
+    await at_agent.press("*7")
+    await centre.until(
+        lambda: sounds.spoken(REFUSED, at_agent.heard(6)) > 0.5, 8, "the refusal at the agent"
+    )
+    await until_talk(leg, agent.tone)
+    await leg.hang_up()
+    await centre.call("13900000101")
+    assert centre.facts(RecordingPaused, call=call) == []

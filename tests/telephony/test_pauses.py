@@ -32,6 +32,7 @@ class Centre:
 
     def __init__(self, *, allowed: bool = True, limit: float = 60) -> None:
         self.now = T
+        self.resumes = 0
         self.talking = {"1001": CALL, "1002": OTHER}
         self.muted: dict[CallId, str] = {}
         self.error: LinkError | None = None
@@ -46,12 +47,14 @@ class Centre:
             yield Talk("leg", "channel", call, agent, False, True)
 
     async def pause_recording(self, call: CallId, mark: str) -> None:
-        self.muted[call] = mark
+        if not isinstance(self.error, ActionRefused):
+            self.muted[call] = mark
         await asyncio.sleep(0)
         if self.error is not None:
             raise self.error
 
     async def resume_recording(self, call: CallId) -> None:
+        self.resumes += 1
         if self.error is not None:
             raise self.error
         self.muted.pop(call, None)
@@ -92,7 +95,7 @@ async def test_only_in_a_talk_and_where_it_is_allowed() -> None:
 
 @pytest.mark.parametrize(
     ("error", "said"),
-    [(ActionRefused("no"), "refused"), (LinkDown(""), "answer"), (Unknown(""), "answer")],
+    [(LinkDown(""), "answer"), (Unknown(""), "answer")],
 )
 async def test_what_asterisk_has_not_confirmed_is_not_told_and_undone(
     error: LinkError, said: str
@@ -108,6 +111,27 @@ async def test_what_asterisk_has_not_confirmed_is_not_told_and_undone(
     await centre.after(1)
     assert centre.muted == {}
     assert centre.facts == []
+
+
+async def test_a_talk_that_is_not_recorded_is_not_paused() -> None:
+    """Asterisk refuses to mute what is not there. Nothing has to be undone, so that is tried once."""
+    centre = Centre()
+    centre.error = ActionRefused("Cannot set mute flag")
+    with pytest.raises(PauseRefused, match="refused"):
+        await centre.pauses.pause("1001", KEY)
+    await centre.after(1)
+    await centre.after(1)
+    assert (centre.facts, centre.muted, centre.resumes) == ([], {}, 1)
+
+
+async def test_a_recording_that_is_gone_is_not_said_to_go_on() -> None:
+    centre = Centre()
+    await centre.pauses.pause("1001", KEY)
+    centre.error = ActionRefused("Cannot set mute flag")
+    assert "does not record" in await centre.pauses.key("1001", "resume")
+    await centre.after(4)
+    assert len(centre.facts) == 1
+    assert centre.pauses.too_long(centre.now) == 1
 
 
 async def test_a_pause_that_failed_does_not_undo_the_next() -> None:

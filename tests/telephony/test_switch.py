@@ -196,3 +196,10 @@ async def test_a_call_that_has_ended_is_not_said_to_be_paused() -> None:
     with pytest.raises(ActionRefused):
         await switch.pause_recording(CALL, "7 1001 key")
     await switch.resume_recording(CALL)
+
+
+async def test_what_is_not_recorded_cannot_be_paused_and_loses_its_mark() -> None:
+    switch, sent = desk(6, ActionRefused("Cannot set mute flag"))
+    with pytest.raises(ActionRefused):
+        await switch.resume_recording(CALL)
+    assert [action["Action"] for action in sent.actions] == ["MixMonitorMute", "Setvar"]
