@@ -139,6 +139,11 @@ RULES: tuple[Rule, ...] = (
         "the recordings' master key is away: {value:.0f} raw files wait for it: run `hotline check`",
     ),
     Rule(
+        *("recording_paused", _W, _HIGH, 0, 0, 0, 0),
+        "最近 10 分钟有 {value:.0f} 次录音暂停到达时限，录音已自动恢复，或尚未能恢复",
+        "{value:.0f} pauses of recordings reached their limit in the last 10 minutes: the recording went on, or cannot",
+    ),
+    Rule(
         *("seal_late", _W, _HIGH, 26, 25, 0, 0),
         "录音已入账 {value:.0f} 小时仍未封存，请查看 recorder.log 中的 seal.not_made",
         "a recording was entered {value:.0f} hours ago and has no seal: see seal.not_made in recorder.log",

@@ -274,6 +274,10 @@ class Settings(BaseSettings):
     recording_keys: Secrets = ()
     """Master keys of the recordings, 64 hexadecimal characters each, the one in use last. Empty: only those of
     `secrets/recordings.keys`, which the first start makes."""
+    recording_pause: bool = True
+    """Whether agents may pause the recording of their talk (`*7`, the API) for what is confidential."""
+    recording_pause_limit: Annotated[float, Field(ge=5, le=7200)] = 600.0
+    """Seconds after which a paused recording goes on by itself, with the alarm `recording_paused`."""
     seal_sm3: bool = False
     """Whether each day's seal of the recordings has an SM3 chain (GB/T 32905) beside that of SHA-256."""
     queue_log: Annotated[str, Field(pattern="^(masked|whole|off)$")] = "masked"

@@ -84,7 +84,12 @@ from facts.offers import (
     TalkResumed,
 )
 from facts.record import ATTENDANCE, ATTENDANCE_KINDS, KINDS, Fact, as_json, details, restore
-from facts.recordings import RecordingFinished, RecordingMissing
+from facts.recordings import (
+    RecordingFinished,
+    RecordingMissing,
+    RecordingPaused,
+    RecordingResumed,
+)
 
 __all__ = [
     "ATTENDANCE",
@@ -142,6 +147,8 @@ __all__ = [
     "PlaceRestored",
     "RecordingFinished",
     "RecordingMissing",
+    "RecordingPaused",
+    "RecordingResumed",
     "TalkEnded",
     "TalkHeld",
     "TalkResumed",

@@ -60,7 +60,10 @@ class CallbacksNow(TypedDict):
 
 
 class AgentNow(TypedDict):
-    """An agent. `until`: when a pause ends that has an allowed length, else 0. `call`: what they hold, or empty."""
+    """An agent. `until`: when a pause ends that has an allowed length, else 0. `call`: what they hold, or empty.
+
+    `recording_paused`: since when the recording of their talk is paused; absent while it is not.
+    """
 
     number: str
     name: str
@@ -69,6 +72,7 @@ class AgentNow(TypedDict):
     since: int
     until: int
     call: str
+    recording_paused: NotRequired[int]
 
 
 class AlarmNow(TypedDict):

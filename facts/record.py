@@ -68,7 +68,12 @@ from facts.offers import (
     TalkHeld,
     TalkResumed,
 )
-from facts.recordings import RecordingFinished, RecordingMissing
+from facts.recordings import (
+    RecordingFinished,
+    RecordingMissing,
+    RecordingPaused,
+    RecordingResumed,
+)
 
 Fact: TypeAlias = (
     CallArrived
@@ -123,6 +128,8 @@ Fact: TypeAlias = (
     | WrapUpEnded
     | RecordingFinished
     | RecordingMissing
+    | RecordingPaused
+    | RecordingResumed
     | ControllerStarted
     | ControllerStopped
     | LinkLost

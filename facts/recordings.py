@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from facts.terms import CallId
+from facts.terms import CallId, PauseWhy
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +25,30 @@ class RecordingMissing:
     at: int
     call: CallId
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPaused:
+    """From now on the recording holds silence, as long as the pause: the citizen says something confidential.
+
+    Asterisk has confirmed it. `agent`: whose talk it is; `by`: the account that asked for it, empty for the phone.
+    """
+
+    kind: ClassVar[str] = "RecordingPaused"
+    at: int
+    call: CallId
+    agent: str
+    why: PauseWhy
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingResumed:
+    """The pause is over: the recording has both sides again, or the talk has ended (`why` is `left`)."""
+
+    kind: ClassVar[str] = "RecordingResumed"
+    at: int
+    call: CallId
+    agent: str
+    why: PauseWhy
+    by: str = ""

@@ -72,6 +72,24 @@ class SetOut:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseRecording:
+    """Leave silence in the recording of the agent's talk; `by`: the account that asks."""
+
+    name: ClassVar[str] = "recording.pause"
+    number: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRecording:
+    """Record the agent's talk again."""
+
+    name: ClassVar[str] = "recording.resume"
+    number: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RulesChanged:
     """The rules in the database have changed."""
 
@@ -119,6 +137,8 @@ Request: TypeAlias = (
     | SetReady
     | SetPaused
     | SetOut
+    | PauseRecording
+    | ResumeRecording
     | RulesChanged
     | AcknowledgeAlarm
     | AddCallback

@@ -54,6 +54,21 @@ class Outcome(StrEnum):
     TEST = "test"
 
 
+class PauseWhy(StrEnum):
+    """Why a recording is paused, or goes on again.
+
+    key    the agent pressed a key of the telephone
+    api    a screen, the API or the command line asked for it
+    limit  the pause has lasted as long as the settings allow
+    left   the agent who paused it is no longer in the talk
+    """
+
+    KEY = "key"
+    API = "api"
+    LIMIT = "limit"
+    LEFT = "left"
+
+
 class Severity(StrEnum):
     """How soon a person must act: now, today, or when there is time."""
 

@@ -25,6 +25,10 @@ ACTIONS = {"ready": "agent_ready", "pause": "agent_paused", "out": "agent_out"}
 """What an agent can ask for with a feature code → what the agent hears when it is done."""
 
 
+REFUSED = SOUNDS + "agent_refused"
+"""What an agent hears when a key did not work."""
+
+
 def opening(number: str) -> list[str]:
     """What a caller who dialled `number` hears first: the greeting of that hotline and the recording notice.
 

@@ -2,7 +2,8 @@
 
 The path of `agi://ADDRESS:PORT/…` says what a connection is for. `call` is a citizen (`ivr.session`), and `agent` an
 agent's feature code (`ivr.feature`). `colleague` is an agent who calls another (`ivr.colleague`), and `callback` one
-who has picked up for a callback (`ivr.callback`). `silent` is a caller who says nothing (`ivr.silence`).
+who has picked up for a callback (`ivr.callback`). `silent` is a caller who says nothing (`ivr.silence`),
+`recording` an agent's key that pauses the recording (`ivr.recording`).
 
 `ivr.door` says who may speak here: only Asterisk, by a secret that the dialplan knows, about channels that AMI knows.
 
@@ -28,6 +29,7 @@ from ivr.door import SCRIPTS, Door, Seen
 from ivr.feature import Feature, serve_agent
 from ivr.phrases import LANGUAGES
 from ivr.reception import Receive, Reception
+from ivr.recording import Record, serve_recording
 from ivr.session import CallSession, Pace, SessionDesk
 from ivr.silence import serve_silent
 from ivr.way_out import WaysOut
@@ -50,6 +52,7 @@ async def serve(
     clock: Callable[[], int],
     feature: Feature,
     pace: Pace | None = None,
+    record: Record | None = None,
     callbacks: Callbacks | None = None,
     ways: WaysOut | None = None,
     receive: Receive = lambda number, caller, at: Reception(),
@@ -83,7 +86,17 @@ async def serve(
         most_unknown=most_unknown,
     )
     server = Server(
-        door, desk, clock, feature, pace or Pace(), callbacks, ways, receive, sounds, most_sessions
+        door,
+        desk,
+        clock,
+        feature,
+        record,
+        pace or Pace(),
+        callbacks,
+        ways,
+        receive,
+        sounds,
+        most_sessions,
     )
     await server.listen(address, port)
     return server
@@ -98,6 +111,7 @@ class Server:
         desk: SessionDesk,
         clock: Callable[[], int],
         feature: Feature,
+        record: Record | None,
         pace: Pace,
         callbacks: Callbacks | None,
         ways: WaysOut | None,
@@ -109,6 +123,7 @@ class Server:
         self._desk = desk
         self._clock = clock
         self._feature = feature
+        self._record = record
         self._pace = pace
         self._callbacks = callbacks
         self._ways = ways
@@ -215,6 +230,8 @@ class Server:
                 )
             elif script == "colleague":
                 await serve_colleague(connection, environment, desk=self._desk, clock=self._clock)
+            elif script == "recording" and self._record is not None:
+                await serve_recording(connection, environment, record=self._record)
             elif script == "silent":
                 await serve_silent(
                     connection,

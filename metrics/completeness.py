@@ -40,6 +40,8 @@ from facts import (
     OfferAnswered,
     RecordingFinished,
     RecordingMissing,
+    RecordingPaused,
+    RecordingResumed,
 )
 from facts.ids import is_call_id
 from facts.offers import NO_TALK
@@ -79,7 +81,13 @@ _PIECE: Final = 30 * MINUTE
 _FRESH: Final = 60.0
 """Seconds: a file changed so lately may not be entered yet."""
 
-_KINDS: Final = KINDS | {CallbackRaced.kind, CallerAsked.kind, CallerFound.kind}
+_KINDS: Final = KINDS | {
+    CallbackRaced.kind,
+    CallerAsked.kind,
+    CallerFound.kind,
+    RecordingPaused.kind,
+    RecordingResumed.kind,
+}
 _ARRIVALS: Final = frozenset({CallArrived.kind, CallbackPlaced.kind})
 _ANSWERS: Final = frozenset({OfferAnswered.kind, CallbackAnswered.kind})
 _RECORDERS: Final = (RecordingFinished.kind, RecordingMissing.kind)

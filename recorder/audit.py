@@ -54,6 +54,7 @@ class WhyUnrecorded(StrEnum):
     """Why something is not in a file, without a fault.
 
     hold             the music: the agent had put the citizen on hold. The citizen's side is in the file
+    paused           silence: the agent had paused the recording
     asked            the phrase of `*0`: the agent heard nobody
     away             no controller ran, or Asterisk was away
     no_sound         the call ended before anything was to be heard, and before an agent answered
@@ -62,6 +63,7 @@ class WhyUnrecorded(StrEnum):
     """
 
     HOLD = "hold"
+    PAUSED = "paused"
     ASKED = "asked"
     AWAY = "away"
     NO_SOUND = "no_sound"
@@ -315,7 +317,11 @@ def _silent_sides(
     if known.arrived is None or known.ended is None:
         return
     known_silent = any(isinstance(fact, CallSilent) for fact in facts)
-    apart = [*_holds(facts, talks), *_asked(facts, talks, known.ended)]
+    apart = [
+        *_holds(facts, talks),
+        *_asked(facts, talks, known.ended),
+        *policy.pauses(facts, talks),
+    ]
     # What a file lacks within these bounds, it lacks at its beginning.
     late = min(max(0, known.ended - known.arrived - levels.duration), NO_MEDIA)
     began = known.arrived + late
@@ -362,6 +368,8 @@ def _on_purpose(
     known_facts = list(facts)
     for hold in _holds(known_facts, talks):
         yield Unrecorded(WhyUnrecorded.HOLD, call, hold.begin, hold.end, hold.agent)
+    for pause in policy.pauses(known_facts, talks):
+        yield Unrecorded(WhyUnrecorded.PAUSED, call, pause.begin, pause.end, pause.agent)
     for one in _asked(known_facts, talks, known.ended):
         yield Unrecorded(WhyUnrecorded.ASKED, call, one.begin, one.end, one.agent)
 

@@ -4,7 +4,7 @@ A call id names files, so nothing that is not exactly a call id ever gets into a
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from facts import (
@@ -19,6 +19,8 @@ from facts import (
     OfferAnswered,
     RecordingFinished,
     RecordingMissing,
+    RecordingPaused,
+    RecordingResumed,
     TalkEnded,
 )
 from facts.ids import callback_of, is_attempt, is_call_id, second_of
@@ -61,12 +63,14 @@ class RecordingState(StrEnum):
 class Times:
     """What the diary knows about a call, in microseconds UTC; None where it knows nothing.
 
-    `talk` is the time with agents, in microseconds; 0 without an answer.
+    `talk` is the time with agents, in microseconds; 0 without an answer. `paused` is the time of it for which agents
+    paused the recording.
     """
 
     arrived: int | None = None
     ended: int | None = None
     talk: int = 0
+    paused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,13 @@ def times(facts: Iterable[Fact]) -> Times:
                 ended = fact.at if ended is None else min(ended, fact.at)
             case _:
                 pass
-    return Times(arrived, ended, sum(one.end - one.begin for one in talks(known, ended)))
+    talked = talks(known, ended)
+    return Times(
+        arrived,
+        ended,
+        sum(one.end - one.begin for one in talked),
+        sum(one.end - one.begin for one in pauses(known, talked)),
+    )
 
 
 def talks(facts: Iterable[Fact], ended: int | None) -> list[Stretch]:
@@ -150,6 +160,31 @@ def talks(facts: Iterable[Fact], ended: int | None) -> list[Stretch]:
     return found
 
 
+def pauses(facts: Iterable[Fact], talked: Iterable[Stretch]) -> list[Stretch]:
+    """When agents paused the recording, from one call's facts in any order. `talked`: what `talks` gives.
+
+    A pause ends with its talk at the latest, even if nobody told of its end.
+    """
+    told = sorted(
+        (fact for fact in facts if isinstance(fact, RecordingPaused | RecordingResumed)),
+        key=lambda fact: (fact.at, fact.kind),
+    )
+    found = []
+    for talk in talked:
+        since: int | None = None
+        for fact in told:
+            if fact.agent != talk.agent or not talk.begin <= fact.at <= talk.end:
+                continue
+            if isinstance(fact, RecordingPaused):
+                since = fact.at if since is None else since
+            elif since is not None:
+                found.append(Stretch(talk.agent, since, fact.at))
+                since = None
+        if since is not None:
+            found.append(Stretch(talk.agent, since, talk.end))
+    return found
+
+
 def is_due(*, now: int, changed: int, ended: int | None) -> bool:
     """Say whether a raw file may be finished. `changed`: its last change; `ended`: the call's end, None if unknown."""
     quiet = now - changed
@@ -162,8 +197,17 @@ def judge(known: Times, duration: int, fault: str = "") -> RecordingVerdict:
     """Say what a recording of `duration` microseconds is worth. `fault`: why its file cannot be read.
 
     Short: it lacks more than `TOLERANCE` of the talk (M23). A gap elsewhere in the call, or a call that the diary does
-    not know, leaves it finished, with a remark.
+    not know, leaves it finished, with a remark. A pause is silence of its own length, so it makes nothing shorter; the
+    remark tells of it.
     """
+    verdict = _judge(known, duration, fault)
+    if not known.paused or duration == 0:
+        return verdict
+    paused = f"agents paused the recording for {_seconds(known.paused)} s"
+    return replace(verdict, why="; ".join(filter(None, [verdict.why, paused])))
+
+
+def _judge(known: Times, duration: int, fault: str) -> RecordingVerdict:
     if fault:
         return RecordingVerdict(RecordingState.DAMAGED, fault, alarm=True)
     if duration == 0:

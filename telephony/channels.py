@@ -124,6 +124,7 @@ VARIABLES = (
     "HL_DONE",
     "HL_ATTEMPT",
     "HL_NOTICE",
+    "HL_PAUSED",
     "HANGUPCAUSE",
     "CHANNEL(hangupsource)",
 )
@@ -190,7 +191,10 @@ class Talk:
 
 @dataclass(frozen=True, slots=True)
 class AsteriskState:
-    """What exists in Asterisk now, and the facts that bring what was known up to date."""
+    """What exists in Asterisk now, and the facts that bring what was known up to date.
+
+    `paused`: calls whose recording was paused, and the mark of `Switch.pause_recording`.
+    """
 
     facts: tuple[Fact, ...]
     waiting: tuple[Waiting, ...]
@@ -198,6 +202,7 @@ class AsteriskState:
     talking: tuple[tuple[CallId, str], ...]
     alive: frozenset[CallId]
     attempts: tuple[LiveAttempt, ...] = ()
+    paused: tuple[tuple[CallId, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +364,12 @@ class Calls:
             talking=tuple((call, agent) for call, agent, answered in legs if answered),
             alive=frozenset(self._calls.keys() - over),
             attempts=tuple(self.attempts()),
+            paused=tuple(
+                (entry["Uniqueid"], mark)
+                for entry in listed
+                if (mark := _variables(entry).get("HL_PAUSED", ""))
+                and entry.get("Channel", "") == self.recorded_channel(entry["Uniqueid"])
+            ),
         )
 
     # --- what `switch` asks
@@ -388,6 +399,14 @@ class Calls:
         """The name of the caller's channel, empty when there is none."""
         state = self._calls.get(call)
         return state.channel if state is not None else ""
+
+    def recorded_channel(self, call: CallId) -> str:
+        """The name of the channel whose MixMonitor records this call, empty when there is none.
+
+        It is the caller's; in a callback, until the citizen leaves it, the agent's.
+        """
+        attempt = self.attempt(call)
+        return self.caller_channel(call) if attempt is None else attempt.channel
 
     def leg_channel(self, call: CallId, agent: str, *, answered: bool) -> str:
         """The name of the agent's leg of this call that talks (`answered`) or not yet; empty when there is none."""

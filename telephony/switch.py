@@ -5,6 +5,7 @@ gone is no error: the call is where the verb wanted it.
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,6 +29,9 @@ PARTED = 0.06
 """Seconds after which a channel has forgotten a MixMonitor that was stopped: a few frames of sound."""
 
 _LIST_TIMEOUT = 10.0
+
+_MUTE_TIMEOUT = 2.0
+"""Seconds that an agent who has pressed the key waits for Asterisk at most, out of the citizen's hearing."""
 
 
 class Actions(Protocol):
@@ -161,6 +165,31 @@ class Switch:
             {"Action": "MixMonitor", "Channel": channel, "File": str(file), "Options": "aD"}
         )
 
+    async def pause_recording(self, call: CallId, mark: str) -> None:
+        """Leave silence in the recording from now on. `mark` stays at the channel, for the next controller to read.
+
+        Returns when Asterisk has confirmed it. `ActionRefused` also for a call that has ended.
+        """
+        channel = self._calls.recorded_channel(call)
+        if not channel:
+            raise ActionRefused("the call has ended")
+        # The mark first: a controller that dies between the two leaves no pause that nobody knows of.
+        await self._link.act(_mark(channel, mark), _MUTE_TIMEOUT)
+        await self._link.act(_mute(channel, "1"), _MUTE_TIMEOUT)
+
+    async def resume_recording(self, call: CallId) -> None:
+        """Record the call again. A recording that is not paused stays as it is.
+
+        Raises `ActionRefused` if Asterisk does not record this channel.
+        """
+        channel = self._calls.recorded_channel(call)
+        try:
+            await self._try(_mute(channel, "0"), _MUTE_TIMEOUT)
+        except ActionRefused:
+            await self._clear_mark(channel)
+            raise
+        await self._clear_mark(channel)
+
     async def read_state(self) -> AsteriskState:
         """Ask what exists in Asterisk, and make `calls` agree with it. Safe at any time, and meant for each `on_up`."""
         before = self._calls.channels()
@@ -186,15 +215,27 @@ class Switch:
             return True
         return False if "Unreachable" in found else None
 
+    async def _clear_mark(self, channel: str) -> None:
+        with contextlib.suppress(ActionRefused):
+            await self._try(_mark(channel, ""), _MUTE_TIMEOUT)
+
     async def _hang_up(self, channel: str, cause: int) -> None:
         await self._try({"Action": "Hangup", "Channel": channel, "Cause": str(cause)})
 
-    async def _try(self, action: Mapping[str, str]) -> None:
+    async def _try(self, action: Mapping[str, str], timeout: float = 5.0) -> None:
         if not action["Channel"]:
             return
         try:
-            await self._link.act(action)
+            await self._link.act(action, timeout)
         except ActionRefused as refusal:
             if not _TOO_LATE.search(str(refusal)):
                 raise
             log.info("switch.too_late", answer=str(refusal))
+
+
+def _mute(channel: str, state: str) -> dict[str, str]:
+    return {"Action": "MixMonitorMute", "Channel": channel, "Direction": "both", "State": state}
+
+
+def _mark(channel: str, value: str) -> dict[str, str]:
+    return {"Action": "Setvar", "Channel": channel, "Variable": "HL_PAUSED", "Value": value}

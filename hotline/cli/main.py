@@ -1,6 +1,7 @@
 """The command `hotline`. Each subcommand reads its arguments, calls one function and says what came of it."""
 
 import errno
+import getpass
 import json
 import os
 import sys
@@ -10,7 +11,15 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, files
-from facts.requests import AgentWasAdded, AgentWasRemoved, SetOut, SetPaused, SetReady
+from facts.requests import (
+    AgentWasAdded,
+    AgentWasRemoved,
+    PauseRecording,
+    ResumeRecording,
+    SetOut,
+    SetPaused,
+    SetReady,
+)
 from hotline import __version__
 from hotline.cli import alarm as cli_alarm
 from hotline.cli import callback as cli_callback
@@ -221,6 +230,18 @@ def agent_pause(
 def agent_out(number: str) -> None:
     """The agent signs out."""
     ask_controller(SetOut(number))
+
+
+@agent_app.command("pause-recording")
+def agent_pause_recording(number: str) -> None:
+    """Leave silence in the recording of the agent's talk, for what is confidential."""
+    ask_controller(PauseRecording(number, getpass.getuser()))
+
+
+@agent_app.command("resume-recording")
+def agent_resume_recording(number: str) -> None:
+    """Record the agent's talk again."""
+    ask_controller(ResumeRecording(number, getpass.getuser()))
 
 
 # --- figures

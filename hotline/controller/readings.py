@@ -36,6 +36,9 @@ class Parts(Protocol):
     def event_lag(self) -> tuple[int, int]:
         """When the last event came, and how late it was (microseconds)."""
 
+    def pauses_too_long(self, now: int) -> int:
+        """How many pauses of recordings have lately reached their limit, or cannot be ended."""
+
     def refusals(self, now: int) -> int:
         """How many AGI connections were refused within the last minute."""
 
@@ -82,6 +85,7 @@ def quick(parts: Parts, now: int) -> dict[Key, float | None]:
         **of_live_state(parts.newest(now), now),
         ("link_lost", ""): parts.link_lost_for(now) / SECOND,
         ("event_lag", ""): lag / SECOND if now - heard < LAG_HOLDS else 0,
+        ("recording_paused", ""): parts.pauses_too_long(now),
         ("agi_refused", ""): parts.refusals(now),
         ("sip_guesses", ""): parts.guesses(now),
         ("database_away", ""): parts.unwritten(),

@@ -130,8 +130,8 @@ class Recovery:
         self._complete, self._holding = False, True
         self._desk.report(LinkLost(now))
 
-    async def link_restored(self) -> None:
-        """Bring the floor to what exists in Asterisk, then allow offers."""
+    async def link_restored(self) -> AsteriskState:
+        """Bring the floor to what exists in Asterisk, then allow offers. Gives what exists."""
         asked = clock.now()
         state = await self._switch.read_state()
         story = await self._read_missed(state, asked)
@@ -151,6 +151,7 @@ class Recovery:
             if one.application == "Queue":
                 await self._switch.recall(one.call)
         self._desk.report(LinkRestored(clock.now()))
+        return state
 
     async def _read_missed(self, state: AsteriskState, asked: int) -> catch_up.Story:
         """Read what CEL knows and the diary does not, since the oldest call that was open.

@@ -15,13 +15,17 @@ from facts.requests import (
     AgentWasRemoved,
     CancelCallback,
     GetStatus,
+    PauseRecording,
     Reply,
     Request,
+    ResumeRecording,
     RulesChanged,
     SetOut,
     SetPaused,
     SetReady,
 )
+from facts.terms import PauseWhy
+from telephony.pauses import PauseRefused
 
 _LONGEST_NAME = 80
 
@@ -34,6 +38,16 @@ class People(Protocol):
 
     async def set_intent(self, asked: SetReady | SetPaused | SetOut) -> str:
         """Carry it out; `ok`, or `unknown`."""
+
+
+class Pauses(Protocol):
+    """What is needed of `telephony.pauses.RecordingPauses`."""
+
+    async def pause(self, agent: str, why: PauseWhy, by: str = "") -> None:
+        """Pause the recording of the agent's talk. Raises `PauseRefused`."""
+
+    async def resume(self, agent: str, why: PauseWhy, by: str = "") -> None:
+        """Record it again. Raises `PauseRefused`."""
 
 
 class Requests:
@@ -49,6 +63,7 @@ class Requests:
         report: Callable[[Fact], None],
         read_rules: Callable[[], Awaitable[None]],
         acknowledge: Callable[[str, str], Alarm],
+        pauses: Pauses,
         add_callback: Callable[[AddCallback], Awaitable[Reply]],
         cancel_callback: Callable[[int], Awaitable[Reply]],
     ) -> None:
@@ -59,6 +74,7 @@ class Requests:
         self._report = report
         self._read_rules = read_rules
         self._acknowledge = acknowledge
+        self._pauses = pauses
         self._add_callback = add_callback
         self._cancel_callback = cancel_callback
 
@@ -86,6 +102,8 @@ class Requests:
                 return await self._add_callback(asked)
             case CancelCallback(task):
                 return await self._cancel_callback(task)
+            case PauseRecording() | ResumeRecording():
+                return await self._record(asked)
             case SetReady(number) | SetPaused(number) | SetOut(number):
                 return await self._set_intent(asked, number)
 
@@ -100,6 +118,17 @@ class Requests:
         except UnknownAlarm as error:
             raise Refused(str(error)) from None
         return Reply(f"alarm {seen.id} ({seen.rule}) acknowledged by {seen.acknowledged_by}")
+
+    async def _record(self, asked: PauseRecording | ResumeRecording) -> Reply:
+        number, by = asked.number, asked.by[:_LONGEST_NAME]
+        try:
+            if isinstance(asked, PauseRecording):
+                await self._pauses.pause(number, PauseWhy.API, by)
+                return Reply(f"agent {number}: the recording is paused")
+            await self._pauses.resume(number, PauseWhy.API, by)
+        except PauseRefused as error:
+            raise Refused(str(error)) from None
+        return Reply(f"agent {number}: the talk is recorded")
 
     async def _set_intent(self, asked: SetReady | SetPaused | SetOut, number: str) -> Reply:
         if await self._people.set_intent(asked) != "ok":

@@ -23,32 +23,38 @@ class AgentRows:
 
     def __init__(self) -> None:
         self._book: Rulebook | None = None
-        self._made: dict[str, tuple[Any, str, AgentNow]] = {}
+        self._made: dict[str, tuple[Any, str, int, AgentNow]] = {}
 
     def of(
-        self, seats: Mapping[str, Seat], names: Mapping[str, str], book: Rulebook
+        self,
+        seats: Mapping[str, Seat],
+        names: Mapping[str, str],
+        book: Rulebook,
+        paused: Mapping[str, int] | None = None,
     ) -> list[AgentNow]:
         """A row for each agent, by number. Not to be changed.
 
-        `until`: when a pause ends that has an allowed length, in microseconds as `since` is; 0 without one.
+        `until`: when a pause ends that has an allowed length, in microseconds as `since` is; 0 without one. `paused`:
+        the agents whose recordings are paused, and since when.
         """
         if book is not self._book or len(self._made) > len(seats):
             self._book, self._made = book, {}
         rows = []
         for number in sorted(seats):
             seat, name = seats[number], names.get(number, "")
+            silent = (paused or {}).get(number, 0)
             shows = _ALL_THAT_SHOWS(seat)
             made = self._made.get(number)
-            if made is None or made[0] != shows or made[1] != name:
-                made = self._made[number] = (shows, name, _row(seat, name, book))
-            rows.append(made[2])
+            if made is None or made[:3] != (shows, name, silent):
+                made = self._made[number] = (shows, name, silent, _row(seat, name, book, silent))
+            rows.append(made[3])
         return rows
 
 
-def _row(seat: Seat, name: str, book: Rulebook) -> AgentNow:
+def _row(seat: Seat, name: str, book: Rulebook, silent: int) -> AgentNow:
     presence = seat.presence()
     allowed = minutes(seat.pause_reason, book.pauses) if presence is Presence.PAUSED else 0
-    return {
+    row: AgentNow = {
         "number": seat.agent,
         "name": name,
         "presence": presence.value,
@@ -57,3 +63,6 @@ def _row(seat: Seat, name: str, book: Rulebook) -> AgentNow:
         "until": seat.since + allowed * 60 * SECOND if allowed else 0,
         "call": seat.call,
     }
+    if silent:
+        row["recording_paused"] = silent
+    return row

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import gc
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -32,6 +32,7 @@ from base import clock, database, lease, log, migrations
 from base.background import spawn
 from base.bus import Bus
 from base.settings import Settings
+from diary import reader
 from diary.writer import Diary
 from facts import CallArrived, CallTransferred, ControllerStarted, ControllerStopped, Fact
 from facts.live import LiveState
@@ -60,6 +61,7 @@ from telephony.leaving import LONGEST as LEAVES_WITHIN
 from telephony.leaving import LeavingPhones
 from telephony.link import Link, LinkError
 from telephony.outbound import Outbound
+from telephony.pauses import RecordingPauses
 from telephony.queue_log_file import QueueLogFile
 from telephony.refused import SETTLE, RefusedCalls, unpack
 from telephony.switch import Switch
@@ -200,6 +202,14 @@ class Controller:
             port=settings.sip_port,
             ports=self._sip_ports,
         )
+        self._pauses = RecordingPauses(
+            self._calls,
+            self._switch,
+            self._report,
+            clock.now,
+            allowed=settings.recording_pause,
+            limit=settings.recording_pause_limit,
+        )
         self._outbound = Outbound(
             self._link,
             self._calls,
@@ -266,6 +276,7 @@ class Controller:
             names=self._people.names,
             book=lambda: self._in_force.book,
             alarms=lambda: (alarm.as_json() for alarm in self._alarms.open()),
+            paused=self._pauses.now,
             export=self._export,
             show=self._bus.show,
             hand_on=self._outlets.hand_on,
@@ -279,6 +290,7 @@ class Controller:
             report=self._report,
             read_rules=self._in_force.read,
             acknowledge=self._alarms.acknowledge,
+            pauses=self._pauses,
             add_callback=lambda asked: callbacks.add(self._book, self._desk, asked),
             cancel_callback=lambda task: callbacks.cancel(self._book, self._desk, task),
         )
@@ -301,6 +313,7 @@ class Controller:
             spawn(self._link.run(), "link"),
             spawn(self._phones.run(), "phones"),
             spawn(self._watch.run(), "phone watch"),
+            spawn(self._pauses.run(), "pauses of recordings"),
         ]
         self._recovery.link_lost_at = clock.now()
         self._desk.watch(self._hear_out)
@@ -314,6 +327,7 @@ class Controller:
             desk=self._desk,
             clock=clock.now,
             feature=self._people.dialled,
+            record=self._pauses.key,
             pace=Pace(self._settings.announce_every),
             callbacks=self._outbound,
             ways=self._trunks if self._settings.named_trunks else None,
@@ -388,6 +402,7 @@ class Controller:
                 self._exporter.lag(self._lag[1] / SECOND)
         self._recovery.report(*facts)
         self._outbound.take(facts)
+        self._pauses.take(facts)
         for fact in facts:
             if isinstance(fact, CallTransferred):
                 self._renew_recording(fact.call)
@@ -398,8 +413,9 @@ class Controller:
             await self._link.act({"Action": "Ping"}, timeout=LISTEN_FOR)
 
     async def _link_restored(self) -> None:
-        await self._recovery.link_restored()
+        state = await self._recovery.link_restored()
         self._informed = True
+        await self._pauses.settle(state.paused, self._story)
         await self._in_force.announce_numbers()
         await self.look_at_trunks()
         self._up.set()
@@ -409,6 +425,11 @@ class Controller:
         self._calls.link_lost()
         if not self._stopping:
             self._recovery.link_lost()
+
+    async def _story(self, call: CallId) -> Sequence[Fact]:
+        """What the diary knows of a call."""
+        await self._diary.flush()
+        return (await reader.read_stories(self._engine, [call])).get(call, [])
 
     def _guessed(self, address: str) -> None:
         """Somebody there could not sign in as an agent's phone."""
@@ -564,6 +585,10 @@ class Controller:
     def guesses(self, now: int) -> int:
         """How many SIP sign-ins were refused within the last minute."""
         return self._guesses.count(now)
+
+    def pauses_too_long(self, now: int) -> int:
+        """How many pauses of recordings have lately reached their limit, or cannot be ended."""
+        return self._pauses.too_long(now)
 
     def refusals(self, now: int) -> int:
         """How many AGI connections were refused within the last minute (`MOST_REFUSALS` at most)."""

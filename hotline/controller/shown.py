@@ -56,6 +56,7 @@ class Shown:
         names: Mapping[str, str],
         book: Callable[[], Rulebook],
         alarms: Callable[[], Iterable[AlarmNow]],
+        paused: Callable[[], Mapping[str, int]] = dict,
         export: Callable[[LiveState, int], None],
         show: Callable[[LiveState], None],
         hand_on: Callable[[], None],
@@ -66,6 +67,7 @@ class Shown:
         self._names = names
         self._book = book
         self._alarms = alarms
+        self._paused = paused
         self._export = export
         self._show = show
         self._hand_on = hand_on
@@ -80,7 +82,9 @@ class Shown:
     def state(self, now: int) -> LiveState:
         """Everything that screens show at `now` (microseconds)."""
         floor, figures = self._floor, self._figures.snapshot(now)
-        agents: list[AgentNow] = self._rows.of(floor.seats, self._names, self._book())
+        agents: list[AgentNow] = self._rows.of(
+            floor.seats, self._names, self._book(), self._paused()
+        )
         made: LiveState = {
             "at": now,
             "stages": figures["stages"],

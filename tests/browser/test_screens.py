@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from base.bus import connect
-from facts import AgentPaused
+from facts import AgentPaused, RecordingPaused, RecordingResumed
 from softphone.phones import Phones
 from tests.browser.conftest import PASSWORD, MakeScreen, Screen
 from tests.live.centre import NUMBER, ROOT, Centre, until_talk
@@ -104,6 +104,43 @@ async def test_a_supervisor_pauses_an_agent(screen: Screen, centre: Centre, phon
     await row.get_by_role("button", name="签出 1002").click()
     await expect(page.get_by_role("status")).to_contain_text("已签出", timeout=_A_SECOND)
     await centre.presence("1002", "out")
+
+
+async def test_an_agent_pauses_the_recording_and_the_wall_shows_it(
+    open_screen: MakeScreen, centre: Centre, phones: Phones
+) -> None:
+    agent = await centre.agent(phones, "1002", answer_after=0.2)
+    await centre.cli(
+        *("account", "add", "li", "--role", "agent", "--agent", "1002", "--password-stdin"),
+        stdin=PASSWORD,
+    )
+    wall, desk = await open_screen(), await open_screen(1366, 768)
+    await wall.sign_in()
+    page = await desk.sign_in("li", "/supervisor")
+    row, tile = page.locator('tr[data-agent="1002"]'), wall.page.locator('li[data-agent="1002"]')
+    pause = row.get_by_role("button", name="暂停录音 1002")
+    await expect(row).to_contain_text("就绪")
+    await expect(pause).to_be_hidden()
+    leg = await phones.citizen("13900000105").dial(NUMBER)
+    try:
+        await leg.until_hears(agent.tone, 10)
+        await pause.click()
+        await expect(page.get_by_role("status")).to_contain_text("的录音已暂停", timeout=_A_SECOND)
+        await expect(row).to_contain_text("录音暂停")
+        await expect(tile).to_contain_text("录音暂停")
+        await expect(tile).to_have_class("unrecorded")
+        await wall.picture("wall-recording-paused")
+        await desk.picture("agent-recording-paused")
+        call = await centre.call_id("13900000105")
+        await centre.fact(RecordingPaused, call=call, agent="1002", by="li")
+        await row.get_by_role("button", name="恢复录音 1002").click()
+        await expect(tile).not_to_contain_text("录音暂停")
+        await expect(pause).to_be_visible()
+        await centre.fact(RecordingResumed, call=call, agent="1002", by="li")
+    finally:
+        await leg.hang_up()
+    await expect(pause).to_be_hidden()
+    await centre.press(agent, "*13")
 
 
 async def test_an_alarm_is_seen_and_goes(

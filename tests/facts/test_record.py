@@ -68,6 +68,8 @@ STORED = {
     "PlaceRestored",
     "RecordingFinished",
     "RecordingMissing",
+    "RecordingPaused",
+    "RecordingResumed",
     "TalkEnded",
     "TalkHeld",
     "TalkResumed",

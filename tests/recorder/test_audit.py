@@ -18,11 +18,13 @@ from facts import (
     CallSilent,
     Fact,
     OfferAnswered,
+    RecordingPaused,
+    RecordingResumed,
     TalkEnded,
     TalkHeld,
     TalkResumed,
 )
-from facts.terms import Party
+from facts.terms import Party, PauseWhy
 from facts.times import SECOND
 from recorder.audit import (
     AuditKind,
@@ -198,6 +200,27 @@ def test_two_who_are_silent_and_a_talk_of_a_moment_are_no_fault() -> None:
     assert look(STORY, whole(sound(20, [(0, 13.4)], [(0, 12)]))).findings == []
     short = [ARRIVED, *talk("1001", 2, 4.9), CallEnded(at(5), CALL, Party.CALLER)]
     assert look(short, whole(sound(5, [(0, 1)], [(0, 5)]))).findings == []
+
+
+def test_a_pause_is_listed_and_no_silent_side() -> None:
+    story = [
+        ARRIVED,
+        *talk("1001", 2, 20),
+        CallEnded(at(20), CALL, Party.CALLER),
+    ]
+    paused = [
+        RecordingPaused(at(4), CALL, "1001", PauseWhy.KEY),
+        RecordingResumed(at(13), CALL, "1001", PauseWhy.LIMIT),
+    ]
+    # The agent speaks before the pause and after it, and nobody is heard in it.
+    levels = sound(20, left=[(0, 4), (13, 20)], right=[(0, 4), (13, 20)])
+    found = look([*story, *paused], whole(levels))
+    assert found.findings == []
+    assert reasons(found) == [(WhyUnrecorded.PAUSED, 4, 13, "1001")]
+    # The agent is heard in the pause alone: not where it should be.
+    levels = sound(20, right=[(5, 12)])
+    assert kinds(look([*story, *paused], whole(levels))) == [(AuditKind.SILENT_SIDE, "1001", 18.0)]
+    assert kinds(look(story, whole(levels))) == []
 
 
 def test_the_phrase_of_star_0_is_listed_and_a_silent_caller_is_no_fault() -> None:

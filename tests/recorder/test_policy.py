@@ -13,9 +13,11 @@ from facts import (
     OfferAnswered,
     RecordingFinished,
     RecordingMissing,
+    RecordingPaused,
+    RecordingResumed,
     TalkEnded,
 )
-from facts.terms import Party
+from facts.terms import Party, PauseWhy
 from facts.times import SECOND
 from recorder import policy
 from recorder.policy import RecordingState, Times, conclude, is_call_id, is_due, judge, place, times
@@ -213,3 +215,31 @@ def test_when_a_raw_file_may_be_finished() -> None:
     assert is_due(now=T, changed=T - 2 * second, ended=T - 2 * second)
     assert not is_due(now=T, changed=T - 299 * second, ended=None)
     assert is_due(now=T, changed=T - 300 * second, ended=None)
+
+
+def test_pauses_are_told_and_make_nothing_shorter() -> None:
+    def at(seconds: float) -> int:
+        return T + round(seconds * SECOND)
+
+    facts: list[Fact] = [
+        CallArrived(at(0), CALL, "12345", ""),
+        OfferAnswered(at(2), CALL, "1001"),
+        RecordingPaused(at(4), CALL, "1001", PauseWhy.KEY),
+        RecordingPaused(at(5), CALL, "1001", PauseWhy.KEY),
+        RecordingResumed(at(9.5), CALL, "1001", PauseWhy.API),
+        # Of this one nobody could tell the end: it is that of the talk.
+        RecordingPaused(at(15), CALL, "1001", PauseWhy.KEY),
+        TalkEnded(at(20), CALL, "1001", Party.CALLER),
+        RecordingResumed(at(21), CALL, "1001", PauseWhy.LEFT),
+        RecordingPaused(at(25), CALL, "1002", PauseWhy.KEY),
+        CallEnded(at(30), CALL, Party.CALLER),
+    ]
+    known = times(reversed(facts))
+    assert known == Times(at(0), at(30), 18 * SECOND, round(10.5 * SECOND))
+    verdict = judge(known, 30 * SECOND)
+    assert (verdict.state, verdict.alarm) == (RecordingState.FINISHED, False)
+    assert verdict.why == "agents paused the recording for 10.5 s"
+    short = judge(known, 10 * SECOND)
+    assert (short.state, short.alarm) == (RecordingState.SHORT, True)
+    assert short.why == "8.0 s of the talk are missing; agents paused the recording for 10.5 s"
+    assert judge(known, 0).state is RecordingState.MISSING

@@ -181,6 +181,7 @@ SHOWING = {
 SHOWING_NONE = """
 up, serve, recorder, demo, check, version, simulate, staff, web,
 agent add, agent list, agent remove, agent ready, agent pause, agent out,
+agent pause-recording, agent resume-recording,
 report deliver, report deliveries, report sla,
 metrics verify, metrics incident add, metrics incident list, metrics incident remove,
 recordings verify, recordings audit, recordings seals, recordings prove, recordings rotate-key,

@@ -456,3 +456,18 @@ def test_a_phone_that_was_found_is_gone_with_its_contact() -> None:
     }
     assert folded([{**word, "URI": "sip:b"}], calls) == []
     assert folded([word], calls) == [PhoneUnreachable(1763731200 * SECOND, "1001")]
+
+
+# --- recordings that an agent has paused
+
+
+def test_a_paused_recording_is_found_at_the_channel_that_is_recorded() -> None:
+    def marked(*entries: Message) -> tuple[tuple[str, str], ...]:
+        return Calls(NUMBERS).snapshot(entries, [], NOW).paused
+
+    assert marked(caller("HL_PAUSED=5 1001 key"), entry(LEG)) == ((CALL, "5 1001 key"),)
+    assert marked(caller("HL_PAUSED=(null)"), entry(LEG)) == ()
+    assert marked(caller(), entry(LEG, Variable="HL_PAUSED=5 1001 key")) == ()
+    # In a callback it is the agent's channel.
+    attempt = entry(ATTEMPT, ATTEMPT, Variable="HL_PAUSED=5 1001 key")
+    assert marked(attempt) == ((ATTEMPT, "5 1001 key"),)

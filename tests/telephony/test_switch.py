@@ -192,3 +192,36 @@ async def test_whether_a_phone_is_still_in_a_dialogue() -> None:
     assert not await switch.has_dialogue("1002", "this one")
     gone, _ = desk(6, ActionRefused("Getvar: No such channel"))
     assert not await gone.has_dialogue("1001", "this one")
+
+
+async def test_a_recording_is_marked_and_then_paused() -> None:
+    switch, sent = desk(6)
+    await switch.pause_recording(CALL, "7 1001 key")
+    await switch.resume_recording(CALL)
+    mute = {"Action": "MixMonitorMute", "Channel": CALLER, "Direction": "both"}
+    mark = {"Action": "Setvar", "Channel": CALLER, "Variable": "HL_PAUSED"}
+    assert sent.actions == [
+        {**mark, "Value": "7 1001 key"},
+        {**mute, "State": "1"},
+        {**mute, "State": "0"},
+        {**mark, "Value": ""},
+    ]
+
+
+async def test_a_call_that_has_ended_is_not_said_to_be_paused() -> None:
+    switch, sent = desk(6)
+    with pytest.raises(ActionRefused):
+        await switch.pause_recording("hotline-1.1", "7 1001 key")
+    await switch.resume_recording("hotline-1.1")
+    assert sent.actions == []
+    switch, sent = desk(6, ActionRefused("No such channel"))
+    with pytest.raises(ActionRefused):
+        await switch.pause_recording(CALL, "7 1001 key")
+    await switch.resume_recording(CALL)
+
+
+async def test_what_is_not_recorded_cannot_be_paused_and_loses_its_mark() -> None:
+    switch, sent = desk(6, ActionRefused("Cannot set mute flag"))
+    with pytest.raises(ActionRefused):
+        await switch.resume_recording(CALL)
+    assert [action["Action"] for action in sent.actions] == ["MixMonitorMute", "Setvar"]

@@ -13,8 +13,10 @@ from facts import (
     DialRefused,
     Fact,
     RecordingMissing,
+    RecordingPaused,
 )
 from facts.record import KINDS, as_json
+from facts.terms import PauseWhy
 from web.accounts.rights import (
     OF_ROLE,
     Role,
@@ -41,6 +43,7 @@ CALL = "hotline-1763731200.1"
         ),
         (CallbackCancelled(1, 7, "王芳 called"), {"why": "", "callback": 7}),
         (AgentPaused(1, "1001", "ask 13812345678"), {"reason": "ask ****", "agent": "1001"}),
+        (RecordingPaused(1, CALL, "1001", PauseWhy.API, "li"), {"by": "", "why": "api"}),
         (RecordingMissing(1, CALL, "13812345678 s"), {"why": "**** s", "call": CALL}),
     ],
     ids=lambda one: one.kind if hasattr(one, "kind") else "",

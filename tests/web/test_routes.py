@@ -110,6 +110,29 @@ async def test_a_controller_that_is_silent_is_a_clear_error_within_a_second(
     assert len((await read(web.engine)).members) == 1
 
 
+async def test_a_recording_is_paused_in_ones_own_talk_alone(web: Web) -> None:
+    agent = web.clients[Role.AGENT]
+    answer = await agent.post("/api/agents/1001/recording/pause")
+    assert answer.json() == {"said": "recording.pause done"}
+    assert (await agent.post("/api/agents/1001/recording/resume")).status_code == 200
+    asked = {"number": "1001", "by": "agent"}
+    assert web.asked == [("recording.pause", asked), ("recording.resume", asked)]
+    assert (await agent.post("/api/agents/1002/recording/pause")).status_code == 403
+    assert (await agent.post("/api/agents/1002/recording/resume")).status_code == 403
+    supervisor = web.clients[Role.SUPERVISOR]
+    assert (await supervisor.post("/api/agents/1001/recording/pause")).status_code == 403
+    token = agent.headers.pop("X-CSRF-Token")
+    assert (await agent.post("/api/agents/1001/recording/pause")).status_code == 403
+    agent.headers["X-CSRF-Token"] = token
+    assert len(web.asked) == 2
+    administrator = web.clients[Role.ADMINISTRATOR]
+    assert (await administrator.post("/api/agents/1002/recording/pause")).status_code == 200
+    log = (await administrator.get("/api/audit")).json()["entries"]
+    assert ("agent", "POST /api/agents/{number}/recording/pause", "1002", 403) in [
+        (one["who"], one["action"], one["target"], one["status"]) for one in log
+    ]
+
+
 async def test_an_alarm_is_acknowledged_by_whoever_is_signed_in(web: Web) -> None:
     answer = await web.clients[Role.SUPERVISOR].post("/api/alarms/7/acknowledge")
     assert answer.status_code == 200

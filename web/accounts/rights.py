@@ -33,6 +33,7 @@ RIGHTS: Final[Mapping[str, str]] = {
     "callbacks.write": "add and cancel callbacks",
     "calls.read": "search calls and read what happened in one",
     "recordings.read": "listen to recordings",
+    "recordings.pause": "pause the recording of one's own talk; with agents.write, of any",
     "reports.read": "read reports",
     "facts.read": "follow the stream of facts",
     "blocks.read": "see blocked callers",
@@ -50,7 +51,8 @@ _SEES: Final = frozenset(
 
 OF_ROLE: Final[Mapping[Role, frozenset[str]]] = {
     Role.GUEST: _SEES,
-    Role.AGENT: frozenset({"live", "agents.read", "agents.own", "queues.read", "callbacks.read"}),
+    Role.AGENT: frozenset({"live", "agents.read", "agents.own", "queues.read", "callbacks.read"})
+    | {"recordings.pause"},
     Role.SUPERVISOR: _SEES
     | {"agents.own", "agents.write", "queues.write", "callbacks.write", "recordings.read"}
     | {"blocks.read", "blocks.write", "alarms.write"},
@@ -117,7 +119,7 @@ def masked_fact(fact: Mapping[str, Json]) -> dict[str, Json]:
     for name, value in fact.items():
         if name == "caller" or (name == "number" and kind in _DIALLED):
             shown[name] = mask(str(value))
-        elif name in _TEXT and kind.startswith("Callback"):
+        elif name == "by" or (name in _TEXT and kind.startswith("Callback")):
             shown[name] = ""
         elif name in _TEXT and isinstance(value, str):
             shown[name] = hide_digits(value)

@@ -20,6 +20,8 @@ from facts.requests import (
     AgentPasswordChanged,
     AgentWasAdded,
     AgentWasRemoved,
+    PauseRecording,
+    ResumeRecording,
     RulesChanged,
     SetOut,
     SetPaused,
@@ -176,6 +178,22 @@ async def out(number: Number, me: Me, behind: Behind) -> Said:
     return await _request(behind, me, SetOut(number))
 
 
+@router.post("/agents/{number}/recording/pause", **right("recordings.pause", response_model=Said))
+async def pause_recording(number: Number, me: Me, behind: Behind) -> Said:
+    """Leave silence in the recording of the agent's talk, for what is confidential.
+
+    Answers when Asterisk has confirmed it. The recording goes on with `resume`, when the agent leaves the talk, and
+    after `HOTLINE_RECORDING_PAUSE_LIMIT` seconds.
+    """
+    return await _record(behind, me, PauseRecording(number, me.name))
+
+
+@router.post("/agents/{number}/recording/resume", **right("recordings.pause", response_model=Said))
+async def resume_recording(number: Number, me: Me, behind: Behind) -> Said:
+    """Record the agent's talk again. A talk that is not paused stays as it is."""
+    return await _record(behind, me, ResumeRecording(number, me.name))
+
+
 @router.post("/agents/{number}/move", **right("agents.write", response_model=Changed))
 async def move(number: Number, given: Queues, behind: Behind) -> Changed:
     """Let an agent serve these queues and no others, in one step and at once."""
@@ -205,6 +223,12 @@ async def change(behind: Backend, edit: ruleedit.Edit) -> bool:
 async def _request(behind: Backend, me: Me, asked: SetReady | SetPaused | SetOut) -> Said:
     if "agents.write" not in me.rights and me.agent != asked.number:
         raise Problem(403, f"{me.name} may not speak for agent {asked.number}")
+    return Said(said=(await behind.ask(asked)).said)
+
+
+async def _record(behind: Backend, me: Me, asked: PauseRecording | ResumeRecording) -> Said:
+    if "agents.write" not in me.rights and me.agent != asked.number:
+        raise Problem(403, f"{me.name} may not pause the recording of agent {asked.number}")
     return Said(said=(await behind.ask(asked)).said)
 
 

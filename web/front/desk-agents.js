@@ -62,13 +62,19 @@ function newRow(number) {
   const row = {
     agent: null, number: make("th", { scope: "row" }, number), name: cell(), state: cell("state"), lasts: cell("figure lasts"),
     queues: cell("queues"), actions: cell("actions"), symbol: icon("out"), word: make("span"), late: make("strong", { className: "late" }),
+    silent: make("strong", { className: "late" }),
   };
-  row.state.append(row.symbol, row.word, row.late);
+  row.state.append(row.symbol, row.word, row.late, row.silent);
   const mine = me.rights.includes("agents.write") || (me.rights.includes("agents.own") && me.agent === number);
   row.buttons = [];
   if (mine) {
     for (const action of ["ready", "pause", "out"]) {
       row.buttons.push([make("button", { type: "button" }), `do.${action}`, () => (action === "pause" ? pause(row) : request(row, action))]);
+    }
+  }
+  if (me.rights.includes("recordings.pause") && mine) {
+    for (const action of ["recording/pause", "recording/resume"]) {
+      row.buttons.push([make("button", { type: "button", hidden: true }), `do.${action}`, () => request(row, action)]);
     }
   }
   if (me.rights.includes("agents.write") && me.rights.includes("queues.read")) {
@@ -94,11 +100,16 @@ function speakRow(row) {
 }
 
 function drawRow(row) {
-  const { name, presence, reason, since, until } = row.agent;
+  const { name, presence, reason, since, until, recording_paused: silent } = row.agent;
   put(row.name, name);
   if (row.state.dataset.state !== presence) row.state.dataset.state = presence;
   turn(row.symbol, presence);
   put(row.word, say(presence) + (presence === "paused" && reason ? `（${reason}）` : ""));
+  put(row.silent, silent ? say("recording.paused") : "");
+  for (const [button, word] of row.buttons) {
+    if (word === "do.recording/pause") button.hidden = presence !== "talking" || Boolean(silent);
+    if (word === "do.recording/resume") button.hidden = presence !== "talking" || !silent;
+  }
   put(row.late, until > 0 && now > until ? say("pause.over") : "");
   put(row.lasts, presence === "out" ? "" : duration((now - since) / SECOND));
 }

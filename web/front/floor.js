@@ -98,7 +98,10 @@ export class AgentFloor {
       put(group.name, say(state));
       put(group.chip.children[1], say(state));
     }
-    for (const tile of this.#tiles.values()) put(tile.late, tile.over ? say("pause.over") : "");
+    for (const tile of this.#tiles.values()) {
+      put(tile.late, tile.over ? say("pause.over") : "");
+      this.#why(tile);
+    }
     if (this.#tiles.size) put(this.#total, say("agents.total", { n: count(this.#tiles.size) }));
   }
 
@@ -123,7 +126,13 @@ export class AgentFloor {
     const [large, small] = agent.name && !this.#byNumber ? [agent.name, agent.number] : [agent.number, agent.name];
     put(tile.name, large);
     put(tile.number, small);
-    put(tile.reason, agent.presence === "paused" ? agent.reason : "");
+    tile.item.classList.toggle("unrecorded", Boolean(agent.recording_paused));
+    this.#why(tile);
+  }
+
+  #why(tile) {
+    const { presence, reason, recording_paused: unrecorded } = tile.shown;
+    put(tile.reason, presence === "paused" ? reason : unrecorded ? say("recording.paused") : "");
   }
 
   /** Puts the tile among its group: those who have been in this state for longer stand before it. */

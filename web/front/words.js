@@ -57,6 +57,7 @@ export const WORDS = {
   "agents.total": ["{n} 人", "{n} agents"],
   "agents.none": ["还没有话务员，请用 hotline agent add 添加", "No agents yet: add them with hotline agent add"],
   "pause.over": ["已超时", "overdue"],
+  "recording.paused": ["录音暂停", "recording paused"],
 
   // an agent's states
   "not-responding": ["未应答", "Not responding"],
@@ -120,10 +121,14 @@ export const WORDS = {
   "do.ready": ["就绪", "Ready"],
   "do.pause": ["暂停…", "Pause…"],
   "do.out": ["签出", "Out"],
+  "do.recording/pause": ["暂停录音", "Pause recording"],
+  "do.recording/resume": ["恢复录音", "Resume recording"],
   "do.move": ["队列…", "Queues…"],
   "done.ready": ["{agent} 已置为就绪", "{agent} is ready now"],
   "done.pause": ["{agent} 已暂停（{reason}）；通话中的先讲完", "{agent} is paused ({reason}); a talk is finished first"],
   "done.out": ["{agent} 已签出", "{agent} is signed out"],
+  "done.recording/pause": ["{agent} 的录音已暂停", "The recording of {agent} is paused"],
+  "done.recording/resume": ["{agent} 的通话在录音", "The talk of {agent} is recorded"],
   "done.move": ["{agent} 现在服务：{queues}", "{agent} now serves: {queues}"],
   "done.priority": ["队列 {queue} 的优先级现在是 {n}", "Queue {queue} now has priority {n}"],
   "done.callback": ["已登记回访 {number}", "A callback to {number} is entered"],

@@ -39,6 +39,7 @@ class Parts:
         self.answers: bool | Exception | None = True
         self.trunks: dict[str, TrunkState] = {}
         self.looks = 0
+        self.paused = 0
 
     def newest(self, now: int) -> LiveState:
         state = {"stages": {"waiting": 0, "ringing": 0}, "waiting_since": None, "agents": []}
@@ -55,6 +56,9 @@ class Parts:
 
     def redis_away_for(self, now: int) -> int:
         return self.redis
+
+    def pauses_too_long(self, now: int) -> int:
+        return self.paused
 
     def refusals(self, now: int) -> int:
         return self.strangers
@@ -132,6 +136,13 @@ def test_strangers_at_the_agi_port() -> None:
     parts = Parts()
     parts.strangers = 2
     assert read(parts, "agi_refused") == 2
+
+
+def test_recordings_paused_for_too_long() -> None:
+    parts = Parts()
+    assert read(parts, "recording_paused") == 0
+    parts.paused = 2
+    assert read(parts, "recording_paused") == 2
 
 
 def test_numbers_that_are_not_ours() -> None:

@@ -16,13 +16,17 @@ from facts.requests import (
     AgentWasRemoved,
     CancelCallback,
     GetStatus,
+    PauseRecording,
     Reply,
+    ResumeRecording,
     RulesChanged,
     SetOut,
     SetPaused,
     SetReady,
 )
+from facts.terms import PauseWhy
 from hotline.controller.requests import Requests
+from telephony.pauses import PauseRefused
 
 
 class Centre:
@@ -59,6 +63,14 @@ class Centre:
     async def cancel(self, task: int) -> Reply:
         return Reply(f"cancelled {task}", task)
 
+    async def pause(self, agent: str, why: PauseWhy, by: str = "") -> None:
+        if agent != "1001":
+            raise PauseRefused(f"agent {agent} is not in a talk with a citizen")
+        self.did.append(("pause", agent, why, by))
+
+    async def resume(self, agent: str, why: PauseWhy, by: str = "") -> None:
+        self.did.append(("resume", agent, why, by))
+
     def requests(self, *, ready: bool = True) -> Requests:
         return Requests(
             ready=lambda: ready,
@@ -68,6 +80,7 @@ class Centre:
             report=self.reported.append,
             read_rules=self.read_rules,
             acknowledge=self.acknowledge,
+            pauses=self,
             add_callback=self.add,
             cancel_callback=self.cancel,
         )
@@ -149,3 +162,17 @@ async def test_what_an_agent_does_now_is_said_and_not_what_was_asked(
 async def test_an_unknown_agent() -> None:
     with pytest.raises(Refused, match="no agent 9: `hotline agent list` shows"):
         await Centre().requests().answer(SetReady("9"))
+
+
+async def test_a_recording_is_paused_and_resumed_or_refused_in_a_sentence() -> None:
+    centre = Centre()
+    said = await centre.requests().answer(PauseRecording("1001", "l" * 99))
+    assert said == Reply("agent 1001: the recording is paused")
+    said = await centre.requests().answer(ResumeRecording("1001"))
+    assert said == Reply("agent 1001: the talk is recorded")
+    assert centre.did == [
+        ("pause", "1001", PauseWhy.API, "l" * 80),
+        ("resume", "1001", PauseWhy.API, ""),
+    ]
+    with pytest.raises(Refused, match="agent 1002 is not in a talk"):
+        await centre.requests().answer(PauseRecording("1002"))

@@ -61,3 +61,14 @@ def test_a_new_name_a_removed_agent_and_other_rules_are_seen() -> None:
     seats["1002"].intent, seats["1002"].pause_reason = Intent.PAUSED, meal.name
     assert rows.of(seats, {}, Rulebook(pauses=(meal,)))[0]["until"] == T + meal.minutes * 60_000_000
     assert rows.of(seats, {}, Rulebook(pauses=()))[0]["until"] == 0
+
+
+def test_a_paused_recording_is_shown_as_long_as_it_is() -> None:
+    rows, book, seats = AgentRows(), Rulebook(), {"1001": seat(), "1002": seat("1002")}
+    before = rows.of(seats, {}, book)
+    assert "recording_paused" not in before[0]
+    paused = rows.of(seats, {}, book, {"1001": T + 3})
+    assert paused[0]["recording_paused"] == T + 3
+    assert paused[1] is before[1]
+    assert rows.of(seats, {}, book, {"1001": T + 3})[0] is paused[0]
+    assert rows.of(seats, {}, book) == before
