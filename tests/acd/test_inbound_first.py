@@ -213,6 +213,37 @@ def test_a_citizen_who_talks_is_not_called_again_because_of_the_race(story: Stor
     assert story.presence("1001") is Presence.TALKING
     story.tell(CallbackEnded(3 * SECOND + 600, 7, "hotline-c7.2", "1002", "withdrawn"))
     assert known.state is State.TALKING
+
+
+def test_the_agent_of_the_second_attempt_keeps_what_they_talk_in_meanwhile(story: Story) -> None:
+    dialling(story)
+    story.caller("a", 2)
+    story.agent("1002", 3)
+    story.tell(OfferAnswered(3 * SECOND, "b", "1002"))
+    story.tell(CallbackSpared(3 * SECOND + 500, 7, "hotline-c7.1", "1001"))
+    assert (story.floor.seats["1002"].call, story.presence("1002")) == ("b", Presence.TALKING)
+    assert (story.floor.hall.attempts, story.floor.hall.dialling) == ({"hotline-c7.1": 7}, {})
+
+
+def test_only_an_agent_who_does_not_talk_can_be_spared(story: Story) -> None:
+    story.agent("1001")
+    story.caller("a", 1)
+    story.tell(OfferAnswered(SECOND, "a", "1001"))
+    for agent in ("1001", "1009"):
+        assert story.entries(CallbackSpared(2 * SECOND, 7, "hotline-c7.1", agent)) == []
+    assert story.floor.seats["1001"].call == "a"
+
+
+def test_a_spared_talk_is_no_longer_one_that_must_be_called_first(story: Story) -> None:
+    """Their talk was cut all the same: the agent's phone died. What was promised to the race is kept once."""
+    story.agent("1001")
+    story.tell(task(7, latest=2 * HOUR))
+    story.caller("a", 2)
+    story.tell(
+        CallbackAnswered(2 * SECOND + 400, 7, "hotline-c7.1", "1001"),
+        CallbackSpared(2 * SECOND + 500, 7, "hotline-c7.1", "1001"),
+    )
+    assert not story.floor.tasks[7].first
     story.tell(CallbackEnded(9 * SECOND, 7, "hotline-c7.1", "1001"))
     assert story.floor.tasks == {}
 
