@@ -32,13 +32,14 @@ from facts import (
     OfferRinging,
     OwnCallEnded,
     OwnCallStarted,
+    PhoneLost,
     TalkEnded,
     TalkHeld,
     TalkResumed,
     WrapUpStarted,
 )
 from facts.terms import OfferReason, Outcome, Party
-from facts.times import SECOND
+from facts.times import HOUR, SECOND
 from metrics.fold import record_of
 from tests.acd.test_floor import Story, deeds
 
@@ -100,6 +101,14 @@ def test_the_colleague_rings_even_when_the_end_of_the_first_talk_is_told_late(st
     story.tell(TalkEnded(11 * SECOND, "a", "1001", Party.SYSTEM))
     assert story.presence("1001") is Presence.WRAP_UP
     assert story.floor.callers["a"].ringing == {"1002"}
+
+
+def test_a_phone_that_dies_after_its_agent_has_handed_on_is_no_lost_talk(story: Story) -> None:
+    story.tell(CallTransferred(10 * SECOND, "a", "1001", "1002"))
+    story.tell(OfferAnswered(11 * SECOND, "a", "1002"))
+    assert story.floor.seats["1001"].call == "a", "the end of their own leg is not told yet"
+    assert story.entries(PhoneLost(12 * SECOND, "a", "1001")) == []
+    assert story.floor.callers["a"].lost == ""
 
 
 def test_the_end_of_the_call_frees_one_whose_own_end_was_never_told(story: Story) -> None:
@@ -336,6 +345,13 @@ def test_nobody_takes_the_called_back_citizen_who_waits_in_the_queue_of_the_task
     assert reached.tell(AgentReady(20 * SECOND, "1003")) == [Ring("a", ("1003",), 15.0)]
     # The citizen gives up, but an agent has talked to them: nobody calls them back once more.
     assert reached.tell(CallEnded(30 * SECOND, "a", Party.CALLER)) == []
+
+
+def test_a_call_of_an_attempt_that_nobody_knows_is_of_no_task(story: Story) -> None:
+    """The first task of the book has the number 1: it is not the one that is meant when there is none."""
+    story.tell(CallbackAdded(10 * SECOND, 1, "+8613900000001", "tax", HOUR, 2 * HOUR))
+    (arrived,) = story.entries(CallArrived(11 * SECOND, "b", "", "", "hotline-c9.1"))
+    assert arrived == CallArrived(11 * SECOND, "b", "", "", "hotline-c9.1", queue=DEFAULT)
 
 
 def test_a_colleague_is_not_called_while_a_citizen_is_dialled() -> None:
