@@ -25,21 +25,26 @@ from facts import (
 from facts.terms import Party
 from facts.times import SECOND
 from recorder.audit import (
+    LATE,
+    LOOKED,
+    AuditFinding,
     AuditKind,
     Examined,
     FileState,
     KeptSound,
     Levels,
+    Unrecorded,
     WhyUnrecorded,
     examine,
 )
-from recorder.policy import RecordingState
+from recorder.policy import GRACE, TOLERANCE, RecordingState
 from tests.recorder.conftest import NOW, a_call, call_id
 
 CALL = call_id(1)
 BEGAN = NOW - 3_620 * SECOND
 """A call of twenty seconds, ten with each of two agents, an hour ago."""
 LATER = NOW
+MISSING, DAMAGED = AuditKind.MISSING, AuditKind.DAMAGED
 
 
 def at(seconds: float) -> int:
@@ -241,6 +246,81 @@ def test_a_recording_that_is_being_finished_has_some_time(
     found = look(STORY, KeptSound(raw=raw), now=at(20 + seconds))
     assert [one.why for one in found.findings] == ([finding] if finding else [])
     assert [one.reason for one in found.unrecorded] == ([reason] if reason else [])
+
+
+TWENTY = whole(sound(20))
+DIFFERS = replace(TWENTY, file=FileState.ALTERED, why="its SHA-256 differs")
+
+
+@pytest.mark.parametrize(
+    ("kept", "finding"),
+    [
+        (KeptSound(), AuditFinding(MISSING, CALL, "", BEGAN, 16 * SECOND, why="no_row")),
+        (KeptSound(raw=True), AuditFinding(MISSING, CALL, "", BEGAN, 16 * SECOND, why="in_spool")),
+        (
+            KeptSound(file=FileState.WHOLE, path="a.wav"),
+            AuditFinding(AuditKind.ORPHAN_FILE, CALL, "", BEGAN, file="a.wav"),
+        ),
+        (
+            replace(TWENTY, file=FileState.GONE, levels=None),
+            AuditFinding(MISSING, CALL, "1001", BEGAN, 20 * SECOND, file="a.wav", why="file_gone"),
+        ),
+        (
+            replace(TWENTY, file=FileState.TORN, levels=None, why="no WAV"),
+            AuditFinding(DAMAGED, CALL, "1001", BEGAN, file="a.wav", why="no WAV"),
+        ),
+        (
+            replace(DIFFERS, levels=None),
+            AuditFinding(DAMAGED, CALL, "1001", BEGAN, file="a.wav", why=DIFFERS.why),
+        ),
+        *(
+            (
+                replace(DIFFERS, levels=replace(sound(20), duration=20 * SECOND - lost)),
+                AuditFinding(
+                    kind, CALL, "1001", BEGAN, max(0, lost), file="a.wav", why=DIFFERS.why
+                ),
+            )
+            for lost, kind in (
+                (-1, AuditKind.WRONG_HASH),
+                (0, AuditKind.WRONG_HASH),
+                (TOLERANCE, AuditKind.WRONG_HASH),
+                (TOLERANCE + 1, AuditKind.SHORT),
+            )
+        ),
+        (
+            KeptSound(RecordingState.MISSING, "no sound"),
+            AuditFinding(MISSING, CALL, "1001", BEGAN, 16 * SECOND, why="no_sound"),
+        ),
+        (
+            KeptSound(RecordingState.DAMAGED, "it died"),
+            AuditFinding(DAMAGED, CALL, "1001", BEGAN, why="it died"),
+        ),
+        (
+            replace(TWENTY, state=RecordingState.DAMAGED, note="5.0 s longer"),
+            AuditFinding(DAMAGED, CALL, "1001", BEGAN, why="5.0 s longer"),
+        ),
+    ],
+)
+def test_the_whole_of_a_finding(kept: KeptSound, finding: AuditFinding) -> None:
+    assert look(STORY, kept) == Examined([finding])
+
+
+def test_a_finding_of_a_call_that_the_diary_does_not_know() -> None:
+    gone = replace(TWENTY, file=FileState.GONE, levels=None)
+    assert look([], gone).findings == [
+        AuditFinding(MISSING, CALL, "", 0, 20 * SECOND, file="a.wav", why="file_gone")
+    ]
+    assert look([], KeptSound(RecordingState.MISSING)).unrecorded == [
+        Unrecorded(WhyUnrecorded.NO_SOUND, CALL, 0, 0)
+    ]
+
+
+@pytest.mark.parametrize(("raw", "most"), [(False, GRACE + LOOKED), (True, LATE)])
+def test_how_long_a_recording_may_wait_to_be_finished(raw: bool, most: int) -> None:
+    kept = KeptSound(raw=raw)
+    waits = Unrecorded(WhyUnrecorded.WAITS, CALL, BEGAN, at(20))
+    assert look(STORY, kept, now=at(20) + most - 1) == Examined([], [waits])
+    assert [one.kind for one in look(STORY, kept, now=at(20) + most).findings] == [MISSING]
 
 
 def test_a_call_that_goes_on_is_listed() -> None:
