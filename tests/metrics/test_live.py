@@ -211,6 +211,14 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(figures._rolling._minutes) <= two_days + 2
 
 
+def test_an_open_call_is_dropped_once_its_last_fact_is_older() -> None:
+    figures = fed(CallArrived(at(0), "a", "12345", ""))
+    figures._drop(at(0))
+    assert list(figures._open) == ["a"]
+    figures._drop(at(0) + 1)
+    assert list(figures._open) == []
+
+
 def test_a_fact_costs_microseconds() -> None:
     """Far above the measured 5-7 µs: only a change of order shall fail here."""
     facts = [fact for n in range(2000) for fact in answered(f"c{n}", n)]

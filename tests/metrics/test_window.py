@@ -1,5 +1,6 @@
 """Tallies, metrics, rolling 24 hours and days in China, counted by hand."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -95,6 +96,13 @@ def test_one_who_was_handed_on_from_a_callback_is_work_and_no_call() -> None:
     for call in calls:
         rolling.add(call)
     assert rolling.metric(at(100)) == Metric(1, 1)
+
+
+def test_a_call_that_goes_on_and_a_test_call_are_nobodys_work() -> None:
+    assert "1001" in shares_of_agents(record(answered("a")))
+    assert shares_of_agents(record(answered("a")[:-2])) == {}
+    test = replace(record(answered("a")), outcome=Outcome.TEST, wraps=())
+    assert shares_of_agents(test) == {}
 
 
 def test_nothing_to_divide_by() -> None:
