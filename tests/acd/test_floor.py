@@ -324,7 +324,17 @@ def test_after_a_restart_offers_do_not_wait_for_ever() -> None:
     story.floor.expect(["a", "b"], 5 * SECOND)
     story.agent("1001", 1)
     story.tell(CallReturned(2 * SECOND, "b", "default", -20 * SECOND))
+    story.floor = Floor.restore(story.floor.snapshot(), story.floor.rules, 3 * SECOND)
+    assert deeds(story.until(4.9)) == []
     assert deeds(story.until(5)) == [Ring("b", ("1001",), 15.0)]
+
+
+def test_a_caller_who_is_back_after_a_restart_is_in_their_queue() -> None:
+    story = Story(Rules(queues={DEFAULT: Queue(), "tax": Queue("tax")}))
+    for call, queue, there in (("a", "tax", "tax"), ("b", "gone", DEFAULT)):
+        story.tell(CallReturned(2 * SECOND, call, queue, SECOND))
+        caller = story.floor.callers[call]
+        assert (caller.queue, caller.queued_at, caller.place) == (there, SECOND, SECOND)
 
 
 def test_an_agent_found_talking_after_a_restart_is_not_idle() -> None:

@@ -1,6 +1,7 @@
 """呼入优先 (R7), told like a diary: when a callback is placed, when it yields, and when it must not."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -99,6 +100,12 @@ def test_an_unanswered_callback_yields_in_the_same_step(story: Story, picked_up:
     assert (found.yields, found.attempts_left, found.agent) == (1, 3, "")
 
 
+def test_a_yielding_agent_may_stay_on_the_line() -> None:
+    story = Story(one_queue(stay_on_line=True))
+    dialling(story)
+    assert story.caller("a", 2) == [Yield(7, "hotline-c7.1", "1001", "a", 15.0, True)]
+
+
 def test_the_diary_says_that_it_yielded_and_to_which_call(story: Story) -> None:
     dialling(story)
     entries = story.entries(
@@ -106,6 +113,37 @@ def test_the_diary_says_that_it_yielded_and_to_which_call(story: Story) -> None:
     )
     assert CallbackYielded(2 * SECOND, 7, "hotline-c7.1", "1001", "a") in entries
     assert OfferMade(2 * SECOND, "a", "1001") in entries
+
+
+@pytest.mark.parametrize(
+    ("tasks", "merged"),
+    [
+        # One that came of a lost call is preferred, then the nearer deadline, then the older task.
+        ([(1, "", 50), (2, "lost-1", 60)], 2),
+        ([(1, "lost-1", 60), (2, "lost-2", 50)], 2),
+        ([(2, "lost-2", 50), (1, "lost-1", 50)], 1),
+    ],
+)
+def test_which_task_a_lost_call_is_merged_into(
+    story: Story, tasks: list[tuple[int, str, int]], merged: int
+) -> None:
+    for number, origin, minutes in tasks:
+        latest = minutes * 60 * SECOND
+        story.tell(replace(task(number, latest=latest, origin=origin), number=CITIZEN))
+    story.caller("a", 1, caller=CITIZEN)
+    assert CallbackMerged(9 * SECOND, merged, "a") in story.entries(
+        CallEnded(9 * SECOND, "a", Party.CALLER)
+    )
+
+
+def test_a_task_that_is_due_only_after_the_deadline_does_not_stand_for_a_lost_call() -> None:
+    late = replace(task(7), number=CITIZEN, latest=2 * HOUR)
+    for not_before, creates in ((69 * SECOND, False), (70 * SECOND, True)):
+        story = Story(one_queue(call_back_within=60))
+        story.tell(replace(late, earliest=not_before))
+        story.caller("a", 1, caller=CITIZEN)
+        out = story.tell(CallEnded(10 * SECOND, "a", Party.CALLER))
+        assert [type(one) for one in out] == ([CreateCallback] if creates else [])
 
 
 def test_an_answered_callback_is_never_cut(story: Story) -> None:
@@ -260,6 +298,14 @@ def test_the_reserve_is_kept_until_the_deadline_is_near() -> None:
     assert story.tell(task(7, latest=HOUR)) == []
     assert deeds(story.until(2999)) == []
     assert deeds(story.until(3000)) == [place()]
+
+
+def test_the_deadline_is_near_by_the_rules_of_the_tasks_queue() -> None:
+    tax = Queue("tax", reserve=1, urgent_before=600)
+    story = Story(Rules(queues={DEFAULT: Queue(), "tax": tax}, members=(Member("1001", "tax"),)))
+    story.agent("1001")
+    assert story.tell(replace(task(7, latest=HOUR), queue="tax")) == []
+    assert deeds(story.until(3000)) == [replace(place(), queue="tax")]
 
 
 def test_citizen_busy_is_an_attempt_and_the_next_one_waits_for_the_spacing(story: Story) -> None:

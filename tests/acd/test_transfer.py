@@ -7,12 +7,13 @@ import pytest
 
 from acd.commands import Ring, SendOutside
 from acd.floor import Floor, Stage
-from acd.floor.lanes import home, join_lane
+from acd.floor.lanes import home, join_lane, waiting_in
 from acd.rules.model import DEFAULT, Member, Number, Queue, Rules
 from agents.model import Presence
 from facts import (
     AgentPaused,
     AgentReady,
+    AgentRemoved,
     CallArrived,
     CallbackAdded,
     CallbackAnswered,
@@ -209,6 +210,77 @@ def test_an_attended_transfer(story: Story) -> None:
     assert story.presence("1002") is Presence.TALKING
     story.tell(CallEnded(20 * SECOND, "a", Party.CALLER))
     assert story.presence("1002") is Presence.WRAP_UP
+
+
+def test_an_attended_transfer_is_told_before_the_colleague_is_known(story: Story) -> None:
+    caller = story.floor.callers["a"]
+    told = CallTransferred(10 * SECOND, "a", "1001", "1002", attended=True)
+    story.tell(TalkEnded(10 * SECOND, "a", "1001", Party.SYSTEM))
+    assert caller.cut
+    story.tell(OfferAnswered(10 * SECOND, "b", "1002"))
+    assert story.entries(told) == [told], "1002 still has another call"
+    assert caller.cut is False
+    story.tell(OfferAnswered(11 * SECOND, "a", "1002"))
+    assert story.entries(told) == [], "it is known that 1002 has the citizen"
+    assert story.entries(replace(told, to="1099")) == [replace(told, to="1099")]
+    story.tell(CallEnded(12 * SECOND, "a", Party.CALLER))
+    assert story.entries(told, replace(told, attended=False)) == []
+
+
+def test_a_transfer_of_a_call_that_nobody_saw_begin(story: Story) -> None:
+    told = CallTransferred(10 * SECOND, "b", "1001", "")
+    assert story.entries(told) == [told, OfferMade(10 * SECOND, "b", "1002")]
+    caller = story.floor.callers["b"]
+    assert (caller.call, caller.queue, caller.queued_at, caller.place, caller.agent) == (
+        *("b", DEFAULT, 10 * SECOND, 10 * SECOND),
+        "",
+    )
+
+
+def test_a_citizen_who_waits_and_is_sent_elsewhere_waits_in_one_place(story: Story) -> None:
+    story.tell(AgentPaused(3 * SECOND, "1002", ""), AgentPaused(3 * SECOND, "1003", ""))
+    story.caller("b", 4)
+    story.tell(CallTransferred(10 * SECOND, "b", "1001", "12366"))
+    waiting = {queue: waiting_in(story.floor.hall, queue) for queue in (DEFAULT, "tax")}
+    assert waiting == {DEFAULT: 0, "tax": 1}
+
+
+def test_a_transferred_call_is_back_after_a_restart(story: Story) -> None:
+    story.floor.expect(["b"], HOUR)
+    assert story.caller("c", 3) == []
+    assert story.tell(CallTransferred(10 * SECOND, "b", "1001", "1003")) == [
+        Ring("b", ("1003",), 15.0),
+        Ring("c", ("1002",), 15.0),
+    ]
+
+
+@pytest.mark.parametrize(("to", "agent"), [("12366", "1003"), ("1003", "1003"), ("12345", "1002")])
+def test_no_agent_and_no_number_of_ours_is_outside(story: Story, to: str, agent: str) -> None:
+    story.floor.hall.outside = frozenset([OUTSIDE, to])
+    assert blind(story, to) == [Ring("a", (agent,), 15.0)]
+
+
+def test_who_is_sent_outside_is_in_the_diary(story: Story) -> None:
+    story.tell(TalkEnded(10 * SECOND, "a", "1001", Party.SYSTEM))
+    entries = story.entries(CallTransferred(10 * SECOND, "a", "1001", OUTSIDE))
+    assert entries[-1] == CallSentOutside(10 * SECOND, "a", OUTSIDE)
+
+
+def test_of_those_who_wait_for_a_colleague_nobody_waits_for_another(story: Story) -> None:
+    """One's colleague has left meanwhile, one's is on the phone, and before one another citizen has waited longer."""
+    story.agent("1004", 2)
+    story.agent("1005", 2)
+    for n, call in enumerate("bcde"):
+        story.tell(OfferAnswered((3 + n) * SECOND, call, f"100{n + 5}"))
+    story.tell(LinkLost(9 * SECOND))
+    for n, (call, to) in enumerate(zip("bcde", ("1004", "1005", "1002", "1003"), strict=True)):
+        story.tell(CallTransferred((10 + n) * SECOND, call, f"100{n + 5}", to))
+    story.tell(AgentRemoved(20 * SECOND, "1004"))
+    callers = story.floor.callers
+    rung = story.tell(LinkRestored(21 * SECOND))
+    assert Ring("e", ("1003",), 15.0) in rung
+    assert {callers[call].handed for call in "bcde"} == {""}
+    assert story.presence("1002") is Presence.RINGING
 
 
 def test_one_call_with_two_agents() -> None:
