@@ -39,8 +39,8 @@ def callback_added(hall: Hall, fact: CallbackAdded, now: int) -> None:
 def callback_dialling(hall: Hall, fact: CallbackDialling, now: int) -> None:
     """The agent has picked up; the citizen is being dialled."""
     hall.history.dial(fact.call, fact.at)
-    task, seat = _attempt(hall, fact.call, fact.agent)
-    if task is not None and seat is not None:
+    task, _ = _attempt(hall, fact.call, fact.agent)
+    if task is not None:
         hall.record(fact)
 
 
