@@ -24,6 +24,7 @@ from facts import (
     CallReturned,
     CallSentOutside,
     CallTransferred,
+    DialRefused,
     Fact,
     LinkLost,
     LinkRestored,
@@ -257,7 +258,12 @@ def test_a_transferred_call_is_back_after_a_restart(story: Story) -> None:
 @pytest.mark.parametrize(("to", "agent"), [("12366", "1003"), ("1003", "1003"), ("12345", "1002")])
 def test_no_agent_and_no_number_of_ours_is_outside(story: Story, to: str, agent: str) -> None:
     story.floor.hall.outside = frozenset([OUTSIDE, to])
-    assert blind(story, to) == [Ring("a", (agent,), 15.0)]
+    told = story.entries(
+        TalkEnded(10 * SECOND, "a", "1001", Party.SYSTEM),
+        CallTransferred(10 * SECOND, "a", "1001", to),
+    )
+    assert told[-1] == OfferMade(10 * SECOND, "a", agent)
+    assert DialRefused not in {type(fact) for fact in told}, "nobody is refused: they are ours"
 
 
 def test_who_is_sent_outside_is_in_the_diary(story: Story) -> None:
