@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facts import Fact, TalkEnded
+from facts import AgentPaused, AgentReady, Fact, TalkEnded
 from facts.terms import Outcome, Party, Release
 from facts.times import CHINA, DAY, MINUTE, SECOND, local, microseconds, midnight
 from metrics.fold import CallRecord, record_of
+from metrics.people import Attendance, m10
 from metrics.window import Metric, Rolling, Tally, shares_of, shares_of_agents
 from tests.metrics.histories import (
     T,
@@ -103,6 +104,22 @@ def test_a_call_that_goes_on_and_a_test_call_are_nobodys_work() -> None:
     assert shares_of_agents(record(answered("a")[:-2])) == {}
     test = replace(record(answered("a")), outcome=Outcome.TEST, wraps=())
     assert shares_of_agents(test) == {}
+
+
+def test_how_much_of_their_time_agents_work() -> None:
+    assert m10(90 * SECOND, 400 * SECOND, 100 * SECOND) == Metric(90, 300)
+
+
+@pytest.mark.parametrize(
+    ("reason", "until"),
+    [("meal", 5 * SECOND + 30 * MINUTE), ("any length", 1 << 62), ("unknown", 5 * SECOND)],
+)
+def test_until_when_a_break_is_approved(reason: str, until: int) -> None:
+    attendance = Attendance(0, {"meal": 30, "any length": 0})
+    attendance.add(AgentPaused(5 * SECOND, "1001", reason))
+    assert attendance.rests_until() == until
+    attendance.add(AgentReady(6 * SECOND, "1001"))
+    assert attendance.rests_until() == 0
 
 
 def test_nothing_to_divide_by() -> None:
