@@ -97,6 +97,13 @@ def test_a_head_depends_on_the_day_the_count_the_root_and_the_day_before() -> No
     assert len(heads) == 5
 
 
+def test_a_day_names_its_root_the_head_before_it_and_its_own() -> None:
+    rows, day = ["a", "b"], "2025-11-21"
+    root = _rfc_root([b"a", b"b"]).hex()
+    head = evidence.head("sha256", day, 2, root, "cd")
+    assert evidence.link("sha256", day, rows, "cd") == ChainLink(root, "cd", head)
+
+
 def test_a_seal_as_json() -> None:
     chain, other = ChainLink("aa", "bb", "cc"), ChainLink("dd", "ee", "ff")
     at = 1_763_740_860_000_000
