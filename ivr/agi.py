@@ -171,7 +171,7 @@ class Conversation:
         if found[2] == "-":
             self._usage, self._usage_size = [text], len(text)
             return None
-        self._pending, self._overtaken = "", False
+        self._pending = ""
         return AgiReply(int(found[1]), "", found[3])
 
     def _usage_line(self, usage: list[str], text: str) -> Event | None:
@@ -182,7 +182,7 @@ class Conversation:
         if not text.startswith("520 "):
             return None
         self._usage = None
-        self._pending, self._overtaken = "", False
+        self._pending = ""
         return AgiReply(520, "", "\n".join(usage))
 
 

@@ -250,6 +250,6 @@ def _phrase(where: str, key: str, table: object) -> Phrase:
         if _SLOT.findall(table.get(name, "")) not in ([], named):
             raise wrong(f"{name} must have the same {{slots}} as text, in the same order")
     counted: int = table.get("counted", 0)
-    if counted and (len(slots) != 1 or not 0 < counted <= 99):
+    if counted and (len(slots) != 1 or not 1 <= counted <= 99):
         raise wrong("counted needs exactly one slot and a number from 1 to 99")
     return Phrase(key=key, **{**table, "slots": MappingProxyType(slots)})

@@ -299,7 +299,7 @@ def shares_of_agents(record: Item) -> dict[str, list[tuple[str, int]]]:
                 if offer.ring is not None:
                     shares.append((f"ring_{min(offer.ring, 4)}", 1))
         for agent in record.agents:
-            found.setdefault(agent, []).append(("handled", 1))
+            found[agent].append(("handled", 1))
         if record.agents:
             first = found[record.agents[0]]
             first.append(("first", 1))

@@ -120,8 +120,6 @@ def times(facts: Iterable[Fact]) -> Times:
                 arrived = fact.at if arrived is None else min(arrived, fact.at)
             case CallEnded() | CallbackEnded() | CallbackYielded() | CallbackRaced():
                 ended = fact.at if ended is None else min(ended, fact.at)
-            case _:
-                pass
     talked = talks(known, ended)
     return Times(
         arrived,
@@ -144,8 +142,6 @@ def talks(facts: Iterable[Fact], ended: int | None) -> list[Stretch]:
                 starts.setdefault(fact.agent, []).append(fact.at)
             case TalkEnded():
                 stops.setdefault(fact.agent, []).append(fact.at)
-            case _:
-                pass
     found = []
     for agent, began in starts.items():
         over = sorted(stops.get(agent, []))

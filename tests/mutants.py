@@ -37,7 +37,7 @@ TESTS = {
     "telephony": ("tests/telephony",),
     "recorder": (
         *("tests/recorder/test_policy.py", "tests/recorder/test_policy_bounds.py"),
-        "tests/recorder/test_tape.py",
+        *("tests/recorder/test_audit.py", "tests/recorder/test_evidence.py"),
     ),
     "metrics": (
         *("tests/metrics/test_callbacks.py", "tests/metrics/test_exporter.py"),

@@ -166,7 +166,7 @@ def apply(entry: Entry, fact: Fact) -> Entry:
         case CallbackEnded() if entry.state is State.TALKING:
             return replace(entry, state=State.REACHED, attempt="")
         case CallbackEnded(failure=failure) if failure in AGENT_SIDE:
-            return replace(entry, state=State.DUE, attempt="", last_failure=failure[:40])
+            return replace(entry, state=State.DUE, attempt="", last_failure=failure)
         case CallbackEnded(at, failure=failure):
             return replace(
                 entry,
@@ -280,6 +280,6 @@ def _checked_text(text: str, what: str, longest: int) -> str:
     if len(text) > longest:
         raise TaskError(f"the {what} has {len(text)} characters: at most {longest} are allowed")
     for character in text:
-        if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}:
+        if unicodedata.category(character) in {"Cc", "Cs"}:
             raise TaskError(f"the {what} has the control character U+{ord(character):04X} in it")
     return text

@@ -38,8 +38,8 @@ def callback_added(hall: Hall, fact: CallbackAdded, now: int) -> None:
 def callback_dialling(hall: Hall, fact: CallbackDialling, now: int) -> None:
     """The agent has picked up; the citizen is being dialled."""
     hall.history.dial(fact.call, fact.at)
-    task, seat = _attempt(hall, fact.call, fact.agent)
-    if task is not None and seat is not None:
+    task, _ = _attempt(hall, fact.call, fact.agent)
+    if task is not None:
         hall.record(fact)
 
 
@@ -115,9 +115,7 @@ def callback_ended(hall: Hall, fact: CallbackEnded, now: int) -> None:
     talked = task.state is State.TALKING and not cut
     answered_at = seat.since if seat is not None else fact.at
     if seat is None:
-        hall.attempts.pop(fact.call, None)
-        if hall.dialling.get(task.agent) == task.id:
-            del hall.dialling[task.agent]
+        _forget_attempt(hall, task)
     else:
         if fact.failure in _NOT_RESPONDING:
             reason = OfferReason(fact.failure.removeprefix("agent_"))
@@ -197,6 +195,14 @@ def _place_no_more(hall: Hall, task: Task, at: int, now: int) -> None:
     attempt, seat = task.attempt, hall.seats.get(task.agent)
     hall.out.append(CancelAttempt(attempt, task.agent))
     hall.record(CallbackEnded(at, task.id, attempt, task.agent, "withdrawn"))
+    _forget_attempt(hall, task)
     if seat is not None and seat.call == attempt:
         free(hall, seat, at, now, worked=False)
     task.state = State.DUE
+
+
+def _forget_attempt(hall: Hall, task: Task) -> None:
+    """The attempt is none any more. Its agent's seat may hold another call by now."""
+    hall.attempts.pop(task.attempt, None)
+    if hall.dialling.get(task.agent) == task.id:
+        del hall.dialling[task.agent]

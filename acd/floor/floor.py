@@ -238,9 +238,8 @@ class Floor:
             else self.seats
         )
         return any(
-            seat.intent is not Intent.OUT and seat.reachable
+            self.seats[agent].intent is not Intent.OUT and self.seats[agent].reachable
             for agent in able
-            if (seat := self.seats.get(agent)) is not None
         )
 
     def may_call(self, agent: str, colleague: str) -> str:

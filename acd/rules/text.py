@@ -423,7 +423,7 @@ def from_toml(text: str, base: Rulebook | None = None) -> Rulebook:
         reading.wrong((name,), f"there is no such section{_near(name, _SECTIONS)}")
     if "priority_step" in document:
         step = reading.value(("priority_step",), _seconds, document["priority_step"])
-        book = replace(book, priority_step=book.priority_step if step is None else step)
+        book = replace(book, priority_step=step)
     for name, read in _SECTIONS.items():
         if name in document and (table := reading.table((name,), document[name])) is not None:
             book = replace(book, **read(reading, table))
@@ -524,7 +524,7 @@ def _agents_skills(reading: _Reading, table: Mapping[str, Any]) -> dict[str, Any
     for name, path, value in reading.entries(("skill",), table, agent):
         own = reading.table(path, value) or {}
         skills[name] = {
-            skill: reading.value(where, level, given) or 1
+            skill: reading.value(where, level, given)
             for skill, where, given in reading.entries(path, own, skill_name)
         }
     return {"skills": {name: own for name, own in skills.items() if own}}

@@ -270,7 +270,7 @@ def test_a_minute_ago_means_now() -> None:
 
 
 def test_text_is_put_in_order() -> None:
-    assert want(reason=" e\u0301 \t b\u2028c ").reason == "é b c"
+    assert want(reason=" e\u0301 \t b\u2028\u2029c ").reason == "é b c"
 
 
 @pytest.mark.parametrize(
@@ -279,6 +279,7 @@ def test_text_is_put_in_order() -> None:
         ("12", "'12'"),
         ("abc" * 10, repr("abc" * 10)[:21] + "'"),
         ("123456", "'123456'"),
+        ("a123456", "'a123456'"),
         ("12345678901234567", "12****4567"),
         ("abc 1234567", None),
     ],

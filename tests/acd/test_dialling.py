@@ -26,6 +26,7 @@ from facts import (
 )
 from facts.terms import Party
 from facts.times import DAY, HOUR, MINUTE, SECOND
+from tests.acd.world import check_types
 
 CITIZEN, OTHER = "+8613800000001", "+8613800000002"
 BEGIN = 1_763_690_400 * SECOND
@@ -55,7 +56,9 @@ class Hall:
                 self.tell(kind(self.now, agent))
 
     def tell(self, fact: Fact) -> None:
-        self.commands += self.floor.handle(fact, self.now)
+        commands = self.floor.handle(fact, self.now)
+        check_types(self.floor, commands)
+        self.commands += commands
 
     def wait(self, time: int) -> None:
         until = self.now + time
@@ -250,6 +253,12 @@ def test_what_is_beyond_a_cap_stays_due(policy: Policy) -> None:
     assert hall.floor.held_back(hall.now) == 1
     hall.wait(HOUR if policy.per_hour else 15 * HOUR)
     assert len(hall.of(PlaceCallback)) == 3
+    assert hall.floor.held_back(hall.now) == 0
+
+
+def test_what_waits_for_an_agent_is_not_held_back() -> None:
+    hall = Hall(agents=(), policy=Policy(per_hour=2))
+    hall.task()
     assert hall.floor.held_back(hall.now) == 0
 
 

@@ -7,12 +7,14 @@ import pytest
 from acd.callbacks.task import Task
 from acd.commands import PlaceCallback, Ring
 from acd.floor import Floor
+from acd.floor.work import JUST_TALKED
 from acd.rules.model import DEFAULT, Queue, Rules
 from agents.model import Presence
 from facts import (
     AgentNotResponding,
     AgentPaused,
     AgentReady,
+    AgentRemoved,
     CallbackEnded,
     CallEnded,
     OfferAnswered,
@@ -24,7 +26,7 @@ from facts import (
 )
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
-from tests.acd.test_floor import Story
+from tests.acd.test_floor import Story, deeds
 
 MOMENT = SECOND // 100
 
@@ -141,11 +143,35 @@ def test_a_phone_that_refuses_just_after_a_talk_is_tried_once_more() -> None:
     assert AgentNotResponding(story.now + MOMENT, "1001") in story.entries(refuses(story))
 
 
-def test_a_phone_that_refuses_long_after_a_talk_benches() -> None:
+@pytest.mark.parametrize(("after", "benches"), [(JUST_TALKED - 1, False), (JUST_TALKED, True)])
+def test_a_phone_that_refuses_a_minute_after_a_talk_benches(after: int, benches: bool) -> None:
     story = Story(Rules(queues={DEFAULT: Queue(wrap_up_time=0)}))
     talked(story, 10)
-    story.caller("a", 70)
-    assert AgentNotResponding(story.now + MOMENT, "1001") in story.entries(refuses(story))
+    story.caller("a", 69.5)
+    refused = OfferEnded(10 * SECOND + after, "a", "1001", OfferReason.REFUSED)
+    assert (AgentNotResponding(refused.at, "1001") in story.entries(refused)) is benches
+
+
+def test_the_end_of_a_rest_that_is_over_already_changes_nothing() -> None:
+    story = Story()
+    story.agent("1001", 0)
+    story.agent("1002", 0)
+    story.caller("a", 1)
+    story.tell(fail(story, "a", "1001"))
+    story.tell(AgentReady(1_500_000, "1001"))
+    since = story.floor.seats["1001"].since
+    assert story.floor.seats["1001"].rest_until == 0
+    story.until(3)
+    assert story.floor.seats["1001"].since == since
+
+
+def test_the_rest_of_an_agent_who_has_left_is_forgotten() -> None:
+    story = Story()
+    story.agent("1001", 0)
+    story.caller("a", 1)
+    story.tell(fail(story, "a", "1001"), AgentRemoved(1_500_000, "1001"))
+    assert story.floor.seats == {}
+    assert deeds(story.until(3)) == []
 
 
 def test_a_phone_that_rang_and_vanished_benches() -> None:

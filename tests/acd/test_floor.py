@@ -41,6 +41,7 @@ from facts import (
 )
 from facts.terms import OfferReason, Party, Release
 from facts.times import SECOND
+from tests.acd.world import check_types
 
 
 def one_queue(**settings: Any) -> Rules:
@@ -60,23 +61,26 @@ class Story:
         out: list[Command] = []
         for fact in facts:
             self.now = max(self.now, fact.at)
-            out += self.floor.handle(fact, self.now)
+            out += self.handle(fact)
         return deeds(out)
 
     def entries(self, *facts: Fact) -> list[Fact]:
         out: list[Fact] = []
         for fact in facts:
             self.now = max(self.now, fact.at)
-            out += [
-                command.fact
-                for command in self.floor.handle(fact, self.now)
-                if isinstance(command, Record)
-            ]
+            out += [command.fact for command in self.handle(fact) if isinstance(command, Record)]
         return out
+
+    def handle(self, fact: Fact) -> list[Command]:
+        commands = self.floor.handle(fact, self.now)
+        check_types(self.floor, commands)
+        return commands
 
     def until(self, second: float) -> list[Command]:
         self.now = round(second * SECOND)
-        return self.floor.tick(self.now)
+        commands = self.floor.tick(self.now)
+        check_types(self.floor, commands)
+        return commands
 
     def agent(self, number: str, second: float = 0) -> None:
         at = round(second * SECOND)
@@ -279,6 +283,22 @@ def test_the_longest_wait_ends_with_a_farewell() -> None:
     assert story.floor.seats["1001"].call == ""
 
 
+@pytest.mark.parametrize("reason", [Release.CLOSED_HOURS, Release.BLOCKED])
+def test_only_a_call_that_is_greeted_is_released_by_its_session(
+    story: Story, reason: Release
+) -> None:
+    story.tell(CallArrived(0, "a", "12345", ""))
+    released = CallReleased(SECOND, "a", reason)
+    assert story.entries(released) == [released]
+    caller = story.floor.callers["a"]
+    assert (caller.stage, caller.since) == (Stage.RELEASED, SECOND)
+    assert caller.unwanted is (reason is Release.BLOCKED)
+    story.caller("b", 2)
+    assert story.entries(CallReleased(3 * SECOND, "b", reason)) == []
+    assert story.floor.callers["b"].stage is Stage.WAITING
+    assert story.entries(CallReleased(3 * SECOND, "nobody", reason)) == []
+
+
 def test_the_longest_wait_lets_a_ringing_phone_ring() -> None:
     story = Story(one_queue(longest_wait=10))
     story.caller("a", 1)
@@ -304,7 +324,17 @@ def test_after_a_restart_offers_do_not_wait_for_ever() -> None:
     story.floor.expect(["a", "b"], 5 * SECOND)
     story.agent("1001", 1)
     story.tell(CallReturned(2 * SECOND, "b", "default", -20 * SECOND))
+    story.floor = Floor.restore(story.floor.snapshot(), story.floor.rules, 3 * SECOND)
+    assert deeds(story.until(4.9)) == []
     assert deeds(story.until(5)) == [Ring("b", ("1001",), 15.0)]
+
+
+def test_a_caller_who_is_back_after_a_restart_is_in_their_queue() -> None:
+    story = Story(Rules(queues={DEFAULT: Queue(), "tax": Queue("tax")}))
+    for call, queue, there in (("a", "tax", "tax"), ("b", "gone", DEFAULT)):
+        story.tell(CallReturned(2 * SECOND, call, queue, SECOND))
+        caller = story.floor.callers[call]
+        assert (caller.queue, caller.queued_at, caller.place) == (there, SECOND, SECOND)
 
 
 def test_an_agent_found_talking_after_a_restart_is_not_idle() -> None:

@@ -99,6 +99,12 @@ def test_a_queue_that_is_not_there_is_the_first_one(story: Story) -> None:
     assert story.floor.callers["a"].queue == DEFAULT
 
 
+def test_whose_rules_a_call_has(story: Story) -> None:
+    comes(story, "a", 1)
+    assert story.floor.queue_of("a").ring_time == 21
+    assert story.floor.queue_of("nobody").ring_time == 9
+
+
 def test_the_rank_is_of_the_queue_and_of_the_citizen(story: Story) -> None:
     comes(story, "a", 100, DEFAULT)
     comes(story, "b", 100)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from acd.callbacks.task import State, Task
-from acd.commands import CreateCallback, PlaceCallback, Ring, Yield
+from acd.commands import CreateCallback, PlaceCallback, Record, Ring, Yield
 from agents.model import Presence
 from facts import (
     CallbackAnswered,
@@ -21,6 +21,7 @@ from facts import (
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
 from tests.acd.test_floor import Story, deeds, one_queue
+from tests.acd.world import check_types
 
 NUMBER = "+8613800000001"
 
@@ -67,6 +68,30 @@ def test_an_attempt_that_dials_may_still_yield() -> None:
     assert story.presence("1001") is Presence.RINGING
     assert story.floor.talking() == 0
     assert story.caller("a", 2) == [Yield(7, "hotline-c7.1", "1001", "a", 15.0, False)]
+
+
+def test_an_attempt_that_dials_counts_for_the_caps_from_then_on() -> None:
+    story = under_way(State.DIALLING)
+    assert story.floor.snapshot()["history"]["placed"] == [("hotline-c7.1", NUMBER, SECOND)]
+
+
+def test_an_attempt_of_before_is_known_when_it_ends() -> None:
+    story = Story()
+    story.floor.remember_dialled([("hotline-c7.1", NUMBER, SECOND)])
+    story.tell(CallbackEnded(9 * SECOND, 7, "hotline-c7.1", "1001", "busy"))
+    history = story.floor.snapshot()["history"]
+    assert (history["dialling"], history["last"]) == ([], [(NUMBER, SECOND, 9 * SECOND)])
+
+
+def test_what_is_placed_once_all_has_been_read_is_placed_then() -> None:
+    story = Story()
+    story.floor.listen()
+    story.agent("1001")
+    story.floor.take_up([task()], SECOND)
+    out = story.floor.heard(2 * SECOND)
+    assert [one.fact.at for one in out if isinstance(one, Record)] == [2 * SECOND]
+    check_types(story.floor, out)
+    assert story.presence("1001") is Presence.RINGING
 
 
 def test_a_task_that_is_closed_leaves_no_attempt_behind() -> None:

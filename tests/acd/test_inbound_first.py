@@ -101,6 +101,12 @@ def test_an_unanswered_callback_yields_in_the_same_step(story: Story, picked_up:
     assert (found.yields, found.attempts_left, found.agent) == (1, 3, "")
 
 
+def test_a_yielding_agent_may_stay_on_the_line() -> None:
+    story = Story(one_queue(stay_on_line=True))
+    dialling(story)
+    assert story.caller("a", 2) == [Yield(7, "hotline-c7.1", "1001", "a", 15.0, True)]
+
+
 def test_the_diary_says_that_it_yielded_and_to_which_call(story: Story) -> None:
     dialling(story)
     entries = story.entries(
@@ -108,6 +114,37 @@ def test_the_diary_says_that_it_yielded_and_to_which_call(story: Story) -> None:
     )
     assert CallbackYielded(2 * SECOND, 7, "hotline-c7.1", "1001", "a") in entries
     assert OfferMade(2 * SECOND, "a", "1001") in entries
+
+
+@pytest.mark.parametrize(
+    ("tasks", "merged"),
+    [
+        # One that came of a lost call is preferred, then the nearer deadline, then the older task.
+        ([(1, "", 50), (2, "lost-1", 60)], 2),
+        ([(1, "lost-1", 60), (2, "lost-2", 50)], 2),
+        ([(2, "lost-2", 50), (1, "lost-1", 50)], 1),
+    ],
+)
+def test_which_task_a_lost_call_is_merged_into(
+    story: Story, tasks: list[tuple[int, str, int]], merged: int
+) -> None:
+    for number, origin, minutes in tasks:
+        latest = minutes * 60 * SECOND
+        story.tell(replace(task(number, latest=latest, origin=origin), number=CITIZEN))
+    story.caller("a", 1, caller=CITIZEN)
+    assert CallbackMerged(9 * SECOND, merged, "a") in story.entries(
+        CallEnded(9 * SECOND, "a", Party.CALLER)
+    )
+
+
+def test_a_task_that_is_due_only_after_the_deadline_does_not_stand_for_a_lost_call() -> None:
+    late = replace(task(7), number=CITIZEN, latest=2 * HOUR)
+    for not_before, creates in ((69 * SECOND, False), (70 * SECOND, True)):
+        story = Story(one_queue(call_back_within=60))
+        story.tell(replace(late, earliest=not_before))
+        story.caller("a", 1, caller=CITIZEN)
+        out = story.tell(CallEnded(10 * SECOND, "a", Party.CALLER))
+        assert [type(one) for one in out] == ([CreateCallback] if creates else [])
 
 
 def test_an_answered_callback_is_never_cut(story: Story) -> None:
@@ -215,6 +252,37 @@ def test_a_citizen_who_talks_is_not_called_again_because_of_the_race(story: Stor
     assert story.presence("1001") is Presence.TALKING
     story.tell(CallbackEnded(3 * SECOND + 600, 7, "hotline-c7.2", "1002", "withdrawn"))
     assert known.state is State.TALKING
+
+
+def test_the_agent_of_the_second_attempt_keeps_what_they_talk_in_meanwhile(story: Story) -> None:
+    dialling(story)
+    story.caller("a", 2)
+    story.agent("1002", 3)
+    story.tell(OfferAnswered(3 * SECOND, "b", "1002"))
+    story.tell(CallbackSpared(3 * SECOND + 500, 7, "hotline-c7.1", "1001"))
+    assert (story.floor.seats["1002"].call, story.presence("1002")) == ("b", Presence.TALKING)
+    assert (story.floor.hall.attempts, story.floor.hall.dialling) == ({"hotline-c7.1": 7}, {})
+
+
+def test_only_an_agent_who_does_not_talk_can_be_spared(story: Story) -> None:
+    story.agent("1001")
+    story.caller("a", 1)
+    story.tell(OfferAnswered(SECOND, "a", "1001"))
+    for agent in ("1001", "1009"):
+        assert story.entries(CallbackSpared(2 * SECOND, 7, "hotline-c7.1", agent)) == []
+    assert story.floor.seats["1001"].call == "a"
+
+
+def test_a_spared_talk_is_no_longer_one_that_must_be_called_first(story: Story) -> None:
+    """Their talk was cut all the same: the agent's phone died. What was promised to the race is kept once."""
+    story.agent("1001")
+    story.tell(task(7, latest=2 * HOUR))
+    story.caller("a", 2)
+    story.tell(
+        CallbackAnswered(2 * SECOND + 400, 7, "hotline-c7.1", "1001"),
+        CallbackSpared(2 * SECOND + 500, 7, "hotline-c7.1", "1001"),
+    )
+    assert not story.floor.tasks[7].first
     story.tell(CallbackEnded(9 * SECOND, 7, "hotline-c7.1", "1001"))
     assert story.floor.tasks == {}
 
@@ -231,6 +299,14 @@ def test_the_reserve_is_kept_until_the_deadline_is_near() -> None:
     assert story.tell(task(7, latest=HOUR)) == []
     assert deeds(story.until(2999)) == []
     assert deeds(story.until(3000)) == [place()]
+
+
+def test_the_deadline_is_near_by_the_rules_of_the_tasks_queue() -> None:
+    tax = Queue("tax", reserve=1, urgent_before=600)
+    story = Story(Rules(queues={DEFAULT: Queue(), "tax": tax}, members=(Member("1001", "tax"),)))
+    story.agent("1001")
+    assert story.tell(replace(task(7, latest=HOUR), queue="tax")) == []
+    assert deeds(story.until(3000)) == [replace(place(), queue="tax")]
 
 
 def test_citizen_busy_is_an_attempt_and_the_next_one_waits_for_the_spacing(story: Story) -> None:

@@ -1,5 +1,7 @@
 """How long a wait, how long a queue, and how late a second call may be: to the microsecond."""
 
+from typing import Any
+
 import pytest
 
 from acd.commands import ReleaseCall, Ring, SendOutside
@@ -76,6 +78,31 @@ def test_a_caller_overflows_to_the_moment_and_keeps_the_place() -> None:
     assert entries == [CallMoved(31 * SECOND, "a", "tax")]
     caller = story.floor.callers["a"]
     assert (caller.queue, caller.place, caller.queued_at) == ("tax", SECOND, SECOND)
+
+
+@pytest.mark.parametrize(
+    ("settings", "moved"),
+    [
+        ({"overflow_after": 30}, True),
+        ({"longest_queue": 9}, False),
+        ({"overflow_after": 40}, False),
+    ],
+)
+def test_a_caller_who_was_rung_for_in_vain_overflows_by_their_own_queue(
+    settings: dict[str, int], moved: bool
+) -> None:
+    story = Story(two_queues(**settings))
+    story.agent("1001")
+    story.caller("a", 1)
+    ended = OfferEnded(35 * SECOND, "a", "1001", OfferReason.NO_ANSWER)
+    assert (CallMoved(35 * SECOND, "a", "tax") in story.entries(ended)) is moved
+    other = Story(Rules(queues={DEFAULT: Queue(), "tax": Queue("tax", **OVERFLOW)}))
+    other.agent("1001")
+    other.tell(CallArrived(SECOND, "a", "12345", ""), CallQueued(SECOND, "a", "tax"))
+    assert CallMoved(35 * SECOND, "a", DEFAULT) in other.entries(ended)
+
+
+OVERFLOW: dict[str, Any] = {"overflow_to": DEFAULT, "overflow_after": 30}
 
 
 def test_an_overflow_to_an_outside_number() -> None:

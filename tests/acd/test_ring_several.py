@@ -15,10 +15,11 @@ from facts import (
     CallQueued,
     LinkRestored,
     OfferAnswered,
+    OfferEnded,
     PhoneReachable,
     TalkEnded,
 )
-from facts.terms import Party
+from facts.terms import OfferReason, Party
 from facts.times import SECOND
 from tests.acd.test_desk import CALL, OTHER, Book, Session, T
 from tests.acd.test_floor import Story
@@ -42,6 +43,18 @@ def test_of_several_phones_that_ring_at_once_the_known_agents_is_one() -> None:
         CallEnded(5 * SECOND, "a", Party.CALLER),
     )
     assert story.caller("b", 6, caller=CITIZEN) == [Ring("b", ("1001", "1002"), 15.0)]
+
+
+def test_one_who_is_slower_than_the_other_is_not_at_fault() -> None:
+    story = Story(several(together=2))
+    story.agent("1001", 0)
+    story.agent("1002", 0)
+    assert story.caller("a", 1) == [Ring("a", ("1001", "1002"), 15.0)]
+    story.tell(
+        OfferAnswered(16 * SECOND, "a", "1001"),
+        OfferEnded(16 * SECOND, "a", "1002", OfferReason.NO_ANSWER),
+    )
+    assert story.presence("1002") is Presence.READY
 
 
 async def test_agents_who_were_to_ring_for_a_session_that_is_gone_are_all_free() -> None:

@@ -70,7 +70,7 @@ def test_what_can_work(rules: Rules) -> None:
         (default(overflow_after=1), ["queue default: overflow_after needs overflow_to"]),
         *(
             (default(callback_key=key), ["queue default: callback_key is one key of a telephone"])
-            for key in ("x", "10", "A")
+            for key in ("x", "X", "10", "A")
         ),
         (
             default(overflow_to=DEFAULT, overflow_after=1),
@@ -82,6 +82,18 @@ def test_what_can_work(rules: Rules) -> None:
                 b=Queue("b", overflow_to="a", overflow_after=1),
             ),
             ["queue a: its overflow leads back to a", "queue b: its overflow leads back to b"],
+        ),
+        (
+            queues(
+                a=Queue("a", overflow_to="b", overflow_after=1),
+                b=Queue("b", overflow_to="c", overflow_after=1),
+                c=Queue("c", overflow_to="b", overflow_after=1),
+            ),
+            [
+                "queue a: its overflow leads back to b",
+                "queue b: its overflow leads back to b",
+                "queue c: its overflow leads back to c",
+            ],
         ),
         (
             default(overflow_to="nobody", overflow_after=1),

@@ -53,6 +53,22 @@ def test_what_a_queue_does_not_set_it_has_from_the_settings() -> None:
     }
 
 
+def test_the_floor_takes_all_that_was_set() -> None:
+    number, member, flag = Number("12345"), Member("1001", DEFAULT), Flag("+8613812345678", 3)
+    own: dict[str, Any] = {
+        "numbers": {"12345": number},
+        "members": (member,),
+        "skills": {"1001": {"en": 3}},
+        "flags": {flag.caller: flag},
+        "priority_step": 30.0,
+    }
+    assert book(**own).rules(DEFAULTS) == Rules(queues={DEFAULT: DEFAULTS}, **own)
+
+
+def test_every_problem_is_a_line_of_the_error() -> None:
+    assert str(RulesError(["one", "two"])) == "one\ntwo"
+
+
 def test_numbers_of_the_settings_lead_to_default_unless_assigned() -> None:
     old = Number("96178", "tax", "en", "老号")
     rules = book(queues={DEFAULT: {}, "tax": {}}, numbers={"96178": old}).rules(

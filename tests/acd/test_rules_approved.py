@@ -43,7 +43,7 @@ READERS: dict[str, tuple[Any, ...]] = {
     "queue_name": ("tax", "t-a_x9", "Tax", "1x", "a" * 32, "a" * 33, 7),
     "skill_name": ("英语", "a-b", "-a", "a" * 32, "a" * 33, None),
     "number": ("12", "1" * 15, "1" * 16, "1", "x", 12345),
-    "agent": ("10", "1" * 8, "1" * 9, "1", 12),
+    "agent": ("10", "1" * 8, "1" * 9, "1", 12, "1" * 38, "1" * 39),
     "caller": ("13800000001", "abc", 5, "+"),
     "pause_key": ("0", "9", "10", "x", 1),
     "level": (1, 9, 0, 10, True, "1"),
@@ -84,10 +84,17 @@ DOCUMENTS = (
     "[hours.Day]\nmon = 'open'\n[hours.day]\nmon = '8-18'\nxyz = 'open'\n[hours]\nnight = 1",
     "[pause.10]\nname = 'x'\n[pause.1]\nminutes = 5\n[pause.2]\nname = 'y'\nminutes = -1\n",
     "[pause]\n1 = 'x'",
+    "[hours]\n\n  [hours.day]\n  mon = '= 8-18'\n[number.12345]\nqueue = 5",
+    '[flag.13800000001]\nnote = """\n= two\n"""\npriority = 10\n',
+    "[hours]\nday = { mon = '8-18' }",
+    "\n'a=b' = 1\npriority_step = -1\n",
 )
 BOOKS = (
     Rulebook(queues={DEFAULT: {"hours": "dya"}}, hours={"day": {"mon": "open"}}),
     Rulebook(queues={DEFAULT: {"hours": "nothing like it"}}, hours={"day": {"mon": "open"}}),
+    Rulebook(queues={DEFAULT: {"hours": "day"}}, hours={f"day{n}": {} for n in (1, 2, 3)}),
+    Rulebook(queues={DEFAULT: {"overflow_to": "nobody", "longest_queue": 3}}),
+    Rulebook(queues={DEFAULT: {"overflow_to": "110", "longest_queue": 3}}),
     Rulebook(members=(Member("1003", DEFAULT), Member("1003", DEFAULT)), skills={"2": {"en": 1}}),
     Rulebook(pauses=(Pause("1", "a"), Pause("2", "a"), Pause("3", "a"), Pause("4", "b"))),
 )
@@ -131,8 +138,9 @@ def lines() -> Iterator[str]:
     # Made here, not when the module was imported: `make mutants` cannot reach those.
     for value in (1, 9, 0, 10, True, "1"):
         yield f"count from 1 to 9 {value!r} → {said(text._count(1, 9), value)}"
-    for value in ("x" * 5, "x" * 6, " x ", 3, "e\u0301", "\x00", "\ud800", "\u2028a", "\u2029a"):
+    for value in ("x" * 5, "x" * 6, " x ", 3, "e\u0301", "\x00", "\ud800", "a\u2028a", "a\u2029a"):
         yield f"text of 5 {value!r} → {said(text._text(5), value)}"
+    yield f"skills 5 → {said(text._skills, 5)}"
     yield from (f"{which} {times!r} → {said(opening, which, times)}" for which, times in TIMES)
     for document in DOCUMENTS:
         yield f"{document}\n → {said(from_toml, document)}"

@@ -7,12 +7,13 @@ import pytest
 
 from acd.commands import Ring, SendOutside
 from acd.floor import Floor, Stage
-from acd.floor.lanes import home, join_lane
+from acd.floor.lanes import home, join_lane, waiting_in
 from acd.rules.model import DEFAULT, Member, Number, Queue, Rules
 from agents.model import Presence
 from facts import (
     AgentPaused,
     AgentReady,
+    AgentRemoved,
     CallArrived,
     CallbackAdded,
     CallbackAnswered,
@@ -23,6 +24,7 @@ from facts import (
     CallReturned,
     CallSentOutside,
     CallTransferred,
+    DialRefused,
     Fact,
     LinkLost,
     LinkRestored,
@@ -32,13 +34,14 @@ from facts import (
     OfferRinging,
     OwnCallEnded,
     OwnCallStarted,
+    PhoneLost,
     TalkEnded,
     TalkHeld,
     TalkResumed,
     WrapUpStarted,
 )
 from facts.terms import OfferReason, Outcome, Party
-from facts.times import SECOND
+from facts.times import HOUR, SECOND
 from metrics.fold import record_of
 from tests.acd.test_floor import Story, deeds
 
@@ -161,6 +164,14 @@ def test_the_colleague_rings_even_when_the_end_of_the_first_talk_is_told_late(st
     assert story.floor.callers["a"].ringing == {"1002"}
 
 
+def test_a_phone_that_dies_after_its_agent_has_handed_on_is_no_lost_talk(story: Story) -> None:
+    story.tell(CallTransferred(10 * SECOND, "a", "1001", "1002"))
+    story.tell(OfferAnswered(11 * SECOND, "a", "1002"))
+    assert story.floor.seats["1001"].call == "a", "the end of their own leg is not told yet"
+    assert story.entries(PhoneLost(12 * SECOND, "a", "1001")) == []
+    assert story.floor.callers["a"].lost == ""
+
+
 def test_the_end_of_the_call_frees_one_whose_own_end_was_never_told(story: Story) -> None:
     story.tell(CallTransferred(10 * SECOND, "a", "1001", "1002"))
     story.tell(OfferAnswered(11 * SECOND, "a", "1002"))
@@ -259,6 +270,82 @@ def test_an_attended_transfer(story: Story) -> None:
     assert story.presence("1002") is Presence.TALKING
     story.tell(CallEnded(20 * SECOND, "a", Party.CALLER))
     assert story.presence("1002") is Presence.WRAP_UP
+
+
+def test_an_attended_transfer_is_told_before_the_colleague_is_known(story: Story) -> None:
+    caller = story.floor.callers["a"]
+    told = CallTransferred(10 * SECOND, "a", "1001", "1002", attended=True)
+    story.tell(TalkEnded(10 * SECOND, "a", "1001", Party.SYSTEM))
+    assert caller.cut
+    story.tell(OfferAnswered(10 * SECOND, "b", "1002"))
+    assert story.entries(told) == [told], "1002 still has another call"
+    assert caller.cut is False
+    story.tell(OfferAnswered(11 * SECOND, "a", "1002"))
+    assert story.entries(told) == [], "it is known that 1002 has the citizen"
+    assert story.entries(replace(told, to="1099")) == [replace(told, to="1099")]
+    story.tell(CallEnded(12 * SECOND, "a", Party.CALLER))
+    assert story.entries(told, replace(told, attended=False)) == []
+
+
+def test_a_transfer_of_a_call_that_nobody_saw_begin(story: Story) -> None:
+    told = CallTransferred(10 * SECOND, "b", "1001", "")
+    assert story.entries(told) == [told, OfferMade(10 * SECOND, "b", "1002")]
+    caller = story.floor.callers["b"]
+    assert (caller.call, caller.queue, caller.queued_at, caller.place, caller.agent) == (
+        *("b", DEFAULT, 10 * SECOND, 10 * SECOND),
+        "",
+    )
+
+
+def test_a_citizen_who_waits_and_is_sent_elsewhere_waits_in_one_place(story: Story) -> None:
+    story.tell(AgentPaused(3 * SECOND, "1002", ""), AgentPaused(3 * SECOND, "1003", ""))
+    story.caller("b", 4)
+    story.tell(CallTransferred(10 * SECOND, "b", "1001", "12366"))
+    waiting = {queue: waiting_in(story.floor.hall, queue) for queue in (DEFAULT, "tax")}
+    assert waiting == {DEFAULT: 0, "tax": 1}
+
+
+def test_a_transferred_call_is_back_after_a_restart(story: Story) -> None:
+    story.floor.expect(["b"], HOUR)
+    assert story.caller("c", 3) == []
+    assert story.tell(CallTransferred(10 * SECOND, "b", "1001", "1003")) == [
+        Ring("b", ("1003",), 15.0),
+        Ring("c", ("1002",), 15.0),
+    ]
+
+
+@pytest.mark.parametrize(("to", "agent"), [("12366", "1003"), ("1003", "1003"), ("12345", "1002")])
+def test_no_agent_and_no_number_of_ours_is_outside(story: Story, to: str, agent: str) -> None:
+    story.floor.hall.outside = frozenset([OUTSIDE, to])
+    told = story.entries(
+        TalkEnded(10 * SECOND, "a", "1001", Party.SYSTEM),
+        CallTransferred(10 * SECOND, "a", "1001", to),
+    )
+    assert told[-1] == OfferMade(10 * SECOND, "a", agent)
+    assert DialRefused not in {type(fact) for fact in told}, "nobody is refused: they are ours"
+
+
+def test_who_is_sent_outside_is_in_the_diary(story: Story) -> None:
+    story.tell(TalkEnded(10 * SECOND, "a", "1001", Party.SYSTEM))
+    entries = story.entries(CallTransferred(10 * SECOND, "a", "1001", OUTSIDE))
+    assert entries[-1] == CallSentOutside(10 * SECOND, "a", OUTSIDE)
+
+
+def test_of_those_who_wait_for_a_colleague_nobody_waits_for_another(story: Story) -> None:
+    """One's colleague has left meanwhile, one's is on the phone, and before one another citizen has waited longer."""
+    story.agent("1004", 2)
+    story.agent("1005", 2)
+    for n, call in enumerate("bcde"):
+        story.tell(OfferAnswered((3 + n) * SECOND, call, f"100{n + 5}"))
+    story.tell(LinkLost(9 * SECOND))
+    for n, (call, to) in enumerate(zip("bcde", ("1004", "1005", "1002", "1003"), strict=True)):
+        story.tell(CallTransferred((10 + n) * SECOND, call, f"100{n + 5}", to))
+    story.tell(AgentRemoved(20 * SECOND, "1004"))
+    callers = story.floor.callers
+    rung = story.tell(LinkRestored(21 * SECOND))
+    assert Ring("e", ("1003",), 15.0) in rung
+    assert {callers[call].handed for call in "bcde"} == {""}
+    assert story.presence("1002") is Presence.RINGING
 
 
 def test_one_call_with_two_agents() -> None:
@@ -395,6 +482,13 @@ def test_nobody_takes_the_called_back_citizen_who_waits_in_the_queue_of_the_task
     assert reached.tell(AgentReady(20 * SECOND, "1003")) == [Ring("a", ("1003",), 15.0)]
     # The citizen gives up, but an agent has talked to them: nobody calls them back once more.
     assert reached.tell(CallEnded(30 * SECOND, "a", Party.CALLER)) == []
+
+
+def test_a_call_of_an_attempt_that_nobody_knows_is_of_no_task(story: Story) -> None:
+    """The first task of the book has the number 1: it is not the one that is meant when there is none."""
+    story.tell(CallbackAdded(10 * SECOND, 1, "+8613900000001", "tax", HOUR, 2 * HOUR))
+    (arrived,) = story.entries(CallArrived(11 * SECOND, "b", "", "", "hotline-c9.1"))
+    assert arrived == CallArrived(11 * SECOND, "b", "", "", "hotline-c9.1", queue=DEFAULT)
 
 
 def test_a_colleague_is_not_called_while_a_citizen_is_dialled() -> None:

@@ -8,7 +8,11 @@ and from there on both decide side by side.
 import json
 import random
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import replace
+from enum import Enum
+from functools import cache
+from typing import get_type_hints
 
 from acd.callbacks.task import AGENT_SIDE, State, Task
 from acd.commands import (
@@ -142,6 +146,30 @@ def some_policy(rng: random.Random) -> Policy:
     )
 
 
+def check_types(floor: Floor, commands: Collection[Command] = ()) -> None:
+    """A moment is a number, a name is text, a flag is yes or no: in the hall, in each command, in each fact."""
+    facts = [command.fact for command in commands if isinstance(command, Record)]
+    hall = floor.hall
+    for thing in (
+        *(hall, *hall.callers.values(), *hall.seats.values(), *hall.tasks.values()),
+        *(*commands, *facts),
+    ):
+        for name, kind in _plain_fields(type(thing)):
+            value = getattr(thing, name)
+            assert type(value) is kind, f"{name} of {thing!r} is {value!r}"
+    for lane in hall.lanes.values():
+        assert lane.penalties.keys() <= hall.seats.keys(), "an agent who has left serves a lane"
+
+
+@cache
+def _plain_fields(cls: type) -> list[tuple[str, type]]:
+    return [
+        (name, kind)
+        for name, kind in get_type_hints(cls).items()
+        if isinstance(kind, type) and issubclass(kind, (int, str, Enum))
+    ]
+
+
 class World:
     """One history. `run` it; an AssertionError names what was broken."""
 
@@ -185,6 +213,7 @@ class World:
             self.tick()
             self.rng.choice(doings)(self)
             if self.rng.random() < 0.03:
+                check_types(self.floor)
                 plain = json.loads(json.dumps(self.floor.snapshot()))
                 self.shadow = Floor.restore(
                     plain,

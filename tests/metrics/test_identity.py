@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -484,6 +484,8 @@ async def test_two_writers_at_once_write_each_call_once(
     assert any(isinstance(fact, CallArrived) for fact in facts)
 
 
+@example(0, DAY, {12})  # the first slot of an hour
+@example(0, DAY, {11})  # the last one
 @given(st.integers(0, 5 * DAY), st.integers(0, 5 * DAY), st.sets(st.integers(0, 1500), max_size=9))
 def test_spans_cover_the_stretch_once(since: int, length: int, slots: set[int]) -> None:
     dirty = {slot * SLOT for slot in slots}

@@ -20,6 +20,8 @@ from facts import (
     CallbackPlaced,
     CallbackYielded,
     Fact,
+    PhoneReachable,
+    PhoneUnreachable,
     RecordingFinished,
 )
 from facts.terms import Party
@@ -209,6 +211,26 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(figures._inbound_first._dirty) <= 50
     assert sys.getsizeof(figures._rolling._minutes) < 2**20
     assert len(figures._rolling._minutes) <= two_days + 2
+
+
+def test_an_open_call_is_dropped_once_its_last_fact_is_older() -> None:
+    figures = fed(CallArrived(at(0), "a", "12345", ""))
+    figures._drop(at(0))
+    assert list(figures._open) == ["a"]
+    figures._drop(at(0) + 1)
+    assert list(figures._open) == []
+
+
+def test_of_an_agent_the_last_request_and_the_last_word_of_the_phone_are_kept() -> None:
+    facts: list[Fact] = [
+        PhoneReachable(1, "1001"),
+        AgentReady(2, "1001"),
+        PhoneUnreachable(3, "1001"),
+        AgentReady(9, "1001"),
+    ]
+    person = live._Person(list(facts))
+    person.forget(9)
+    assert person.facts == facts[1:]
 
 
 def test_a_fact_costs_microseconds() -> None:

@@ -1,15 +1,17 @@
 """Tallies, metrics, rolling 24 hours and days in China, counted by hand."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facts import Fact, TalkEnded
+from facts import AgentPaused, AgentReady, Fact, TalkEnded
 from facts.terms import Outcome, Party, Release
 from facts.times import CHINA, DAY, MINUTE, SECOND, local, microseconds, midnight
 from metrics.fold import CallRecord, record_of
+from metrics.people import Attendance, m10
 from metrics.window import Metric, Rolling, Tally, shares_of, shares_of_agents
 from tests.metrics.histories import (
     T,
@@ -95,6 +97,29 @@ def test_one_who_was_handed_on_from_a_callback_is_work_and_no_call() -> None:
     for call in calls:
         rolling.add(call)
     assert rolling.metric(at(100)) == Metric(1, 1)
+
+
+def test_a_call_that_goes_on_and_a_test_call_are_nobodys_work() -> None:
+    assert "1001" in shares_of_agents(record(answered("a")))
+    assert shares_of_agents(record(answered("a")[:-2])) == {}
+    test = replace(record(answered("a")), outcome=Outcome.TEST, wraps=())
+    assert shares_of_agents(test) == {}
+
+
+def test_how_much_of_their_time_agents_work() -> None:
+    assert m10(90 * SECOND, 400 * SECOND, 100 * SECOND) == Metric(90, 300)
+
+
+@pytest.mark.parametrize(
+    ("reason", "until"),
+    [("meal", 5 * SECOND + 30 * MINUTE), ("any length", 1 << 62), ("unknown", 5 * SECOND)],
+)
+def test_until_when_a_break_is_approved(reason: str, until: int) -> None:
+    attendance = Attendance(0, {"meal": 30, "any length": 0})
+    attendance.add(AgentPaused(5 * SECOND, "1001", reason))
+    assert attendance.rests_until() == until
+    attendance.add(AgentReady(6 * SECOND, "1001"))
+    assert attendance.rests_until() == 0
 
 
 def test_nothing_to_divide_by() -> None:

@@ -27,21 +27,26 @@ from facts import (
 from facts.terms import Party, PauseWhy
 from facts.times import SECOND
 from recorder.audit import (
+    LATE,
+    LOOKED,
+    AuditFinding,
     AuditKind,
     Examined,
     FileState,
     KeptSound,
     Levels,
+    Unrecorded,
     WhyUnrecorded,
     examine,
 )
-from recorder.policy import RecordingState
+from recorder.policy import GAP, GRACE, TOLERANCE, RecordingState
 from tests.recorder.conftest import NOW, a_call, call_id
 
 CALL = call_id(1)
 BEGAN = NOW - 3_620 * SECOND
 """A call of twenty seconds, ten with each of two agents, an hour ago."""
 LATER = NOW
+MISSING, DAMAGED = AuditKind.MISSING, AuditKind.DAMAGED
 
 
 def at(seconds: float) -> int:
@@ -242,6 +247,115 @@ def test_a_caller_who_spoke_must_be_heard_then() -> None:
     assert reasons(gone) == [(WhyUnrecorded.ASKED, 18, 20, "1002")]
 
 
+def one_talk(begin: float, end: float, over: float = 20, *more: Fact) -> list[Fact]:
+    return [ARRIVED, *talk("1001", begin, end), CallEnded(at(over), CALL, Party.CALLER), *more]
+
+
+def silent(agent: str, begin: float, end: float, party: str) -> AuditFinding:
+    return AuditFinding(
+        AuditKind.SILENT_SIDE, CALL, agent, at(begin), at(end) - at(begin), party=party
+    )
+
+
+def test_the_whole_of_what_is_short_or_unexplained() -> None:
+    assert look(STORY, whole(sound(7.9))).findings == [
+        AuditFinding(AuditKind.SHORT, CALL, "1001", at(8), at(12) - at(8)),
+        AuditFinding(AuditKind.SHORT, CALL, "1002", at(12), at(20) - at(12)),
+    ]
+    # Both talks were recorded to nearly their end, and yet the file is shorter than the two.
+    facts = [
+        ARRIVED,
+        *(*talk("1002", 9, 18), *talk("1001", 0.2, 9)),
+        CallEnded(at(18.5), CALL, Party.CALLER),
+    ]
+    assert look(facts, whole(sound(17.2, [(2, 17)]))).findings == [
+        AuditFinding(AuditKind.SHORT, CALL, "1002", at(17.4), at(18) - at(17.4))
+    ]
+    assert look(facts, whole(sound(17.3, [(2, 17)]))).findings == [], "half a second"
+    late = one_talk(4, 12)
+    assert look(late, whole(Levels(20 * SECOND - GAP, *2 * (side(19, (0, 19)),)))).findings == []
+    assert look(late, whole(Levels(20 * SECOND - GAP - 1, *2 * (side(19, (0, 19)),)))).findings == [
+        AuditFinding(AuditKind.UNEXPLAINED, CALL, "", at(20) - GAP - 1, GAP + 1)
+    ]
+
+
+def test_only_absences_within_the_call_explain_what_it_lacks() -> None:
+    away = [(at(-9), at(-1)), (at(-1), at(0)), (at(12), at(18)), (at(20), at(21)), (at(25), at(30))]
+    held = (TalkHeld(at(5), CALL, "1001"), TalkResumed(at(6), CALL, "1001"))
+    found = look([*STORY, *held], whole(sound(13.4)), away)
+    assert found.findings == []
+    assert found.unrecorded == [
+        Unrecorded(WhyUnrecorded.HOLD, CALL, at(5), at(6), "1001"),
+        Unrecorded(WhyUnrecorded.AWAY, CALL, at(12), at(18)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("facts", "left", "right", "finding"),
+    [
+        # Talks of three seconds and more are asked, after shorter ones too.
+        (one_talk(2, 5, 5), [(0, 5)], [(0, 2)], silent("1001", 2, 5, "agent")),
+        (
+            [ARRIVED, *talk("1001", 1, 3), *talk("1002", 3, 20), STORY[-1]],
+            *([(0, 20)], [(0, 3)]),
+            silent("1002", 3, 20, "agent"),
+        ),
+        # The other party is heard for a second, or for less.
+        (one_talk(2, 20), [(3, 4)], [], silent("1001", 2, 20, "agent")),
+        (one_talk(2, 20), [(3, 3.9)], [], None),
+        # What is heard close to an end, or to a hold, is of its neighbour.
+        (one_talk(2, 18), [(0, 20)], [(0, 2.5), (17.5, 20)], silent("1001", 2, 18, "agent")),
+        (one_talk(2, 18), [(0, 20)], [(2.5, 2.6)], None),
+        (one_talk(2, 18), [(0, 20)], [(17.4, 17.5)], None),
+        (
+            one_talk(2, 20, 20, TalkHeld(at(10), CALL, "1001")),
+            *([(0, 20)], [(0, 2), (9.5, 20)]),
+            silent("1001", 2, 20, "agent"),
+        ),
+        (one_talk(2, 20, 20, TalkHeld(at(10), CALL, "1001")), [(0, 20)], [(9.4, 9.5)], None),
+        # All of the talk was a hold.
+        (one_talk(2, 20, 20, TalkHeld(at(2), CALL, "1001")), [(0, 20)], [(0, 2)], None),
+        # The caller hung up while being asked.
+        ([*STORY, CallerAsked(at(13.5), CALL)], [(0, 12)], [(0, 20)], None),
+    ],
+)
+def test_who_must_be_heard_and_when(
+    facts: list[Fact],
+    left: list[tuple[float, float]],
+    right: list[tuple[float, float]],
+    finding: AuditFinding | None,
+) -> None:
+    ends = [fact.at for fact in facts if isinstance(fact, CallEnded)]
+    levels = sound((ends[0] - BEGAN) / SECOND, left, right)
+    assert look(facts, whole(levels)).findings == ([finding] if finding else [])
+
+
+def test_what_a_file_lacks_it_lacks_at_its_beginning() -> None:
+    """Asterisk began half a second late: what the agent said at 12.6 s is at 12.1 s of the file."""
+    levels = sound(19.5, [(1, 19.5)], [(3, 8), (12.1, 12.2)])
+    assert look(STORY, whole(levels)).findings == []
+
+
+def test_each_hold_and_each_phrase_is_that_of_its_agent() -> None:
+    facts = [
+        *STORY,
+        *(TalkHeld(at(4), CALL, "1001"), TalkResumed(at(6), CALL, "1001")),
+        *(TalkHeld(at(13), CALL, "1002"), TalkResumed(at(14), CALL, "1002")),
+        *(CallerAsked(at(2), CALL), CallerFound(at(3), CALL)),
+        *(CallerAsked(at(7), CALL), CallerFound(at(8), CALL)),
+        *(CallerAsked(at(12), CALL), CallerFound(at(12.5), CALL)),
+    ]
+    assert reasons(look(facts, whole(sound(20)))) == [
+        (WhyUnrecorded.HOLD, 4, 6, "1001"),
+        (WhyUnrecorded.HOLD, 13, 14, "1002"),
+        (WhyUnrecorded.ASKED, 2, 3, ""),
+        (WhyUnrecorded.ASKED, 7, 8, "1001"),
+        (WhyUnrecorded.ASKED, 12, 12.5, "1002"),
+    ]
+    open_end = [ARRIVED, *talk("1001", 4, 12), CallerAsked(at(13), CALL)]
+    assert reasons(look(open_end, whole(sound(20)))) == [(WhyUnrecorded.ASKED, 13, 13, "1001")]
+
+
 def test_a_removed_row_without_a_file_and_with_one() -> None:
     (gone,) = look(STORY, KeptSound()).findings
     assert (gone.kind, gone.why, gone.lost) == (AuditKind.MISSING, "no_row", 16 * SECOND)
@@ -264,6 +378,81 @@ def test_a_recording_that_is_being_finished_has_some_time(
     found = look(STORY, KeptSound(raw=raw), now=at(20 + seconds))
     assert [one.why for one in found.findings] == ([finding] if finding else [])
     assert [one.reason for one in found.unrecorded] == ([reason] if reason else [])
+
+
+TWENTY = whole(sound(20))
+DIFFERS = replace(TWENTY, file=FileState.ALTERED, why="its SHA-256 differs")
+
+
+@pytest.mark.parametrize(
+    ("kept", "finding"),
+    [
+        (KeptSound(), AuditFinding(MISSING, CALL, "", BEGAN, 16 * SECOND, why="no_row")),
+        (KeptSound(raw=True), AuditFinding(MISSING, CALL, "", BEGAN, 16 * SECOND, why="in_spool")),
+        (
+            KeptSound(file=FileState.WHOLE, path="a.wav"),
+            AuditFinding(AuditKind.ORPHAN_FILE, CALL, "", BEGAN, file="a.wav"),
+        ),
+        (
+            replace(TWENTY, file=FileState.GONE, levels=None),
+            AuditFinding(MISSING, CALL, "1001", BEGAN, 20 * SECOND, file="a.wav", why="file_gone"),
+        ),
+        (
+            replace(TWENTY, file=FileState.TORN, levels=None, why="no WAV"),
+            AuditFinding(DAMAGED, CALL, "1001", BEGAN, file="a.wav", why="no WAV"),
+        ),
+        (
+            replace(DIFFERS, levels=None),
+            AuditFinding(DAMAGED, CALL, "1001", BEGAN, file="a.wav", why=DIFFERS.why),
+        ),
+        *(
+            (
+                replace(DIFFERS, levels=replace(sound(20), duration=20 * SECOND - lost)),
+                AuditFinding(
+                    kind, CALL, "1001", BEGAN, max(0, lost), file="a.wav", why=DIFFERS.why
+                ),
+            )
+            for lost, kind in (
+                (-1, AuditKind.WRONG_HASH),
+                (0, AuditKind.WRONG_HASH),
+                (TOLERANCE, AuditKind.WRONG_HASH),
+                (TOLERANCE + 1, AuditKind.SHORT),
+            )
+        ),
+        (
+            KeptSound(RecordingState.MISSING, "no sound"),
+            AuditFinding(MISSING, CALL, "1001", BEGAN, 16 * SECOND, why="no_sound"),
+        ),
+        (
+            KeptSound(RecordingState.DAMAGED, "it died"),
+            AuditFinding(DAMAGED, CALL, "1001", BEGAN, why="it died"),
+        ),
+        (
+            replace(TWENTY, state=RecordingState.DAMAGED, note="5.0 s longer"),
+            AuditFinding(DAMAGED, CALL, "1001", BEGAN, why="5.0 s longer"),
+        ),
+    ],
+)
+def test_the_whole_of_a_finding(kept: KeptSound, finding: AuditFinding) -> None:
+    assert look(STORY, kept) == Examined([finding])
+
+
+def test_a_finding_of_a_call_that_the_diary_does_not_know() -> None:
+    gone = replace(TWENTY, file=FileState.GONE, levels=None)
+    assert look([], gone).findings == [
+        AuditFinding(MISSING, CALL, "", 0, 20 * SECOND, file="a.wav", why="file_gone")
+    ]
+    assert look([], KeptSound(RecordingState.MISSING)).unrecorded == [
+        Unrecorded(WhyUnrecorded.NO_SOUND, CALL, 0, 0)
+    ]
+
+
+@pytest.mark.parametrize(("raw", "most"), [(False, GRACE + LOOKED), (True, LATE)])
+def test_how_long_a_recording_may_wait_to_be_finished(raw: bool, most: int) -> None:
+    kept = KeptSound(raw=raw)
+    waits = Unrecorded(WhyUnrecorded.WAITS, CALL, BEGAN, at(20))
+    assert look(STORY, kept, now=at(20) + most - 1) == Examined([], [waits])
+    assert [one.kind for one in look(STORY, kept, now=at(20) + most).findings] == [MISSING]
 
 
 def test_a_call_that_goes_on_is_listed() -> None:

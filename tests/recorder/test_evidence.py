@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from facts.terms import CallId
 from recorder import evidence
-from recorder.evidence import EvidenceError, Recording
+from recorder.evidence import ChainLink, DaySeal, EvidenceError, Recording
 
 ROW = Recording(
     call=CallId("hotline-1763731200.17"),
@@ -94,6 +95,41 @@ def test_a_head_depends_on_the_day_the_count_the_root_and_the_day_before() -> No
     ]
     heads = {evidence.head("sha256", *one) for one in [told, *others]}
     assert len(heads) == 5
+
+
+def test_a_day_names_its_root_the_head_before_it_and_its_own() -> None:
+    rows, day = ["a", "b"], "2025-11-21"
+    root = _rfc_root([b"a", b"b"]).hex()
+    head = evidence.head("sha256", day, 2, root, "cd")
+    assert evidence.link("sha256", day, rows, "cd") == ChainLink(root, "cd", head)
+
+
+def test_a_seal_as_json() -> None:
+    chain, other = ChainLink("aa", "bb", "cc"), ChainLink("dd", "ee", "ff")
+    at = 1_763_740_860_000_000
+    seal = DaySeal("2025-11-21", 3, chain, other, "5161", "7062", at)
+    told = {
+        "day": "2025-11-21",
+        "rows": 3,
+        "root": "aa",
+        "previous": "bb",
+        "head": "cc",
+        "sm3": {"root": "dd", "previous": "ee", "head": "ff"},
+        "signature": "5161",
+        "public_key": "7062",
+        "sealed_at": "2025-11-22T00:01:00+08:00",
+    }
+    assert evidence.seal_json(seal) == told
+    assert evidence.seal_json(replace(seal, sm3=None)) == told | {"sm3": None}
+
+
+def test_the_short_name_of_a_key_is_the_beginning_of_its_hash() -> None:
+    assert evidence.key_id("00ff") == hashlib.sha256(b"\x00\xff").hexdigest()[:16]
+
+
+def test_which_hashes_there_are() -> None:
+    assert evidence.available("sha256")
+    assert not evidence.available("no-such")
 
 
 def test_sm3_stands_beside_sha_256() -> None:

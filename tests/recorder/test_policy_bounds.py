@@ -26,10 +26,13 @@ from recorder.policy import (
     TOLERANCE,
     RecordingState,
     RecordingVerdict,
+    Stretch,
     Times,
     conclude,
     is_due,
     judge,
+    place,
+    talks,
     times,
 )
 
@@ -78,6 +81,21 @@ def test_how_long_was_talked(facts: list[Fact], talk: int) -> None:
     whole = [arrived(0), *facts, ended(100)]
     for order in (whole, whole[::-1]):
         assert times(order) == Times(T, T + 100, talk)
+
+
+def test_each_talk_has_its_agent_and_its_time() -> None:
+    facts = [answered(10), over(30), answered(30), answered(40, "1002"), over(35)]
+    assert talks(facts, T + 100) == [
+        Stretch("1001", T + 10, T + 30),
+        Stretch("1001", T + 30, T + 30),
+        Stretch("1002", T + 40, T + 100),
+    ]
+    assert talks([answered(10)], None) == []
+
+
+def test_what_is_no_call_has_no_place_and_is_not_shown_whole() -> None:
+    with pytest.raises(ValueError, match=f"^'{'x' * 100}' is not a call id$"):
+        place("x" * 101)
 
 
 def test_the_earliest_arrival_and_the_earliest_end_count() -> None:
