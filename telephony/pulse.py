@@ -7,7 +7,8 @@ talk. What tells them apart:
   - RTCP (RFC 3550): a muted phone still reports every few seconds on what it hears;
   - OPTIONS: whether a phone that is silent answers at all (AMI PJSIPQualify);
   - the address: a phone that was reloaded registers with another one;
-  - a request within the call (re-INVITE): a phone that was started again does not know the call, and says 481.
+  - a request within the call (re-INVITE): a phone that was started again does not know the call, and says 481. It is
+    sent after a registration, and once in each silence in which no report comes either.
 
 So a phone has died when
 
@@ -160,7 +161,10 @@ class Pulses:
             return [Step.END]
         steps = []
         back_at = max(pulse.moved_at, pulse.signed_in_at)
-        if back_at > since and pulse.asked_in_call_at < back_at and not pulse.talk.held:
+        back = back_at > since and pulse.asked_in_call_at < back_at
+        # A phone that sends neither sound nor reports: once in each silence.
+        mute = quiet and pulse.asked_in_call_at < pulse.heard_at
+        if (back or mute) and not pulse.talk.held:
             pulse.asked_in_call_at = now
             steps.append(Step.ASK_IN_CALL)
         asked_long_ago = now - pulse.asked_at >= ASK_EVERY

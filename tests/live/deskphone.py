@@ -90,14 +90,18 @@ class DeskPhone:
                 transport.close()
         self._signal = self._media = None
 
-    async def reload(self, *, same_port: bool = False) -> None:
-        """Die, and come back registered with a new address (or the old one), knowing of no call."""
+    async def reload(self, *, same_port: bool = False, register: bool = True) -> None:
+        """Die, and come back registered with a new address (or the old one), knowing of no call.
+
+        Without `register` it counts on the registration that the exchange still has.
+        """
         port = self.port if same_port else 0
         self.die()
         await asyncio.sleep(0.05)
         self._dialog = ""
         await self._open(port)
-        await self.sign_in()
+        if register:
+            await self.sign_in()
 
     async def until_rings(self, times: int = 1, within: float = 20) -> None:
         """Wait for the call of this number. Raises `TimeoutError`."""

@@ -94,6 +94,21 @@ async def test_a_phone_that_is_reloaded_at_its_old_address_does_not_know_the_cal
         await over(centre, leg, "1001")
 
 
+async def test_a_phone_that_is_started_again_without_a_word_is_asked_within_the_call(
+    centre: Centre, phones: Phones
+) -> None:
+    """It answers OPTIONS, and does not register. Nothing but the silence tells."""
+    async with DeskPhone(centre.sip, "1001", PASSWORD) as phone:
+        leg, call = await talk(centre, phones, phone, "13900200003")
+        await phone.reload(same_port=True, register=False)
+        began = clock.now()
+        lost = await centre.fact(PhoneLost, 15, call=call, agent="1001")
+        assert 7 * SECOND < lost.at - began < 11 * SECOND
+        await phone.until_rings(2, 8)
+        await leg.until_hears(phone.tone, 8)
+        await over(centre, leg, "1001")
+
+
 @pytest.mark.parametrize("muted", [False, True], ids=["who speaks", "who was muted"])
 async def test_a_phone_that_dies_without_a_word(
     centre: Centre, phones: Phones, muted: bool

@@ -314,6 +314,28 @@ async def test_what_happens_while_the_link_is_away_has_the_times_of_cel(centre: 
             assert (row["outcome"], row["agents"]) == ("human", agents)
 
 
+async def test_a_whole_talk_while_the_link_is_away_is_one(centre: Centre) -> None:
+    """The agent says goodbye and hangs up. The citizen is not rung through to the next agent."""
+    async with Phones(centre.sip) as phones:
+        agent = await centre.agent(phones, "1001", answer_after=None)
+        leg = await phones.citizen("13900400021").dial(NUMBER)
+        await agent.until_rings(1, GREETING)
+        call = await centre.call_id("13900400021")
+        await centre.fact(OfferRinging, call=call)
+        other = await centre.agent(phones, "1002", answer_after=0.2)
+        centre.expected.append("link")
+        await asyncio.to_thread(centre.shut_link)
+        await centre.fact(LinkLost, 10)
+        await agent.offers[0].answer()
+        await until_talk(leg, agent.tone)
+        await agent.offers[0].hang_up()
+        await leg.until_ended(5)
+        await asyncio.to_thread(centre.open_link)
+        row = await centre.call("13900400021", 30)
+        assert (row["outcome"], row["agents"]) == ("human", ["1001"])
+        assert not other.offers
+
+
 async def test_the_controller_stops_and_starts_while_agents_stay_signed_in(centre: Centre) -> None:
     async with Phones(centre.sip) as phones:
         ready = await centre.agent(phones, "1001", answer_after=0.2)

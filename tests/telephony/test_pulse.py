@@ -212,6 +212,32 @@ def test_a_phone_that_was_started_again_is_asked_within_the_call_once() -> None:
     assert line.told[0][0] <= 10 + 2
 
 
+def test_a_phone_that_was_muted_and_never_reports_is_asked_within_the_call() -> None:
+    """It may have been started again unnoticed: the silence is its only sign, and OPTIONS are answered."""
+    line = Line()
+    line.reports = False
+    line.go_on(20)
+    line.pps = 0.0
+    line.go_on(60)
+    asked = [at for at, step in line.told if step is Step.ASK_IN_CALL]
+    assert len(asked) == 1, "a phone that lives has said so"
+    assert 8 <= asked[0] - 20 <= 10
+    assert Step.END not in line.steps()
+    line.pps = 50.0
+    line.go_on(10)
+    line.pps = 0.0
+    line.go_on(20)
+    assert line.steps().count(Step.ASK_IN_CALL) == 2, "the next silence is another question"
+
+
+def test_a_muted_phone_that_reports_is_not_asked_within_the_call() -> None:
+    line = Line()
+    line.go_on(20)
+    line.pps = 0.0
+    line.go_on(60)
+    assert Step.ASK_IN_CALL not in line.steps()
+
+
 def test_a_held_talk_is_silent_and_is_not_asked_within_the_call() -> None:
     line = Line()
     line.go_on(10)
@@ -452,7 +478,7 @@ def test_a_phone_that_reports_no_more_has_died_with_its_address(
         talk.pulses.moved("1001", moment(moved_at))
     steps = talk.read(16.9, 150, changed)
     assert steps == ({Step.ASK, Step.ASK_IN_CALL} if moved_at is not None else {Step.ASK})
-    end = {Step.END} if moved_at is not None else set()
+    end = {Step.END} if moved_at is not None else {Step.ASK_IN_CALL}
     assert talk.read(17, 150, changed) == end
 
 
