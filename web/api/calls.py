@@ -146,7 +146,7 @@ async def recording(
         entry = (await ledger.look_up(behind.engine, [_text(call, "call")])).get(call)
         if entry is None or not entry.path:
             raise Problem(404, "there is no recording of this call, or it is not finished yet")
-        if request.headers.get("range", "bytes=0-") == "bytes=0-":
+        if entry.certificate or request.headers.get("range", "bytes=0-") == "bytes=0-":
             await ledger.verify(behind.engine, behind.settings, call)
     except LedgerError as error:
         raise Problem(404, str(error)) from None
