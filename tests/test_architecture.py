@@ -70,6 +70,7 @@ IMPURE_MODULES = {
     "ivr.workdays",
     "metrics.calls",
     "metrics.completeness",
+    "metrics.due",
     "metrics.exporter",
     "metrics.reports",
     "metrics.rollup",

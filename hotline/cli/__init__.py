@@ -11,6 +11,7 @@ metrics     `hotline metrics`
 queue       `hotline queue`
 recordings  `hotline recordings`
 report      `hotline report`
+retention   `hotline recordings retention`, `hold`, `release`, `holds`
 simulate    `hotline simulate`
 staff       `hotline staff`
 web         `hotline account`, `hotline token`

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock
 from facts.times import SECOND
-from hotline.cli import audit
+from hotline.cli import audit, retention
 from hotline.cli.tools import (
     JsonOrText,
     fail,
@@ -30,6 +30,7 @@ from recorder.evidence import EvidenceError
 
 app = typer.Typer(help="The recordings of calls.", no_args_is_help=True)
 audit.add_to(app)
+retention.add_to(app)
 
 
 @app.command("export")

@@ -26,8 +26,10 @@ from diary.writer import unwritten
 from facts.endpoints import watch, way_out
 from hotline.machine import home, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
-from recorder import evidence, seals
+from metrics import due
+from recorder import deletion, evidence, seals
 from recorder.evidence import EvidenceError
+from recorder.retention import RetentionError
 from telephony import certificates, oneshot
 
 _OLDEST_ASTERISK = 20
@@ -72,6 +74,7 @@ def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
         yield _certificate(settings)
     yield asyncio.run(_database(settings))
     yield seal_key(settings)
+    yield asyncio.run(retention_rules(settings))
     yield asyncio.run(_redis(settings))
     yield from _passwords(settings)
     yield from _dialling(settings)
@@ -143,6 +146,34 @@ def seal_key(settings: Settings) -> tuple[bool, str]:
         f"the recordings' seals are signed with {file} (public key {evidence.key_id(public)}): keep a copy of it "
         "apart from the backup of the recordings"
     )
+
+
+async def retention_rules(settings: Settings) -> tuple[bool, str]:
+    """Whether the rules by which recordings are deleted can be used, and an operator has confirmed them."""
+    try:
+        policy = deletion.policy_of(settings)
+    except RetentionError as error:
+        return False, str(error)
+    if settings.trial:
+        return True, "retention: a trial (HOTLINE_TRIAL), nothing is to be confirmed"
+    engine = None
+    last = None
+    try:
+        if settings.database_url or (settings.root / "hotline.db").exists():
+            engine = database.engine(settings.database)
+            async with asyncio.timeout(5):
+                last = await deletion.confirmed(engine)
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        return (
+            False,
+            f"retention: it is not known whether the rules are confirmed: {database.why(error)}",
+        )
+    finally:
+        if engine is not None:
+            await engine.dispose()
+    if last is None or last.digest != policy.digest:
+        return False, due.UNCONFIRMED
+    return True, f"retention: {policy.days} days, {len(policy.rules)} rules, confirmed by {last.by}"
 
 
 async def _database(settings: Settings) -> tuple[bool, str]:
