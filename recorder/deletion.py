@@ -352,6 +352,14 @@ async def enter(
     return number
 
 
+async def begun_erasures(engine: AsyncEngine) -> list[tuple[str, int]]:
+    """The erasures that have begun and are not done: id, and when (microseconds)."""
+    columns = tables.erasure.c
+    question = select(columns.id, columns.begun_at).where(columns.done_at == 0)
+    async with engine.connect() as connection:
+        return [(row.id, row.begun_at) for row in await connection.execute(question)]
+
+
 async def _locked(
     connection: AsyncConnection, calls: Iterable[CallId]
 ) -> dict[CallId, LedgerEntry]:

@@ -45,7 +45,13 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "acd.floor.snapshot",
         "acd.floor.floor",
     ),
-    "hotline": ("hotline.machine", "hotline.controller", "hotline.demo", "hotline.cli"),
+    "hotline": (
+        "hotline.machine",
+        "hotline.controller",
+        "hotline.demo",
+        "hotline.privacy",
+        "hotline.cli",
+    ),
 }
 """Where the order within a room matters, too."""
 

@@ -8,6 +8,7 @@ audit       `hotline recordings audit`
 callback    `hotline callback`
 deliver     `hotline report deliver`, `deliveries`
 metrics     `hotline metrics`
+privacy     `hotline privacy`
 queue       `hotline queue`
 recordings  `hotline recordings`
 report      `hotline report`

@@ -24,6 +24,7 @@ from base.settings import load as load_settings
 from base.trunks import Trunk
 from diary.writer import unwritten
 from facts.endpoints import watch, way_out
+from facts.times import local
 from hotline.machine import home, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
 from metrics import due
@@ -77,6 +78,7 @@ def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
     yield asyncio.run(retention_rules(settings))
     yield asyncio.run(_redis(settings))
     yield from _passwords(settings)
+    yield from _erasures(settings)
     yield from _dialling(settings)
     yield from _trunks(settings)
     yield from _alarms(settings)
@@ -217,6 +219,33 @@ def _passwords(settings: Settings) -> Iterator[tuple[bool, str]]:
                 f"the passwords of the softphones of {', '.join(short)} have fewer than "
                 f"{roster.SHORTEST_PASSWORD} characters, or are from before their length was kept: "
                 "give these agents new ones (PUT /api/agents/NUMBER/password)"
+            ),
+        )
+
+
+def _erasures(settings: Settings) -> Iterator[tuple[bool, str]]:
+    """The erasures that have begun and are not done. Nothing when the database cannot be read."""
+    if not settings.database_url and not (settings.root / "hotline.db").exists():
+        return
+
+    async def read() -> list[tuple[str, int]]:
+        engine = database.engine(settings.database)
+        try:
+            async with asyncio.timeout(5):
+                return await deletion.begun_erasures(engine)
+        finally:
+            await engine.dispose()
+
+    try:
+        begun = asyncio.run(read())
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return
+    for name, at in begun:
+        yield (
+            False,
+            (
+                f"the erasure {name} began {local(at):%Y-%m-%d %H:%M} and is not done: run `hotline privacy erase` "
+                "with that number again"
             ),
         )
 

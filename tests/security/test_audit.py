@@ -175,6 +175,8 @@ SHOWING = {
     "queue flag list": "",
     "queue block list": "",
     "queue export": "",
+    "privacy report": NUMBER,
+    "privacy erase": NUMBER,
     "recordings export": f"{CALL} --out {{tmp}}/a.wav",
 }
 """Commands that show citizens' data, with their arguments."""
@@ -183,7 +185,7 @@ up, serve, recorder, demo, check, version, simulate, staff, web,
 agent add, agent list, agent remove, agent ready, agent pause, agent out,
 report deliver, report deliveries, report sla,
 metrics verify, metrics incident add, metrics incident list, metrics incident remove,
-recordings verify, recordings audit, recordings seals, recordings prove,
+recordings verify, recordings audit, recordings seals, recordings prove, privacy clean,
 recordings retention, recordings hold, recordings release, recordings holds, alarm list, alarm ack, alarm test,
 queue list, queue show, queue set, queue remove, queue import, queue calendar,
 queue number add, queue number remove, queue number list,
