@@ -11,7 +11,7 @@ What is computed. H is SHA-256, and SM3 where a seal has it; every hash is writt
 2. Root: from the leaf along `path`; a node is H(01 ‖ left ‖ right) (RFC 6962, RFC 9162 section 2.1.3.2).
 3. Head of a day: H("hotline recordings\\n" day "\\n" rows "\\n" root "\\n" previous "\\n"). `previous` is the head
    of the day before, so a head vouches for all days up to its own.
-4. A row with `certificate` = "deletion" says that the recording was deleted: by which rule, by the order of what user, when. `ends` is
+4. A row with `certificate` = "deletion" says that the recording was deleted: by which rule, who did it, when. `ends` is
    SHA-256 of the row that it ends, which is the one before it in the proof.
 5. Signature: Ed25519 by `public_key` of "hotline recordings signed\\n" day "\\n" head "\\n" SM3 head or nothing "\\n".
 

@@ -3,7 +3,6 @@
 cli         the command line
 controller  floor, Asterisk, database and screens put together: `hotline serve`
 machine     what runs on this machine: `hotline up`, `hotline check`
-privacy     what is stored about one citizen's number, and its erasure
 demo        a whole centre with simulated people: `hotline demo`
 examples    for cron and systemd
 """

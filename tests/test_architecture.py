@@ -21,6 +21,7 @@ ROOMS = (
     "alarms",
     "planning",
     "web",
+    "privacy",
     "softphone",
     "hotline",
     "bench",
@@ -49,7 +50,6 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "hotline.machine",
         "hotline.controller",
         "hotline.demo",
-        "hotline.privacy",
         "hotline.cli",
     ),
 }

@@ -32,10 +32,10 @@ from facts.numbers import written_forms
 from facts.terms import Party
 from facts.times import DAY, HOUR, SECOND
 from hotline.cli.main import app
-from hotline.privacy import erase, find, texts
-from hotline.privacy.find import PrivacyError, Traces
 from metrics import verify
 from metrics.reports import sla
+from privacy import erase, find, texts
+from privacy.find import PrivacyError, Traces
 from recorder import deletion, evidence, ledger, proofs, tables
 from tests.metrics.histories import T, answered, at
 from tests.metrics.test_callback_report import write

@@ -2,9 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Text, cast, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -18,11 +18,12 @@ from base import clock
 from base.settings import Settings
 from diary.tables import diary
 from facts import CallArrived, CallbackAdded
-from facts.ids import callback_of, is_attempt
+from facts.ids import callback_of, in_attempts_of, is_attempt
+from facts.live import Json
 from facts.numbers import normalise, written_forms
 from facts.terms import CallId
 from facts.times import DAY, local
-from hotline.privacy import texts
+from privacy import texts
 from recorder import deletion, ledger
 from recorder import tables as recorder_tables
 from recorder.ledger import LedgerEntry
@@ -50,7 +51,7 @@ class DiaryTrace:
     at: int
     kind: str
     call: CallId
-    more: dict[str, Any]
+    more: Mapping[str, Json]
 
 
 @dataclass(slots=True)
@@ -111,7 +112,7 @@ async def traces(engine: AsyncEngine, settings: Settings, number: str) -> Traces
         if trace.kind == CallArrived.kind and is_number(trace.more.get("caller"), number):
             calls[trace.call] = trace.at
         if trace.kind == CallbackAdded.kind and is_number(trace.more.get("number"), number):
-            tasks.add(int(trace.more["callback"]))
+            tasks.add(int(str(trace.more["callback"])))
     columns = callback.c
     async with engine.connect() as connection:
         rows = select(columns.id, columns.state, columns.updated_at).where(
@@ -219,9 +220,11 @@ async def _attempts(engine: AsyncEngine, tasks: set[int]) -> dict[CallId, int]:
     """The attempts of these callbacks, and when each was first told of."""
     found: dict[CallId, int] = {}
     for task in tasks:
-        question = select(diary.c.call, diary.c.at).where(diary.c.call.like(f"%-c{task}.%"))
+        question = select(diary.c.call, diary.c.at).where(
+            diary.c.call.contains(in_attempts_of(task))
+        )
         recorded = select(recorder_tables.recording.c.call, recorder_tables.recording.c.finished_at)
-        recorded = recorded.where(recorder_tables.recording.c.call.like(f"%-c{task}.%"))
+        recorded = recorded.where(recorder_tables.recording.c.call.contains(in_attempts_of(task)))
         async with engine.connect() as connection:
             for each in (question, recorded):
                 for call, at in await connection.execute(each):

@@ -28,9 +28,9 @@ from base import clock, database
 from base.settings import Settings
 from diary.tables import diary
 from facts.numbers import written_forms
-from hotline.privacy import find, texts
-from hotline.privacy.find import DiaryTrace, PrivacyError, Traces
 from metrics.tables import incident
+from privacy import find, texts
+from privacy.find import DiaryTrace, PrivacyError, Traces
 from recorder import deletion
 from recorder.deletion import Doomed
 from recorder.evidence import DELETION, ERASURE, ErasureCertificate
