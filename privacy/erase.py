@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from redis.exceptions import RedisError
 from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -24,7 +25,7 @@ from acd.callbacks.tables import callback
 from acd.rules import book as rulebook
 from acd.rules.tables import blocked, caller_flag
 from acd.rules.text import Rulebook
-from base import clock, database
+from base import bus, clock, database
 from base.settings import Settings
 from diary.tables import diary
 from facts.numbers import written_forms
@@ -82,6 +83,7 @@ async def erase(
     # The facts come after what is found by them.
     await _diary(engine, number, form, erased)
     await _texts(engine, settings, form, erased)
+    await _redis(settings, form)
     await _finish(engine, erased)
     await _free(engine)
     erased.remnants = await _remnants(settings, form)
@@ -231,6 +233,24 @@ async def _texts(
         ) from None
     async with engine.begin() as connection:
         await _count(connection, erased, "texts", times)
+
+
+async def _redis(settings: Settings, form: re.Pattern[str]) -> None:
+    """A live state from before, in Redis or in the file in which it keeps one: the controller shows a new one."""
+    client = bus.connect(settings.redis, wait=10)
+    in_bytes = texts.in_bytes(form)
+    try:
+        async for key in client.scan_iter(f"hotline:{settings.node}:*", _type="string"):
+            value = await client.get(key)
+            if isinstance(value, bytes) and in_bytes.search(value):
+                await client.delete(key)
+        await client.save()
+    except (RedisError, OSError):
+        # It does not run: a private one has left its file, which nobody has open.
+        if not settings.redis_url:
+            (settings.root / "redis" / "dump.rdb").unlink(missing_ok=True)
+    finally:
+        await client.aclose()
 
 
 async def _finish(engine: AsyncEngine, erased: Erased) -> None:

@@ -58,6 +58,7 @@ class DiaryTrace:
 class Traces:
     """What is stored about a number. `facts`: rows of the diary; `texts`: how often it is in which file.
 
+    `mentions`: callbacks of others whose texts name it.
     `looks`: who looked at these calls and callbacks, from the audit log: (at, who, action).
     """
 
@@ -65,6 +66,7 @@ class Traces:
     calls: list[tuple[CallId, int]] = field(default_factory=list)
     recordings: list[LedgerEntry] = field(default_factory=list)
     callbacks: list[tuple[int, str]] = field(default_factory=list)
+    mentions: list[tuple[int, str]] = field(default_factory=list)
     facts: int = 0
     flags: int = 0
     blocks: int = 0
@@ -82,7 +84,13 @@ class Traces:
     def is_empty(self) -> bool:
         """Whether there is nothing to erase."""
         return not (
-            self.facts or self.callbacks or self.flags or self.blocks or self.texts or self.kept
+            self.facts
+            or self.callbacks
+            or self.mentions
+            or self.flags
+            or self.blocks
+            or self.texts
+            or self.kept
         )
 
 
@@ -113,15 +121,20 @@ async def traces(engine: AsyncEngine, settings: Settings, number: str) -> Traces
             calls[trace.call] = trace.at
         if trace.kind == CallbackAdded.kind and is_number(trace.more.get("number"), number):
             tasks.add(int(str(trace.more["callback"])))
+    form = written_forms(number)
     columns = callback.c
+    told = (columns.number, columns.reason, columns.matter)
+    rows = select(columns.id, columns.state, columns.updated_at, *told).where(
+        or_(columns.id.in_(tasks), *(column.contains(number[-ENDING:]) for column in told))
+    )
     async with engine.connect() as connection:
-        rows = select(columns.id, columns.state, columns.updated_at).where(
-            or_(columns.number == number, columns.id.in_(tasks))
-        )
         for row in (await connection.execute(rows.order_by(columns.id))).all():
-            tasks.add(row.id)
-            found.callbacks.append((row.id, row.state))
-            found.newest = max(found.newest, row.updated_at)
+            if row.id in tasks or is_number(row.number, number):
+                tasks.add(row.id)
+                found.callbacks.append((row.id, row.state))
+                found.newest = max(found.newest, row.updated_at)
+            elif holds([row.reason, row.matter], number, form):
+                found.mentions.append((row.id, row.state))
         for table in (caller_flag, blocked):
             question = select(table.c.caller).where(table.c.caller == number)
             there = len((await connection.execute(question)).all())
@@ -132,7 +145,6 @@ async def traces(engine: AsyncEngine, settings: Settings, number: str) -> Traces
     calls |= await _attempts(engine, tasks)
     found.calls = sorted(calls.items(), key=lambda one: one[1])
     found.recordings = await recordings(engine, list(calls))
-    form = written_forms(number)
     for file in texts.files(settings):
         if times := await asyncio.to_thread(texts.count, file, form):
             found.texts[str(file.relative_to(settings.root))] = times
@@ -159,7 +171,7 @@ async def forbids(engine: AsyncEngine, settings: Settings, found: Traces) -> lis
     ]
     why += [
         f"callback {task} is open: cancel it first (hotline callback cancel {task})"
-        for task, state in found.callbacks
+        for task, state in (*found.callbacks, *found.mentions)
         if state in {one.value for one in OPEN}
     ]
     why += [

@@ -32,13 +32,13 @@ def packed(settings: Settings) -> list[Path]:
 def count(file: Path, form: re.Pattern[str]) -> int:
     """How often the number is in a file. Raises `OSError`."""
     with file.open("rb") as stream:
-        return sum(1 for _ in _places(stream.fileno(), _in_bytes(form)))
+        return sum(1 for _ in _places(stream.fileno(), in_bytes(form)))
 
 
 def overwrite(settings: Settings, form: re.Pattern[str], token: str) -> int:
     """Overwrite the number in all files; gives how many times. Repeating it changes nothing. Raises `OSError`."""
     done = 0
-    wanted = _in_bytes(form)
+    wanted = in_bytes(form)
     for _ in range(_ROUNDS):
         found = sum(_overwrite(file, wanted, token) for file in files(settings))
         if not found:
@@ -86,7 +86,8 @@ def _places(descriptor: int, form: re.Pattern[bytes]) -> Iterator[tuple[int, int
         start += _BLOCK
 
 
-def _in_bytes(form: re.Pattern[str]) -> re.Pattern[bytes]:
+def in_bytes(form: re.Pattern[str]) -> re.Pattern[bytes]:
+    """The same pattern for bytes."""
     return re.compile(form.pattern.encode())
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis.asyncio as redis
 from sqlalchemy import Text, cast, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
@@ -334,12 +335,50 @@ async def test_what_forbids_an_erasure(
     async with engine.begin() as connection:
         await connection.execute(blocked.update().values(until=now + HOUR))
         await connection.execute(callback_tables.callback.update().values(state="due"))
-    assert ["callback 7 is open" in one or "is blocked" in one for one in await why()] == [True] * 2
+    assert ["is open" in one or "is blocked" in one for one in await why()] == [True] * 3
     async with engine.begin() as connection:
         await connection.execute(blocked.update().values(until=T))
         await connection.execute(callback_tables.callback.update().values(state="reached"))
     await write(engine, centre.run_dir, [CallArrived(now - HOUR, "hotline-8.8", "12345", NUMBER)])
     assert "less than a day old" in (await why())[0]
+
+
+async def test_an_open_callback_of_another_citizen_that_names_the_number_forbids_it(
+    engine: AsyncEngine, centre: Settings
+) -> None:
+    found = await look(engine, centre)
+    assert found.mentions == [(77, "reached")]
+    async with engine.begin() as connection:
+        columns = callback_tables.callback.c
+        await connection.execute(
+            callback_tables.callback.update().where(columns.id == 77).values(state="due")
+        )
+    found = await look(engine, centre)
+    [why] = await find.forbids(engine, centre, found)
+    assert "callback 77 is open" in why
+
+
+async def test_a_live_state_of_before_goes_from_redis(
+    engine: AsyncEngine, centre: Settings, redis_url: str
+) -> None:
+    client = redis.from_url(redis_url)
+    for name, text in (("live", f'{{"caller": "{NUMBER}"}}'), ("other", OTHER)):
+        await client.set(f"hotline:erasing:{name}", text)
+    told = centre.model_copy(update={"redis_url": redis_url, "node": "erasing"})
+    await erased(engine, told)
+    assert await client.exists("hotline:erasing:live") == 0
+    assert await client.get("hotline:erasing:other") == OTHER.encode()
+    await client.aclose()
+
+
+async def test_the_file_of_a_redis_that_does_not_run_goes(
+    engine: AsyncEngine, centre: Settings
+) -> None:
+    file = centre.root / "redis" / "dump.rdb"
+    file.parent.mkdir()
+    file.write_bytes(NUMBER.encode())
+    await erased(engine, centre)
+    assert not file.exists()
 
 
 async def test_a_recording_that_cannot_be_deleted_leaves_the_erasure_open(
