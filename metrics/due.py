@@ -25,7 +25,7 @@ from facts.times import DAY, HOUR, local, midnight
 from metrics.fold import CallRecord, item_of
 from recorder import deletion, ledger, retention, seals
 from recorder.deletion import Deleted, Doomed
-from recorder.ledger import LedgerEntry
+from recorder.entry import LedgerEntry
 from recorder.retention import RetentionError, RetentionPolicy
 from recorder.tables import recording, retention_run
 

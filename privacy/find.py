@@ -26,7 +26,7 @@ from facts.times import DAY, local
 from privacy import texts
 from recorder import deletion, ledger
 from recorder import tables as recorder_tables
-from recorder.ledger import LedgerEntry
+from recorder.entry import LedgerEntry
 from web.accounts.tables import audit
 
 PAGE: Final = 1000

@@ -20,8 +20,8 @@ from facts.ids import is_call_id
 from facts.terms import CallId
 from facts.times import local
 from recorder import evidence, ledger, removal, retention, tables
+from recorder.entry import LedgerEntry
 from recorder.evidence import DELETION, DeletionCertificate
-from recorder.ledger import LedgerEntry
 from recorder.removal import RemovalError
 from recorder.retention import RetentionError, RetentionPolicy
 
@@ -273,7 +273,7 @@ async def _begin(
             call = one.entry.call
             if call in held:
                 found.kept.append((call, f"a hold forbids it: {held[call].reason}"))
-            elif known.get(call) != one.entry or one.entry.certificate:
+            elif not _is_same(known.get(call), one.entry):
                 found.kept.append((call, "its row has changed meanwhile"))
             elif call not in going:
                 row = {"call": call, "rule": one.rule[:64], "rules": rules, "by": by[:80]}
@@ -283,6 +283,15 @@ async def _begin(
         if rows:
             await connection.execute(insert(tables.deletion), rows)
     return begun
+
+
+def _is_same(known: LedgerEntry | None, entry: LedgerEntry) -> bool:
+    """Whether the row is as it was read, and not deleted. Its key may have been wrapped again."""
+    return (
+        known is not None
+        and not known.certificate
+        and ledger.vouched(known) == ledger.vouched(entry)
+    )
 
 
 async def _go_on(
@@ -333,6 +342,9 @@ async def _certify(engine: AsyncEngine, calls: Sequence[CallId], found: Deleted)
                 .where(tables.recording.c.call == one.call)
                 .values(certificate=number)
             )
+            # A copy of the encrypted file that lies elsewhere cannot be heard by this database any more.
+            key = tables.recording_key
+            await connection.execute(delete(key).where(key.c.call == one.call))
             done.append(one.call)
     found.done += done
     log.info("retention.deleted", calls=len(done))

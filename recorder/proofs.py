@@ -13,6 +13,7 @@ from facts.ids import is_call_id
 from facts.terms import CallId
 from recorder import evidence, ledger, seals
 from recorder import tables as recorder_tables
+from recorder.entry import LedgerEntry
 from recorder.evidence import ChainLink, DaySeal, EvidenceError, ProofJson, VersionJson
 
 LEAST_PRINTED = 16
@@ -293,9 +294,7 @@ async def _check_certificates(engine: AsyncEngine) -> AsyncGenerator[Finding]:
             yield Finding("", call, what)
 
 
-def _ends(
-    certificate: Any, versions: Sequence[tuple[int, str]], entry: ledger.LedgerEntry | None
-) -> str:
+def _ends(certificate: Any, versions: Sequence[tuple[int, str]], entry: LedgerEntry | None) -> str:
     """What is wrong with a certificate of deletion, beside the versions of its call and the ledger; or nothing."""
     before = [text for number, text in sorted(versions) if number < certificate.number]
     call, number = certificate.call, certificate.number

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from base.settings import Settings
-from recorder.ledger import LedgerEntry
+from recorder.entry import LedgerEntry
 
 
 class RemovalError(Exception):

@@ -13,9 +13,11 @@ from facts.terms import CallId
 from facts.times import DAY
 from recorder import deletion, evidence, ledger, proofs, removal, seals, tables
 from recorder.deletion import Deleted, Doomed, HoldError
-from recorder.ledger import LedgerEntry, LedgerError
+from recorder.entry import LedgerEntry
+from recorder.ledger import LedgerError
 from recorder.removal import RemovalError
 from recorder.retention import RetentionError
+from recorder.vault import old, rotation
 from tests.recorder.conftest import NOW, Spool, a_call, call_id, write
 from tests.recorder.test_seals import findings
 from tests.recorder.test_verifier import run
@@ -59,11 +61,11 @@ async def test_a_deletion_removes_the_files_of_one_call_and_leaves_a_certificate
     engine: AsyncEngine, settings: Settings, entries: list[LedgerEntry]
 ) -> None:
     file = settings.recordings_dir / entries[0].path
-    for beside in (file.with_suffix(".peaks"), file.with_name(f".{file.name}.1.part")):
+    for beside in (file.with_name(f"{CALL}.peaks"), file.with_name(f".{file.name}.1.part")):
         beside.write_bytes(b"more of it")
     found = await carry_out(engine, settings, entries[0])
     assert (found.done, found.kept) == ([CALL], [])
-    assert [one.name for one in file.parent.iterdir()] == [f"{OTHER}.wav"]
+    assert [one.name for one in file.parent.iterdir()] == [f"{OTHER}.wav.enc"]
     [certificate] = await certificates(engine)
     assert (certificate["call"], certificate["rule"], certificate["by"]) == (
         CALL,
@@ -348,7 +350,7 @@ async def test_the_verifier_says_that_a_recording_was_deleted(
     engine: AsyncEngine, settings: Settings, entries: list[LedgerEntry], tmp_path: Path
 ) -> None:
     kept = tmp_path / "kept.wav"
-    kept.write_bytes((settings.recordings_dir / entries[0].path).read_bytes())
+    await ledger.export(engine, settings, CALL, kept)
     await seals.seal(engine, settings, entries[0].finished_at + DAY)
     await carry_out(engine, settings, entries[0])
     async with engine.begin() as connection:
@@ -371,3 +373,28 @@ async def test_the_verifier_says_that_a_recording_was_deleted(
     status, said = run(tmp_path, proof)
     assert status == 1
     assert "ends a row that is not in the proof" in said
+
+
+# --- encryption
+
+
+async def test_an_encrypted_recording_goes_with_its_key(
+    engine: AsyncEngine, settings: Settings, spool: Spool
+) -> None:
+    secret, open_ = settings, settings.model_copy(update={"encrypt_recordings": False})
+    for call in (CALL, OTHER):
+        spool(call, seconds=2)
+        await write(engine, a_call(call, 2, 1))
+    entry = await ledger.finish(engine, secret, CALL)
+    plain = await ledger.finish(engine, open_, OTHER)
+    assert entry.path.endswith(".enc")
+    assert (await carry_out(engine, secret, entry)).done == [CALL]
+    assert not (settings.recordings_dir / entry.path).exists()
+    async with engine.connect() as connection:
+        assert (await connection.execute(select(tables.recording_key))).all() == []
+    assert await findings(engine) == []
+    assert (await carry_out(engine, secret, plain)).done == [OTHER]
+    assert [one async for one in old.encrypt(engine, secret)] == []
+    ring = await rotation.begin(engine, secret)
+    assert [one async for one in rotation.rotate(engine, secret, ring)] == []
+    assert [what async for _, what in ledger.verify_all(engine, secret)] == ["", ""]
