@@ -50,9 +50,9 @@ def inspect(settings: Settings, call: CallId, place: Path) -> Tape:
     """Describe a finished file without its row. Raises `TapeError`, `OSError`, and as `open_recording`."""
     if not is_encrypted(place.name):
         return tape.inspect(place)
-    with place.open("rb") as file:
-        wrapped, digest = crypt.read_slot(file), crypt.cipher_sha256(file)
     with open_file(settings, call, place) as sound:
+        with place.open("rb") as file:
+            wrapped, digest = crypt.read_slot(file), crypt.cipher_sha256(file)
         return tape.describe(sound, place, cipher_sha256=digest, key=wrapped)
 
 

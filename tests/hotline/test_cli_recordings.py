@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 from base.settings import Settings
 from facts import Fact
 from hotline.cli.main import app
-from recorder import ledger, policy, seals, tables
+from recorder import ledger, policy, seals, tables, tape
 from recorder.entry import LedgerEntry
 from recorder.evidence import DaySeal
+from recorder.vault import keys
 from web.accounts.tables import audit
 
 NOW = 1_763_731_300_000_000
@@ -218,3 +219,42 @@ async def test_a_proof_is_written_and_the_look_is_in_the_audit_log(
     async with engine.connect() as connection:
         looks = (await connection.execute(select(audit.c.action))).scalars().all()
     assert looks.count("hotline recordings prove") == 3
+
+
+async def test_recordings_are_encrypted_and_get_a_new_master_key(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    entries = [await recorded(engine, settings, number) for number in range(2)]
+    assert (await in_thread("encrypt"))[2] == "hotline: HOTLINE_ENCRYPT_RECORDINGS is off\n"
+    monkeypatch.setenv("HOTLINE_ENCRYPT_RECORDINGS", "true")
+    assert await in_thread("encrypt") == (0, "2 recordings are encrypted now; 0 could not be\n", "")
+    first = keys.read(settings).current.id
+
+    status, said, progress = await in_thread("rotate-key")
+    second = keys.read(settings).current.id
+    assert (status, progress) == (0, "2 of 2 recordings\n")
+    assert said == (
+        f"all recordings are under the master key {second}: keep a copy of it apart from the backup\n"
+        f"{first} is needed by no recording here; older backups still need it\n"
+    )
+    assert (await in_thread("verify"))[0] == 0
+    out = tmp_path / "out.wav"
+    assert (await in_thread("export", entries[0].call, "--out", str(out)))[0] == 0
+    assert tape.inspect(out).sha256 == entries[0].sha256
+
+    # Without the key: a sentence, and no new one.
+    keys.path(settings).unlink()
+    status, _, said = await in_thread("export", entries[0].call, "--out", str(out), "--overwrite")
+    assert status == 1
+    assert f"{keys.path(settings)} and HOTLINE_RECORDING_KEYS" in said
+    for command in ("rotate-key", "encrypt"):
+        status, _, said = await in_thread(command)
+        assert (status, "bring back" in said) == (1, True)
+    assert not keys.path(settings).exists()
+
+    # The second one is away and the first one is there: what cannot be opened is named.
+    keys.add(settings)
+    status, said, failed = await in_thread("rotate-key")
+    assert status == 1
+    assert said == "2 recordings still need an older master key: keep it, and run this again\n"
+    assert f"call {entries[1].call}: its master key {second} is not there" in failed

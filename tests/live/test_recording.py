@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 
+import numpy as np
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -16,7 +17,7 @@ from recorder.entry import LedgerEntry
 from recorder.policy import RecordingState
 from softphone.phones import Leg, Phones, seconds_of
 from tests.live import sounds
-from tests.live.centre import NUMBER, Centre
+from tests.live.centre import NUMBER, Centre, until_talk
 from tests.live.sip import Wire
 
 
@@ -88,6 +89,42 @@ async def test_a_citizen_whose_telephone_sends_no_sound_is_on_record_as_long_as_
     left, right = sounds.recording(centre.home, entry.call)
     assert not left.any()
     assert abs(seconds_of(right, agent.tone) - 4) < 0.7
+
+
+async def test_the_master_key_goes_away_and_comes_back(
+    centre: Centre, phones: Phones, engine: AsyncEngine
+) -> None:
+    agent = await centre.agent(phones, "1001", answer_after=0.3)
+    key = centre.home / "secrets" / "recordings.keys"
+    await centre.until(key.exists, 10, "the recorder to make the master key")
+    leg = await phones.citizen("13900000151").dial(NUMBER)
+    await until_talk(leg, agent.tone, 15)
+    away = key.rename(centre.home / "away")
+    centre.expected.append("recording.key_away")
+    await leg.hang_up()
+    call = await centre.call_id("13900000151")
+    raw = centre.home / "recordings" / "spool" / f"{call}.raw"
+    await centre.until(
+        lambda: any("recording.key_away" in line for line in centre.log_lines()), 10, "the alarm"
+    )
+    await asyncio.sleep(3)
+    assert raw.exists()
+    assert not key.exists()
+    assert await ledger.look_up(engine, [call]) == {}
+
+    away.rename(key)
+    entry = await recorded(centre, engine, call)
+    await centre.until(lambda: not raw.exists(), 5, "the raw file to go")
+    assert entry.state is RecordingState.FINISHED
+    left, right = sounds.recording(centre.home, call)
+    assert seconds_of(left, leg.tone) > 1
+    assert seconds_of(right, agent.tone) > 1
+    # What lies on the disk is noise, wherever one begins to listen.
+    data = (centre.home / "recordings" / entry.path).read_bytes()
+    for begin in range(4):
+        heard = np.frombuffer(data[begin : begin + len(data) // 4 * 4 - 4], dtype="<i2")
+        for side in (heard, heard[0::2], heard[1::2]):
+            assert seconds_of(side, leg.tone) == seconds_of(side, agent.tone) == 0
 
 
 async def test_kill_9_of_the_recorder_with_calls_waiting_for_it(
