@@ -114,13 +114,17 @@ async def test_a_run_deletes_what_is_due_by_its_rule_and_nothing_else(
     _, done = await due.delete_due(engine, settings, at_now(monkeypatch, DUE), by="cli:wang")
     assert done.done == [CALLS[2]]
     assert there(files) == [0, 1, 3]
-    now = at_now(monkeypatch, midnight(T) + 201 * DAY)
+    now = at_now(monkeypatch, midnight(T) + 201 * DAY - 1)
+    assert (await due.survey(engine, deletion.policy_of(settings), now)).doomed == []
+    await due.delete_due(engine, settings, now, by="cli:wang")
+    assert there(files) == [0, 1, 3]
+    now = at_now(monkeypatch, now + 1)
     await due.delete_due(engine, settings, now, by="cli:wang")
     assert there(files) == [3]
     now = at_now(monkeypatch, midnight(T) + 1097 * DAY)
     await due.delete_due(engine, settings, now, by="cli:wang")
     assert there(files) == []
-    assert await runs(engine) == [(0, 0, ""), (1, 1, ""), (2, 2, ""), (1, 1, "")]
+    assert await runs(engine) == [(0, 0, ""), (1, 1, ""), (0, 0, ""), (2, 2, ""), (1, 1, "")]
     assert await sla.sla(engine, T + HOUR, 24, 95, details=True) == report
 
 
