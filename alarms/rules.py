@@ -154,6 +154,17 @@ RULES: tuple[Rule, ...] = (
         "{value:.0f} days of recordings do not agree with their seals: hotline recordings seals --check",
     ),
     Rule(
+        *("retention_stopped", _W, _HIGH, 0, 0, 0, 0),
+        "有 {value:.0f} 个到期录音未删除，请查看 recorder.log 中的 retention，并运行 hotline recordings retention",
+        "{value:.0f} recordings that are due were not deleted: see retention in recorder.log, then hotline recordings "
+        "retention",
+    ),
+    Rule(
+        *("retention_unconfirmed", Severity.INFO, _HIGH, 0, 0, 0, 0),
+        "录音保存规则尚未确认，不会删除任何录音：hotline recordings retention",
+        "the rules of retention are not confirmed, so no recording is deleted: hotline recordings retention",
+    ),
+    Rule(
         *("disk_low", _C, _LOW, 500, 550, 5, 30),
         "录音磁盘只剩 {value:.0f} MB",
         "only {value:.0f} MB are free on the recordings' disk",

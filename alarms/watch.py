@@ -35,6 +35,7 @@ from diary import tables as diary_tables
 from facts import CallbackMissed, CallRefused, DialRefused, RecordingMissing
 from facts.terms import Severity
 from facts.times import SECOND, local
+from recorder import deletion
 from recorder import tables as recorder_tables
 from recorder.vault import keys
 from recorder.vault.crypt import VaultError
@@ -366,13 +367,19 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
             rows = await connection.execute(question)
             counts = {row[0]: row[1] for row in rows}
             sealed = await _seals(connection, now)
+            kept = await _retention(connection)
+        unconfirmed = not (settings.trial or await deletion.is_confirmed(engine, settings))
     except Exception as error:  # noqa: BLE001 whatever a driver raises: `database_away` says it
         log.debug("alarms.database_away", error=type(error).__name__)
-        return {**disk, **{(name, ""): None for name in (*_COUNTED.values(), *_OF_SEALS)}}
+        return {
+            **disk,
+            **{(name, ""): None for name in (*_COUNTED.values(), *_OF_SEALS, *_OF_RETENTION)},
+        }
     counted: dict[Key, float | None] = {
         (name, ""): counts.get(kind, 0) for kind, name in _COUNTED.items()
     }
-    return {**disk, **counted, **sealed}
+    counted["retention_unconfirmed", ""] = unconfirmed
+    return {**disk, **counted, **sealed, **kept}
 
 
 _OF_SEALS: Final = ("seal_late", "seal_broken")
@@ -386,6 +393,18 @@ async def _seals(connection: AsyncConnection, now: int) -> dict[Key, float | Non
     first = await connection.scalar(oldest)
     late = 0 if first is None else max(0, now - first) / _HOUR
     return {("seal_late", ""): late, ("seal_broken", ""): await connection.scalar(broken)}
+
+
+_OF_RETENTION: Final = ("retention_stopped", "retention_unconfirmed")
+
+
+async def _retention(connection: AsyncConnection) -> dict[Key, float | None]:
+    """How many recordings the newest run left though they were due; 1 if it is not known how many were."""
+    run = recorder_tables.retention_run.c
+    question = select(run.due, run.deleted, run.why).order_by(run.id.desc()).limit(1)
+    last = (await connection.execute(question)).one_or_none()
+    left = 0 if last is None else max(last.due - last.deleted, 1 if last.why else 0)
+    return {("retention_stopped", ""): left}
 
 
 _COUNTED: Final = {

@@ -124,6 +124,14 @@ def _audit_days(value: int) -> int:
     return value
 
 
+def _retention_days(value: int) -> int:
+    if value < _SIX_MONTHS:
+        raise ValueError(
+            f"{value} days are too few: recordings are kept for six months at least; write {_SIX_MONTHS} or more"
+        )
+    return value
+
+
 def _rtp_ports(value: Any) -> Any:
     if isinstance(value, str):
         found = re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", value)
@@ -280,6 +288,15 @@ class Settings(BaseSettings):
     """Seconds after which a paused recording goes on by itself, with the alarm `recording_paused`."""
     seal_sm3: bool = False
     """Whether each day's seal of the recordings has an SM3 chain (GB/T 32905) beside that of SHA-256."""
+    retention_days: Annotated[int, Field(le=36_600), AfterValidator(_retention_days)] = 1096
+    """Days for which recordings are kept if no rule of `retention.toml` in the home fits: three years, and never less
+    than six months. Nothing is deleted before an operator has confirmed the rules: `hotline recordings retention
+    --confirm`."""
+    retention_at_most: Annotated[float, Field(gt=0, le=100)] = 2.0
+    """Percent of all recordings that a day's run may delete by itself (100 recordings it always may). If more are due,
+    it deletes none, and the alarm `retention_stopped` is raised."""
+    trial: bool = False
+    """Whether this is a trial without real citizens, as the demo is: nothing asks to confirm the rules of retention."""
     queue_log: Annotated[str, Field(pattern="^(masked|whole|off)$")] = "masked"
     """Whether `log/queue_log` is written, in Asterisk's format, and whether callers' numbers are whole in it."""
 

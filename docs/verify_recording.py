@@ -11,7 +11,9 @@ What is computed. H is SHA-256, and SM3 where a seal has it; every hash is writt
 2. Root: from the leaf along `path`; a node is H(01 ‖ left ‖ right) (RFC 6962, RFC 9162 section 2.1.3.2).
 3. Head of a day: H("hotline recordings\\n" day "\\n" rows "\\n" root "\\n" previous "\\n"). `previous` is the head
    of the day before, so a head vouches for all days up to its own.
-4. Signature: Ed25519 by `public_key` of "hotline recordings signed\\n" day "\\n" head "\\n" SM3 head or nothing "\\n".
+4. A row with `certificate` = "deletion" says that the recording was deleted: by which rule, who did it, when. `ends` is
+   SHA-256 of the row that it ends, which is the one before it in the proof.
+5. Signature: Ed25519 by `public_key` of "hotline recordings signed\\n" day "\\n" head "\\n" SM3 head or nothing "\\n".
 
 What makes it a proof is `--head`: a head from a report that has lain outside the centre. Without it, all of this could
 have been made today by whoever has the machine. 只有与中心之外保存的日报中的值（--head）一致，才构成证明。
@@ -21,7 +23,7 @@ import argparse
 import hashlib
 import json
 import sys
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 
@@ -66,9 +68,10 @@ def verify(proof, given):
     by_day = {seal["day"]: seal for seal in seals}
     need(proof["versions"], "there is no row")
     rows = [check_version(one, by_day, proof["call"], unchecked) for one in proof["versions"]]
+    deleted = check_certificates(proof["versions"], rows)
     if given.file:
-        check_file(given.file, rows)
-    else:
+        check_file(given.file, [row for row in rows if "certificate" not in row])
+    elif not deleted:
         unchecked.append("the recording itself (--file)")
     for told in given.head:
         day, _, head = told.partition("=")
@@ -142,6 +145,21 @@ def check_version(version, by_day, call, unchecked):
     print(f"  {version['row']}")
     print(f"  head {seal['head']}")
     return row
+
+
+def check_certificates(versions, rows):
+    """Each certificate ends the row before it. Says whether the last row is one: the recording was deleted."""
+    before = None
+    for version, row in zip(versions, rows, strict=True):
+        if "certificate" in row:
+            need(row["certificate"] == "deletion", "a certificate of an unknown kind")
+            need(before is not None, "a certificate ends a row that is not in the proof")
+            ended = hashlib.sha256(before.encode()).hexdigest()
+            need(row["ends"] == ended, "a certificate ends another row than the one before it")
+            at = datetime.fromtimestamp(row["deleted_at"] / 1_000_000, timezone(timedelta(hours=8)))
+            print(f"deleted 已删除: {at:%Y-%m-%d %H:%M:%S}, by {row['by']}, rule {row['rule']}")
+        before = version["row"]
+    return "certificate" in rows[-1]
 
 
 def check_file(name, rows):

@@ -46,6 +46,11 @@ def attempt_id(node: str, callback: int, tries: int) -> CallId:
     return f"{node}-c{callback}.{tries}"
 
 
+def in_attempts_of(callback: int) -> str:
+    """What stands in the ids of a callback's attempts, on any node: `-c7.`."""
+    return f"-c{callback}."
+
+
 def refused_id(node: str, second: int, sip_call: str) -> CallId:
     """Name a call that had no channel, by its SIP Call-ID: `hotline-r1763731200.88`."""
     return f"{node}-r{second}.{zlib.crc32(sip_call.encode(errors='replace'))}"

@@ -77,6 +77,28 @@ def dialable(number: str) -> bool:
     return _DIALABLE.fullmatch(number) is not None
 
 
+def written_forms(number: str) -> re.Pattern[str]:
+    """Where a number in normal form stands in a text, however it is written: `+86 138-…`, `0086…`, `013…`, `13…`.
+
+    Not within other digits, and not within a time or a call's id (`1763731200.17`).
+    """
+    if number.startswith("+"):
+        parsed = phonenumbers.parse(number)
+        country, own = str(parsed.country_code), number[1 + len(str(parsed.country_code)) :]
+        before = rf"(?:(?:\+|00)?{_spaced(country)}{_GAP}(?:\(?0\)?{_GAP})?"
+        before += "|0?)" if country == "86" else ")"
+    else:
+        before, own = "", number
+    return re.compile(rf"(?<![0-9])(?<![0-9]\.){before}{_spaced(own)}(?![0-9])(?!\.[0-9])")
+
+
+_GAP = "[ -]?"
+
+
+def _spaced(digits: str) -> str:
+    return _GAP.join(re.escape(digit) for digit in digits)
+
+
 def number_or_prefix(text: str) -> str | None:
     """A number of a list in its normal form, or a prefix such as `+852*` as it is; None when the text is neither."""
     if not _NUMBER_OR_PREFIX.fullmatch(text):

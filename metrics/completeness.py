@@ -222,7 +222,7 @@ class _Audit:
     async def _begin(self, stories: Sequence[Sequence[Fact]], pool: Executor | None) -> "_Page":
         calls = [_call_of(facts) for facts in stories]
         rows = await ledger.look_up(self._engine, calls)
-        wanted = [row for row in rows.values() if row.path]
+        wanted = [row for row in rows.values() if _has_file(row)]
         listen = partial(listen_to, self._settings)
         loop = asyncio.get_running_loop()
         jobs = [
@@ -233,18 +233,20 @@ class _Audit:
 
     async def _end(self, page: "_Page") -> None:
         read = [one for job in page.jobs for one in await job]
-        heard = dict(zip([row.call for row in page.rows.values() if row.path], read, strict=True))
+        with_file = [row.call for row in page.rows.values() if _has_file(row)]
+        heard = dict(zip(with_file, read, strict=True))
         self._found.files += len(read)
         for call, facts in zip(page.calls, page.stories, strict=True):
             row = page.rows.get(call)
             kept = self._without_row(call) if row is None else _kept(row, heard.get(call))
-            self._add(facts, examine(call, facts, kept, now=self._now, away=self._away))
+            examined = examine(call, facts, kept, now=self._now, away=self._away)
+            self._found.duration += 0 if kept.deleted else examined.recorded or 0
+            self._add(facts, examined)
 
     def _add(self, facts: Sequence[Fact], examined: Examined) -> None:
         self._found.calls += 1
         self._found.findings += examined.findings
         self._found.unrecorded += examined.unrecorded
-        self._found.duration += examined.recorded or 0
         record = item_of(facts)
         if not isinstance(record, CallRecord):
             return
@@ -296,7 +298,7 @@ class _Audit:
             rows = await ledger.look_up(self._engine, [one for one in calls if is_call_id(one)])
             for call, name in zip(calls, names, strict=True):
                 row = rows.get(call)
-                if (row is None or row.path != name) and name not in told:
+                if (row is None or row.path != name or row.certificate) and name not in told:
                     known = call if is_call_id(call) else ""
                     self._found.findings.append(
                         AuditFinding(AuditKind.ORPHAN_FILE, known, file=name)
@@ -363,8 +365,13 @@ def _call_of(facts: Sequence[Fact]) -> CallId:
     return next(fact.call for fact in facts if isinstance(fact, CallArrived | CallbackPlaced))
 
 
+def _has_file(row: LedgerEntry) -> bool:
+    return bool(row.path) and not row.certificate
+
+
 def _kept(row: LedgerEntry, heard: HeardFile | None) -> KeptSound:
-    kept = KeptSound(row.state, row.note, row.duration, path=row.path)
+    deleted = bool(row.certificate)
+    kept = KeptSound(row.state, row.note, row.duration, path=row.path, deleted=deleted)
     if heard is None:
         return kept
     return replace(kept, file=heard.state, levels=heard.levels, why=heard.why)

@@ -60,6 +60,7 @@ class WhyUnrecorded(StrEnum):
     no_sound         the call ended before anything was to be heard, and before an agent answered
     waits            the call ended lately; `hotline recorder` has not finished its file
     going_on         the call has not ended
+    deleted          it was on record, and was deleted by certificate
     """
 
     HOLD = "hold"
@@ -69,6 +70,7 @@ class WhyUnrecorded(StrEnum):
     NO_SOUND = "no_sound"
     WAITS = "waits"
     GOING_ON = "going_on"
+    DELETED = "deleted"
 
 
 class FileState(StrEnum):
@@ -109,6 +111,7 @@ class KeptSound:
     levels: Levels | None = None
     why: str = ""
     raw: bool = False
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,12 @@ def examine(
             known.arrived is not None
         ):  # else no agent picked up for the callback, and nobody was dialled
             _without_row(call, known, kept, now, found)
+        return found
+    if kept.deleted:
+        # What was recorded goes on counting as recorded (M23), though nobody can listen to it any more.
+        begin, end = known.arrived or 0, known.ended or 0
+        found.unrecorded.append(Unrecorded(WhyUnrecorded.DELETED, call, begin, end))
+        found.recorded = kept.duration
         return found
     talks = policy.talks(facts, known.ended)
     found.unrecorded += _on_purpose(call, facts, talks, known)

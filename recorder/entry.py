@@ -13,7 +13,8 @@ class LedgerEntry:
 
     `duration` and `finished_at` in microseconds, `size` in bytes, `sha256` in hex, `note`: a sentence for the operator.
     `size` and `sha256` are of the plain sound. `cipher_sha256` (of the encrypted file without its slot) and `key` are
-    there if it lies encrypted.
+    there if it lies encrypted. `certificate`: the number in the evidence of the certificate by which the file was
+    deleted, or 0. The rest of the row stays as it was.
     """
 
     call: CallId
@@ -25,4 +26,5 @@ class LedgerEntry:
     finished_at: int
     note: str = ""
     cipher_sha256: str = ""
+    certificate: int = 0
     key: WrappedKey | None = field(default=None, repr=False)

@@ -5,7 +5,7 @@ Every text that is hashed or signed is lines of UTF-8, so that a verifier in any
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final, TypedDict
 
@@ -41,6 +41,50 @@ class Recording:
     finished_at: int
     note: str
     cipher_sha256: str = ""
+
+
+DELETION: Final = "deletion"
+"""The kind of a row of evidence that ends a recording's row: its files were removed, by a rule or an erasure."""
+ERASURE: Final = "erasure"
+"""The kind of a row of evidence that says that one citizen's number was erased."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionCertificate:
+    """The files of one recording are gone. `ends`: SHA-256 of the evidence row that this one ends.
+
+    `rule`: which one decided, `erasure ID` for an erasure; `rules`: the digest of the confirmed rules, or empty; `by`:
+    who let it be done; `found`: whether the file was there before; `size` in bytes, as it was entered; `begun_at`,
+    `deleted_at` in microseconds.
+    """
+
+    call: CallId
+    ends: str
+    rule: str
+    rules: str
+    by: str
+    found: bool
+    size: int
+    begun_at: int
+    deleted_at: int
+    certificate: str = DELETION
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureCertificate:
+    """One citizen's number was erased. `hash`: HMAC-SHA-256 of the number in normal form, by a salt that is not kept.
+
+    `counts`: what was erased, by kind. `begun_at`, `done_at` in microseconds.
+    """
+
+    erasure: str
+    hash: str
+    counts: Mapping[str, int]
+    by: str
+    reason: str
+    begun_at: int
+    done_at: int
+    certificate: str = ERASURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +170,14 @@ def _chain_json(link: ChainLink) -> ChainJson:
     return {"root": link.root, "previous": link.previous, "head": link.head}
 
 
-def canonical(recording: Recording) -> str:
+def canonical(row: Recording | DeletionCertificate | ErasureCertificate) -> str:
     """The row as text that is the same whoever writes it: RFC 8785 (JSON, keys in order, no spaces)."""
-    return rfc8785.dumps(asdict(recording)).decode()
+    return rfc8785.dumps(asdict(row)).decode()
+
+
+def hash_of(row: str) -> str:
+    """What a certificate names of the row that it ends: SHA-256 in hex."""
+    return hashlib.sha256(row.encode()).hexdigest()
 
 
 def available(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import os
 import secrets
 from collections.abc import AsyncGenerator, Iterable, Sequence
@@ -19,7 +20,7 @@ from diary import writer
 from facts import Fact, details, restore
 from facts.ids import is_attempt, is_call_id
 from facts.terms import CallId
-from facts.times import SECOND
+from facts.times import SECOND, local
 from recorder import evidence, policy, tape
 from recorder import tables as recorder_tables
 from recorder.entry import LedgerEntry
@@ -266,8 +267,8 @@ async def verify_all(
     """Compare every row that was entered at `since` (microseconds) or later with its file.
 
     Gives each row with a sentence that says what is wrong. It is empty when file, SHA-256, size and duration are what
-    the row says, or when the row says that there is no recording. Raises without a database. The hash of an encrypted
-    file is compared without its key, too.
+    the row says, or when the row says that there is no recording, or that it was deleted. Raises without a database.
+    The hash of an encrypted file is compared without its key, too.
     """
     last = ""
     while True:
@@ -292,6 +293,8 @@ async def verify_all(
 def _difference(settings: Settings, entry: LedgerEntry) -> str:
     """How a file differs from its row, as a sentence; empty when it does not."""
     source = settings.recordings_dir / entry.path
+    if entry.certificate:
+        return _back(entry, source) if source.is_file() else ""
     if not source.is_file():
         return _gone(entry, source)
     try:
@@ -329,6 +332,8 @@ async def _entry_with_file(engine: AsyncEngine, settings: Settings, call: CallId
         )
     if not entry.path:
         raise LedgerError(f"Call {call} has no recording: {entry.note or 'nothing was recorded'}.")
+    if entry.certificate:
+        raise LedgerError(await _deleted(engine, entry))
     if not (source := settings.recordings_dir / entry.path).is_file():
         raise LedgerError(_gone(entry, source))
     return entry
@@ -385,6 +390,25 @@ def _gone(entry: LedgerEntry, source: Path) -> str:
     return (
         f"The recording of call {entry.call} was {source}, but that file is gone. Look whether the "
         "disk is mounted, or restore it from the backup."
+    )
+
+
+async def _deleted(engine: AsyncEngine, entry: LedgerEntry) -> str:
+    columns = recorder_tables.evidence.c
+    question = select(columns.row).where(columns.number == entry.certificate)
+    async with engine.connect() as connection:
+        told = json.loads((await connection.execute(question)).scalar() or "{}")
+    day = f"{local(told['deleted_at']):%Y-%m-%d}" if "deleted_at" in told else "-"
+    return (
+        f"The recording of call {entry.call} was deleted on {day} by {told.get('rule', '-')} "
+        f"(certificate {entry.certificate})."
+    )
+
+
+def _back(entry: LedgerEntry, source: Path) -> str:
+    return (
+        f"The recording of call {entry.call} was deleted by certificate {entry.certificate}, but {source} is there: "
+        "a backup was restored. Remove it, or ask whoever restored it why."
     )
 
 

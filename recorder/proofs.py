@@ -1,16 +1,19 @@
 """Proofs: whether ledger, evidence and seals agree, and one call's proof for somebody outside."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from facts.ids import is_call_id
 from facts.terms import CallId
 from recorder import evidence, ledger, seals
 from recorder import tables as recorder_tables
+from recorder.entry import LedgerEntry
 from recorder.evidence import ChainLink, DaySeal, EvidenceError, ProofJson, VersionJson
 
 LEAST_PRINTED = 16
@@ -39,6 +42,8 @@ async def check(
     for finding in _printed(await seals.since(engine), printed or {}):
         yield finding
     async for finding in _check_rows(engine):
+        yield finding
+    async for finding in _check_certificates(engine):
         yield finding
 
 
@@ -213,7 +218,11 @@ async def _check_rows(engine: AsyncEngine) -> AsyncGenerator[Finding]:
                     *(await connection.execute(other.limit(ledger.PAGE))).scalars(),
                 }
             )[: ledger.PAGE]
-            newest = select(func.max(row.number)).where(row.call.in_(calls)).group_by(row.call)
+            newest = (
+                select(func.max(row.number))
+                .where(row.call.in_(calls), row.kind == "")
+                .group_by(row.call)
+            )
             question = select(row.call, row.row, row.day).where(row.number.in_(newest))
             kept = {call: (text, day) for call, text, day in await connection.execute(question)}
             entries = await ledger.entries_of(connection, calls)
@@ -228,6 +237,73 @@ async def _check_rows(engine: AsyncEngine) -> AsyncGenerator[Finding]:
         if len(calls) < ledger.PAGE:
             return
         last = calls[-1]
+
+
+async def _check_certificates(engine: AsyncEngine) -> AsyncGenerator[Finding]:
+    """Each certificate ends a row that is there, and the ledger names those certificates and no others."""
+    row, ledgers = recorder_tables.evidence.c, recorder_tables.recording.c
+    last = 0
+    last = 0
+    while True:
+        question = (
+            select(row.number, row.call, row.kind, row.row, row.day)
+            .where(row.number > last, row.kind != "")
+            .order_by(row.number)
+            .limit(ledger.PAGE)
+        )
+        async with engine.connect() as connection:
+            found = list(await connection.execute(question))
+            calls = [one.call for one in found]
+            entries = await ledger.entries_of(connection, calls)
+            other = select(row.number, row.call, row.row).where(
+                row.call.in_(calls), row.kind == "", row.call != ""
+            )
+            versions: dict[str, list[tuple[int, str]]] = {}
+            for number, call, text in await connection.execute(other):
+                versions.setdefault(call, []).append((number, text))
+        for one in found:
+            what = ""
+            if json.loads(one.row).get("certificate") != one.kind:
+                what = f"certificate {one.number}: it is none of its kind, {one.kind}"
+            elif one.kind == evidence.DELETION:
+                what = _ends(one, versions.get(one.call, []), entries.get(one.call))
+            if what:
+                yield Finding(one.day, one.call, what)
+        if len(found) < ledger.PAGE:
+            break
+        last = found[-1].number
+    unknown = (
+        select(ledgers.call, ledgers.certificate)
+        .select_from(recorder_tables.recording)
+        .outerjoin(
+            recorder_tables.evidence,
+            and_(
+                row.number == ledgers.certificate,
+                row.call == ledgers.call,
+                row.kind == evidence.DELETION,
+            ),
+        )
+        .where(ledgers.certificate != 0, row.number.is_(None))
+        .order_by(ledgers.call)
+    )
+    async with engine.connect() as connection:
+        for call, number in await connection.execute(unknown):
+            what = (
+                f"call {call}: the ledger says that certificate {number} deleted it: there is none"
+            )
+            yield Finding("", call, what)
+
+
+def _ends(certificate: Any, versions: Sequence[tuple[int, str]], entry: LedgerEntry | None) -> str:
+    """What is wrong with a certificate of deletion, beside the versions of its call and the ledger; or nothing."""
+    before = [text for number, text in sorted(versions) if number < certificate.number]
+    call, number = certificate.call, certificate.number
+    if not before or evidence.hash_of(before[-1]) != json.loads(certificate.row).get("ends"):
+        return f"call {call}: certificate {number} ends a row that is not there"
+    is_last = len(before) == len(versions)
+    if is_last and entry is not None and entry.certificate < number:
+        return f"call {call}: certificate {number} deleted it, but the ledger does not say so"
+    return ""
 
 
 async def _rows_of(engine: AsyncEngine, day: str) -> list[str]:

@@ -1,6 +1,6 @@
-"""The recordings' ledger (录音台账), and what makes it provable (存证)."""
+"""The recordings' ledger (录音台账), what makes it provable (存证), and what is deleted by which rule (保存期限)."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text
 
 from base.database import metadata
 
@@ -20,6 +20,14 @@ recording = Table(
     Column("sha256", String(64), nullable=False),
     Column("finished_at", BigInteger, nullable=False),
     Column("note", Text, nullable=False, default=""),
+    Column(
+        "certificate",
+        BigInteger,
+        nullable=False,
+        default=0,
+        server_default="0",
+        doc="number in the evidence of the certificate of its deletion; 0: it was not deleted",
+    ),
     Column(
         "cipher_sha256",
         String(64),
@@ -49,8 +57,16 @@ evidence = Table(
     Column("row", Text, nullable=False, doc="as it is hashed: never changed, never removed"),
     Column("entered_at", BigInteger, nullable=False),
     Column("day", String(10), nullable=False, doc="of the seal; empty: not sealed yet"),
+    Column(
+        "kind",
+        String(16),
+        nullable=False,
+        default="",
+        server_default="",
+        doc="empty: a version of a row of the ledger; else what the certificate is about (recorder.evidence)",
+    ),
 )
-"""Every version of every row of the ledger, in the order in which they were entered."""
+"""Every version of every row of the ledger, and every certificate, in the order in which they were entered."""
 Index("recording_evidence_by_day", evidence.c.day, evidence.c.entered_at)
 
 seal = Table(
@@ -70,3 +86,72 @@ seal = Table(
     Column("fault", Text, nullable=False, doc="what the recorder's last look found; not sealed"),
 )
 """One row a day. Only `fault` ever changes."""
+
+deletion = Table(
+    "recording_deletion",
+    metadata,
+    Column("call", String(80), primary_key=True),
+    Column("rule", String(64), nullable=False, doc="the rule, or the erasure, by which it goes"),
+    Column("rules", String(64), nullable=False, doc="the digest of the confirmed rules, or empty"),
+    Column("by", String(80), nullable=False),
+    Column("ends", String(64), nullable=False, doc="SHA-256 of the evidence row that it ends"),
+    Column("found", Boolean, nullable=False, doc="whether the file was there as it began"),
+    Column("begun_at", BigInteger, nullable=False),
+)
+"""Deletions that have begun: the files may be gone or not. A certificate ends each."""
+
+hold = Table(
+    "recording_hold",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("call", String(80), nullable=False, index=True),
+    Column("reason", String(200), nullable=False),
+    Column("reference", String(80), nullable=False, doc="of the matter, such as a case number"),
+    Column("until", String(10), nullable=False, doc="the last day in China; empty: until released"),
+    Column("by", String(80), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("released_at", BigInteger, nullable=False, doc="0: not released"),
+    Column("released_by", String(80), nullable=False),
+    Column("released_why", String(200), nullable=False),
+)
+"""Legal holds. No row is ever removed."""
+
+confirmation = Table(
+    "retention_confirmation",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("digest", String(64), nullable=False, doc="of the rules (recorder.retention)"),
+    Column("rules", Text, nullable=False, doc="JSON: as they were confirmed"),
+    Column("by", String(80), nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+"""Which rules an operator has confirmed; the newest one counts."""
+
+retention_run = Table(
+    "retention_run",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("by", String(80), nullable=False),
+    Column("due", Integer, nullable=False),
+    Column("deleted", Integer, nullable=False),
+    Column(
+        "why", String(400), nullable=False, doc="why not all that was due was deleted; or empty"
+    ),
+)
+"""What each run of the rules did. The newest one is what the alarm goes by."""
+
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("id", String(16), primary_key=True, doc="stands for the number from now on"),
+    Column("salt", String(64), nullable=False, doc="hex; empty once it is done"),
+    Column("hash", String(64), nullable=False, doc="of the number, keyed with the salt"),
+    Column("by", String(80), nullable=False),
+    Column("reason", String(200), nullable=False),
+    Column("begun_at", BigInteger, nullable=False),
+    Column("done_at", BigInteger, nullable=False, doc="0: it has begun, and is not done"),
+    Column("counts", Text, nullable=False, doc="JSON: what was erased so far, by kind"),
+    Column("certificate", BigInteger, nullable=False, doc="number in the evidence, or 0"),
+)
+"""Erasures of one citizen's number. No number is in it."""

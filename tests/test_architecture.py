@@ -21,6 +21,7 @@ ROOMS = (
     "alarms",
     "planning",
     "web",
+    "privacy",
     "softphone",
     "hotline",
     "bench",
@@ -45,7 +46,12 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "acd.floor.snapshot",
         "acd.floor.floor",
     ),
-    "hotline": ("hotline.machine", "hotline.controller", "hotline.demo", "hotline.cli"),
+    "hotline": (
+        "hotline.machine",
+        "hotline.controller",
+        "hotline.demo",
+        "hotline.cli",
+    ),
 }
 """Where the order within a room matters, too."""
 
@@ -71,6 +77,7 @@ IMPURE_MODULES = {
     "ivr.workdays",
     "metrics.calls",
     "metrics.completeness",
+    "metrics.due",
     "metrics.exporter",
     "metrics.reports",
     "metrics.rollup",
@@ -78,10 +85,12 @@ IMPURE_MODULES = {
     "metrics.tables",
     "metrics.verify",
     "recorder.archive",
+    "recorder.deletion",
     "recorder.ledger",
     "recorder.levels",
     "recorder.notary",
     "recorder.proofs",
+    "recorder.removal",
     "recorder.seals",
     "recorder.tables",
     "recorder.tape",

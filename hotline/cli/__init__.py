@@ -8,9 +8,11 @@ audit       `hotline recordings audit`
 callback    `hotline callback`
 deliver     `hotline report deliver`, `deliveries`
 metrics     `hotline metrics`
+privacy     `hotline privacy`
 queue       `hotline queue`
 recordings  `hotline recordings`
 report      `hotline report`
+retention   `hotline recordings retention`, `hold`, `release`, `holds`
 simulate    `hotline simulate`
 staff       `hotline staff`
 web         `hotline account`, `hotline token`

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, files
 from facts.times import SECOND
-from hotline.cli import audit
+from hotline.cli import audit, retention
 from hotline.cli.tools import (
     JsonOrText,
     fail,
@@ -32,6 +32,7 @@ from recorder.vault.crypt import VaultError
 
 app = typer.Typer(help="The recordings of calls.", no_args_is_help=True)
 audit.add_to(app)
+retention.add_to(app)
 
 
 @app.command("export")
@@ -232,15 +233,17 @@ def verify(
     since = 0 if hours is None else clock.now() - round(hours * 3600 * SECOND)
 
     async def work(engine: AsyncEngine) -> dict[str, Any]:
-        checked = without = 0
+        checked = without = deleted = 0
         differ = []
         async with aclosing(ledger.verify_all(engine, settings, since)) as rows:
             async for entry, difference in rows:
-                checked += bool(entry.path)
+                deleted += bool(entry.certificate)
+                checked += bool(entry.path) and not entry.certificate
                 without += not entry.path
                 if difference:
                     differ.append({"call": entry.call, "path": entry.path, "what": difference})
-        return {"checked": checked, "without_recording": without, "differ": differ}
+        counts = {"checked": checked, "without_recording": without, "differ": differ}
+        return counts | ({"deleted": deleted} if deleted else {})
 
     found = with_database(work)
     if form == "json":
@@ -251,5 +254,6 @@ def verify(
         print(
             f"{found['checked']} recordings checked, {len(found['differ'])} differ; "
             f"{found['without_recording']} calls have none, as the ledger says"
+            + (f"; {found['deleted']} were deleted by certificate" if "deleted" in found else "")
         )
     sys.exit(1 if found["differ"] else 0)

@@ -135,7 +135,7 @@ async def note_look(engine: AsyncEngine, command: str, *what: object, **asked: o
             await audit.write(
                 engine,
                 at=clock.now(),
-                who=f"cli:{_user()}",
+                who=operator(),
                 role="",
                 address="",
                 action=f"hotline {command}",
@@ -154,12 +154,13 @@ _LOG_WITHIN = 10.0
 """Seconds; SQLite alone waits five for another writer."""
 
 
-def _user() -> str:
-    """The operator's name in the system; their number if it has none, as in a container."""
+def operator() -> str:
+    """Who uses the command line, as `cli:NAME` of the system; their number if it has no name, as in a container."""
     try:
-        return getpass.getuser()
+        name = getpass.getuser()
     except (KeyError, OSError):
-        return str(os.getuid())
+        name = str(os.getuid())
+    return f"cli:{name}"
 
 
 def with_bus(work: Callable[["Bus"], Coroutine[Any, Any, T]]) -> T:

@@ -187,6 +187,7 @@ async def _prepare(console: Console, say: Say) -> Settings:
         changed.append(f"RTP {usual.rtp_ports[0]} → {first}")
     chosen = {
         "home": str(home),
+        "trial": "true",
         "user": "",
         "numbers": usual.numbers[0],
         "trunks": address,

@@ -25,10 +25,13 @@ from base.settings import load as load_settings
 from base.trunks import Trunk
 from diary.writer import unwritten
 from facts.endpoints import watch, way_out
+from facts.times import local
 from hotline.machine import home, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
-from recorder import evidence, seals
+from metrics import due
+from recorder import deletion, evidence, seals
 from recorder.evidence import EvidenceError
+from recorder.retention import RetentionError
 from recorder.vault import keys
 from telephony import certificates, oneshot
 
@@ -75,8 +78,10 @@ def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
     yield asyncio.run(_database(settings))
     yield seal_key(settings)
     yield recording_key(settings)
+    yield asyncio.run(retention_rules(settings))
     yield asyncio.run(_redis(settings))
     yield from _passwords(settings)
+    yield from _erasures(settings)
     yield from _dialling(settings)
     yield from _trunks(settings)
     yield from _alarms(settings)
@@ -146,6 +151,34 @@ def seal_key(settings: Settings) -> tuple[bool, str]:
         f"the recordings' seals are signed with {file} (public key {evidence.key_id(public)}): keep a copy of it "
         "apart from the backup of the recordings"
     )
+
+
+async def retention_rules(settings: Settings) -> tuple[bool, str]:
+    """Whether the rules by which recordings are deleted can be used, and an operator has confirmed them."""
+    try:
+        policy = deletion.policy_of(settings)
+    except RetentionError as error:
+        return False, str(error)
+    if settings.trial:
+        return True, "retention: a trial (HOTLINE_TRIAL), nothing is to be confirmed"
+    engine = None
+    last = None
+    try:
+        if settings.database_url or (settings.root / "hotline.db").exists():
+            engine = database.engine(settings.database)
+            async with asyncio.timeout(5):
+                last = await deletion.confirmed(engine)
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        return (
+            False,
+            f"retention: it is not known whether the rules are confirmed: {database.why(error)}",
+        )
+    finally:
+        if engine is not None:
+            await engine.dispose()
+    if last is None or last.digest != policy.digest:
+        return False, due.UNCONFIRMED
+    return True, f"retention: {policy.days} days, {len(policy.rules)} rules, confirmed by {last.by}"
 
 
 def recording_key(settings: Settings) -> tuple[bool, str]:
@@ -224,6 +257,33 @@ def _passwords(settings: Settings) -> Iterator[tuple[bool, str]]:
                 f"the passwords of the softphones of {', '.join(short)} have fewer than "
                 f"{roster.SHORTEST_PASSWORD} characters, or are from before their length was kept: "
                 "give these agents new ones (PUT /api/agents/NUMBER/password)"
+            ),
+        )
+
+
+def _erasures(settings: Settings) -> Iterator[tuple[bool, str]]:
+    """The erasures that have begun and are not done. Nothing when the database cannot be read."""
+    if not settings.database_url and not (settings.root / "hotline.db").exists():
+        return
+
+    async def read() -> list[tuple[str, int]]:
+        engine = database.engine(settings.database)
+        try:
+            async with asyncio.timeout(5):
+                return await deletion.begun_erasures(engine)
+        finally:
+            await engine.dispose()
+
+    try:
+        begun = asyncio.run(read())
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return
+    for name, at in begun:
+        yield (
+            False,
+            (
+                f"the erasure {name} began {local(at):%Y-%m-%d %H:%M} and is not done: run `hotline privacy erase` "
+                "with that number again"
             ),
         )
 

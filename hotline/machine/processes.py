@@ -11,7 +11,7 @@ from base.bus import Bus
 from base.settings import Settings
 from hotline.machine import home
 from hotline.machine.up import stop_event
-from metrics import rollup
+from metrics import due, rollup
 from recorder import archive, notary
 
 logger = structlog.get_logger(__name__)
@@ -29,9 +29,11 @@ async def record(settings: Settings) -> None:
     # Folding an hour's calls takes a second of CPU, which the controller must not spend.
     figures = spawn(rollup.run(engine, stop), "roll-ups")
     sealing = spawn(notary.run(engine, settings, stop), "seals")
+    keeping = spawn(due.run(engine, settings, stop), "retention")
     try:
         await archive.run(engine, settings, bus.send, stop)
     finally:
+        keeping.cancel()
         sealing.cancel()
         figures.cancel()
         sender.cancel()

@@ -21,6 +21,8 @@ from base.settings import Settings
 from facts.requests import GetStatus
 from hotline.machine import home, logs, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
+from metrics import due
+from recorder import deletion
 from telephony import certificates, phones
 from web.accounts import accounts
 
@@ -49,7 +51,7 @@ async def up(settings: Settings, say: Callable[[str], None] | None = None) -> No
         try:
             await start(settings, asterisk, keepers)
             say = say or _print
-            for line in screens(settings):
+            for line in (*screens(settings), *await unconfirmed(settings)):
                 say(line)
             say("ready")
             await stop.wait()
@@ -115,6 +117,20 @@ def screens(settings: Settings) -> list[str]:
     if token.exists():
         lines.append(f"a wall screen needs no keyboard: {url}?token=… with the token in {token}")
     return lines
+
+
+async def unconfirmed(settings: Settings) -> list[str]:
+    """What is said at every start while the rules of retention are not confirmed; nothing in a trial."""
+    if settings.trial:
+        return []
+    engine = database.engine(settings.database)
+    try:
+        if await deletion.is_confirmed(engine, settings):
+            return []
+    finally:
+        await engine.dispose()
+    logger.warning("retention.not_confirmed", why=due.UNCONFIRMED)
+    return [due.UNCONFIRMED]
 
 
 async def shut(settings: Settings, asterisk: AsteriskBinary) -> None:

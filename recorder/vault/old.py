@@ -40,6 +40,7 @@ async def encrypt(engine: AsyncEngine, settings: Settings) -> AsyncGenerator[Enc
     ring = await keys.ready(engine, settings)
     columns = recording.c
     plain = (columns.path != "") & ~columns.path.endswith(reading.SUFFIX)
+    plain &= columns.certificate == 0
     async with engine.connect() as connection:
         total = await connection.scalar(select(func.count()).where(plain)) or 0
     done, last = 0, ""
@@ -52,7 +53,7 @@ async def encrypt(engine: AsyncEngine, settings: Settings) -> AsyncGenerator[Enc
             return
         entries = await ledger.look_up(engine, calls)
         for entry in (entries[call] for call in calls if call in entries):
-            if not entry.path or reading.is_encrypted(entry.path):
+            if not entry.path or reading.is_encrypted(entry.path) or entry.certificate:
                 continue
             try:
                 made = await asyncio.to_thread(_write, settings, entry, ring.new(entry.call))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from facts.numbers import LONGEST, dialable, normalise
+from facts.numbers import LONGEST, dialable, normalise, written_forms
 
 
 @pytest.mark.parametrize(
@@ -103,3 +103,49 @@ def test_what_may_be_dialled(number: str) -> None:
 )
 def test_what_may_not_be_dialled(number: str) -> None:
     assert not dialable(number)
+
+
+# --- a number in a text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("13812345678", "+8613812345678", "8613812345678", "008613812345678", "013812345678"),
+        *("+86 138-1234-5678", "138 1234 5678", "0086 138 1234 5678", "+86 (0)13812345678"),
+        *(
+            '"13812345678"',
+            "<sip:13812345678@10.0.0.1>",
+            "call 13812345678.",
+            "tel:+86-138-12345678",
+        ),
+        "来电13812345678反映",
+    ],
+)
+def test_a_number_is_found_however_it_is_written(text: str) -> None:
+    found = written_forms("+8613812345678").search(text)
+    assert found is not None
+    assert normalise(found[0].replace("(0)", "")) == "+8613812345678"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("138123456789", "213812345678", "1763731200.13812345678", "13812345678.17"),
+        *("13812345677", "1381234567", "138,1234,5678", "138  1234 5678", "00013812345678"),
+    ],
+)
+def test_other_digits_are_not_that_number(text: str) -> None:
+    found = written_forms("+8613812345678").search(text)
+    assert found is None or found[0] != text
+
+
+def test_numbers_from_abroad_and_local_ones_have_their_own_forms() -> None:
+    abroad = written_forms("+442079460958")
+    for text in ("+442079460958", "00442079460958", "+44 20 7946 0958", "442079460958"):
+        assert abroad.search(text), text
+    assert not abroad.search("02079460958")  # some other country's
+    assert written_forms("+862423456789").search("024-23456789")
+    local = written_forms("23456789")
+    assert local.search("2345 6789")
+    assert not local.search("02423456789")

@@ -77,6 +77,7 @@ class Centre:
             "wrap_up_time": 0.5,
             "stop_wait": 1,
             "min_free_mb": 0,
+            "trial": "true",
             "dial_per_number_day": 0,
             **({"tls_port": first + 5} if "tls_certificate" in settings else {}),
             **settings,

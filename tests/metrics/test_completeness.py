@@ -29,7 +29,7 @@ from metrics import completeness
 from metrics.completeness import AuditError, Completeness
 from metrics.reports import sla
 from metrics.window import Metric
-from recorder import ledger, tables, tape
+from recorder import deletion, ledger, tables, tape
 from recorder.audit import AuditKind, WhyUnrecorded
 from recorder.entry import LedgerEntry
 from recorder.vault import keys
@@ -437,6 +437,26 @@ async def test_the_command_that_cannot_look(said: Callable[..., Any], settings: 
     settings.recordings_dir.rename(settings.home / "elsewhere")
     status, _, error = await said("--lang", "en")
     assert (status, "look whether the disk is mounted" in error) == (2, True)
+
+
+async def test_a_deleted_recording_counts_as_it_did_and_is_listed(
+    engine: AsyncEngine, settings: Settings, files: list[Path]
+) -> None:
+    before = await audit(engine, settings)
+    reported = before.reported
+    entry = (await ledger.look_up(engine, [CALLS[0]]))[CALLS[0]]
+    doomed = [deletion.Doomed(entry, "default")]
+    assert (await deletion.carry_out(engine, settings, doomed, by="cli:wang")).done == [CALLS[0]]
+    found = await audit(engine, settings)
+    assert found.findings == []
+    assert (found.m23, found.reported) == (before.m23, reported)
+    assert before.duration - found.duration == entry.duration
+    [one] = [one for one in found.unrecorded if one.reason is WhyUnrecorded.DELETED]
+    assert one.call == CALLS[0]
+    files[0].write_bytes(b"from a backup")
+    age(files[0])
+    [finding] = (await audit(engine, settings)).findings
+    assert (finding.kind, finding.call) == (AuditKind.ORPHAN_FILE, CALLS[0])
 
 
 async def test_encrypted_recordings_are_audited_like_plain_ones(

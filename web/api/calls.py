@@ -157,6 +157,8 @@ async def recording(
         entry = (await ledger.look_up(behind.engine, [_text(call, "call")])).get(call)
         if entry is None or not entry.path:
             raise Problem(404, "there is no recording of this call, or it is not finished yet")
+        if entry.certificate:
+            await ledger.verify(behind.engine, behind.settings, call)
         told = await asyncio.to_thread(_stat, behind.settings, entry)
         if request.headers.get("range", "bytes=0-") == "bytes=0-":
             await ledger.verify(behind.engine, behind.settings, call)
