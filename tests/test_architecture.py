@@ -84,6 +84,8 @@ IMPURE_MODULES = {
     "recorder.seals",
     "recorder.tables",
     "recorder.tape",
+    "recorder.vault.store",
+    "recorder.vault.uploads",
     "telephony.cel_file",
     "telephony.hep",
     "telephony.certificates",
