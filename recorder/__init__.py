@@ -4,6 +4,7 @@ policy    whether a recording is whole, and where it lies (pure)
 audit     whether every answered second of a call is on record, or which entry says why not (pure)
 tape      raw sound → WAV: bounded memory, atomic, hashed
 levels    a finished WAV, read once: SHA-256, duration, when each side is heard
+entry     a row of the ledger
 ledger    the table `recording`: enter, look up, export, verify
 archive   the loop of `hotline recorder`: from Asterisk's spool into the ledger
 vault     finished recordings at rest
@@ -11,9 +12,11 @@ evidence  what makes a recording provable: canonical rows, Merkle trees, a chain
 seals     each day's seal: made once, signed, chained to the day before
 proofs    whether ledger, evidence and seals agree, and one call's proof
 notary    the loop beside the archive that seals days and looks at them again
+vault     encryption at rest, and the one door to a recording's sound
 tables    the tables of recordings, evidence and seals
 
 Asterisk writes `<spool>/<call id>.raw` from the moment it answers. When the call has ended, the archive makes
-`<recordings>/YYYY/MM/DD/<call id>.wav` of it, enters it, writes the fact into the diary, and only then removes the raw
-file. A crash at any point repeats the work; nothing is entered twice and nothing is lost.
+`<recordings>/YYYY/MM/DD/<call id>.wav.enc` of it, enters it, writes the fact into the diary, and only then removes the
+raw file. Without encryption the file is `.wav`. A crash at any point repeats the work; nothing is entered twice and
+nothing is lost.
 """
