@@ -139,6 +139,11 @@ RULES: tuple[Rule, ...] = (
         "the recordings' master key is away: {value:.0f} raw files wait for it: run `hotline check`",
     ),
     Rule(
+        *("store_late", _W, _HIGH, 900, 60, 0, 10),
+        "有录音处理完毕 {value:.0f} 秒后仍未存入录音存储，请运行 hotline check，并查看 recorder.log 中的 store.away",
+        "a recording has waited for its store for {value:.0f} s: see `hotline check`, and store.away in recorder.log",
+    ),
+    Rule(
         *("seal_late", _W, _HIGH, 26, 25, 0, 0),
         "录音已入账 {value:.0f} 小时仍未封存，请查看 recorder.log 中的 seal.not_made",
         "a recording was entered {value:.0f} hours ago and has no seal: see seal.not_made in recorder.log",

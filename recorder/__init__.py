@@ -7,7 +7,6 @@ levels    a finished WAV, read once: SHA-256, duration, when each side is heard
 entry     a row of the ledger
 ledger    the table `recording`: enter, look up, export, verify
 archive   the loop of `hotline recorder`: from Asterisk's spool into the ledger
-vault     finished recordings at rest
 evidence  what makes a recording provable: canonical rows, Merkle trees, a chain of days (pure)
 seals     each day's seal: made once, signed, chained to the day before
 proofs    whether ledger, evidence and seals agree, and one call's proof

@@ -132,7 +132,7 @@ def _running(folder: Path) -> Iterator[int]:
         "-master.telemetry=false",
         "-filer.disableHttp",
         # A bucket takes several volumes, and a misspelt one must not be made.
-        "-volume.max=200",
+        "-volume.max=1000",
         "-master.volumeSizeLimitMB=64",
         "-s3.autoCreateBucket=false",
     ]
@@ -183,6 +183,7 @@ class Proxy:
 
     `up`: connections are taken. `cut_after`: bytes from the program after which a connection is reset. `answer`: what
     is answered instead of asking the server. `silent`: nothing is answered. `seen`: the lines of the requests.
+    `sent`, `received`: bytes, as the program sees them.
     """
 
     def __init__(self, port: int) -> None:
@@ -192,6 +193,7 @@ class Proxy:
         self.silent = False
         self.seen: list[str] = []
         self.sent = 0
+        self.received = 0
         self._behind = port
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -241,6 +243,7 @@ class Proxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while block := await reader.read(65_536):
+                self.received += len(block)
                 writer.write(block)
                 await writer.drain()
             writer.transport.abort()

@@ -111,6 +111,10 @@ def rotate_key() -> None:
             )
         for master in await rotation.unused(engine, ring):
             print(f"{master} is needed by no recording here; older backups still need it")
+            if settings.recording_store:
+                print(
+                    f"keep {master}: without the database, it opens what the store has had before"
+                )
         return not failed
 
     sys.exit(0 if with_database(work, VaultError) else 1)

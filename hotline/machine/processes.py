@@ -13,6 +13,7 @@ from hotline.machine import home
 from hotline.machine.up import stop_event
 from metrics import rollup
 from recorder import archive, notary
+from recorder.vault import uploads
 
 logger = structlog.get_logger(__name__)
 
@@ -29,9 +30,11 @@ async def record(settings: Settings) -> None:
     # Folding an hour's calls takes a second of CPU, which the controller must not spend.
     figures = spawn(rollup.run(engine, stop), "roll-ups")
     sealing = spawn(notary.run(engine, settings, stop), "seals")
+    sending = spawn(uploads.run(engine, settings, stop), "uploads")
     try:
         await archive.run(engine, settings, bus.send, stop)
     finally:
+        sending.cancel()
         sealing.cancel()
         figures.cancel()
         sender.cancel()

@@ -6,5 +6,6 @@ reading   the one door: a recording's plain bytes, wherever it lies, encrypted o
 rotation  wrap every recording's key with another master key, without writing sound again
 uploads   the loop beside the archive: recordings go to their store, and the copy here goes once that is proven
 store     one bucket of an S3-compatible store: put and prove, read by ranges, list, delete, lock
+trouble   what can be wrong with a store, as a type and a sentence (pure)
 signed    requests to S3 that the library for the bucket lacks: locks, versions, uploads left behind
 """

@@ -11,7 +11,6 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -27,6 +26,7 @@ from base.settings import Settings
 from facts.times import DAY, SECOND
 from recorder.vault import signed
 from recorder.vault.signed import AccessKey, StoreAnswer
+from recorder.vault.trouble import StoreError, StoreGoneError, StoreTrouble
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig
@@ -50,51 +50,6 @@ LEFT_FOR: Final = DAY
 """An upload in parts that began so long ago (microseconds) was left behind by a process that died."""
 
 
-class StoreTrouble(StrEnum):
-    """What kind of trouble. Of those in `EVERYWHERE`, each recording has the same."""
-
-    UNSET = "unset"
-    AWAY = "away"
-    SLOW = "slow"
-    CERTIFICATE = "certificate"
-    FORBIDDEN = "forbidden"
-    CLOCK = "clock"
-    BUCKET = "bucket"
-    FULL = "full"
-    GARBLED = "garbled"
-    GONE = "gone"
-    OTHER = "other"
-    LOCKED = "locked"
-    FILE = "file"
-
-
-EVERYWHERE: Final = frozenset(
-    {
-        StoreTrouble.UNSET,
-        StoreTrouble.AWAY,
-        StoreTrouble.SLOW,
-        StoreTrouble.CERTIFICATE,
-        StoreTrouble.FORBIDDEN,
-        StoreTrouble.CLOCK,
-        StoreTrouble.BUCKET,
-        StoreTrouble.FULL,
-        StoreTrouble.GARBLED,
-    }
-)
-
-
-class StoreError(OSError):
-    """The store cannot do what was asked. The message is for the operator, and says what to do."""
-
-    def __init__(self, trouble: StoreTrouble, message: str) -> None:
-        super().__init__(message)
-        self.trouble = trouble
-
-
-class StoreGoneError(StoreError, FileNotFoundError):
-    """The store has no object of this name, or no longer the one that was opened."""
-
-
 @dataclass(frozen=True, slots=True)
 class StoredObject:
     """An object as the store lists it: `key` below the prefix, `size` in bytes."""
@@ -110,11 +65,6 @@ class FilePrint:
 
     size: int
     sha256: str
-
-
-def is_set(settings: Settings) -> bool:
-    """Whether finished recordings go to a store."""
-    return bool(settings.recording_store)
 
 
 def print_of(file: Path) -> FilePrint:
@@ -145,6 +95,13 @@ def access_key(settings: Settings) -> AccessKey:
             "second, or set HOTLINE_STORE_KEY_ID and HOTLINE_STORE_SECRET",
         )
     return AccessKey(key_id, secret, settings.store_region)
+
+
+def of(settings: Settings) -> "Store":
+    """The bucket of the settings: the same one as long as they are the same. Raises `StoreError`."""
+    if not _last or _last[0][0] != settings:
+        _last[:] = [(settings, Store(settings))]
+    return _last[0][1]
 
 
 class Store:
@@ -354,6 +311,8 @@ class Store:
         try:
             await self.delete(key)
         except StoreError as error:
+            if error.trouble is not StoreTrouble.LOCKED:
+                raise
             notes.append(f"the object {key} of this check stays there: {error}")
         return notes
 
@@ -591,6 +550,7 @@ class StoredFile(io.RawIOBase):
         return b"".join(parts)
 
 
+_last: Final[list[tuple[Settings, Store]]] = []
 _FULL: Final = frozenset(
     {"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "InsufficientCapacity"}
 )

@@ -22,10 +22,11 @@ from base.settings import Settings
 from facts.terms import CallId
 from facts.times import DAY, HOUR, SECOND
 from recorder import ledger
-from recorder.ledger import LedgerEntry
+from recorder.entry import LedgerEntry
 from recorder.tables import recording, stored
-from recorder.vault import store
-from recorder.vault.store import EVERYWHERE, FilePrint, Store, StoreError, StoreTrouble, print_of
+from recorder.vault import crypt
+from recorder.vault.store import FilePrint, Store, print_of
+from recorder.vault.trouble import EVERYWHERE, StoreError, StoreTrouble
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +55,7 @@ class Backlog:
 
 async def run(engine: AsyncEngine, settings: Settings, stop: asyncio.Event) -> None:
     """Send recordings until `stop` is set; an upload that has begun is dropped then. No error ends the loop."""
-    if not store.is_set(settings):
+    if not settings.recording_store:
         return
     uploads = Uploads(engine, settings)
     while not stop.is_set():
@@ -358,11 +359,16 @@ def _vouched(file: Path, entry: LedgerEntry) -> FilePrint:
     """Read a file and see that it is what the ledger says."""
     try:
         known = print_of(file)
+        if entry.cipher_sha256:
+            with file.open("rb") as opened:
+                same = crypt.cipher_sha256(opened) == entry.cipher_sha256
+        else:
+            same = known == FilePrint(entry.size, entry.sha256)
     except OSError as error:
         raise StoreError(
             StoreTrouble.FILE, f"{file} cannot be read: {error.strerror or error}"
         ) from None
-    if known != FilePrint(entry.size, entry.sha256):
+    if not same:
         raise StoreError(StoreTrouble.FILE, f"{file} is not what was entered: its SHA-256 differs")
     return known
 

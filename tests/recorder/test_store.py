@@ -16,7 +16,8 @@ from base.settings import Settings, SettingsError, load
 from facts.times import DAY, SECOND
 from recorder.vault import signed, store
 from recorder.vault.signed import AccessKey
-from recorder.vault.store import FilePrint, Store, StoreError, StoreTrouble, print_of
+from recorder.vault.store import FilePrint, Store, print_of
+from recorder.vault.trouble import StoreError, StoreTrouble
 from tests.seaweed import KEY, READER, Seaweed, proxied
 
 PATH = "2025/11/21/hotline-1763731200.1.wav"
