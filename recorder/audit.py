@@ -44,6 +44,7 @@ class AuditKind(StrEnum):
     SILENT_SIDE = "silent_side"
     WRONG_HASH = "wrong_hash"
     DAMAGED = "damaged"
+    LOCKED = "locked"
     ORPHAN_FILE = "orphan_file"
     ORPHAN_ROW = "orphan_row"
     UNEXPLAINED = "unexplained"
@@ -69,12 +70,15 @@ class WhyUnrecorded(StrEnum):
 
 
 class FileState(StrEnum):
-    """What the disk has of a row's file: as entered, gone, no readable WAV, or another one than was entered."""
+    """What the disk has of a row's file: as entered, gone, no readable WAV, another one than was entered, or encrypted
+    as it was entered while its master key is away.
+    """
 
     WHOLE = "whole"
     GONE = "gone"
     TORN = "torn"
     ALTERED = "altered"
+    LOCKED = "locked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +210,10 @@ def _without_file(
         kind = AuditKind.SHORT if lost > TOLERANCE else AuditKind.WRONG_HASH
         found.findings.append(
             _finding(kind, call, known, talks, lost=max(0, lost), file=kept.path, why=kept.why)
+        )
+    elif kept.file is FileState.LOCKED:
+        found.findings.append(
+            _finding(AuditKind.LOCKED, call, known, talks, file=kept.path, why=kept.why)
         )
     elif kept.file in (FileState.TORN, FileState.ALTERED):
         found.findings.append(

@@ -137,11 +137,14 @@ def draft(
     return Draft(entry, news, verdict.alarm)
 
 
-async def enter(engine: AsyncEngine, drafts: Sequence[Draft]) -> list[Fact]:
+async def enter(
+    engine: AsyncEngine, drafts: Sequence[Draft], *, at: int | None = None
+) -> list[Fact]:
     """Enter rows, and their facts into the diary, in one transaction. Gives the facts that were new.
 
     A call that has a row keeps it, and no facts are written, unless the new row has sound that the old one lacks: the
     file turned up late, or has become longer. The same sound, encrypted again or otherwise, is a new row without facts.
+    `at`: as in `vouch`.
     """
     news: list[Fact] = []
     rows: list[dict[str, str | int]] = []
@@ -164,7 +167,7 @@ async def enter(engine: AsyncEngine, drafts: Sequence[Draft]) -> list[Fact]:
                 await connection.execute(delete(table).where(table.c.call.in_(replaced)))
         if rows:
             await connection.execute(insert(recorder_tables.recording), rows)
-            await vouch(connection, entered)
+            await vouch(connection, entered, at)
         if wrapped := [_key_row(entry.call, entry.key) for entry in entered if entry.key]:
             await connection.execute(insert(recorder_tables.recording_key), wrapped)
         if news:

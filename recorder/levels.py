@@ -25,6 +25,7 @@ from recorder.policy import FRAME, RATE
 from recorder.tape import TapeError
 from recorder.vault import reading
 from recorder.vault.crypt import VaultError
+from recorder.vault.keys import KeyAwayError
 from recorder.vault.trouble import StoreError
 
 _FRAMES: Final = RATE * WINDOW // SECOND
@@ -62,6 +63,7 @@ def _patiently(settings: Settings, wanted: LedgerEntry) -> HeardFile:
 
 
 def _listen(settings: Settings, wanted: LedgerEntry) -> HeardFile:
+    other = False
     try:
         other = reading.altered(settings, wanted)
         with reading.open_recording(settings, wanted) as file:
@@ -70,6 +72,10 @@ def _listen(settings: Settings, wanted: LedgerEntry) -> HeardFile:
         return HeardFile(FileState.GONE)
     except StoreError:
         raise  # that says nothing about the file
+    except KeyAwayError as error:
+        if other:
+            return HeardFile(FileState.TORN, why="the SHA-256 of the encrypted file differs")
+        return HeardFile(FileState.LOCKED, why=str(error))
     except (OSError, TapeError, VaultError) as error:
         return HeardFile(FileState.TORN, why=str(error))
     if other:

@@ -85,6 +85,7 @@ IMPURE_MODULES = {
     "recorder.tables",
     "recorder.tape",
     "recorder.vault.keys",
+    "recorder.vault.old",
     "recorder.vault.reading",
     "recorder.vault.rotation",
     "recorder.vault.store",

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import figures, floor, measure
+from bench import figures, floor, measure, vault
 from bench.figures import SippCalls, TableRow
 from bench.phone import BenchPhones
 
@@ -217,3 +217,9 @@ async def test_a_citizen_who_is_called_back_lets_it_ring_and_the_agent_hears_tha
         assert await exchange.next() == "SIP/2.0 200 OK"
         assert await exchange.next() == "SIP/2.0 487 Request Terminated"
         assert (phones.called_back, phones.in_talk) == (0, 1), "the agent has not hung up"
+
+
+def test_encryption_is_measured_by_all_of_the_sound() -> None:
+    rows = vault.measure(1 << 20)
+    assert rows[0].name == "encrypt 1 MB, with both hashes"
+    assert all(row.hotline for row in rows)

@@ -220,6 +220,7 @@ _WORDS = {
         ),
         "wrong_hash": "{call}：文件 {file} 与台账不符（{why}），已损坏或被改动。从备份恢复，并查明原因。",
         "damaged": "{call}：{at} 来电，录音已损坏：{why}。从备份恢复；没有备份时试听尚存部分。",
+        "locked": "{call}：录音文件 {file} 是入账时的文件，但没有主密钥，无法收听：{why}。运行 hotline check。",
         "orphan_file": "文件 {file}（通话 {call}）不在台账中。查明来源：台账记录可能被删除，请从备份核对。",
         "orphan_row": "{call}：台账有记录（文件 {file}），但日志账没有这通来电。日志账可能被删除，请从备份核对。",
         "unexplained": (
@@ -284,6 +285,10 @@ _WORDS = {
         "damaged": (
             "{call}: arrived {at}, its recording is damaged: {why}. Restore it from the backup; without "
             "one, listen to what is left."
+        ),
+        "locked": (
+            "{call}: {file} is the file that was entered, but its master key is away, so it cannot be heard: "
+            "{why}. Run `hotline check`."
         ),
         "orphan_file": (
             "{file} (call {call}) is not in the ledger. Find out where it comes from: its row may have been "

@@ -27,7 +27,7 @@ from hotline.cli.tools import (
 )
 from recorder import evidence, ledger, proofs, seals
 from recorder.evidence import EvidenceError
-from recorder.vault import keys, rotation
+from recorder.vault import keys, old, rotation
 from recorder.vault.crypt import VaultError
 
 app = typer.Typer(help="The recordings of calls.", no_args_is_help=True)
@@ -118,6 +118,35 @@ def rotate_key() -> None:
         return not failed
 
     sys.exit(0 if with_database(work, VaultError) else 1)
+
+
+@app.command("encrypt")
+def encrypt() -> None:
+    """Encrypt the recordings that lie plain from before. Repeat it if it was cut off."""
+    settings = read_settings()
+    if not settings.encrypt_recordings:
+        fail("HOTLINE_ENCRYPT_RECORDINGS is off")
+
+    async def work(engine: AsyncEngine) -> bool:
+        await note_look(engine, "recordings encrypt")
+        done = failed = 0
+        try:
+            async for step in old.encrypt(engine, settings):
+                done = step.done
+                if step.failed:
+                    failed += 1
+                    print(step.failed, file=sys.stderr)
+                elif done % _TELL == 0:
+                    print(f"{done} of {step.total} recordings", file=sys.stderr)
+        except OSError as error:
+            fail(files.why(error.filename or settings.recordings_dir, error))
+        print(f"{done} recordings are encrypted now; {failed} could not be")
+        return not failed
+
+    sys.exit(0 if with_database(work, VaultError) else 1)
+
+
+_TELL = 500
 
 
 @app.command("seals")

@@ -207,7 +207,10 @@ _WORDS = {
         "（演示中有 {n} 位市民按剧本中途放弃，因此接通率低于标准）",
         "({n} citizens gave up as the script told them to, so the rate is below the standard)",
     ),
-    "recordings": ("录音：{folder}（左声道市民，右声道坐席）", "recordings: {folder} (citizen left, agent right)"),
+    "recordings": (
+        "录音（已加密）：{folder}（左声道市民，右声道坐席；收听：recordings export）",
+        "recordings, encrypted: {folder} (citizen left, agent right; to hear one: recordings export)",
+    ),
     "again": (
         "再次查看：HOTLINE_HOME={home} {command} calls（或 report sla、recordings export）",
         "look again: HOTLINE_HOME={home} {command} calls (or report sla, recordings export)",

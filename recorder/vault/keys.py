@@ -5,6 +5,8 @@ line, or in HOTLINE_RECORDING_KEYS. The last one wraps new recordings; the other
 from the key, so that a file can say which one it needs and no line can have the wrong name.
 """
 
+import asyncio
+import fcntl
 import hashlib
 import os
 import re
@@ -118,22 +120,34 @@ async def ready(engine: AsyncEngine, settings: Settings) -> KeyRing:
             raise
         async with engine.connect() as connection:
             used = await connection.scalar(select(recording_key.c.call).limit(1))
-        if used is not None or has_encrypted(settings.recordings_dir):
+        if used is not None or await asyncio.to_thread(has_encrypted, settings.recordings_dir):
             raise KeyAwayError(
                 f"recordings are encrypted, but their master key is away: bring back {path(settings)} "
                 f"or set {SETTING}. No new key is made, and no raw file is lost meanwhile"
             ) from None
-    add(settings)
+    await asyncio.to_thread(add, settings, only_first=True)
     return read(settings)
 
 
-def add(settings: Settings) -> MasterKey:
-    """Make a new master key and write it behind the others. From now on it is in use. Raises `OSError`."""
+def add(settings: Settings, *, only_first: bool = False) -> MasterKey:
+    """Make a new master key and write it behind the others. From now on it is in use. Raises `OSError`.
+
+    `only_first`: unless there is one by now, which is given then. It is on the disk before anything is wrapped by it.
+    """
     settings.secrets_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    key = secrets.token_bytes(crypt.KEY)
-    files.put(
-        path(settings), f"{_text(path(settings)) or _HEADLINE}{key.hex()}\n".encode(), mode=0o600
-    )
+    folder = os.open(settings.secrets_dir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # Who writes at the same time would take the other one's key away, and recordings with it.
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        text = _text(path(settings))
+        if only_first and (there := _parse(text, str(path(settings)))):
+            return there[-1]
+        key = secrets.token_bytes(crypt.KEY)
+        line = "" if text.endswith("\n") or not text else "\n"
+        files.put(path(settings), f"{text or _HEADLINE}{line}{key.hex()}\n".encode(), mode=0o600)
+        os.fsync(folder)
+    finally:
+        os.close(folder)
     return _master(key)
 
 

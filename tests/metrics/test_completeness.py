@@ -32,6 +32,7 @@ from metrics.window import Metric
 from recorder import ledger, tables, tape
 from recorder.audit import AuditKind, WhyUnrecorded
 from recorder.entry import LedgerEntry
+from recorder.vault import keys
 from tests.metrics.histories import T, answered, at, handed_on, in_queue, refused
 from tests.metrics.test_callback_report import write
 from tests.metrics.test_verify import cel
@@ -462,3 +463,7 @@ async def test_encrypted_recordings_are_audited_like_plain_ones(
         (AuditKind.MISSING, CALLS[2]),
     ]
     assert "part 2 of" in found.findings[1].why
+    keys.path(secret).rename(secret.home / "away")
+    found = await audit(engine, secret)
+    assert (AuditKind.LOCKED, CALLS[3]) in named(found)
+    assert (found.m23, found.duration) == (Metric(0, 4), 0)

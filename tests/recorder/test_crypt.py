@@ -155,6 +155,18 @@ def test_another_call_and_another_key_are_refused() -> None:
         opened(SEALED, key=bytes(32))
 
 
+def test_a_head_that_was_written_for_another_call_opens_nothing() -> None:
+    """Whoever can write files, but has no key, moves a recording to another call."""
+    other = "hotline-1763731200.18"
+    head = sealed(b"", crypt.new_key(other, KEY.wrapped, KEY.data_key))[SLOT:HEADER]
+    prefix = slice(SLOT + 9, SLOT + 16)
+    moved = bytearray(SEALED)
+    moved[SLOT:HEADER] = head
+    moved[prefix] = SEALED[prefix]
+    with pytest.raises(VaultError, match="not what was written"):
+        opened(bytes(moved), other)
+
+
 @given(st.binary(max_size=600), st.booleans())
 def test_hostile_bytes_raise_one_kind_of_error(data: bytes, begins_well: bool) -> None:
     whole = SEALED[:HEADER] + data if begins_well else data

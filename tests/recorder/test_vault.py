@@ -3,9 +3,11 @@
 import hashlib
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
+from base import clock, database
+from base.migrations import upgrade
 from base.settings import Settings
 from facts import RecordingFinished
 from facts.times import SECOND
@@ -23,7 +27,7 @@ from recorder.entry import LedgerEntry
 from recorder.ledger import LedgerError
 from recorder.levels import listen_to
 from recorder.tape import Fault, Job, Tape
-from recorder.vault import crypt, keys, reading, rotation
+from recorder.vault import crypt, keys, old, reading, rotation
 from recorder.vault.crypt import HEADER, VaultError
 from recorder.vault.keys import KeyAwayError
 from tests.recorder.conftest import NOW, Spool, a_call, call_id, recording_facts, write
@@ -90,7 +94,11 @@ async def test_without_the_key_no_second_is_audible(
     with pytest.raises(LedgerError, match="is the file that was entered, but cannot be heard"):
         await ledger.verify(engine, settings, CALL)
     (level,) = listen_to(settings, [entry])
-    assert (level.state, level.levels) == (FileState.TORN, None)
+    assert (level.state, level.levels) == (FileState.LOCKED, None)
+    assert entry.key.master in level.why
+    place(settings, entry).write_bytes(data[:-1])
+    (level,) = listen_to(settings, [entry])
+    assert (level.state, "SHA-256" in level.why) == (FileState.TORN, True)
 
 
 async def test_row_file_and_evidence_have_both_hashes(
@@ -322,6 +330,22 @@ async def test_the_key_may_come_from_the_environment(
         keys.read(Settings(home=settings.home))
 
 
+def test_keys_that_are_made_at_the_same_moment_are_all_kept(settings: Settings) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: keys.add(settings).id, range(16)))
+        first = list(pool.map(lambda _: keys.add(settings, only_first=True).id, range(4)))
+    kept = [one.id for one in keys.read(settings).keys]
+    assert sorted(kept) == sorted(made)
+    assert set(first) == {kept[-1]}
+
+
+def test_a_last_line_without_an_end_is_not_joined_with_the_next(settings: Settings) -> None:
+    settings.secrets_dir.mkdir()
+    keys.path(settings).write_text("ab" * 32)
+    keys.add(settings)
+    assert len(keys.read(settings).keys) == 2
+
+
 # --- rotation
 
 
@@ -406,3 +430,119 @@ async def test_a_key_that_is_gone_stops_no_other_recording(
     assert calls[0] in step.failed[0]
     assert "is not there: looked for in" in step.failed[0]
     assert await rotation.unused(engine, ring) == []
+
+
+_ROTATION = """
+    import asyncio, os, signal, sys
+    from base import clock, database
+    from base.settings import Settings
+    from recorder.vault import crypt, rotation
+
+    settings = Settings(home=sys.argv[1], min_free_mb=0)
+    rotation.PAGE = 2
+    moments = [int(sys.argv[2])]
+    fsync = os.fsync
+
+    def dies(descriptor):
+        moments[0] -= 1
+        if not moments[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        fsync(descriptor)
+
+    async def main():
+        engine = database.engine(settings.database)
+        ring = await rotation.begin(engine, settings)
+        async for _ in rotation.rotate(engine, settings, ring):
+            pass
+
+    os.fsync = dies
+    asyncio.run(main())
+"""
+
+
+async def test_kill_9_at_any_moment_of_a_rotation_loses_no_key(
+    settings: Settings, spool: Spool
+) -> None:
+    engine = database.engine(settings.database)
+    await upgrade(engine)
+    calls = await many(engine, settings, spool)
+    entries = await ledger.look_up(engine, calls)
+    for moment in (3, 2):  # the first slot is written; the second page begins
+        done = subprocess.run(  # noqa: ASYNC221
+            [
+                *(sys.executable, "-W", "ignore", "-c", textwrap.dedent(_ROTATION)),
+                *(str(settings.home), str(moment)),
+            ],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            check=False,
+        )
+        assert done.returncode == -signal.SIGKILL
+        for call in calls:
+            assert (await ledger.verify(engine, settings, call)).sha256 == entries[call].sha256
+            # The slot alone is enough, too.
+            reading.inspect(settings, call, place(settings, entries[call]))
+        ring = keys.read(settings)
+        assert await rotation.waiting(engine, ring), (moment, ring)
+    await rotate(engine, settings)
+    ring = keys.read(settings)
+    assert await rotation.waiting(engine, ring) == {}
+    await engine.dispose()
+
+
+# --- recordings of before
+
+
+async def plain_ones(engine: AsyncEngine, settings: Settings, spool: Spool) -> list[str]:
+    return await many(engine, settings.model_copy(update={"encrypt_recordings": False}), spool)
+
+
+async def test_plain_recordings_are_encrypted_later_and_stay_provable(
+    engine: AsyncEngine, settings: Settings, spool: Spool
+) -> None:
+    calls = await plain_ones(engine, settings, spool)
+    before = await ledger.look_up(engine, calls)
+    place(settings, before[calls[1]]).write_bytes(b"other")
+    place(settings, before[calls[2]]).unlink()
+    began = clock.now()
+    steps = [step async for step in old.encrypt(engine, settings)]
+    assert [(step.done, step.total) for step in steps] == [(1, 5), (1, 5), (1, 5), (2, 5), (3, 5)]
+    assert "SHA-256 differs" in steps[1].failed
+    assert "is gone" in steps[2].failed
+    after = await ledger.look_up(engine, calls)
+    for number in (0, 3, 4):
+        call = calls[number]
+        assert after[call].path == f"{before[call].path}.enc"
+        assert after[call].sha256 == before[call].sha256
+        assert await ledger.verify(engine, settings, call) == after[call]
+        assert not place(settings, before[call]).exists()
+    assert [after[call] == before[call] for call in calls[1:3]] == [True, True]
+    assert len(await recording_facts(engine)) == 5
+    assert [one async for one in proofs.check(engine)] == []
+    column = tables.evidence.c
+    async with engine.connect() as connection:
+        question = select(column.row, column.entered_at).where(column.call == calls[0])
+        rows = (await connection.execute(question.order_by(column.number))).all()
+    assert [row.row for row in rows] == [ledger.vouched(one[calls[0]]) for one in (before, after)]
+    assert rows[1].entered_at >= began, "else no seal would ever have it"
+
+
+async def test_whoever_is_killed_while_encrypting_leaves_nothing_plain_in_the_end(
+    engine: AsyncEngine, settings: Settings, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = await plain_ones(engine, settings, spool)
+
+    async def killed(*_: object, **__: object) -> None:
+        raise RuntimeError("killed")
+
+    for moment in ("enter", "remove_other_forms"):
+        with monkeypatch.context() as patch:
+            patch.setattr(ledger, moment, killed)
+            with pytest.raises(RuntimeError):
+                _ = [step async for step in old.encrypt(engine, settings)]
+        for call in calls:
+            await ledger.verify(engine, settings, call)
+    done = [step async for step in old.encrypt(engine, settings)]
+    assert [step.done for step in done] == [1, 2, 3, 4]
+    for call in calls:
+        assert (await ledger.verify(engine, settings, call)).cipher_sha256
+    assert not list(settings.recordings_dir.rglob("*.wav"))

@@ -160,9 +160,9 @@ async def recording(
         entry = (await ledger.look_up(behind.engine, [_text(call, "call")])).get(call)
         if entry is None or not entry.path:
             raise Problem(404, "there is no recording of this call, or it is not finished yet")
+        told = await asyncio.to_thread(_stat, behind.settings, entry)
         if request.headers.get("range", "bytes=0-") == "bytes=0-":
             await ledger.verify(behind.engine, behind.settings, call)
-        told = await asyncio.to_thread(_stat, behind.settings, entry)
     except (LedgerAwayError, StoreError) as error:
         gone = isinstance(error, StoreGoneError)
         raise Problem(404 if gone else 503, str(error)) from None
