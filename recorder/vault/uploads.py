@@ -150,7 +150,13 @@ class Uploads:
             .outerjoin_from(recording, stored, recording.c.call == stored.c.call)
             .where(recording.c.finished_at >= since, recording.c.path != "")
             .where(recording.c.call.startswith(f"{self._settings.node}-", autoescape=True))
-            .where(or_(stored.c.call.is_(None), stored.c.finished_at != recording.c.finished_at))
+            .where(
+                or_(
+                    stored.c.call.is_(None),
+                    stored.c.finished_at != recording.c.finished_at,
+                    (stored.c.path != recording.c.path) & (stored.c.state == "stored"),
+                )
+            )
         )
         async with self._engine.begin() as connection:
             rows = (await connection.execute(wanted)).all()

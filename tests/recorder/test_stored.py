@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from recorder.audit import AuditKind
 from recorder.entry import LedgerEntry
 from recorder.ledger import LedgerAwayError, LedgerError
 from recorder.tables import recording
-from recorder.vault import reading
+from recorder.vault import old, reading
 from recorder.vault.crypt import VaultError
 from recorder.vault.store import Store, print_of
 from recorder.vault.trouble import StoreError
@@ -36,12 +36,17 @@ ONE = call_id(1)
 
 @asynccontextmanager
 async def stored(
-    engine: AsyncEngine, seaweed: Seaweed, tmp_path: Path, spool: Spool, seconds: int = 10
+    engine: AsyncEngine,
+    seaweed: Seaweed,
+    tmp_path: Path,
+    spool: Spool,
+    seconds: int = 10,
+    more: Mapping[str, object] | None = None,
 ) -> AsyncIterator[tuple[Settings, Proxy, LedgerEntry]]:
     """A recording that only the store has, behind a proxy."""
     name = seaweed.make_one("stored")
     async with proxied(seaweed) as (proxy, before):
-        settings = before.settings(tmp_path, name)
+        settings = before.settings(tmp_path, name, **(more or {}))
         await write(engine, a_call(ONE, seconds, talk=5))
         spool(ONE, seconds)
         entry = await ledger.finish(engine, settings, ONE)
@@ -121,6 +126,25 @@ async def test_an_object_that_was_changed_or_taken_away_is_found(
 
         with pytest.raises(VaultError):
             await asyncio.to_thread(hear)
+
+
+async def test_a_plain_recording_that_only_the_store_has_can_be_encrypted(
+    engine: AsyncEngine, seaweed: Seaweed, tmp_path: Path, spool: Spool
+) -> None:
+    more = {"encrypt_recordings": False}
+    async with stored(engine, seaweed, tmp_path, spool, more=more) as (plain, _, entry):
+        assert not reading.is_encrypted(entry.path)
+        settings = plain.model_copy(update={"encrypt_recordings": True})
+        steps = [step async for step in old.encrypt(engine, settings)]
+        assert [(step.done, step.failed) for step in steps] == [(1, "")]
+        loop = Uploads(engine, settings)
+        await loop.look(clock.now())
+        await loop.look(clock.now() + SECOND)
+        bucket = Store(settings)
+        keys = await asyncio.to_thread(lambda: [one.key for one in bucket.listed()])
+        assert keys == [f"{entry.path}{reading.SUFFIX}"]
+        assert not list(settings.recordings_dir.rglob("*.wav*"))
+        await ledger.verify(engine, settings, ONE)
 
 
 async def test_an_audit_reads_the_store_and_finds_what_no_row_names(
