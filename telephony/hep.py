@@ -1,8 +1,9 @@
 """Listens for the copies of SIP messages that Asterisk's res_hep sends (`telephony.refused`, `.answers` read them).
 
-A call has some twenty-five messages, of which a few matter: calls that come and are cut, refusals, and answers that we
-receive. A guess at a password has four, and none matters. The kernel throws the others away, so that they do not wake
-the controller (a socket filter: `socket(7)`, `Documentation/networking/filter.rst`).
+A call has some twenty-five messages, of which few matter: calls that come in, refusals, and, while a citizen is
+dialled, answers that we receive and CANCEL. A guess at a password has four, and none matters. The kernel throws the
+others away, so that they do not wake the controller (a socket filter: `socket(7)`,
+`Documentation/networking/filter.rst`).
 """
 
 import asyncio
@@ -18,10 +19,10 @@ _BUFFER = 4 * 1024 * 1024
 
 async def listen(
     address: str, port: int, own: Collection[int], take: Callable[[bytes], None]
-) -> asyncio.DatagramTransport:
+) -> "Copies":
     """Give each message that matters and arrives there to `take`, as HEP packets. Raises `OSError`.
 
-    `own`: the ports from which Asterisk speaks SIP. It has sent the answers (2xx) that come from there.
+    `own`: the ports from which Asterisk speaks SIP. It has sent the calls and the answers (2xx) that come from there.
     """
     family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_DGRAM)
@@ -29,17 +30,53 @@ async def listen(
         bound.setblocking(False)
         with contextlib.suppress(OSError):
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        _filter(bound, own)
+        _filter(bound, _program(own, answers=False))
         bound.bind((address, port))
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(lambda: _Copies(take), sock=bound)
+        transport, _ = await loop.create_datagram_endpoint(lambda: _Reader(take), sock=bound)
     except OSError:
         bound.close()
         raise
-    return transport
+    return Copies(transport, bound, own)
 
 
-class _Copies(asyncio.DatagramProtocol):
+class Copies:
+    """What listens. At first it hears no answers: each costs a wake-up, and only a dialled citizen's is of use."""
+
+    def __init__(
+        self, transport: asyncio.DatagramTransport, bound: socket.socket, own: Collection[int]
+    ) -> None:
+        self._transport = transport
+        self._bound = bound
+        self._programs = {wanted: _program(own, answers=wanted) for wanted in (False, True)}
+        self._silence: asyncio.TimerHandle | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        name = self._bound.getsockname()
+        return name[0], name[1]
+
+    def hear_answers(self, seconds: float) -> None:
+        """Hear answers that we receive, and CANCEL, for as long, from now on."""
+        if self._silence is None:
+            _filter(self._bound, self._programs[True])
+        else:
+            self._silence.cancel()
+        self._silence = asyncio.get_running_loop().call_later(seconds, self._enough)
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._silence is not None:
+            self._silence.cancel()
+        self._transport.close()
+
+    def _enough(self) -> None:
+        self._silence = None
+        _filter(self._bound, self._programs[False])
+
+
+class _Reader(asyncio.DatagramProtocol):
     def __init__(self, take: Callable[[bytes], None]) -> None:
         self._take = take
 
@@ -47,12 +84,11 @@ class _Copies(asyncio.DatagramProtocol):
         self._take(data)
 
 
-def _filter(bound: socket.socket, own: Collection[int]) -> None:
+def _filter(bound: socket.socket, program: list[tuple[int, int, int, int]]) -> None:
     """Let only what matters through. The offsets are those of res_hep, whose packet always has the same parts."""
-    steps = _program(own)
-    program = b"".join(struct.pack("HBBI", *step) for step in steps)
-    kept = ctypes.create_string_buffer(program)
-    given = struct.pack("HP", len(steps), ctypes.addressof(kept))
+    steps = b"".join(struct.pack("HBBI", *step) for step in program)
+    kept = ctypes.create_string_buffer(steps)
+    given = struct.pack("HP", len(program), ctypes.addressof(kept))
     bound.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, given)
 
 
@@ -70,13 +106,10 @@ def _word(text: str) -> int:
     return int.from_bytes(text.encode(), "big")
 
 
-def _program(own: Collection[int]) -> list[tuple[int, int, int, int]]:
+def _program(own: Collection[int], *, answers: bool) -> list[tuple[int, int, int, int]]:
     """Steps: operation, how many to skip if it is true, how many if it is false, operand."""
-    ports = sorted(own)
-    answers = 17
-    keep = answers + 1 + len(ports)
-    drop = keep + 1
-    return [
+    asked = _RECEIVED if answers else _DROP
+    steps: list[tuple[int, int | str, int | str, int]] = [
         (_BYTE, 0, 0, _FAMILY),
         (_EQUAL, 3, 0, socket.AF_INET),
         (_HALF, 0, 0, _LENGTH + _IPV6_LONGER),
@@ -85,17 +118,30 @@ def _program(own: Collection[int]) -> list[tuple[int, int, int, int]]:
         (_HALF, 0, 0, _LENGTH),
         (_BEHIND, 0, 0, 0),
         (_WORD_BEHIND, 0, 0, _MESSAGE),
-        (_EQUAL, keep - 9, 0, _word("INVI")),
-        (_EQUAL, keep - 10, 0, _word("CANC")),
-        (_EQUAL, 0, drop - 11, _word("SIP/")),
+        (_EQUAL, _RECEIVED, 0, _word("INVI")),
+        (_EQUAL, _KEEP if answers else _DROP, 0, _word("CANC")),
+        (_EQUAL, 0, _DROP, _word("SIP/")),
         (_BYTE_BEHIND, 0, 0, _STATUS),
-        (_EQUAL, answers - 13, 0, _word("2")),
-        (_AT_LEAST, 0, drop - 14, _word("4")),
+        (_EQUAL, asked, 0, _word("2")),
+        (_AT_LEAST, 0, _DROP, _word("4")),
         (_WORD_BEHIND, 0, 0, _STATUS),
-        (_EQUAL, drop - 16, 0, _word("401 ")),
-        (_EQUAL, drop - 17, keep - 17, _word("407 ")),
+        (_EQUAL, _DROP, 0, _word("401 ")),
+        (_EQUAL, _DROP, _KEEP, _word("407 ")),
         (_HALF, 0, 0, _SOURCE_PORT),
-        *((_EQUAL, drop - at, 0, port) for at, port in enumerate(ports, answers + 2)),
+        *((_EQUAL, _DROP, 0, port) for port in sorted(own)),
         (_ANSWER, 0, 0, 0xFFFF),
         (_ANSWER, 0, 0, 0),
     ]
+    places = {_KEEP: len(steps) - 2, _DROP: len(steps) - 1, _RECEIVED: len(steps) - 3 - len(own)}
+
+    def skips(at: int, to: int | str) -> int:
+        return to if isinstance(to, int) else places[to] - at - 1
+
+    return [
+        (what, skips(at, yes), skips(at, no), than)
+        for at, (what, yes, no, than) in enumerate(steps)
+    ]
+
+
+_KEEP, _DROP, _RECEIVED = "keep", "drop", "received"
+"""Where a step may go: the last two steps, and those that drop what Asterisk itself has sent."""

@@ -68,6 +68,9 @@ logger = structlog.get_logger(__name__)
 LISTEN_FOR = 3.0
 """Seconds for which offers wait at most for what Asterisk told while this program stood still."""
 
+ANSWERED_WITHIN = 10.0
+"""Seconds for which a dialled citizen's answer is listened for after their phone has rung as long as it may."""
+
 MOST_REFUSALS = 1000
 """Refused AGI connections that are remembered for the alarm."""
 
@@ -126,7 +129,7 @@ class Controller:
         self._refusals: deque[int] = deque(maxlen=MOST_REFUSALS)
         self._guesses = Guesses()
         self._agi: agi.Server | None = None
-        self._copies: asyncio.DatagramTransport | None = None
+        self._copies: hep.Copies | None = None
         self._settling: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._bus = Bus(settings.redis, settings.node)
@@ -362,6 +365,8 @@ class Controller:
         facts = self._calls.read(message)
         if dialled := self._calls.dials(message):
             self._outbound.follow(*dialled)
+            if self._copies is not None:
+                self._copies.hear_answers(self._settings.callback_rings + ANSWERED_WITHIN)
         if facts:
             now = clock.now()
             self._lag = (now, now - facts[-1].at)
