@@ -144,6 +144,11 @@ RULES: tuple[Rule, ...] = (
         "{value:.0f} pauses of recordings reached their limit in the last 10 minutes: the recording went on, or cannot",
     ),
     Rule(
+        *("store_late", _W, _HIGH, 900, 60, 0, 10),
+        "有录音处理完毕 {value:.0f} 秒后仍未存入录音存储，请运行 hotline check，并查看 recorder.log 中的 store.away",
+        "a recording has waited for its store for {value:.0f} s: see `hotline check`, and store.away in recorder.log",
+    ),
+    Rule(
         *("seal_late", _W, _HIGH, 26, 25, 0, 0),
         "录音已入账 {value:.0f} 小时仍未封存，请查看 recorder.log 中的 seal.not_made",
         "a recording was entered {value:.0f} hours ago and has no seal: see seal.not_made in recorder.log",

@@ -367,6 +367,7 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
             rows = await connection.execute(question)
             counts = {row[0]: row[1] for row in rows}
             sealed = await _seals(connection, now)
+            sealed["store_late", ""] = await _waits_for_store(connection, settings, now)
             kept = await _retention(connection)
         unconfirmed = not (settings.trial or await deletion.is_confirmed(engine, settings))
     except Exception as error:  # noqa: BLE001 whatever a driver raises: `database_away` says it
@@ -382,7 +383,17 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
     return {**disk, **counted, **sealed, **kept}
 
 
-_OF_SEALS: Final = ("seal_late", "seal_broken")
+_OF_SEALS: Final = ("seal_late", "seal_broken", "store_late")
+
+
+async def _waits_for_store(connection: AsyncConnection, settings: Settings, now: int) -> float:
+    """Seconds since the oldest recording was finished that its store does not have."""
+    if not settings.recording_store:
+        return 0
+    stored = recorder_tables.stored.c
+    oldest = select(func.min(stored.finished_at)).where(stored.state != "stored")
+    first = await connection.scalar(oldest)
+    return 0 if first is None else max(0, now - first) / SECOND
 
 
 async def _seals(connection: AsyncConnection, now: int) -> dict[Key, float | None]:

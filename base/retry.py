@@ -43,3 +43,6 @@ DATABASE = Schedule(first=1.0, longest=1.0, jitter=0.1)
 
 REDIS = Schedule(first=0.5, longest=1.0, jitter=0.1)
 """For screens: they are stale until then."""
+
+STORE = Schedule(first=2.0, longest=300.0, jitter=0.1)
+"""For recordings that wait for their store: they lie safe on this machine meanwhile."""

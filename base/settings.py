@@ -111,6 +111,27 @@ def _region(value: str) -> str:
     return value
 
 
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9._-]+)*/?")
+_ENDPOINT = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?/?")
+
+
+def _store_url(value: str) -> str:
+    # What is wrong may be a secret, so it is not repeated.
+    if value and not _BUCKET.fullmatch(value):
+        raise ValueError(
+            "this is no bucket: write s3://BUCKET or s3://BUCKET/PREFIX, with neither key nor secret, or nothing"
+        )
+    return value.rstrip("/")
+
+
+def _endpoint(value: str) -> str:
+    if value and not _ENDPOINT.fullmatch(value):
+        raise ValueError(
+            "this is no endpoint: write https://HOST or https://HOST:PORT, without key, secret and path, or nothing"
+        )
+    return value.rstrip("/")
+
+
 _SIX_MONTHS = 184
 """Days: from the beginning of July to the end of December."""
 
@@ -163,6 +184,8 @@ Listed = Annotated[
 Cap = Annotated[int, Field(ge=0, le=10_000_000)]
 
 Tls = Annotated[str, Field(pattern="^(allowed|required)$")]
+StoreUrl = Annotated[str, AfterValidator(_store_url)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
 
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_words)]
 
@@ -286,6 +309,32 @@ class Settings(BaseSettings):
     """Whether agents may pause the recording of their talk (`*7`, the API) for what is confidential."""
     recording_pause_limit: Annotated[float, Field(ge=5, le=7200)] = 600.0
     """Seconds after which a paused recording goes on by itself, with the alarm `recording_paused`."""
+    recording_store: StoreUrl = ""
+    """Where finished recordings go: a bucket of an S3-compatible store, `s3://BUCKET/PREFIX`. Empty: they stay in
+    `home`."""
+    store_endpoint: Endpoint = ""
+    """The store's address, `https://HOST:PORT`. Empty: Amazon's own, of the region."""
+    store_region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")] = "us-east-1"
+    """The store's region, as it is signed."""
+    store_hosted: bool = False
+    """Whether the bucket's name is a part of the host's name (`https://BUCKET.HOST`), as public clouds want it."""
+    store_ca: Path | None = None
+    """Who else may have signed the store's certificate: a PEM file of certificates."""
+    store_plain_http: bool = False
+    """Whether `http://` may lead to another machine: whoever listens on the way can then read and change."""
+    store_key_id: SecretStr = SecretStr("")
+    """The id of the store's access key. Empty: the first line of `secrets/recordings-store`. Secret."""
+    store_secret: SecretStr = SecretStr("")
+    """The secret of that key. Empty: the second line of that file. Secret."""
+    store_parallel: Annotated[int, Field(ge=1, le=16)] = 4
+    """How many recordings are sent to the store at a time."""
+    store_keep_days: Annotated[int, Field(ge=0, le=36_600)] = 0
+    """Days for which this machine keeps its copy of a recording that the store has."""
+    store_lock: Annotated[str, Field(pattern="^(off|governance|compliance)$")] = "off"
+    """The object lock that a recording gets in a bucket that has it. `compliance`: nobody can erase it before it ends,
+    not even for a citizen who asks for it."""
+    store_lock_days: Annotated[int, Field(ge=1, le=36_600)] = 1096
+    """Days for which that lock holds."""
     seal_sm3: bool = False
     """Whether each day's seal of the recordings has an SM3 chain (GB/T 32905) beside that of SHA-256."""
     retention_days: Annotated[int, Field(le=36_600), AfterValidator(_retention_days)] = 1096
@@ -363,6 +412,20 @@ class Settings(BaseSettings):
             raise ValueError(
                 "HOTLINE_TLS_CA is needed, as HOTLINE_OUTBOUND has TLS: name the file of whoever signed the trunk's "
                 "certificate, or /etc/ssl/certs/ca-certificates.crt for all that this machine trusts"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _store_is_safe(self) -> Self:
+        if self.store_endpoint.startswith("http://") and not self.store_plain_http:
+            host = self.store_endpoint.removeprefix("http://").rpartition("]")[0].lstrip("[")
+            host = host or self.store_endpoint.removeprefix("http://").partition(":")[0]
+            with contextlib.suppress(ValueError):
+                if host == "localhost" or ipaddress.ip_address(host).is_loopback:
+                    return self
+            raise ValueError(
+                "HOTLINE_STORE_ENDPOINT has no TLS: write https://, or set HOTLINE_STORE_PLAIN_HTTP=true if "
+                "everything on the way can be trusted"
             )
         return self
 

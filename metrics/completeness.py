@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, TypeVar
@@ -66,6 +67,7 @@ from recorder.entry import LedgerEntry
 from recorder.levels import HeardFile, listen_to
 from recorder.tables import recording
 from recorder.vault import crypt, reading
+from recorder.vault.trouble import StoreError
 from telephony import cel, cel_file
 
 T = TypeVar("T")
@@ -134,7 +136,7 @@ async def audit(
     """Audit the calls that arrived in `day`, as (since, until] in microseconds; without it, all that there are.
 
     `progress` hears how many calls of how many are done. Raises `OSError` when the folder cannot be read, `AuditError`
-    when a worker process dies, and what SQLAlchemy raises.
+    when a worker process dies or the store does not answer, and what SQLAlchemy raises.
     """
     now = clock.now()
     first, total = await _arrivals(engine, *(day or (0, now)))
@@ -153,8 +155,11 @@ async def audit(
                 progress(min(done, total), total)
     except BrokenProcessPool as error:
         raise AuditError("a process that reads the recordings died: out of memory?") from error
+    except StoreError as error:
+        raise AuditError(str(error)) from error
     await run.rows(day)
     await run.files(day)
+    await run.objects(day)
     await run.cel(since, until)
     found.findings.sort(key=lambda one: (one.at, one.call, one.file))
     return found
@@ -304,6 +309,33 @@ class _Audit:
                         AuditFinding(AuditKind.ORPHAN_FILE, known, file=name)
                     )
 
+    async def objects(self, day: tuple[int, int] | None) -> None:
+        """Find objects in the store that no row names: below the folder of the day, or all."""
+        if not self._settings.recording_store:
+            return
+        # A client of S3, which centres without a store do without.
+        from recorder.vault import store
+
+        try:
+            bucket = store.of(self._settings)
+            for below in [""] if day is None else _days(*day):
+                keys = (one.key for one in bucket.listed(below))
+                while page := await asyncio.to_thread(_page_of, keys):
+                    await self._objects(page)
+        except StoreError as error:
+            raise AuditError(str(error)) from error
+
+    async def _objects(self, keys: Sequence[str]) -> None:
+        shown = [key for key in keys if not key.rpartition("/")[2].startswith(".")]
+        calls = [Path(key.removesuffix(crypt.SUFFIX)).stem for key in shown]
+        rows = await ledger.look_up(self._engine, [one for one in calls if is_call_id(one)])
+        for call, key in zip(calls, shown, strict=True):
+            row = rows.get(call)
+            if row is None or row.path != key:
+                known = call if is_call_id(call) else ""
+                file = f"{self._settings.recording_store}/{key}"
+                self._found.findings.append(AuditFinding(AuditKind.ORPHAN_FILE, known, file=file))
+
     async def cel(self, since: int, until: int) -> None:
         """Find calls that Asterisk saw answered by an agent, and of which the diary has no answer."""
         file = self._settings.cel_file
@@ -398,9 +430,12 @@ async def _of_cel(read: Callable[..., T], file: Path, *times: int) -> T:
 
 
 def _folders(root: Path, since: int, until: int) -> list[Path]:
+    return [root / day for day in _days(since, until)]
+
+
+def _days(since: int, until: int) -> list[str]:
     """The folders of these days in China (`policy.place`)."""
-    days = {f"{local(at):%Y/%m/%d}" for at in (*range(since + 1, until, DAY), until)}
-    return [root / day for day in sorted(days)]
+    return sorted({f"{local(at):%Y/%m/%d}" for at in (*range(since + 1, until, DAY), until)})
 
 
 def _files(folders: Sequence[Path], spool: Path, now: int) -> Iterator[Path]:
@@ -417,7 +452,11 @@ def _files(folders: Sequence[Path], spool: Path, now: int) -> Iterator[Path]:
 
 
 def _next_page(files: Iterator[Path]) -> list[Path]:
-    return [path for path, _ in zip(files, range(PAGE), strict=False)]
+    return list(islice(files, PAGE))
+
+
+def _page_of(keys: Iterator[str]) -> list[str]:
+    return list(islice(keys, PAGE))
 
 
 # --- when nobody was there to tell

@@ -24,6 +24,8 @@ from recorder.entry import LedgerEntry
 from recorder.evidence import DELETION, DeletionCertificate
 from recorder.removal import RemovalError
 from recorder.retention import RetentionError, RetentionPolicy
+from recorder.vault import reading, uploads
+from recorder.vault.trouble import StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -221,10 +223,8 @@ async def carry_out(
         there: dict[CallId, bool] = {}
         for one in batch:
             try:
-                there[one.entry.call] = await asyncio.to_thread(
-                    removal.is_there, settings, one.entry
-                )
-            except RemovalError as error:
+                there[one.entry.call] = await asyncio.to_thread(_is_there, settings, one.entry)
+            except (RemovalError, StoreError) as error:
                 found.kept.append((one.entry.call, str(error)))
         ready = []
         for one in batch:
@@ -236,6 +236,11 @@ async def carry_out(
         begun = await _begin(engine, ready, there, by, rules, found)
         await _go_on(engine, settings, begun, found)
     return found
+
+
+def _is_there(settings: Settings, entry: LedgerEntry) -> bool:
+    """Whether the recording's file is on this machine or in the store. Raises `RemovalError` and `StoreError`."""
+    return removal.is_there(settings, entry) or reading.is_there(settings, entry)
 
 
 async def resume(engine: AsyncEngine, settings: Settings) -> Deleted:
@@ -301,7 +306,8 @@ async def _go_on(
     for entry in begun:
         try:
             await asyncio.to_thread(removal.remove_files, settings, entry)
-        except RemovalError as error:
+            await uploads.forget(engine, settings, [entry.call])
+        except (RemovalError, StoreError) as error:
             found.kept.append((entry.call, str(error)))
             log.error("retention.not_removed", call_id=entry.call, why=str(error))
         else:

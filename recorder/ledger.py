@@ -29,6 +29,7 @@ from recorder.tape import BLOCK, Job, Tape, TapeError
 from recorder.vault import crypt, keys, reading
 from recorder.vault.crypt import VaultError, WrappedKey
 from recorder.vault.keys import KeyAwayError, KeyRing
+from recorder.vault.trouble import StoreError, StoreGoneError
 
 PAGE = 500
 """Calls asked for in one statement, or written in one transaction."""
@@ -36,6 +37,10 @@ PAGE = 500
 
 class LedgerError(Exception):
     """A recording cannot be given. The message says why and what to do, and can be shown as it is."""
+
+
+class LedgerAwayError(LedgerError):
+    """The same, because the recordings' store does not answer: it may be given later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,17 +298,21 @@ async def verify_all(
 def _difference(settings: Settings, entry: LedgerEntry) -> str:
     """How a file differs from its row, as a sentence; empty when it does not."""
     source = settings.recordings_dir / entry.path
-    if entry.certificate:
-        return _back(entry, source) if source.is_file() else ""
-    if not source.is_file():
-        return _gone(entry, source)
     try:
+        if entry.certificate:
+            return _back(entry, source) if reading.is_there(settings, entry) else ""
+        if not reading.is_there(settings, entry):
+            return _gone(settings, entry)
         if reading.altered(settings, entry):
             return _altered(entry, source)
         with reading.open_recording(settings, entry) as sound:
             found = tape.describe(sound, source)
     except KeyAwayError as error:
         return f"The recording of call {entry.call} is the file that was entered, but cannot be heard: {error}."
+    except StoreGoneError:
+        return _gone(settings, entry)
+    except StoreError as error:
+        return _not_now(entry, error)
     except (TapeError, VaultError, OSError) as error:
         return f"The recording of call {entry.call} is damaged: {_why(error, source)}."
     if found.sha256 != entry.sha256:
@@ -334,8 +343,12 @@ async def _entry_with_file(engine: AsyncEngine, settings: Settings, call: CallId
         raise LedgerError(f"Call {call} has no recording: {entry.note or 'nothing was recorded'}.")
     if entry.certificate:
         raise LedgerError(await _deleted(engine, entry))
-    if not (source := settings.recordings_dir / entry.path).is_file():
-        raise LedgerError(_gone(entry, source))
+    try:
+        there = await asyncio.to_thread(reading.is_there, settings, entry)
+    except StoreError as error:
+        raise LedgerAwayError(_not_now(entry, error)) from None
+    if not there:
+        raise LedgerError(_gone(settings, entry))
     return entry
 
 
@@ -368,6 +381,8 @@ def _copy(
                     copy.write(block)
                 copy.flush()
                 os.fsync(copy.fileno())
+        except StoreError as error:
+            raise LedgerAwayError(_not_now(entry, error)) from error
         except OSError as error:
             raise LedgerError(f"{out} cannot be written: {error.strerror or error}.") from error
         except KeyAwayError as error:
@@ -386,7 +401,13 @@ def _copy(
         part.unlink(missing_ok=True)
 
 
-def _gone(entry: LedgerEntry, source: Path) -> str:
+def _gone(settings: Settings, entry: LedgerEntry) -> str:
+    source = settings.recordings_dir / entry.path
+    if settings.recording_store:
+        return (
+            f"The recording of call {entry.call} was {entry.path}, but that is gone from {settings.recordings_dir} and "
+            f"from {settings.recording_store}. Restore it from the backup."
+        )
     return (
         f"The recording of call {entry.call} was {source}, but that file is gone. Look whether the "
         "disk is mounted, or restore it from the backup."
@@ -410,6 +431,10 @@ def _back(entry: LedgerEntry, source: Path) -> str:
         f"The recording of call {entry.call} was deleted by certificate {entry.certificate}, but {source} is there: "
         "a backup was restored. Remove it, or ask whoever restored it why."
     )
+
+
+def _not_now(entry: LedgerEntry, error: StoreError) -> str:
+    return f"The recording of call {entry.call} cannot be read now: {error}."
 
 
 def _altered(entry: LedgerEntry, source: Path) -> str:

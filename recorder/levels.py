@@ -6,6 +6,7 @@ hash: that costs a twentieth of the hash itself.
 
 import hashlib
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 
+from base import retry
 from base.settings import Settings
 from facts.times import SECOND
 from recorder import tape
@@ -24,11 +26,13 @@ from recorder.tape import TapeError
 from recorder.vault import reading
 from recorder.vault.crypt import VaultError
 from recorder.vault.keys import KeyAwayError
+from recorder.vault.trouble import StoreError
 
 _FRAMES: Final = RATE * WINDOW // SECOND
 """Samples of each side in a window."""
 _BLOCK: Final = 320 * _FRAMES * FRAME
 """A megabyte of whole windows."""
+_ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +45,21 @@ class HeardFile:
 
 
 def listen_to(settings: Settings, wanted: Sequence[LedgerEntry]) -> list[HeardFile]:
-    """Read the files of these rows, one answer each, in order. Raises nothing for one that is gone or damaged."""
-    return [_listen(settings, one) for one in wanted]
+    """Read the files of these rows, one answer each, in order. Raises nothing for one that is gone or damaged.
+
+    Raises `StoreError` if the store does not say.
+    """
+    return [_patiently(settings, one) for one in wanted]
+
+
+def _patiently(settings: Settings, wanted: LedgerEntry) -> HeardFile:
+    """One answer too few of a store does not end an audit of a hundred thousand."""
+    for failures in range(1, _ATTEMPTS):
+        try:
+            return _listen(settings, wanted)
+        except StoreError:
+            time.sleep(retry.STORE.pause(failures))
+    return _listen(settings, wanted)
 
 
 def _listen(settings: Settings, wanted: LedgerEntry) -> HeardFile:
@@ -53,6 +70,8 @@ def _listen(settings: Settings, wanted: LedgerEntry) -> HeardFile:
             levels, size, sha256 = listen(file, settings.recordings_dir / wanted.path)
     except FileNotFoundError:
         return HeardFile(FileState.GONE)
+    except StoreError:
+        raise  # that says nothing about the file
     except KeyAwayError as error:
         if other:
             return HeardFile(FileState.TORN, why="the SHA-256 of the encrypted file differs")

@@ -47,6 +47,22 @@ recording_key = Table(
 )
 """The key of each encrypted recording. The slot of its file has it too."""
 
+stored = Table(
+    "recording_stored",
+    metadata,
+    Column("call", String(80), primary_key=True),
+    Column("path", Text, nullable=False, doc="its key in the store, below the prefix"),
+    Column("state", String(16), nullable=False, doc="local, uploading or stored"),
+    Column("size", BigInteger, nullable=False, doc="of the file as it was put, in bytes"),
+    Column("sha256", String(64), nullable=False, doc="the same; empty: not put yet"),
+    Column("finished_at", BigInteger, nullable=False, doc="of the ledger's row that was put"),
+    Column("stored_at", BigInteger, nullable=False, doc="when it was proven; 0: not yet"),
+    Column("left_at", BigInteger, nullable=False, doc="when the copy here went; 0: it is here"),
+)
+"""Which recordings the store has. A row is made when the recorder sees that a recording must go there."""
+Index("recording_stored_by_state", stored.c.state, stored.c.left_at, stored.c.stored_at)
+Index("recording_by_finish", recording.c.finished_at)
+
 evidence = Table(
     "recording_evidence",
     metadata,

@@ -55,7 +55,7 @@ typer.testing._get_command = cache(typer.main.get_command)  # type: ignore[attr-
 # What collection makes lives until the end: the collector goes through all of it again and again for nothing.
 gc.disable()
 
-pytest_plugins = ["tests.database", "tests.postgres"]
+pytest_plugins = ["tests.database", "tests.postgres", "tests.seaweed"]
 
 
 def pytest_collection_finish() -> None:

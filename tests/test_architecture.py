@@ -98,6 +98,8 @@ IMPURE_MODULES = {
     "recorder.vault.old",
     "recorder.vault.reading",
     "recorder.vault.rotation",
+    "recorder.vault.store",
+    "recorder.vault.uploads",
     "telephony.cel_file",
     "telephony.hang_over",
     "telephony.hep",

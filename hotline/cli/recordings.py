@@ -29,6 +29,7 @@ from recorder import evidence, ledger, proofs, seals
 from recorder.evidence import EvidenceError
 from recorder.vault import keys, old, rotation
 from recorder.vault.crypt import VaultError
+from recorder.vault.trouble import StoreError
 
 app = typer.Typer(help="The recordings of calls.", no_args_is_help=True)
 audit.add_to(app)
@@ -112,6 +113,10 @@ def rotate_key() -> None:
             )
         for master in await rotation.unused(engine, ring):
             print(f"{master} is needed by no recording here; older backups still need it")
+            if settings.recording_store:
+                print(
+                    f"keep {master}: without the database, it opens what the store has had before"
+                )
         return not failed
 
     sys.exit(0 if with_database(work, VaultError) else 1)
@@ -135,6 +140,8 @@ def encrypt() -> None:
                     print(step.failed, file=sys.stderr)
                 elif done % _TELL == 0:
                     print(f"{done} of {step.total} recordings", file=sys.stderr)
+        except StoreError as error:
+            fail(str(error))
         except OSError as error:
             fail(files.why(error.filename or settings.recordings_dir, error))
         print(f"{done} recordings are encrypted now; {failed} could not be")

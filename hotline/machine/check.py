@@ -1,16 +1,17 @@
 """`hotline check`: what is wrong with the settings and with this machine, and what to do about it."""
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
 import stat
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from redis.exceptions import RedisError
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from acd.callbacks.book import policy
@@ -30,12 +31,15 @@ from hotline.machine import home, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
 from metrics import due
 from recorder import deletion, evidence, seals
+from recorder import tables as recorder_tables
 from recorder.evidence import EvidenceError
 from recorder.retention import RetentionError
 from recorder.vault import keys
+from recorder.vault.trouble import StoreError
 from telephony import certificates, oneshot
 
 _OLDEST_ASTERISK = 20
+_STORE_WITHIN = 30
 
 
 def check() -> int:
@@ -79,6 +83,8 @@ def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
     yield seal_key(settings)
     yield recording_key(settings)
     yield asyncio.run(retention_rules(settings))
+    if settings.recording_store:
+        yield from asyncio.run(store(settings))
     yield asyncio.run(_redis(settings))
     yield from _passwords(settings)
     yield from _erasures(settings)
@@ -214,6 +220,47 @@ def _key_away(settings: Settings, file: Path, why: str) -> tuple[bool, str]:
             f"{keys.SETTING}. Until then no recording can be heard, and new ones wait in the spool"
         )
     return True, f"the recorder makes the recordings' master key at its first start: {file}"
+
+
+async def store(settings: Settings) -> list[tuple[bool, str]]:
+    """Whether the recordings' store takes, gives back and deletes a small object, and what waits for it."""
+    # A client of S3, which centres without a store do without.
+    from recorder.vault.store import Store
+
+    named = settings.recording_store
+    found = []
+    try:
+        async with asyncio.timeout(_STORE_WITHIN):
+            bucket = Store(settings, timedelta(seconds=10))
+            notes = await bucket.probe()
+            locked = settings.store_lock == "off" or await bucket.has_lock()
+        found.append(
+            (True, "; ".join([f"recordings go to {named}, which gives them back", *notes]))
+        )
+        if not locked:
+            found.append(
+                (False, f"HOTLINE_STORE_LOCK: {named} has no object lock; make a bucket with it")
+            )
+    except StoreError as error:
+        found.append((False, str(error)))
+    except TimeoutError:
+        found.append((False, f"{named} did not answer within {_STORE_WITHIN} s"))
+    with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):  # another line says so
+        if waits := await _waits_for_store(settings):
+            found.append((True, f"{waits} recordings wait for the store, and lie here meanwhile"))
+    return found
+
+
+async def _waits_for_store(settings: Settings) -> int:
+    if not settings.database_url and not (settings.root / "hotline.db").exists():
+        return 0
+    engine = database.engine(settings.database)
+    try:
+        async with asyncio.timeout(5), engine.connect() as connection:
+            waiting = select(func.count()).where(recorder_tables.stored.c.state != "stored")
+            return await connection.scalar(waiting) or 0
+    finally:
+        await engine.dispose()
 
 
 async def _database(settings: Settings) -> tuple[bool, str]:

@@ -13,6 +13,7 @@ from hotline.machine import home
 from hotline.machine.up import stop_event
 from metrics import due, rollup
 from recorder import archive, notary
+from recorder.vault import uploads
 
 logger = structlog.get_logger(__name__)
 
@@ -30,9 +31,11 @@ async def record(settings: Settings) -> None:
     figures = spawn(rollup.run(engine, stop), "roll-ups")
     sealing = spawn(notary.run(engine, settings, stop), "seals")
     keeping = spawn(due.run(engine, settings, stop), "retention")
+    sending = spawn(uploads.run(engine, settings, stop), "uploads")
     try:
         await archive.run(engine, settings, bus.send, stop)
     finally:
+        sending.cancel()
         keeping.cancel()
         sealing.cancel()
         figures.cancel()

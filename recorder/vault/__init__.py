@@ -1,8 +1,12 @@
-"""Recordings at rest: encrypted, and given out through one door.
+"""Recordings at rest: encrypted, in the local tree of days or in one bucket, and given out through one door.
 
 crypt     the form of an encrypted file: AES-GCM in chunks, a writer in constant memory, a reader that seeks (no keys)
 keys      master keys from a file or the environment, and each recording's own key, wrapped by one of them
-reading   the one door: a recording's plain bytes, whether it lies encrypted or not
+reading   the one door: a recording's plain bytes, wherever it lies, encrypted or not
 old       encrypt what lies plain from before
 rotation  wrap every recording's key with another master key, without writing sound again
+uploads   the loop beside the archive: recordings go to their store, and the copy here goes once that is proven
+store     one bucket of an S3-compatible store: put and prove, read by ranges, list, delete, lock
+trouble   what can be wrong with a store, as a type and a sentence (pure)
+signed    requests to S3 that the library for the bucket lacks: locks, versions, uploads left behind
 """

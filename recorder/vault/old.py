@@ -35,7 +35,8 @@ class Encrypted:
 async def encrypt(engine: AsyncEngine, settings: Settings) -> AsyncGenerator[Encrypted]:
     """Encrypt every recording that lies plain. Gives how far it is after each. A file that differs stays as it is.
 
-    Raises `KeyAwayError`, and `OSError` when no more can be written.
+    One that only the store has is fetched, and goes back there encrypted. Raises `KeyAwayError`, `StoreError`, and
+    `OSError` when no more can be written.
     """
     ring = await keys.ready(engine, settings)
     columns = recording.c
@@ -74,10 +75,13 @@ def _write(settings: Settings, entry: LedgerEntry, key: FileKey) -> LedgerEntry:
     source = settings.recordings_dir / entry.path
     place = reading.encrypted(source)
     part = place.with_name(f".{place.name}.part")
-    if not source.is_file():
-        raise VaultError(f"{source} is gone")
     try:
-        with source.open("rb") as sound, part.open("wb") as target:
+        sound = reading.open_recording(settings, entry)
+    except FileNotFoundError:
+        raise VaultError(f"{source} is gone") from None
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with sound, part.open("wb") as target:
             os.fchmod(target.fileno(), 0o600)
             writer = Writer(target, key)
             while block := sound.read(BLOCK):

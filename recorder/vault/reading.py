@@ -1,7 +1,11 @@
-"""The one door to a recording's sound: its plain bytes, whether the file lies encrypted or as it was made before."""
+"""The one door to a recording's sound: its plain bytes, wherever it lies, encrypted or as it was made before.
+
+A file on this machine is read there. If there is none, the recording's store is asked, for the ranges that are read.
+"""
 
 import contextlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -21,22 +25,34 @@ _BUFFER: Final = 1 << 13
 def open_recording(settings: Settings, entry: LedgerEntry, *, salvage: bool = False) -> BinaryIO:
     """Open a recording: a seekable file of its plain bytes, of which only those asked for are read and decrypted.
 
-    Raises `OSError`, `KeyAwayError` (it is encrypted and its key is away) and `VaultError` (it was changed), each with
-    the file in its message. Reading raises `VaultError`, too, at a place that was changed. `salvage`: what was changed
-    is silence instead, two seconds and more of it.
+    Raises `OSError` (`StoreError` among them), `KeyAwayError` (it is encrypted and its key is away) and `VaultError`
+    (it was changed), each with the file in its message. Reading raises `StoreError`, and `VaultError` at a place that
+    was changed. `salvage`: what was changed is silence instead, two seconds and more of it.
     """
     place = settings.recordings_dir / entry.path
-    file = place.open("rb")
+
+    def source() -> BinaryIO:
+        return _source(settings, entry)
+
     if not is_encrypted(entry.path):
-        return file
-    return _opened(settings, file, place, entry.call, entry.key, salvage=salvage)
+        return source()
+    return _opened(settings, source, place, entry.call, entry.key, salvage=salvage)
+
+
+def is_there(settings: Settings, entry: LedgerEntry) -> bool:
+    """Whether the file of a row is on this machine or in the store. Raises `StoreError` if the store does not say."""
+    try:
+        with _source(settings, entry):
+            return True
+    except FileNotFoundError:
+        return False
 
 
 def altered(settings: Settings, entry: LedgerEntry) -> bool:
     """Whether an encrypted file is another one than was entered: it takes no key. Raises `OSError`."""
     if not entry.cipher_sha256:
         return False
-    with (settings.recordings_dir / entry.path).open("rb") as file:
+    with _source(settings, entry) as file:
         return crypt.cipher_sha256(file) != entry.cipher_sha256
 
 
@@ -58,8 +74,9 @@ def inspect(settings: Settings, call: CallId, place: Path) -> Tape:
 
 def open_file(settings: Settings, call: CallId, place: Path) -> BinaryIO:
     """Open a finished file without its row, by the key in its slot. Raises as `open_recording`."""
-    file = place.open("rb")
-    return _opened(settings, file, place, call, None) if is_encrypted(place.name) else file
+    if not is_encrypted(place.name):
+        return place.open("rb")
+    return _opened(settings, lambda: place.open("rb"), place, call, None)
 
 
 def is_encrypted(name: str) -> bool:
@@ -72,9 +89,22 @@ def encrypted(place: Path) -> Path:
     return place.with_name(place.name + crypt.SUFFIX)
 
 
+def _source(settings: Settings, entry: LedgerEntry) -> BinaryIO:
+    """The file as it lies: here, or in the store."""
+    try:
+        return (settings.recordings_dir / entry.path).open("rb")
+    except FileNotFoundError:
+        if not settings.recording_store:
+            raise
+    # A client of S3: centres without a store, and most commands, do without.
+    from recorder.vault import store
+
+    return store.of(settings).open(entry.path)
+
+
 def _opened(
     settings: Settings,
-    file: BinaryIO,
+    source: Callable[[], BinaryIO],
     place: Path,
     call: CallId,
     known: WrappedKey | None,
@@ -82,7 +112,7 @@ def _opened(
     salvage: bool = False,
 ) -> BinaryIO:
     """Try the key of the database, then the one in the file: after a crash or a loss one of them may be older."""
-    with file:
+    with source() as file:
         try:
             ring = keys.read(settings)
             try:
@@ -97,7 +127,7 @@ def _opened(
     failed: VaultError | None = None
     for data_key in data_keys:
         try:
-            reader = Reader(place.open("rb"), call, data_key)
+            reader = Reader(source(), call, data_key)
         except VaultError as error:
             failed = failed or error
         else:
@@ -105,7 +135,7 @@ def _opened(
             return io.BufferedReader(reader, _BUFFER)
     if salvage:
         with contextlib.suppress(VaultError):
-            reader = Reader(place.open("rb"), call, data_keys[0], salvage=True)
+            reader = Reader(source(), call, data_keys[0], salvage=True)
             return io.BufferedReader(reader, _BUFFER)
     raise VaultError(f"{place}: {failed}")
 

@@ -376,3 +376,20 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv("HOTLINE_ALARM_URLS", hook.url)
         run("test")
         assert [one["title"] for one in hook.got] == ["[测试 TEST] Hotline"] * 2
+
+
+async def test_a_recording_that_waits_for_its_store_is_seen(
+    engine: AsyncEngine, tmp_path: Path
+) -> None:
+    now = clock.now()
+    row = dict.fromkeys(("size", "stored_at", "left_at"), 0) | {"path": "p", "sha256": ""}
+    rows = [
+        {**row, "call": "hotline-1.1", "state": "stored", "finished_at": now - 9000 * S},
+        {**row, "call": "hotline-1.2", "state": "uploading", "finished_at": now - 1200 * S},
+        {**row, "call": "hotline-1.3", "state": "local", "finished_at": now - 60 * S},
+    ]
+    async with engine.begin() as connection:
+        await connection.execute(insert(recorder_tables.stored), rows)
+    for bucket, seconds in (("s3://recordings", 1200), ("", 0)):
+        settings = Settings(home=tmp_path, recording_store=bucket)
+        assert (await alarms.recordings(engine, settings, now))["store_late", ""] == seconds

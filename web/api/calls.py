@@ -20,17 +20,18 @@ from base.settings import Settings
 from facts.ids import LONGEST
 from facts.masking import mask
 from facts.terms import Outcome
-from facts.times import CHINA, DAY, microseconds
+from facts.times import CHINA, DAY, SECOND, microseconds
 from metrics import search
 from metrics.calls import CallRow
 from metrics.reports import sla as reports
 from metrics.sums import Only
 from recorder import ledger
 from recorder.entry import LedgerEntry
-from recorder.ledger import LedgerError
+from recorder.ledger import LedgerAwayError, LedgerError
 from recorder.vault import reading
 from recorder.vault.crypt import VaultError
 from recorder.vault.keys import KeyAwayError
+from recorder.vault.trouble import StoreError, StoreGoneError
 from web.api.auth import Me, right
 from web.api.facts import FactOut
 from web.api.facts import shown as shown_fact
@@ -145,7 +146,9 @@ async def story(call: CallIdIn, me: Me, behind: Behind) -> Story:
             206: {"content": {"audio/wav": {}}, "description": "The part that was asked for."},
             400: {"description": "The header Range cannot be read."},
             416: {"description": "The recording is shorter."},
-            503: {"description": "It is encrypted, and its master key is away."},
+            503: {
+                "description": "It is encrypted and its master key is away, or its store does not answer."
+            },
         },
     ),
 )
@@ -162,6 +165,9 @@ async def recording(
         told = await asyncio.to_thread(_stat, behind.settings, entry)
         if request.headers.get("range", "bytes=0-") == "bytes=0-":
             await ledger.verify(behind.engine, behind.settings, call)
+    except (LedgerAwayError, StoreError) as error:
+        gone = isinstance(error, StoreGoneError)
+        raise Problem(404 if gone else 503, str(error)) from None
     except LedgerError as error:
         raise Problem(404, str(error)) from None
     except KeyAwayError as error:
@@ -199,7 +205,11 @@ class _SoundResponse(FileResponse):
 
 def _stat(settings: Settings, entry: LedgerEntry) -> os.stat_result:
     """The file's, with the size of the plain sound. Raises as `open_recording`."""
-    found = list((settings.recordings_dir / entry.path).stat())
+    try:
+        found = list((settings.recordings_dir / entry.path).stat())
+    except FileNotFoundError:  # it is in the store, or nowhere
+        found = [0] * 10
+        found[8] = entry.finished_at // SECOND
     with reading.open_recording(settings, entry) as sound:
         found[6] = sound.seek(0, os.SEEK_END)
     return os.stat_result(found)
