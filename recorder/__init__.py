@@ -3,6 +3,7 @@
 policy    whether a recording is whole, and where it lies (pure)
 audit     whether every answered second of a call is on record, or which entry says why not (pure)
 tape      raw sound → WAV: bounded memory, atomic, hashed
+sound     one pass over the raw sound: level of each side, long silences, talk-over, waveform (pure)
 levels    a finished WAV, read once: SHA-256, duration, when each side is heard
 ledger    the table `recording`: enter, look up, export, verify
 archive   the loop of `hotline recorder`: from Asterisk's spool into the ledger
