@@ -3,6 +3,8 @@
 policy    whether a recording is whole, and where it lies (pure)
 audit     whether every answered second of a call is on record, or which entry says why not (pure)
 tape      raw sound → WAV: bounded memory, atomic, hashed
+forms     MP4, WAV, MP3: what a finished file says about itself
+press     raw sound → MP4 or MP3, and back, by ffmpeg
 sound     one pass over the raw sound: level of each side, long silences, talk-over, waveform (pure)
 levels    a finished WAV, read once: SHA-256, duration, when each side is heard
 ledger    the table `recording`: enter, look up, export, verify

@@ -118,9 +118,10 @@ class Meter:
         low, high = points[:, :, 0], points[:, :, 1]
         largest = np.maximum(high, ~low)
         starts = np.arange(0, largest.shape[1], _FRAMES // PIXEL)
-        heard = np.asarray(np.maximum.reduceat(largest, starts, axis=1) >= LEVEL)
+        tops: npt.NDArray[np.int16] = np.maximum.reduceat(largest, starts, axis=1)
+        heard = (tops >= LEVEL).astype(np.uint8)
         for side in (0, 1):
-            self._heard[side].extend(heard[side].astype(np.uint8).tobytes())
+            self._heard[side].extend(heard[side].tobytes())
         self._peak = np.maximum(self._peak, np.maximum(high, -low.astype(np.int64)).max(axis=1))
         if largest.max() >= CLIPPED:
             self._clipped += (np.abs(sides.astype(np.int32)) >= CLIPPED).sum(axis=1)
@@ -135,7 +136,7 @@ class Meter:
         begin = self._frames * SECOND // RATE
         self._frames += len(loud) * size
         self._talk_over += int(loud.all(axis=1).sum()) * step
-        quiet = ~loud.any(axis=1)
+        quiet: npt.NDArray[np.bool_] = np.logical_not(loud.any(axis=1))
         if quiet.all() and self._silent_since is not None:
             return
         # Where silence begins or ends, and nothing for the windows between.
