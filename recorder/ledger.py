@@ -91,7 +91,7 @@ def draft(
     """Judge a recording and give the row to enter. `made` is None when there is no file."""
     known = policy.times(facts)
     duration = made.duration if made else 0
-    verdict = policy.judge(known, duration, fault)
+    verdict = policy.judge(known, duration, fault, torn=bool(made and made.dropped))
     note = verdict.why
     if made and made.dropped:
         note = "; ".join(

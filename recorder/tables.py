@@ -14,7 +14,7 @@ recording = Table(
         nullable=False,
         doc="relative to the recordings folder; empty when there is none",
     ),
-    Column("state", String(16), nullable=False, doc="finished, short, missing or damaged"),
+    Column("state", String(16), nullable=False, doc="finished, cut_off, short, missing or damaged"),
     Column("duration", BigInteger, nullable=False, doc="microseconds"),
     Column("size", BigInteger, nullable=False, doc="bytes"),
     Column("sha256", String(64), nullable=False),
