@@ -134,6 +134,11 @@ RULES: tuple[Rule, ...] = (
         "a recording has waited for {value:.0f} seconds: does `hotline recorder` run?",
     ),
     Rule(
+        *("recording_key", _C, _HIGH, 0, 0, 30, 5),
+        "录音主密钥不可用，{value:.0f} 个录音暂存、未能加密入库，请运行 hotline check",
+        "the recordings' master key is away: {value:.0f} raw files wait for it: run `hotline check`",
+    ),
+    Rule(
         *("seal_late", _W, _HIGH, 26, 25, 0, 0),
         "录音已入账 {value:.0f} 小时仍未封存，请查看 recorder.log 中的 seal.not_made",
         "a recording was entered {value:.0f} hours ago and has no seal: see seal.not_made in recorder.log",

@@ -36,6 +36,8 @@ from facts import CallbackMissed, CallRefused, DialRefused, RecordingMissing
 from facts.terms import Severity
 from facts.times import SECOND, local
 from recorder import tables as recorder_tables
+from recorder.vault import keys
+from recorder.vault.crypt import VaultError
 
 log = structlog.get_logger(__name__)
 
@@ -411,12 +413,22 @@ def _disk(settings: Settings, now: int) -> dict[Key, float | None]:
             ("recording_blocked", ""): 1,
             ("disk_low", ""): None,
             ("recording_late", ""): None,
+            ("recording_key", ""): None,
         }
     return {
+        ("recording_key", ""): len(changed) if changed and _no_key(settings) else 0,
         ("recording_blocked", ""): 0 if writable else 1,
         ("disk_low", ""): free,
         ("recording_late", ""): max(0, now - min(changed, default=now)) / SECOND,
     }
+
+
+def _no_key(settings: Settings) -> bool:
+    """Whether recordings cannot be encrypted, so that their raw files wait."""
+    try:
+        return settings.encrypt_recordings and not keys.read(settings).keys
+    except VaultError:
+        return True
 
 
 async def age_of_live_state(bus: Bus, now: int) -> dict[Key, float | None]:

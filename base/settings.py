@@ -269,6 +269,11 @@ class Settings(BaseSettings):
     """Seconds that a stop waits for running talks before it leaves them to Asterisk."""
     min_free_mb: Annotated[int, Field(ge=0)] = 500
     """Alarm when the recordings' disk has less free space, in megabytes."""
+    encrypt_recordings: bool = True
+    """Whether new recordings are encrypted. Those of before are readable either way."""
+    recording_keys: Secrets = ()
+    """Master keys of the recordings, 64 hexadecimal characters each, the one in use last. Empty: only those of
+    `secrets/recordings.keys`, which the first start makes."""
     seal_sm3: bool = False
     """Whether each day's seal of the recordings has an SM3 chain (GB/T 32905) beside that of SHA-256."""
     queue_log: Annotated[str, Field(pattern="^(masked|whole|off)$")] = "masked"

@@ -12,6 +12,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, TypeVar
@@ -59,9 +60,10 @@ from recorder.audit import (
     WhyUnrecorded,
     examine,
 )
-from recorder.ledger import LedgerEntry
-from recorder.levels import HeardFile, WantedFile, listen_to
+from recorder.entry import LedgerEntry
+from recorder.levels import HeardFile, listen_to
 from recorder.tables import recording
+from recorder.vault import crypt, reading
 from telephony import cel, cel_file
 
 T = TypeVar("T")
@@ -212,10 +214,11 @@ class _Audit:
     async def _begin(self, stories: Sequence[Sequence[Fact]], pool: Executor | None) -> "_Page":
         calls = [_call_of(facts) for facts in stories]
         rows = await ledger.look_up(self._engine, calls)
-        wanted = [_wanted(self._settings, row) for row in rows.values() if row.path]
+        wanted = [row for row in rows.values() if row.path]
+        listen = partial(listen_to, self._settings)
         loop = asyncio.get_running_loop()
         jobs = [
-            loop.run_in_executor(pool, listen_to, wanted[start : start + _JOB])
+            loop.run_in_executor(pool, listen, wanted[start : start + _JOB])
             for start in range(0, len(wanted), _JOB)
         ]
         return _Page(calls, stories, rows, jobs)
@@ -245,9 +248,9 @@ class _Audit:
 
     def _without_row(self, call: CallId) -> KeptSound:
         raw = (self._settings.spool_dir / f"{call}.raw").exists()
-        path = policy.place(call)
-        there = (self._settings.recordings_dir / path).exists()
-        return KeptSound(raw=raw, file=FileState.WHOLE if there else None, path=path)
+        file = reading.find(self._settings, call)
+        path = str(file.relative_to(self._settings.recordings_dir)) if file else policy.place(call)
+        return KeptSound(raw=raw, file=FileState.WHOLE if file else None, path=path)
 
     # --- what no call leads to
 
@@ -281,7 +284,7 @@ class _Audit:
         pages = _files(folders, self._settings.spool_dir, self._now)
         while page := await asyncio.to_thread(_next_page, pages):
             names = [str(path.relative_to(root)) for path in page]
-            calls = [path.stem for path in page]
+            calls = [Path(path.name.removesuffix(crypt.SUFFIX)).stem for path in page]
             rows = await ledger.look_up(self._engine, [one for one in calls if is_call_id(one)])
             for call, name in zip(calls, names, strict=True):
                 row = rows.get(call)
@@ -350,10 +353,6 @@ class _Page:
 
 def _call_of(facts: Sequence[Fact]) -> CallId:
     return next(fact.call for fact in facts if isinstance(fact, CallArrived | CallbackPlaced))
-
-
-def _wanted(settings: Settings, row: LedgerEntry) -> WantedFile:
-    return WantedFile(settings.recordings_dir / row.path, row.duration, row.size, row.sha256)
 
 
 def _kept(row: LedgerEntry, heard: HeardFile | None) -> KeptSound:

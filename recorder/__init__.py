@@ -7,15 +7,18 @@ forms     MP4, WAV, MP3: what a finished file says about itself
 press     raw sound → MP4 or MP3, and back, by ffmpeg
 sound     one pass over the raw sound: level of each side, long silences, talk-over, waveform (pure)
 levels    a finished WAV, read once: SHA-256, duration, when each side is heard
+entry     a row of the ledger
 ledger    the table `recording`: enter, look up, export, verify
 archive   the loop of `hotline recorder`: from Asterisk's spool into the ledger
 evidence  what makes a recording provable: canonical rows, Merkle trees, a chain of days (pure)
 seals     each day's seal: made once, signed, chained to the day before
 proofs    whether ledger, evidence and seals agree, and one call's proof
 notary    the loop beside the archive that seals days and looks at them again
+vault     encryption at rest, and the one door to a recording's sound
 tables    the tables of recordings, evidence and seals
 
 Asterisk writes `<spool>/<call id>.raw` from the moment it answers. When the call has ended, the archive makes
-`<recordings>/YYYY/MM/DD/<call id>.wav` of it, enters it, writes the fact into the diary, and only then removes the raw
-file. A crash at any point repeats the work; nothing is entered twice and nothing is lost.
+`<recordings>/YYYY/MM/DD/<call id>.wav.enc` of it, enters it, writes the fact into the diary, and only then removes the
+raw file. Without encryption the file is `.wav`. A crash at any point repeats the work; nothing is entered twice and
+nothing is lost.
 """

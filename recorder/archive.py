@@ -34,7 +34,10 @@ from facts.times import SECOND
 from recorder import ledger, policy, tape
 from recorder import tables as recorder_tables
 from recorder.ledger import Draft
-from recorder.tape import Fault, Tape, TapeError
+from recorder.tape import Fault, Job, Tape, TapeError
+from recorder.vault import keys, reading
+from recorder.vault.crypt import VaultError
+from recorder.vault.keys import KeyAwayError, KeyRing
 
 log = structlog.get_logger(__name__)
 
@@ -137,12 +140,14 @@ class Archive:
             return
         self._alarm("recording.database_away", on=False)
         try:
-            batches = list(self._batches(raws, now))
+            ring, away = await self._ring()
+            # Without the key nothing can be encrypted: the raw files wait, and are finished once it is back.
+            batches = [] if away else list(self._batches(raws, now))
             for start in range(0, len(batches), self.workers):
                 if stop is not None and stop.is_set():
                     return
                 at_once = batches[start : start + self.workers]
-                await asyncio.gather(*(self._finish(batch, now) for batch in at_once))
+                await asyncio.gather(*(self._finish(batch, now, ring) for batch in at_once))
             await self._enter_missing(raws, now)
         except DBAPIError as error:
             self._alarm("recording.database_away", on=True, error=database.why(error)[:200])
@@ -228,9 +233,26 @@ class Archive:
 
     # --- what is done
 
-    async def _finish(self, batch: list[_Raw], now: int) -> None:
+    async def _ring(self) -> tuple[KeyRing | None, bool]:
+        """The master keys; and whether they are away although they are needed."""
+        if not self._settings.encrypt_recordings:
+            self._alarm("recording.key_away", on=False)
+            return None, False
+        try:
+            ring = await keys.ready(self._engine, self._settings)
+        except (KeyAwayError, OSError) as error:
+            self._alarm("recording.key_away", on=True, why=str(error))
+            return None, True
+        self._alarm("recording.key_away", on=False)
+        return ring, False
+
+    async def _finish(self, batch: list[_Raw], now: int, ring: KeyRing | None) -> None:
         folder = self._settings.recordings_dir
-        work = [(raw.path, folder / policy.place(raw.call), is_attempt(raw.call)) for raw in batch]
+        entered = await ledger.look_up(self._engine, [raw.call for raw in batch])
+        work = [
+            ledger.job(self._settings, ring, raw.path, raw.call, entered.get(raw.call))
+            for raw in batch
+        ]
         answers = await self._in_pool(work)
         facts = await ledger.facts_of(self._engine, [raw.call for raw in batch])
         drafts: list[Draft] = []
@@ -248,11 +270,13 @@ class Archive:
         elif done:
             self._alarm("recording.disk_full", on=False)
         await self._enter(drafts)
+        calls = [draft.entry.call for draft in drafts]
+        await ledger.remove_other_forms(self._engine, self._settings, calls)
         for raw in done:
             _remove(raw)
             self._trouble.pop(raw.call, None)
 
-    async def _in_pool(self, work: list[tuple[Path, Path, bool]]) -> list[Tape | Fault]:
+    async def _in_pool(self, work: list[Job]) -> list[Tape | Fault]:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
                 self.workers, get_context("spawn"), tape.prepare_worker
@@ -300,10 +324,14 @@ class Archive:
         for call in calls:
             made = None
             # A power cut may take back the last rows of the database, but not a file that was synced.
-            wav = self._settings.recordings_dir / policy.place(call)
-            if wav.exists():
-                with contextlib.suppress(TapeError):
-                    made = await asyncio.to_thread(tape.inspect, wav)
+            if file := reading.find(self._settings, call):
+                try:
+                    made = await asyncio.to_thread(reading.inspect, self._settings, call, file)
+                except KeyAwayError:
+                    gone.remove(call)  # it is there, and looked at again once its key is
+                    continue
+                except (TapeError, VaultError, OSError):
+                    pass
             drafts.append(ledger.draft(call, facts.get(call, []), made, at=now))
         await self._enter(drafts)
         for call in gone:

@@ -22,8 +22,12 @@ from facts.terms import CallId
 from facts.times import SECOND
 from recorder import evidence, policy, tape
 from recorder import tables as recorder_tables
+from recorder.entry import LedgerEntry
 from recorder.policy import RecordingState
-from recorder.tape import BLOCK, Tape, TapeError
+from recorder.tape import BLOCK, Job, Tape, TapeError
+from recorder.vault import crypt, keys, reading
+from recorder.vault.crypt import VaultError, WrappedKey
+from recorder.vault.keys import KeyAwayError, KeyRing
 
 PAGE = 500
 """Calls asked for in one statement, or written in one transaction."""
@@ -31,23 +35,6 @@ PAGE = 500
 
 class LedgerError(Exception):
     """A recording cannot be given. The message says why and what to do, and can be shown as it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
-    """One row. `path` is relative to the recordings folder and empty when there is no file.
-
-    `duration` and `finished_at` in microseconds, `size` in bytes, `sha256` in hex, `note`: a sentence for the operator.
-    """
-
-    call: CallId
-    path: str
-    state: RecordingState
-    duration: int
-    size: int
-    sha256: str
-    finished_at: int
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +50,8 @@ async def finish(engine: AsyncEngine, settings: Settings, call: CallId) -> Ledge
     """Finish one call's recording now: make its WAV, enter it with its facts, remove the raw file.
 
     The archive does the same for many at once. Repeating it changes nothing. Raises `LedgerError` when there is
-    nothing to finish, and `OSError` or `tape.TapeError` when the file cannot be read or the WAV not be written; the raw
-    file is kept then.
+    nothing to finish, and `OSError`, `tape.TapeError` or `VaultError` when the file cannot be read or the WAV not be
+    written; the raw file is kept then.
     """
     if not is_call_id(call):
         raise LedgerError(_no_call_id(call))
@@ -74,15 +61,43 @@ async def finish(engine: AsyncEngine, settings: Settings, call: CallId) -> Ledge
         if call in known:
             return known[call]
         raise LedgerError(f"There is no raw file of call {call} in {settings.spool_dir}.")
-    path = policy.place(call)
-    made = await asyncio.to_thread(
-        tape.finish, raw, settings.recordings_dir / path, swap=is_attempt(call)
-    )
+    ring = await keys.ready(engine, settings) if settings.encrypt_recordings else None
+    entered = (await look_up(engine, [call])).get(call)
+    made = await asyncio.to_thread(tape.finish_one, job(settings, ring, raw, call, entered))
     facts = await facts_of(engine, [call])
     drafted = draft(call, facts.get(call, []), made, at=clock.now())
     await enter(engine, [drafted])
+    await remove_other_forms(engine, settings, [call])
     raw.unlink(missing_ok=True)
-    return drafted.entry
+    return (await look_up(engine, [call]))[call]
+
+
+def job(
+    settings: Settings,
+    ring: KeyRing | None,
+    raw: Path,
+    call: CallId,
+    entered: LedgerEntry | None = None,
+) -> Job:
+    """What is to be done with a raw file. `ring`: its recording is encrypted. `entered`: its row so far."""
+    wav = settings.recordings_dir / policy.place(call)
+    swap = is_attempt(call)
+    if ring is None:
+        return Job(raw, wav, swap)
+    known = entered if entered is not None and entered.cipher_sha256 else None
+    return Job(raw, reading.encrypted(wav), swap, ring.new(call), known)
+
+
+async def remove_other_forms(
+    engine: AsyncEngine, settings: Settings, calls: Sequence[CallId]
+) -> None:
+    """Once recordings are entered, plain or encrypted, earlier files of them in the other form go."""
+    for entry in (await look_up(engine, calls)).values():
+        plain = settings.recordings_dir / policy.place(entry.call)
+        mine = settings.recordings_dir / entry.path
+        if entry.path and mine.exists():
+            for other in {plain, reading.encrypted(plain)} - {mine}:
+                other.unlink(missing_ok=True)
 
 
 def draft(
@@ -98,15 +113,18 @@ def draft(
             filter(None, [note, f"{made.dropped} bytes of a torn last sample dropped"])
         )
     sound = made is not None and bool(made.size)
+    suffix = crypt.SUFFIX if made is not None and made.cipher_sha256 else ""
     entry = LedgerEntry(
         call=call,
-        path=policy.place(call) if sound else "",
+        path=policy.place(call) + suffix if sound else "",
         state=verdict.state,
         duration=duration,
         size=made.size if made else 0,
         sha256=made.sha256 if made else "",
         finished_at=at,
         note=note,
+        cipher_sha256=made.cipher_sha256 if made else "",
+        key=made.key if made else None,
     )
     news = policy.conclude(
         call, verdict, at=at, talk=known.talk, duration=duration, sha256=entry.sha256
@@ -118,7 +136,7 @@ async def enter(engine: AsyncEngine, drafts: Sequence[Draft]) -> list[Fact]:
     """Enter rows, and their facts into the diary, in one transaction. Gives the facts that were new.
 
     A call that has a row keeps it, and no facts are written, unless the new row has sound that the old one lacks: the
-    file turned up late, or has become longer.
+    file turned up late, or has become longer. The same sound, encrypted again or otherwise, is a new row without facts.
     """
     news: list[Fact] = []
     rows: list[dict[str, str | int]] = []
@@ -132,16 +150,18 @@ async def enter(engine: AsyncEngine, drafts: Sequence[Draft]) -> list[Fact]:
                 rows.append(_row(entry))
                 entered.append(entry)
                 news.extend(drafted.facts)
+            elif entry.cipher_sha256 and old.cipher_sha256 != entry.cipher_sha256:
+                rows.append(_row(entry))
+                entered.append(entry)
         replaced = [row["call"] for row in rows if row["call"] in before]
         if replaced:
-            await connection.execute(
-                delete(recorder_tables.recording).where(
-                    recorder_tables.recording.c.call.in_(replaced)
-                )
-            )
+            for table in (recorder_tables.recording, recorder_tables.recording_key):
+                await connection.execute(delete(table).where(table.c.call.in_(replaced)))
         if rows:
             await connection.execute(insert(recorder_tables.recording), rows)
             await vouch(connection, entered)
+        if wrapped := [_key_row(entry.call, entry.key) for entry in entered if entry.key]:
+            await connection.execute(insert(recorder_tables.recording_key), wrapped)
         if news:
             written = [_diary_row(fact) for fact in news]
             await connection.execute(insert(diary_tables.diary), written)
@@ -180,6 +200,7 @@ def vouched(entry: LedgerEntry) -> str:
             sha256=entry.sha256,
             finished_at=entry.finished_at,
             note=entry.note,
+            cipher_sha256=entry.cipher_sha256,
         )
     )
 
@@ -221,8 +242,7 @@ async def export(
     `overwrite`) or cannot be written.
     """
     entry = await _entry_with_file(engine, settings, call)
-    source = settings.recordings_dir / entry.path
-    await asyncio.to_thread(_copy, source, entry, out, overwrite, despite_damage)
+    await asyncio.to_thread(_copy, settings, entry, out, overwrite, despite_damage)
     return entry
 
 
@@ -243,14 +263,14 @@ async def verify_all(
     """Compare every row that was entered at `since` (microseconds) or later with its file.
 
     Gives each row with a sentence that says what is wrong. It is empty when file, SHA-256, size and duration are what
-    the row says, or when the row says that there is no recording. Raises without a database.
+    the row says, or when the row says that there is no recording. Raises without a database. The hash of an encrypted
+    file is compared without its key, too.
     """
     last = ""
     while True:
         columns = recorder_tables.recording.c
         question = (
-            select(recorder_tables.recording)
-            .where(columns.call > last, columns.finished_at >= since)
+            _QUESTION.where(columns.call > last, columns.finished_at >= since)
             .order_by(columns.call)
             .limit(PAGE)
         )
@@ -272,9 +292,14 @@ def _difference(settings: Settings, entry: LedgerEntry) -> str:
     if not source.is_file():
         return _gone(entry, source)
     try:
-        found = tape.inspect(source)
-    except TapeError as error:
-        return f"The recording of call {entry.call} is damaged: {error}."
+        if reading.altered(settings, entry):
+            return _altered(entry, source)
+        with reading.open_recording(settings, entry) as sound:
+            found = tape.describe(sound, source)
+    except KeyAwayError as error:
+        return f"The recording of call {entry.call} is the file that was entered, but cannot be heard: {error}."
+    except (TapeError, VaultError, OSError) as error:
+        return f"The recording of call {entry.call} is damaged: {_why(error, source)}."
     if found.sha256 != entry.sha256:
         return _altered(entry, source)
     if (found.duration, found.size) != (entry.duration, entry.size):
@@ -306,9 +331,16 @@ async def _entry_with_file(engine: AsyncEngine, settings: Settings, call: CallId
     return entry
 
 
+def _why(error: Exception, source: Path) -> str:
+    if isinstance(error, OSError):
+        return f"{source} cannot be read: {error.strerror or error}"
+    return str(error)
+
+
 def _copy(
-    source: Path, entry: LedgerEntry, out: Path, overwrite: bool, despite_damage: bool
+    settings: Settings, entry: LedgerEntry, out: Path, overwrite: bool, despite_damage: bool
 ) -> None:
+    source = settings.recordings_dir / entry.path
     if not out.parent.is_dir():
         raise LedgerError(f"The folder {out.parent} does not exist: make it, or name another one.")
     if out.is_dir():
@@ -319,7 +351,10 @@ def _copy(
     digest = hashlib.sha256()
     try:
         try:
-            with source.open("rb") as sound, part.open("xb") as copy:
+            with (
+                reading.open_recording(settings, entry, salvage=despite_damage) as sound,
+                part.open("xb") as copy,
+            ):
                 while block := sound.read(BLOCK):
                     digest.update(block)
                     copy.write(block)
@@ -327,6 +362,15 @@ def _copy(
                 os.fsync(copy.fileno())
         except OSError as error:
             raise LedgerError(f"{out} cannot be written: {error.strerror or error}.") from error
+        except KeyAwayError as error:
+            raise LedgerError(
+                f"The recording of call {entry.call} is encrypted, and {error}."
+            ) from error
+        except VaultError as error:
+            raise LedgerError(
+                f"The recording of call {entry.call} is damaged: {error}. Restore it from the backup, or export "
+                "it with --despite-damage: the parts that were changed are silence then."
+            ) from error
         if digest.hexdigest() != entry.sha256 and not despite_damage:
             raise LedgerError(_altered(entry, source))
         part.replace(out)
@@ -358,7 +402,7 @@ async def entries_of(
     """The rows of these calls, within a transaction that has begun."""
     found: dict[CallId, LedgerEntry] = {}
     for start in range(0, len(calls), PAGE):
-        question = select(recorder_tables.recording).where(
+        question = _QUESTION.where(
             recorder_tables.recording.c.call.in_(calls[start : start + PAGE])
         )
         for row in await connection.execute(question):
@@ -366,8 +410,26 @@ async def entries_of(
     return found
 
 
+_QUESTION = select(
+    recorder_tables.recording,
+    recorder_tables.recording_key.c.master,
+    recorder_tables.recording_key.c.wrapped,
+).outerjoin_from(
+    recorder_tables.recording,
+    recorder_tables.recording_key,
+    recorder_tables.recording_key.c.call == recorder_tables.recording.c.call,
+)
+
+
 def _entry(row: Any) -> LedgerEntry:
-    return LedgerEntry(**row._asdict() | {"state": RecordingState(row.state)})
+    columns = row._asdict()
+    master, wrapped = columns.pop("master"), columns.pop("wrapped")
+    key = WrappedKey(master, bytes.fromhex(wrapped)) if master else None
+    return LedgerEntry(**columns | {"state": RecordingState(row.state), "key": key})
+
+
+def _key_row(call: CallId, key: WrappedKey) -> dict[str, str]:
+    return {"call": call, "master": key.master, "wrapped": key.wrapped.hex()}
 
 
 def _row(entry: LedgerEntry) -> dict[str, str | int]:
@@ -380,6 +442,7 @@ def _row(entry: LedgerEntry) -> dict[str, str | int]:
         "sha256": entry.sha256,
         "finished_at": entry.finished_at,
         "note": entry.note,
+        "cipher_sha256": entry.cipher_sha256,
     }
 
 

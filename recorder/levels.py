@@ -9,16 +9,20 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from base.settings import Settings
 from facts.times import SECOND
 from recorder import tape
 from recorder.audit import LEVEL, WINDOW, FileState, Levels
+from recorder.entry import LedgerEntry
 from recorder.policy import FRAME, RATE
 from recorder.tape import TapeError
+from recorder.vault import reading
+from recorder.vault.crypt import VaultError
 
 _FRAMES: Final = RATE * WINDOW // SECOND
 """Samples of each side in a window."""
@@ -27,36 +31,30 @@ _BLOCK: Final = 320 * _FRAMES * FRAME
 
 
 @dataclass(frozen=True, slots=True)
-class WantedFile:
-    """A file, and what its row says of it: `duration` in microseconds, `size` in bytes, `sha256` in hex."""
-
-    path: Path
-    duration: int
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
 class HeardFile:
-    """What became of a `WantedFile`. `levels` unless it cannot be read; `why`: a sentence unless it is whole."""
+    """What a row's file holds. `levels` unless it cannot be read; `why`: a sentence unless it is whole."""
 
     state: FileState
     levels: Levels | None = None
     why: str = ""
 
 
-def listen_to(wanted: Sequence[WantedFile]) -> list[HeardFile]:
-    """Read these files, one answer each, in order. Raises nothing for a file that is gone or damaged."""
-    return [_listen(one) for one in wanted]
+def listen_to(settings: Settings, wanted: Sequence[LedgerEntry]) -> list[HeardFile]:
+    """Read the files of these rows, one answer each, in order. Raises nothing for one that is gone or damaged."""
+    return [_listen(settings, one) for one in wanted]
 
 
-def _listen(wanted: WantedFile) -> HeardFile:
+def _listen(settings: Settings, wanted: LedgerEntry) -> HeardFile:
     try:
-        levels, size, sha256 = listen(wanted.path)
+        other = reading.altered(settings, wanted)
+        with reading.open_recording(settings, wanted) as file:
+            levels, size, sha256 = listen(file, settings.recordings_dir / wanted.path)
     except FileNotFoundError:
         return HeardFile(FileState.GONE)
-    except (OSError, TapeError) as error:
+    except (OSError, TapeError, VaultError) as error:
         return HeardFile(FileState.TORN, why=str(error))
+    if other:
+        return HeardFile(FileState.ALTERED, levels, "the SHA-256 of the encrypted file differs")
     if sha256 != wanted.sha256:
         return HeardFile(FileState.ALTERED, levels, "its SHA-256 differs")
     if (levels.duration, size) != (wanted.duration, wanted.size):
@@ -64,19 +62,19 @@ def _listen(wanted: WantedFile) -> HeardFile:
     return HeardFile(FileState.WHOLE, levels)
 
 
-def listen(wav: Path) -> tuple[Levels, int, str]:
+def listen(sound: BinaryIO, wav: Path) -> tuple[Levels, int, str]:
     """Give a WAV's levels, its size in bytes and its SHA-256. Raises `OSError`, and `TapeError` as `tape.inspect`."""
-    with wav.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        head = file.read(tape.HEADER)
-        frames = tape.frames_of(wav, head, size)
-        digest = hashlib.sha256(head)
-        left, right = bytearray(), bytearray()
-        while block := file.read(_BLOCK):
-            digest.update(block)
-            peaks = _peaks(block)
-            left += peaks[:, 0].tobytes()
-            right += peaks[:, 1].tobytes()
+    size = sound.seek(0, os.SEEK_END)
+    sound.seek(0)
+    head = sound.read(tape.HEADER)
+    frames = tape.frames_of(wav, head, size)
+    digest = hashlib.sha256(head)
+    left, right = bytearray(), bytearray()
+    while block := sound.read(_BLOCK):
+        digest.update(block)
+        peaks = _peaks(block)
+        left += peaks[:, 0].tobytes()
+        right += peaks[:, 1].tobytes()
     return Levels(frames * SECOND // RATE, bytes(left), bytes(right)), size, digest.hexdigest()
 
 

@@ -20,7 +20,24 @@ recording = Table(
     Column("sha256", String(64), nullable=False),
     Column("finished_at", BigInteger, nullable=False),
     Column("note", Text, nullable=False, default=""),
+    Column(
+        "cipher_sha256",
+        String(64),
+        nullable=False,
+        default="",
+        server_default="",
+        doc="of the encrypted file without its slot; empty: it lies plain",
+    ),
 )
+
+recording_key = Table(
+    "recording_key",
+    metadata,
+    Column("call", String(80), primary_key=True),
+    Column("master", String(16), nullable=False, index=True, doc="the id of the master key"),
+    Column("wrapped", String(80), nullable=False, doc="RFC 3394, in hex"),
+)
+"""The key of each encrypted recording. The slot of its file has it too."""
 
 evidence = Table(
     "recording_evidence",

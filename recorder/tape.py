@@ -7,18 +7,20 @@ import hashlib
 import io
 import os
 import signal
+import struct
 import threading
 import warnings
 import wave
-from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from facts.times import SECOND
+from recorder.entry import LedgerEntry
 from recorder.policy import FRAME, RATE
+from recorder.vault.crypt import FileKey, WrappedKey, Writer
 
 with warnings.catch_warnings():
     # It says at import that there is no ffmpeg. WAV needs none.
@@ -41,12 +43,31 @@ class Tape:
 
     `dropped`: bytes of a last, incomplete sample that a crash left behind; the WAV does not have them. A raw file
     without one complete sample makes no WAV: then `size` and `duration` are 0 and `sha256` is empty.
+
+    `cipher_sha256` and `key` are there if it lies encrypted; `size` and `sha256` are of the plain sound all the same.
     """
 
     duration: int
     size: int
     sha256: str
     dropped: int = 0
+    cipher_sha256: str = ""
+    key: WrappedKey | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Make `wav` from `raw`. `swap`: the raw file has the citizen on the right. `key`: encrypt it with this one.
+
+    `entered`: the row that there is already. If the sound is the same and `wav` is there, it stays as it is:
+    a second encryption would be another file than the one that was vouched for.
+    """
+
+    raw: Path
+    wav: Path
+    swap: bool = False
+    key: FileKey | None = None
+    entered: LedgerEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,30 +79,35 @@ class Fault:
 
 
 def finish(raw: Path, wav: Path, *, swap: bool = False) -> Tape:
-    """Make `wav` from `raw`: synced, renamed into place as a whole, or not at all. The folder is made.
+    """Do one `Job` without a key. Raises `OSError` and `TapeError`."""
+    return finish_one(Job(raw, wav, swap))
 
-    `swap`: the raw file has the citizen on the right. The same raw file always makes the same bytes. `raw` stays.
-    Raises `OSError` and `TapeError`.
+
+def finish_one(job: Job) -> Tape:
+    """Make a WAV: synced, renamed into place as a whole, or not at all. The folder is made.
+
+    The same raw file always makes the same sound. `raw` stays. Sound that is to be encrypted never lies plain, nor in a
+    temporary file. Raises `OSError` and `TapeError`.
     """
-    tape = _write(raw, wav, swap)
-    if tape.size:
-        _put_in_place([wav])
+    tape, is_new = _do(job)
+    if is_new:
+        _put_in_place([job.wav])
     return tape
 
 
-def finish_batch(work: Sequence[tuple[Path, Path, bool]]) -> list[Tape | Fault]:
-    """Do `finish` for several (raw, wav, swap), one answer each, in order. Cheaper: one sync of each folder for all."""
+def finish_batch(work: Sequence[Job]) -> list[Tape | Fault]:
+    """Do `finish_one` for several jobs, one answer each, in order. Cheaper: one sync of each folder for all."""
     answers: list[Tape | Fault] = []
     made: list[Path] = []
-    for raw, wav, swap in work:
+    for job in work:
         try:
-            tape = _write(raw, wav, swap)
+            tape, is_new = _do(job)
         except (OSError, TapeError) as error:
             answers.append(_fault(error))
         else:
             answers.append(tape)
-            if tape.size:
-                made.append(wav)
+            if is_new:
+                made.append(job.wav)
     try:
         _put_in_place(made)
     except OSError as error:
@@ -96,12 +122,25 @@ def inspect(wav: Path) -> Tape:
     """
     try:
         with wav.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            frames = frames_of(wav, file.read(HEADER), size)
-            file.seek(0)
-            return Tape(frames * SECOND // RATE, size, _hash(file))
+            return describe(file, wav)
     except OSError as error:
         raise TapeError(f"{wav} cannot be read: {error.strerror or error}") from error
+
+
+def describe(
+    sound: BinaryIO, wav: Path, *, cipher_sha256: str = "", key: WrappedKey | None = None
+) -> Tape:
+    """Read the plain sound of `wav` to its end, and describe it. Raises as `inspect`, and what reading raises."""
+    size = sound.seek(0, os.SEEK_END)
+    sound.seek(0)
+    head = sound.read(HEADER)
+    frames = frames_of(wav, head, size)
+    digest = hashlib.sha256(head)
+    while block := sound.read(BLOCK):
+        digest.update(block)
+    return Tape(
+        frames * SECOND // RATE, size, digest.hexdigest(), cipher_sha256=cipher_sha256, key=key
+    )
 
 
 def frames_of(wav: Path, head: bytes, size: int) -> int:
@@ -140,8 +179,37 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _write(raw: Path, wav: Path, swap: bool) -> Tape:
-    """Write and sync the WAV under its provisional name."""
+def _do(job: Job) -> tuple[Tape, bool]:
+    """Write and sync the WAV under its provisional name, and say whether there is one now."""
+    if job.entered is not None and job.wav.exists():
+        with job.raw.open("rb") as source:
+            known = _compare(source, job, job.entered)
+        if known is not None:
+            return known, False
+    tape = _write(job)
+    return tape, bool(tape.size)
+
+
+def _compare(source: BinaryIO, job: Job, entered: LedgerEntry) -> Tape | None:
+    """The tape that was entered, if it is the one that this raw file makes."""
+    frames, dropped = divmod(source.seek(0, os.SEEK_END), FRAME)
+    source.seek(0)
+    digest = hashlib.sha256()
+    _stream(source, digest.update, frames, job.swap)
+    if digest.hexdigest() != entered.sha256:
+        return None
+    return Tape(
+        frames * SECOND // RATE,
+        HEADER + frames * FRAME,
+        entered.sha256,
+        dropped,
+        entered.cipher_sha256,
+        entered.key,
+    )
+
+
+def _write(job: Job) -> Tape:
+    raw, wav = job.raw, job.wav
     with raw.open("rb") as source:
         size = os.fstat(source.fileno()).st_size
         frames, dropped = divmod(size, FRAME)
@@ -152,7 +220,9 @@ def _write(raw: Path, wav: Path, swap: bool) -> Tape:
         wav.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         part = _part(wav)
         try:
-            return _write_part(source, part, frames, dropped, swap)
+            if job.key is not None:
+                return _write_encrypted(source, part, frames, dropped, job.swap, job.key)
+            return _write_part(source, part, frames, dropped, job.swap)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
@@ -163,7 +233,7 @@ def _write_part(source: BinaryIO, part: Path, frames: int, dropped: int, swap: b
         os.fchmod(target.fileno(), 0o600)
         # Asterisk may have written more since. Only what was there at the beginning counts.
         if frames * FRAME >= STREAM_FROM:
-            _stream(source, target, frames, swap)
+            _stream(source, target.write, frames, swap)
         else:
             _whole(source, target, frames, swap)
         target.flush()
@@ -176,6 +246,21 @@ def _write_part(source: BinaryIO, part: Path, frames: int, dropped: int, swap: b
     return Tape(frames * SECOND // RATE, written, digest, dropped)
 
 
+def _write_encrypted(
+    source: BinaryIO, part: Path, frames: int, dropped: int, swap: bool, key: FileKey
+) -> Tape:
+    with part.open("wb") as target:
+        os.fchmod(target.fileno(), 0o600)
+        sound = Writer(target, key)
+        _stream(source, sound.write, frames, swap)
+        sound.finish()
+        target.flush()
+        os.fsync(target.fileno())
+    return Tape(
+        frames * SECOND // RATE, sound.size, sound.sha256, dropped, sound.cipher_sha256, key.wrapped
+    )
+
+
 def _whole(source: BinaryIO, target: BinaryIO, frames: int, swap: bool) -> None:
     data = source.read(frames * FRAME)
     sound = AudioSegment(
@@ -184,18 +269,21 @@ def _whole(source: BinaryIO, target: BinaryIO, frames: int, swap: bool) -> None:
     sound.export(target, format="wav")
 
 
-def _stream(source: BinaryIO, target: BinaryIO, frames: int, swap: bool) -> None:
-    """Write the same bytes as pydub does, in bounded memory."""
-    with closing(wave.open(target, "wb")) as out:
-        out.setnchannels(2)
-        out.setsampwidth(2)
-        out.setframerate(RATE)
-        out.setnframes(frames)
-        left = frames * FRAME
-        while left and (block := source.read(min(BLOCK, left))):
-            # The block size is a multiple of the sample size and a disk file gives full blocks: no sample is cut.
-            out.writeframesraw(_swapped(block) if swap else block)
-            left -= len(block)
+def _stream(source: BinaryIO, put: Callable[[bytes], object], frames: int, swap: bool) -> None:
+    """Give the same bytes as pydub writes, in bounded memory."""
+    left = frames * FRAME
+    put(_HEAD.pack(*(b"RIFF", 36 + left, b"WAVE", b"fmt ", 16), *_FORM, b"data", left))
+    while left and (block := source.read(min(BLOCK, left))):
+        # The block size is a multiple of the sample size and a disk file gives full blocks: no sample is cut.
+        put(_swapped(block) if swap else block)
+        left -= len(block)
+    if left:
+        raise TapeError(f"{left} bytes are missing: the raw file shrank meanwhile")
+
+
+_HEAD: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
+_FORM: Final = (1, 2, RATE, RATE * FRAME, FRAME, 16)
+"""PCM, two sides of 16 bits."""
 
 
 def _swapped(data: bytes) -> bytes:

@@ -13,7 +13,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from base import clock
+from base import clock, files
 from facts.times import SECOND
 from hotline.cli import audit
 from hotline.cli.tools import (
@@ -27,6 +27,8 @@ from hotline.cli.tools import (
 )
 from recorder import evidence, ledger, proofs, seals
 from recorder.evidence import EvidenceError
+from recorder.vault import keys, rotation
+from recorder.vault.crypt import VaultError
 
 app = typer.Typer(help="The recordings of calls.", no_args_is_help=True)
 audit.add_to(app)
@@ -79,6 +81,39 @@ def prove(
     else:
         write_file(out, made.encode())
         print(out)
+
+
+@app.command("rotate-key")
+def rotate_key() -> None:
+    """Take a new master key: each recording's key is wrapped again, no sound is rewritten. Repeat it if it was cut."""
+    settings = read_settings()
+
+    async def work(engine: AsyncEngine) -> bool:
+        await note_look(engine, "recordings rotate-key")
+        try:
+            ring = await rotation.begin(engine, settings)
+        except OSError as error:
+            fail(files.why(keys.path(settings), error))
+        failed = 0
+        async for step in rotation.rotate(engine, settings, ring):
+            failed += len(step.failed)
+            for what in step.failed:
+                print(what, file=sys.stderr)
+            print(f"{step.done} of {step.total} recordings", file=sys.stderr)
+        waiting = sum((await rotation.waiting(engine, ring)).values())
+        if waiting:
+            print(
+                f"{waiting} recordings still need an older master key: keep it, and run this again"
+            )
+        else:
+            print(
+                f"all recordings are under the master key {ring.current.id}: keep a copy of it apart from the backup"
+            )
+        for master in await rotation.unused(engine, ring):
+            print(f"{master} is needed by no recording here; older backups still need it")
+        return not failed
+
+    sys.exit(0 if with_database(work, VaultError) else 1)
 
 
 @app.command("seals")

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from hotline.machine import home, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
 from recorder import evidence, seals
 from recorder.evidence import EvidenceError
+from recorder.vault import keys
 from telephony import certificates, oneshot
 
 _OLDEST_ASTERISK = 20
@@ -72,6 +74,7 @@ def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
         yield _certificate(settings)
     yield asyncio.run(_database(settings))
     yield seal_key(settings)
+    yield recording_key(settings)
     yield asyncio.run(_redis(settings))
     yield from _passwords(settings)
     yield from _dialling(settings)
@@ -143,6 +146,41 @@ def seal_key(settings: Settings) -> tuple[bool, str]:
         f"the recordings' seals are signed with {file} (public key {evidence.key_id(public)}): keep a copy of it "
         "apart from the backup of the recordings"
     )
+
+
+def recording_key(settings: Settings) -> tuple[bool, str]:
+    """Where the key lies without which no recording can be heard, its rights, and what to do about it."""
+    if not settings.encrypt_recordings:
+        return True, "HOTLINE_ENCRYPT_RECORDINGS is off: new recordings lie plain on the disk"
+    file = keys.path(settings)
+    try:
+        ring = keys.read(settings)
+    except keys.KeyAwayError as error:
+        return _key_away(settings, file, str(error))
+    where, rights = keys.SETTING, 0
+    if file.exists():
+        rights = stat.S_IMODE(file.stat().st_mode)
+        where = f"{file} (rights {rights:o})" if ring.last_in_file else keys.SETTING
+    if rights & 0o077:
+        return (
+            False,
+            f"{file} has the recordings' master key, and the rights {rights:o}: `chmod 600` it",
+        )
+    return True, (
+        f"the recordings' master key {ring.current.id} is in {where}: keep a copy of it apart from the backup "
+        "of the recordings. Without it no recording can be heard"
+    )
+
+
+def _key_away(settings: Settings, file: Path, why: str) -> tuple[bool, str]:
+    if file.exists():
+        return False, f"recordings cannot be encrypted, and wait in the spool: {why}"
+    if keys.has_encrypted(settings.recordings_dir):
+        return False, (
+            f"recordings are encrypted, but their master key is away: bring back {file} or set "
+            f"{keys.SETTING}. Until then no recording can be heard, and new ones wait in the spool"
+        )
+    return True, f"the recorder makes the recordings' master key at its first start: {file}"
 
 
 async def _database(settings: Settings) -> tuple[bool, str]:

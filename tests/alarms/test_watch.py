@@ -23,6 +23,7 @@ from diary import tables, writer
 from facts import CallbackMissed, DialRefused, RecordingMissing
 from hotline.cli.main import app
 from recorder import tables as recorder_tables
+from recorder.vault import keys
 from tests.receivers import Hook, Mailbox
 
 S = 1_000_000
@@ -278,6 +279,26 @@ async def test_what_the_recorder_left_behind(engine: AsyncEngine, tmp_path: Path
     (settings.spool_dir / "hotline-1.3.raw").write_bytes(b"")
     later = await alarms.recordings(engine, settings, clock.now() + 900 * S)
     assert 890 < (later["recording_late", ""] or 0) < 960
+
+
+async def test_raw_files_that_wait_for_the_master_key_are_counted(
+    engine: AsyncEngine, tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path)
+    settings.spool_dir.mkdir(parents=True)
+
+    async def seen(told: Settings = settings) -> float | None:
+        return (await alarms.recordings(engine, told, clock.now()))["recording_key", ""]
+
+    assert await seen() == 0
+    for number in (1, 2):
+        (settings.spool_dir / f"hotline-1.{number}.raw").write_bytes(b"")
+    assert await seen() == 2
+    assert await seen(settings.model_copy(update={"encrypt_recordings": False})) == 0
+    keys.add(settings)
+    assert await seen() == 0
+    keys.path(settings).write_text("no key")
+    assert await seen() == 2
 
 
 async def test_rows_without_a_seal_and_days_that_do_not_agree_are_seen(

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import update
 
 from acd.rules import book as rulebook
@@ -18,10 +19,12 @@ from hotline.machine.check import (
     _dialling,
     _passwords,
     _trunks,
+    recording_key,
     seal_key,
     trunk_state,
 )
 from recorder import seals
+from recorder.vault import keys
 from tests.authority import Authority
 
 OWN_TARGET = Rulebook(
@@ -162,3 +165,34 @@ def test_the_key_of_the_seals_is_named(tmp_path: Path) -> None:
     file.write_text("no key")
     fine, said = seal_key(settings)
     assert (fine, "holds no Ed25519 key" in said) == (False, True)
+
+
+def test_the_master_key_of_the_recordings_is_named(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    file = keys.path(settings)
+    fine, said = recording_key(settings)
+    assert (fine, str(file) in said) == (True, True)
+    assert not file.exists(), "a look changed something"
+    key = keys.add(settings)
+    fine, said = recording_key(settings)
+    assert (fine, f"{key.id} is in {file} (rights 600)" in said) == (True, True)
+    assert "apart from the backup of the recordings" in said
+    file.chmod(0o640)
+    assert recording_key(settings) == (
+        False,
+        f"{file} has the recordings' master key, and the rights 640: `chmod 600` it",
+    )
+    file.write_text("no key")
+    fine, said = recording_key(settings)
+    assert (fine, "line 1: a master key has 64 hexadecimal characters" in said) == (False, True)
+    file.unlink()
+    (settings.recordings_dir / "2025").mkdir(parents=True)
+    (settings.recordings_dir / "2025" / "a.wav.enc").write_bytes(b"")
+    fine, said = recording_key(settings)
+    assert (fine, f"bring back {file} or set HOTLINE_RECORDING_KEYS" in said) == (False, True)
+    from_setting = settings.model_copy(update={"recording_keys": (SecretStr("ab" * 32),)})
+    fine, said = recording_key(from_setting)
+    assert (fine, "is in HOTLINE_RECORDING_KEYS" in said, "abab" in said) == (True, True, False)
+    off = settings.model_copy(update={"encrypt_recordings": False})
+    assert recording_key(off)[0]
+    assert "plain" in recording_key(off)[1]

@@ -22,6 +22,7 @@ from base import clock, database, migrations
 from base.settings import Settings
 from hotline.cli.main import app
 from recorder import ledger, seals
+from recorder.entry import LedgerEntry
 from recorder.policy import RecordingState
 from tests.metrics.histories import T, answered, in_queue
 from tests.metrics.test_callback_report import write
@@ -90,7 +91,7 @@ def test_a_copy_at_this_programs_version(home: Path) -> None:
 
 @pytest.mark.usefixtures("read_only")
 def test_the_seals_of_a_copy_are_checked_and_proven(home: Path, tmp_path: Path) -> None:
-    entry = ledger.LedgerEntry("hotline-1.1", "", RecordingState.MISSING, 0, 0, "", T)
+    entry = LedgerEntry("hotline-1.1", "", RecordingState.MISSING, 0, 0, "", T)
 
     async def work() -> None:
         engine = database.engine(f"sqlite+aiosqlite:///{home / 'hotline.db'}")

@@ -15,6 +15,7 @@ from base.settings import Settings
 from facts import Fact
 from hotline.cli.main import app
 from recorder import ledger, policy, seals, tables
+from recorder.entry import LedgerEntry
 from recorder.evidence import DaySeal
 from web.accounts.tables import audit
 
@@ -25,12 +26,13 @@ NOW = 1_763_731_300_000_000
 def settings(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("HOTLINE_HOME", str(tmp_path))
     monkeypatch.setenv("HOTLINE_DATABASE_URL", url)
+    monkeypatch.setenv("HOTLINE_ENCRYPT_RECORDINGS", "false")
     made = Settings(home=tmp_path)
     made.spool_dir.mkdir(parents=True)
     return made
 
 
-async def recorded(engine: AsyncEngine, settings: Settings, number: int) -> ledger.LedgerEntry:
+async def recorded(engine: AsyncEngine, settings: Settings, number: int) -> LedgerEntry:
     call = f"hotline-1763731200.{number}"
     (settings.spool_dir / f"{call}.raw").write_bytes(os.urandom(4 * 8000))
     return await ledger.finish(engine, settings, call)
@@ -136,7 +138,7 @@ async def sealed(engine: AsyncEngine, settings: Settings) -> list[DaySeal]:
     """Two days with a recording each, both over."""
     for number in range(2):
         call = f"hotline-1763731200.{number}"
-        entry = ledger.LedgerEntry(
+        entry = LedgerEntry(
             call,
             f"{number}.wav",
             policy.RecordingState.FINISHED,

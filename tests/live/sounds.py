@@ -2,9 +2,12 @@
 
 import wave
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from base.settings import Settings
+from recorder.vault import reading
 from softphone.phones import RATE, Sound, likeness
 
 _ASTERISK_CONF = Path(__file__).parents[2] / "asterisk-conf"
@@ -28,9 +31,18 @@ def spoken(key: str, heard: Sound) -> float:
     return sum(likeness(heard, piece) > 0.9 for piece in pieces) / len(pieces)
 
 
-def stereo(file: Path) -> tuple[Sound, Sound]:
+def recording(home: Path, call: str) -> tuple[Sound, Sound]:
+    """Both sides of a call's recording, as it lies in a centre's home."""
+    settings = Settings(home=home)
+    place = reading.find(settings, call)
+    assert place is not None
+    with reading.open_file(settings, call, place) as sound:
+        return stereo(sound)
+
+
+def stereo(file: Path | BinaryIO) -> tuple[Sound, Sound]:
     """The left (citizen's) and the right (agent's) side of a recording."""
-    with wave.open(str(file)) as sound:
+    with wave.open(str(file) if isinstance(file, Path) else file) as sound:
         assert sound.getnchannels() == 2
         assert sound.getsampwidth() == 2
         assert sound.getframerate() == RATE

@@ -36,7 +36,6 @@ from facts import (
 from facts.requests import AddCallback, CancelCallback, GetStatus, Reply, Request, SetPaused
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
-from recorder.policy import place
 from softphone.phones import AgentPhone, Leg, Phones, Sound, seconds_of
 from tests.live import sounds
 from tests.live.centre import NUMBER, Centre, until_talk
@@ -123,7 +122,7 @@ async def cancel_all(centre: Centre) -> None:
 async def recording(centre: Centre, call: str) -> tuple[Sound, Sound]:
     """The citizen's and the agent's side of a call."""
     await centre.fact(RecordingFinished, 20, call=call)
-    return sounds.stereo(centre.home / "recordings" / place(call))
+    return sounds.recording(centre.home, call)
 
 
 async def dialled(centre: Centre, gateway: Gateway, number: str, **more: Any) -> GatewayCall:

@@ -22,7 +22,6 @@ from facts import (
 )
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
-from recorder.policy import place
 from softphone.phones import Leg, Phones
 from tests.live import sounds
 from tests.live.centre import NUMBER, PROMPTS, Centre
@@ -70,7 +69,7 @@ def was_heard_whole(leg: Leg) -> bool:
 async def was_recorded_whole(centre: Centre, call: str) -> bool:
     """Whether the recording, which begins with the answer, has all of what the caller was sent."""
     await centre.fact(RecordingFinished, 20, call=call)
-    _, sent = sounds.stereo(centre.home / "recordings" / place(call))
+    _, sent = sounds.recording(centre.home, call)
     return sounds.spoken(NOTICE, sent) > 0.95
 
 

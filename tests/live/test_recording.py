@@ -12,7 +12,7 @@ from base import database
 from base.settings import Settings
 from facts import CallQueued, OfferAnswered, RecordingFinished, RecordingMissing
 from recorder import ledger
-from recorder.ledger import LedgerEntry
+from recorder.entry import LedgerEntry
 from recorder.policy import RecordingState
 from softphone.phones import Leg, Phones, seconds_of
 from tests.live import sounds
@@ -66,7 +66,7 @@ async def test_a_call_that_ends_before_an_agent_answers_is_on_record_too(
         entry = await recorded(centre, engine, call)
         assert (entry.state, entry.note) == (RecordingState.FINISHED, "")
         assert abs(entry.duration / 1e6 - on_line(leg)) < 0.5
-        left, right = sounds.stereo(centre.home / "recordings" / entry.path)
+        left, right = sounds.recording(centre.home, entry.call)
         assert abs(seconds_of(left, leg.tone) - on_line(leg)) < 0.7
         assert seconds_of(right, leg.tone) == 0
         assert right.any()  # greeting, music
@@ -85,7 +85,7 @@ async def test_a_citizen_whose_telephone_sends_no_sound_is_on_record_as_long_as_
         await dialog.hang_up()
     entry = await recorded(centre, engine, call)
     assert entry.state is RecordingState.FINISHED, entry
-    left, right = sounds.stereo(centre.home / "recordings" / entry.path)
+    left, right = sounds.recording(centre.home, entry.call)
     assert not left.any()
     assert abs(seconds_of(right, agent.tone) - 4) < 0.7
 
@@ -137,7 +137,7 @@ async def test_kill_9_of_asterisk_in_a_talk_keeps_the_sound_and_says_what_is_mis
 
     # Asterisk writes its file in pieces of a second: what had not been written is gone, and this is said.
     entry = await recorded(centre, engine, call)
-    left, right = sounds.stereo(centre.home / "recordings" / entry.path)
+    left, right = sounds.recording(centre.home, entry.call)
     assert seconds_of(left, leg.tone) > 3
     assert seconds_of(right, agent.tone) > 2
     assert (entry.state, entry.note[:7]) == (RecordingState.CUT_OFF, "cut off")

@@ -31,7 +31,7 @@ from metrics.reports import sla
 from metrics.window import Metric
 from recorder import ledger, tables, tape
 from recorder.audit import AuditKind, WhyUnrecorded
-from recorder.ledger import LedgerEntry
+from recorder.entry import LedgerEntry
 from tests.metrics.histories import T, answered, at, handed_on, in_queue, refused
 from tests.metrics.test_callback_report import write
 from tests.metrics.test_verify import cel
@@ -46,7 +46,7 @@ TODAY = (midnight(T), midnight(T) + DAY)
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    made = Settings(home=tmp_path)
+    made = Settings(home=tmp_path, encrypt_recordings=False)
     made.spool_dir.mkdir(parents=True)
     return made
 
@@ -436,3 +436,29 @@ async def test_the_command_that_cannot_look(said: Callable[..., Any], settings: 
     settings.recordings_dir.rename(settings.home / "elsewhere")
     status, _, error = await said("--lang", "en")
     assert (status, "look whether the disk is mounted" in error) == (2, True)
+
+
+async def test_encrypted_recordings_are_audited_like_plain_ones(
+    engine: AsyncEngine, settings: Settings
+) -> None:
+    secret = settings.model_copy(update={"encrypt_recordings": True})
+    await write(engine, settings.home, *map(of_call, range(4)))
+    entries = [await enter(engine, secret, call) for call in CALLS]
+    for day in (TODAY, None):
+        found = await audit(engine, secret, day)
+        assert (found.status, named(found), found.files) == (0, [], 4)
+        assert found.duration == 4 * LENGTH * SECOND
+    first, second, third = (settings.recordings_dir / entry.path for entry in entries[:3])
+    data = bytearray(first.read_bytes())
+    data[100_000] ^= 1
+    first.write_bytes(data)
+    second.unlink()
+    third.rename(third.with_name(f"hotline-{T // SECOND}.99.wav.enc"))
+    found = await audit(engine, secret)
+    assert named(found) == [
+        (AuditKind.ORPHAN_FILE, f"hotline-{T // SECOND}.99"),
+        (AuditKind.DAMAGED, CALLS[0]),
+        (AuditKind.MISSING, CALLS[1]),
+        (AuditKind.MISSING, CALLS[2]),
+    ]
+    assert "part 2 of" in found.findings[1].why

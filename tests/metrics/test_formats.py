@@ -28,6 +28,7 @@ from metrics.reports.sla import SlaReport, Words
 from metrics.sums import Only
 from metrics.window import Metric
 from recorder import evidence, ledger, seals
+from recorder.entry import LedgerEntry
 from recorder.policy import RecordingState
 from tests.metrics.histories import T, answered, arrived, at, in_greeting, in_queue, released
 
@@ -158,7 +159,7 @@ async def test_the_seal_of_the_recordings_stands_in_every_form(
 ) -> None:
     settings = Settings(home=tmp_path, seal_sm3=evidence.available("sm3"))
     call = "hotline-1.1"
-    entry = ledger.LedgerEntry(call, "1.wav", RecordingState.FINISHED, 1, 1, "ab" * 32, at(0))
+    entry = LedgerEntry(call, "1.wav", RecordingState.FINISHED, 1, 1, "ab" * 32, at(0))
     before = await reports.sla(diary, at(HOUR), 1, 95)
     assert before.seal is None
     assert '"recordings_seal": null' in reports.render_json(before)

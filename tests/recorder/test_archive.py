@@ -35,7 +35,8 @@ from facts.times import SECOND
 from recorder import archive, ledger, policy, tape
 from recorder.archive import Archive
 from recorder.policy import RecordingState
-from recorder.tape import Fault, Tape
+from recorder.tape import Fault, Job, Tape
+from recorder.vault import keys
 from tests.recorder.conftest import NOW, Spool, a_call, call_id, recording_facts, write
 
 CALL = call_id(17)
@@ -54,9 +55,10 @@ async def work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Archive]:
     """An archive whose jobs run in this process."""
+    keys.add(settings)
     made = Archive(engine, settings, posted.append)
 
-    async def here(jobs: list[tuple[Path, Path, bool]]) -> list[Tape | Fault]:
+    async def here(jobs: list[Job]) -> list[Tape | Fault]:
         return tape.finish_batch(jobs)
 
     monkeypatch.setattr(made, "_in_pool", here)
@@ -103,7 +105,7 @@ async def test_a_callback_is_recorded_like_a_call(
     entry = (await ledger.look_up(engine, [ATTEMPT]))[ATTEMPT]
     assert (entry.state, entry.path) == (
         RecordingState.FINISHED,
-        "callbacks/001/hotline-c1007.2.wav",
+        "callbacks/001/hotline-c1007.2.wav.enc",
     )
     assert not raw.exists()
 
@@ -249,7 +251,7 @@ async def test_a_file_that_grew_meanwhile_is_finished_again(
     raw = spool(CALL, seconds=8)
     await write(engine, a_call(CALL))
 
-    async def grows(jobs: list[tuple[Path, Path, bool]]) -> list[Tape | Fault]:
+    async def grows(jobs: list[Job]) -> list[Tape | Fault]:
         answers = tape.finish_batch(jobs)
         spool(CALL, seconds=10, age=10)
         return answers
@@ -294,7 +296,7 @@ async def test_many_short_calls_share_jobs(
 ) -> None:
     jobs: list[int] = []
 
-    async def counts(batch: list[tuple[Path, Path, bool]]) -> list[Tape | Fault]:
+    async def counts(batch: list[Job]) -> list[Tape | Fault]:
         jobs.append(len(batch))
         return tape.finish_batch(batch)
 
@@ -521,6 +523,7 @@ async def test_kill_9_at_any_moment_loses_nothing_and_enters_nothing_twice(
     for call in calls:
         spool(call)
         await write(engine, a_call(call, ended=clock.now() - 5 * SECOND))
+    keys.add(settings)
 
     script = tmp_path / "victim.py"
     script.write_text(textwrap.dedent(_RECORDER))

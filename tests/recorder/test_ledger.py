@@ -11,26 +11,29 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from base.settings import Settings
 from facts import RecordingFinished, RecordingMissing
 from recorder import ledger, tape
+from recorder.entry import LedgerEntry
 from recorder.ledger import LedgerError
 from recorder.policy import RecordingState
+from recorder.vault import reading
 from tests.recorder.conftest import NOW, Spool, a_call, call_id, recording_facts, write
 
 CALL = call_id(17)
 
 
 @pytest.fixture
-async def entry(engine: AsyncEngine, settings: Settings, spool: Spool) -> ledger.LedgerEntry:
+async def entry(engine: AsyncEngine, settings: Settings, spool: Spool) -> LedgerEntry:
     spool(CALL)
     await write(engine, a_call(CALL))
     return await ledger.finish(engine, settings, CALL)
 
 
 async def test_a_finished_recording_has_a_row_a_file_and_a_fact(
-    engine: AsyncEngine, settings: Settings, entry: ledger.LedgerEntry
+    engine: AsyncEngine, settings: Settings, entry: LedgerEntry
 ) -> None:
-    assert entry.path == f"2025/11/21/{CALL}.wav"
+    assert entry.path == f"2025/11/21/{CALL}.wav.enc"
     assert (entry.state, entry.duration, entry.note) == (RecordingState.FINISHED, 10_000_000, "")
-    assert tape.inspect(settings.recordings_dir / entry.path).sha256 == entry.sha256
+    with reading.open_recording(settings, entry) as sound:
+        assert tape.describe(sound, Path(entry.path)).sha256 == entry.sha256
     assert await ledger.look_up(engine, [CALL, call_id(18)]) == {CALL: entry}
     assert await recording_facts(engine) == [
         RecordingFinished(entry.finished_at, CALL, 10_000_000, entry.sha256)
@@ -40,7 +43,7 @@ async def test_a_finished_recording_has_a_row_a_file_and_a_fact(
 
 
 async def test_finishing_twice_is_finishing_once(
-    engine: AsyncEngine, settings: Settings, entry: ledger.LedgerEntry, spool: Spool
+    engine: AsyncEngine, settings: Settings, entry: LedgerEntry, spool: Spool
 ) -> None:
     assert await ledger.finish(engine, settings, CALL) == entry
     spool(CALL)  # as if the crash had come before the removal
@@ -105,7 +108,7 @@ async def test_row_and_fact_are_entered_together_or_not_at_all(
 
 
 async def test_the_exported_file_is_the_entered_one(
-    engine: AsyncEngine, settings: Settings, entry: ledger.LedgerEntry, tmp_path: Path
+    engine: AsyncEngine, settings: Settings, entry: LedgerEntry, tmp_path: Path
 ) -> None:
     out = tmp_path / "录音.wav"
     assert await ledger.export(engine, settings, CALL, out) == entry
@@ -144,7 +147,7 @@ async def test_calls_without_a_recording_say_why(
 
 
 async def test_a_file_that_is_gone(
-    engine: AsyncEngine, settings: Settings, entry: ledger.LedgerEntry, tmp_path: Path
+    engine: AsyncEngine, settings: Settings, entry: LedgerEntry, tmp_path: Path
 ) -> None:
     (settings.recordings_dir / entry.path).unlink()
     for action in (
@@ -156,8 +159,11 @@ async def test_a_file_that_is_gone(
 
 
 async def test_an_altered_file_is_refused_unless_told(
-    engine: AsyncEngine, settings: Settings, entry: ledger.LedgerEntry, tmp_path: Path
+    engine: AsyncEngine, settings: Settings, spool: Spool, tmp_path: Path
 ) -> None:
+    spool(CALL)
+    plain = settings.model_copy(update={"encrypt_recordings": False})
+    entry = await ledger.finish(engine, plain, CALL)
     path = settings.recordings_dir / entry.path
     sound = bytearray(path.read_bytes())
     sound[1000] ^= 1
@@ -177,7 +183,7 @@ async def test_an_altered_file_is_refused_unless_told(
 
 
 async def test_where_it_cannot_be_written(
-    engine: AsyncEngine, settings: Settings, entry: ledger.LedgerEntry, tmp_path: Path
+    engine: AsyncEngine, settings: Settings, entry: LedgerEntry, tmp_path: Path
 ) -> None:
     out = tmp_path / "x.wav"
     out.write_bytes(b"mine")
@@ -195,7 +201,7 @@ async def test_where_it_cannot_be_written(
 async def test_a_full_disk_leaves_no_half_export(
     engine: AsyncEngine,
     settings: Settings,
-    entry: ledger.LedgerEntry,
+    entry: LedgerEntry,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from base.settings import Settings
 from facts.times import SECOND
 from recorder import tape
-from recorder.audit import FileState
-from recorder.levels import HeardFile, WantedFile, listen, listen_to
+from recorder.audit import FileState, Levels
+from recorder.entry import LedgerEntry
+from recorder.levels import HeardFile, listen, listen_to
+from recorder.policy import RecordingState
 from recorder.tape import TapeError
 
 
@@ -26,14 +29,27 @@ def wav(folder: Path, *sides: tuple[int, int], window: int = 800) -> Path:
     return made
 
 
-def wanted(path: Path) -> WantedFile:
+def wanted(path: Path) -> LedgerEntry:
     made = tape.inspect(path)
-    return WantedFile(path, made.duration, made.size, made.sha256)
+    return row_of(path, made.duration, made.size, made.sha256)
+
+
+def row_of(path: Path, duration: int = 0, size: int = 0, sha256: str = "") -> LedgerEntry:
+    return LedgerEntry("hotline-1.1", str(path), RecordingState.FINISHED, duration, size, sha256, 0)
+
+
+def hear(*rows: LedgerEntry) -> list[HeardFile]:
+    return listen_to(Settings(home=Path("/nowhere")), rows)
+
+
+def listen_at(path: Path) -> tuple[Levels, int, str]:
+    with path.open("rb") as sound:
+        return listen(sound, path)
 
 
 def test_each_side_is_heard_where_a_sample_reaches_the_level(tmp_path: Path) -> None:
     pairs = [(0, 0), (127, 8), (128, -8), (-128, 128), (8, -129), (-32768, 32767), (4096, 0)]
-    levels, size, sha256 = listen(wav(tmp_path, *pairs))
+    levels, size, sha256 = listen_at(wav(tmp_path, *pairs))
     assert list(levels.left) == [0, 0, 1, 0, 0, 1, 1]
     assert list(levels.right) == [0, 0, 0, 1, 1, 1, 0]
     assert levels.duration == 7 * SECOND // 10
@@ -47,7 +63,7 @@ def test_the_last_window_may_be_short_and_blocks_join(tmp_path: Path) -> None:
     raw = (tmp_path / "call.raw").read_bytes()
     (tmp_path / "call.raw").write_bytes(raw + np.array([0, 900], dtype="<i2").tobytes())
     tape.finish(tmp_path / "call.raw", path)
-    levels, _, sha256 = listen(path)
+    levels, _, sha256 = listen_at(path)
     assert list(levels.left) == [int(left > 0) for left, _ in pairs] + [0]
     assert list(levels.right) == [int(right > 0) for _, right in pairs] + [1]
     assert sha256 == tape.inspect(path).sha256
@@ -56,15 +72,15 @@ def test_the_last_window_may_be_short_and_blocks_join(tmp_path: Path) -> None:
 def test_what_differs_from_the_row(tmp_path: Path) -> None:
     path = wav(tmp_path, *[(500, 500)] * 20)
     row = wanted(path)
-    (whole,) = listen_to([row])
+    (whole,) = hear(row)
     assert (whole.state, whole.why) == (FileState.WHOLE, "")
-    changed = WantedFile(path, row.duration + 1, row.size, row.sha256)
-    (said,) = listen_to([changed])
+    changed = row_of(path, row.duration + 1, row.size, row.sha256)
+    (said,) = hear(changed)
     assert (said.state, said.levels) == (FileState.ALTERED, whole.levels)
     path.write_bytes(path.read_bytes()[:-1] + b"!")
-    (altered,) = listen_to([row])
+    (altered,) = hear(row)
     assert (altered.state, altered.levels is not None) == (FileState.ALTERED, True)
-    assert listen_to([WantedFile(tmp_path / "none.wav", 0, 0, "")]) == [HeardFile(FileState.GONE)]
+    assert hear(row_of(tmp_path / "none.wav")) == [HeardFile(FileState.GONE)]
 
 
 @pytest.mark.parametrize(
@@ -86,15 +102,15 @@ def test_a_broken_header_is_told_and_costs_no_other_file(tmp_path: Path, damage:
     good.write_bytes(path.read_bytes())
     row = wanted(path)
     path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
-    torn, whole = listen_to([row, WantedFile(good, row.duration, row.size, row.sha256)])
+    torn, whole = hear(row, row_of(good, row.duration, row.size, row.sha256))
     assert (torn.state, torn.levels, whole.state) == (FileState.TORN, None, FileState.WHOLE)
     assert str(path) in torn.why
     with pytest.raises(TapeError):
-        listen(path)
+        listen_at(path)
 
 
 def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
-    (one,) = listen_to([WantedFile(tmp_path, 0, 0, "")])
+    (one,) = hear(row_of(tmp_path))
     assert one.state is FileState.TORN
 
 
@@ -108,7 +124,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         file.write(head[:4] + sizes[0] + head[8:40] + sizes[1])
         file.truncate(44 + frames * 4)
     tracemalloc.start()
-    levels, _, _ = listen(path)
+    levels, _, _ = listen_at(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (len(levels.left), any(levels.right)) == (36_000, False)

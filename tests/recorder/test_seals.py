@@ -14,6 +14,7 @@ from base.settings import Settings
 from facts.terms import CallId
 from facts.times import DAY, HOUR, MINUTE, midnight
 from recorder import evidence, ledger, notary, proofs, seals, tables
+from recorder.entry import LedgerEntry
 from recorder.evidence import EvidenceError
 from recorder.policy import RecordingState
 from tests.recorder.conftest import NOW, call_id
@@ -27,7 +28,7 @@ async def entered(
 ) -> CallId:
     """Enter one recording, as the archive does."""
     call = CallId(call_id(number))
-    entry = ledger.LedgerEntry(
+    entry = LedgerEntry(
         call, f"2025/11/21/{call}.wav", RecordingState.FINISHED, 10_000_000, 320_044, sha256, at
     )
     await ledger.enter(engine, [ledger.Draft(entry, [])])

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recorder import tape
-from recorder.tape import Fault, Tape, TapeError, finish, finish_batch, inspect
+from recorder.tape import Fault, Job, Tape, TapeError, finish, finish_batch, inspect
 
 Samples = npt.NDArray[np.int16]
 
@@ -192,9 +192,9 @@ def test_one_bad_file_costs_the_others_of_its_batch_nothing(tmp_path: Path) -> N
     empty.write_bytes(b"")
     answers = finish_batch(
         [
-            (good, tmp_path / "out" / "a.wav", False),
-            (tmp_path / "gone.raw", tmp_path / "out" / "gone.wav", False),
-            (empty, tmp_path / "out" / "b.wav", True),
+            Job(good, tmp_path / "out" / "a.wav"),
+            Job(tmp_path / "gone.raw", tmp_path / "out" / "gone.wav"),
+            Job(empty, tmp_path / "out" / "b.wav", swap=True),
         ]
     )
     first, second, third = answers
@@ -225,7 +225,7 @@ def test_a_full_disk_leaves_nothing_half_done(
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         tape._FULL = frozenset({{errno.EFBIG}})
-        fault, = tape.finish_batch([(Path(sys.argv[1]), Path(sys.argv[2]), False)])
+        fault, = tape.finish_batch([tape.Job(Path(sys.argv[1]), Path(sys.argv[2]))])
         assert fault.full, fault
         print(fault.why)
     """

@@ -1,5 +1,6 @@
 """What the routes do: through the same functions as the command line, and with clear errors."""
 
+import hashlib
 import time
 import wave
 from collections.abc import AsyncIterator, Callable
@@ -24,8 +25,9 @@ from facts import (
 )
 from facts.terms import Party
 from facts.times import SECOND
-from recorder import policy, tape
+from recorder import ledger, policy, tape
 from recorder import tables as recorder_tables
+from recorder.vault import keys
 from tests.web.conftest import Web, state
 from web import backend
 from web.accounts.rights import Role
@@ -277,6 +279,43 @@ async def test_a_recording_is_heard_in_parts_and_that_is_written_down(
     assert (await client.get(address)).status_code == 404
     assert (await client.get("/api/calls/hotline-1.1/recording")).status_code == 404
     assert (await client.get("/api/calls/..%2f..%2fetc/recording")).status_code == 404
+
+
+async def test_an_encrypted_recording_is_heard_in_parts_too(web: Web) -> None:
+    call = "hotline-1763731200.6"
+    web.settings.spool_dir.mkdir(parents=True, exist_ok=True)
+    (web.settings.spool_dir / f"{call}.raw").write_bytes(bytes(range(250)) * 1600)
+    entry = await ledger.finish(web.engine, web.settings, call)
+    file = web.settings.recordings_dir / entry.path
+    client, address = web.clients[Role.AUDITOR], f"/api/calls/{call}/recording"
+    whole = await client.get(address)
+    assert (whole.status_code, whole.headers["content-type"]) == (200, "audio/wav")
+    assert hashlib.sha256(whole.content).hexdigest() == entry.sha256
+    assert whole.headers["content-length"] == str(entry.size) == str(len(whole.content))
+    for asked, wanted in (
+        ("bytes=100-199", whole.content[100:200]),
+        ("bytes=131072-262143", whole.content[131072:262144]),
+        ("bytes=-500", whole.content[-500:]),
+        ("bytes=399000-", whole.content[399000:]),
+    ):
+        part = await client.get(address, headers={"Range": asked})
+        assert (part.status_code, part.content) == (206, wanted)
+    several = await client.get(address, headers={"Range": "bytes=0-9,70000-70009"})
+    assert (several.status_code, whole.content[70000:70010] in several.content) == (206, True)
+    for asked, status in (("bytes=400044-", 416), ("sound=1", 400)):
+        assert (await client.get(address, headers={"Range": asked})).status_code == status
+    saved = (await client.get(address + "?download=1")).headers["content-disposition"]
+    assert f'filename="{call}.wav"' in saved
+
+    away = keys.path(web.settings).rename(web.settings.home / "away")
+    for headers in ({}, {"Range": "bytes=100-199"}):
+        refused = await client.get(address, headers=headers)
+        assert refused.status_code in (404, 503)
+        assert "master key" in refused.text
+    away.rename(keys.path(web.settings))
+    file.write_bytes(file.read_bytes()[:-1])
+    for headers in ({}, {"Range": "bytes=100-199"}):
+        assert (await client.get(address, headers=headers)).status_code == 404
 
 
 async def test_the_report(web: Web) -> None:

@@ -1,16 +1,22 @@
 """Routes about calls: search, one call's story, its recording; and the report."""
 
+import asyncio
 import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final
 
+import anyio
 from fastapi import APIRouter, Query, Request
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict
 
 from base import clock
+from base.settings import Settings
 from facts.ids import LONGEST
 from facts.masking import mask
 from facts.terms import Outcome
@@ -20,7 +26,11 @@ from metrics.calls import CallRow
 from metrics.reports import sla as reports
 from metrics.sums import Only
 from recorder import ledger
+from recorder.entry import LedgerEntry
 from recorder.ledger import LedgerError
+from recorder.vault import reading
+from recorder.vault.crypt import VaultError
+from recorder.vault.keys import KeyAwayError
 from web.api.auth import Me, right
 from web.api.facts import FactOut
 from web.api.facts import shown as shown_fact
@@ -135,6 +145,7 @@ async def story(call: CallIdIn, me: Me, behind: Behind) -> Story:
             206: {"content": {"audio/wav": {}}, "description": "The part that was asked for."},
             400: {"description": "The header Range cannot be read."},
             416: {"description": "The recording is shorter."},
+            503: {"description": "It is encrypted, and its master key is away."},
         },
     ),
 )
@@ -148,15 +159,48 @@ async def recording(
             raise Problem(404, "there is no recording of this call, or it is not finished yet")
         if request.headers.get("range", "bytes=0-") == "bytes=0-":
             await ledger.verify(behind.engine, behind.settings, call)
+        told = await asyncio.to_thread(_stat, behind.settings, entry)
     except LedgerError as error:
         raise Problem(404, str(error)) from None
-    name = f"{PurePosixPath(entry.path).stem}.wav"
-    return FileResponse(
-        behind.settings.recordings_dir / entry.path,
+    except KeyAwayError as error:
+        raise Problem(503, str(error)) from None
+    except (VaultError, OSError) as error:
+        raise Problem(404, f"the recording cannot be read: {error}") from None
+    name = PurePosixPath(entry.path.removesuffix(reading.SUFFIX)).name
+    return _SoundResponse(
+        behind.settings,
+        entry,
+        stat_result=told,
         media_type="audio/wav",
         filename=name if download else None,
         headers={"Cache-Control": "private, no-store"},
     )
+
+
+class _SoundResponse(FileResponse):
+    """A recording's plain bytes, whole or in parts, as a `FileResponse` gives a file's."""
+
+    def __init__(self, settings: Settings, entry: LedgerEntry, **more: Any) -> None:
+        super().__init__(settings.recordings_dir / entry.path, **more)
+        self._recording = settings, entry
+
+    @asynccontextmanager
+    async def _open_file(self) -> AsyncIterator[anyio.AsyncFile[bytes]]:
+        sound = await asyncio.to_thread(reading.open_recording, *self._recording)
+        file: anyio.AsyncFile[bytes] = anyio.wrap_file(sound)
+        try:
+            yield file
+        finally:
+            with anyio.CancelScope(shield=True):
+                await file.aclose()
+
+
+def _stat(settings: Settings, entry: LedgerEntry) -> os.stat_result:
+    """The file's, with the size of the plain sound. Raises as `open_recording`."""
+    found = list((settings.recordings_dir / entry.path).stat())
+    with reading.open_recording(settings, entry) as sound:
+        found[6] = sound.seek(0, os.SEEK_END)
+    return os.stat_result(found)
 
 
 @router.get("/reports/sla", **right("reports.read", response_model=Report))

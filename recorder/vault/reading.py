@@ -1,0 +1,123 @@
+"""The one door to a recording's sound: its plain bytes, whether the file lies encrypted or as it was made before."""
+
+import contextlib
+import io
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from base.settings import Settings
+from facts.terms import CallId
+from recorder import policy, tape
+from recorder.entry import LedgerEntry
+from recorder.tape import Tape
+from recorder.vault import crypt, keys
+from recorder.vault.crypt import Reader, VaultError, WrappedKey
+from recorder.vault.keys import KeyAwayError, KeyRing
+
+SUFFIX: Final = crypt.SUFFIX
+_BUFFER: Final = 1 << 13
+
+
+def open_recording(settings: Settings, entry: LedgerEntry, *, salvage: bool = False) -> BinaryIO:
+    """Open a recording: a seekable file of its plain bytes, of which only those asked for are read and decrypted.
+
+    Raises `OSError`, `KeyAwayError` (it is encrypted and its key is away) and `VaultError` (it was changed), each with
+    the file in its message. Reading raises `VaultError`, too, at a place that was changed. `salvage`: what was changed
+    is silence instead, two seconds and more of it.
+    """
+    place = settings.recordings_dir / entry.path
+    file = place.open("rb")
+    if not is_encrypted(entry.path):
+        return file
+    return _opened(settings, file, place, entry.call, entry.key, salvage=salvage)
+
+
+def altered(settings: Settings, entry: LedgerEntry) -> bool:
+    """Whether an encrypted file is another one than was entered: it takes no key. Raises `OSError`."""
+    if not entry.cipher_sha256:
+        return False
+    with (settings.recordings_dir / entry.path).open("rb") as file:
+        return crypt.cipher_sha256(file) != entry.cipher_sha256
+
+
+def find(settings: Settings, call: CallId) -> Path | None:
+    """The finished file of a call that may have no row yet."""
+    plain = settings.recordings_dir / policy.place(call)
+    return next((one for one in (encrypted(plain), plain) if one.exists()), None)
+
+
+def inspect(settings: Settings, call: CallId, place: Path) -> Tape:
+    """Describe a finished file without its row. Raises `TapeError`, `OSError`, and as `open_recording`."""
+    if not is_encrypted(place.name):
+        return tape.inspect(place)
+    with place.open("rb") as file:
+        wrapped, digest = crypt.read_slot(file), crypt.cipher_sha256(file)
+    with open_file(settings, call, place) as sound:
+        return tape.describe(sound, place, cipher_sha256=digest, key=wrapped)
+
+
+def open_file(settings: Settings, call: CallId, place: Path) -> BinaryIO:
+    """Open a finished file without its row, by the key in its slot. Raises as `open_recording`."""
+    file = place.open("rb")
+    return _opened(settings, file, place, call, None) if is_encrypted(place.name) else file
+
+
+def is_encrypted(name: str) -> bool:
+    """Whether a file lies encrypted, by its name."""
+    return name.endswith(crypt.SUFFIX)
+
+
+def encrypted(place: Path) -> Path:
+    """Where the same recording lies when it is encrypted."""
+    return place.with_name(place.name + crypt.SUFFIX)
+
+
+def _opened(
+    settings: Settings,
+    file: BinaryIO,
+    place: Path,
+    call: CallId,
+    known: WrappedKey | None,
+    *,
+    salvage: bool = False,
+) -> BinaryIO:
+    """Try the key of the database, then the one in the file: after a crash or a loss one of them may be older."""
+    with file:
+        try:
+            ring = keys.read(settings)
+            try:
+                in_file: WrappedKey | None = crypt.read_slot(file)
+            except VaultError:
+                if known is None:
+                    raise
+                in_file = None
+            data_keys = _keys(ring, [one for one in (known, in_file) if one is not None])
+        except VaultError as error:
+            raise type(error)(f"{place}: {error}") from None
+    failed: VaultError | None = None
+    for data_key in data_keys:
+        try:
+            reader = Reader(place.open("rb"), call, data_key)
+        except VaultError as error:
+            failed = failed or error
+        else:
+            reader.salvage = salvage
+            return io.BufferedReader(reader, _BUFFER)
+    if salvage:
+        with contextlib.suppress(VaultError):
+            reader = Reader(place.open("rb"), call, data_keys[0], salvage=True)
+            return io.BufferedReader(reader, _BUFFER)
+    raise VaultError(f"{place}: {failed}")
+
+
+def _keys(ring: KeyRing, wrapped: list[WrappedKey]) -> list[bytes]:
+    found: list[bytes] = []
+    failed: list[VaultError] = []
+    for one in dict.fromkeys(wrapped):
+        try:
+            found.append(ring.unwrap(one))
+        except VaultError as error:
+            failed.append(error)
+    if not found:
+        raise next((one for one in failed if isinstance(one, KeyAwayError)), failed[0])
+    return list(dict.fromkeys(found))
