@@ -97,8 +97,10 @@ class RecordingVerdict:
     alarm: bool = False
 
 
-def place(call: CallId) -> str:
+def place(call: CallId, form: str = "wav") -> str:
     """Where the call's file lies below the recordings folder: `2025/11/21/hotline-1763731200.17.wav`.
+
+    `form`: what its name ends with (`recorder.forms.RecordingForm`).
 
     The day is the day in China on which the call came in; Asterisk puts that second into the id, so the place follows
     from the id alone. A callback's id has no time: its attempts lie with those of its thousand,
@@ -107,8 +109,8 @@ def place(call: CallId) -> str:
     if not is_call_id(call):
         raise ValueError(f"{call[:100]!r} is not a call id")
     if is_attempt(call):
-        return f"callbacks/{callback_of(call) // _A_FOLDER:03}/{call}.wav"
-    return f"{local(second_of(call) * SECOND):%Y/%m/%d}/{call}.wav"
+        return f"callbacks/{callback_of(call) // _A_FOLDER:03}/{call}.{form}"
+    return f"{local(second_of(call) * SECOND):%Y/%m/%d}/{call}.{form}"
 
 
 def times(facts: Iterable[Fact]) -> Times:

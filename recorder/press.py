@@ -27,6 +27,7 @@ from recorder.policy import FRAME, RATE
 PROGRAM: Final = "ffmpeg"
 BLOCK: Final = 1 << 16
 
+MISSING: Final = "ffmpeg is not installed: run `make setup`, or `apt-get install ffmpeg`"
 LEAST_TIME: Final = 60.0
 """Seconds that ffmpeg may take for anything."""
 SLOWEST: Final = 4.0
@@ -196,9 +197,7 @@ def _running(
             pass_fds=tuple(pass_fds),
         )
     except FileNotFoundError:
-        raise PressError(
-            "ffmpeg is not installed: run `make setup`, or `apt-get install ffmpeg`"
-        ) from None
+        raise PressError(MISSING) from None
     with contextlib.suppress(OSError):  # it has ended already
         nice = max(_NICE, os.getpriority(os.PRIO_PROCESS, 0))
         os.setpriority(os.PRIO_PROCESS, process.pid, nice)

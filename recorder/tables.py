@@ -1,6 +1,6 @@
 """The recordings' ledger (录音台账), and what makes it provable (存证)."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, String, Table, Text
 
 from base.database import metadata
 
@@ -38,6 +38,25 @@ recording_key = Table(
     Column("wrapped", String(80), nullable=False, doc="RFC 3394, in hex"),
 )
 """The key of each encrypted recording. The slot of its file has it too."""
+
+recording_sound = Table(
+    "recording_sound",
+    metadata,
+    Column("call", String(80), primary_key=True),
+    Column("left_rms", Float, nullable=False, doc="dB below full scale; so are the next levels"),
+    Column("left_peak", Float, nullable=False),
+    Column("left_clipped", Float, nullable=False, doc="share of samples, 0 to 1"),
+    Column("right_rms", Float, nullable=False),
+    Column("right_peak", Float, nullable=False),
+    Column("right_clipped", Float, nullable=False),
+    Column("silence", BigInteger, nullable=False, doc="microseconds of long silences, all of them"),
+    Column("silence_count", Integer, nullable=False),
+    Column(
+        "silences", Text, nullable=False, doc="JSON: the first 100, [begin, end] in microseconds"
+    ),
+    Column("talk_over", BigInteger, nullable=False, doc="microseconds in which both sides sound"),
+)
+"""What was measured in each recording when it was finished (`recorder.sound.Sound`)."""
 
 evidence = Table(
     "recording_evidence",

@@ -27,8 +27,9 @@ from diary.writer import unwritten
 from facts.endpoints import watch, way_out
 from hotline.machine import home, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
-from recorder import evidence, seals
+from recorder import evidence, press, seals
 from recorder.evidence import EvidenceError
+from recorder.forms import RecordingForm
 from recorder.vault import keys
 from telephony import certificates, oneshot
 
@@ -70,6 +71,8 @@ def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
         yield fine, f"Asterisk {asterisk.version}{advice}"
     except ProgramError as error:
         yield False, str(error)
+    if settings.recording_format != RecordingForm.WAV:
+        yield _ffmpeg()
     if settings.tls_port:
         yield _certificate(settings)
     yield asyncio.run(_database(settings))
@@ -226,6 +229,13 @@ def _passwords(settings: Settings) -> Iterator[tuple[bool, str]]:
                 "give these agents new ones (PUT /api/agents/NUMBER/password)"
             ),
         )
+
+
+def _ffmpeg() -> tuple[bool, str]:
+    """What compresses the recordings. Without it the raw files wait."""
+    if press.is_there():
+        return True, "ffmpeg: recordings are compressed"
+    return False, f"{press.MISSING}; until then new recordings wait in the spool"
 
 
 async def _redis(settings: Settings) -> tuple[bool, str]:

@@ -168,7 +168,7 @@ async def test_kill_9_of_asterisk_in_the_middle_of_many_calls(
         assert (entry.state, entry.note[:7]) == (RecordingState.CUT_OFF, "cut off"), entry
         # What Asterisk had not yet written is lost: pieces of a second.
         assert seconds - 1.5 < entry.duration / 1e6 < seconds + 0.5
-        left, _ = sounds.stereo(centre.home / "recordings" / entry.path)
+        left, _ = sounds.recording(centre.home, call)
         assert seconds_of(left, leg.tone) > seconds - 2
         assert len(centre.facts(RecordingFinished, call=call)) == 1
     assert {f"{call}.raw" for call in calls} & {path.name for path in spool.iterdir()} == set()
