@@ -26,6 +26,7 @@ setup: ## installs what is needed: Debian packages, Asterisk, .venv (quick when 
 	@missing=()
 	command -v redis-server >/dev/null || missing+=(redis-server)
 	command -v sipp >/dev/null || missing+=(sip-tester)
+	command -v ffmpeg >/dev/null || missing+=(ffmpeg)
 	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
 	command -v node >/dev/null || missing+=(nodejs)
 	command -v npm >/dev/null || missing+=(npm)

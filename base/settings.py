@@ -300,6 +300,9 @@ class Settings(BaseSettings):
     """Seconds that a stop waits for running talks before it leaves them to Asterisk."""
     min_free_mb: Annotated[int, Field(ge=0)] = 500
     """Alarm when the recordings' disk has less free space, in megabytes."""
+    recording_format: Annotated[str, Field(pattern="^(mp4|wav|mp3)$")] = "mp4"
+    """What new recordings are: `mp4` (Opus, 0.3 MB a minute), `wav` (1.9 MB, no loss) or `mp3`. The others stay
+    readable."""
     encrypt_recordings: bool = True
     """Whether new recordings are encrypted. Those of before are readable either way."""
     recording_keys: Secrets = ()

@@ -2,8 +2,11 @@
 
 policy     whether a recording is whole, and where it lies (pure)
 audit      whether every answered second of a call is on record, or which entry says why not (pure)
-tape       raw sound → WAV: bounded memory, atomic, hashed
-levels     a finished WAV, read once: SHA-256, duration, when each side is heard
+tape       raw sound → a finished file: bounded memory, atomic, hashed
+forms      MP4, WAV, MP3: what a finished file says about itself
+press      raw sound → MP4 or MP3, and back, by ffmpeg
+sound      one pass over the raw sound: level of each side, long silences, talk-over, waveform (pure)
+levels     a finished file, read once: SHA-256, duration, when each side is heard
 entry      a row of the ledger
 ledger     the table `recording`: enter, look up, export, verify
 archive    the loop of `hotline recorder`: from Asterisk's spool into the ledger
@@ -18,7 +21,7 @@ vault      encryption at rest, and the one door to a recording's sound
 tables     the tables of recordings, evidence, seals and deletions
 
 Asterisk writes `<spool>/<call id>.raw` from the moment it answers. When the call has ended, the archive makes
-`<recordings>/YYYY/MM/DD/<call id>.wav.enc` of it, enters it, writes the fact into the diary, and only then removes the
-raw file. Without encryption the file is `.wav`. A crash at any point repeats the work; nothing is entered twice and
+`<recordings>/YYYY/MM/DD/<call id>.mp4.enc` of it, enters it, writes the fact into the diary, and only then removes the
+raw file. Without encryption it ends with `.mp4`. A crash at any point repeats the work; nothing is entered twice and
 nothing is lost.
 """

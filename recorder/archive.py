@@ -31,8 +31,9 @@ from facts import CallbackEnded, CallbackRaced, CallbackYielded, CallEnded, Fact
 from facts.ids import is_attempt, is_call_id
 from facts.terms import CallId
 from facts.times import SECOND
-from recorder import ledger, policy, tape
+from recorder import ledger, policy, press, tape
 from recorder import tables as recorder_tables
+from recorder.forms import RecordingForm
 from recorder.ledger import Draft
 from recorder.tape import Fault, Job, Tape, TapeError
 from recorder.vault import keys, reading
@@ -142,7 +143,7 @@ class Archive:
         try:
             ring, away = await self._ring()
             # Without the key nothing can be encrypted: the raw files wait, and are finished once it is back.
-            batches = [] if away else list(self._batches(raws, now))
+            batches = [] if away or self._no_ffmpeg() else list(self._batches(raws, now))
             for start in range(0, len(batches), self.workers):
                 if stop is not None and stop.is_set():
                     return
@@ -246,15 +247,30 @@ class Archive:
         self._alarm("recording.key_away", on=False)
         return ring, False
 
+    def _no_ffmpeg(self) -> bool:
+        """Whether ffmpeg is needed and not there: then the raw files wait for it."""
+        gone = self._settings.recording_format != RecordingForm.WAV and not press.is_there()
+        self._alarm("recording.no_ffmpeg", on=gone, why=press.MISSING)
+        return gone
+
     async def _finish(self, batch: list[_Raw], now: int, ring: KeyRing | None) -> None:
         folder = self._settings.recordings_dir
-        entered = await ledger.look_up(self._engine, [raw.call for raw in batch])
+        calls = [raw.call for raw in batch]
+        entered = await ledger.look_up(self._engine, calls)
+        facts = await ledger.facts_of(self._engine, calls)
         work = [
-            ledger.job(self._settings, ring, raw.path, raw.call, entered.get(raw.call))
+            ledger.job(
+                self._settings,
+                ring,
+                raw.path,
+                raw.call,
+                entered.get(raw.call),
+                facts.get(raw.call, []),
+            )
             for raw in batch
         ]
         answers = await self._in_pool(work)
-        facts = await ledger.facts_of(self._engine, [raw.call for raw in batch])
+        facts = await ledger.facts_of(self._engine, calls)
         drafts: list[Draft] = []
         done: list[_Raw] = []
         for raw, answer in zip(batch, answers, strict=True):

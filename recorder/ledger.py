@@ -17,14 +17,17 @@ from base import clock
 from base.settings import Settings
 from diary import tables as diary_tables
 from diary import writer
-from facts import Fact, details, restore
+from facts import CallArrived, Fact, details, restore
 from facts.ids import is_attempt, is_call_id
 from facts.terms import CallId
 from facts.times import SECOND, local
 from recorder import evidence, policy, tape
 from recorder import tables as recorder_tables
 from recorder.entry import LedgerEntry
+from recorder.forms import FormError, RecordingForm, form_of
 from recorder.policy import RecordingState
+from recorder.press import PressError, Tags
+from recorder.sound import Sound
 from recorder.tape import BLOCK, Job, Tape, TapeError
 from recorder.vault import crypt, keys, reading
 from recorder.vault.crypt import VaultError, WrappedKey
@@ -45,19 +48,23 @@ class LedgerAwayError(LedgerError):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A row not yet entered, and the facts that go with it. `alarm`: a person must look at it."""
+    """A row not yet entered, and the facts that go with it. `alarm`: a person must look at it.
+
+    `sound`: what was measured in it.
+    """
 
     entry: LedgerEntry
     facts: Sequence[Fact]
     alarm: bool = False
+    sound: Sound | None = None
 
 
 async def finish(engine: AsyncEngine, settings: Settings, call: CallId) -> LedgerEntry:
-    """Finish one call's recording now: make its WAV, enter it with its facts, remove the raw file.
+    """Finish one call's recording now: make its file, enter it with its facts, remove the raw file.
 
     The archive does the same for many at once. Repeating it changes nothing. Raises `LedgerError` when there is
-    nothing to finish, and `OSError`, `tape.TapeError` or `VaultError` when the file cannot be read or the WAV not be
-    written; the raw file is kept then.
+    nothing to finish, and `OSError`, `TapeError`, `PressError` or `VaultError` when the one file cannot be read or the
+    other not be made; the raw file is kept then.
     """
     if not is_call_id(call):
         raise LedgerError(_no_call_id(call))
@@ -69,9 +76,10 @@ async def finish(engine: AsyncEngine, settings: Settings, call: CallId) -> Ledge
         raise LedgerError(f"There is no raw file of call {call} in {settings.spool_dir}.")
     ring = await keys.ready(engine, settings) if settings.encrypt_recordings else None
     entered = (await look_up(engine, [call])).get(call)
-    made = await asyncio.to_thread(tape.finish_one, job(settings, ring, raw, call, entered))
-    facts = await facts_of(engine, [call])
-    drafted = draft(call, facts.get(call, []), made, at=clock.now())
+    facts = (await facts_of(engine, [call])).get(call, [])
+    work = job(settings, ring, raw, call, entered, facts)
+    made = await asyncio.to_thread(tape.finish_one, work)
+    drafted = draft(call, facts, made, at=clock.now())
     await enter(engine, [drafted])
     await remove_other_forms(engine, settings, [call])
     raw.unlink(missing_ok=True)
@@ -84,25 +92,39 @@ def job(
     raw: Path,
     call: CallId,
     entered: LedgerEntry | None = None,
+    facts: Iterable[Fact] = (),
 ) -> Job:
-    """What is to be done with a raw file. `ring`: its recording is encrypted. `entered`: its row so far."""
-    wav = settings.recordings_dir / policy.place(call)
+    """What is to be done with a raw file. `ring`: its recording is encrypted. `entered`: its row so far.
+
+    `facts` of the call: a compressed file says when it began and which hotline was called.
+    """
+    form = RecordingForm(settings.recording_format)
+    place = settings.recordings_dir / policy.place(call, form)
     swap = is_attempt(call)
+    tags = _tags(call, facts)
     if ring is None:
-        return Job(raw, wav, swap)
-    known = entered if entered is not None and entered.cipher_sha256 else None
-    return Job(raw, reading.encrypted(wav), swap, ring.new(call), known)
+        return Job(raw, place, swap, form=form, tags=tags)
+    place = reading.encrypted(place)
+    same = entered is not None and place == settings.recordings_dir / entered.path
+    known = entered if same and entered is not None and entered.cipher_sha256 else None
+    return Job(raw, place, swap, ring.new(call), known, form, tags)
+
+
+def _tags(call: CallId, facts: Iterable[Fact]) -> Tags:
+    arrived = next((fact for fact in facts if isinstance(fact, CallArrived)), None)
+    if arrived is None:
+        return Tags(call)
+    return Tags(call, local(arrived.at).isoformat(timespec="seconds"), arrived.number)
 
 
 async def remove_other_forms(
     engine: AsyncEngine, settings: Settings, calls: Sequence[CallId]
 ) -> None:
-    """Once recordings are entered, plain or encrypted, earlier files of them in the other form go."""
+    """Once recordings are entered, earlier files of them go: plain, encrypted or in another form."""
     for entry in (await look_up(engine, calls)).values():
-        plain = settings.recordings_dir / policy.place(entry.call)
         mine = settings.recordings_dir / entry.path
         if entry.path and mine.exists():
-            for other in {plain, reading.encrypted(plain)} - {mine}:
+            for other in set(reading.places(settings, entry.call)) - {mine}:
                 other.unlink(missing_ok=True)
 
 
@@ -112,17 +134,18 @@ def draft(
     """Judge a recording and give the row to enter. `made` is None when there is no file."""
     known = policy.times(facts)
     duration = made.duration if made else 0
-    verdict = policy.judge(known, duration, fault)
+    verdict = policy.judge(known, duration, fault, torn=bool(made and made.dropped))
     note = verdict.why
     if made and made.dropped:
         note = "; ".join(
             filter(None, [note, f"{made.dropped} bytes of a torn last sample dropped"])
         )
     sound = made is not None and bool(made.size)
+    path = policy.place(call, made.form) if made is not None and sound else ""
     suffix = crypt.SUFFIX if made is not None and made.cipher_sha256 else ""
     entry = LedgerEntry(
         call=call,
-        path=policy.place(call) + suffix if sound else "",
+        path=path and path + suffix,
         state=verdict.state,
         duration=duration,
         size=made.size if made else 0,
@@ -135,7 +158,7 @@ def draft(
     news = policy.conclude(
         call, verdict, at=at, talk=known.talk, duration=duration, sha256=entry.sha256
     )
-    return Draft(entry, news, verdict.alarm)
+    return Draft(entry, news, verdict.alarm, made.sound if made else None)
 
 
 async def enter(
@@ -162,15 +185,30 @@ async def enter(
             elif entry.cipher_sha256 and old.cipher_sha256 != entry.cipher_sha256:
                 rows.append(_row(entry))
                 entered.append(entry)
-        replaced = [row["call"] for row in rows if row["call"] in before]
-        if replaced:
-            for table in (recorder_tables.recording, recorder_tables.recording_key):
-                await connection.execute(delete(table).where(table.c.call.in_(replaced)))
+        measured = {one.entry.call: one.sound for one in drafts if one.sound is not None}
+        replaced = [one for one in entered if one.call in before]
+        # What was measured in the same sound before stays true, unless it was measured again.
+        stale = [
+            one.call
+            for one in replaced
+            if one.call in measured or one.sha256 != before[one.call].sha256
+        ]
+        for table, calls in (
+            (recorder_tables.recording, [one.call for one in replaced]),
+            (recorder_tables.recording_key, [one.call for one in replaced]),
+            (recorder_tables.recording_sound, stale),
+        ):
+            if calls:
+                await connection.execute(delete(table).where(table.c.call.in_(calls)))
         if rows:
             await connection.execute(insert(recorder_tables.recording), rows)
             await vouch(connection, entered, at)
         if wrapped := [_key_row(entry.call, entry.key) for entry in entered if entry.key]:
             await connection.execute(insert(recorder_tables.recording_key), wrapped)
+        if heard := [
+            _sound_row(one.call, measured[one.call]) for one in entered if one.call in measured
+        ]:
+            await connection.execute(insert(recorder_tables.recording_sound), heard)
         if news:
             written = [_diary_row(fact) for fact in news]
             await connection.execute(insert(diary_tables.diary), written)
@@ -243,15 +281,18 @@ async def export(
     *,
     overwrite: bool = False,
     despite_damage: bool = False,
+    form: RecordingForm | None = None,
 ) -> LedgerEntry:
-    """Copy a call's stereo WAV to `out`: whole, checked against the ledger's SHA-256, or not at all.
+    """Copy a call's recording to `out`: whole, checked against the ledger's SHA-256, or not at all.
 
-    Raises `LedgerError` for an unknown call, one that is not finished, has no recording or has lost its file; for a
-    file that is not what the ledger vouches for (unless `despite_damage`); for an `out` that exists (unless
-    `overwrite`) or cannot be written.
+    `form`: what to make of it; by default what the name of `out` says, else as it lies. Only a copy in the form in
+    which it lies has the ledger's SHA-256. Raises `LedgerError` for an unknown call, one that is not finished, has no
+    recording or has lost its file; for a file that is not what the ledger vouches for (unless `despite_damage`); for an
+    `out` that exists (unless `overwrite`) or cannot be written.
     """
     entry = await _entry_with_file(engine, settings, call)
-    await asyncio.to_thread(_copy, settings, entry, out, overwrite, despite_damage)
+    wanted = form or _form_by_name(out) or form_by_path(entry.path)
+    await asyncio.to_thread(_copy, settings, entry, out, wanted, overwrite, despite_damage)
     return entry
 
 
@@ -358,8 +399,25 @@ def _why(error: Exception, source: Path) -> str:
     return str(error)
 
 
+def form_by_path(path: str) -> RecordingForm:
+    """In which form a row's file lies. Raises `FormError` for a path that no row has."""
+    return form_of(path.removesuffix(crypt.SUFFIX))
+
+
+def _form_by_name(out: Path) -> RecordingForm | None:
+    try:
+        return form_of(out.name)
+    except FormError:
+        return None
+
+
 def _copy(
-    settings: Settings, entry: LedgerEntry, out: Path, overwrite: bool, despite_damage: bool
+    settings: Settings,
+    entry: LedgerEntry,
+    out: Path,
+    form: RecordingForm,
+    overwrite: bool,
+    despite_damage: bool,
 ) -> None:
     source = settings.recordings_dir / entry.path
     if not out.parent.is_dir():
@@ -376,9 +434,14 @@ def _copy(
                 reading.open_recording(settings, entry, salvage=despite_damage) as sound,
                 part.open("xb") as copy,
             ):
+                mine = form_by_path(entry.path)
                 while block := sound.read(BLOCK):
                     digest.update(block)
-                    copy.write(block)
+                    if form is mine:
+                        copy.write(block)
+                if form is not mine and (digest.hexdigest() == entry.sha256 or despite_damage):
+                    for piece in tape.convert(sound, mine, form, entry, out.parent):
+                        copy.write(piece)
                 copy.flush()
                 os.fsync(copy.fileno())
         except StoreError as error:
@@ -393,6 +456,10 @@ def _copy(
             raise LedgerError(
                 f"The recording of call {entry.call} is damaged: {error}. Restore it from the backup, or export "
                 "it with --despite-damage: the parts that were changed are silence then."
+            ) from error
+        except (PressError, TapeError) as error:
+            raise LedgerError(
+                f"The recording of call {entry.call} cannot be turned into {form.value}: {error}."
             ) from error
         if digest.hexdigest() != entry.sha256 and not despite_damage:
             raise LedgerError(_altered(entry, source))
@@ -482,6 +549,22 @@ def _entry(row: Any) -> LedgerEntry:
 
 def _key_row(call: CallId, key: WrappedKey) -> dict[str, str]:
     return {"call": call, "master": key.master, "wrapped": key.wrapped.hex()}
+
+
+def _sound_row(call: CallId, sound: Sound) -> dict[str, str | int | float]:
+    return {
+        "call": call,
+        "left_rms": sound.left.rms,
+        "left_peak": sound.left.peak,
+        "left_clipped": sound.left.clipped,
+        "right_rms": sound.right.rms,
+        "right_peak": sound.right.peak,
+        "right_clipped": sound.right.clipped,
+        "silence": sound.silence,
+        "silence_count": sound.silence_count,
+        "silences": json.dumps(sound.silences, separators=(",", ":")),
+        "talk_over": sound.talk_over,
+    }
 
 
 def _row(entry: LedgerEntry) -> dict[str, str | int]:

@@ -1,4 +1,7 @@
-"""A finished WAV, read once: SHA-256, duration, and in which tenths of a second each side is heard.
+"""A finished file, read once: SHA-256, duration, and in which tenths of a second each side is heard.
+
+An MP4 says that itself: it was measured when it was made, and its hash vouches for it. A WAV is looked through, an MP3
+decoded.
 
 It runs in worker processes. Memory does not grow with the file. numpy sees a block while it is in the cache for the
 hash: that costs a twentieth of the hash itself.
@@ -18,10 +21,13 @@ import numpy.typing as npt
 from base import retry
 from base.settings import Settings
 from facts.times import SECOND
-from recorder import tape
+from recorder import press, tape
 from recorder.audit import LEVEL, WINDOW, FileState, Levels
 from recorder.entry import LedgerEntry
+from recorder.forms import HEADER, RecordingForm
 from recorder.policy import FRAME, RATE
+from recorder.press import PressError
+from recorder.sound import Meter
 from recorder.tape import TapeError
 from recorder.vault import reading
 from recorder.vault.crypt import VaultError
@@ -76,7 +82,7 @@ def _listen(settings: Settings, wanted: LedgerEntry) -> HeardFile:
         if other:
             return HeardFile(FileState.TORN, why="the SHA-256 of the encrypted file differs")
         return HeardFile(FileState.LOCKED, why=str(error))
-    except (OSError, TapeError, VaultError) as error:
+    except (OSError, TapeError, VaultError, PressError) as error:
         return HeardFile(FileState.TORN, why=str(error))
     if other:
         return HeardFile(FileState.ALTERED, levels, "the SHA-256 of the encrypted file differs")
@@ -87,20 +93,33 @@ def _listen(settings: Settings, wanted: LedgerEntry) -> HeardFile:
     return HeardFile(FileState.WHOLE, levels)
 
 
-def listen(sound: BinaryIO, wav: Path) -> tuple[Levels, int, str]:
-    """Give a WAV's levels, its size in bytes and its SHA-256. Raises `OSError`, and `TapeError` as `tape.inspect`."""
+def listen(sound: BinaryIO, place: Path) -> tuple[Levels, int, str]:
+    """Give a file's levels, its size in bytes and its SHA-256.
+
+    Raises `OSError`, `TapeError` as `tape.inspect`, and `PressError` if it cannot be decoded.
+    """
+    form, header = tape.header_of(sound, place)
     size = sound.seek(0, os.SEEK_END)
     sound.seek(0)
-    head = sound.read(tape.HEADER)
-    frames = tape.frames_of(wav, head, size)
-    digest = hashlib.sha256(head)
+    if form is not RecordingForm.WAV:
+        digest = hashlib.sha256()
+        while block := sound.read(_BLOCK):
+            digest.update(block)
+        levels = header.levels
+        if levels is None:
+            meter = Meter()
+            for piece in press.decode(sound, form, header.duration):
+                meter.add(piece)
+            levels = meter.finish().levels
+        return levels, size, digest.hexdigest()
+    digest = hashlib.sha256(sound.read(HEADER))
     left, right = bytearray(), bytearray()
     while block := sound.read(_BLOCK):
         digest.update(block)
         peaks = _peaks(block)
         left += peaks[:, 0].tobytes()
         right += peaks[:, 1].tobytes()
-    return Levels(frames * SECOND // RATE, bytes(left), bytes(right)), size, digest.hexdigest()
+    return Levels(header.duration, bytes(left), bytes(right)), size, digest.hexdigest()
 
 
 def _peaks(block: bytes) -> npt.NDArray[np.uint8]:

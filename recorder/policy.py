@@ -24,7 +24,7 @@ from facts import (
     TalkEnded,
 )
 from facts.ids import callback_of, is_attempt, is_call_id, second_of
-from facts.terms import CallId
+from facts.terms import CallId, Party
 from facts.times import SECOND, local
 
 RATE = 8000
@@ -51,9 +51,17 @@ _A_FOLDER = 1000
 
 
 class RecordingState(StrEnum):
-    """What the ledger says about a call's recording."""
+    """What the ledger says about a call's recording.
+
+    finished   whole, or it lacks nothing of a talk
+    cut_off    Asterisk or the machine died in the call: what had been written is there
+    short      it lacks some of a talk
+    missing    there is none
+    damaged    it cannot be relied on
+    """
 
     FINISHED = "finished"
+    CUT_OFF = "cut_off"
     SHORT = "short"
     MISSING = "missing"
     DAMAGED = "damaged"
@@ -64,13 +72,15 @@ class Times:
     """What the diary knows about a call, in microseconds UTC; None where it knows nothing.
 
     `talk` is the time with agents, in microseconds; 0 without an answer. `paused` is the time of it for which agents
-    paused the recording.
+    paused the recording. `cut`: the call's end has no cause, as when the controller ends a call that it finds gone:
+    Asterisk, or the machine, had died.
     """
 
     arrived: int | None = None
     ended: int | None = None
     talk: int = 0
     paused: int = 0
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +101,10 @@ class RecordingVerdict:
     alarm: bool = False
 
 
-def place(call: CallId) -> str:
+def place(call: CallId, form: str = "wav") -> str:
     """Where the call's file lies below the recordings folder: `2025/11/21/hotline-1763731200.17.wav`.
+
+    `form`: what its name ends with (`recorder.forms.RecordingForm`).
 
     The day is the day in China on which the call came in; Asterisk puts that second into the id, so the place follows
     from the id alone. A callback's id has no time: its attempts lie with those of its thousand,
@@ -101,8 +113,8 @@ def place(call: CallId) -> str:
     if not is_call_id(call):
         raise ValueError(f"{call[:100]!r} is not a call id")
     if is_attempt(call):
-        return f"callbacks/{callback_of(call) // _A_FOLDER:03}/{call}.wav"
-    return f"{local(second_of(call) * SECOND):%Y/%m/%d}/{call}.wav"
+        return f"callbacks/{callback_of(call) // _A_FOLDER:03}/{call}.{form}"
+    return f"{local(second_of(call) * SECOND):%Y/%m/%d}/{call}.{form}"
 
 
 def times(facts: Iterable[Fact]) -> Times:
@@ -114,10 +126,15 @@ def times(facts: Iterable[Fact]) -> Times:
     known = list(facts)
     arrived: int | None = None
     ended: int | None = None
+    cut = False
     for fact in known:
         match fact:
             case CallArrived() | CallbackDialling():
                 arrived = fact.at if arrived is None else min(arrived, fact.at)
+            case CallEnded(hung_up_by=Party.SYSTEM, cause=0):
+                # A farewell after an agent's phone was busy has none either: then the sound reaches to the end.
+                cut = True
+                ended = fact.at if ended is None else min(ended, fact.at)
             case CallEnded() | CallbackEnded() | CallbackYielded() | CallbackRaced():
                 ended = fact.at if ended is None else min(ended, fact.at)
     talked = talks(known, ended)
@@ -126,6 +143,7 @@ def times(facts: Iterable[Fact]) -> Times:
         ended,
         sum(one.end - one.begin for one in talked),
         sum(one.end - one.begin for one in pauses(known, talked)),
+        cut,
     )
 
 
@@ -189,21 +207,21 @@ def is_due(*, now: int, changed: int, ended: int | None) -> bool:
     return quiet >= SETTLED and now - ended >= SETTLED
 
 
-def judge(known: Times, duration: int, fault: str = "") -> RecordingVerdict:
+def judge(known: Times, duration: int, fault: str = "", *, torn: bool = False) -> RecordingVerdict:
     """Say what a recording of `duration` microseconds is worth. `fault`: why its file cannot be read.
 
     Short: it lacks more than `TOLERANCE` of the talk (M23). A gap elsewhere in the call, or a call that the diary does
     not know, leaves it finished, with a remark. A pause is silence of its own length, so it makes nothing shorter; the
-    remark tells of it.
+    remark tells of it. `torn`: the raw file ended within a sample, which only a crash does.
     """
-    verdict = _judge(known, duration, fault)
+    verdict = _judge(known, duration, fault, torn=torn)
     if not known.paused or duration == 0:
         return verdict
     paused = f"agents paused the recording for {_seconds(known.paused)} s"
     return replace(verdict, why="; ".join(filter(None, [verdict.why, paused])))
 
 
-def _judge(known: Times, duration: int, fault: str) -> RecordingVerdict:
+def _judge(known: Times, duration: int, fault: str, *, torn: bool) -> RecordingVerdict:
     if fault:
         return RecordingVerdict(RecordingState.DAMAGED, fault, alarm=True)
     if duration == 0:
@@ -216,17 +234,23 @@ def _judge(known: Times, duration: int, fault: str) -> RecordingVerdict:
         return RecordingVerdict(
             RecordingState.MISSING, "no sound: the call ended before an agent answered"
         )
-    if duration < known.talk - TOLERANCE:
+    span = _span(known)
+    if why := _cut_off(known, duration, torn=torn):
+        if span is None or duration <= span + EXCESS:
+            lost = known.talk - duration
+            if lost > TOLERANCE:
+                why += f"; {_seconds(lost)} s of the talk are missing"
+            return RecordingVerdict(RecordingState.CUT_OFF, why, alarm=True)
+    elif duration < known.talk - TOLERANCE:
         return RecordingVerdict(
             RecordingState.SHORT,
             f"{_seconds(known.talk - duration)} s of the talk are missing",
             alarm=True,
         )
-    if known.arrived is None or known.ended is None:
+    if span is None:
         return RecordingVerdict(
             RecordingState.FINISHED, "the diary does not know the whole of this call"
         )
-    span = max(0, known.ended - known.arrived)
     if duration > span + EXCESS:
         return RecordingVerdict(
             RecordingState.DAMAGED,
@@ -249,11 +273,32 @@ def conclude(
     facts: list[Fact] = []
     if sha256:
         facts.append(RecordingFinished(at, call, duration, sha256))
-    if verdict.state is not RecordingState.FINISHED and (
-        talk or verdict.state is RecordingState.DAMAGED
-    ):
+    if verdict.state is RecordingState.CUT_OFF:
+        falls_short = duration < talk - TOLERANCE
+    else:
+        falls_short = verdict.state is not RecordingState.FINISHED and bool(talk)
+    if falls_short or verdict.state is RecordingState.DAMAGED:
         facts.append(RecordingMissing(at, call, verdict.why))
     return facts
+
+
+def _span(known: Times) -> int | None:
+    """How long the call lasted, if that is known."""
+    if known.arrived is None or known.ended is None:
+        return None
+    return max(0, known.ended - known.arrived)
+
+
+def _cut_off(known: Times, duration: int, *, torn: bool) -> str:
+    """Why a recording is cut off, or nothing."""
+    span = _span(known)
+    if known.cut and span is not None and span - duration > GAP:
+        return "cut off: Asterisk or the machine died in the call"
+    if known.arrived is not None and known.ended is None:
+        return "cut off: nothing told of the call's end"
+    if torn:
+        return "cut off: Asterisk or the machine died while it wrote"
+    return ""
 
 
 def _seconds(microseconds: int) -> str:

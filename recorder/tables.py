@@ -1,6 +1,6 @@
 """The recordings' ledger (录音台账), what makes it provable (存证), and what is deleted by which rule (保存期限)."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, String, Table, Text
 
 from base.database import metadata
 
@@ -14,7 +14,7 @@ recording = Table(
         nullable=False,
         doc="relative to the recordings folder; empty when there is none",
     ),
-    Column("state", String(16), nullable=False, doc="finished, short, missing or damaged"),
+    Column("state", String(16), nullable=False, doc="finished, cut_off, short, missing or damaged"),
     Column("duration", BigInteger, nullable=False, doc="microseconds"),
     Column("size", BigInteger, nullable=False, doc="bytes"),
     Column("sha256", String(64), nullable=False),
@@ -62,6 +62,25 @@ stored = Table(
 """Which recordings the store has. A row is made when the recorder sees that a recording must go there."""
 Index("recording_stored_by_state", stored.c.state, stored.c.left_at, stored.c.stored_at)
 Index("recording_by_finish", recording.c.finished_at)
+
+recording_sound = Table(
+    "recording_sound",
+    metadata,
+    Column("call", String(80), primary_key=True),
+    Column("left_rms", Float, nullable=False, doc="dB below full scale; so are the next levels"),
+    Column("left_peak", Float, nullable=False),
+    Column("left_clipped", Float, nullable=False, doc="share of samples, 0 to 1"),
+    Column("right_rms", Float, nullable=False),
+    Column("right_peak", Float, nullable=False),
+    Column("right_clipped", Float, nullable=False),
+    Column("silence", BigInteger, nullable=False, doc="microseconds of long silences, all of them"),
+    Column("silence_count", Integer, nullable=False),
+    Column(
+        "silences", Text, nullable=False, doc="JSON: the first 100, [begin, end] in microseconds"
+    ),
+    Column("talk_over", BigInteger, nullable=False, doc="microseconds in which both sides sound"),
+)
+"""What was measured in each recording when it was finished (`recorder.sound.Sound`)."""
 
 evidence = Table(
     "recording_evidence",

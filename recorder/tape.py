@@ -1,4 +1,7 @@
-"""Raw sound → one stereo WAV a call: the citizen left, what the citizen heard (prompts, music, agent) right.
+"""Raw sound → one stereo file a call: the citizen left, what the citizen heard (prompts, music, agent) right.
+
+A short plain WAV is made by pydub, which holds it in memory. ffmpeg makes MP4 and MP3, piece by piece. A long WAV, and
+one that is encrypted, is written piece by piece here: it is a header before the same bytes.
 
 It runs in worker processes, because it reads, hashes and syncs. Nothing here knows calls, the diary or the database.
 """
@@ -10,27 +13,30 @@ import signal
 import struct
 import threading
 import warnings
-import wave
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from facts.times import SECOND
+from recorder import forms, press
 from recorder.entry import LedgerEntry
+from recorder.forms import HEADER, FormError, RecordingForm
 from recorder.policy import FRAME, RATE
+from recorder.press import PressError, Tags
+from recorder.sound import Meter, Sound
+from recorder.vault import crypt
 from recorder.vault.crypt import FileKey, WrappedKey, Writer
 
 with warnings.catch_warnings():
-    # It says at import that there is no ffmpeg. WAV needs none.
+    # It says so at import if there is no ffmpeg. It needs none for WAV.
     warnings.simplefilter("ignore")
     from pydub import AudioSegment
 
 STREAM_FROM: Final = 900 * RATE * FRAME
 """Bytes from which on a recording is streamed: pydub holds a whole one in memory (15 minutes: 29 MB, twice)."""
 BLOCK: Final = 1 << 20
-HEADER: Final = 44
 
 
 class TapeError(Exception):
@@ -39,10 +45,11 @@ class TapeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tape:
-    """A finished WAV. `duration` in microseconds, `size` in bytes, `sha256` of the whole file in hex.
+    """A finished file. `duration` in microseconds, `size` in bytes, `sha256` of the whole file in hex.
 
-    `dropped`: bytes of a last, incomplete sample that a crash left behind; the WAV does not have them. A raw file
-    without one complete sample makes no WAV: then `size` and `duration` are 0 and `sha256` is empty.
+    `dropped`: bytes of a last, incomplete sample that a crash left behind; the file does not have them. A raw file
+    without one complete sample makes no file: then `size` and `duration` are 0 and `sha256` is empty. `sound`: what was
+    measured, if it was made just now.
 
     `cipher_sha256` and `key` are there if it lies encrypted; `size` and `sha256` are of the plain sound all the same.
     """
@@ -53,21 +60,25 @@ class Tape:
     dropped: int = 0
     cipher_sha256: str = ""
     key: WrappedKey | None = field(default=None, repr=False)
+    form: RecordingForm = RecordingForm.WAV
+    sound: Sound | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Make `wav` from `raw`. `swap`: the raw file has the citizen on the right. `key`: encrypt it with this one.
+    """Make `place` from `raw`. `swap`: the raw file has the citizen on the right. `key`: encrypt it with this one.
 
-    `entered`: the row that there is already. If the sound is the same and `wav` is there, it stays as it is:
+    `entered`: the row that there is already. If the sound is the same and `place` is there, it stays as it is:
     a second encryption would be another file than the one that was vouched for.
     """
 
     raw: Path
-    wav: Path
+    place: Path
     swap: bool = False
     key: FileKey | None = None
     entered: LedgerEntry | None = None
+    form: RecordingForm = RecordingForm.WAV
+    tags: Tags = field(default_factory=Tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +90,19 @@ class Fault:
 
 
 def finish(raw: Path, wav: Path, *, swap: bool = False) -> Tape:
-    """Do one `Job` without a key. Raises `OSError` and `TapeError`."""
+    """Make a plain WAV, as `finish_one` does."""
     return finish_one(Job(raw, wav, swap))
 
 
 def finish_one(job: Job) -> Tape:
-    """Make a WAV: synced, renamed into place as a whole, or not at all. The folder is made.
+    """Make a recording's file: synced, renamed into place as a whole, or not at all. The folder is made.
 
-    The same raw file always makes the same sound. `raw` stays. Sound that is to be encrypted never lies plain, nor in a
-    temporary file. Raises `OSError` and `TapeError`.
+    The same raw file always makes the same sound. `raw` stays. Sound that is to be encrypted lies plain nowhere but in
+    the spool, beside `raw`, in a file without a name. Raises `OSError`, `TapeError` and `PressError`.
     """
     tape, is_new = _do(job)
     if is_new:
-        _put_in_place([job.wav])
+        _put_in_place([job.place])
     return tape
 
 
@@ -102,12 +113,12 @@ def finish_batch(work: Sequence[Job]) -> list[Tape | Fault]:
     for job in work:
         try:
             tape, is_new = _do(job)
-        except (OSError, TapeError) as error:
+        except (OSError, TapeError, PressError) as error:
             answers.append(_fault(error))
         else:
             answers.append(tape)
             if is_new:
-                made.append(job.wav)
+                made.append(job.place)
     try:
         _put_in_place(made)
     except OSError as error:
@@ -115,53 +126,59 @@ def finish_batch(work: Sequence[Job]) -> list[Tape | Fault]:
     return answers
 
 
-def inspect(wav: Path) -> Tape:
-    """Read a finished WAV again and describe it. Raises `TapeError` when it is not as `finish` makes them.
-
-    The header is compared with the file: other programs play a header of length 0, as a crash leaves it, as silence.
-    """
+def inspect(place: Path) -> Tape:
+    """Read a finished, plain file again and describe it. Raises `TapeError` when it is not as `finish` makes them."""
     try:
-        with wav.open("rb") as file:
-            return describe(file, wav)
+        with place.open("rb") as file:
+            return describe(file, place)
     except OSError as error:
-        raise TapeError(f"{wav} cannot be read: {error.strerror or error}") from error
+        raise TapeError(f"{place} cannot be read: {error.strerror or error}") from error
 
 
 def describe(
-    sound: BinaryIO, wav: Path, *, cipher_sha256: str = "", key: WrappedKey | None = None
+    sound: BinaryIO, place: Path, *, cipher_sha256: str = "", key: WrappedKey | None = None
 ) -> Tape:
-    """Read the plain sound of `wav` to its end, and describe it. Raises as `inspect`, and what reading raises."""
+    """Read the plain sound of `place` to its end, and describe it. Raises as `inspect`, and what reading raises."""
+    form, header = header_of(sound, place)
     size = sound.seek(0, os.SEEK_END)
     sound.seek(0)
-    head = sound.read(HEADER)
-    frames = frames_of(wav, head, size)
-    digest = hashlib.sha256(head)
+    digest = hashlib.sha256()
     while block := sound.read(BLOCK):
         digest.update(block)
     return Tape(
-        frames * SECOND // RATE, size, digest.hexdigest(), cipher_sha256=cipher_sha256, key=key
+        header.duration, size, digest.hexdigest(), cipher_sha256=cipher_sha256, key=key, form=form
     )
 
 
-def frames_of(wav: Path, head: bytes, size: int) -> int:
-    """How many samples a side a finished WAV of `size` bytes has. Raises `TapeError` unless its header fits.
-
-    `head`: its first `HEADER` bytes.
-    """
+def header_of(sound: BinaryIO, place: Path) -> tuple[RecordingForm, forms.Header]:
+    """The form of a finished file by its name, and what it says of itself. Raises `TapeError` if it is not whole."""
     try:
-        with wave.open(io.BytesIO(head), "rb") as header:
-            frames = header.getnframes()
-            shape = (header.getnchannels(), header.getsampwidth(), header.getframerate())
-    except (wave.Error, EOFError) as error:
-        raise TapeError(f"{wav} is no WAV file: {error}") from error
-    if shape != (2, 2, RATE):
-        raise TapeError(f"{wav} is not 16-bit stereo at {RATE} Hz")
-    if frames * FRAME != size - HEADER:
-        raise TapeError(
-            f"{wav} is damaged: its header promises {frames * FRAME} bytes of sound, "
-            f"it has {size - HEADER}"
-        )
-    return frames
+        form = forms.form_of(place.name.removesuffix(crypt.SUFFIX))
+        return form, forms.read_header(sound, form)
+    except FormError as error:
+        raise TapeError(f"{place} {error}") from error
+
+
+def convert(
+    sound: BinaryIO, mine: RecordingForm, form: RecordingForm, entry: LedgerEntry, folder: Path
+) -> Iterator[bytes]:
+    """Give a finished recording in another form, piece by piece. `folder`: for an unnamed file, if it needs one.
+
+    Raises `OSError`, `PressError` and what reading raises.
+    """
+    if mine is RecordingForm.WAV:
+        sound.seek(HEADER)
+        raw = iter(lambda: sound.read(BLOCK), b"")
+    else:
+        raw = press.decode(sound, mine, entry.duration)
+    if form is RecordingForm.WAV:
+        yield _head(entry.duration * RATE // SECOND)
+        yield from raw
+    else:
+        with press.press(
+            raw, form, folder=folder, tags=Tags(entry.call), duration=entry.duration
+        ) as made:
+            yield from iter(lambda: made.read(BLOCK), b"")
 
 
 def prepare_worker() -> None:
@@ -180,8 +197,8 @@ def _end_with_parent() -> None:
 
 
 def _do(job: Job) -> tuple[Tape, bool]:
-    """Write and sync the WAV under its provisional name, and say whether there is one now."""
-    if job.entered is not None and job.wav.exists():
+    """Write and sync the file under its provisional name, and say whether there is one now."""
+    if job.entered is not None and job.place.exists():
         with job.raw.open("rb") as source:
             known = _compare(source, job, job.entered)
         if known is not None:
@@ -194,91 +211,134 @@ def _compare(source: BinaryIO, job: Job, entered: LedgerEntry) -> Tape | None:
     """The tape that was entered, if it is the one that this raw file makes."""
     frames, dropped = divmod(source.seek(0, os.SEEK_END), FRAME)
     source.seek(0)
-    digest = hashlib.sha256()
-    _stream(source, digest.update, frames, job.swap)
-    if digest.hexdigest() != entered.sha256:
+    duration = frames * SECOND // RATE
+    if job.form is RecordingForm.WAV:
+        digest = hashlib.sha256()
+        _stream(_samples(source, frames, job.swap, None), digest.update, frames)
+        same = digest.hexdigest() == entered.sha256
+    else:
+        # Asterisk only ever appends. Compressing it again could differ, with another ffmpeg.
+        same = duration == entered.duration
+    if not same:
         return None
     return Tape(
-        frames * SECOND // RATE,
-        HEADER + frames * FRAME,
+        duration,
+        entered.size,
         entered.sha256,
         dropped,
         entered.cipher_sha256,
         entered.key,
+        job.form,
     )
 
 
 def _write(job: Job) -> Tape:
-    raw, wav = job.raw, job.wav
+    raw, place = job.raw, job.place
     with raw.open("rb") as source:
         size = os.fstat(source.fileno()).st_size
         frames, dropped = divmod(size, FRAME)
         if not frames:
-            return Tape(0, 0, "", dropped)
+            return Tape(0, 0, "", dropped, form=job.form)
         if frames * FRAME + HEADER >= 1 << 32:
-            raise TapeError(f"{raw} is too long for a WAV file: {size} bytes")
-        wav.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        part = _part(wav)
+            raise TapeError(f"{raw} is too long: {size} bytes")
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        part = _part(place)
         try:
-            if job.key is not None:
-                return _write_encrypted(source, part, frames, dropped, job.swap, job.key)
-            return _write_part(source, part, frames, dropped, job.swap)
+            # Asterisk may have written more since. Only what was there at the beginning counts.
+            return _write_part(source, part, frames, dropped, job)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
 
 
-def _write_part(source: BinaryIO, part: Path, frames: int, dropped: int, swap: bool) -> Tape:
-    with part.open("w+b") as target:
-        os.fchmod(target.fileno(), 0o600)
-        # Asterisk may have written more since. Only what was there at the beginning counts.
-        if frames * FRAME >= STREAM_FROM:
-            _stream(source, target.write, frames, swap)
-        else:
-            _whole(source, target, frames, swap)
-        target.flush()
-        os.fsync(target.fileno())
-        target.seek(0)
-        digest = _hash(target)
-        written = os.fstat(target.fileno()).st_size
-    if written != HEADER + frames * FRAME:
-        raise TapeError(f"{part} came out with {written} bytes: the raw file shrank meanwhile")
-    return Tape(frames * SECOND // RATE, written, digest, dropped)
-
-
-def _write_encrypted(
-    source: BinaryIO, part: Path, frames: int, dropped: int, swap: bool, key: FileKey
-) -> Tape:
+def _write_part(source: BinaryIO, part: Path, frames: int, dropped: int, job: Job) -> Tape:
+    meter = Meter()
+    duration = frames * SECOND // RATE
     with part.open("wb") as target:
         os.fchmod(target.fileno(), 0o600)
-        sound = Writer(target, key)
-        _stream(source, sound.write, frames, swap)
-        sound.finish()
+        sink = _Plain(target) if job.key is None else Writer(target, job.key)
+        pieces = _samples(source, frames, job.swap, meter)
+        if job.form is RecordingForm.WAV:
+            if job.key is None and frames * FRAME < STREAM_FROM:
+                _whole(b"".join(pieces), sink)
+            else:
+                _stream(pieces, sink.write, frames)
+            sound = meter.finish()
+        else:
+            with press.press(
+                pieces, job.form, folder=job.raw.parent, tags=job.tags, duration=duration
+            ) as made:
+                while block := made.read(BLOCK):
+                    sink.write(block)
+            sound = meter.finish()
+            if job.form is RecordingForm.MP4:
+                sink.write(forms.measured_box(sound.levels, sound.peaks))
+        sink.finish()
         target.flush()
         os.fsync(target.fileno())
     return Tape(
-        frames * SECOND // RATE, sound.size, sound.sha256, dropped, sound.cipher_sha256, key.wrapped
+        duration,
+        sink.size,
+        sink.sha256,
+        dropped,
+        sink.cipher_sha256,
+        None if job.key is None else job.key.wrapped,
+        job.form,
+        sound,
     )
 
 
-def _whole(source: BinaryIO, target: BinaryIO, frames: int, swap: bool) -> None:
-    data = source.read(frames * FRAME)
-    sound = AudioSegment(
-        data=_swapped(data) if swap else data, sample_width=2, frame_rate=RATE, channels=2
-    )
-    sound.export(target, format="wav")
+class _Plain:
+    """A file as `Writer` is one, without a key."""
+
+    def __init__(self, target: BinaryIO) -> None:
+        self.size = 0
+        self.sha256 = self.cipher_sha256 = ""
+        self._target = target
+        self._digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Take all of it."""
+        self._digest.update(data)
+        self.size += len(data)
+        return self._target.write(data)
+
+    def finish(self) -> None:
+        """There is no more."""
+        self.sha256 = self._digest.hexdigest()
 
 
-def _stream(source: BinaryIO, put: Callable[[bytes], object], frames: int, swap: bool) -> None:
-    """Give the same bytes as pydub writes, in bounded memory."""
+def _samples(source: BinaryIO, frames: int, swap: bool, meter: Meter | None) -> Iterator[bytes]:
+    """The raw sound in blocks of whole samples, citizen left, measured on its way."""
     left = frames * FRAME
-    put(_HEAD.pack(*(b"RIFF", 36 + left, b"WAVE", b"fmt ", 16), *_FORM, b"data", left))
     while left and (block := source.read(min(BLOCK, left))):
         # The block size is a multiple of the sample size and a disk file gives full blocks: no sample is cut.
-        put(_swapped(block) if swap else block)
         left -= len(block)
+        block = _swapped(block) if swap else block
+        if meter is not None:
+            meter.add(block)
+        yield block
     if left:
         raise TapeError(f"{left} bytes are missing: the raw file shrank meanwhile")
+
+
+def _whole(data: bytes, sink: "_Plain | Writer") -> None:
+    made = AudioSegment(data=data, sample_width=2, frame_rate=RATE, channels=2)
+    wav = io.BytesIO()
+    made.export(wav, format="wav")
+    sink.write(wav.getvalue())
+
+
+def _stream(pieces: Iterator[bytes], put: Callable[[bytes], object], frames: int) -> None:
+    """Give the same bytes as pydub writes, in bounded memory."""
+    put(_head(frames))
+    for piece in pieces:
+        put(piece)
+
+
+def _head(frames: int) -> bytes:
+    size = frames * FRAME
+    return _HEAD.pack(*(b"RIFF", 36 + size, b"WAVE", b"fmt ", 16), *_FORM, b"data", size)
 
 
 _HEAD: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
@@ -295,9 +355,9 @@ def _swapped(data: bytes) -> bytes:
 
 
 def _put_in_place(made: Sequence[Path]) -> None:
-    for wav in made:
-        _part(wav).replace(wav)
-    for folder in {wav.parent for wav in made}:
+    for place in made:
+        _part(place).replace(place)
+    for folder in {place.parent for place in made}:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
@@ -305,16 +365,12 @@ def _put_in_place(made: Sequence[Path]) -> None:
             os.close(descriptor)
 
 
-def _part(wav: Path) -> Path:
-    return wav.with_name(f".{wav.name}.part")
+def _part(place: Path) -> Path:
+    return place.with_name(f".{place.name}.part")
 
 
-def _hash(file: io.BufferedReader | io.BufferedRandom) -> str:
-    return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _fault(error: OSError | TapeError) -> Fault:
-    if isinstance(error, TapeError):
+def _fault(error: OSError | TapeError | PressError) -> Fault:
+    if not isinstance(error, OSError):
         return Fault(str(error))
     return Fault(
         f"{error.filename or 'the recordings folder'}: {error.strerror or error}",

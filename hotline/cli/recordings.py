@@ -27,6 +27,7 @@ from hotline.cli.tools import (
 )
 from recorder import evidence, ledger, proofs, seals
 from recorder.evidence import EvidenceError
+from recorder.forms import RecordingForm
 from recorder.vault import keys, old, rotation
 from recorder.vault.crypt import VaultError
 from recorder.vault.trouble import StoreError
@@ -39,7 +40,13 @@ retention.add_to(app)
 @app.command("export")
 def export(
     call_id: str,
-    out: Annotated[Path, typer.Option("--out", help="the WAV file to write")],
+    out: Annotated[Path, typer.Option("--out", help="the file to write")],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format", help="wav, mp4 or mp3; by default what --out ends with, else as it lies"
+        ),
+    ] = "",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="replace a file that is there already")
     ] = False,
@@ -47,13 +54,21 @@ def export(
         bool, typer.Option("--despite-damage", help="also when it is not what was entered")
     ] = False,
 ) -> None:
-    """Write one call as a stereo WAV: citizen left, agent right."""
+    """Write one call as a stereo file: citizen left, agent right. It can be another form than the stored one."""
+    if form:
+        form_of(form, *RecordingForm)
     settings = read_settings()
 
     async def work(engine: AsyncEngine) -> None:
         await note_look(engine, "recordings export", call_id)
         await ledger.export(
-            engine, settings, call_id, out, overwrite=overwrite, despite_damage=despite_damage
+            engine,
+            settings,
+            call_id,
+            out,
+            overwrite=overwrite,
+            despite_damage=despite_damage,
+            form=RecordingForm(form) if form else None,
         )
 
     with_database(work, ledger.LedgerError)

@@ -30,9 +30,10 @@ from facts.times import local
 from hotline.machine import home, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
 from metrics import due
-from recorder import deletion, evidence, seals
+from recorder import deletion, evidence, press, seals
 from recorder import tables as recorder_tables
 from recorder.evidence import EvidenceError
+from recorder.forms import RecordingForm
 from recorder.retention import RetentionError
 from recorder.vault import keys
 from recorder.vault.trouble import StoreError
@@ -77,6 +78,8 @@ def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
         yield fine, f"Asterisk {asterisk.version}{advice}"
     except ProgramError as error:
         yield False, str(error)
+    if settings.recording_format != RecordingForm.WAV:
+        yield _ffmpeg()
     if settings.tls_port:
         yield _certificate(settings)
     yield asyncio.run(_database(settings))
@@ -333,6 +336,13 @@ def _erasures(settings: Settings) -> Iterator[tuple[bool, str]]:
                 "with that number again"
             ),
         )
+
+
+def _ffmpeg() -> tuple[bool, str]:
+    """What compresses the recordings. Without it the raw files wait."""
+    if press.is_there():
+        return True, "ffmpeg: recordings are compressed"
+    return False, f"{press.MISSING}; until then new recordings wait in the spool"
 
 
 async def _redis(settings: Settings) -> tuple[bool, str]:

@@ -13,6 +13,7 @@ from base.settings import Settings
 from facts.terms import CallId
 from recorder import policy, tape
 from recorder.entry import LedgerEntry
+from recorder.forms import RecordingForm
 from recorder.tape import Tape
 from recorder.vault import crypt, keys
 from recorder.vault.crypt import Reader, VaultError, WrappedKey
@@ -58,8 +59,13 @@ def altered(settings: Settings, entry: LedgerEntry) -> bool:
 
 def find(settings: Settings, call: CallId) -> Path | None:
     """The finished file of a call that may have no row yet."""
-    plain = settings.recordings_dir / policy.place(call)
-    return next((one for one in (encrypted(plain), plain) if one.exists()), None)
+    return next((one for one in places(settings, call) if one.exists()), None)
+
+
+def places(settings: Settings, call: CallId) -> list[Path]:
+    """Where a call's file may lie, in each form, encrypted and plain."""
+    plain = [settings.recordings_dir / policy.place(call, form) for form in RecordingForm]
+    return [place for one in plain for place in (encrypted(one), one)]
 
 
 def inspect(settings: Settings, call: CallId, place: Path) -> Tape:

@@ -17,6 +17,7 @@ from base.trunks import Trunk
 from hotline.machine.check import (
     _certificate,
     _dialling,
+    _ffmpeg,
     _passwords,
     _trunks,
     recording_key,
@@ -59,6 +60,14 @@ def test_an_overflow_of_before_the_upgrade_is_named(tmp_path: Path) -> None:
     assert list(_dialling(settings)) == [
         (False, "queue default: overflow_to 12345: this is one of the hotline's own numbers")
     ]
+
+
+def test_ffmpeg_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _ffmpeg()[0]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    fine, said = _ffmpeg()
+    assert not fine
+    assert "new recordings wait in the spool" in said
 
 
 def test_the_certificate_is_looked_at(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def settings(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Setti
     monkeypatch.setenv("HOTLINE_HOME", str(tmp_path))
     monkeypatch.setenv("HOTLINE_DATABASE_URL", url)
     monkeypatch.setenv("HOTLINE_ENCRYPT_RECORDINGS", "false")
-    made = Settings(home=tmp_path)
+    made = Settings(home=tmp_path, recording_format="wav")
     made.spool_dir.mkdir(parents=True)
     return made
 

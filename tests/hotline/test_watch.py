@@ -91,7 +91,7 @@ async def test_a_silent_phone_is_asked_and_ended_only_when_it_is_gone() -> None:
     story = Talking()
     await story.go_on(10, 50)
     await story.go_on(60, 0)
-    assert set(story.done) == {("ask", "1001")}
+    assert set(story.done) == {("ask", "1001"), ("ask in call", AGENT)}
     story.hear(contact("sip:a", "Unreachable"))
     await story.go_on(5, 0)
     assert ("end", AGENT) in story.done

@@ -7,6 +7,8 @@ from typing import BinaryIO
 import numpy as np
 
 from base.settings import Settings
+from recorder import press, tape
+from recorder.forms import RecordingForm
 from recorder.vault import reading
 from softphone.phones import RATE, Sound, likeness
 
@@ -42,7 +44,12 @@ def recording(home: Path, call: str) -> tuple[Sound, Sound]:
     place = reading.find(settings, call)
     assert place is not None
     with reading.open_file(settings, call, place) as sound:
-        return stereo(sound)
+        form, header = tape.header_of(sound, place)
+        if form is RecordingForm.WAV:
+            return stereo(sound)
+        raw = b"".join(press.decode(sound, form, header.duration))
+    samples = np.frombuffer(raw, dtype=np.int16)
+    return samples[0::2], samples[1::2]
 
 
 def stereo(file: Path | BinaryIO) -> tuple[Sound, Sound]:

@@ -177,6 +177,36 @@ async def test_kill_9_of_asterisk_in_a_talk_keeps_the_sound_and_says_what_is_mis
     left, right = sounds.recording(centre.home, entry.call)
     assert seconds_of(left, leg.tone) > 3
     assert seconds_of(right, agent.tone) > 2
+    assert (entry.state, entry.note[:7]) == (RecordingState.CUT_OFF, "cut off")
     facts = centre.facts(RecordingMissing, call=call)
     short = [fact.why for fact in facts if isinstance(fact, RecordingMissing)]
-    assert short == ([entry.note] if entry.state is RecordingState.SHORT else [])
+    assert short == ([entry.note] if "missing" in entry.note else [])
+
+
+async def test_kill_9_of_asterisk_in_the_middle_of_many_calls(
+    centre: Centre, phones: Phones, engine: AsyncEngine
+) -> None:
+    agent = await centre.agent(phones, "1001", answer_after=0.3)
+    callers = [f"1390000015{number}" for number in range(8)]
+    legs = [await phones.citizen(caller).dial(NUMBER) for caller in callers]
+    for leg in legs:
+        await leg.until_answered()
+    await asyncio.sleep(6)
+    calls = [await centre.call_id(caller) for caller in callers]
+    centre.expected += ["program.died", "link.down", "recording.incomplete"]
+    killed = asyncio.get_running_loop().time()
+    before = [killed - leg.answered_at for leg in legs if leg.answered_at is not None]
+    os.kill(centre.pid("asterisk -f"), signal.SIGKILL)
+    spool = centre.home / "recordings" / "spool"
+    assert {f"{call}.raw" for call in calls} <= {path.name for path in spool.iterdir()}
+
+    for call, leg, seconds in zip(calls, legs, before, strict=True):
+        entry = await recorded(centre, engine, call)
+        assert (entry.state, entry.note[:7]) == (RecordingState.CUT_OFF, "cut off"), entry
+        # What Asterisk had not yet written is lost: pieces of a second.
+        assert seconds - 1.5 < entry.duration / 1e6 < seconds + 0.5
+        left, _ = sounds.recording(centre.home, call)
+        assert seconds_of(left, leg.tone) > seconds - 2
+        assert len(centre.facts(RecordingFinished, call=call)) == 1
+    assert {f"{call}.raw" for call in calls} & {path.name for path in spool.iterdir()} == set()
+    del agent

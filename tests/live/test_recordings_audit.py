@@ -96,7 +96,7 @@ async def test_all_is_on_record_until_a_file_is_removed(centre: Centre, phones: 
     assert found["M23"] == found["M23_reported"] == report["M23"]
     assert found["M23"]["numerator"] == 4
 
-    (file,) = (centre.home / "recordings").rglob(f"{moved}.wav.enc")
+    (file,) = (centre.home / "recordings").rglob(f"{moved}.mp4.enc")
     file.unlink()
     found = await audit(centre, 1)
     assert [(one["kind"], one["call"]) for one in found["findings"]] == [("missing", moved)]

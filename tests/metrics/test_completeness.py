@@ -47,7 +47,7 @@ TODAY = (midnight(T), midnight(T) + DAY)
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    made = Settings(home=tmp_path, encrypt_recordings=False)
+    made = Settings(home=tmp_path, encrypt_recordings=False, recording_format="wav")
     made.spool_dir.mkdir(parents=True)
     return made
 

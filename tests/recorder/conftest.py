@@ -25,7 +25,7 @@ def call_id(number: int) -> str:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    made = Settings(home=tmp_path, min_free_mb=0)
+    made = Settings(home=tmp_path, min_free_mb=0, recording_format="wav")
     made.spool_dir.mkdir(parents=True)
     return made
 

@@ -484,8 +484,8 @@ _RECORDER = """
     from base.settings import Settings
     from recorder import archive, ledger
 
-    where, die_at = sys.argv[1], sys.argv[2]
-    settings = Settings(home=where, min_free_mb=0)
+    where, die_at, form = sys.argv[1:]
+    settings = Settings(home=where, min_free_mb=0, recording_format=form)
 
     def die(*_):
         print("now", flush=True)
@@ -499,11 +499,14 @@ _RECORDER = """
             archive._remove = die
         elif die_at == "part":
             Path.replace = die
+        elif die_at == "press":
+            from recorder import press
+            press.decode = press._Ffmpeg.feed = die
         elif die_at == "post":
             pass
         engine = database.engine(settings.database)
         post = die if die_at == "post" else lambda fact: None
-        if die_at == "part":
+        if die_at in ("part", "press"):
             from recorder import tape
             archive.Archive._in_pool = lambda self, jobs: asyncio.to_thread(tape.finish_batch, jobs)
         asyncio.run(archive.run(engine, settings, post, asyncio.Event()))
@@ -513,10 +516,17 @@ _RECORDER = """
 """
 
 
-@pytest.mark.parametrize("moment", ["part", "enter", "remove", "post"])
+@pytest.mark.parametrize(
+    ("moment", "form"),
+    [
+        *((moment, "wav") for moment in ("part", "enter", "remove", "post")),
+        *((moment, "mp4") for moment in ("press", "enter")),
+    ],
+)
 async def test_kill_9_at_any_moment_loses_nothing_and_enters_nothing_twice(
-    settings: Settings, spool: Spool, tmp_path: Path, moment: str
+    settings: Settings, spool: Spool, tmp_path: Path, moment: str, form: str
 ) -> None:
+    settings = settings.model_copy(update={"recording_format": form})
     engine = database.engine(settings.database)
     await upgrade(engine)
     calls = [f"hotline-{clock.now() // SECOND}.{number}" for number in range(5)]
@@ -529,7 +539,7 @@ async def test_kill_9_at_any_moment_loses_nothing_and_enters_nothing_twice(
     script.write_text(textwrap.dedent(_RECORDER))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     victim = subprocess.Popen(  # noqa: ASYNC220
-        [sys.executable, "-W", "ignore", str(script), str(tmp_path), moment],
+        [sys.executable, "-W", "ignore", str(script), str(tmp_path), moment, form],
         env=environment,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -550,7 +560,10 @@ async def test_kill_9_at_any_moment_loses_nothing_and_enters_nothing_twice(
     work = Archive(engine, settings, posted.append)
     await work.sweep(clock.now())
     await work.close()
-    assert not list(settings.spool_dir.glob("*.raw"))
+    # Nothing is left in the spool but the lock, nor half-made in the folder.
+    assert [path.name for path in settings.spool_dir.iterdir()] == [".recorder.lock"]
+    finished = [path.name for path in settings.recordings_dir.rglob("*") if path.is_file()]
+    assert sorted(finished) == sorted([".recorder.lock", *(f"{call}.{form}.enc" for call in calls)])
     rows = await ledger.look_up(engine, calls)
     assert {row.state for row in rows.values()} == {RecordingState.FINISHED}
     assert len(rows) == 5

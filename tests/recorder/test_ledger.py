@@ -86,8 +86,8 @@ async def test_a_torn_sample_is_noted(
     spool(CALL, extra=b"\x01\x02\x03")
     entry = await ledger.finish(engine, settings, CALL)
     assert (entry.state, entry.note) == (
-        RecordingState.FINISHED,
-        "3 bytes of a torn last sample dropped",
+        RecordingState.CUT_OFF,
+        "cut off: Asterisk or the machine died while it wrote; 3 bytes of a torn last sample dropped",
     )
 
 

@@ -187,6 +187,34 @@ def test_the_facts_of_each_verdict() -> None:
     assert facts(0, "disk full") == [RecordingMissing(T, CALL, "disk full")]
 
 
+def test_only_an_end_that_nothing_told_of_cuts_a_recording_off() -> None:
+    def cut(end: Fact) -> bool:
+        return times([CallArrived(T, CALL, "12345", "13800000000"), end]).cut
+
+    assert cut(CallEnded(T + SECOND, CALL, Party.SYSTEM))
+    # The system hung up, and Asterisk told of it.
+    assert not cut(CallEnded(T + SECOND, CALL, Party.SYSTEM, 16))
+    assert not cut(CallEnded(T + SECOND, CALL, Party.CALLER))
+    assert times([CallEnded(T + SECOND, CALL, Party.SYSTEM)]).ended == T + SECOND
+
+
+def test_a_recording_that_is_cut_off_falls_short_only_of_a_talk_that_it_lacks() -> None:
+    for talk, missing in ((40, 0), (60, 1)):
+        known = Times(T, T + 90 * SECOND, talk * SECOND, cut=True)
+        verdict = judge(known, 50 * SECOND)
+        facts = conclude(CALL, verdict, at=T, talk=known.talk, duration=50 * SECOND, sha256="ab")
+        assert verdict.state is RecordingState.CUT_OFF
+        assert [fact.why for fact in facts if isinstance(fact, RecordingMissing)] == (
+            [f"{verdict.why}"] * missing
+        )
+
+
+def test_a_torn_sample_is_the_mark_of_a_crash() -> None:
+    verdict = judge(KNOWN, 50 * SECOND, torn=True)
+    assert (verdict.state, verdict.alarm) == (RecordingState.CUT_OFF, True)
+    assert judge(KNOWN, 50 * SECOND).state is RecordingState.FINISHED
+
+
 @given(
     span=st.integers(0, 10**11),
     talk=st.integers(0, 10**11),

@@ -39,6 +39,7 @@ from recorder.policy import (
 C = "hotline-1763731200.17"
 T = 1_763_731_200 * SECOND
 FINISHED, SHORT = RecordingState.FINISHED, RecordingState.SHORT
+CUT_OFF = RecordingState.CUT_OFF
 MISSING, DAMAGED = RecordingState.MISSING, RecordingState.DAMAGED
 
 
@@ -138,6 +139,9 @@ def span(seconds: int, talk: int = 0) -> Times:
     return Times(T, T + seconds * SECOND, talk * SECOND)
 
 
+DIED = "cut off: Asterisk or the machine died in the call"
+
+
 @pytest.mark.parametrize(
     ("known", "duration", "verdict"),
     [
@@ -161,7 +165,7 @@ def span(seconds: int, talk: int = 0) -> Times:
         (
             Times(T, None),
             60 * SECOND,
-            RecordingVerdict(FINISHED, "the diary does not know the whole of this call"),
+            RecordingVerdict(CUT_OFF, "cut off: nothing told of the call's end", True),
         ),
         (
             Times(None, T),
@@ -183,6 +187,36 @@ def span(seconds: int, talk: int = 0) -> Times:
             span(600),
             600 * SECOND - GAP - 300_000,
             RecordingVerdict(FINISHED, f"{GAP / SECOND + 0.3:.1f} s of the call are missing", True),
+        ),
+        (
+            Times(T, T + 90 * SECOND, 40 * SECOND, cut=True),
+            60 * SECOND,
+            RecordingVerdict(CUT_OFF, DIED, True),
+        ),
+        (
+            Times(T, T + 90 * SECOND, 80 * SECOND, cut=True),
+            60 * SECOND,
+            RecordingVerdict(CUT_OFF, f"{DIED}; 20.0 s of the talk are missing", True),
+        ),
+        (
+            Times(T, T + 60 * SECOND, 0, cut=True),
+            60 * SECOND + EXCESS + 300_000,
+            RecordingVerdict(
+                DAMAGED,
+                f"{EXCESS / SECOND + 0.3:.1f} s longer than the call: not this call's sound alone",
+                True,
+            ),
+        ),
+        (Times(T, T + 60 * SECOND, 0, cut=True), 60 * SECOND - GAP, RecordingVerdict(FINISHED)),
+        (
+            Times(T, T + 60 * SECOND, 0, cut=True),
+            60 * SECOND - GAP - 1,
+            RecordingVerdict(CUT_OFF, DIED, True),
+        ),
+        (
+            Times(T, T + 60 * SECOND, 0, cut=True),
+            0,
+            RecordingVerdict(MISSING, "no sound: the call ended before an agent answered"),
         ),
         # A clock that was put back during the call
         (Times(T, T - SECOND), EXCESS, RecordingVerdict(FINISHED)),

@@ -304,11 +304,26 @@ async def test_a_recording_is_heard_in_parts_and_that_is_written_down(
     assert (await client.get("/api/calls/..%2f..%2fetc/recording")).status_code == 404
 
 
+async def test_a_compressed_recording_is_heard_in_parts(web: Web) -> None:
+    call = "hotline-1763731200.7"
+    web.settings.spool_dir.mkdir(parents=True, exist_ok=True)
+    (web.settings.spool_dir / f"{call}.raw").write_bytes(bytes(range(250)) * 400)
+    entry = await ledger.finish(web.engine, web.settings, call)
+    client, address = web.clients[Role.AUDITOR], f"/api/calls/{call}/recording"
+    whole = await client.get(address + "?download=1")
+    assert whole.headers["content-type"] == "audio/mp4"
+    assert f'filename="{call}.mp4"' in whole.headers["content-disposition"]
+    assert hashlib.sha256(whole.content).hexdigest() == entry.sha256
+    part = await client.get(address, headers={"Range": "bytes=4-7"})
+    assert (part.status_code, part.content) == (206, b"ftyp")
+
+
 async def test_an_encrypted_recording_is_heard_in_parts_too(web: Web) -> None:
     call = "hotline-1763731200.6"
     web.settings.spool_dir.mkdir(parents=True, exist_ok=True)
     (web.settings.spool_dir / f"{call}.raw").write_bytes(bytes(range(250)) * 1600)
-    entry = await ledger.finish(web.engine, web.settings, call)
+    settings = web.settings.model_copy(update={"recording_format": "wav"})
+    entry = await ledger.finish(web.engine, settings, call)
     file = web.settings.recordings_dir / entry.path
     client, address = web.clients[Role.AUDITOR], f"/api/calls/{call}/recording"
     whole = await client.get(address)

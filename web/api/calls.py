@@ -27,7 +27,8 @@ from metrics.reports import sla as reports
 from metrics.sums import Only
 from recorder import ledger
 from recorder.entry import LedgerEntry
-from recorder.ledger import LedgerAwayError, LedgerError
+from recorder.forms import RecordingForm
+from recorder.ledger import LedgerAwayError, LedgerError, form_by_path
 from recorder.vault import reading
 from recorder.vault.crypt import VaultError
 from recorder.vault.keys import KeyAwayError
@@ -132,6 +133,9 @@ async def story(call: CallIdIn, me: Me, behind: Behind) -> Story:
     return Story(call=_call(row, me.masked), facts=[shown_fact(fact, me.masked) for fact in facts])
 
 
+_SOUND: Final[dict[str, Any]] = {form.media_type: {} for form in RecordingForm}
+
+
 @router.get(
     "/calls/{call}/recording",
     **right(
@@ -140,10 +144,10 @@ async def story(call: CallIdIn, me: Me, behind: Behind) -> Story:
         response_class=FileResponse,
         responses={
             200: {
-                "content": {"audio/wav": {}},
+                "content": _SOUND,
                 "description": "Stereo: citizen left, agent right.",
             },
-            206: {"content": {"audio/wav": {}}, "description": "The part that was asked for."},
+            206: {"content": _SOUND, "description": "The part that was asked for."},
             400: {"description": "The header Range cannot be read."},
             416: {"description": "The recording is shorter."},
             503: {
@@ -179,7 +183,7 @@ async def recording(
         behind.settings,
         entry,
         stat_result=told,
-        media_type="audio/wav",
+        media_type=form_by_path(entry.path).media_type,
         filename=name if download else None,
         headers={"Cache-Control": "private, no-store"},
     )
