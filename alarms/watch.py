@@ -363,7 +363,7 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
         async with engine.connect() as connection:
             rows = await connection.execute(question)
             counts = {row[0]: row[1] for row in rows}
-            sealed = await _seals(connection, now)
+            sealed = await _seals(connection, now, stamped=bool(settings.seal_tsa))
     except Exception as error:  # noqa: BLE001 whatever a driver raises: `database_away` says it
         log.debug("alarms.database_away", error=type(error).__name__)
         return {**disk, **{(name, ""): None for name in (*_COUNTED.values(), *_OF_SEALS)}}
@@ -373,17 +373,31 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
     return {**disk, **counted, **sealed}
 
 
-_OF_SEALS: Final = ("seal_late", "seal_broken")
+_OF_SEALS: Final = ("seal_late", "stamp_late", "seal_broken")
 
 
-async def _seals(connection: AsyncConnection, now: int) -> dict[Key, float | None]:
-    """Hours since the oldest row without a seal was entered, and the days that do not agree with theirs."""
+async def _seals(
+    connection: AsyncConnection, now: int, *, stamped: bool
+) -> dict[Key, float | None]:
+    """Hours since the oldest row without a seal was entered, and since the oldest seal was made that no time stamp
+    vouches for (0 unless they are `stamped`); the days that do not agree with their seals."""
     waiting, sealed = recorder_tables.evidence.c, recorder_tables.seal
     oldest = select(func.min(waiting.entered_at)).where(waiting.day == "")
     broken = select(func.count()).select_from(sealed).where(sealed.c.fault != "")
     first = await connection.scalar(oldest)
     late = 0 if first is None else max(0, now - first) / _HOUR
-    return {("seal_late", ""): late, ("seal_broken", ""): await connection.scalar(broken)}
+    without = 0.0
+    if stamped:
+        last = select(func.coalesce(func.max(recorder_tables.stamp.c.day), "")).scalar_subquery()
+        made = await connection.scalar(
+            select(func.min(sealed.c.sealed_at)).where(sealed.c.day > last)
+        )
+        without = 0 if made is None else max(0, now - made) / _HOUR
+    return {
+        ("seal_late", ""): late,
+        ("stamp_late", ""): without,
+        ("seal_broken", ""): await connection.scalar(broken),
+    }
 
 
 _COUNTED: Final = {

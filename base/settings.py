@@ -271,6 +271,11 @@ class Settings(BaseSettings):
     """Alarm when the recordings' disk has less free space, in megabytes."""
     seal_sm3: bool = False
     """Whether each day's seal of the recordings has an SM3 chain (GB/T 32905) beside that of SHA-256."""
+    seal_tsa: str = ""
+    """A time stamp authority (RFC 3161) that signs when a day's seal was there: its address, such as
+    `https://tsa.example/tsr`. Empty: none."""
+    seal_tsa_ca: Path | None = None
+    """The authority's root certificate (PEM), with which its stamps are checked. Needed with `HOTLINE_SEAL_TSA`."""
     queue_log: Annotated[str, Field(pattern="^(masked|whole|off)$")] = "masked"
     """Whether `log/queue_log` is written, in Asterisk's format, and whether callers' numbers are whole in it."""
 

@@ -9,8 +9,9 @@ archive   the loop of `hotline recorder`: from Asterisk's spool into the ledger
 evidence  what makes a recording provable: canonical rows, Merkle trees, a chain of days (pure)
 seals     each day's seal: made once, signed, chained to the day before
 proofs    whether ledger, evidence and seals agree, and one call's proof
-notary    the loop beside the archive that seals days and looks at them again
-tables    the tables of recordings, evidence and seals
+stamps    what an authority outside has signed of a seal, and when (RFC 3161)
+notary    the loop beside the archive that seals days, has them stamped, and looks at them again
+tables    the tables of recordings, evidence, seals and stamps
 
 Asterisk writes `<spool>/<call id>.raw` from the moment it answers. When the call has ended, the archive makes
 `<recordings>/YYYY/MM/DD/<call id>.wav` of it, enters it, writes the fact into the diary, and only then removes the raw

@@ -82,6 +82,7 @@ IMPURE_MODULES = {
     "recorder.notary",
     "recorder.proofs",
     "recorder.seals",
+    "recorder.stamps",
     "recorder.tables",
     "recorder.tape",
     "telephony.cel_file",

@@ -26,7 +26,7 @@ from diary.writer import unwritten
 from facts.endpoints import watch, way_out
 from hotline.machine import home, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
-from recorder import evidence, seals
+from recorder import evidence, seals, stamps
 from recorder.evidence import EvidenceError
 from telephony import certificates, oneshot
 
@@ -72,6 +72,8 @@ def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
         yield _certificate(settings)
     yield asyncio.run(_database(settings))
     yield seal_key(settings)
+    if settings.seal_tsa:
+        yield time_stamps(settings)
     yield asyncio.run(_redis(settings))
     yield from _passwords(settings)
     yield from _dialling(settings)
@@ -142,6 +144,24 @@ def seal_key(settings: Settings) -> tuple[bool, str]:
     return True, (
         f"the recordings' seals are signed with {file} (public key {evidence.key_id(public)}): keep a copy of it "
         "apart from the backup of the recordings"
+    )
+
+
+def time_stamps(settings: Settings) -> tuple[bool, str]:
+    """Whether the authority's stamps can be checked; it is not asked for one."""
+    if not settings.seal_tsa.startswith(("http://", "https://")):
+        return (
+            False,
+            f"HOTLINE_SEAL_TSA: {settings.seal_tsa[:80]!r} is no address: it begins with https:// or http://",
+        )
+    try:
+        trusted = stamps.roots(settings)
+    except EvidenceError as error:
+        return False, str(error)
+    ends = min(one.not_valid_after_utc for one in trusted)
+    return (
+        True,
+        f"the recordings' seals are stamped by {settings.seal_tsa} (its root certificate holds until {ends:%Y-%m-%d})",
     )
 
 
