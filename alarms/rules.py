@@ -154,6 +154,11 @@ RULES: tuple[Rule, ...] = (
         "a recording was entered {value:.0f} hours ago and has no seal: see seal.not_made in recorder.log",
     ),
     Rule(
+        *("stamp_late", _W, _HIGH, 26, 25, 0, 0),
+        "录音封存已 {value:.0f} 小时没有可信时间戳，请查看 recorder.log 中的 seal.not_stamped",
+        "a seal of the recordings has had no time stamp for {value:.0f} hours: see seal.not_stamped in recorder.log",
+    ),
+    Rule(
         *("seal_broken", _C, _HIGH, 0, 0, 0, 0),
         "有 {value:.0f} 天的录音封存核对不符，请运行 hotline recordings seals --check",
         "{value:.0f} days of recordings do not agree with their seals: hotline recordings seals --check",

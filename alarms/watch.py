@@ -366,7 +366,7 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
         async with engine.connect() as connection:
             rows = await connection.execute(question)
             counts = {row[0]: row[1] for row in rows}
-            sealed = await _seals(connection, now)
+            sealed = await _seals(connection, now, stamped=bool(settings.seal_tsa))
             sealed["store_late", ""] = await _waits_for_store(connection, settings, now)
             kept = await _retention(connection)
         unconfirmed = not (settings.trial or await deletion.is_confirmed(engine, settings))
@@ -383,7 +383,7 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
     return {**disk, **counted, **sealed, **kept}
 
 
-_OF_SEALS: Final = ("seal_late", "seal_broken", "store_late")
+_OF_SEALS: Final = ("seal_late", "stamp_late", "seal_broken", "store_late")
 
 
 async def _waits_for_store(connection: AsyncConnection, settings: Settings, now: int) -> float:
@@ -396,14 +396,28 @@ async def _waits_for_store(connection: AsyncConnection, settings: Settings, now:
     return 0 if first is None else max(0, now - first) / SECOND
 
 
-async def _seals(connection: AsyncConnection, now: int) -> dict[Key, float | None]:
-    """Hours since the oldest row without a seal was entered, and the days that do not agree with theirs."""
+async def _seals(
+    connection: AsyncConnection, now: int, *, stamped: bool
+) -> dict[Key, float | None]:
+    """Hours since the oldest row without a seal was entered, and since the oldest seal was made that no time stamp
+    vouches for (0 unless they are `stamped`); the days that do not agree with their seals."""
     waiting, sealed = recorder_tables.evidence.c, recorder_tables.seal
     oldest = select(func.min(waiting.entered_at)).where(waiting.day == "")
     broken = select(func.count()).select_from(sealed).where(sealed.c.fault != "")
     first = await connection.scalar(oldest)
     late = 0 if first is None else max(0, now - first) / _HOUR
-    return {("seal_late", ""): late, ("seal_broken", ""): await connection.scalar(broken)}
+    without = 0.0
+    if stamped:
+        last = select(func.coalesce(func.max(recorder_tables.stamp.c.day), "")).scalar_subquery()
+        made = await connection.scalar(
+            select(func.min(sealed.c.sealed_at)).where(sealed.c.day > last)
+        )
+        without = 0 if made is None else max(0, now - made) / _HOUR
+    return {
+        ("seal_late", ""): late,
+        ("stamp_late", ""): without,
+        ("seal_broken", ""): await connection.scalar(broken),
+    }
 
 
 _OF_RETENTION: Final = ("retention_stopped", "retention_unconfirmed")

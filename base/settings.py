@@ -340,6 +340,11 @@ class Settings(BaseSettings):
     """Days for which that lock holds."""
     seal_sm3: bool = False
     """Whether each day's seal of the recordings has an SM3 chain (GB/T 32905) beside that of SHA-256."""
+    seal_tsa: str = ""
+    """A time stamp authority (RFC 3161) that signs when a day's seal was there: its address, such as
+    `https://tsa.example/tsr`. Empty: none."""
+    seal_tsa_ca: Path | None = None
+    """The authority's root certificate (PEM), with which its stamps are checked. Needed with `HOTLINE_SEAL_TSA`."""
     retention_days: Annotated[int, Field(le=36_600), AfterValidator(_retention_days)] = 1096
     """Days for which recordings are kept if no rule of `retention.toml` in the home fits: three years, and never less
     than six months. Nothing is deleted before an operator has confirmed the rules: `hotline recordings retention

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Checks a proof of `hotline recordings prove` without Hotline. 独立验证热线录音存证：不需要热线程序。
 
-    python3 verify_recording.py PROOF.json [--file CALL.wav] [--head DAY=HEAD] [--key PUBLIC_KEY]
+    python3 verify_recording.py PROOF.json [--file CALL.wav] [--head DAY=HEAD] [--key PUBLIC_KEY] [--tsa ROOT.pem]
 
-It needs Python 3.10 and nothing else. The signature is checked if the package `cryptography` is there, and SM3 if
-OpenSSL has it; what was not checked is said. Status 0: all that was checked is right; 1: something is wrong.
+It needs Python 3.11 and nothing else. The signature is checked if the package `cryptography` is there, SM3 if OpenSSL
+has it, and time stamps if the program `openssl` is there; what was not checked is said. Status 0: all that was checked
+is right; 1: something is wrong.
 
 What is computed. H is SHA-256, and SM3 where a seal has it; every hash is written in lower-case hex; \\n is one byte.
 1. Leaf: H(00 ‖ row). The row is UTF-8, as it stands in the proof (RFC 8785).
@@ -14,15 +15,23 @@ What is computed. H is SHA-256, and SM3 where a seal has it; every hash is writt
 4. A row with `certificate` = "deletion" says that the recording was deleted: by which rule, who did it, when. `ends` is
    SHA-256 of the row that it ends, which is the one before it in the proof.
 5. Signature: Ed25519 by `public_key` of "hotline recordings signed\\n" day "\\n" head "\\n" SM3 head or nothing "\\n".
+6. Time stamp: the same text as in 5, stamped with SHA-256 (RFC 3161); `token` is the authority's answer in base64.
 
-What makes it a proof is `--head`: a head from a report that has lain outside the centre. Without it, all of this could
-have been made today by whoever has the machine. 只有与中心之外保存的日报中的值（--head）一致，才构成证明。
+What makes it a proof is `--head`: a head from a report that has lain outside the centre, or `--tsa`: a stamp of an
+authority that you trust. Without them, all of this could have been made today by whoever has the machine.
+只有与中心之外保存的日报中的值（--head）一致，或有可信时间戳（--tsa），才构成证明。
 """
 
 import argparse
+import base64
 import hashlib
 import json
+import os
+import re
+import shutil
+import subprocess
 import sys
+import tempfile
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -33,6 +42,7 @@ def main():
     options.add_argument("--file", help="the recording itself, to compare with its row")
     options.add_argument("--head", action="append", default=[], help="DAY=HEAD from a report")
     options.add_argument("--key", help="the public key, if it is known from elsewhere")
+    options.add_argument("--tsa", help="the root certificate (PEM) of the time stamp authority")
     given = options.parse_args()
     try:
         proof = json.loads(Path(given.proof).read_text(encoding="utf-8"))
@@ -84,7 +94,8 @@ def verify(proof, given):
             f"the head of {day} is not that of the report",
         )
         need(day >= rows_day(proof), f"the report of {day} is older than the row")
-    if not given.head:
+    stamped = check_stamps(proof, by_day, given.tsa, unchecked)
+    if not given.head and not stamped:
         unchecked.append("the head of a report that was kept outside the centre (--head)")
     if not given.key:
         unchecked.append("whose key it is (--key)")
@@ -114,7 +125,6 @@ def check_seal(seal, before, key, unchecked):
             unchecked.append("SM3, which this machine's OpenSSL does not have")
     if key:
         need(seal["public_key"] == key.lower(), f"{day}: it is signed with another key")
-    text = f"hotline recordings signed\n{day}\n{seal['head']}\n{sm3['head'] if sm3 else ''}\n"
     try:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -123,9 +133,50 @@ def check_seal(seal, before, key, unchecked):
         return
     try:
         public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(seal["public_key"]))
-        public.verify(bytes.fromhex(seal["signature"]), text.encode())
+        public.verify(bytes.fromhex(seal["signature"]), signed_text(seal))
     except (InvalidSignature, ValueError):
         raise ProofError(f"{day}: the signature is not that of this key") from None
+
+
+def check_stamps(proof, by_day, root, unchecked):
+    """The days whose stamp is right, of those that vouch for all rows."""
+    stamps = proof.get("stamps", [])
+    if not root:
+        if stamps:
+            unchecked.append("the time stamps (--tsa)")
+        return []
+    need(stamps, "the proof has no time stamp")
+    if shutil.which("openssl") is None:
+        unchecked.append("the time stamps (the program `openssl` is not installed)")
+        return []
+    return [day for one in stamps if (day := check_stamp(one, by_day, root)) >= rows_day(proof)]
+
+
+def check_stamp(stamp, by_day, root):
+    day = stamp["day"]
+    need(day in by_day, f"the proof has no seal of {day}, which is stamped")
+    with tempfile.TemporaryDirectory() as folder:
+        text, token = Path(folder, "text"), Path(folder, "token")
+        text.write_bytes(signed_text(by_day[day]))
+        token.write_bytes(base64.b64decode(stamp["token"], validate=True))
+        said = openssl("-reply", "-text", "-in", token).stdout
+        found = re.search(
+            r"^Time stamp: (\w+ +\d+ \d+:\d+:\d+)(?:\.\d+)? (\d+) GMT", said, re.MULTILINE
+        )
+        need(found, f"{day}: the time stamp cannot be read")
+        at = datetime.strptime(f"{found[1]} {found[2]} +0000", "%b %d %H:%M:%S %Y %z")
+        # As of then: the authority's certificate may have run out since.
+        when = ("-attime", str(int(at.timestamp())))
+        right = openssl("-verify", "-data", text, "-in", token, "-CAfile", root, *when)
+    need(right.returncode == 0, f"{day}: the time stamp is not one of this seal by this authority")
+    print(f"{day}: its seal was there at {at.isoformat()}, says the time stamp authority")
+    return day
+
+
+def openssl(*words):
+    command = ["openssl", "ts", *map(str, words)]
+    environment = {**os.environ, "LC_ALL": "C"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
 def check_version(version, by_day, call, unchecked):
@@ -195,6 +246,11 @@ def root_of(name, row, place, rows, path):
 def head(name, day, rows, link):
     text = f"hotline recordings\n{day}\n{rows}\n{link['root']}\n{link['previous']}\n"
     return digest(name, text.encode()).hex()
+
+
+def signed_text(seal):
+    sm3 = seal["sm3"]["head"] if seal["sm3"] else ""
+    return f"hotline recordings signed\n{seal['day']}\n{seal['head']}\n{sm3}\n".encode()
 
 
 def digest(name, content):

@@ -16,9 +16,10 @@ proofs     whether ledger, evidence and seals agree, and one call's proof
 retention  how long a recording is kept, and which rule says so (pure)
 deletion   holds, confirmed rules, and deletions with their certificates
 removal    the files of one recording go, and it is seen that they are gone
-notary     the loop beside the archive that seals days and looks at them again
+stamps     what an authority outside has signed of a seal, and when (RFC 3161)
+notary     the loop beside the archive that seals days, has them stamped, and looks at them again
 vault      encryption at rest, and the one door to a recording's sound
-tables     the tables of recordings, evidence, seals and deletions
+tables     the tables of recordings, evidence, seals, stamps and deletions
 
 Asterisk writes `<spool>/<call id>.raw` from the moment it answers. When the call has ended, the archive makes
 `<recordings>/YYYY/MM/DD/<call id>.mp4.enc` of it, enters it, writes the fact into the diary, and only then removes the

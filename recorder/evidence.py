@@ -142,13 +142,24 @@ class VersionJson(TypedDict):
     sm3_path: list[str] | None
 
 
+class StampJson(TypedDict):
+    """A time stamp. `token`: the authority's answer (RFC 3161), base64; `at`: ISO 8601, as the authority says."""
+
+    day: str
+    token: str
+    at: str
+
+
 class ProofJson(TypedDict):
-    """What `hotline recordings prove` writes: a call's sealed entries, and the seals from the first one's day on."""
+    """What `hotline recordings prove` writes: a call's sealed entries, the seals from the first one's day on, and the
+    time stamps of these seals.
+    """
 
     form: str
     call: str
     versions: list[VersionJson]
     seals: list[SealJson]
+    stamps: list[StampJson]
 
 
 def seal_json(seal: DaySeal) -> SealJson:

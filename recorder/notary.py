@@ -1,4 +1,4 @@
-"""The loop of `hotline recorder` beside the archive: it seals days, and looks whether older seals still agree."""
+"""The loop of `hotline recorder` beside the archive: it seals days, has the newest stamped, and looks at older ones."""
 
 import asyncio
 import contextlib
@@ -9,9 +9,10 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, database
+from base.retry import Schedule
 from base.settings import Settings
-from facts.times import HOUR, local
-from recorder import proofs, seals
+from facts.times import HOUR, SECOND, local
+from recorder import proofs, seals, stamps
 from recorder.evidence import EvidenceError
 
 log = structlog.get_logger(__name__)
@@ -22,10 +23,15 @@ LOOK_EVERY: Final = HOUR
 """Microseconds between two looks at the seals of before."""
 LOOK_BACK: Final = timedelta(days=7)
 """The days whose rows are hashed again each time; `hotline recordings seals --check` does it for all."""
+STAMP_AGAIN: Final = Schedule(first=60.0, longest=3600.0, jitter=0.1)
+"""Pauses after which an authority that gave no time stamp is asked again."""
 
 
 async def run(engine: AsyncEngine, settings: Settings, stop: asyncio.Event) -> None:
-    """Seal days until `stop` is set. No error ends the loop: the alarms `seal_late` and `seal_broken` tell people."""
+    """Seal days until `stop` is set.
+
+    No error ends the loop: the alarms `seal_late`, `stamp_late` and `seal_broken` tell people.
+    """
     notary = Notary(engine, settings)
     while not stop.is_set():
         await notary.look(clock.now())
@@ -43,6 +49,8 @@ class Notary:
         self._adopted = False
         self._look_at = 0
         self._said = ""
+        self._unstamped = 0
+        self._stamp_at = 0
 
     async def look(self, now: int) -> None:
         """Do what is due at `now` (microseconds). Logs an error once, instead of raising it."""
@@ -55,6 +63,8 @@ class Notary:
             self._fail(database.why(error)[:200])
         else:
             self._said = ""
+        if now >= self._stamp_at:
+            await self._stamp(now)
         if made or now >= self._look_at:
             try:
                 await self._compare(now)
@@ -73,10 +83,25 @@ class Notary:
             log.info("seal.made", day=one.day, rows=one.rows, head=one.sha256.head)
         return bool(made)
 
+    async def _stamp(self, now: int) -> None:
+        try:
+            made = await stamps.stamp(self._engine, self._settings)
+        except Exception as error:  # noqa: BLE001 as above: it is asked again
+            why = str(error) if isinstance(error, EvidenceError) else database.why(error)[:200]
+            self._unstamped += 1
+            pause = STAMP_AGAIN.pause(self._unstamped)
+            self._stamp_at = now + round(pause * SECOND)
+            log.warning("seal.not_stamped", why=why, again_in=round(pause))
+            return
+        self._unstamped = 0
+        if made is not None:
+            log.info("seal.stamped", day=made.day, at=local(made.at).isoformat(timespec="seconds"))
+
     async def _compare(self, now: int) -> None:
         """Write down at each seal what does not agree, for the alarm."""
         since = (local(now).date() - LOOK_BACK).isoformat()
-        found = [finding async for finding in proofs.check_days(self._engine, since)]
+        trusted = await asyncio.to_thread(stamps.trusted, self._settings)
+        found = [finding async for finding in proofs.check_days(self._engine, since, trusted)]
         for finding in found:
             log.error("seal.broken", day=finding.day, what=finding.what)
         await proofs.note(self._engine, found, since)

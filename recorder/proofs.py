@@ -6,12 +6,13 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cryptography.x509 import Certificate
 from sqlalchemy import and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from facts.ids import is_call_id
 from facts.terms import CallId
-from recorder import evidence, ledger, seals
+from recorder import evidence, ledger, seals, stamps
 from recorder import tables as recorder_tables
 from recorder.entry import LedgerEntry
 from recorder.evidence import ChainLink, DaySeal, EvidenceError, ProofJson, VersionJson
@@ -30,14 +31,17 @@ class Finding:
 
 
 async def check(
-    engine: AsyncEngine, printed: Mapping[str, str] | None = None
+    engine: AsyncEngine,
+    printed: Mapping[str, str] | None = None,
+    trusted: Sequence[Certificate] = (),
 ) -> AsyncGenerator[Finding]:
     """Compute every seal again from the rows, and compare each row of the ledger with its evidence.
 
     `printed`: heads by day as they stand in reports that left the centre. Nothing else shows whether somebody has made
-    the whole chain again. Raises without a database.
+    the whole chain again. `trusted`: root certificates of the time stamp authority; without any, stamps are not looked
+    at. Raises without a database.
     """
-    async for finding in check_days(engine):
+    async for finding in check_days(engine, trusted=trusted):
         yield finding
     for finding in _printed(await seals.since(engine), printed or {}):
         yield finding
@@ -47,9 +51,12 @@ async def check(
         yield finding
 
 
-async def check_days(engine: AsyncEngine, since: str = "") -> AsyncGenerator[Finding]:
-    """The chain of all seals, and the roots of the days from `since` on."""
+async def check_days(
+    engine: AsyncEngine, since: str = "", trusted: Sequence[Certificate] = ()
+) -> AsyncGenerator[Finding]:
+    """The chain of all seals, and the roots and time stamps of the days from `since` on."""
     known = await seals.since(engine)
+    stamped = await stamps.stamps(engine, since) if trusted else {}
     before: DaySeal | None = None
     for one in known:
         for what in _chained(one, before):
@@ -57,6 +64,10 @@ async def check_days(engine: AsyncEngine, since: str = "") -> AsyncGenerator[Fin
         if one.day >= since:
             rows = await _rows_of(engine, one.day)
             for what in await asyncio.to_thread(_rooted, one, rows):
+                yield Finding(one.day, "", what)
+        if one.day in stamped:
+            what = await asyncio.to_thread(stamps.fault, stamped[one.day], one, list(trusted))
+            if what:
                 yield Finding(one.day, "", what)
         before = one
     columns = recorder_tables.evidence.c
@@ -107,6 +118,7 @@ async def prove(engine: AsyncEngine, call: CallId, until: str = "9999-12-31") ->
         )
     chain = await seals.since(engine, sealed[0][1], until)
     by_day = {one.day: one for one in chain}
+    stamped = await stamps.stamps(engine, sealed[0][1], until)
     versions = []
     for number, day in sealed:
         if day not in by_day:
@@ -117,6 +129,7 @@ async def prove(engine: AsyncEngine, call: CallId, until: str = "9999-12-31") ->
         "call": call,
         "versions": versions,
         "seals": [evidence.seal_json(one) for one in chain],
+        "stamps": [stamps.stamp_json(one) for one in stamped.values()],
     }
 
 

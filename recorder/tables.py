@@ -122,6 +122,15 @@ seal = Table(
 )
 """One row a day. Only `fault` ever changes."""
 
+stamp = Table(
+    "recording_stamp",
+    metadata,
+    Column("day", String(10), primary_key=True, doc="of the seal"),
+    Column("token", Text, nullable=False, doc="the authority's answer (RFC 3161), base64"),
+    Column("at", BigInteger, nullable=False, doc="as the authority says; microseconds"),
+)
+"""A seal that an authority outside has stamped: at most one a day."""
+
 deletion = Table(
     "recording_deletion",
     metadata,

@@ -94,6 +94,7 @@ IMPURE_MODULES = {
     "recorder.proofs",
     "recorder.removal",
     "recorder.seals",
+    "recorder.stamps",
     "recorder.tables",
     "recorder.tape",
     "recorder.vault.keys",

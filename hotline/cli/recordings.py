@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, files
-from facts.times import SECOND
+from facts.times import SECOND, local
 from hotline.cli import audit, retention
 from hotline.cli.tools import (
     JsonOrText,
@@ -25,7 +25,7 @@ from hotline.cli.tools import (
     with_database,
     write_file,
 )
-from recorder import evidence, ledger, proofs, seals
+from recorder import evidence, ledger, proofs, seals, stamps
 from recorder.evidence import EvidenceError
 from recorder.forms import RecordingForm
 from recorder.vault import keys, old, rotation
@@ -168,6 +168,9 @@ def encrypt() -> None:
 _TELL = 500
 
 
+_Seen = tuple[list[evidence.DaySeal], dict[str, stamps.TimeStamp], list[proofs.Finding]]
+
+
 @app.command("seals")
 def show_seals(
     check: Annotated[
@@ -189,18 +192,22 @@ def show_seals(
     if heads and not check:
         fail("--printed goes with --check", status=2)
 
-    async def work(engine: AsyncEngine) -> tuple[list[evidence.DaySeal], list[proofs.Finding]]:
+    async def work(engine: AsyncEngine) -> _Seen:
         if make_up:
             await seals.seal(engine, settings, clock.now(), at_most=_MOST_DAYS)
-        found = [one async for one in proofs.check(engine, heads)] if check else []
+        trusted = stamps.trusted(settings)
+        found = [one async for one in proofs.check(engine, heads, trusted)] if check else []
         if check:
             with suppress(SQLAlchemyError):  # a backup that can only be read
                 await proofs.note(engine, found)
-        return await seals.since(engine), found
+        return await seals.since(engine), await stamps.stamps(engine), found
 
-    known, found = with_database(work, EvidenceError)
+    known, stamped, found = with_database(work, EvidenceError)
     if form == "json":
-        shown = {"seals": [evidence.seal_json(one) for one in known]}
+        shown: dict[str, object] = {
+            "seals": [evidence.seal_json(one) for one in known],
+            "stamps": [stamps.stamp_json(one) for one in stamped.values()],
+        }
         differ = [asdict(one) for one in found]
         print(json.dumps(shown | ({"differ": differ} if check else {}), ensure_ascii=False))
     elif check:
@@ -211,7 +218,9 @@ def show_seals(
         )
     else:
         for one in known:
-            print(f"{one.day} {one.rows:>7} {one.sha256.head}")
+            at = stamped[one.day].at if one.day in stamped else 0
+            when = f" stamped {local(at).isoformat(timespec='seconds')}" if at else ""
+            print(f"{one.day} {one.rows:>7} {one.sha256.head}{when}")
         first = {one.public_key: one.day for one in reversed(known)}
         for key, day in sorted(first.items(), key=lambda each: each[1]):
             print(f"signed from {day} on with public key {key}")

@@ -30,7 +30,7 @@ from facts.times import local
 from hotline.machine import home, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
 from metrics import due
-from recorder import deletion, evidence, press, seals
+from recorder import deletion, evidence, press, seals, stamps
 from recorder import tables as recorder_tables
 from recorder.evidence import EvidenceError
 from recorder.forms import RecordingForm
@@ -84,6 +84,8 @@ def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
         yield _certificate(settings)
     yield asyncio.run(_database(settings))
     yield seal_key(settings)
+    if settings.seal_tsa:
+        yield time_stamps(settings)
     yield recording_key(settings)
     yield asyncio.run(retention_rules(settings))
     if settings.recording_store:
@@ -264,6 +266,24 @@ async def _waits_for_store(settings: Settings) -> int:
             return await connection.scalar(waiting) or 0
     finally:
         await engine.dispose()
+
+
+def time_stamps(settings: Settings) -> tuple[bool, str]:
+    """Whether the authority's stamps can be checked; it is not asked for one."""
+    if not settings.seal_tsa.startswith(("http://", "https://")):
+        return (
+            False,
+            f"HOTLINE_SEAL_TSA: {settings.seal_tsa[:80]!r} is no address: it begins with https:// or http://",
+        )
+    try:
+        trusted = stamps.roots(settings)
+    except EvidenceError as error:
+        return False, str(error)
+    ends = min(one.not_valid_after_utc for one in trusted)
+    return (
+        True,
+        f"the recordings' seals are stamped by {settings.seal_tsa} (its root certificate holds until {ends:%Y-%m-%d})",
+    )
 
 
 async def _database(settings: Settings) -> tuple[bool, str]:

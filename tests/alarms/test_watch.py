@@ -324,6 +324,21 @@ async def test_rows_without_a_seal_and_days_that_do_not_agree_are_seen(
             one = {**seal, "day": day, "rows": 0, "sealed_at": 1, "fault": fault}
             await connection.execute(insert(recorder_tables.seal).values(one))
     assert await seen() == (30, 1)
+    stamping = settings.model_copy(update={"seal_tsa": "https://tsa.example/"})
+
+    async def unstamped(settings: Settings) -> float | None:
+        return (await alarms.recordings(engine, settings, now))["stamp_late", ""]
+
+    assert await unstamped(settings) == 0
+    assert await unstamped(stamping) == pytest.approx((now - 1) / (3600 * S))
+    stamp = {"day": "1970-01-02", "token": "", "at": 1}
+    async with engine.begin() as connection:
+        await connection.execute(insert(recorder_tables.stamp).values(stamp))
+    assert await unstamped(stamping) == 0  # it vouches for the seals before it
+    later = {**seal, "day": "1970-01-03", "rows": 0, "sealed_at": now - 30 * 3600 * S}
+    async with engine.begin() as connection:
+        await connection.execute(insert(recorder_tables.seal).values(later))
+    assert await unstamped(stamping) == 30
 
 
 async def test_stale_figures_are_seen_by_who_reads_them(redis_url: str) -> None:

@@ -94,7 +94,10 @@ async def test_each_recording_is_counted_by_the_rule_that_decides_for_it(
     rules = {name: (one.calls, one.due, one.held) for name, one in found.rules.items()}
     assert rules == {"default": (1, 0, 0), "given-up": (1, 1, 1), "tax": (2, 0, 0)}
     tax = found.rules["tax"]
-    assert (tax.duration, tax.size) == (2 * SECOND, 2 * (44 + 4 * 8000))
+    rows = await ledger.look_up(engine, list(CALLS))
+    sizes = [rows[call].size for call in CALLS[:2]]
+    assert min(sizes) > 0
+    assert (tax.duration, tax.size) == (2 * SECOND, sum(sizes))
     assert (tax.oldest, tax.newest) == (T + HOUR, T + HOUR)
     assert tax.next_at == midnight(T) + 201 * DAY
     assert found.doomed == []

@@ -153,8 +153,8 @@ async def test_every_changed_letter_is_found(
         for key in way[:-1]:
             holder = holder[key]
         true = holder[way[-1]]
-        if way in (("versions",), ("seals",)):
-            continue  # fewer versions are another, smaller proof
+        if way in (("versions",), ("seals",), ("stamps",)):
+            continue  # fewer versions are another, smaller proof; test_stamps.py has stamps
         for value in [*falsified(true)][::step]:
             holder[way[-1]] = value
             tried += 1
