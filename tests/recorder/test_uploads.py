@@ -343,7 +343,7 @@ async def test_a_recorder_that_is_killed_while_it_sends_leaves_each_object_once(
         "asyncio.run(main())\n"
     )
     async with proxied(seaweed) as (proxy, before):
-        real = before.settings(tmp_path, name, store_parallel=2)
+        real = before.settings(tmp_path, name, store_parallel=2, recording_format="wav")
         for number in range(1, 9):
             call = call_id(number)
             await write(engine, a_call(call, seconds=400))
