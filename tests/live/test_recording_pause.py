@@ -76,12 +76,16 @@ async def recording(centre: Centre, call: str, leg: Leg, file: Path) -> tuple[So
     return left, right
 
 
+INAUDIBLE = 100
+"""Of 32,768: -50 dB."""
+
+
 def silence(*sides: Sound) -> float:
-    """Seconds of the longest stretch in which no side has a single sample of sound."""
+    """Seconds of the longest stretch in which no side has sound: a compressed tone dies away within a quarter second."""
     size = min(side.size for side in sides)
     step = RATE // 50
     quiet = [
-        all(not np.any(side[at : at + step]) for side in sides)
+        all(np.abs(side[at : at + step].astype(int)).max() < INAUDIBLE for side in sides)
         for at in range(0, size - step, step)
     ]
     longest = run = 0
