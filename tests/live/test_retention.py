@@ -79,8 +79,8 @@ async def test_from_a_reminder_to_an_erasure(
     cel = settings.cel_file.read_text()
     assert CITIZEN not in cel
     assert OTHER in cel
-    files = [file.name for file in settings.recordings_dir.rglob("*.wav.enc")]
-    assert files == [f"{calls[1]}.wav.enc"]
+    files = [file.name for file in settings.recordings_dir.rglob("*.enc")]
+    assert files == [f"{calls[1]}.mp4.enc"]
 
     # All goes on, and nothing that counts has moved.
     after = await centre.report()

@@ -43,7 +43,7 @@ async def test_a_call_goes_to_the_store_and_comes_back(centre: Centre, phones: P
     await leg.hang_up()
     await centre.fact(RecordingFinished, 20, call=call)
     recordings = centre.home / "recordings"
-    await centre.until(lambda: not list(recordings.rglob(f"{call}.wav*")), 30, "it to leave")
+    await centre.until(lambda: not list(recordings.rglob(f"{call}.*")), 30, "it to leave")
 
     out = centre.home / "out.wav"
     await centre.cli("recordings", "export", call, "--out", str(out))
