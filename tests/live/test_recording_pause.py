@@ -81,7 +81,7 @@ INAUDIBLE = 100
 
 
 def silence(*sides: Sound) -> float:
-    """Seconds of the longest stretch in which no side has sound: a compressed tone dies away within a quarter second."""
+    """Seconds of the longest stretch in which nobody hears a side: a compressed tone dies away in a quarter second."""
     size = min(side.size for side in sides)
     step = RATE // 50
     quiet = [
