@@ -1,6 +1,7 @@
 """Recordings on their way to the store: none is lost, none is there twice, and the copy here goes last."""
 
 import asyncio
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -361,12 +362,15 @@ async def test_a_recorder_that_is_killed_while_it_sends_leaves_each_object_once(
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-c", script, env=environment
             )
-            async with asyncio.timeout(60):
-                while proxy.sent < (7 + 4 * kill) << 20 and process.returncode is None:
-                    await asyncio.sleep(0.005)
-            assert process.returncode is None
-            process.kill()
-            await process.wait()
+            try:
+                async with asyncio.timeout(60):
+                    while proxy.sent < (7 + 4 * kill) << 20 and process.returncode is None:
+                        await asyncio.sleep(0.005)
+                assert process.returncode is None
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
     direct = seaweed.settings(tmp_path, name)
     loop = Uploads(engine, direct)
     async with asyncio.timeout(60):
