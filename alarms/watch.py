@@ -37,7 +37,7 @@ from facts.terms import Severity
 from facts.times import SECOND, local
 from recorder import deletion
 from recorder import tables as recorder_tables
-from recorder.vault import keys
+from recorder.vault import keys, objects
 from recorder.vault.crypt import VaultError
 
 log = structlog.get_logger(__name__)
@@ -390,10 +390,8 @@ async def _waits_for_store(connection: AsyncConnection, settings: Settings, now:
     """Seconds since the oldest recording was finished that its store does not have."""
     if not settings.recording_store:
         return 0
-    stored = recorder_tables.stored.c
-    oldest = select(func.min(stored.finished_at)).where(stored.state != "stored")
-    first = await connection.scalar(oldest)
-    return 0 if first is None else max(0, now - first) / SECOND
+    since = (await objects.backlog(connection)).since
+    return max(0, now - since) / SECOND if since else 0
 
 
 async def _seals(

@@ -24,7 +24,7 @@ from recorder.entry import LedgerEntry
 from recorder.evidence import DELETION, DeletionCertificate
 from recorder.removal import RemovalError
 from recorder.retention import RetentionError, RetentionPolicy
-from recorder.vault import reading, uploads
+from recorder.vault import objects, reading
 from recorder.vault.trouble import StoreError
 
 log = structlog.get_logger(__name__)
@@ -306,7 +306,7 @@ async def _go_on(
     for entry in begun:
         try:
             await asyncio.to_thread(removal.remove_files, settings, entry)
-            await uploads.forget(engine, settings, [entry.call])
+            await objects.forget(engine, settings, [entry.call])
         except (RemovalError, StoreError) as error:
             found.kept.append((entry.call, str(error)))
             log.error("retention.not_removed", call_id=entry.call, why=str(error))

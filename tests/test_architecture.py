@@ -1,6 +1,8 @@
 """Which room may import which (ARCHITECTURE.md), read from the source without running it, at any depth."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -98,6 +100,7 @@ IMPURE_MODULES = {
     "recorder.tables",
     "recorder.tape",
     "recorder.vault.keys",
+    "recorder.vault.objects",
     "recorder.vault.old",
     "recorder.vault.reading",
     "recorder.vault.rotation",
@@ -328,3 +331,10 @@ def test_the_roof_knows_every_table() -> None:
         for path in (ROOT / room).rglob("tables.py")
         if path != ROOT / "hotline/machine/tables.py"
     }
+
+
+def test_controller_and_screens_load_no_client_of_s3() -> None:
+    """Only the recorder and what reads a recording from the store need it: a sixth of a second at each start."""
+    asked = "import sys, hotline.controller.serve, web.app; print('recorder.vault.store' in sys.modules)"
+    command = [sys.executable, "-c", asked]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "False\n"

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from redis.exceptions import RedisError
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from acd.callbacks.book import policy
@@ -31,11 +31,10 @@ from hotline.machine import home, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
 from metrics import due
 from recorder import deletion, evidence, press, seals, stamps
-from recorder import tables as recorder_tables
 from recorder.evidence import EvidenceError
 from recorder.forms import RecordingForm
 from recorder.retention import RetentionError
-from recorder.vault import keys
+from recorder.vault import keys, objects
 from recorder.vault.trouble import StoreError
 from telephony import certificates, oneshot
 
@@ -262,8 +261,7 @@ async def _waits_for_store(settings: Settings) -> int:
     engine = database.engine(settings.database)
     try:
         async with asyncio.timeout(5), engine.connect() as connection:
-            waiting = select(func.count()).where(recorder_tables.stored.c.state != "stored")
-            return await connection.scalar(waiting) or 0
+            return (await objects.backlog(connection)).count
     finally:
         await engine.dispose()
 

@@ -6,6 +6,7 @@ reading   the one door: a recording's plain bytes, wherever it lies, encrypted o
 old       encrypt what lies plain from before
 rotation  wrap every recording's key with another master key, without writing sound again
 uploads   the loop beside the archive: recordings go to their store, and the copy here goes once that is proven
+objects   what the database knows of the store's objects: how many recordings wait for it
 store     one bucket of an S3-compatible store: put and prove, read by ranges, list, delete, lock
 trouble   what can be wrong with a store, as a type and a sentence (pure)
 signed    requests to S3 that the library for the bucket lacks: locks, versions, uploads left behind

@@ -7,15 +7,14 @@ one object afterwards. While the store is away, calls are recorded and entered a
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, database, retry
 from base.settings import Settings
@@ -25,6 +24,7 @@ from recorder import ledger
 from recorder.entry import LedgerEntry
 from recorder.tables import recording, stored
 from recorder.vault import crypt
+from recorder.vault.objects import WAITING
 from recorder.vault.store import FilePrint, Store, print_of
 from recorder.vault.trouble import EVERYWHERE, StoreError, StoreTrouble
 
@@ -45,14 +45,6 @@ PAGE: Final = 200
 """Recordings taken up at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """`count` recordings are not in the store yet; the oldest was finished at `since` (microseconds; 0: none waits)."""
-
-    count: int
-    since: int
-
-
 async def run(engine: AsyncEngine, settings: Settings, stop: asyncio.Event) -> None:
     """Send recordings until `stop` is set; an upload that has begun is dropped then. No error ends the loop."""
     if not settings.recording_store:
@@ -63,34 +55,6 @@ async def run(engine: AsyncEngine, settings: Settings, stop: asyncio.Event) -> N
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(EVERY):
                 await stop.wait()
-
-
-async def backlog(connection: AsyncConnection) -> Backlog:
-    """What waits for the store."""
-    question = select(func.count(), func.min(stored.c.finished_at)).where(
-        stored.c.state.in_(_WAITING)
-    )
-    count, since = (await connection.execute(question)).one()
-    return Backlog(count, since or 0)
-
-
-async def forget(engine: AsyncEngine, settings: Settings, calls: Sequence[CallId]) -> int:
-    """Delete what the store has of these calls, every version, and the rows that say so. Gives how many objects went.
-
-    For a recording that is deleted as such; its file here is the caller's. Raises `StoreError`: nothing is
-    forgotten then that may still be there.
-    """
-    question = select(stored.c.call, stored.c.path).where(stored.c.call.in_(calls))
-    async with engine.connect() as connection:
-        rows = (await connection.execute(question)).all()
-    if not rows:
-        return 0
-    bucket, count = Store(settings), 0
-    for row in rows:
-        count += await bucket.delete(row.path)
-        async with engine.begin() as connection:
-            await connection.execute(delete(stored).where(stored.c.call == row.call))
-    return count
 
 
 @dataclass(slots=True)
@@ -196,7 +160,7 @@ class Uploads:
             # A call's id begins with the second of its arrival.
             question = (
                 select(stored)
-                .where(stored.c.state.in_(_WAITING), stored.c.call > last)
+                .where(stored.c.state.in_(WAITING), stored.c.call > last)
                 .order_by(stored.c.call)
                 .limit(PAGE)
             )
@@ -397,6 +361,3 @@ def _remove(file: Path, entry: LedgerEntry) -> bool:
         return False
     leaving.unlink()
     return True
-
-
-_WAITING: Final = ("local", "uploading")

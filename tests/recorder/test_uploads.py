@@ -17,7 +17,7 @@ from facts.times import DAY, HOUR, SECOND
 from recorder import ledger
 from recorder.entry import LedgerEntry
 from recorder.tables import recording, stored
-from recorder.vault import uploads
+from recorder.vault import objects, uploads
 from recorder.vault.store import FilePrint, Store, print_of
 from recorder.vault.trouble import StoreError, StoreTrouble
 from recorder.vault.uploads import Uploads
@@ -93,6 +93,7 @@ def settings(tmp_path: Path) -> Settings:
 def bucket(monkeypatch: pytest.MonkeyPatch) -> FakeBucket:
     made = FakeBucket()
     monkeypatch.setattr(uploads, "Store", lambda settings: made)
+    monkeypatch.setattr("recorder.vault.store.Store", lambda settings: made)
     monkeypatch.setattr("base.clock.now", lambda: NOW)
     return made
 
@@ -272,7 +273,7 @@ async def test_what_is_forgotten_is_deleted(
 ) -> None:
     await entered(engine, settings, spool, ONE, call_id(2))
     await Uploads(engine, settings).look(NOW)
-    assert await uploads.forget(engine, settings, [ONE, call_id(3)]) == 1
+    assert await objects.forget(engine, settings, [ONE, call_id(3)]) == 1
     assert list(await states(engine)) == [call_id(2)]
     assert len(bucket.objects) == 1
 
@@ -280,19 +281,19 @@ async def test_what_is_forgotten_is_deleted(
 async def test_the_backlog(
     engine: AsyncEngine, settings: Settings, spool: Spool, bucket: FakeBucket
 ) -> None:
-    async def waits() -> uploads.Backlog:
+    async def waits() -> objects.Backlog:
         async with engine.connect() as connection:
-            return await uploads.backlog(connection)
+            return await objects.backlog(connection)
 
-    assert await waits() == uploads.Backlog(0, 0)
+    assert await waits() == objects.Backlog(0, 0)
     await entered(engine, settings, spool, ONE, call_id(2))
     bucket.fails = StoreTrouble.FULL
     loop = Uploads(engine, settings)
     await loop.look(NOW)
-    assert await waits() == uploads.Backlog(2, NOW)
+    assert await waits() == objects.Backlog(2, NOW)
     bucket.fails = None
     await loop.look(NOW + HOUR)
-    assert await waits() == uploads.Backlog(0, 0)
+    assert await waits() == objects.Backlog(0, 0)
 
 
 # --- a real server
