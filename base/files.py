@@ -34,6 +34,15 @@ def put(path: Path, content: bytes, mode: int | None = None) -> None:
         part.unlink(missing_ok=True)
 
 
+def sync_folder(folder: Path) -> None:
+    """Force to the disk which files a folder has: after a rename or a removal. Raises `OSError`."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def why(path: Path | str, error: OSError) -> str:
     """A sentence about a file that was not written, for whoever asked for it."""
     reason = _REASONS.get(error.errno or 0, error.strerror or str(error))

@@ -4,10 +4,10 @@ Whatever lies beside the recording under the call's id goes with it (peaks, anot
 """
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from base import files
 from base.settings import Settings
 from recorder.entry import LedgerEntry
 
@@ -38,7 +38,7 @@ def remove_files(settings: Settings, entry: LedgerEntry) -> None:
         for one in list(_files(file, entry.call)):
             with contextlib.suppress(FileNotFoundError):
                 one.unlink()
-        _force(file.parent)
+        files.sync_folder(file.parent)
         left = [one.name for one in _files(file, entry.call)]
     except FileNotFoundError:
         raise RemovalError(f"the folder {file.parent} is not there: is the disk mounted?") from None
@@ -53,11 +53,3 @@ def _files(file: Path, call: str) -> Iterator[Path]:
     for one in file.parent.iterdir():
         if one.name == file.name or one.name.startswith((f"{call}.", f".{call}.")):
             yield one
-
-
-def _force(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

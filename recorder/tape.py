@@ -19,6 +19,7 @@ from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from base import files
 from facts.times import SECOND
 from recorder import forms, press
 from recorder.entry import LedgerEntry
@@ -358,11 +359,7 @@ def _put_in_place(made: Sequence[Path]) -> None:
     for place in made:
         _part(place).replace(place)
     for folder in {place.parent for place in made}:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        files.sync_folder(folder)
 
 
 def _part(place: Path) -> Path:

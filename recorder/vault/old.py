@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from base import clock
+from base import clock, files
 from base.settings import Settings
 from recorder import ledger
 from recorder.entry import LedgerEntry
@@ -92,11 +92,7 @@ def _write(settings: Settings, entry: LedgerEntry, key: FileKey) -> LedgerEntry:
         if writer.sha256 != entry.sha256:
             raise VaultError(f"{source} is not the file that was entered: its SHA-256 differs")
         part.replace(place)
-        folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        files.sync_folder(place.parent)
     finally:
         part.unlink(missing_ok=True)
     return replace(
