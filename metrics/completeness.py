@@ -299,15 +299,7 @@ class _Audit:
         pages = _files(folders, self._settings.spool_dir, self._now)
         while page := await asyncio.to_thread(_next_page, pages):
             names = [str(path.relative_to(root)) for path in page]
-            calls = [Path(path.name.removesuffix(crypt.SUFFIX)).stem for path in page]
-            rows = await ledger.look_up(self._engine, [one for one in calls if is_call_id(one)])
-            for call, name in zip(calls, names, strict=True):
-                row = rows.get(call)
-                if (row is None or row.path != name or row.certificate) and name not in told:
-                    known = call if is_call_id(call) else ""
-                    self._found.findings.append(
-                        AuditFinding(AuditKind.ORPHAN_FILE, known, file=name)
-                    )
+            await self._strangers([name for name in names if name not in told])
 
     async def objects(self, day: tuple[int, int] | None) -> None:
         """Find objects in the store that no row names: below the folder of the day, or all."""
@@ -321,20 +313,22 @@ class _Audit:
             for below in [""] if day is None else _days(*day):
                 keys = (one.key for one in bucket.listed(below))
                 while page := await asyncio.to_thread(_page_of, keys):
-                    await self._objects(page)
+                    shown = [key for key in page if not key.rpartition("/")[2].startswith(".")]
+                    await self._strangers(shown, f"{self._settings.recording_store}/")
         except StoreError as error:
             raise AuditError(str(error)) from error
 
-    async def _objects(self, keys: Sequence[str]) -> None:
-        shown = [key for key in keys if not key.rpartition("/")[2].startswith(".")]
-        calls = [Path(key.removesuffix(crypt.SUFFIX)).stem for key in shown]
+    async def _strangers(self, names: Sequence[str], place: str = "") -> None:
+        """Find files, or objects of the store `place`, that no row names, or whose recording was deleted."""
+        calls = [Path(name.removesuffix(crypt.SUFFIX)).stem for name in names]
         rows = await ledger.look_up(self._engine, [one for one in calls if is_call_id(one)])
-        for call, key in zip(calls, shown, strict=True):
+        for call, name in zip(calls, names, strict=True):
             row = rows.get(call)
-            if row is None or row.path != key:
+            if row is None or row.path != name or row.certificate:
                 known = call if is_call_id(call) else ""
-                file = f"{self._settings.recording_store}/{key}"
-                self._found.findings.append(AuditFinding(AuditKind.ORPHAN_FILE, known, file=file))
+                self._found.findings.append(
+                    AuditFinding(AuditKind.ORPHAN_FILE, known, file=f"{place}{name}")
+                )
 
     async def cel(self, since: int, until: int) -> None:
         """Find calls that Asterisk saw answered by an agent, and of which the diary has no answer."""

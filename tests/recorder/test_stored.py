@@ -167,6 +167,17 @@ async def test_a_deletion_takes_the_object_along_and_certifies_nothing_before(
         with pytest.raises(LedgerError, match="was deleted on"):
             await ledger.verify(engine, settings, ONE)
         assert [said async for _, said in ledger.verify_all(engine, settings)] == [""]
+        assert await strangers(engine, settings) == []
+        back = tmp_path / "back"
+        back.write_bytes(b"of a backup")
+        await Store(settings).put(back, entry.path, print_of(back), None)
+        assert await strangers(engine, settings) == [f"{settings.recording_store}/{entry.path}"]
+
+
+async def strangers(engine: AsyncEngine, settings: Settings) -> list[str]:
+    """Files and objects that an audit finds without a row."""
+    found = await completeness.audit(engine, settings, None)
+    return [one.file for one in found.findings if one.kind is AuditKind.ORPHAN_FILE]
 
 
 async def test_a_deletion_that_the_store_interrupts_is_finished_later(
