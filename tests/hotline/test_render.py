@@ -491,6 +491,7 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
         # Only letters and semicolons of Privacy, and a digest of the Call-ID
         *("FILTER(a-z\\;,${TOLOWER(${PJSIP_HEADER(read,Privacy)", "HL_PRIVACY"),
         *("MD5(${CHANNEL(pjsip,call-id)", "GROUP_COUNT(${GROUP(call)"),
+        "UNIQUEID:-1",
         # When the recording notice is over, from the controller, and whether the citizen has hung up
         *("ARG1", "STRFTIME(,UTC,%s%3q)", "HL_REST", "MASTER_CHANNEL(CHANNEL(hangupsource))"),
     }

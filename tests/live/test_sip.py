@@ -200,6 +200,20 @@ async def test_a_call_that_arrives_twice_is_one(
     assert len(rows) == (1 if later == 0.0 else 2)
 
 
+async def test_of_two_that_arrive_in_one_moment_one_is_taken(centre: Centre) -> None:
+    """Many times: each of the two sees the other, and both were refused now and then."""
+    for attempt in range(25):
+        with Wire(centre.sip) as first, Wire(centre.sip) as second:
+            sender, call = b"<sip:13900000145@127.0.0.1>", f"moment-{attempt}"
+            both = await asyncio.gather(
+                *(wire.call(NUMBER, sender, call=call) for wire in (first, second))
+            )
+            assert sorted(one.status for one in both) == [200, 482]
+            for one in both:
+                if one.status == 200:
+                    assert await one.ask("BYE", 2) == 200
+
+
 async def test_a_phone_that_comes_back_is_asked_at_once(centre: Centre) -> None:
     """With the address that it had: Asterisk would believe in it only after up to 30 s."""
     with Wire(centre.sip) as wire:
