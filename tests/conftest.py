@@ -42,12 +42,12 @@ settings.load_profile("untimed")
 # In asyncio's debug mode each future and callback remembers where it was made: the whole stack, half of it pytest.
 # Four frames tell who made it.
 traceback.extract_stack.__defaults__ = (None, 4)
-asyncio.constants.DEBUG_STACK_DEPTH = 4
+asyncio.constants.DEBUG_STACK_DEPTH = 4  # type: ignore[misc]
 # No source changes meanwhile: each frame of these stacks would ask the disk again.
 linecache.checkcache = lambda filename=None: None
 
 # An HTTP client reads the machine's certificates each time one is made, which takes longer than most tests do.
-ssl.create_default_context = cache(ssl.create_default_context)
+ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[assignment]
 
 # The commands are the same each time they are called.
 typer.testing._get_command = cache(typer.main.get_command)  # type: ignore[attr-defined]

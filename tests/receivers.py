@@ -1,5 +1,6 @@
 """A real SMTP server and a real HTTP server that keep what they are sent."""
 
+import asyncio
 import email
 import email.policy
 import json
@@ -26,9 +27,9 @@ class _OnAnyPort(Controller):
     """Learns which port it got before it knocks at it to see whether it is there."""
 
     def _trigger_server(self) -> None:
-        assert self.server is not None
+        assert isinstance(self.server, asyncio.Server)
         self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
+        super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
 class Mailbox:

@@ -206,6 +206,9 @@ class Proxy:
         finally:
             writer.transport.abort()
 
+    def _cuts(self, passed: int) -> bool:
+        return not self.up or (self.cut_after is not None and passed > self.cut_after)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self.up:
             return
@@ -219,13 +222,13 @@ class Proxy:
             return
         behind, ahead = await asyncio.open_connection("127.0.0.1", self._behind)
         back = asyncio.get_running_loop().create_task(self._pump(behind, writer))
+        passed = 0
         try:
-            passed = 0
             while block := await reader.read(65_536):
                 passed += len(block)
                 self.sent += len(block)
                 self._note(block)
-                if not self.up or (self.cut_after is not None and passed > self.cut_after):
+                if self._cuts(passed):
                     return
                 ahead.write(block)
                 await ahead.drain()

@@ -43,7 +43,7 @@ def test_no_cause_is_written_as_a_number() -> None:
     """No constant is a number of Q.850, and none is compared with a cause, outside `facts.causes`."""
     causes = {int(cause) for cause in Cause} | {str(int(cause)) for cause in Cause}
     found = [
-        f"{name}:{node.lineno}"
+        f"{name}:{getattr(node, 'lineno', 0)}"
         for name, text in _sources()
         if name.startswith(("acd/", "ivr/", "metrics/", "recorder/", "telephony/"))
         for node in ast.walk(ast.parse(text))

@@ -377,7 +377,7 @@ def test_a_removed_agent_finishes_the_talk(story: Story) -> None:
 def test_a_late_fact_does_not_bring_an_ended_call_back(story: Story) -> None:
     story.caller("a", 1)
     story.tell(CallEnded(2 * SECOND, "a", Party.CALLER))
-    late = [CallArrived(SECOND, "a", "12345", ""), CallQueued(SECOND, "a", "default")]
+    late: list[Fact] = [CallArrived(SECOND, "a", "12345", ""), CallQueued(SECOND, "a", "default")]
     assert story.entries(*late) == []
     assert story.floor.callers == {}
 

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -30,14 +31,14 @@ EVERYTHING = tuple(f"{digit}*" for digit in range(10)) + tuple(
 
 
 def why(
-    number: str, purpose: Purpose = Purpose.CALLBACK, allow: tuple[str, ...] = (), **more: object
+    number: str, purpose: Purpose = Purpose.CALLBACK, allow: tuple[str, ...] = (), **more: Any
 ) -> Why | None:
     refusal = may_dial(
         number,
         purpose,
         Policy(allow=allow, **more),
         own=OWN,
-        agents=AGENTS,  # type: ignore[arg-type]
+        agents=AGENTS,
     )
     return None if refusal is None else refusal.why
 

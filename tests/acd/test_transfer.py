@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ CITIZEN = "+8613800138000"
 OUTSIDE = "12333"
 
 
-def rules(**settings: float) -> Rules:
+def rules(**settings: Any) -> Rules:
     queues = {DEFAULT: Queue(sticky_for=3600, wrap_up_time=5, **settings), "tax": Queue("tax")}
     return Rules(
         queues=queues,

@@ -154,7 +154,7 @@ def check_types(floor: Floor, commands: Collection[Command] = ()) -> None:
         *(hall, *hall.callers.values(), *hall.seats.values(), *hall.tasks.values()),
         *(*commands, *facts),
     ):
-        for name, kind in _plain_fields(type(thing)):
+        for name, kind in _plain_fields(type(thing)):  # type: ignore[arg-type]
             value = getattr(thing, name)
             assert type(value) is kind, f"{name} of {thing!r} is {value!r}"
     for lane in hall.lanes.values():

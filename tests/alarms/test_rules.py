@@ -163,7 +163,7 @@ def test_what_cannot_be_is_said(changes: dict[str, dict[str, Any]], says: str) -
         changed(changes)
 
 
-def state(**changes: Any) -> dict[str, Any]:
+def state(**changes: Any) -> Any:
     return {
         "figures": {"M1r": {"value": 0.9, "enough": True}},
         "waiting_since": None,
@@ -191,7 +191,7 @@ def test_readings_of_a_live_state() -> None:
         *(("own-call", True), ("paused", False), ("out", False), ("unreachable", False)),
         ("not-responding", False),
     ):
-        found = of_live_state({**waits, "agents": [agent(presence)]}, T)["nobody_ready", ""]
+        found = of_live_state(waits | {"agents": [agent(presence)]}, T)["nobody_ready", ""]
         assert found == (0 if on_duty else 2), presence
     late = of_live_state(state(agents=[agent("paused", T - 90 * S)]), T)
     assert late["pause_too_long", "1001"] == 90

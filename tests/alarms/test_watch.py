@@ -20,7 +20,7 @@ from base.bus import Bus
 from base.retry import Schedule
 from base.settings import Settings, SettingsError, load
 from diary import tables, writer
-from facts import CallbackMissed, DialRefused, RecordingMissing
+from facts import CallbackMissed, DialRefused, Fact, RecordingMissing
 from hotline.cli.main import app
 from recorder import tables as recorder_tables
 from recorder.vault import keys
@@ -255,7 +255,7 @@ def test_a_librarys_words_lose_the_addresss_secrets() -> None:
 async def test_what_the_recorder_left_behind(engine: AsyncEngine, tmp_path: Path) -> None:
     settings = load(home=tmp_path / "home")
     now = clock.now()
-    facts = [
+    facts: list[Fact] = [
         RecordingMissing(now - 10 * S, "hotline-1.1", "no file"),
         RecordingMissing(now - 3700 * S, "hotline-1.2", "no file"),
         CallbackMissed(now - 5 * S, 7),
@@ -345,7 +345,8 @@ async def test_stale_figures_are_seen_by_who_reads_them(redis_url: str) -> None:
     bus = Bus(redis_url, "stale")
     now = clock.now()
     assert await alarms.age_of_live_state(bus, now) == {("stale_figures", ""): None}
-    bus.show({"at": now - 12 * S})
+    shown: Any = {"at": now - 12 * S}
+    bus.show(shown)
     await bus._flush()
     assert await alarms.age_of_live_state(bus, now) == {("stale_figures", ""): 12}
     await bus.close()

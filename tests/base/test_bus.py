@@ -14,6 +14,8 @@ from facts import LinkLost
 from facts.requests import GetStatus, Reply, Request, SetReady, words_of
 from tests.conftest import start_redis
 
+STATE: Any = {"at": 7}
+
 
 @pytest.fixture
 async def pair(redis_url: str, request: pytest.FixtureRequest) -> AsyncIterator[tuple[Bus, Bus]]:
@@ -83,8 +85,8 @@ async def test_live_state_and_facts_reach_the_screens(pair: tuple[Bus, Bus]) -> 
         while not got:
             controller.send(LinkLost(7))
             await asyncio.sleep(0.05)
-        controller.show({"at": 7})
-        while await screen.live() != {"at": 7}:
+        controller.show(STATE)
+        while await screen.live() != STATE:
             await asyncio.sleep(0.02)
     assert got[0] == {"at": 7, "kind": "LinkLost", "call": "", "agent": ""}
     listener.cancel()
@@ -132,8 +134,8 @@ async def test_redis_may_go_and_come_back(tmp_path: Path) -> None:
                     break
                 except NoAnswer:
                     await asyncio.sleep(0.1)
-            controller.show({"at": 9})
-            while await screen.live() != {"at": 9}:
+            controller.show(STATE)
+            while await screen.live() != STATE:
                 await asyncio.sleep(0.05)
         for task in work:
             task.cancel()
@@ -157,8 +159,8 @@ async def test_a_request_that_cannot_be_read_is_refused_in_a_sentence(
     controller, _ = pair
     work = spawn(controller.answer(_handle), "answer")
     request = {"id": "x", "command": command, "args": words, "until": 1 << 60}
-    await controller._redis.rpush(controller._commands, orjson.dumps(request))  # type: ignore[misc]
-    taken = await controller._redis.blpop([controller._answer + "x"], timeout=5)  # type: ignore[misc]
+    await controller._redis.rpush(controller._commands, orjson.dumps(request))
+    taken = await controller._redis.blpop([controller._answer + "x"], timeout=5)
     assert taken is not None
     assert orjson.loads(taken[1]) == {"refused": says}
     work.cancel()

@@ -102,7 +102,7 @@ async def test_what_is_written_is_read_back(engine: AsyncEngine, tmp_path: Path)
 
 
 async def test_every_kind_of_fact_is_read_back(engine: AsyncEngine, tmp_path: Path) -> None:
-    values = {int: 7, float: 7.0, str: "7", bool: True}
+    values: dict[type, Any] = {int: 7, float: 7.0, str: "7", bool: True}
     facts = []
     for n, kind in enumerate(KINDS.values()):
         hints = get_type_hints(kind)
@@ -227,7 +227,7 @@ async def test_open_calls_are_those_without_an_end(engine: AsyncEngine, tmp_path
         *a_call(3, T + 20),
         *a_call(4, T - 50, ended=False),
         *a_call(5, T + 30, ended=False),
-        CallRefused(T + 40, a_call(5, T)[0].call, 488),
+        CallRefused(T + 40, "hotline-1.5", 488),
     ]
     await write(engine, tmp_path, facts)
     found = [list(call) async for call in open_calls(engine, T - 1)]

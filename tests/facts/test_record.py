@@ -1,6 +1,7 @@
 """How facts are stored: a class may be renamed, but what is in somebody's database is read for ever."""
 
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from facts import (
     KINDS,
     CallArrived,
     CallEnded,
+    Fact,
     as_json,
     details,
     restore,
@@ -105,7 +107,7 @@ def test_a_row_of_an_older_program_has_fewer_fields() -> None:
 
 
 def test_a_row_of_a_newer_program_has_more() -> None:
-    more = {"hung_up_by": "agent", "cause": 0, "colour": "red"}
+    more: dict[str, Any] = {"hung_up_by": "agent", "cause": 0, "colour": "red"}
     assert restore("CallEnded", 7, "n-1.1", "", more) == CallEnded(7, "n-1.1", Party.AGENT)
     with pytest.raises(KeyError):
         restore("CallPainted", 7, "n-1.1", "", {})
@@ -123,6 +125,5 @@ def test_attendance_is_named_once() -> None:
     assert {fact.kind for fact in ATTENDANCE} == ATTENDANCE_KINDS
 
 
-def _any(kind: str) -> CallEnded:
-    made: CallEnded = KINDS[kind](*range(len(fields(KINDS[kind]))))
-    return made
+def _any(kind: str) -> Fact:
+    return KINDS[kind](*range(len(fields(KINDS[kind]))))

@@ -29,7 +29,7 @@ from facts.requests import (
     words_of,
 )
 
-WIRE = {
+WIRE: dict[str, Request] = {
     "status": GetStatus(),
     "agent.added": AgentWasAdded("1001"),
     "agent.removed": AgentWasRemoved("1001"),

@@ -16,7 +16,8 @@ from base.settings import Settings
 from facts.times import DAY
 from hotline.cli.main import app
 from hotline.machine import check, up
-from recorder import ledger, seals
+from recorder import seals
+from recorder.entry import LedgerEntry
 from tests.hotline.test_cli_recordings import recorded
 from web.accounts.tables import audit
 
@@ -48,7 +49,7 @@ async def told(*words: str) -> dict[str, Any]:
 @pytest.fixture
 async def entries(
     engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> list[ledger.LedgerEntry]:
+) -> list[LedgerEntry]:
     """Two recordings that are due tomorrow: the clock of the commands goes on by 185 days."""
     made = [await recorded(engine, settings, number) for number in range(2)]
     later = clock.now() + 185 * DAY
@@ -59,7 +60,7 @@ async def entries(
 
 
 async def test_from_a_dry_run_to_a_deletion(
-    engine: AsyncEngine, settings: Settings, entries: list[ledger.LedgerEntry]
+    engine: AsyncEngine, settings: Settings, entries: list[LedgerEntry]
 ) -> None:
     call, other = (entry.call for entry in entries)
     found = await told()

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
+import argon2
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
@@ -21,7 +22,7 @@ T = TypeVar("T")
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOTLINE_HOME", str(tmp_path))
     monkeypatch.setenv("HOTLINE_CONFIG", str(tmp_path / "none.toml"))
-    hasher = accounts.argon2.PasswordHasher(time_cost=1, memory_cost=64)
+    hasher = argon2.PasswordHasher(time_cost=1, memory_cost=64)
     monkeypatch.setattr(accounts, "_hasher", hasher)
     return tmp_path
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_a_disk_without_room_for_the_old_file(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(logs.shutil, "copyfile", full)
+    monkeypatch.setattr(shutil, "copyfile", full)
     file = settings.log_dir / "serve.log"
     file.write_bytes(b"x" * 2 * LIMIT)
     assert logs.rotate(settings) == [file]

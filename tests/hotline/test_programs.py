@@ -282,7 +282,8 @@ async def test_a_server_whose_loop_is_stuck_does_not_answer(tmp_path: Path) -> N
     with socket.socket() as accepts_only:
         accepts_only.bind(("127.0.0.1", 0))
         accepts_only.listen()
-        assert not await programs.answers(*accepts_only.getsockname(), within=0.3)
+        port = accepts_only.getsockname()[1]
+        assert not await programs.answers("127.0.0.1", port, within=0.3)
 
 
 # --- ports

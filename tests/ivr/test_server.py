@@ -786,6 +786,7 @@ async def test_the_kernel_finds_half_open_connections_and_holds_no_command_back(
     opened = server._opened
 
     def look(connection: Connection) -> None:
+        assert connection._transport is not None
         sock = connection._transport.get_extra_info("socket")
         seen.append(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
         seen.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE))

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final, Self
+from typing import IO, Any, Final, Self, TypeVar
 
 from base.bus import Bus
 from facts import CallArrived, CallEnded, Fact, restore
@@ -41,6 +41,8 @@ _BLOCK = 500
 _BLOCKS = range(12_000, 32_000, _BLOCK)  # below the ports that the kernel hands out by itself
 _PROGRAM = [sys.executable, "-c", "from hotline.cli.main import main; main()"]
 
+
+F = TypeVar("F", bound=Fact)
 
 A_TALK: Final = NO_TALK / SECOND + 0.1
 """Seconds after which an answer is one: a talk that is over sooner is none (M1)."""
@@ -343,10 +345,10 @@ class Centre:
         """Every agent's presence by number, from the live state that `hotline agent list` shows."""
         bus = Bus(f"unix://{self.home}/run/redis.sock", "hotline")
         try:
-            shown = await bus.live() or {}
+            shown = await bus.live()
         finally:
             await bus.close()
-        return {agent["number"]: agent["presence"] for agent in shown.get("agents", [])}
+        return {agent["number"]: agent["presence"] for agent in shown["agents"]} if shown else {}
 
     async def presence(self, number: str, presence: str | None, within: float = 3) -> None:
         """Wait until this agent's presence is this one; None: until there is no such agent. Raises `AssertionError`."""
@@ -376,8 +378,7 @@ class Centre:
 
     async def call_id(self, caller: str, within: float = 5) -> str:
         """The id of this caller's newest call."""
-        arrived: CallArrived = await self.fact(CallArrived, within, caller=normalise(caller))
-        return arrived.call
+        return (await self.fact(CallArrived, within, caller=normalise(caller))).call
 
     async def report(self, *options: str) -> dict[str, Any]:
         """`hotline report sla`, whatever its verdict."""
@@ -388,8 +389,17 @@ class Centre:
 
     # --- a look inside
 
-    def facts(self, *kinds: type, call: str = "", agent: str = "") -> list[Fact]:
-        """The diary's rows of these kinds (all by default), in order. SQLite only."""
+    def facts(self, *kinds: type[F], call: str = "", agent: str = "") -> list[F]:
+        """The diary's rows of these kinds, in order. SQLite only."""
+        names = {kind.kind for kind in kinds}
+        found = [restore(*row) for row in self._rows(call, agent) if row[0] in names]
+        return [fact for fact in found if isinstance(fact, kinds)]
+
+    def diary(self, call: str = "") -> list[Fact]:
+        """The diary's rows of all kinds, in order. SQLite only."""
+        return [restore(*row) for row in self._rows(call)]
+
+    def _rows(self, of_call: str, of_agent: str = "") -> list[tuple[str, int, str, str, Any]]:
         database = sqlite3.connect(f"file:{self.home / 'hotline.db'}?mode=ro", uri=True, timeout=5)
         try:
             rows = database.execute(
@@ -397,18 +407,15 @@ class Centre:
             ).fetchall()
         finally:
             database.close()
-        names = {kind.kind for kind in kinds}
         return [
-            restore(kind, at, of_call, of_agent, json.loads(more))
-            for kind, at, of_call, of_agent, more in rows
-            if (not names or kind in names)
-            and (not call or of_call == call)
-            and (not agent or of_agent == agent)
+            (kind, at, call, agent, json.loads(more))
+            for kind, at, call, agent, more in rows
+            if (not of_call or call == of_call) and (not of_agent or agent == of_agent)
         ]
 
-    async def fact(self, kind: type, within: float = 5, count: int = 1, **values: Any) -> Any:
+    async def fact(self, kind: type[F], within: float = 5, count: int = 1, **values: object) -> F:
         """Wait for the `count`-th fact of a kind whose fields have these values."""
-        found: list[Fact] = []
+        found: list[F] = []
 
         def there() -> bool:
             found[:] = [

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,7 +135,7 @@ async def waiting(phones: Phones, desk: TestDesk) -> tuple[Leg, CallSession]:
     return leg, session
 
 
-async def agent(phones: Phones, number: str = "1001", **manners: object) -> AgentPhone:
+async def agent(phones: Phones, number: str = "1001", **manners: Any) -> AgentPhone:
     return await phones.agent(number, PASSWORD, **manners)
 
 

@@ -51,10 +51,10 @@ async def until_shown(centre: Centre, rule: str, *, raised: bool = True) -> dict
     try:
         async with asyncio.timeout(5):
             while True:
-                live = await bus.live() or {}
-                found = [alarm for alarm in live.get("alarms", []) if alarm["rule"] == rule]
+                live = await bus.live()
+                found = [one for one in live["alarms"] if one["rule"] == rule] if live else []
                 if bool(found) == raised:
-                    return found[0] if found else {}
+                    return {**found[0]} if found else {}
                 await asyncio.sleep(0.05)
     finally:
         await bus.close()

@@ -329,7 +329,7 @@ async def test_the_fallback_rings_agents_in_a_pause_only_when_nobody_is_ready(
     }
     leg = await phones.citizen("13900000001").dial(NUMBER)
     await leg.until_answered()
-    await until(exchange.in_fallback, 10, "the fallback queue")
+    await until(lambda: bool(exchange.in_fallback()), 10, "the fallback queue")
     await asyncio.sleep(2)
     assert not agents["1001"].offers
     # The queue looks at the database again and again.
@@ -413,7 +413,7 @@ async def test_the_controller_comes_back(exchange: Exchange, phones: Phones) -> 
     async with Controller(exchange, remember):
         leg = await phones.citizen("13900000001").dial(NUMBER)
         await until(remembered.is_set, 10, "the first controller")
-    await until(exchange.in_fallback, 10, "the fallback queue")
+    await until(lambda: bool(exchange.in_fallback()), 10, "the fallback queue")
     async with Controller(exchange, finish) as controller, Ami(exchange) as ami:
         (channel,) = exchange.in_fallback()
         moved = await ami.do(

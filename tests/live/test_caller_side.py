@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -503,7 +504,7 @@ async def test_the_calendar_of_the_spring_festival(
 async def test_a_number_of_its_own_language_speaks_it(centre: Centre, phones: Phones) -> None:
     leg = await phones.citizen("13900000081").dial(ENGLISH)
     for key in ("greeting_8890", "recording_notice", "agents_away"):
-        await centre.until(lambda key=key: hears(leg, key, "en", last=4), 20, key)
+        await centre.until(partial(hears, leg, key, "en", last=4), 20, key)
     # 1002 speaks Mandarin only.
     other = await centre.agent(phones, "1002", answer_after=0.1)
     agent = await centre.agent(phones, "1001", answer_after=0.1)

@@ -72,7 +72,7 @@ async def test_a_phone_that_is_reloaded_gets_its_citizen_back(
         ended = await centre.fact(TalkEnded, call=call, agent="1001")
         assert ended.hung_up_by is Party.SYSTEM
         assert 0 <= ended.at - lost.at < 500_000
-        assert not [one for one in centre.facts(WrapUpStarted, agent="1001") if one.at < ended.at]  # type: ignore[attr-defined]
+        assert not [one for one in centre.facts(WrapUpStarted, agent="1001") if one.at < ended.at]
         await over(centre, leg, "1001")
         row = await centre.call("13900200001")
         assert row["outcome"] == Outcome.HUMAN.value

@@ -181,8 +181,10 @@ async def test_a_talk_from_registration_to_hang_up(exchange: Exchange, heard: He
     assert record.garbage == 0
     known = [fact for fact in heard.facts if getattr(fact, "call", "")]
     added = [
-        fact for fact in complete(record.events, known, numbers=NUMBERS) if fact.call == ended.call
-    ]  # type: ignore[union-attr]
+        fact
+        for fact in complete(record.events, known, numbers=NUMBERS)
+        if getattr(fact, "call", "") == ended.call
+    ]
     assert added == []
     await until(lambda: not heard.calls.channels(), 5, "no channel left")
 

@@ -266,8 +266,8 @@ async def test_kill_9_while_a_phone_rings_and_an_agent_waits(
     await centre.fact(ControllerStarted, 20, count=2)
     for number in ("1001", "1002"):
         await centre.presence(number, "talking")
-    for (leg, joined), agent in zip(legs, ("1001", "1002"), strict=True):
-        answered = await centre.fact(OfferAnswered, call=joined.call, agent=agent)
+    for (leg, joined), number in zip(legs, ("1001", "1002"), strict=True):
+        answered = await centre.fact(OfferAnswered, call=joined.call, agent=number)
         assert LASTS * SECOND <= answered.at - joined.at < (LASTS + 2) * SECOND
         await leg.hang_up()
         ended = await centre.fact(TalkEnded, 10, call=joined.call)

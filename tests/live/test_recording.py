@@ -178,8 +178,7 @@ async def test_kill_9_of_asterisk_in_a_talk_keeps_the_sound_and_says_what_is_mis
     assert seconds_of(left, leg.tone) > 3
     assert seconds_of(right, agent.tone) > 2
     assert (entry.state, entry.note[:7]) == (RecordingState.CUT_OFF, "cut off")
-    facts = centre.facts(RecordingMissing, call=call)
-    short = [fact.why for fact in facts if isinstance(fact, RecordingMissing)]
+    short = [fact.why for fact in centre.facts(RecordingMissing, call=call)]
     assert short == ([entry.note] if "missing" in entry.note else [])
 
 

@@ -33,8 +33,9 @@ async def until_reminded(centre: Centre, *, reminded: bool) -> None:
     try:
         async with asyncio.timeout(40):
             while True:
-                alarms = (await bus.live() or {}).get("alarms", [])
-                if any(one["rule"] == "retention_unconfirmed" for one in alarms) == reminded:
+                live = await bus.live()
+                rules = {one["rule"] for one in live["alarms"]} if live else set()
+                if ("retention_unconfirmed" in rules) == reminded:
                     return
                 await asyncio.sleep(0.2)
     finally:

@@ -5,6 +5,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import baresip
 import pytest
@@ -45,7 +46,7 @@ async def phones(centre: Centre, authority: Authority) -> AsyncIterator[Phones]:
         yield made
 
 
-async def secure(phones: Phones, centre: Centre, number: str, **manners: object) -> AgentPhone:
+async def secure(phones: Phones, centre: Centre, number: str, **manners: Any) -> AgentPhone:
     """A phone that speaks TLS and wants SRTP, ready for calls."""
     phone = await phones.agent(
         number, PASSWORD, exchange=centre.tls, transport="tls", srtp=True, **manners
@@ -126,12 +127,16 @@ async def test_sound_without_srtp_is_refused(centre: Centre, authority: Authorit
         await fine.hang_up()
 
 
+async def make_ready(centre: Centre, agent: str) -> None:
+    await centre.cli("agent", "ready", agent)
+
+
 async def test_what_is_offered_to_a_phone_is_srtp_only(
     centre: Centre, phones: Phones, authority: Authority
 ) -> None:
     async with SecureWire(centre.tls, authority.ca) as wire:
         await wire.register("1002", PASSWORD)
-        ready = spawn(centre.cli("agent", "ready", "1002"), "ready")
+        ready = spawn(make_ready(centre, "1002"), "ready")
         leg = await phones.citizen("13900000002").dial(NUMBER)
         async with asyncio.timeout(15):
             got = await wire.until_asked(b"INVITE")

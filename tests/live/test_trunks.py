@@ -143,10 +143,11 @@ async def alarms(centre: Centre) -> dict[tuple[str, str], str]:
     """The open alarms' sentences, by rule and subject."""
     bus = Bus(f"unix://{centre.home}/run/redis.sock", "hotline")
     try:
-        shown = await bus.live() or {}
+        shown = await bus.live()
     finally:
         await bus.close()
-    return {(one["rule"], one["subject"]): one["text_zh"] for one in shown.get("alarms", [])}
+    found = shown["alarms"] if shown else []
+    return {(one["rule"], one["subject"]): one["text_zh"] for one in found}
 
 
 async def alarm(centre: Centre, rule: str, trunk: str, *, raised: bool, within: float = 40) -> str:
@@ -169,7 +170,7 @@ async def one_attempt(centre: Centre, callback: int, failure: str) -> None:
     """The task's attempt is over, and whatever was tried, it was one."""
     ended = await centre.fact(CallbackEnded, 15, callback=callback)
     assert ended.failure == failure
-    dialled = [one for one in centre.facts() if isinstance(one, CallbackDialling)]
+    dialled = centre.facts(CallbackDialling)
     assert len([one for one in dialled if one.callback == callback]) == 1
     await centre.until(lambda: attempts(centre, callback) == 1, 3, "one attempt in the book")
 
@@ -270,7 +271,7 @@ async def test_a_transfer_to_outside_goes_by_the_next_trunk_too(
     call.hang_up()
     await one_attempt(centre, callback, "")
     # Sent once, answered once, by however many trunks
-    sent_facts = [one for one in centre.facts() if isinstance(one, CallSentOutside)]
+    sent_facts = centre.facts(CallSentOutside)
     assert [one.answered for one in sent_facts] == [False, True]
     assert (len(first.of(OUTSIDE)), len(second.of(OUTSIDE))) == (1, 1)
 

@@ -92,7 +92,7 @@ async def test_a_call_that_went_elsewhere_did_not_wait(engine: AsyncEngine, tmp_
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
 async def test_the_section_for_people(engine: AsyncEngine, tmp_path: Path, lang: str) -> None:
-    missed = [[added(n), CallbackMissed(at(3600), n)] for n in range(20, 80)]
+    missed: list[list[Fact]] = [[added(n), CallbackMissed(at(3600), n)] for n in range(20, 80)]
     calls = [f"hotline-1763731200.{n}" for n in range(60)]
     yields = [yielded(5 + n, call, task=100 + n) for n, call in enumerate(calls)]
     await write(engine, tmp_path, *missed, *yields)

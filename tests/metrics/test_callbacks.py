@@ -264,8 +264,8 @@ def test_m20_is_of_what_was_settled_in_the_window() -> None:
 
 
 def test_m20_tells_followed_up_from_reached() -> None:
-    vain = [added(), *busy(1, 0), CallbackMissed(at(3600), 7)]
-    yielded = [
+    vain: list[Fact] = [added(), *busy(1, 0), CallbackMissed(at(3600), 7)]
+    yielded: list[Fact] = [
         added(8),
         placed(0, 8),
         told(CallbackYielded, 5, "a", task=8),
@@ -353,7 +353,11 @@ def test_where_the_condition_did_not_hold(call: list[Fact]) -> None:
 
 
 def test_two_dialling_and_one_waiter_is_one_situation() -> None:
-    other = [added(8), placed(0, 8, agent="1002"), told(CallbackEnded, 30, "busy", task=8)]
+    other: list[Fact] = [
+        added(8),
+        placed(0, 8, agent="1002"),
+        told(CallbackEnded, 30, "busy", task=8),
+    ]
     callbacks = of(yielded(5, "a"), other)
     assert len(found(callbacks, [*waits("a", 5), OfferMade(at(5), "a", "1001")])) == 1
     assert len(found(of([added(), *busy(1, 0)], other), waits("a", 5, 60))) == 1

@@ -11,12 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from acd.callbacks import book
 from acd.callbacks.entry import Wanted
 from alarms import watch
+from base import clock
 from base.settings import Settings
-from facts import CallbackPlaced
+from facts import CallbackPlaced, Fact
 from facts.times import DAY, HOUR, SECOND, midnight
 from metrics import due
 from metrics.reports import sla
-from recorder import deletion, ledger, retention, seals, tables
+from recorder import deletion, evidence, ledger, retention, seals, tables
 from recorder.retention import RetentionError
 from tests.metrics.histories import T, answered, arrived, ended
 from tests.metrics.test_callback_report import write
@@ -49,8 +50,8 @@ async def files(
     engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> list[Path]:
     """Two calls that an agent answered, one that gave up in the greeting, one that the diary does not know."""
-    monkeypatch.setattr(ledger.clock, "now", lambda: T + HOUR)
-    stories = [
+    monkeypatch.setattr(clock, "now", lambda: T + HOUR)
+    stories: list[list[Fact]] = [
         answered(CALLS[0]),
         answered(CALLS[1], 60),
         [arrived(120, CALLS[2]), ended(125, CALLS[2])],
@@ -70,7 +71,7 @@ async def confirm(engine: AsyncEngine, settings: Settings, text: str = RULES) ->
 
 
 def at_now(monkeypatch: pytest.MonkeyPatch, now: int) -> int:
-    monkeypatch.setattr(due.clock, "now", lambda: now)
+    monkeypatch.setattr(clock, "now", lambda: now)
     return now
 
 
@@ -134,7 +135,7 @@ async def test_a_run_deletes_what_is_due_by_its_rule_and_nothing_else(
 async def test_a_callback_has_the_queue_of_its_task(
     engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger.clock, "now", lambda: T + HOUR)
+    monkeypatch.setattr(clock, "now", lambda: T + HOUR)
     wanted = Wanted(number="13812345678", queue="default", earliest=T, latest=T + DAY)
     task = await book.enter_directly(engine, settings.run_dir, wanted)
     call = f"hotline-c{task}.1"
@@ -247,7 +248,7 @@ async def test_the_recorder_runs_the_rules_once_a_day_and_goes_on_after_a_kill(
     assert there(files) == [0, 1, 3]
     entry = (await ledger.look_up(engine, [CALLS[0]]))[CALLS[0]]
     row = {"call": CALLS[0], "rule": "tax", "rules": "", "by": "x", "found": True, "begun_at": 1}
-    row["ends"] = deletion.evidence.hash_of(ledger.vouched(entry))
+    row["ends"] = evidence.hash_of(ledger.vouched(entry))
     async with engine.begin() as connection:
         await connection.execute(tables.deletion.insert().values(row))
     await due.Keeper(engine, settings).look(at_now(monkeypatch, DUE + 4 * HOUR))
@@ -262,7 +263,7 @@ async def test_no_error_ends_the_loop_and_a_trial_is_not_reminded(
         raise OSError("the disk reports an error")
 
     with monkeypatch.context() as failing, structlog.testing.capture_logs() as logs:
-        failing.setattr(due.deletion, "resume", broken)
+        failing.setattr(deletion, "resume", broken)
         await due.Keeper(engine, settings).look(T)
     assert [(one["event"], one["why"]) for one in logs] == [
         ("retention.failed", "the disk reports an error")

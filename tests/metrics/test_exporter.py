@@ -23,6 +23,7 @@ from facts import (
     OfferMade,
     TalkEnded,
 )
+from facts.live import LiveState
 from facts.terms import OfferReason, Party
 from metrics.exporter import Exporter
 from tests.metrics.histories import (
@@ -129,7 +130,7 @@ def test_offers_callbacks_and_yields() -> None:
     assert found["hotline_yields_total"] == 1
 
 
-def state(**changes: Any) -> dict[str, Any]:
+def state(**changes: Any) -> Any:
     return {
         "stages": {"greeting": 1, "waiting": 2, "ringing": 0, "talking": 1},
         "waiting_since": at(-30),
@@ -140,7 +141,7 @@ def state(**changes: Any) -> dict[str, Any]:
     }
 
 
-def show(exporter: Exporter, shown: dict[str, Any]) -> None:
+def show(exporter: Exporter, shown: LiveState) -> None:
     exporter.show(shown, T, ami_up=True, redis_up=False, backlog=7, lost=0, callbacks=3)
 
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -36,7 +37,7 @@ from facts.times import DAY, MINUTE, SECOND, day_of
 from metrics import callbacks, rollup
 from metrics import tables as metrics_tables
 from metrics.fold import CallerStage, CallHistory, CallRecord, fold_call, item_of, record_of
-from metrics.live import Live
+from metrics.live import Live, LiveFigures
 from metrics.people import Attendance, Crowd, attendance, m10
 from metrics.rollup import Gathered
 from metrics.sums import DAYS, HOUR, HOURS, SLOT, SLOTS, Only, Span, begin_of, end_of, spans
@@ -93,7 +94,7 @@ def from_scratch(facts: list[Fact], now: int) -> dict[str, object]:
     }
 
 
-def open_calls(shown: dict[str, Any]) -> dict[str, object]:
+def open_calls(shown: LiveFigures) -> dict[str, object]:
     """What a snapshot says of calls that go on."""
     return {
         "stages": shown["stages"],
@@ -284,11 +285,13 @@ def test_all_agents_together_are_the_sum_of_each() -> None:
             name = rng.choice(list(agents))
             reason = rng.choice(["meal", "meal", "course", "none"])
             fact = rng.choice(
-                [
-                    *(AgentReady(at, name), AgentPaused(at, name, reason), AgentOut(at, name)),
-                    *(PhoneReachable(at, name), PhoneReachable(at, name)),
-                    PhoneUnreachable(at, name),
-                ]
+                list[Fact](
+                    [
+                        *(AgentReady(at, name), AgentPaused(at, name, reason), AgentOut(at, name)),
+                        *(PhoneReachable(at, name), PhoneReachable(at, name)),
+                        PhoneUnreachable(at, name),
+                    ]
+                )
             )
             agents[name].add(fact)
             crowd.put(name, agents[name])
@@ -354,22 +357,24 @@ async def test_roll_ups_are_as_from_scratch(engine: AsyncEngine, tmp_path: Path,
     assert not [one for one in await left(engine) if one.startswith("@")]
 
 
-@pytest.mark.parametrize("kind", sorted(ATTENDANCE, key=lambda kind: kind.kind))
+@pytest.mark.parametrize(
+    "kind", sorted(ATTENDANCE, key=lambda kind: str(getattr(kind, "kind", "")))
+)
 async def test_a_late_fact_about_an_agent_counts_at_once_and_after_the_next_roll_up(
-    engine: AsyncEngine, tmp_path: Path, kind: type[Fact]
+    engine: AsyncEngine, tmp_path: Path, kind: Any
 ) -> None:
     begin = day_of(1_763_700_000 * SECOND)
     until = begin + 3 * DAY
     now = until + HOUR
     first = begin + 6 * HOUR
     # The agent's telephone and the state they asked for: what the late fact tells is new.
-    both = (PhoneReachable(first, "1001"), AgentReady(first, "1001"))
+    both: tuple[Fact, ...] = (PhoneReachable(first, "1001"), AgentReady(first, "1001"))
     known = [fact for fact in both if type(fact) is not kind]
     await write(engine, tmp_path, known)
     await rollup.bring_up_to_date(engine, now)
     before = await rollup.attendance(engine, begin, until, now=now)
     more = ("",) if kind is AgentPaused else ()
-    late = kind(first + HOUR, "1001", *more)  # type: ignore[call-arg]
+    late = kind(first + HOUR, "1001", *more)
     await write(engine, tmp_path, [late])
     for _ in ("marked", "written down"):
         read = await rollup.attendance(engine, begin, until, now=now)
@@ -439,9 +444,9 @@ async def add_up(engine: AsyncEngine) -> None:
     for one in rows:
         if one.level == HOURS:
             key = (begin_of(DAYS, one.begin + 1), one.queue, one.number, one.agent)
-            sums.setdefault(key, Tally()).merge(Tally(counts=rollup.orjson.loads(one.counts)))
+            sums.setdefault(key, Tally()).merge(Tally(counts=orjson.loads(one.counts)))
     days = {
-        (one.begin, one.queue, one.number, one.agent): Tally(counts=rollup.orjson.loads(one.counts))
+        (one.begin, one.queue, one.number, one.agent): Tally(counts=orjson.loads(one.counts))
         for one in rows
         if one.level == DAYS
     }

@@ -450,7 +450,7 @@ async def test_two_numbers_of_one_queue_have_statistics_of_their_own(
 
     async with engine.begin() as connection:
         # Where calls belong that gave up in the greeting.
-        names = [{"name": name, "settings": {}} for name in ("tax", "vip")]
+        names: list[dict[str, Any]] = [{"name": name, "settings": {}} for name in ("tax", "vip")]
         await connection.execute(insert(rules_tables.queue), names)
         lines = [
             {"number": number, "queue": queue, "language": "zh", "label": ""}

@@ -403,7 +403,7 @@ async def test_the_screens_are_compared(
     assert await said(engine, tmp_path, shown) == [], "a controller that does not know the rules"
 
 
-async def said(engine: AsyncEngine, home: Path, live: dict[str, Any]) -> list[str]:
+async def said(engine: AsyncEngine, home: Path, live: Any) -> list[str]:
     """What of the live state is found to be wrong."""
     found = await verify(engine, Settings(home=home), midnight(T), at(200), live)
     return [one for one in found.differences if one.startswith("live ")]

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from acd.callbacks import tables as callback_tables
 from acd.rules import book as rulebook
+from acd.rules.model import Flag
 from acd.rules.tables import blocked
 from base import clock
 from base.settings import Settings
@@ -102,7 +103,7 @@ async def centre(engine: AsyncEngine, settings: Settings) -> Settings:
     for call in (*CALLS, ATTEMPT, NEIGHBOUR):
         (settings.spool_dir / f"{call}.raw").write_bytes(b"\1\0\2\0" * 8000)
         await ledger.finish(engine, settings, call)
-    flag = rulebook.Flag(NUMBER, 1, "knows much")
+    flag = Flag(NUMBER, 1, "knows much")
     await rulebook.change(
         engine,
         lambda book: replace(book, flags={NUMBER: flag}),

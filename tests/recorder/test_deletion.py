@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rfc8785
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from base import clock
 from base.settings import Settings
 from facts.terms import CallId
 from facts.times import DAY
-from recorder import deletion, evidence, ledger, proofs, removal, seals, tables
+from recorder import deletion, evidence, ledger, proofs, removal, seals, tables, tape
 from recorder.deletion import Deleted, Doomed, HoldError
 from recorder.entry import LedgerEntry
 from recorder.ledger import LedgerError
@@ -200,7 +202,7 @@ async def test_a_longer_file_that_comes_late_is_not_ended_by_the_certificate(
 
 async def entered_again(engine: AsyncEngine, settings: Settings, spool: Spool) -> None:
     spool(CALL, seconds=5)
-    made = ledger.tape.finish(
+    made = tape.finish(
         settings.spool_dir / f"{CALL}.raw",
         settings.recordings_dir / f"2025/11/21/{CALL}.wav",
         swap=False,
@@ -230,7 +232,7 @@ async def test_a_hold_wins_until_it_is_released_or_over(
     entries: list[LedgerEntry],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(deletion.clock, "now", lambda: NOW)
+    monkeypatch.setattr(clock, "now", lambda: NOW)
     await deletion.hold(engine, CALL, reason="court", reference="(2025) 17", by="cli:wang", now=NOW)
     await deletion.hold(
         engine, OTHER, reason="complaint", until="2025-11-22", by="cli:wang", now=NOW
@@ -250,7 +252,7 @@ async def test_a_hold_wins_until_it_is_released_or_over(
     assert (await carry_out(engine, settings, entries[0])).done == [CALL]
     assert await deletion.holds(engine, NOW + DAY, [OTHER]) != {}
     assert await deletion.holds(engine, NOW + 2 * DAY) == {}
-    monkeypatch.setattr(deletion.clock, "now", lambda: NOW + 2 * DAY)
+    monkeypatch.setattr(clock, "now", lambda: NOW + 2 * DAY)
     assert (await carry_out(engine, settings, entries[1])).done == [OTHER]
 
 
@@ -327,7 +329,7 @@ async def test_a_certificate_that_is_none_is_found(
     before = await certificates(engine)
     [said] = await found(update(row).where(certified).values(row=text))
     assert "ends a row that is not there" in said
-    fixed = evidence.rfc8785.dumps(before[0]).decode()
+    fixed = rfc8785.dumps(before[0]).decode()
     assert await found(update(row).where(certified).values(row=fixed)) == []
     said, other = await found(update(row).where(certified).values(kind="erasure"))
     assert "none of its kind" in said

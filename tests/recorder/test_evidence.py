@@ -148,7 +148,7 @@ def test_a_machine_without_a_hash_says_so() -> None:
 @given(st.text(), st.integers(0, 2**53 - 1))
 def test_a_row_is_also_what_plain_json_writes_in_order(note: str, size: int) -> None:
     """A verifier may read the row with any JSON reader, and gets back what was entered."""
-    told = Recording(**{**_fields(ROW), "note": note, "size": size})
+    told = replace(ROW, note=note, size=size)
     text = evidence.canonical(told)
     assert json.loads(text) == _fields(told)
     assert text == json.dumps(

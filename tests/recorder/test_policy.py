@@ -17,10 +17,11 @@ from facts import (
     RecordingResumed,
     TalkEnded,
 )
+from facts.ids import is_attempt, is_call_id
 from facts.terms import Party, PauseWhy
 from facts.times import SECOND
 from recorder import policy
-from recorder.policy import RecordingState, Times, conclude, is_call_id, is_due, judge, place, times
+from recorder.policy import RecordingState, Times, conclude, is_due, judge, place, times
 
 CALL = "hotline-1763731200.17"
 T = 1_763_731_200 * SECOND
@@ -36,8 +37,8 @@ def test_the_place_follows_from_the_id_by_the_day_in_china() -> None:
 def test_attempts_of_callbacks_have_a_place_of_their_own() -> None:
     assert PurePosixPath(place("hotline-c7.1")) == PurePosixPath("callbacks/000/hotline-c7.1.wav")
     assert PurePosixPath(place("hotline-c12345.10")).parent == PurePosixPath("callbacks/012")
-    assert policy.is_attempt("hotline-c7.1")
-    assert not policy.is_attempt(CALL)
+    assert is_attempt("hotline-c7.1")
+    assert not is_attempt(CALL)
     for text in ("hotline-c.1", "hotline-c7", "hotline-c7.1/..", "hotline-c7.1\n", "x-c1.1.1"):
         assert not is_call_id(text)
 

@@ -79,13 +79,13 @@ def over(at: int, agent: str = "1001") -> TalkEnded:
     ],
 )
 def test_how_long_was_talked(facts: list[Fact], talk: int) -> None:
-    whole = [arrived(0), *facts, ended(100)]
+    whole: list[Fact] = [arrived(0), *facts, ended(100)]
     for order in (whole, whole[::-1]):
         assert times(order) == Times(T, T + 100, talk)
 
 
 def test_each_talk_has_its_agent_and_its_time() -> None:
-    facts = [answered(10), over(30), answered(30), answered(40, "1002"), over(35)]
+    facts: list[Fact] = [answered(10), over(30), answered(30), answered(40, "1002"), over(35)]
     assert talks(facts, T + 100) == [
         Stretch("1001", T + 10, T + 30),
         Stretch("1001", T + 30, T + 30),

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rfc3161_client import HashAlgorithm, TimestampRequestBuilder
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -16,7 +17,7 @@ from base.settings import Settings
 from facts.times import DAY, MINUTE, SECOND, microseconds
 from hotline.machine.check import time_stamps
 from recorder import notary, proofs, seals, stamps, tables
-from recorder.evidence import EvidenceError
+from recorder.evidence import DaySeal, EvidenceError
 from tests.recorder.authority import Authority, authority
 from tests.recorder.test_seals import MIDNIGHT, entered
 from tests.recorder.test_verifier import VERIFIER
@@ -108,8 +109,13 @@ async def test_an_authority_that_is_away_or_slow_is_said(
     odd = stamping.model_copy(update={"seal_tsa": "tsa.example"})
     with pytest.raises(EvidenceError, match="does not answer"):
         await stamps.stamp(engine, odd)
+
+    def slow(query: bytes) -> tuple[int, bytes]:
+        time.sleep(0.6)
+        return tsa.stamped(query)
+
     monkeypatch.setattr(stamps, "WITHIN", 0.2)
-    tsa.answer = lambda query: (time.sleep(0.6), tsa.stamped(query))[1]
+    tsa.answer = slow
     with pytest.raises(EvidenceError, match="does not answer: TimeoutError"):
         await stamps.stamp(engine, stamping)
 
@@ -138,11 +144,11 @@ async def test_a_stamp_of_something_else_or_by_somebody_else_is_not_kept(
     assert await stamps.stamps(engine) == {}
 
 
-def _query_of(tsa: Authority, settings: Settings, known: list[seals.DaySeal]) -> bytes:
+def _query_of(tsa: Authority, settings: Settings, known: list[DaySeal]) -> bytes:
     """A query for the same seal, asked before: an old answer is played again."""
     del tsa, settings
-    builder = stamps.TimestampRequestBuilder().data(stamps._text(known[-1]))
-    return bytes(builder.hash_algorithm(stamps.HashAlgorithm.SHA256).build().as_bytes())
+    builder = TimestampRequestBuilder().data(stamps._text(known[-1]))
+    return bytes(builder.hash_algorithm(HashAlgorithm.SHA256).build().as_bytes())
 
 
 @pytest.mark.parametrize("what", ["", "no certificate"])

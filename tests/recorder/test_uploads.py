@@ -223,7 +223,7 @@ async def test_a_file_that_is_being_replaced_is_not_removed(
         await real(place, key, known, before)
         file.write_bytes(b"the archive's newer file, whose row is not entered yet")
 
-    bucket.put = and_then_replaced  # type: ignore[method-assign]
+    bucket.put = and_then_replaced  # type: ignore[assignment,method-assign]
     loop = Uploads(engine, settings)
     await loop.look(NOW)
     await loop.look(NOW + SECOND)

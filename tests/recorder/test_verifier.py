@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from base.settings import Settings
 from facts.terms import CallId
 from facts.times import DAY
-from recorder import evidence, ledger, proofs, seals
+from recorder import evidence, ledger, proofs, seals, tape
 from tests.recorder.conftest import NOW, Spool, a_call, call_id, write
 from tests.recorder.test_seals import entered, rewrite_a_day
 
@@ -35,7 +35,7 @@ async def proof(engine: AsyncEngine, settings: Settings, spool: Spool) -> dict[s
     spool(call)
     async with engine.connect():
         facts = (await ledger.facts_of(engine, [call]))[call]
-    made = ledger.tape.finish(
+    made = tape.finish(
         settings.spool_dir / f"{call}.raw", settings.recordings_dir / "call.wav", swap=False
     )
     await ledger.enter(engine, [ledger.draft(call, facts, made, at=NOW + DAY)])

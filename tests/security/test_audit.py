@@ -25,6 +25,7 @@ from hotline.cli.main import app
 from recorder import ledger
 from tests.web.conftest import Web, state
 from web.accounts import audit
+from web.accounts.audit import AuditRow
 from web.accounts.rights import Role
 
 NUMBER = "13812345678"
@@ -82,7 +83,7 @@ def _gets(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {path: methods["get"] for path, methods in document["paths"].items() if "get" in methods}
 
 
-async def _entries(web: Web) -> list[dict[str, Any]]:
+async def _entries(web: Web) -> list[AuditRow]:
     return await audit.read(web.engine, limit=500)
 
 

@@ -1,6 +1,7 @@
 """Strangers at the door: nobody is locked out by them, guessing stays slow, memory stays bounded. Walls are guests."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -190,7 +191,7 @@ async def test_a_token_that_may_write_agents_speaks_for_them(web: Web, act: str)
     made = await accounts.add_token(
         web.engine, "crm", "supervisor", ["agents.write"], "x", clock.now()
     )
-    body = {"json": {"reason": "用餐"}} if act == "pause" else {}
+    body: dict[str, Any] = {"json": {"reason": "用餐"}} if act == "pause" else {}
     answer = await web.nobody.post(
         f"/api/agents/1001/{act}", headers={"Authorization": f"Bearer {made}"}, **body
     )

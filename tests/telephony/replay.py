@@ -23,7 +23,7 @@ from facts import (
     TalkEnded,
 )
 from facts.endpoints import endpoint
-from telephony.channels import Calls, microseconds
+from telephony.channels import Calls, Message, microseconds
 from tests.telephony.test_calls import NUMBERS, recorded
 
 BEFORE, AFTER = 1000, 4000
@@ -77,7 +77,7 @@ def replay(shape: str, *, to: str = "1002", agents: Iterable[str] = ("1001", "10
     return diary.facts
 
 
-def _is_first_leg(message: dict[str, str], call: str, facts: list[Fact]) -> bool:
+def _is_first_leg(message: Message, call: str, facts: list[Fact]) -> bool:
     return (
         message.get("Linkedid") == call
         and endpoint(message.get("Channel", "")) == "1001"

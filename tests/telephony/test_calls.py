@@ -359,11 +359,11 @@ def test_an_attended_transfer_to_a_colleague_who_still_rings() -> None:
     assert calls.joined_early(early) == Early(arrived.call, "1002", rings)
     assert folded([early], calls) == []
     for other in (
-        early | {"Event": "BlindTransfer"},
-        early | {"DestType": "Bridge"},
-        early | {"SecondTransfererUniqueid": "hotline-9.9"},
-        early | {"TransfereeUniqueid": "hotline-9.9"},
-        early | {"TransfereeChannel": "PJSIP/1002-00000001"},
+        {**early, "Event": "BlindTransfer"},
+        {**early, "DestType": "Bridge"},
+        {**early, "SecondTransfererUniqueid": "hotline-9.9"},
+        {**early, "TransfereeUniqueid": "hotline-9.9"},
+        {**early, "TransfereeChannel": "PJSIP/1002-00000001"},
         {"Event": "AttendedTransfer", "DestType": "App"},
     ):
         assert calls.joined_early(other) is None

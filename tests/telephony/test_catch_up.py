@@ -28,7 +28,7 @@ from facts import (
 from facts.endpoints import endpoint
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
-from telephony import catch_up
+from telephony import cel
 from telephony.catch_up import Held, put_together
 from telephony.cel import CelEvent
 from telephony.cel_file import read_since
@@ -71,8 +71,8 @@ def listed(messages: Iterable[Message]) -> list[Message]:
             told = {"DNID": begun.get("DNID", "") or begun["Exten"]}
             found[uniqueid] = {**message, "Variable": begun.get("Variable", ""), **told}
         elif uniqueid in found and message["Event"] == "HangupRequest":
-            told = f"HANGUPCAUSE={message.get('Cause', '')}\nCHANNEL(hangupsource)={message['Channel']}"
-            found[uniqueid] = {**found[uniqueid], "Variable": told}
+            how = f"HANGUPCAUSE={message.get('Cause', '')}\nCHANNEL(hangupsource)={message['Channel']}"
+            found[uniqueid] = {**found[uniqueid], "Variable": how}
         elif message["Event"] == "AttendedTransfer":
             ends = [message["TransfereeUniqueid"], message["TransferTargetUniqueid"]]
             linked = min(found[end]["Linkedid"] for end in ends)  # the older one
@@ -244,7 +244,7 @@ def test_an_answer_of_a_callback_that_ends_meanwhile_is_known() -> None:
 def put(
     monkeypatch: pytest.MonkeyPatch, missed: list[Fact], held: Held, asked: int = 0
 ) -> list[Fact]:
-    monkeypatch.setattr(catch_up.cel, "complete", lambda *_, **__: missed)
+    monkeypatch.setattr(cel, "complete", lambda *_, **__: missed)
     return put_together((), (), held, numbers=(), alive=(), asked=asked, now=asked).facts
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -381,12 +382,16 @@ def test_what_vanished_with_asterisk() -> None:
 
 
 def test_what_cel_adds_is_ended_too_and_only_of_that_call() -> None:
-    other = {
+    other: dict[str, Any] = {
         "uniqueid": "hotline-1.9",
         "linkedid": "hotline-1.9",
         "channel": "PJSIP/trunk-00000009",
     }
-    leg = {"uniqueid": "hotline-1.4", "linkedid": "hotline-1.9", "channel": "PJSIP/1002-00000004"}
+    leg: dict[str, Any] = {
+        "uniqueid": "hotline-1.4",
+        "linkedid": "hotline-1.9",
+        "channel": "PJSIP/1002-00000004",
+    }
     events = [
         event("CHAN_START", 1, LEG),
         event("ANSWER", 2, LEG),

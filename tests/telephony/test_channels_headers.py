@@ -43,7 +43,7 @@ def test_an_absent_header_is_as_an_empty_one(path: Path) -> None:
         for header in message.keys() - {"Privilege", "Event"}:
             without = {name: value for name, value in message.items() if name != header}
             absent = read([*stream[:n], without, *stream[n + 1 :]])
-            empty = read([*stream[:n], message | {header: ""}, *stream[n + 1 :]])
+            empty = read([*stream[:n], {**message, header: ""}, *stream[n + 1 :]])
             assert absent == empty, f"{n}: {message['Event']} without {header}"
 
 
@@ -75,13 +75,13 @@ def test_in_the_lists_too(path: Path | None) -> None:
         for header in entry:
             without = {name: value for name, value in entry.items() if name != header}
             absent = listed([*entries[:n], without, *entries[n + 1 :]], contacts)
-            empty = listed([*entries[:n], entry | {header: ""}, *entries[n + 1 :]], contacts)
+            empty = listed([*entries[:n], {**entry, header: ""}, *entries[n + 1 :]], contacts)
             assert absent == empty, f"{n}: without {header}"
     for n, entry in enumerate(contacts):
         for header in entry:
             without = {name: value for name, value in entry.items() if name != header}
             absent = listed(entries, [*contacts[:n], without, *contacts[n + 1 :]])
-            empty = listed(entries, [*contacts[:n], entry | {header: ""}, *contacts[n + 1 :]])
+            empty = listed(entries, [*contacts[:n], {**entry, header: ""}, *contacts[n + 1 :]])
             assert absent == empty, f"{n}: without {header}"
 
 
@@ -122,7 +122,7 @@ def test_an_early_join_from_a_callback() -> None:
     citizen = early["TransfereeUniqueid"]
     rings = {m["Channel"] for m in before if m.get("Channel", "").startswith("PJSIP/1003-")}
     assert (found.call, found.to, {found.ringing}) == (citizen, "1003", rings)
-    assert calls.joined_early(early | {"TransfereeChannel": "PJSIP/outbound-0000dead"}) is None
+    assert calls.joined_early({**early, "TransfereeChannel": "PJSIP/outbound-0000dead"}) is None
     # Before the citizen has answered there is nobody to transfer.
     calls = Calls(NUMBERS)
     for message in before:

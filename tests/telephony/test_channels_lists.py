@@ -383,7 +383,7 @@ def test_a_citizen_is_found_wherever_a_transfer_has_led(context: str) -> None:
 
     Asterisk puts the citizen in the agent's place: for 1.8 s they hear that sentence.
     """
-    hears = caller(*QUEUED) | {"Context": context, "Application": "Playback"}
+    hears = {**caller(*QUEUED), "Context": context, "Application": "Playback"}
     calls = Calls(NUMBERS)
     state = calls.snapshot([hears], [], NOW)
     assert state.facts == (ARRIVED,)

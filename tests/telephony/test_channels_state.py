@@ -12,7 +12,8 @@ NOW = 1_800_000_000_000_000
 
 def at_each_event(shape: str) -> list[tuple[str, str, bool, bool]]:
     """Agent's channel, citizen's channel, picked up, answered: after each event in which that changes."""
-    calls, found = Calls(NUMBERS), []
+    calls = Calls(NUMBERS)
+    found: list[tuple[str, str, bool, bool]] = []
     for message in recorded(shape):
         calls.read(message)
         one = calls.attempt(attempt_of(shape))

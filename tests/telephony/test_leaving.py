@@ -41,9 +41,15 @@ class Story:
         self.status = 200
         calls = Calls(NUMBERS)
         calls.read(contact("Reachable", "sip:1001@203.0.113.7:5080;ob"))
-        where = {"address": "127.0.0.1", "port": 5060, "ports": frozenset({5060})}
         self.phones = LeavingPhones(
-            calls, self, self.report, lambda: T, lambda: not self.away, **where
+            calls,
+            self,
+            self.report,
+            lambda: T,
+            lambda: not self.away,
+            address="127.0.0.1",
+            port=5060,
+            ports=frozenset({5060}),
         )
         self.phones.take(Copy(T, HERE, TRUNK, RINGS))
 

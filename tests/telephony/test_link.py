@@ -5,6 +5,7 @@ import contextlib
 import gc
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -515,9 +516,9 @@ async def test_close_with_actions_on_their_way(asterisk: FakeAsterisk) -> None:
 async def test_many_reconnections_leave_nothing_behind(asterisk: FakeAsterisk) -> None:
     seen = Seen(asterisk.port, retry=Schedule(0.02, 0.02))
     for count in range(1, 11):
-        await until(lambda count=count: seen.ups == count)
+        await until(partial(lambda count: seen.ups == count, count))
         asterisk.drop()
-        await until(lambda count=count: seen.downs == count)
+        await until(partial(lambda count: seen.downs == count, count))
     await until(lambda: seen.ups == 11)
     gc.collect()
     left = [thing for thing in gc.get_objects() if type(thing).__name__ == "_Protocol"]

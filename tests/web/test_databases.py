@@ -4,6 +4,7 @@ import asyncio
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select
@@ -151,7 +152,7 @@ async def test_search_and_webhooks(engine: AsyncEngine, tmp_path: Path) -> None:
         diary.write(CallEnded(at + SECOND, call, Party.CALLER))
     await diary.close()
 
-    async def found(**wanted: str) -> list[str]:
+    async def found(**wanted: Any) -> list[str]:
         asked = search.CallSearch(NOW - SECOND, clock.now() + SECOND, **wanted)
         page = await search.search(engine, asked, 2)
         calls = page.calls

@@ -16,6 +16,7 @@ from base import clock
 from base.background import spawn
 from base.bus import Bus
 from facts import AgentReady, CallArrived, as_json
+from facts.live import LiveState
 from tests.conftest import start_redis
 from tests.web.conftest import Web, state
 from web import feed as live_feed
@@ -45,7 +46,7 @@ async def _next(events: AsyncIterator[Event], name: str) -> dict[str, Any]:
     raise AssertionError(f"the stream ended before {name}")
 
 
-async def _shown(web: Web, shown: dict[str, Any]) -> None:
+async def _shown(web: Web, shown: LiveState) -> None:
     """Show a state, and wait until the web process has it."""
     web.controller.show(shown)
     async with asyncio.timeout(10):
@@ -228,6 +229,11 @@ async def test_the_next_process_counts_on_from_higher_numbers() -> None:
     assert Feed(bus).number > first.number
 
 
+def as_shown(made: dict[str, Any]) -> dict[str, Any]:
+    agents = [{"number": number, **agent} for number, agent in sorted(made["agents"].items())]
+    return {**made, "agents": agents}
+
+
 _AGENT = st.fixed_dictionaries(
     {"presence": st.sampled_from(["ready", "out"]), "since": st.integers(0, 2)}
 )
@@ -237,18 +243,11 @@ _STATE = st.fixed_dictionaries(
         "agents": st.dictionaries(st.sampled_from(["1001", "1002", "1003"]), _AGENT),
     },
     optional={"waiting_since": st.none() | st.integers(0, 2), "figures": st.integers(0, 2)},
-).map(
-    lambda made: {
-        **made,
-        "agents": [{"number": number, **agent} for number, agent in sorted(made["agents"].items())],
-    }
-)
+).map(as_shown)
 
 
 @given(_STATE, _STATE)
-def test_the_state_before_and_the_change_make_the_state_after(
-    before: dict[str, Any], after: dict[str, Any]
-) -> None:
+def test_the_state_before_and_the_change_make_the_state_after(before: Any, after: Any) -> None:
     """What a screen does with a change."""
     change = difference(before, after)
     if change is None:

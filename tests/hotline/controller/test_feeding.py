@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from base import clock, database
 from base.background import spawn
+from diary import reader
 from diary.writer import Diary
 from facts import AgentReady, CallArrived, Fact, RecordingFinished
 from facts.times import SECOND
@@ -88,7 +89,7 @@ async def test_an_absent_database_ends_nothing(
 
     engine = database.engine(sqlite_url)
     await migrations.upgrade(engine)
-    read = feeding.reader.read_kinds
+    read = reader.read_kinds
     away = [when == "at the start"]
 
     def read_kinds(*args: Any) -> Any:
@@ -96,7 +97,7 @@ async def test_an_absent_database_ends_nothing(
             raise OSError("away")
         return read(*args)
 
-    monkeypatch.setattr(feeding.reader, "read_kinds", read_kinds)
+    monkeypatch.setattr(reader, "read_kinds", read_kinds)
     took: list[Fact] = []
     entered = RecordingFinished(clock.now(), "n-1.1", 3 * SECOND, "aa")
     with capture_logs() as logs:

@@ -32,6 +32,7 @@ from facts.times import SECOND
 from hotline.controller import recovery
 from hotline.controller.recovery import LONGEST_AWAY, LONGEST_OPEN, OVERLAP, Recovery
 from telephony import cel, cel_file
+from telephony.cel import Reading
 from telephony.queue_log_file import QueueLogFile
 
 
@@ -99,11 +100,11 @@ def since(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Since when CEL was read, each time; it has nothing."""
     asked: list[int] = []
 
-    def read_since(path: Path, at: int) -> cel_file.Reading:
+    def read_since(path: Path, at: int) -> Reading:
         asked.append(at)
-        return cel_file.Reading((), 0)
+        return Reading((), 0)
 
-    monkeypatch.setattr(recovery.cel_file, "read_since", read_since)
+    monkeypatch.setattr(cel_file, "read_since", read_since)
     return asked
 
 
@@ -171,7 +172,7 @@ async def test_an_end_that_a_killed_controller_did_not_write_is_written(
         arrived(now - 70 * SECOND, "n-1.2"),
         CallQueued(now - 60 * SECOND, "n-1.2", "default"),
     ]
-    after = [
+    after: list[Fact] = [
         CallEnded(now - 50 * SECOND, "n-1.1", Party.CALLER),
         arrived(now - 49 * SECOND, "n-1.3"),
         CallQueued(now - 48 * SECOND, "n-1.3", "default"),
@@ -279,10 +280,10 @@ async def test_offers_resume_when_everything_has_been_read(
 async def test_a_record_that_cannot_be_read_costs_the_figures_and_not_the_start(
     engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(path: Path, at: int) -> cel_file.Reading:
+    def fails(path: Path, at: int) -> Reading:
         raise PermissionError("no")
 
-    monkeypatch.setattr(recovery.cel_file, "read_since", fails)
+    monkeypatch.setattr(cel_file, "read_since", fails)
     centre = Centre()
     back = await made(engine, settings, centre)
     with capture_logs() as logs:
@@ -335,12 +336,12 @@ async def test_what_ami_tells_waits_for_what_cel_tells(
     back = await made(engine, settings, centre, arrived(now - SECOND, "n-1.1"))
     missed = [OfferAnswered(now, "n-1.1", "1001"), TalkEnded(now + 1, "n-1.1", "1001", Party.AGENT)]
 
-    def read_since(path: Path, at: int) -> cel_file.Reading:
+    def read_since(path: Path, at: int) -> Reading:
         loop.call_soon_threadsafe(back.report, ended)
-        return cel_file.Reading((), 0)
+        return Reading((), 0)
 
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr(recovery.cel_file, "read_since", read_since)
+    monkeypatch.setattr(cel_file, "read_since", read_since)
     monkeypatch.setattr(cel, "complete", lambda *_, **__: missed)
     back.link_lost()
     await back.link_restored()
@@ -375,10 +376,10 @@ async def test_ami_does_not_wait_for_cel_for_ever(
 async def test_what_waits_is_told_when_cel_cannot_be_read(
     engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(path: Path, at: int) -> cel_file.Reading:
+    def fails(path: Path, at: int) -> Reading:
         raise PermissionError("no")
 
-    monkeypatch.setattr(recovery.cel_file, "read_since", fails)
+    monkeypatch.setattr(cel_file, "read_since", fails)
     now, centre = clock.now(), Centre()
     back = await made(engine, settings, centre)
     back.report(arrived(now, "n-1.1"))

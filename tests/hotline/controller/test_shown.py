@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -205,8 +206,8 @@ async def test_making_states_takes_a_fortieth_of_a_processor_at_most(
         slept.append(seconds)
         await real(0)
 
-    monkeypatch.setattr(shown.time, "thread_time", lambda: next(took, 9.0))
-    monkeypatch.setattr(shown.asyncio, "sleep", sleep)
+    monkeypatch.setattr(time, "thread_time", lambda: next(took, 9.0))
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     monkeypatch.setattr(shown, "SHOW_EVERY", 0.5)
     stage = Stage()
     work = spawn(stage.shown().run(), "shown")
