@@ -58,6 +58,15 @@ gc.disable()
 pytest_plugins = ["tests.database", "tests.postgres", "tests.seaweed"]
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without live tests nobody needs those folders: reading them loads a browser's library and a softphone's."""
+    unit = config.getoption("markexpr") == "not live"
+    return True if unit and collection_path in _LIVE_FOLDERS else None
+
+
+_LIVE_FOLDERS = {Path(__file__).parent / name for name in ("browser", "live")}
+
+
 def pytest_collection_finish() -> None:
     """From here on only what a test leaves is collected, and in larger portions than Python's."""
     gc.freeze()

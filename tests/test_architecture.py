@@ -163,11 +163,19 @@ def _modules() -> dict[str, Path]:
 MODULES = _modules()
 
 
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Everything below that may be or hold an import. Expressions hold none, and they are most of a module."""
+    for name in ("body", "orelse", "handlers", "finalbody", "cases"):
+        for one in getattr(node, name, ()):
+            yield one
+            yield from _statements(one)
+
+
 def _read(module: str) -> set[str]:
     """What a module imports: modules of ours by their whole name, others by their first word's package."""
     path = MODULES[module]
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in _statements(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -14,7 +14,7 @@ from acd.floor.lanes import (
     waiting_in,
 )
 from acd.floor.waiting import overflow, release, set_wait_deadlines
-from acd.floor.work import free, works_again
+from acd.floor.work import free, settle_doubt, works_again
 from acd.gate import Purpose, Why
 from base.bounded import remember
 from facts import (
@@ -164,6 +164,9 @@ def call_transferred(hall: Hall, fact: CallTransferred, now: int) -> None:
     no_longer_expected(hall, fact.call)
     if caller.agent:
         caller.leaving.add(caller.agent)
+    caller.handed_by = fact.agent
+    if caller.doubted:
+        settle_doubt(hall, caller, fact.at, fact.agent)
     if (seat := hall.seats.get(caller.lost)) is not None and seat.rest_until:
         works_again(seat)
         update_idle(hall, seat)
@@ -272,6 +275,8 @@ def call_ended(hall: Hall, fact: CallEnded, now: int) -> None:
         return
     if caller.stage is Stage.WAITING:
         leave_lane(hall, caller)
+    if caller.doubted:
+        settle_doubt(hall, caller, fact.at)
     for agent in sorted({*caller.ringing, *caller.leaving, caller.agent}):
         seat = hall.seats.get(agent)
         if seat is not None and seat.call == fact.call:

@@ -20,6 +20,7 @@ from acd.floor import agents, callbacks, calls, centre, offers, open_tasks, snap
 from acd.floor.hall import (
     CALLBACK_DUE,
     DIAL_AGAIN,
+    DOUBTED,
     EXPECT,
     LONGEST_WAIT,
     MISSED,
@@ -351,5 +352,6 @@ DUE: dict[str, Callable[[Hall, str, int, int], None]] = {
     MISSED: open_tasks.missed_due,
     DIAL_AGAIN: open_tasks.dial_again_due,
     RESTED: work.rested_due,
+    DOUBTED: work.doubted_due,
 }
 """What becomes due: the handler gets the hall, the name (call, agent or task), the deadline and the time."""

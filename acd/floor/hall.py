@@ -27,7 +27,7 @@ REMEMBERED = 4096
 WRAP_UP, LONGEST_WAIT, OVERFLOW, EXPECT = "wrap-up", "longest-wait", "overflow", "expect"
 CALLBACK_DUE, URGENT, MISSED = "callback-due", "callback-urgent", "callback-missed"
 DIAL_AGAIN = "dial-again"
-RESTED = "rested"
+RESTED, DOUBTED = "rested", "doubted"
 """What can become due; the table `DUE` of `acd.floor.floor` says what happens then."""
 
 Needs: TypeAlias = tuple[tuple[str, int], ...]
@@ -57,7 +57,8 @@ class Caller:
     transferred the caller and whose own legs still exist. `outside`: the outside number that the call was sent to.
     `first_answer`: the agent whose answer made the call `answered`, for as long as that may turn out to be no answer.
     `cut`: the system ended the last talk. `dropped`: the last talk was no answer, and the caller did not end it.
-    `lost`: the agent whose phone died in it.
+    `lost`: the agent whose phone died in it. `handed_by`: the agent who has handed the caller on. `doubted`: an agent
+    who has done so in the talk's first second, or whose phone has dropped the caller; the next fact tells which.
     """
 
     call: CallId
@@ -83,6 +84,8 @@ class Caller:
     cut: bool = False
     dropped: bool = False
     lost: str = ""
+    handed_by: str = ""
+    doubted: str = ""
 
 
 @dataclass(slots=True, eq=False)

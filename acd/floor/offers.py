@@ -5,7 +5,15 @@ from acd.floor.hall import REMEMBERED, Hall, Stage
 from acd.floor.lanes import leave_lane, no_longer_expected, seat_of, update_idle
 from acd.floor.settle import settle_lost
 from acd.floor.waiting import ringing_ended
-from acd.floor.work import AT_ONCE, free, mark_not_responding, not_taken, rest, works_again
+from acd.floor.work import (
+    AT_ONCE,
+    doubt,
+    free,
+    mark_not_responding,
+    not_taken,
+    rest,
+    works_again,
+)
 from base.bounded import remember
 from facts import OfferAnswered, OfferEnded, OfferRinging, PhoneLost, TalkEnded
 from facts.offers import NO_TALK
@@ -55,6 +63,7 @@ def _take(hall: Hall, call: CallId, agent: str, at: int, *, answered: bool) -> b
             caller.leaving.add(caller.agent)
         caller.stage, caller.agent, caller.dropped = Stage.TALKING, agent, False
         caller.ringing.discard(agent)
+        caller.handed_by = ""
     elif caller.stage is not Stage.TALKING:
         caller.stage = Stage.RINGING
         caller.ringing.add(agent)
@@ -97,6 +106,9 @@ def talk_ended(hall: Hall, fact: TalkEnded, now: int) -> None:
     """The agent's leg is gone after a talk. If that lasted no longer than `NO_TALK`, nobody has answered the caller.
 
     After a talk in which the agent's phone died there is no wrap-up: their new phone may ring for the same caller.
+
+    If the system ended such a short one, the agent has handed the caller on, or their phone has dropped them. That is
+    told a moment later (`work.settle_doubt`).
     """
     seat = hall.seats.get(fact.agent)
     if seat is None or seat.call != fact.call:
@@ -109,13 +121,18 @@ def talk_ended(hall: Hall, fact: TalkEnded, now: int) -> None:
         if not talked and caller.first_answer == fact.agent:
             caller.answered, caller.first_answer = False, ""
     lost = caller is not None and caller.lost == fact.agent
-    dropped = not talked and not lost and fact.hung_up_by is not Party.CALLER
+    handed_on = caller is not None and fact.agent == caller.handed_by
+    dropped = not (talked or lost or handed_on) and fact.hung_up_by is not Party.CALLER
     if caller is not None:
         caller.dropped = dropped
-    if dropped:
+    doubted = dropped and caller is not None and fact.hung_up_by is Party.SYSTEM
+    if dropped and not doubted:
         # This phone would drop every caller. Its agent must first say that they are ready.
         mark_not_responding(hall, seat, fact.at)
-    free(hall, seat, fact.at, now, worked=not (dropped or lost))
+    worked = not lost and (talked or fact.hung_up_by is Party.CALLER)
+    free(hall, seat, fact.at, now, worked=worked)
+    if caller is not None and doubted:
+        doubt(hall, seat, caller, now)
     if lost and caller is not None and caller.stage is Stage.TALKING:
         rest(
             hall, seat, now + AT_ONCE

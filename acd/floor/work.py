@@ -1,7 +1,7 @@
 """The end of an agent's work on a call: wrap-up (话后整理), and idle again. Pure."""
 
 from acd.callbacks.task import State, Task
-from acd.floor.hall import RESTED, WRAP_UP, Hall, Seat
+from acd.floor.hall import DOUBTED, RESTED, WRAP_UP, Caller, Hall, Seat
 from acd.floor.lanes import drop_seat, update_idle
 from acd.rules.model import Queue
 from agents.model import Intent
@@ -74,6 +74,39 @@ def mark_not_responding(hall: Hall, seat: Seat, at: int) -> None:
     if not seat.not_responding:
         seat.not_responding = True
         hall.record(AgentNotResponding(at, seat.agent))
+
+
+def doubt(hall: Hall, seat: Seat, caller: Caller, now: int) -> None:
+    """The system has ended a talk of this agent in its first second. What comes next tells why; a second is enough.
+
+    Call it after `free`. Until then the agent is offered nobody.
+    """
+    caller.doubted = seat.agent
+    rest(hall, seat, now + AT_ONCE)
+    hall.wake_at(now + AT_ONCE, DOUBTED, caller.call)
+    update_idle(hall, seat)
+
+
+def settle_doubt(hall: Hall, caller: Caller, at: int, handed_on_by: str = "") -> None:
+    """The agent has handed the caller on, so they are at their phone; or nobody has, so the phone drops callers."""
+    agent, caller.doubted = caller.doubted, ""
+    seat = hall.seats.get(agent)
+    if seat is None:
+        return
+    seat.rest_until = 0
+    if agent == handed_on_by:
+        caller.dropped, seat.talked_until = False, at
+    else:
+        mark_not_responding(hall, seat, at)
+    update_idle(hall, seat)
+
+
+def doubted_due(hall: Hall, call: CallId, due: int, now: int) -> None:
+    """Nobody has handed the caller on."""
+    caller = hall.callers.get(call)
+    seat = hall.seats.get(caller.doubted) if caller is not None else None
+    if caller is not None and seat is not None and seat.rest_until == due:
+        settle_doubt(hall, caller, now)
 
 
 JUST_TALKED = 60 * SECOND

@@ -1,12 +1,16 @@
 """Talks that end as no talk should: at once, or by the system. Who waits on, and who is called back."""
 
+import json
+
 import pytest
 
 from acd.commands import CreateCallback, Ring
+from acd.floor import Floor
 from acd.floor.floor import STOOD_STILL
 from acd.rules.model import DEFAULT, Queue, Rules
 from agents.model import Presence
 from facts import (
+    AgentNotResponding,
     AgentPaused,
     AgentReady,
     CallEnded,
@@ -106,6 +110,55 @@ def test_the_next_agent_gets_the_dropped_caller_before_those_who_came_later(stor
         assert number not in before
         rung.append(story.floor.seats[number].call)
     assert rung == ["a", "b"]
+
+
+@pytest.mark.parametrize("told_late", [False, True])
+def test_who_hands_a_caller_on_in_the_first_second_is_at_their_phone(
+    story: Story, told_late: bool
+) -> None:
+    story.agent("1002", 3)
+    over, back = 4 * SECOND + MOMENT, 4 * SECOND + 3 * MOMENT
+    ended = TalkEnded(over, "a", "1001", Party.SYSTEM)
+    handed_on = CallTransferred(back, "a", "1001", "1002")
+    if told_late:
+        told = story.entries(handed_on, ended)
+    else:
+        assert story.entries(ended) == [ended]
+        assert story.presence("1001") is Presence.UNREACHABLE, "nobody is offered to them yet"
+        told = story.entries(handed_on)
+    assert not any(isinstance(fact, AgentNotResponding | WrapUpStarted) for fact in told)
+    assert story.presence("1001") is Presence.READY
+    assert story.floor.dropped("a", back) is False
+    assert story.caller("b", 5) == [Ring("b", ("1001",), 15.0)]
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        CallTransferred(4 * SECOND + 3 * MOMENT, "a", "", ""),
+        CallEnded(4 * SECOND + 3 * MOMENT, "a", Party.CALLER),
+    ],
+    ids=lambda fact: str(fact.kind),
+)
+def test_a_phone_whose_talk_the_system_ends_at_once_drops_callers_if_nobody_hands_them_on(
+    story: Story, then: Fact
+) -> None:
+    story.tell(TalkEnded(4 * SECOND + MOMENT, "a", "1001", Party.SYSTEM))
+    told = story.entries(then)
+    assert AgentNotResponding(then.at, "1001") in told
+    assert story.presence("1001") is Presence.NOT_RESPONDING
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_the_doubt_about_a_phone_lasts_a_second(story: Story, restarted: bool) -> None:
+    over = 4 * SECOND + MOMENT
+    story.tell(TalkEnded(over, "a", "1001", Party.SYSTEM))
+    if restarted:
+        written = json.loads(json.dumps(story.floor.snapshot()))
+        story.floor = Floor.restore(written, story.floor.rules, over)
+    assert not story.floor.seats["1001"].not_responding
+    story.until((over + SECOND) / SECOND)
+    assert story.presence("1001") is Presence.NOT_RESPONDING
 
 
 @pytest.mark.parametrize("by", [Party.AGENT, Party.SYSTEM, Party.CALLER])

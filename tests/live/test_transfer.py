@@ -12,6 +12,7 @@ import pytest
 from baresip._native import lib
 
 from facts import (
+    AgentNotResponding,
     CallArrived,
     CallbackAdded,
     CallbackAnswered,
@@ -30,6 +31,7 @@ from facts import (
     TalkHeld,
     TalkResumed,
 )
+from facts.offers import NO_TALK
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
 from metrics.verify import SETTLED
@@ -179,6 +181,28 @@ async def test_a_blind_transfer_to_a_colleague(
     assert report["M1"]["denominator"] == before["M1"]["denominator"] + 2
     said = await recorded(centre, call, leg, tmp_path / "blind.wav", first.tone, second.tone)
     assert min(said.values()) > 0.8
+
+
+async def test_a_transfer_in_the_first_second_is_no_fault_of_the_agents(
+    centre: Centre, phones: Phones
+) -> None:
+    first = await centre.agent(phones, "1001", answer_after=None)
+    leg = await phones.citizen("13900000005").dial(NUMBER)
+    offer = await first.until_rings(within=GREETING)
+    second = await centre.agent(phones, "1002", answer_after=0.2)
+    await offer.answer()
+    await offer.transfer("1002")
+    await leg.until_hears(second.tone)
+    await centre.presence("1001", "ready")
+    call = await centre.call_id("13900000005")
+    answered = await centre.fact(OfferAnswered, call=call, agent="1001")
+    ended = await centre.fact(TalkEnded, call=call, agent="1001")
+    assert ended.at - answered.at <= NO_TALK
+    assert centre.facts(AgentNotResponding, agent="1001") == []
+    # The second talk ends as any other: the citizen does not come back once more.
+    await second.offers[0].hang_up()
+    await leg.until_ended()
+    await one_call(centre, "13900000005", "1002")
 
 
 async def test_an_attended_transfer_to_a_colleague(
