@@ -312,6 +312,12 @@ class Settings(BaseSettings):
     """Whether agents may pause the recording of their talk (`*7`, the API) for what is confidential."""
     recording_pause_limit: Annotated[float, Field(ge=5, le=7200)] = 600.0
     """Seconds after which a paused recording goes on by itself, with the alarm `recording_paused`."""
+    recording_reason: bool = False
+    """Whether a recording is listened to and exported only with a reason (`why` in the API, `--why`)."""
+    export_approval: bool = False
+    """Whether a recording is exported only after a second person has approved it."""
+    export_hours: Annotated[float, Field(ge=0.1, le=744)] = 72.0
+    """Hours for which a request for an export can be decided, and then, once it is approved, be used."""
     recording_store: StoreUrl = ""
     """Where finished recordings go: a bucket of an S3-compatible store, `s3://BUCKET/PREFIX`. Empty: they stay in
     `home`."""

@@ -5,6 +5,9 @@ import re
 STARS = "****"
 """What stands where something is hidden."""
 
+LONGEST_REASON = 200
+"""Characters of a reason that are kept."""
+
 _TELEPHONE = re.compile(r"(?<![0-9])(?:\+?86)?(?:1[3-9][0-9]{9}|0[0-9]{9,11})(?![0-9])")
 _DIGITS = re.compile(r"[0-9]{5,}")
 
@@ -31,6 +34,12 @@ def mask_numbers(text: str) -> str:
     No other digits: a call's id, a time and a port must stay readable in a log.
     """
     return _TELEPHONE.sub(lambda found: mask(found[0]), text)
+
+
+def reason_of(text: str) -> str:
+    """A person's reason as the audit log keeps it: one line of at most `LONGEST_REASON` characters, numbers masked."""
+    known = "".join(one if one.isprintable() else " " for one in text)
+    return mask_numbers(" ".join(known.split()))[:LONGEST_REASON]
 
 
 def hide_digits(text: str) -> str:

@@ -15,7 +15,7 @@ from diary import reader
 from facts.masking import mask
 from facts.terms import CallId
 from facts.times import SECOND, local
-from metrics.fold import KINDS, CallRecord, record_of
+from metrics.fold import KINDS, AttemptRecord, CallRecord, record_of
 from recorder.tables import recording
 
 
@@ -118,6 +118,25 @@ def as_json(record: CallRecord, recorded: float | None) -> CallRow:
         "agents": list(record.agents),
         "recording_seconds": recorded,
         "origin": record.origin or None,
+    }
+
+
+def attempt_json(record: AttemptRecord, citizen: str, recorded: float | None) -> CallRow:
+    """An attempt of a callback in the same form. `citizen`: the number that was called; no hotline's number was."""
+    return {
+        "id": record.id,
+        "number": "",
+        "caller": citizen,
+        "arrived": _iso(record.arrived),
+        "queued": None,
+        "answered": _iso_or_none(record.answered),
+        "ended": _iso_or_none(record.ended),
+        "outcome": None,
+        "disposition": None,
+        "hung_up_by": None,
+        "agents": [record.agent],
+        "recording_seconds": recorded,
+        "origin": None,
     }
 
 

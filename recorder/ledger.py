@@ -19,6 +19,7 @@ from diary import tables as diary_tables
 from diary import writer
 from facts import CallArrived, Fact, details, restore
 from facts.ids import is_attempt, is_call_id
+from facts.masking import mask_numbers
 from facts.terms import CallId
 from facts.times import SECOND, local
 from recorder import evidence, policy, tape
@@ -288,11 +289,16 @@ async def export(
     `form`: what to make of it; by default what the name of `out` says, else as it lies. Only a copy in the form in
     which it lies has the ledger's SHA-256. Raises `LedgerError` for an unknown call, one that is not finished, has no
     recording or has lost its file; for a file that is not what the ledger vouches for (unless `despite_damage`); for an
-    `out` that exists (unless `overwrite`) or cannot be written.
+    `out` that exists (unless `overwrite`), cannot be written or is named by a telephone number.
     """
+    if (masked := mask_numbers(out.name)) != out.name:
+        raise LedgerError(
+            f"{masked} is named by a telephone number: name the file by the call's id."
+        )
     entry = await _entry_with_file(engine, settings, call)
     wanted = form or _form_by_name(out) or form_by_path(entry.path)
-    await asyncio.to_thread(_copy, settings, entry, out, wanted, overwrite, despite_damage)
+    tags = _tags(call, (await facts_of(engine, [call])).get(call, []))
+    await asyncio.to_thread(_copy, settings, entry, out, wanted, tags, overwrite, despite_damage)
     return entry
 
 
@@ -416,6 +422,7 @@ def _copy(
     entry: LedgerEntry,
     out: Path,
     form: RecordingForm,
+    tags: Tags,
     overwrite: bool,
     despite_damage: bool,
 ) -> None:
@@ -440,7 +447,7 @@ def _copy(
                     if form is mine:
                         copy.write(block)
                 if form is not mine and (digest.hexdigest() == entry.sha256 or despite_damage):
-                    for piece in tape.convert(sound, mine, form, entry, out.parent):
+                    for piece in tape.convert(sound, mine, form, entry, out.parent, tags):
                         copy.write(piece)
                 copy.flush()
                 os.fsync(copy.fileno())

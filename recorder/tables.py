@@ -131,6 +131,24 @@ stamp = Table(
 )
 """A seal that an authority outside has stamped: at most one a day."""
 
+export = Table(
+    "recording_export",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("call", String(80), nullable=False),
+    Column("by", String(40), nullable=False, doc="an account, or cli:NAME of the system"),
+    Column("why", String(200), nullable=False, doc="numbers masked"),
+    Column("at", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False, doc="when it ends; an approval gives it more time"),
+    Column("approved", Boolean, nullable=False),
+    Column("decided_by", String(40), nullable=False, doc="an account; empty: not decided"),
+    Column("decided_why", String(200), nullable=False),
+    Column("decided_at", BigInteger, nullable=False, doc="0: not decided"),
+    Column("used_at", BigInteger, nullable=False, doc="0: not used"),
+)
+"""Requests to export a recording. No row is ever removed."""
+Index("recording_export_by_end", export.c.until, export.c.used_at)
+
 deletion = Table(
     "recording_deletion",
     metadata,

@@ -161,25 +161,52 @@ def header_of(sound: BinaryIO, place: Path) -> tuple[RecordingForm, forms.Header
 
 
 def convert(
-    sound: BinaryIO, mine: RecordingForm, form: RecordingForm, entry: LedgerEntry, folder: Path
+    sound: BinaryIO,
+    mine: RecordingForm,
+    form: RecordingForm,
+    entry: LedgerEntry,
+    folder: Path,
+    tags: Tags,
 ) -> Iterator[bytes]:
     """Give a finished recording in another form, piece by piece. `folder`: for an unnamed file, if it needs one.
 
-    Raises `OSError`, `PressError` and what reading raises.
+    Each form says of itself what `tags` says. Raises `OSError`, `PressError` and what reading raises.
     """
-    if mine is RecordingForm.WAV:
-        sound.seek(HEADER)
-        raw = iter(lambda: sound.read(BLOCK), b"")
-    else:
-        raw = press.decode(sound, mine, entry.duration)
+    raw = raw_of(sound, mine, entry)
     if form is RecordingForm.WAV:
-        yield _head(entry.duration * RATE // SECOND)
+        told = _info(tags)
+        yield head_of(entry.duration * RATE // SECOND, len(told))
         yield from raw
+        yield told
     else:
-        with press.press(
-            raw, form, folder=folder, tags=Tags(entry.call), duration=entry.duration
-        ) as made:
+        with press.press(raw, form, folder=folder, tags=tags, duration=entry.duration) as made:
             yield from iter(lambda: made.read(BLOCK), b"")
+
+
+def raw_of(
+    sound: BinaryIO, mine: RecordingForm, entry: LedgerEntry, skip: int = 0
+) -> Iterator[bytes]:
+    """The samples of a finished recording, piece by piece. `skip`: bytes of them, only of a WAV."""
+    if mine is RecordingForm.WAV:
+        sound.seek(HEADER + skip)
+        return iter(lambda: sound.read(BLOCK), b"")
+    return press.decode(sound, mine, entry.duration)
+
+
+def head_of(frames: int, behind: int = 0) -> bytes:
+    """The header of a WAV with so many samples a side; `behind`: bytes that stand behind them."""
+    size = frames * FRAME
+    return _HEAD.pack(*(b"RIFF", 36 + size + behind, b"WAVE", b"fmt ", 16), *_FORM, b"data", size)
+
+
+def _info(tags: Tags) -> bytes:
+    """What a WAV says of itself (RIFF 1.0, `LIST` `INFO`), behind the sound: the header stays 44 bytes."""
+    told = b""
+    for name, value in ((b"INAM", tags.call), (b"ICRD", tags.began), (b"IPRD", tags.hotline)):
+        if value:
+            text = value.encode() + b"\0"
+            told += name + struct.pack("<I", len(text)) + text + b"\0" * (len(text) % 2)
+    return b"LIST" + struct.pack("<I", 4 + len(told)) + b"INFO" + told if told else b""
 
 
 def prepare_worker() -> None:
@@ -332,14 +359,9 @@ def _whole(data: bytes, sink: "_Plain | Writer") -> None:
 
 def _stream(pieces: Iterator[bytes], put: Callable[[bytes], object], frames: int) -> None:
     """Give the same bytes as pydub writes, in bounded memory."""
-    put(_head(frames))
+    put(head_of(frames))
     for piece in pieces:
         put(piece)
-
-
-def _head(frames: int) -> bytes:
-    size = frames * FRAME
-    return _HEAD.pack(*(b"RIFF", 36 + size, b"WAVE", b"fmt ", 16), *_FORM, b"data", size)
 
 
 _HEAD: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")

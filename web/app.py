@@ -34,7 +34,19 @@ from base.settings import Settings
 from facts.times import DAY
 from web.accounts import audit
 from web.accounts.accounts import Who
-from web.api import admin, auth, callbacks, calls, facts, live, people, queues, webhooks
+from web.api import (
+    admin,
+    auth,
+    callbacks,
+    calls,
+    exports,
+    facts,
+    live,
+    people,
+    queues,
+    recordings,
+    webhooks,
+)
 from web.backend import Backend, Problem
 from web.feed import Feed, Stream
 from web.webhooks.seal import Seal
@@ -96,7 +108,8 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.backend = behind
-    for module in (auth, live, facts, people, queues, callbacks, calls, webhooks, admin):
+    subjects = (auth, live, facts, people, queues, callbacks, calls, recordings, exports)
+    for module in (*subjects, webhooks, admin):
         app.include_router(module.router)
     _describe(app)
     _pages(app)
@@ -274,7 +287,7 @@ class _Guard:
                 seconds = (clock.now() - began) // 1_000_000
                 action, values = f"END {_path(scope)}", {"": f"{seconds} s"}
                 # In a task of its own: this one may have been cancelled, because the program stops.
-                self._backend.say_last(self._write(action, scope, 200, values, {}))
+                self._backend.say_last(self._write(action, scope, 200, values, {}, ""))
 
     def _matters(self, scope: Scope, status: int) -> bool:
         """Whether the audit log must have this: every change, and every look at citizens' data (R54)."""
@@ -286,12 +299,14 @@ class _Guard:
         return audited is not None
 
     async def _note(self, scope: Scope, status: int) -> None:
+        query = dict(parse_qsl(scope["query_string"].decode("latin1")))
         await self._write(
             f"{scope['method']} {_path(scope)}",
             scope,
             status,
             {name: str(value) for name, value in scope.get("path_params", {}).items()},
-            audit.searched(dict(parse_qsl(scope["query_string"].decode("latin1")))),
+            audit.searched(query),
+            scope.get("state", {}).get("why", "") or query.get("why", ""),
         )
 
     async def _write(
@@ -301,6 +316,7 @@ class _Guard:
         status: int,
         values: Mapping[str, str],
         asked: Mapping[str, str],
+        why: str,
     ) -> None:
         who = _who(scope)
         tried: str = scope.get("state", {}).get("tried", "")
@@ -317,6 +333,7 @@ class _Guard:
                 values=values,
                 asked=asked,
                 status=status,
+                why=why,
             )
         except (SQLAlchemyError, OSError):
             log.exception("audit.not_written", action=action)

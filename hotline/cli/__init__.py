@@ -7,6 +7,8 @@ alarm       `hotline alarm`
 audit       `hotline recordings audit`
 callback    `hotline callback`
 deliver     `hotline report deliver`, `deliveries`
+exports     `hotline recordings request`, `requests`, `approve`, `refuse`
+listening   `hotline recordings find`, `play`, `export`
 metrics     `hotline metrics`
 privacy     `hotline privacy`
 queue       `hotline queue`

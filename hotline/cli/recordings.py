@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, files
 from facts.times import SECOND, local
-from hotline.cli import audit, retention
+from hotline.cli import audit, exports, listening, retention
 from hotline.cli.tools import (
     JsonOrText,
     fail,
@@ -27,52 +27,15 @@ from hotline.cli.tools import (
 )
 from recorder import evidence, ledger, proofs, seals, stamps
 from recorder.evidence import EvidenceError
-from recorder.forms import RecordingForm
 from recorder.vault import keys, old, rotation
 from recorder.vault.crypt import VaultError
 from recorder.vault.trouble import StoreError
 
 app = typer.Typer(help="The recordings of calls.", no_args_is_help=True)
+listening.add_to(app)
+exports.add_to(app)
 audit.add_to(app)
 retention.add_to(app)
-
-
-@app.command("export")
-def export(
-    call_id: str,
-    out: Annotated[Path, typer.Option("--out", help="the file to write")],
-    form: Annotated[
-        str,
-        typer.Option(
-            "--format", help="wav, mp4 or mp3; by default what --out ends with, else as it lies"
-        ),
-    ] = "",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="replace a file that is there already")
-    ] = False,
-    despite_damage: Annotated[
-        bool, typer.Option("--despite-damage", help="also when it is not what was entered")
-    ] = False,
-) -> None:
-    """Write one call as a stereo file: citizen left, agent right. It can be another form than the stored one."""
-    if form:
-        form_of(form, *RecordingForm)
-    settings = read_settings()
-
-    async def work(engine: AsyncEngine) -> None:
-        await note_look(engine, "recordings export", call_id)
-        await ledger.export(
-            engine,
-            settings,
-            call_id,
-            out,
-            overwrite=overwrite,
-            despite_damage=despite_damage,
-            form=RecordingForm(form) if form else None,
-        )
-
-    with_database(work, ledger.LedgerError)
-    print(out)
 
 
 @app.command("prove")

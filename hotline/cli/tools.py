@@ -123,10 +123,18 @@ def with_database(
         fail(f"the database cannot be used ({settings.root}): {database.why(error)}", status=status)
 
 
-async def note_look(engine: AsyncEngine, command: str, *what: object, **asked: object) -> None:
+async def note_look(
+    engine: AsyncEngine,
+    command: str,
+    *what: object,
+    why: str = "",
+    who: str = "",
+    **asked: object,
+) -> None:
     """Enter into the audit log who is about to see citizens' data. Without the log the operator sees them all the same.
 
-    `what`: which call or callback; `asked`: what was searched.
+    `what`: which call or callback; `asked`: what was searched; `why`: the reason that the operator gave.
+    `who`: an account that signed in for the command, instead of the operator.
     """
     from web.accounts import audit
 
@@ -135,13 +143,14 @@ async def note_look(engine: AsyncEngine, command: str, *what: object, **asked: o
             await audit.write(
                 engine,
                 at=clock.now(),
-                who=operator(),
+                who=who or operator(),
                 role="",
                 address="",
                 action=f"hotline {command}",
                 values={str(number): str(one) for number, one in enumerate(what)},
                 asked=audit.searched({name: str(value) for name, value in asked.items()}),
                 status=audit.COMMAND,
+                why=why,
             )
     except (SQLAlchemyError, OSError) as error:
         print(
@@ -215,14 +224,14 @@ def live_state() -> LiveState | None:
     return live
 
 
-def print_table(rows: Sequence[Mapping[str, object]]) -> None:
-    """Print rows of the same keys; the keys are the heading."""
+def print_table(rows: Sequence[Mapping[str, object]], width: int | None = None) -> None:
+    """Print rows of the same keys; the keys are the heading. `width`: in columns, where a terminal's is not enough."""
     table = Table(box=None, pad_edge=False)
     for name in rows[0] if rows else ():
         table.add_column(name)
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
-    Console().print(table)
+    Console(width=width).print(table)
 
 
 def print_rows(rows: Sequence[Mapping[str, object]], form: str) -> None:

@@ -23,6 +23,7 @@ from facts import CallArrived, CallEnded
 from facts.terms import Party
 from hotline.cli.main import app
 from recorder import ledger
+from recorder.tape import Tape
 from tests.web.conftest import Web, state
 from web.accounts import audit
 from web.accounts.audit import AuditRow
@@ -33,6 +34,7 @@ LAST_DIGITS = re.compile(rf"(?<![\d.]){NUMBER[-4:]}(?!\d)")
 """The end of a number, as a masked one shows it: alone, for a time in microseconds may have such digits, too."""
 CALL = "n-1763731200.1"
 HOUR = 3_600_000_000
+TAPE = Tape(1_000_000, 32_044, "ab" * 32)
 
 SHOWS = {
     "/api/live",
@@ -41,6 +43,7 @@ SHOWS = {
     "/api/calls",
     "/api/calls/{call}",
     "/api/calls/{call}/recording",
+    "/api/recordings",
     "/api/callbacks",
     "/api/callbacks/{id}",
     "/api/blocks",
@@ -59,6 +62,7 @@ SHOWS_NONE = {
     "/api/webhooks/{id}/deliveries",
     "/api/roles",
     "/api/accounts",
+    "/api/export-requests",
     "/api/tokens",
     "/api/audit",
 }
@@ -98,6 +102,7 @@ async def _get(client: httpx.AsyncClient, path: str) -> tuple[int, str]:
 
 async def test_every_route_that_shows_citizens_data_is_audited(web: Web) -> None:
     await _fill(web.engine, web.settings.run_dir)
+    await ledger.enter(web.engine, [ledger.draft(CALL, [], TAPE, at=clock.now())])
     web.backend.feed.show(state(calls=[{"caller": NUMBER}]))
     document = (await web.nobody.get("/api/openapi.json")).json()
     assert set(_gets(document)) == SHOWS | SHOWS_NONE, "say of a new route whether it shows any"
@@ -126,8 +131,9 @@ async def test_a_search_says_what_was_searched(web: Web) -> None:
         params={"since": "2026-11-22T18:00", "caller": NUMBER, "queue": "tax", "agent": "1001"},
     )
     await client.get("/api/callbacks", params={"state": "due,missed"})
-    await client.get("/api/calls", params={"number": NUMBER})
+    await client.get("/api/calls", params={"number": NUMBER, "why": f" complaint\nof {NUMBER}"})
     entries = await _entries(web)
+    assert [one["why"] for one in entries[:3]] == ["complaint of 138****5678", "", ""]
     assert [one["target"] for one in entries[:3]] == [
         "number=138****5678",
         "state=due,missed",
@@ -179,6 +185,8 @@ SHOWING = {
     "privacy report": NUMBER,
     "privacy erase": NUMBER,
     "recordings export": f"{CALL} --out {{tmp}}/a.wav",
+    "recordings find": "--since 2025-11-20",
+    "recordings play": f"{CALL} --out -",
 }
 """Commands that show citizens' data, with their arguments."""
 SHOWING_NONE = """
@@ -188,6 +196,7 @@ agent pause-recording, agent resume-recording,
 report deliver, report deliveries, report sla,
 metrics verify, metrics incident add, metrics incident list, metrics incident remove,
 recordings verify, recordings audit, recordings seals, recordings prove, recordings rotate-key,
+recordings request, recordings requests, recordings approve, recordings refuse,
 recordings encrypt, recordings retention, recordings hold, recordings release, recordings holds,
 privacy clean, alarm list, alarm ack, alarm test,
 queue list, queue show, queue set, queue remove, queue import, queue calendar,
@@ -255,6 +264,7 @@ def test_every_command_that_shows_citizens_data_is_audited(home: Path, name: str
     assert NUMBER not in target
     assert ("1" in target) == (
         name in {"callback show", "recordings export", "calls", "callback list"}
+        or name in {"recordings find", "recordings play"}
     )
 
 

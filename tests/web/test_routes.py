@@ -296,7 +296,10 @@ async def test_a_recording_is_heard_in_parts_and_that_is_written_down(
     )
     entries = (await client.get("/api/audit")).json()["entries"]
     heard = [one for one in entries if one["action"].endswith("/recording")]
-    assert {(one["who"], one["target"]) for one in heard} == {("auditor", call)}
+    assert {(one["who"], one["target"]) for one in heard} == {
+        ("auditor", call),
+        ("auditor", f"{call} download=1"),
+    }
     assert (await web.clients[Role.GUEST].get(address)).status_code == 403
     file.write_bytes(file.read_bytes()[:-4] + b"evil")
     assert (await client.get(address)).status_code == 404

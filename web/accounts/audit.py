@@ -1,4 +1,4 @@
-"""The audit log: who did what, when, from where, and the result. One row a request that changes something
+"""The audit log: who did what, when, from where, why, and the result. One row a request that changes something
 or shows citizens' data, one a command that shows them.
 
 A row is written before the answer leaves, so everybody who saw an answer is in the log. `hotline web` deletes rows that
@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from base import clock
 from base.background import stopping
-from facts.masking import mask, mask_numbers
+from facts.masking import mask, mask_numbers, reason_of
 from facts.times import DAY, local, midnight
 from web.accounts import tables
 
@@ -40,8 +40,9 @@ SIGN_IN: Final = "POST /api/session"
 
 _CITIZEN: Final = frozenset({"caller", "number_dialled"})
 _SEARCHED: Final = (
-    *("caller", "number", "agent", "queue", "outcome", "state", "kinds"),
-    *("since", "until", "hours", "limit", "cursor"),
+    *("caller", "number", "agent", "queue", "outcome", "disposition", "state", "kinds"),
+    *("download", "format", "from", "to", "day", "since", "until", "shortest", "longest"),
+    *("hours", "limit", "cursor"),
 )
 """Names in a query, in the order in which a row has them."""
 _PAUSE: Final = 0.02
@@ -58,10 +59,11 @@ async def write(
     values: Mapping[str, str],
     status: int,
     asked: Mapping[str, str] | None = None,
+    why: str = "",
 ) -> None:
     """Enter one row. `action`: method and path, such as `POST /api/agents/{number}/pause`; `values`: the path's.
 
-    `asked`: what was searched, as `searched` gives it. `status`: HTTP's, or `COMMAND`.
+    `asked`: what was searched, as `searched` gives it. `status`: HTTP's, or `COMMAND`. `why`: the reason given.
     """
     target = " ".join(
         [
@@ -77,13 +79,14 @@ async def write(
         "action": action[:120],
         "target": _clean(target)[:120],
         "status": status,
+        "why": reason_of(why),
     }
     async with engine.begin() as connection:
         await connection.execute(insert(tables.audit).values(row))
 
 
 class AuditRow(TypedDict):
-    """One entry: who did what. `at`: microseconds. `status`: the HTTP status of the answer."""
+    """One entry: who did what, and `why`. `at`: microseconds. `status`: the HTTP status of the answer."""
 
     id: int
     at: int
@@ -93,6 +96,7 @@ class AuditRow(TypedDict):
     action: str
     target: str
     status: int
+    why: str
 
 
 def searched(query: Mapping[str, str]) -> dict[str, str]:

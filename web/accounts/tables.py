@@ -58,5 +58,13 @@ audit = Table(
         "target", String(120), nullable=False, doc="values, and what was searched; callers masked"
     ),
     Column("status", Integer, nullable=False, doc="HTTP; 0: a command"),
+    Column(
+        "why",
+        String(200),
+        nullable=False,
+        default="",
+        server_default="",
+        doc="the reason that was given, numbers masked; or empty",
+    ),
     Index("audit_at", "at"),
 )

@@ -1,12 +1,15 @@
 """The routes of the API, by subject.
 
-auth       who is asking, and may they: cookies, tokens, CSRF, sign-in
-live       what happens now, and its stream
-facts      the stream of all that happens
-people     agents, and what a supervisor has them do
-queues     queues, members, numbers, blocked callers
-callbacks  the book of callbacks
-calls      search, one call's story, its recording; the report
-webhooks   which program gets which facts
-admin      accounts, tokens, the audit log
+auth        who is asking, and may they: cookies, tokens, CSRF, sign-in
+live        what happens now, and its stream
+facts       the stream of all that happens
+people      agents, and what a supervisor has them do
+queues      queues, members, numbers, blocked callers
+callbacks   the book of callbacks
+calls       search among calls or recordings, one call's story; the report
+recordings  a call's recording: its sound, to listen to or to take away
+exports     exports that a second person approves
+reasons     why somebody reads
+webhooks    which program gets which facts
+admin       accounts, tokens, the audit log
 """

@@ -76,7 +76,7 @@ class Secret(BaseModel):
 
 
 class Entry(BaseModel):
-    """One entry of the audit log: who did what. `status`: the HTTP status of the answer. `at` in microseconds."""
+    """One entry of the audit log: who did what, and `why`. `status`: HTTP's, of the answer. `at` in microseconds."""
 
     id: int
     at: int
@@ -86,6 +86,7 @@ class Entry(BaseModel):
     action: str
     target: str
     status: int
+    why: str
 
 
 class Entries(BaseModel):

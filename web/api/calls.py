@@ -1,22 +1,15 @@
-"""Routes about calls: search, one call's story, its recording; and the report."""
+"""Routes about calls: search among them or their recordings, one call's story; and the report."""
 
-import asyncio
 import json
-import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Final
 
-import anyio
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query
 from fastapi import Path as InPath
-from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict
 
 from base import clock
-from base.settings import Settings
 from facts.ids import LONGEST
 from facts.masking import mask
 from facts.terms import Outcome
@@ -25,18 +18,12 @@ from metrics import search
 from metrics.calls import CallRow
 from metrics.reports import sla as reports
 from metrics.sums import Only
-from recorder import ledger
-from recorder.entry import LedgerEntry
-from recorder.forms import RecordingForm
-from recorder.ledger import LedgerAwayError, LedgerError, form_by_path
-from recorder.vault import reading
-from recorder.vault.crypt import VaultError
-from recorder.vault.keys import KeyAwayError
-from recorder.vault.trouble import StoreError, StoreGoneError
+from web.accounts.accounts import Who
 from web.api.auth import Me, right
 from web.api.facts import FactOut
 from web.api.facts import shown as shown_fact
-from web.backend import Behind, Problem
+from web.api.reasons import Why
+from web.backend import Backend, Behind, Problem
 
 router = APIRouter(prefix="/api", tags=["calls"])
 
@@ -90,12 +77,13 @@ class Report(BaseModel):
 Moment = Annotated[
     str, Query(max_length=40, description="ISO 8601, in China when without an offset")
 ]
+Seconds = Annotated[float, Query(ge=0, le=10_000_000)]
+Limit = Annotated[int, Query(ge=1, le=200)]
+Cursor = Annotated[str, Query(max_length=50)]
 
 
-@router.get("/calls", **right("calls.read", audited="every", response_model=Calls))
-async def calls(
+def _wanted(
     me: Me,
-    behind: Behind,
     since: Moment = "",
     until: Moment = "",
     caller: Annotated[str, Query(max_length=40, description="a number, or its end")] = "",
@@ -103,120 +91,65 @@ async def calls(
     agent: Annotated[str, Query(max_length=8)] = "",
     queue: Annotated[str, Query(max_length=32)] = "",
     outcome: Outcome | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str, Query(max_length=50)] = "",
-) -> Calls:
-    """Search among calls by the time of their arrival; the last day by default."""
+    disposition: Annotated[str, Query(pattern="^(silent)?$")] = "",
+) -> search.CallSearch:
     if me.masked and caller:
         raise Problem(403, "who sees no numbers cannot search by them")
     now = clock.now()
-    wanted = search.CallSearch(
+    return search.CallSearch(
         since=_moment(since, "since", now - DAY),
         until=_moment(until, "until", now + DAY),
-        caller=_text(caller, "caller"),
-        number=_text(number, "number"),
-        agent=_text(agent, "agent"),
-        queue=_text(queue, "queue"),
+        caller=text_of(caller, "caller"),
+        number=text_of(number, "number"),
+        agent=text_of(agent, "agent"),
+        queue=text_of(queue, "queue"),
         outcome=outcome,
+        disposition=disposition,
     )
+
+
+Wanted = Annotated[search.CallSearch, Depends(_wanted)]
+
+
+@router.get("/calls", **right("calls.read", audited="every", response_model=Calls))
+async def calls(
+    wanted: Wanted, me: Me, behind: Behind, _why: Why, limit: Limit = 50, cursor: Cursor = ""
+) -> Calls:
+    """Search among calls by the time of their arrival; the last day by default."""
+    return await _found(wanted, me, behind, limit, cursor)
+
+
+@router.get("/recordings", **right("calls.read", audited="every", response_model=Calls))
+async def recordings(
+    wanted: Wanted,
+    me: Me,
+    behind: Behind,
+    _why: Why,
+    shortest: Seconds = 0,
+    longest: Seconds = 10_000_000,
+    limit: Limit = 50,
+    cursor: Cursor = "",
+) -> Calls:
+    """The same among calls and attempts of callbacks that have a recording, also by its length in seconds."""
+    length = search.RecordedFor(round(shortest * SECOND), round(longest * SECOND))
+    return await _found(replace(wanted, recorded=length), me, behind, limit, cursor)
+
+
+async def _found(
+    wanted: search.CallSearch, me: Who, behind: Backend, limit: int, cursor: str
+) -> Calls:
     page = await search.search(behind.engine, wanted, limit, _cursor(cursor))
     following = None if page.after is None else "{}.{}".format(*page.after)
     return Calls(calls=[_call(row, me.masked) for row in page.calls], next=following)
 
 
 @router.get("/calls/{call}", **right("calls.read", audited="every", response_model=Story))
-async def story(call: CallIdIn, me: Me, behind: Behind) -> Story:
+async def story(call: CallIdIn, me: Me, behind: Behind, _why: Why) -> Story:
     """What happened in one call."""
-    row, facts = await search.story(behind.engine, _text(call, "call"))
+    row, facts = await search.story(behind.engine, text_of(call, "call"))
     if row is None:
         raise Problem(404, "there is no such call")
     return Story(call=_call(row, me.masked), facts=[shown_fact(fact, me.masked) for fact in facts])
-
-
-_SOUND: Final[dict[str, Any]] = {form.media_type: {} for form in RecordingForm}
-
-
-@router.get(
-    "/calls/{call}/recording",
-    **right(
-        "recordings.read",
-        audited="every",
-        response_class=FileResponse,
-        responses={
-            200: {
-                "content": _SOUND,
-                "description": "Stereo: citizen left, agent right.",
-            },
-            206: {"content": _SOUND, "description": "The part that was asked for."},
-            400: {"description": "The header Range cannot be read."},
-            416: {"description": "The recording is shorter."},
-            503: {
-                "description": "It is encrypted and its master key is away, or its store does not answer."
-            },
-        },
-    ),
-)
-async def recording(
-    call: CallIdIn, request: Request, behind: Behind, download: bool = False
-) -> FileResponse:
-    """A call's recording, whole or in parts (Range). Who listened is in the audit log."""
-    try:
-        entry = (await ledger.look_up(behind.engine, [_text(call, "call")])).get(call)
-        if entry is None or not entry.path:
-            raise Problem(404, "there is no recording of this call, or it is not finished yet")
-        if entry.certificate:
-            await ledger.verify(behind.engine, behind.settings, call)
-        told = await asyncio.to_thread(_stat, behind.settings, entry)
-        if request.headers.get("range", "bytes=0-") == "bytes=0-":
-            await ledger.verify(behind.engine, behind.settings, call)
-    except (LedgerAwayError, StoreError) as error:
-        gone = isinstance(error, StoreGoneError)
-        raise Problem(404 if gone else 503, str(error)) from None
-    except LedgerError as error:
-        raise Problem(404, str(error)) from None
-    except KeyAwayError as error:
-        raise Problem(503, str(error)) from None
-    except (VaultError, OSError) as error:
-        raise Problem(404, f"the recording cannot be read: {error}") from None
-    name = PurePosixPath(entry.path.removesuffix(reading.SUFFIX)).name
-    return _SoundResponse(
-        behind.settings,
-        entry,
-        stat_result=told,
-        media_type=form_by_path(entry.path).media_type,
-        filename=name if download else None,
-        headers={"Cache-Control": "private, no-store"},
-    )
-
-
-class _SoundResponse(FileResponse):
-    """A recording's plain bytes, whole or in parts, as a `FileResponse` gives a file's."""
-
-    def __init__(self, settings: Settings, entry: LedgerEntry, **more: Any) -> None:
-        super().__init__(settings.recordings_dir / entry.path, **more)
-        self._recording = settings, entry
-
-    @asynccontextmanager
-    async def _open_file(self) -> AsyncIterator[anyio.AsyncFile[bytes]]:
-        sound = await asyncio.to_thread(reading.open_recording, *self._recording)
-        file: anyio.AsyncFile[bytes] = anyio.wrap_file(sound)
-        try:
-            yield file
-        finally:
-            with anyio.CancelScope(shield=True):
-                await file.aclose()
-
-
-def _stat(settings: Settings, entry: LedgerEntry) -> os.stat_result:
-    """The file's, with the size of the plain sound. Raises as `open_recording`."""
-    try:
-        found = list((settings.recordings_dir / entry.path).stat())
-    except FileNotFoundError:  # it is in the store, or nowhere
-        found = [0] * 10
-        found[8] = entry.finished_at // SECOND
-    with reading.open_recording(settings, entry) as sound:
-        found[6] = sound.seek(0, os.SEEK_END)
-    return os.stat_result(found)
 
 
 @router.get("/reports/sla", **right("reports.read", response_model=Report))
@@ -236,7 +169,7 @@ async def report(
             hours=hours,
             fail_under=fail_under,
             journal=behind.settings.run_dir,
-            only=Only(_text(number, "number"), _text(queue, "queue")),
+            only=Only(text_of(number, "number"), text_of(queue, "queue")),
             short_abandon=behind.settings.short_abandon,
         )
     except (ValueError, OverflowError) as error:
@@ -273,7 +206,8 @@ def _cursor(text: str) -> tuple[int, int] | None:
     raise Problem(422, "cursor: give the `next` of the page before")
 
 
-def _text(text: str, name: str) -> str:
+def text_of(text: str, name: str) -> str:
+    """What was sent as `name`. Raises `Problem` if it holds a control character."""
     if "\0" in text or not text.isprintable():
         raise Problem(422, f"{name}: a control character")
     return text

@@ -1,0 +1,144 @@
+"""A call's recording: its sound, whole or in parts, to listen to or to take away."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import anyio
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse
+
+from base.settings import Settings
+from facts.times import SECOND
+from recorder import exports, ledger
+from recorder.entry import LedgerEntry
+from recorder.exports import ExportError
+from recorder.forms import RecordingForm
+from recorder.ledger import LedgerAwayError, LedgerError, form_by_path
+from recorder.vault import reading
+from recorder.vault.crypt import VaultError
+from recorder.vault.keys import KeyAwayError
+from recorder.vault.trouble import StoreError, StoreGoneError
+from web.api.auth import Me, right
+from web.api.calls import CallIdIn, text_of
+from web.api.reasons import WhyListen
+from web.backend import Backend, Behind, Problem
+
+router = APIRouter(prefix="/api", tags=["calls"])
+
+_SOUND: Final[dict[str, Any]] = {form.media_type: {} for form in RecordingForm}
+
+
+@router.get(
+    "/calls/{call}/recording",
+    **right(
+        "recordings.read",
+        audited="every",
+        response_class=FileResponse,
+        responses={
+            200: {
+                "content": _SOUND,
+                "description": "Stereo: citizen left, agent right.",
+            },
+            206: {"content": _SOUND, "description": "The part that was asked for."},
+            400: {"description": "The header Range cannot be read."},
+            416: {"description": "The recording is shorter."},
+            503: {
+                "description": "It is encrypted and its master key is away, or its store does not answer."
+            },
+        },
+    ),
+)
+async def recording(
+    call: CallIdIn,
+    request: Request,
+    me: Me,
+    behind: Behind,
+    _why: WhyListen,
+    download: bool = False,
+) -> FileResponse:
+    """A call's recording, whole or in parts (Range). Who listened, and why, is in the audit log.
+
+    With `download` it is an export: `HOTLINE_EXPORT_APPROVAL` may want a second person's approval, used once.
+    """
+    entry, told = await _ready(behind, text_of(call, "call"), _is_whole(request) or download)
+    sound = partial(
+        _SoundResponse,
+        behind.settings,
+        entry,
+        stat_result=told,
+        media_type=form_by_path(entry.path).media_type,
+        headers={"Cache-Control": "private, no-store"},
+    )
+    if not download:
+        return sound()
+    try:
+        async with exports.allowed(
+            behind.engine, behind.settings, entry.call, by=me.name
+        ) as approved:
+            if approved is not None and not request.query_params.get("why"):
+                request.state.why = approved.why
+            return sound(filename=PurePosixPath(entry.path.removesuffix(reading.SUFFIX)).name)
+    except ExportError as error:
+        raise Problem(403, f"{error}: POST /api/calls/{entry.call}/export-requests") from None
+
+
+def _is_whole(request: Request) -> bool:
+    return request.headers.get("range", "bytes=0-") == "bytes=0-"
+
+
+async def _ready(behind: Backend, call: str, check: bool) -> tuple[LedgerEntry, os.stat_result]:
+    """The row of a recording that can be given, and its file's state. `check`: it is what the row says."""
+    try:
+        entry = (await ledger.look_up(behind.engine, [call])).get(call)
+        if entry is None or not entry.path:
+            raise Problem(404, "there is no recording of this call, or it is not finished yet")
+        if entry.certificate:
+            await ledger.verify(behind.engine, behind.settings, call)
+        told = await asyncio.to_thread(_stat, behind.settings, entry)
+        if check:
+            await ledger.verify(behind.engine, behind.settings, call)
+    except (LedgerAwayError, StoreError) as error:
+        gone = isinstance(error, StoreGoneError)
+        raise Problem(404 if gone else 503, str(error)) from None
+    except LedgerError as error:
+        raise Problem(404, str(error)) from None
+    except KeyAwayError as error:
+        raise Problem(503, str(error)) from None
+    except (VaultError, OSError) as error:
+        raise Problem(404, f"the recording cannot be read: {error}") from None
+    return entry, told
+
+
+class _SoundResponse(FileResponse):
+    """A recording's plain bytes, whole or in parts, as a `FileResponse` gives a file's."""
+
+    def __init__(self, settings: Settings, entry: LedgerEntry, **more: Any) -> None:
+        super().__init__(settings.recordings_dir / entry.path, **more)
+        self._recording = settings, entry
+
+    @asynccontextmanager
+    async def _open_file(self) -> AsyncIterator[anyio.AsyncFile[bytes]]:
+        sound = await asyncio.to_thread(reading.open_recording, *self._recording)
+        file: anyio.AsyncFile[bytes] = anyio.wrap_file(sound)
+        try:
+            yield file
+        finally:
+            with anyio.CancelScope(shield=True):
+                await file.aclose()
+
+
+def _stat(settings: Settings, entry: LedgerEntry) -> os.stat_result:
+    """The file's, with the size of the plain sound. Raises as `open_recording`."""
+    try:
+        found = list((settings.recordings_dir / entry.path).stat())
+    except FileNotFoundError:  # it is in the store, or nowhere
+        found = [0] * 10
+        found[8] = entry.finished_at // SECOND
+    with reading.open_recording(settings, entry) as sound:
+        found[6] = sound.seek(0, os.SEEK_END)
+    return os.stat_result(found)
