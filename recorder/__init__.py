@@ -9,6 +9,8 @@ sound      one pass over the raw sound: level of each side, long silences, talk-
 levels     a finished file, read once: SHA-256, duration, when each side is heard
 entry      a row of the ledger
 ledger     the table `recording`: enter, look up, export, verify
+spool      which raw files lie in Asterisk's spool
+backlog    what the recorder has yet to do, how fast it goes on, and what it says of that
 archive    the loop of `hotline recorder`: from Asterisk's spool into the ledger
 evidence   what makes a recording provable: canonical rows, Merkle trees, a chain of days (pure)
 seals      each day's seal: made once, signed, chained to the day before
