@@ -124,14 +124,24 @@ RULES: tuple[Rule, ...] = (
         "{value:.0f} calls of the last hour have no complete recording",
     ),
     Rule(
-        *("recording_blocked", _C, _HIGH, 0, 0, 5, 5),
-        "录音目录无法写入，新的通话录不了音",
-        "the recordings' folder cannot be written: new calls are not recorded",
+        *("recording_blocked", _C, _HIGH, 0, 0, 2, 5),
+        "录音目录无法写入（磁盘已满、不可写或无响应），新的通话录不了音，请查看 serve.log 中的 recording.blocked",
+        "the recordings' folder cannot be written, so new calls are not recorded: see recording.blocked in serve.log",
     ),
     Rule(
         *("recording_late", _W, _HIGH, 600, 60, 0, 10),
         "录音已有 {value:.0f} 秒未处理，请检查 hotline recorder",
         "a recording has waited for {value:.0f} seconds: does `hotline recorder` run?",
+    ),
+    Rule(
+        *("recording_backlog", _W, _HIGH, 500, 50, 30, 10),
+        "{value:.0f} 个录音等待处理，请运行 hotline recordings backlog",
+        "{value:.0f} raw files wait for `hotline recorder`: see `hotline recordings backlog`",
+    ),
+    Rule(
+        *("recording_no_ffmpeg", _C, _HIGH, 0, 0, 5, 5),
+        "未安装 ffmpeg，{value:.0f} 个录音暂存、未能压缩入库，请运行 hotline check",
+        "ffmpeg is not installed: {value:.0f} raw files wait for it: run `hotline check`",
     ),
     Rule(
         *("recording_key", _C, _HIGH, 0, 0, 30, 5),
@@ -147,6 +157,11 @@ RULES: tuple[Rule, ...] = (
         *("store_late", _W, _HIGH, 900, 60, 0, 10),
         "有录音处理完毕 {value:.0f} 秒后仍未存入录音存储，请运行 hotline check，并查看 recorder.log 中的 store.away",
         "a recording has waited for its store for {value:.0f} s: see `hotline check`, and store.away in recorder.log",
+    ),
+    Rule(
+        *("store_backlog", _W, _HIGH, 2000, 200, 30, 10),
+        "{value:.0f} 个录音等待存入录音存储，请运行 hotline recordings backlog",
+        "{value:.0f} recordings wait for their store: see `hotline recordings backlog`",
     ),
     Rule(
         *("seal_late", _W, _HIGH, 26, 25, 0, 0),

@@ -7,7 +7,6 @@ own, which tries again until the message is accepted. No error ends any of them.
 
 import asyncio
 import contextlib
-import os
 import shutil
 from collections.abc import (
     AsyncIterator,
@@ -35,8 +34,9 @@ from diary import tables as diary_tables
 from facts import CallbackMissed, CallRefused, DialRefused, RecordingMissing
 from facts.terms import Severity
 from facts.times import SECOND, local
-from recorder import deletion
+from recorder import backlog, deletion, press, spool
 from recorder import tables as recorder_tables
+from recorder.forms import RecordingForm
 from recorder.vault import keys, objects
 from recorder.vault.crypt import VaultError
 
@@ -367,7 +367,7 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
             rows = await connection.execute(question)
             counts = {row[0]: row[1] for row in rows}
             sealed = await _seals(connection, now, stamped=bool(settings.seal_tsa))
-            sealed["store_late", ""] = await _waits_for_store(connection, settings, now)
+            sealed |= await _waits_for_store(connection, settings, now)
             kept = await _retention(connection)
         unconfirmed = not (settings.trial or await deletion.is_confirmed(engine, settings))
     except Exception as error:  # noqa: BLE001 whatever a driver raises: `database_away` says it
@@ -383,15 +383,18 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
     return {**disk, **counted, **sealed, **kept}
 
 
-_OF_SEALS: Final = ("seal_late", "stamp_late", "seal_broken", "store_late")
+_OF_SEALS: Final = ("seal_late", "stamp_late", "seal_broken", "store_late", "store_backlog")
 
 
-async def _waits_for_store(connection: AsyncConnection, settings: Settings, now: int) -> float:
-    """Seconds since the oldest recording was finished that its store does not have."""
+async def _waits_for_store(
+    connection: AsyncConnection, settings: Settings, now: int
+) -> dict[Key, float | None]:
+    """How many recordings wait for their store, and for how many seconds the oldest does."""
     if not settings.recording_store:
-        return 0
-    since = (await objects.backlog(connection)).since
-    return max(0, now - since) / SECOND if since else 0
+        return {("store_late", ""): 0, ("store_backlog", ""): 0}
+    waits = await objects.backlog(connection)
+    late = max(0, now - waits.since) / SECOND if waits.since else 0
+    return {("store_late", ""): late, ("store_backlog", ""): waits.count}
 
 
 async def _seals(
@@ -442,27 +445,32 @@ _COUNTED: Final = {
 def _disk(settings: Settings, now: int) -> dict[Key, float | None]:
     folder = settings.spool_dir
     try:
-        writable = os.access(folder, os.W_OK | os.X_OK)
         free = shutil.disk_usage(folder).free / 1_000_000
-        with os.scandir(folder) as entries:
-            changed = [
-                entry.stat(follow_symlinks=False).st_mtime_ns // 1000
-                for entry in entries
-                if entry.name.endswith(".raw")
-            ]
+        raws, _ = spool.look(folder)
     except OSError:
-        return {
-            ("recording_blocked", ""): 1,
-            ("disk_low", ""): None,
-            ("recording_late", ""): None,
-            ("recording_key", ""): None,
-        }
+        return {(name, ""): None for name in _OF_SPOOL}
+    waits = backlog.waiting(raws.values(), now)
     return {
-        ("recording_key", ""): len(changed) if changed and _no_key(settings) else 0,
-        ("recording_blocked", ""): 0 if writable else 1,
         ("disk_low", ""): free,
-        ("recording_late", ""): max(0, now - min(changed, default=now)) / SECOND,
+        ("recording_late", ""): waits.age(now),
+        ("recording_backlog", ""): waits.files,
+        ("recording_key", ""): len(raws) if raws and _no_key(settings) else 0,
+        ("recording_no_ffmpeg", ""): waits.files if waits.files and _no_ffmpeg(settings) else 0,
     }
+
+
+_OF_SPOOL: Final = (
+    "disk_low",
+    "recording_late",
+    "recording_backlog",
+    "recording_key",
+    "recording_no_ffmpeg",
+)
+
+
+def _no_ffmpeg(settings: Settings) -> bool:
+    """Whether recordings cannot be compressed, so that their raw files wait."""
+    return settings.recording_format != RecordingForm.WAV and not press.is_there()
 
 
 def _no_key(settings: Settings) -> bool:

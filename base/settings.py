@@ -34,6 +34,7 @@ from base.trunks import Trunk, TrunkError, is_sip_host
 from facts.dialling import is_region
 from facts.ids import is_node
 from facts.numbers import HOTLINE_NUMBER, number_or_prefix
+from facts.terms import CONTINUE, REFUSE
 
 
 class SettingsError(Exception):
@@ -108,6 +109,14 @@ def _listed(value: str) -> str:
 def _region(value: str) -> str:
     if not is_region(value):
         raise ValueError(f"{value!r} is no region: write two capital letters such as CN or HK")
+    return value
+
+
+def _instead(value: str) -> str:
+    if value not in (CONTINUE, REFUSE) and not HOTLINE_NUMBER.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is neither {CONTINUE} nor {REFUSE} nor a telephone number: write one of them"
+        )
     return value
 
 
@@ -308,6 +317,10 @@ class Settings(BaseSettings):
     recording_keys: Secrets = ()
     """Master keys of the recordings, 64 hexadecimal characters each, the one in use last. Empty: only those of
     `secrets/recordings.keys`, which the first start makes."""
+    without_recording: Annotated[str, AfterValidator(_instead)] = "continue"
+    """What becomes of new callers while no call can be recorded (disk full, folder unwritable): `continue`, they are
+    taken and the gap is entered; `refuse`, they hear that the hotline has a fault; or an outside number, to which they
+    are sent."""
     recording_pause: bool = True
     """Whether agents may pause the recording of their talk (`*7`, the API) for what is confidential."""
     recording_pause_limit: Annotated[float, Field(ge=5, le=7200)] = 600.0

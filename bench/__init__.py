@@ -6,6 +6,7 @@ phone    simulated agents and callers: SIP over one socket, each INVITE and BYE 
 floor    the floor alone: what a fact costs
 report   how long a report takes
 audit    how long an audit of 100,000 recordings takes
+press    what finishing a recording costs, beside ffmpeg alone
 vault    what the encryption of recordings costs
 screens  from a fact in Asterisk to the screens
 figures  percentiles, processor time, SIPp's counts, the table (pure)

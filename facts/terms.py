@@ -25,6 +25,10 @@ class OfferReason(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+CONTINUE, REFUSE = "continue", "refuse"
+"""What may become of new callers who cannot be recorded, beside a number to which they are sent."""
+
+
 class Release(StrEnum):
     """Why the hotline itself ends a call that no agent has answered."""
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from acd.rules.model import DEFAULT, MANDARIN, Rules
 from facts.calendar import Calendar
-from facts.terms import Release
+from facts.terms import CONTINUE, REFUSE, Release
 from ivr.hours import Hours, is_open
 
 
@@ -21,7 +21,7 @@ class Reception:
 
     `callback_key`: the key by which a waiting caller asks to be called back; empty if there is none. `detect_silence`:
     the call is queued only when the caller has said something (R20). `offer_in_notice`: otherwise it is queued when the
-    recording notice begins.
+    recording notice begins. `outside`: the caller is sent to this outside number at once, if it may be dialled.
     """
 
     queue: str = DEFAULT
@@ -30,6 +30,7 @@ class Reception:
     callback_key: str = ""
     detect_silence: bool = False
     offer_in_notice: bool = False
+    outside: str = ""
 
 
 Receive: TypeAlias = Callable[[str, str, int], Reception]
@@ -46,8 +47,11 @@ def receive(
     *,
     blocked: Callable[[str], bool] = lambda _: False,
     calls_back: bool = True,
+    instead: str = CONTINUE,
 ) -> Reception:
     """Decide by the rules in force. `calls_back`: outgoing calls are possible, so a callback can be offered.
+
+    `instead`: what becomes of callers because they cannot be recorded now (`HOTLINE_WITHOUT_RECORDING`).
 
     A queue with unknown opening hours refuses no caller.
     """
@@ -58,6 +62,8 @@ def receive(
         refusal = Release.BLOCKED
     elif queue.hours in hours and not is_open(hours[queue.hours], at, calendar):
         refusal = Release.CLOSED_HOURS
+    elif instead == REFUSE:
+        refusal = Release.SYSTEM_FAILURE
     return Reception(
         queue=queue.name,
         language=known.language if known is not None else MANDARIN,
@@ -65,4 +71,5 @@ def receive(
         callback_key=queue.callback_key if calls_back else "",
         detect_silence=queue.detect_silence,
         offer_in_notice=queue.offer_in_notice,
+        outside="" if refusal is not None or instead == CONTINUE else instead,
     )

@@ -29,6 +29,7 @@ from facts import (
     CallQueued,
     CallReleased,
     CallReturned,
+    CallSentOutside,
     CallSilent,
     CallTransferred,
     Fact,
@@ -258,6 +259,8 @@ class CallSession:
             self._desk.report(CallReleased(self._clock(), self.call, refusal))
             await self._say_farewell(refusal)
             return str(refusal)
+        if self._reception.outside and self._sent_outside(self._reception.outside):
+            return ""
         *opening, last = script.opening(self._number)
         await self._say(opening)
         lasts = 0.0 if self._reception.detect_silence else self._lasts(last) - _SOONER
@@ -276,6 +279,12 @@ class CallSession:
             at = await self._keep_place(self._clock())
         self._join(CallQueued(min(at, self._clock()), self.call, self._queue))
         return ""
+
+    def _sent_outside(self, number: str) -> bool:
+        """Ask the floor to send a new caller outside. Returns whether it does: the gate may be shut for the number."""
+        self._desk.attach(self.call, self)
+        self._desk.report(CallSentOutside(self._clock(), self.call, number))
+        return isinstance(self._order, _Outside)
 
     async def _join_in_notice(self, lasts: float) -> None:
         """Join the queue while the caller hears the notice: as music, which no command interrupts."""
@@ -513,8 +522,9 @@ class CallSession:
             self._desk.report(CallReturned(now, self.call, self._queue, self._queued_at or now))
             return ""
         if reply.result == "0":
-            self._desk.report(CallReleased(self._clock(), self.call, Release.TIMED_OUT))
-            await self._say_farewell(Release.TIMED_OUT)
+            reason = Release.SYSTEM_FAILURE if self._reception.outside else Release.TIMED_OUT
+            self._desk.report(CallReleased(self._clock(), self.call, reason))
+            await self._say_farewell(reason)
             return "nobody outside"
         self._waiting = False
         return "outside"

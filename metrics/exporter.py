@@ -167,6 +167,11 @@ class Exporter:
         )
         self._backlog = gauge("hotline_diary_backlog_facts", "facts not yet in the database")
         self._lost = gauge("hotline_diary_lost_facts", "facts that no disk had room for")
+        self._recordings = gauge("hotline_recordings_backlog", "raw files that wait to be finished")
+        self._oldest = gauge("hotline_recordings_oldest_seconds", "for how long the oldest waits")
+        self._store = gauge("hotline_store_backlog", "recordings that wait for their store")
+        for unknown in (self._recordings, self._oldest, self._store):
+            unknown.set(math.nan)
 
     def add(self, fact: Fact) -> None:
         """Count one fact."""
@@ -221,6 +226,17 @@ class Exporter:
         for name, child in self._trunks.items():
             there = up.get(name)
             child.set(math.nan if there is None else there)
+
+    def show_backlogs(
+        self, recordings: float | None, oldest: float | None, store: float | None
+    ) -> None:
+        """How many raw files wait, for how many seconds the oldest does, and what waits for the store."""
+        for gauge, value in (
+            (self._recordings, recordings),
+            (self._oldest, oldest),
+            (self._store, store),
+        ):
+            gauge.set(math.nan if value is None else value)
 
     def show(
         self,

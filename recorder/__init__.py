@@ -11,6 +11,8 @@ entry      a row of the ledger
 ledger     the table `recording`: enter, look up, export, verify
 playing    a part of a recording into a player or a pipe
 exports    a second person approves what leaves
+spool      which raw files lie in Asterisk's spool
+backlog    what the recorder has yet to do, how fast it goes on, and what it says of that
 archive    the loop of `hotline recorder`: from Asterisk's spool into the ledger
 evidence   what makes a recording provable: canonical rows, Merkle trees, a chain of days (pure)
 seals      each day's seal: made once, signed, chained to the day before

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import os
 import shutil
-import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -28,13 +27,14 @@ from base import clock, database
 from base.settings import Settings
 from diary import tables as diary_tables
 from facts import CallbackEnded, CallbackRaced, CallbackYielded, CallEnded, Fact
-from facts.ids import is_attempt, is_call_id
+from facts.ids import is_attempt
 from facts.terms import CallId
 from facts.times import SECOND
-from recorder import ledger, policy, press, tape
+from recorder import backlog, ledger, policy, press, spool, tape
 from recorder import tables as recorder_tables
 from recorder.forms import RecordingForm
 from recorder.ledger import Draft
+from recorder.spool import RawFile
 from recorder.tape import Fault, Job, Tape, TapeError
 from recorder.vault import keys, reading
 from recorder.vault.crypt import VaultError
@@ -47,6 +47,8 @@ EVERY: Final = 1.0
 """Seconds between two looks into the spool."""
 LOOK_BACK: Final = 30 * SECOND
 """How far back each sweep reads the diary: facts may be entered some seconds late."""
+SWEEP_FOR: Final = 5.0
+"""Seconds after which a sweep begins no further work: in a backlog, too, disk, key and diary are looked at often."""
 AUDIT_EVERY: Final = 600 * SECOND
 """How often a sweep reads as far back as `AUDIT`: a fact may come hours late, from a journal or from CEL."""
 AUDIT: Final = 7 * 86_400 * SECOND
@@ -80,23 +82,14 @@ async def run(
         log.info("recorder.started", spool=str(settings.spool_dir), workers=archive.workers)
         try:
             while not stop.is_set():
-                await archive.sweep(clock.now(), stop)
+                if await archive.sweep(clock.now(), stop):
+                    continue
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(EVERY):
                         await stop.wait()
         finally:
             await archive.close()
             log.info("recorder.stopped")
-
-
-@dataclass(frozen=True, slots=True)
-class _Raw:
-    """A raw file as one look into the spool found it; `changed` in microseconds UTC."""
-
-    call: CallId
-    path: Path
-    size: int
-    changed: int
 
 
 @dataclass(slots=True)
@@ -124,31 +117,31 @@ class Archive:
         self._trouble: dict[CallId, _Trouble] = {}
         self._alarms: set[str] = set()
         self._odd: set[str] = set()
+        self._progress = backlog.Progress()
 
-    async def sweep(self, now: int, stop: asyncio.Event | None = None) -> None:
-        """Do everything that is due at `now` (microseconds), once. Logs errors instead of raising them."""
+    async def sweep(self, now: int, stop: asyncio.Event | None = None) -> bool:
+        """Do what is due at `now` (microseconds), for `SWEEP_FOR`. Says whether more is due. Logs errors."""
         try:
             self._watch_disk()
             raws = self._look()
         except OSError as error:
             self._alarm("recording.spool_unreadable", on=True, error=str(error))
-            return
+            return False
+        if line := self._progress.tell(backlog.waiting(raws.values(), now), now):
+            log.info("recording.backlog", **line)
         self._alarm("recording.spool_unreadable", on=False)
         try:
             await self._read_diary(now, raws)
         except Exception as error:  # noqa: BLE001 whatever a driver raises: the raw files wait
             self._alarm("recording.database_away", on=True, error=database.why(error)[:200])
-            return
+            return False
         self._alarm("recording.database_away", on=False)
+        more = False
         try:
             ring, away = await self._ring()
             # Without the key nothing can be encrypted: the raw files wait, and are finished once it is back.
             batches = [] if away or self._no_ffmpeg() else list(self._batches(raws, now))
-            for start in range(0, len(batches), self.workers):
-                if stop is not None and stop.is_set():
-                    return
-                at_once = batches[start : start + self.workers]
-                await asyncio.gather(*(self._finish(batch, now, ring) for batch in at_once))
+            more = await self._work_off(batches, now, ring, stop)
             await self._enter_missing(raws, now)
         except DBAPIError as error:
             self._alarm("recording.database_away", on=True, error=database.why(error)[:200])
@@ -156,6 +149,7 @@ class Archive:
             self._alarm("recording.failed", on=True, exc_info=error)
         else:
             self._alarm("recording.failed", on=False)
+        return more
 
     async def close(self) -> None:
         """End the worker processes."""
@@ -165,24 +159,15 @@ class Archive:
 
     # --- what there is
 
-    def _look(self) -> dict[CallId, _Raw]:
-        found: dict[CallId, _Raw] = {}
-        with os.scandir(self._settings.spool_dir) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                call = entry.name.removesuffix(".raw")
-                with contextlib.suppress(FileNotFoundError):
-                    status = entry.stat(follow_symlinks=False)
-                    if call != entry.name and is_call_id(call) and stat.S_ISREG(status.st_mode):
-                        changed = status.st_mtime_ns // 1000
-                        found[call] = _Raw(call, Path(entry.path), status.st_size, changed)
-                    elif entry.name not in self._odd:
-                        self._odd.add(entry.name)
-                        log.warning("recording.odd_file", file=entry.name[:100])
+    def _look(self) -> dict[CallId, RawFile]:
+        found, odd = spool.look(self._settings.spool_dir)
+        for name in odd:
+            if name not in self._odd:
+                self._odd.add(name)
+                log.warning("recording.odd_file", file=name[:100])
         return found
 
-    async def _read_diary(self, now: int, raws: dict[CallId, _Raw]) -> None:
+    async def _read_diary(self, now: int, raws: dict[CallId, RawFile]) -> None:
         """Find the ended calls without a row: recent ones, those with raw files, and from time to time all."""
         quiet = [
             raw.call
@@ -213,9 +198,9 @@ class Archive:
         if audit:
             self._audit_at = now + AUDIT_EVERY
 
-    def _batches(self, raws: dict[CallId, _Raw], now: int) -> Iterator[list[_Raw]]:
+    def _batches(self, raws: dict[CallId, RawFile], now: int) -> Iterator[list[RawFile]]:
         """The files to finish now, oldest first. A file that failed before gets a job of its own."""
-        batch: list[_Raw] = []
+        batch: list[RawFile] = []
         for raw in sorted(raws.values(), key=lambda raw: raw.changed):
             if not policy.is_due(now=now, changed=raw.changed, ended=self._ended.get(raw.call)):
                 continue
@@ -253,7 +238,24 @@ class Archive:
         self._alarm("recording.no_ffmpeg", on=gone, why=press.MISSING)
         return gone
 
-    async def _finish(self, batch: list[_Raw], now: int, ring: KeyRing | None) -> None:
+    async def _work_off(
+        self,
+        batches: list[list[RawFile]],
+        now: int,
+        ring: KeyRing | None,
+        stop: asyncio.Event | None,
+    ) -> bool:
+        """Finish batches, some at once, until time is up or `stop` is set. Says whether some are left."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for start in range(0, len(batches), self.workers):
+            if (stop is not None and stop.is_set()) or (start and loop.time() - began >= SWEEP_FOR):
+                return True
+            at_once = batches[start : start + self.workers]
+            await asyncio.gather(*(self._finish(batch, now, ring) for batch in at_once))
+        return False
+
+    async def _finish(self, batch: list[RawFile], now: int, ring: KeyRing | None) -> None:
         folder = self._settings.recordings_dir
         calls = [raw.call for raw in batch]
         entered = await ledger.look_up(self._engine, calls)
@@ -269,10 +271,13 @@ class Archive:
             )
             for raw in batch
         ]
+        began = asyncio.get_running_loop().time()
         answers = await self._in_pool(work)
+        # A row says when it was entered, to the second: the uploads look for new ones by that.
+        now += int(asyncio.get_running_loop().time() - began) * SECOND
         facts = await ledger.facts_of(self._engine, calls)
         drafts: list[Draft] = []
-        done: list[_Raw] = []
+        done: list[RawFile] = []
         for raw, answer in zip(batch, answers, strict=True):
             known = facts.get(raw.call, [])
             if isinstance(answer, Tape):
@@ -288,6 +293,7 @@ class Archive:
         await self._enter(drafts)
         calls = [draft.entry.call for draft in drafts]
         await ledger.remove_other_forms(self._engine, self._settings, calls)
+        self._progress.finished(len(done), sum(draft.entry.duration for draft in drafts))
         for raw in done:
             _remove(raw)
             self._trouble.pop(raw.call, None)
@@ -307,7 +313,7 @@ class Archive:
                 self._pool = None
             return [Fault("the worker process died over it")] * len(work)
 
-    def _failed(self, raw: _Raw, fault: Fault, now: int) -> bool:
+    def _failed(self, raw: RawFile, fault: Fault, now: int) -> bool:
         """Plan the next attempt. True when the ledger must now say that the recording cannot be finished."""
         attempts = self._trouble[raw.call].attempts + 1 if raw.call in self._trouble else 1
         pause = min(5 * 2 ** (attempts - 1), LONGEST_PAUSE)
@@ -321,7 +327,7 @@ class Archive:
         )
         return attempts == GIVE_UP_AFTER
 
-    async def _enter_missing(self, raws: dict[CallId, _Raw], now: int) -> None:
+    async def _enter_missing(self, raws: dict[CallId, RawFile], now: int) -> None:
         gone = [
             call
             for call, ended in self._ended.items()
@@ -393,7 +399,7 @@ def workers() -> int:
     return max(1, min(4, (os.cpu_count() or 1) // 2))
 
 
-def _remove(raw: _Raw) -> None:
+def _remove(raw: RawFile) -> None:
     """Remove a raw file that is entered. If Asterisk has written more since, keep it: it is finished again."""
     with contextlib.suppress(FileNotFoundError):
         status = raw.path.stat()

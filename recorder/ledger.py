@@ -350,10 +350,7 @@ def _difference(settings: Settings, entry: LedgerEntry) -> str:
             return _back(entry, source) if reading.is_there(settings, entry) else ""
         if not reading.is_there(settings, entry):
             return _gone(settings, entry)
-        if reading.altered(settings, entry):
-            return _altered(entry, source)
-        with reading.open_recording(settings, entry) as sound:
-            found = tape.describe(sound, source)
+        found = _described(settings, entry, source)
     except KeyAwayError as error:
         return f"The recording of call {entry.call} is the file that was entered, but cannot be heard: {error}."
     except StoreGoneError:
@@ -362,7 +359,7 @@ def _difference(settings: Settings, entry: LedgerEntry) -> str:
         return _not_now(entry, error)
     except (TapeError, VaultError, OSError) as error:
         return f"The recording of call {entry.call} is damaged: {_why(error, source)}."
-    if found.sha256 != entry.sha256:
+    if found is None or found.sha256 != entry.sha256:
         return _altered(entry, source)
     if (found.duration, found.size) != (entry.duration, entry.size):
         return (
@@ -371,6 +368,19 @@ def _difference(settings: Settings, entry: LedgerEntry) -> str:
             f"{found.duration / SECOND:.3f} s in {found.size}: the row was changed."
         )
     return ""
+
+
+def _described(settings: Settings, entry: LedgerEntry, source: Path) -> Tape | None:
+    """Describe a recording; None if its encrypted file is another one, which is said before all else."""
+    with reading.once(settings, entry) as file:
+        try:
+            with file.open() as sound:
+                found = tape.describe(sound, source)
+        except (TapeError, VaultError):
+            if file.altered():
+                return None
+            raise
+        return None if file.altered() else found
 
 
 async def _entry_with_file(engine: AsyncEngine, settings: Settings, call: CallId) -> LedgerEntry:

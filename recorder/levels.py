@@ -71,9 +71,12 @@ def _patiently(settings: Settings, wanted: LedgerEntry) -> HeardFile:
 def _listen(settings: Settings, wanted: LedgerEntry) -> HeardFile:
     other = False
     try:
-        other = reading.altered(settings, wanted)
-        with reading.open_recording(settings, wanted) as file:
-            levels, size, sha256 = listen(file, settings.recordings_dir / wanted.path)
+        with reading.once(settings, wanted) as file:
+            try:
+                with file.open() as sound:
+                    levels, size, sha256 = listen(sound, settings.recordings_dir / wanted.path)
+            finally:
+                other = file.altered()
     except FileNotFoundError:
         return HeardFile(FileState.GONE)
     except StoreError:

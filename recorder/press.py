@@ -83,14 +83,19 @@ def press(
             if value
             for word in ("-metadata", f"{name}={value}")
         ]
-        command = [*_QUIET, "-y", *_RAW, "-i", "pipe:0", *_SAME, *told, "-threads", "1"]
-        command += [*_HOW[form], target]
-        with _running(command, duration, pass_fds=(made.fileno(),), folder=folder) as ffmpeg:
+        arguments = command(form, told, "pipe:0", target)
+        with _running(arguments, duration, pass_fds=(made.fileno(),), folder=folder) as ffmpeg:
             ffmpeg.feed(pieces)
         if not made.seek(0, os.SEEK_END):
             raise PressError("ffmpeg made an empty file")
         made.seek(0)
         yield made
+
+
+def command(form: RecordingForm, told: list[str], source: str, target: str) -> list[str]:
+    """The arguments with which ffmpeg makes a recording of raw stereo; `told`: those for its tags."""
+    made = [*_QUIET, "-y", *_RAW, "-i", source, *_SAME, *told, "-threads", "1"]
+    return [*made, *_HOW[form], target]
 
 
 def decode(sound: BinaryIO, form: RecordingForm, duration: int) -> Iterator[bytes]:
@@ -117,6 +122,15 @@ def decode(sound: BinaryIO, form: RecordingForm, duration: int) -> Iterator[byte
 def is_there() -> bool:
     """Whether ffmpeg is installed."""
     return which(PROGRAM) is not None
+
+
+def try_out(form: RecordingForm) -> None:
+    """Compress a tenth of a second of silence. Raises `PressError` and `OSError` as `press` does."""
+    silence = bytes(RATE // 10 * FRAME)
+    with press(
+        [silence], form, folder=Path(tempfile.gettempdir()), tags=Tags(), duration=SECOND // 10
+    ):
+        pass
 
 
 def _pieces(sound: BinaryIO) -> Iterator[bytes]:

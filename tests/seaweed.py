@@ -26,6 +26,7 @@ import pytest
 from base.settings import Settings
 from recorder.vault import signed
 from recorder.vault.signed import AccessKey
+from tests.authority import Authority
 
 KEY: Final = AccessKey("hotline", "secret-of-the-store", "us-east-1")
 READER: Final = AccessKey("reader", "secret-of-the-reader", "us-east-1")
@@ -36,9 +37,11 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Seaweed:
-    """The running server: `http://127.0.0.1:port`."""
+    """The running server: `http://127.0.0.1:port`, and `https://127.0.0.1:tls`, whose certificate `ca` has signed."""
 
     port: int
+    tls: int = 0
+    ca: Path | None = None
 
     def settings(self, home: Path, bucket: str, **more: object) -> Settings:
         """Settings of a centre with this store."""
@@ -97,13 +100,13 @@ def seaweed() -> Iterator[Seaweed]:
     # Unix sockets lie in the temporary folder, whose name must be short.
     with (
         tempfile.TemporaryDirectory(prefix="sw", dir="/tmp") as folder,
-        _running(Path(folder)) as port,
+        _running(Path(folder)) as made,
     ):
-        yield Seaweed(port)
+        yield made
 
 
 @contextlib.contextmanager
-def _running(folder: Path) -> Iterator[int]:
+def _running(folder: Path) -> Iterator[Seaweed]:
     identities = [
         {
             "name": access.id,
@@ -116,7 +119,9 @@ def _running(folder: Path) -> Iterator[int]:
         )
     ]
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
-    ports = {name: _free() for name in ("master", "volume", "filer", "s3")}
+    ports = {name: _free() for name in ("master", "volume", "filer", "s3", "tls")}
+    authority = Authority(folder / "authority")
+    certificate, key = authority.sign("store")
     command = [
         str(Path(sys.executable).with_name("weed")),
         "server",
@@ -124,7 +129,10 @@ def _running(folder: Path) -> Iterator[int]:
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
         "-s3",
-        *(f"-{name}.port={port}" for name, port in ports.items()),
+        *(f"-{name}.port={port}" for name, port in ports.items() if name != "tls"),
+        f"-s3.port.https={ports['tls']}",
+        f"-s3.cert.file={certificate}",
+        f"-s3.key.file={key}",
         f"-s3.config={folder / 's3.json'}",
         # These would open by themselves, and the last two say where the server runs or let anybody delete.
         "-s3.port.lance=0",
@@ -147,7 +155,7 @@ def _running(folder: Path) -> Iterator[int]:
         )
         try:
             _wait(server, ports["s3"], folder / "log")
-            yield ports["s3"]
+            yield Seaweed(ports["s3"], ports["tls"], authority.ca)
         finally:
             server.kill()
             server.wait()

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import figures, floor, measure, vault
+from bench import figures, floor, measure, press, vault
 from bench.figures import SippCalls, TableRow
 from bench.phone import BenchPhones
 
@@ -223,3 +223,14 @@ def test_encryption_is_measured_by_all_of_the_sound() -> None:
     rows = vault.measure(1 << 20)
     assert rows[0].name == "encrypt 1 MB, with both hashes"
     assert all(row.hotline for row in rows)
+
+
+def test_what_finishing_costs_is_measured_of_the_same_file(tmp_path: Path) -> None:
+    raw = tmp_path / "60.raw"
+    press._speak(raw, 60)
+    assert raw.stat().st_size == 60 * 32_000
+    for cost in (press._plain(raw), press._work(raw)):
+        assert cost.cpu > 0.01
+        assert cost.clock > 0.01
+        assert cost.memory > 1 << 20
+    assert list(tmp_path.iterdir()) == [raw]

@@ -250,8 +250,13 @@ def call_released(hall: Hall, fact: CallReleased, now: int) -> None:
 
 
 def call_sent_outside(hall: Hall, fact: CallSentOutside, now: int) -> None:
-    """The outside number rings, or has answered."""
+    """The outside number rings, or has answered. For a caller in the greeting, the session asks for it."""
     caller = hall.callers.get(fact.call)
+    if caller is not None and caller.stage is Stage.GREETING and fact.number and not fact.answered:
+        if hall.refused(fact.number, Purpose.OVERFLOW, caller.call, now):
+            return
+        caller.stage, caller.since = Stage.OUTSIDE, fact.at
+        hall.out.append(SendOutside(caller.call, fact.number))
     if caller is not None:
         caller.answered = caller.answered or fact.answered
         # Asterisk tells of the answer without the number.

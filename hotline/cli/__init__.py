@@ -5,6 +5,7 @@ tools       output as text or JSON, errors as sentences, settings, database
 reading     a command's database: the centre's own, or a copy that may only be read
 alarm       `hotline alarm`
 audit       `hotline recordings audit`
+backlog     `hotline recordings backlog`
 callback    `hotline callback`
 deliver     `hotline report deliver`, `deliveries`
 exports     `hotline recordings request`, `requests`, `approve`, `refuse`

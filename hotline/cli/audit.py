@@ -3,19 +3,24 @@
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock
 from facts.times import SECOND, local
 from hotline.cli.report import day_of
-from hotline.cli.tools import JsonOrText, Language, fail, form_of, read_settings, with_database
+from hotline.cli.tools import (
+    JsonOrText,
+    Language,
+    fail,
+    form_of,
+    progress_bar,
+    read_settings,
+    with_database,
+)
 
 if TYPE_CHECKING:
     from metrics.completeness import Completeness
@@ -58,7 +63,7 @@ def audit(
         fail(words["no_folder"].format(settings.recordings_dir), status=2)
 
     async def work(engine: AsyncEngine) -> "Completeness":
-        with _progress(words["calls_done"]) as progress:
+        with progress_bar(words["calls_done"]) as progress:
             return await completeness.audit(engine, settings, window, progress)
 
     found = with_database(work, completeness.AuditError, status=2)
@@ -68,18 +73,6 @@ def audit(
         for line in _lines(found, words):
             print(line)
     sys.exit(found.status)
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error while the audit runs, if that is a terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(what)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _lines(found: "Completeness", words: dict[str, str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, files
 from facts.times import SECOND, local
-from hotline.cli import audit, exports, listening, retention
+from hotline.cli import audit, backlog, exports, listening, retention
 from hotline.cli.tools import (
     JsonOrText,
     fail,
@@ -36,6 +36,7 @@ listening.add_to(app)
 exports.add_to(app)
 audit.add_to(app)
 retention.add_to(app)
+backlog.add_to(app)
 
 
 @app.command("prove")

@@ -4,6 +4,7 @@ serve      wires the parts; read it first
 recovery   coming back: diary, CEL and AMI after a start and after a lost link
 in_force   the rules, the block list and the calendar that hold now
 watch      the phones of agents who talk: which of them has died
+tape       whether calls can be recorded now
 people     the agents, and what they ask for
 requests   what screens, API and command line ask for
 callbacks  requests about callback tasks

@@ -14,6 +14,7 @@ from base import clock
 from base.background import spawn
 from base.settings import Settings
 from facts.calendar import Calendar, make_calendar, read_years
+from facts.terms import CONTINUE
 from hotline.machine import render
 from hotline.machine.programs import ProgramError
 from ivr import hours, workdays
@@ -27,7 +28,7 @@ class RulesInForce:
     """The rules, the block list and the calendar that hold now; those of before while the database is away.
 
     `apply` gives new rules to whoever goes by them. `reload` has Asterisk read its configuration again; None while the
-    link is down. `may_be_called`: whether this caller may be called back.
+    link is down. `may_be_called`: whether this caller may be called back. `recordable`: whether calls can be recorded.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class RulesInForce:
         apply: Callable[[Rules, Rulebook], None],
         reload: Callable[[], Callable[..., Awaitable[None]] | None],
         may_be_called: Callable[[str], bool] = lambda _: True,
+        recordable: Callable[[], bool] = lambda: True,
     ) -> None:
         self.book = Rulebook()
         self.rules = self.book.rules(rulebook.defaults(settings), settings.numbers)
@@ -45,6 +47,7 @@ class RulesInForce:
         self._apply = apply
         self._reload = reload
         self._may_be_called = may_be_called
+        self._recordable = recordable
         self._blocked: Mapping[str, Block] = {}
         self._calendar = Calendar()
         # A controller that was killed may have written numbers that Asterisk has not read yet.
@@ -98,7 +101,12 @@ class RulesInForce:
             at,
             blocked=lambda caller: caller in self._blocked and self._blocked[caller].in_force(at),
             calls_back=self._settings.calls_out,
+            instead=CONTINUE if self._recordable() else self._settings.without_recording,
         )
+        if reception.outside and not self._settings.calls_out:
+            reception = replace(
+                reception, outside=""
+            )  # taken rather than lost; `hotline check` says so
         if reception.callback_key and caller and not self._may_be_called(caller):
             return replace(reception, callback_key="")  # no promise that would not be kept
         return reception

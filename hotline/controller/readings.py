@@ -22,6 +22,8 @@ SOON = 600 * SECOND
 """How near a callback's deadline must be to be reported."""
 LAG_HOLDS = 10 * SECOND
 """How long a measured delay of Asterisk's events counts while no other comes."""
+OF_BACKLOGS = ("recording_backlog", "recording_late", "store_backlog")
+"""The readings that Prometheus gets, too."""
 
 
 class Parts(Protocol):
@@ -38,6 +40,9 @@ class Parts(Protocol):
 
     def pauses_too_long(self, now: int) -> int:
         """How many pauses of recordings have lately reached their limit, or cannot be ended."""
+
+    def not_recordable(self) -> str:
+        """Why no call can be recorded now; empty if one can."""
 
     def refusals(self, now: int) -> int:
         """How many AGI connections were refused within the last minute."""
@@ -85,6 +90,7 @@ def quick(parts: Parts, now: int) -> dict[Key, float | None]:
         **of_live_state(parts.newest(now), now),
         ("link_lost", ""): parts.link_lost_for(now) / SECOND,
         ("event_lag", ""): lag / SECOND if now - heard < LAG_HOLDS else 0,
+        ("recording_blocked", ""): bool(parts.not_recordable()),
         ("recording_paused", ""): parts.pauses_too_long(now),
         ("agi_refused", ""): parts.refusals(now),
         ("sip_guesses", ""): parts.guesses(now),

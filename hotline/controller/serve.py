@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from acd.callbacks import book as callback_book
 from acd.callbacks.task import Task
 from acd.desk import Desk
-from acd.floor import Floor
+from acd.floor import Floor, Stage
 from acd.gate import Purpose
 from acd.rules.model import Rules
 from acd.rules.text import Rulebook
@@ -47,6 +47,7 @@ from hotline.controller.people import People
 from hotline.controller.recovery import Recovery
 from hotline.controller.requests import Requests
 from hotline.controller.shown import Shown
+from hotline.controller.tape import TapeWatch
 from hotline.controller.watch import PhoneWatch
 from hotline.machine import home, render
 from hotline.machine.up import stop_event
@@ -143,12 +144,14 @@ class Controller:
         self._queue_log = QueueLogFile(settings.log_dir / "queue_log", settings.queue_log)
         self._diary = Diary(engine, settings.run_dir)
         self._book = callback_book.TaskBook(engine, settings.run_dir, self._report)
+        self._tape = TapeWatch(settings, self._renew_recordings)
         self._in_force = RulesInForce(
             engine,
             settings,
             self._apply,
             lambda: self._switch.reload if self._link.up else None,
             lambda caller: self._desk.floor.refusal(caller, Purpose.ASKED) is None,
+            lambda: not self._tape.why,
         )
         self._connect()
         self._distribute()
@@ -314,6 +317,7 @@ class Controller:
             spawn(self._phones.run(), "phones"),
             spawn(self._watch.run(), "phone watch"),
             spawn(self._pauses.run(), "pauses of recordings"),
+            spawn(self._tape.run(), "tape watch"),
         ]
         self._recovery.link_lost_at = clock.now()
         self._desk.watch(self._hear_out)
@@ -520,6 +524,12 @@ class Controller:
         except LinkError as error:
             logger.warning("phone.not_asked", agent=agent, error=str(error))
 
+    def _renew_recordings(self) -> None:
+        """Calls can be recorded again: those that go on without, too."""
+        for caller in self._desk.floor.callers.values():
+            if caller.stage is not Stage.RELEASED:
+                self._renew_recording(caller.call)
+
     def _renew_recording(self, call: CallId) -> None:
         spawn(self._renew(call), "recording renewed")
 
@@ -568,7 +578,10 @@ class Controller:
             )
 
     async def _slow_readings(self, now: int) -> dict[Key, float | None]:
-        return await readings.slow(self, self._engine, self._settings, now)
+        found = await readings.slow(self, self._engine, self._settings, now)
+        if self._exporter is not None:
+            self._exporter.show_backlogs(*(found.get((name, "")) for name in readings.OF_BACKLOGS))
+        return found
 
     def newest(self, now: int) -> LiveState:
         """The newest live state."""
@@ -589,6 +602,10 @@ class Controller:
     def pauses_too_long(self, now: int) -> int:
         """How many pauses of recordings have lately reached their limit, or cannot be ended."""
         return self._pauses.too_long(now)
+
+    def not_recordable(self) -> str:
+        """Why no call can be recorded now; empty if one can."""
+        return self._tape.why
 
     def refusals(self, now: int) -> int:
         """How many AGI connections were refused within the last minute (`MOST_REFUSALS` at most)."""

@@ -26,6 +26,7 @@ from base.settings import load as load_settings
 from base.trunks import Trunk
 from diary.writer import unwritten
 from facts.endpoints import watch, way_out
+from facts.terms import CONTINUE, REFUSE
 from facts.times import local
 from hotline.machine import home, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
@@ -33,6 +34,7 @@ from metrics import due
 from recorder import deletion, evidence, press, seals, stamps
 from recorder.evidence import EvidenceError
 from recorder.forms import RecordingForm
+from recorder.press import PressError
 from recorder.retention import RetentionError
 from recorder.vault import keys, objects
 from recorder.vault.trouble import StoreError
@@ -78,7 +80,7 @@ def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
     except ProgramError as error:
         yield False, str(error)
     if settings.recording_format != RecordingForm.WAV:
-        yield _ffmpeg()
+        yield _ffmpeg(settings)
     if settings.tls_port:
         yield _certificate(settings)
     yield asyncio.run(_database(settings))
@@ -356,11 +358,16 @@ def _erasures(settings: Settings) -> Iterator[tuple[bool, str]]:
         )
 
 
-def _ffmpeg() -> tuple[bool, str]:
-    """What compresses the recordings. Without it the raw files wait."""
-    if press.is_there():
-        return True, "ffmpeg: recordings are compressed"
-    return False, f"{press.MISSING}; until then new recordings wait in the spool"
+def _ffmpeg(settings: Settings) -> tuple[bool, str]:
+    """What compresses the recordings, tried with a moment of silence. Without it the raw files wait."""
+    waits = "until then new recordings wait in the spool"
+    if not press.is_there():
+        return False, f"{press.MISSING}; {waits}"
+    try:
+        press.try_out(RecordingForm(settings.recording_format))
+    except (PressError, OSError) as error:
+        return False, f"ffmpeg cannot compress recordings: {error}; {waits}"
+    return True, "ffmpeg: recordings are compressed"
 
 
 async def _redis(settings: Settings) -> tuple[bool, str]:
@@ -387,6 +394,7 @@ def _dialling(settings: Settings) -> Iterator[tuple[bool, str]]:
         )
         if refusal is not None:
             yield False, f"HOTLINE_TRANSFER_TO: {number}: {refusal.text()}"
+    yield from _without_recording(settings)
     for number in settings.dial_allow:
         refusal = may_dial(
             number, Purpose.CALLBACK, policy(settings), own=settings.numbers, agents=()
@@ -397,6 +405,21 @@ def _dialling(settings: Settings) -> Iterator[tuple[bool, str]]:
         return
     for problem in asyncio.run(_rules(settings)):
         yield False, problem
+
+
+def _without_recording(settings: Settings) -> Iterator[tuple[bool, str]]:
+    """Whether new callers can be sent where the setting says while no call can be recorded."""
+    number = settings.without_recording
+    if number in (CONTINUE, REFUSE):
+        return
+    named = f"HOTLINE_WITHOUT_RECORDING: {number}"
+    refusal = may_dial(number, Purpose.OVERFLOW, policy(settings), own=settings.numbers, agents=())
+    if refusal is not None:
+        yield False, f"{named}: {refusal.text()}; callers are taken without a recording instead"
+    elif not settings.calls_out:
+        yield False, f"{named}: there is no way out (HOTLINE_OUTBOUND): callers are taken instead"
+    else:
+        yield True, f"{named} gets the callers who cannot be recorded"
 
 
 def _trunks(settings: Settings) -> Iterator[tuple[bool, str]]:

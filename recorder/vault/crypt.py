@@ -16,7 +16,7 @@ import io
 import secrets
 import struct
 from dataclasses import dataclass, field
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -110,6 +110,19 @@ class Writer:
         self._target.write(data)
 
 
+class SealedFile(Protocol):
+    """What is read of an encrypted file: a file, or one that is `Watched`."""
+
+    def seek(self, offset: int, whence: int = ..., /) -> int:
+        """Go to a place."""
+
+    def read(self, size: int = ..., /) -> bytes:
+        """Read so many bytes, fewer only at the end."""
+
+    def close(self) -> None:
+        """There is no more to read."""
+
+
 class Reader(io.RawIOBase):
     """The plain bytes of an encrypted file, and of no other chunks than those that are asked for.
 
@@ -119,7 +132,7 @@ class Reader(io.RawIOBase):
     """
 
     def __init__(
-        self, source: BinaryIO, call: CallId, data_key: bytes, *, salvage: bool = False
+        self, source: SealedFile, call: CallId, data_key: bytes, *, salvage: bool = False
     ) -> None:
         super().__init__()
         self.salvage = salvage
@@ -198,6 +211,43 @@ class Reader(io.RawIOBase):
         self._number = number
 
 
+class Watched:
+    """An encrypted file that is hashed while it is read, so that it need not be read again. Its owner closes it.
+
+    Only what is read in order counts: a jump back or ahead is read, and hashed when its turn comes.
+    """
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._at = 0
+        self._until = SLOT
+        self._digest = hashlib.sha256()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go to a place, as in a file."""
+        self._at = self._source.seek(offset, whence)
+        return self._at
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read, as from a file."""
+        data = self._source.read(size)
+        begin, self._at = self._at, self._at + len(data)
+        if begin <= self._until < self._at:
+            self._digest.update(memoryview(data)[self._until - begin :])
+            self._until = self._at
+        return data
+
+    def close(self) -> None:
+        """Stay open: its hash may still be wanted."""
+
+    def cipher_sha256(self) -> str:
+        """What `cipher_sha256` gives of the file. Reads what nobody has read."""
+        self.seek(self._until)
+        while self.read(1 << 20):
+            pass
+        return self._digest.hexdigest()
+
+
 def new_key(call: CallId, wrapped: WrappedKey, data_key: bytes) -> FileKey:
     """The key of one recording, from its parts. Raises `ValueError` for a call's id that has no room in the head."""
     if not 0 < len(call.encode()) <= 80 or len(data_key) != KEY:
@@ -210,7 +260,7 @@ def slot(key: WrappedKey) -> bytes:
     return _SLOT.pack(_MAGIC, key.master.encode(), key.wrapped)
 
 
-def read_slot(source: BinaryIO) -> WrappedKey:
+def read_slot(source: SealedFile) -> WrappedKey:
     """The wrapped key as it lies in the file. Raises `VaultError` for another kind of file."""
     source.seek(0)
     data = source.read(SLOT)
@@ -236,7 +286,7 @@ def _head(call: CallId, prefix: bytes) -> bytes:
     return _HEAD.pack(_FORM, _POWER, prefix, len(name), name)
 
 
-def _read_head(source: BinaryIO, call: CallId) -> bytes:
+def _read_head(source: SealedFile, call: CallId) -> bytes:
     source.seek(SLOT)
     data = source.read(HEADER - SLOT)
     if len(data) != HEADER - SLOT:

@@ -5,7 +5,7 @@ A file on this machine is read there. If there is none, the recording's store is
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -16,7 +16,7 @@ from recorder.entry import LedgerEntry
 from recorder.forms import RecordingForm
 from recorder.tape import Tape
 from recorder.vault import crypt, keys
-from recorder.vault.crypt import Reader, VaultError, WrappedKey
+from recorder.vault.crypt import Reader, SealedFile, VaultError, Watched, WrappedKey
 from recorder.vault.keys import KeyAwayError, KeyRing
 
 SUFFIX: Final = crypt.SUFFIX
@@ -49,12 +49,37 @@ def is_there(settings: Settings, entry: LedgerEntry) -> bool:
         return False
 
 
-def altered(settings: Settings, entry: LedgerEntry) -> bool:
-    """Whether an encrypted file is another one than was entered: it takes no key. Raises `OSError`."""
-    if not entry.cipher_sha256:
-        return False
+class OneReading:
+    """A recording that is heard and whose file is compared with its row, both in one reading of the file."""
+
+    def __init__(self, settings: Settings, entry: LedgerEntry, file: BinaryIO) -> None:
+        self._settings = settings
+        self._entry = entry
+        self._file = file
+        self._watched = Watched(file) if entry.cipher_sha256 else None
+
+    def open(self) -> BinaryIO:
+        """Its plain bytes. Raises as `open_recording`."""
+        if self._watched is None:
+            return self._file
+        place, watched = self._settings.recordings_dir / self._entry.path, self._watched
+        return _opened(self._settings, lambda: watched, place, self._entry.call, self._entry.key)
+
+    def altered(self) -> bool:
+        """Whether an encrypted file is another one than was entered: it takes no key. Raises `OSError`.
+
+        Of a file that was heard to its end nothing more is read.
+        """
+        if self._watched is None:
+            return False
+        return self._watched.cipher_sha256() != self._entry.cipher_sha256
+
+
+@contextlib.contextmanager
+def once(settings: Settings, entry: LedgerEntry) -> Iterator[OneReading]:
+    """Read a recording and compare its file. Raises `OSError`, `StoreError` among them."""
     with _source(settings, entry) as file:
-        return crypt.cipher_sha256(file) != entry.cipher_sha256
+        yield OneReading(settings, entry, file)
 
 
 def find(settings: Settings, call: CallId) -> Path | None:
@@ -110,7 +135,7 @@ def _source(settings: Settings, entry: LedgerEntry) -> BinaryIO:
 
 def _opened(
     settings: Settings,
-    source: Callable[[], BinaryIO],
+    source: Callable[[], SealedFile],
     place: Path,
     call: CallId,
     known: WrappedKey | None,
@@ -118,7 +143,7 @@ def _opened(
     salvage: bool = False,
 ) -> BinaryIO:
     """Try the key of the database, then the one in the file: after a crash or a loss one of them may be older."""
-    with source() as file:
+    with contextlib.closing(source()) as file:
         try:
             ring = keys.read(settings)
             try:

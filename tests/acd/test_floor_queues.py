@@ -15,7 +15,7 @@ from acd.commands import (
     SendOutside,
     Yield,
 )
-from acd.floor import Floor
+from acd.floor import Floor, Stage
 from acd.gate import Policy, Purpose, Why
 from acd.rules.model import DEFAULT, Flag, Member, Number, Queue, Rules
 from agents.model import Presence
@@ -34,6 +34,7 @@ from facts import (
     CallEnded,
     CallMoved,
     CallQueued,
+    CallReleased,
     CallSentOutside,
     CallTransferred,
     DialRefused,
@@ -507,3 +508,21 @@ def test_an_attempt_that_is_taken_up_gives_its_room_back(story: Story) -> None:
     assert deeds(story.floor.take_up([one], SECOND)) == []
     out = story.tell(CallbackEnded(2 * SECOND, 7, "hotline-c7.1", "1003", "withdrawn"))
     assert out == [PlaceCallback(7, "hotline-c7.2", "1003", CITIZEN, "tax")]
+
+
+def test_a_caller_who_cannot_be_recorded_is_sent_outside_by_the_gate() -> None:
+    story = Story()
+    story.floor = Floor(rules(), policy=Policy(deny=("12333",)))
+    story.tell(LinkRestored(0), CallArrived(0, "a", "12345", ""), CallArrived(0, "b", "12345", ""))
+    asked = CallSentOutside(SECOND, "a", "0411000")
+    assert story.tell(asked) == [SendOutside("a", "0411000")]
+    assert story.floor.callers["a"].stage is Stage.OUTSIDE
+    # Asterisk tells the same again, and of the answer without the number.
+    assert story.entries(CallSentOutside(2 * SECOND, "a", "", answered=True)) == [
+        CallSentOutside(2 * SECOND, "a", "0411000", answered=True)
+    ]
+    refused = DialRefused(2 * SECOND, "b", "12333", "overflow", "denied")
+    assert story.entries(CallSentOutside(2 * SECOND, "b", "12333")) == [refused]
+    assert story.floor.callers["b"].stage is Stage.GREETING
+    released = CallReleased(3 * SECOND, "a", Release.SYSTEM_FAILURE)
+    assert story.entries(released) == [released]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -271,14 +272,38 @@ async def test_what_the_recorder_left_behind(engine: AsyncEngine, tmp_path: Path
     assert missing["recording_gap", ""] == 1
     assert missing["callbacks_missed", ""] == 2
     assert missing["dial_refused", ""] == 1
-    assert missing["recording_blocked", ""] == 1
+    assert missing["disk_low", ""] is None
     settings.spool_dir.mkdir(parents=True)
     fine = await alarms.recordings(engine, settings, now)
-    assert (fine["recording_blocked", ""], fine["recording_late", ""]) == (0, 0)
+    assert fine["recording_late", ""] == 0
     assert (fine["disk_low", ""] or 0) > 1
     (settings.spool_dir / "hotline-1.3.raw").write_bytes(b"")
     later = await alarms.recordings(engine, settings, clock.now() + 900 * S)
     assert 890 < (later["recording_late", ""] or 0) < 960
+
+
+async def test_a_backlog_and_a_missing_ffmpeg_are_seen(
+    engine: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(home=tmp_path)
+    settings.spool_dir.mkdir(parents=True)
+    later = clock.now() + 10 * S
+
+    async def seen(at: int, told: Settings = settings) -> list[float | None]:
+        found = await alarms.recordings(engine, told, at)
+        return [found["recording_backlog", ""], found["recording_no_ffmpeg", ""]]
+
+    for number in range(3):
+        (settings.spool_dir / f"hotline-1.{number}.raw").write_bytes(b"")
+    assert await seen(clock.now()) == [0, 0], "Asterisk still writes to these"
+    assert await seen(later) == [3, 0]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert await seen(later) == [3, 3]
+    assert await seen(later, settings.model_copy(update={"recording_format": "wav"})) == [3, 0]
+    (settings.spool_dir / "hotline-1.0.raw").unlink()
+    assert await seen(later) == [2, 2]
+    shutil.rmtree(settings.spool_dir)
+    assert await seen(later) == [None, None]
 
 
 async def test_raw_files_that_wait_for_the_master_key_are_counted(
@@ -408,4 +433,6 @@ async def test_a_recording_that_waits_for_its_store_is_seen(
         await connection.execute(insert(recorder_tables.stored), rows)
     for bucket, seconds in (("s3://recordings", 1200), ("", 0)):
         settings = Settings(home=tmp_path, recording_store=bucket)
-        assert (await alarms.recordings(engine, settings, now))["store_late", ""] == seconds
+        found = await alarms.recordings(engine, settings, now)
+        assert found["store_late", ""] == seconds
+        assert found["store_backlog", ""] == (2 if bucket else 0)

@@ -63,11 +63,36 @@ def test_an_overflow_of_before_the_upgrade_is_named(tmp_path: Path) -> None:
 
 
 def test_ffmpeg_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _ffmpeg()[0]
+    settings = Settings(home=tmp_path)
+    assert _ffmpeg(settings)[0]
     monkeypatch.setenv("PATH", str(tmp_path))
-    fine, said = _ffmpeg()
+    fine, said = _ffmpeg(settings)
     assert not fine
+    assert "ffmpeg is not installed" in said
     assert "new recordings wait in the spool" in said
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\necho Unknown encoder libopus >&2; exit 1\n")
+    program.chmod(0o755)
+    fine, said = _ffmpeg(settings)
+    assert not fine
+    assert "Unknown encoder libopus" in said
+
+
+@pytest.mark.parametrize(
+    ("number", "outbound", "fine", "says"),
+    [
+        ("0411000", "sip:127.0.0.1:5090", True, "gets the callers"),
+        ("0411000", "", False, "there is no way out"),
+        ("110", "sip:127.0.0.1:5090", False, "emergency numbers are never dialled"),
+    ],
+)
+def test_where_callers_go_who_cannot_be_recorded(
+    tmp_path: Path, number: str, outbound: str, fine: bool, says: str
+) -> None:
+    settings = Settings(home=tmp_path, without_recording=number, outbound=outbound)
+    ((found, said),) = _dialling(settings)
+    assert found is fine
+    assert says in said
 
 
 def test_the_certificate_is_looked_at(tmp_path: Path) -> None:

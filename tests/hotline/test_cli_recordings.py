@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 from base.settings import Settings
 from facts import Fact
 from hotline.cli.main import app
-from recorder import ledger, policy, seals, tables, tape
+from recorder import backlog, ledger, policy, seals, tables, tape
 from recorder.entry import LedgerEntry
 from recorder.evidence import DaySeal
 from recorder.vault import keys
@@ -258,3 +259,58 @@ async def test_recordings_are_encrypted_and_get_a_new_master_key(
     assert status == 1
     assert said == "2 recordings still need an older master key: keep it, and run this again\n"
     assert f"call {entries[1].call}: its master key {second} is not there" in failed
+
+
+async def test_the_backlog_in_words_as_json_and_to_its_end(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await in_thread("backlog") == (0, "没有录音等待处理\n", "")
+    await recorded(engine, settings, 1)
+    assert await in_thread("backlog", "--lang", "en") == (
+        0,
+        "no recording waits to be finished\n",
+        "",
+    )
+    raw = settings.spool_dir / "hotline-1763731200.2.raw"
+    raw.write_bytes(bytes(4 * 8000 * 90))
+    os.utime(raw, (time.time() - 3700, time.time() - 3700))
+    _, text, _ = await in_thread("backlog")
+    assert text.startswith("1 个录音等待处理，共 0:01:30，最早的已等待 1:01:4")
+    assert "预计还需" in text
+    monkeypatch.setenv("HOTLINE_RECORDING_STORE", "s3://recordings")
+    status, found = verdict(await in_thread("backlog", "--format", "json"))
+    assert status == 0
+    assert (found["files"], found["sound_seconds"]) == (1, 90.0)
+    assert 3700 <= found["oldest_seconds"] < 3800
+    assert found["left_seconds"] > 0
+    assert found["store"]["files"] == 0
+    assert found["store"]["left_seconds"] == 0
+
+    look = backlog.read
+
+    async def look_and_work(*asked: Any) -> Any:
+        """The recorder finishes it after the first look."""
+        found = await look(*asked)
+        raw.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(backlog, "read", look_and_work)
+    status, text, _ = await in_thread("backlog", "--follow", "--lang", "en")
+    assert status == 0
+    first, _, last, _ = text.splitlines()
+    assert "1 raw files wait to be finished, 0:01:30 of sound" in first
+    assert last == "no recording waits to be finished"
+
+    settings.spool_dir.rmdir()
+    status, _, said = await in_thread("backlog", "--lang", "en")
+    assert status == 1
+    assert "Look whether the disk is mounted" in said
+
+
+async def test_nothing_was_finished_lately(engine: AsyncEngine, settings: Settings) -> None:
+    raw = settings.spool_dir / "hotline-1763731200.2.raw"
+    raw.write_bytes(bytes(4 * 8000))
+    os.utime(raw, (time.time() - 60, time.time() - 60))
+    _, text, _ = await in_thread("backlog", "--lang", "en")
+    assert "none was finished in the last minute" in text
+    assert verdict(await in_thread("backlog", "--format", "json"))[1]["left_seconds"] is None

@@ -16,6 +16,7 @@ from facts import (
     CallQueued,
     CallReleased,
     CallReturned,
+    CallSentOutside,
     CallSilent,
     OfferEnded,
 )
@@ -111,6 +112,36 @@ class TestTurnedAway:
             CallReleased(NOW, CALL, reason),
         ]
         assert house.asked == [("12345", CALLER, NOW)]
+
+    async def test_who_cannot_be_recorded_is_sent_outside_before_a_word_is_said(
+        self, server: Server, desk: FakeDesk, house: House
+    ) -> None:
+        house.reception = Reception(outside="0411000")
+        desk.on = lambda fact: (
+            desk.attached[CALL].send_outside(fact.number)
+            if isinstance(fact, CallSentOutside)
+            else None
+        )
+        call = await FakeCall.connect(server.port)
+        assert await call.next() == ["EXEC", "Dial", "PJSIP/0411000@outbound,60,mI"]
+        assert desk.facts == [
+            CallArrived(NOW, CALL, "12345", CALLER),
+            CallSentOutside(NOW, CALL, "0411000"),
+        ]
+        call.answer("200 result=0")
+        assert await call.until("STREAM FILE") == ["STREAM", "FILE", "hotline/system_failure", ""]
+        call.answer("200 result=0 endpos=8000")
+        await call.end()
+        assert desk.facts[-1] == CallReleased(NOW, CALL, Release.SYSTEM_FAILURE)
+
+    async def test_a_gate_that_is_shut_turns_nobody_away(
+        self, server: Server, desk: FakeDesk, house: House
+    ) -> None:
+        house.reception = Reception(outside="110")
+        call = await waiting(server)
+        assert "hotline/recording_notice" in sounds(call)
+        assert desk.facts[-1] == CallQueued(NOW, CALL, "default")
+        await call.close()
 
     async def test_a_caller_who_has_a_place_already_keeps_it(
         self, server: Server, desk: FakeDesk, house: House

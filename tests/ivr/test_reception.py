@@ -6,7 +6,7 @@ import pytest
 
 from acd.rules.model import Flag, Number, Queue, Rules
 from facts.calendar import make_calendar, read_years
-from facts.terms import Release
+from facts.terms import CONTINUE, Release
 from facts.times import CHINA, SECOND
 from ivr.reception import Reception, receive
 from ivr.workdays import SHIPPED
@@ -29,7 +29,12 @@ RULES = Rules(
 
 
 def received(
-    number: str, when: str, caller: str = "+8613800000000", *, calls_back: bool = True
+    number: str,
+    when: str,
+    caller: str = "+8613800000000",
+    *,
+    calls_back: bool = True,
+    instead: str = CONTINUE,
 ) -> Reception:
     at = round(datetime.fromisoformat(when).replace(tzinfo=CHINA).timestamp() * SECOND)
     return receive(
@@ -41,6 +46,7 @@ def received(
         at,
         blocked=lambda caller: caller == "+8613800000009",
         calls_back=calls_back,
+        instead=instead,
     )
 
 
@@ -67,6 +73,26 @@ def test_outside_the_hours_nobody_is_queued(when: str, refusal: Release | None) 
 def test_a_blocked_caller_is_refused_at_any_time_and_before_all_else() -> None:
     assert received("12345", "2026-02-13T10:00", "+8613800000009").refusal is Release.BLOCKED
     assert received("8890", "2026-02-13T20:00", "+8613800000009").refusal is Release.BLOCKED
+
+
+@pytest.mark.parametrize(
+    ("instead", "refusal", "outside"),
+    [
+        ("continue", None, ""),
+        ("refuse", Release.SYSTEM_FAILURE, ""),
+        ("02412345678", None, "02412345678"),
+    ],
+)
+def test_callers_who_cannot_be_recorded(
+    instead: str, refusal: Release | None, outside: str
+) -> None:
+    found = received("12345", "2026-02-13T10:00", instead=instead)
+    assert (found.refusal, found.outside) == (refusal, outside)
+    # Whoever is turned away anyway is not sent on.
+    blocked = received("12345", "2026-02-13T10:00", "+8613800000009", instead=instead)
+    assert (blocked.refusal, blocked.outside) == (Release.BLOCKED, "")
+    closed = received("8890", "2026-02-13T20:00", instead=instead)
+    assert (closed.refusal, closed.outside) == (Release.CLOSED_HOURS, "")
 
 
 def test_a_caller_who_withholds_the_number_is_never_taken_for_blocked() -> None:

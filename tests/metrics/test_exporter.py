@@ -168,6 +168,17 @@ def test_what_is_now() -> None:
     assert math.isnan(empty["hotline_connection_ratio"])
 
 
+def test_what_waits_for_recorder_and_store() -> None:
+    exporter = Exporter("0.1.0")
+    names = ("recordings_backlog", "recordings_oldest_seconds", "store_backlog")
+    assert all(math.isnan(read(exporter)[f"hotline_{name}"]) for name in names)
+    exporter.show_backlogs(700, 12.5, 0)
+    assert [read(exporter)[f"hotline_{name}"] for name in names] == [700, 12.5, 0]
+    exporter.show_backlogs(None, None, 3)
+    assert math.isnan(read(exporter)["hotline_recordings_backlog"])
+    assert read(exporter)["hotline_store_backlog"] == 3
+
+
 def test_which_trunks_are_there() -> None:
     exporter = Exporter("0.1.0", ["unicom", "telecom", "mobile"])
     assert math.isnan(read(exporter)['hotline_trunk_up{trunk="unicom"}'])

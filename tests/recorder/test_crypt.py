@@ -223,3 +223,34 @@ def test_a_call_of_four_hours_takes_little_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert source.closed
     assert peak < 6 << 20
+
+
+class Counted(io.BytesIO):
+    """A file that knows how much of it was read."""
+
+    read_bytes = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.read_bytes += len(data)
+        return data
+
+
+@given(st.lists(st.tuples(st.integers(0, 400_000), st.integers(0, 200_000)), max_size=8))
+def test_a_watched_file_has_its_hash_however_it_was_read(jumps: list[tuple[int, int]]) -> None:
+    watched = crypt.Watched(io.BytesIO(SEALED))
+    for place, size in jumps:
+        watched.seek(place)
+        assert watched.read(size) == SEALED[place : place + size]
+    assert watched.cipher_sha256() == crypt.cipher_sha256(io.BytesIO(SEALED))
+
+
+def test_what_was_heard_to_its_end_is_not_read_again() -> None:
+    file = Counted(SEALED)
+    watched = crypt.Watched(file)
+    with Reader(watched, CALL, KEY.data_key) as reader:
+        heard = io.BufferedReader(reader)
+        assert heard.read() == PLAIN
+        assert watched.cipher_sha256() == crypt.cipher_sha256(io.BytesIO(SEALED))
+    # The last chunk is looked at first, for the size: that is the one that is read twice.
+    assert file.read_bytes < len(SEALED) + crypt.CHUNK + crypt.TAG

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
 from base import clock
 from base.settings import Settings
@@ -26,6 +27,7 @@ from recorder.vault.crypt import VaultError
 from recorder.vault.store import Store, print_of
 from recorder.vault.trouble import StoreError
 from recorder.vault.uploads import Uploads
+from tests.authority import Authority
 from tests.recorder.conftest import Spool, a_call, call_id, write
 from tests.seaweed import Proxy, Seaweed, proxied
 
@@ -247,3 +249,52 @@ async def test_a_reader_in_another_process_can_say_what_is_wrong(tmp_path: Path)
     for made in (StoreError(StoreTrouble.SLOW, "slow"), StoreGoneError(StoreTrouble.GONE, "gone")):
         again = pickle.loads(pickle.dumps(made))  # noqa: S301
         assert (type(again), str(again), again.trouble) == (type(made), str(made), made.trouble)
+
+
+async def test_each_file_is_read_once_to_be_compared_and_heard(
+    engine: AsyncEngine, seaweed: Seaweed, tmp_path: Path, spool: Spool
+) -> None:
+    wav = {"recording_format": "wav"}
+    async with stored(engine, seaweed, tmp_path, spool, 600, wav) as (settings, proxy, entry):
+        before = proxy.received
+        assert (await ledger.verify(engine, settings, ONE)).call == ONE
+        verified = proxy.received
+        await completeness.audit(engine, settings, None)
+        audited = proxy.received
+    # Beside the sound: the slot, the last part, and the first one, each with what is read ahead.
+    for read in (verified - before, audited - verified):
+        assert entry.size < read < entry.size * 1.2
+
+
+async def test_over_tls_only_a_store_whose_certificate_is_trusted(
+    engine: AsyncEngine, seaweed: Seaweed, tmp_path: Path, spool: Spool
+) -> None:
+    by_tls = {"store_endpoint": f"https://127.0.0.1:{seaweed.tls}"}
+    name = seaweed.make_one("tls")
+    settings = seaweed.settings(tmp_path, name, **by_tls, store_ca=seaweed.ca)
+    await write(engine, a_call(ONE, 10, talk=5))
+    spool(ONE, 10)
+    entry = await ledger.finish(engine, settings, ONE)
+
+    stranger = Authority(tmp_path / "stranger").ca
+    for told in (
+        seaweed.settings(tmp_path, name, **by_tls),
+        seaweed.settings(tmp_path, name, **by_tls, store_ca=stranger),
+    ):
+        with capture_logs() as logs:
+            await Uploads(engine, told).look(clock.now())
+        (said,) = [one["why"] for one in logs if one["event"] == "store.away"]
+        assert "certificate" in said
+        with pytest.raises(StoreError, match="certificate"):
+            await Store(told).probe()
+    assert (settings.recordings_dir / entry.path).exists()
+
+    loop = Uploads(engine, settings)
+    await loop.look(clock.now())
+    await loop.look(clock.now() + SECOND)
+    assert not (settings.recordings_dir / entry.path).exists()
+    assert (await ledger.verify(engine, settings, ONE)).call == ONE
+    out = tmp_path / "out.mp4"
+    await ledger.export(engine, settings, ONE, out)
+    assert hashlib.sha256(out.read_bytes()).hexdigest() == entry.sha256
+    assert await Store(settings).probe() == []

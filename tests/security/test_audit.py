@@ -198,6 +198,7 @@ metrics verify, metrics incident add, metrics incident list, metrics incident re
 recordings verify, recordings audit, recordings seals, recordings prove, recordings rotate-key,
 recordings request, recordings requests, recordings approve, recordings refuse,
 recordings encrypt, recordings retention, recordings hold, recordings release, recordings holds,
+recordings backlog,
 privacy clean, alarm list, alarm ack, alarm test,
 queue list, queue show, queue set, queue remove, queue import, queue calendar,
 queue number add, queue number remove, queue number list,

@@ -81,6 +81,34 @@ async def test_before_the_first_reading_the_settings_hold(
     assert centre.rules.receive("12345", CALLER, clock.now()).refusal is None
 
 
+@pytest.mark.parametrize(
+    ("instead", "outbound", "refusal", "outside"),
+    [
+        ("continue", "sip:127.0.0.1:5090", None, ""),
+        ("refuse", "", Release.SYSTEM_FAILURE, ""),
+        ("0411000", "sip:127.0.0.1:5090", None, "0411000"),
+        # Without a way out the caller is taken rather than lost.
+        ("0411000", "", None, ""),
+    ],
+)
+async def test_new_callers_while_no_call_can_be_recorded(
+    engine: AsyncEngine,
+    tmp_path: Path,
+    instead: str,
+    outbound: str,
+    refusal: Release | None,
+    outside: str,
+) -> None:
+    told = load(home=tmp_path, numbers="12345", without_recording=instead, outbound=outbound)
+    can = True
+    centre = RulesInForce(engine, told, lambda *_: None, lambda: None, recordable=lambda: can)
+    usual = centre.receive("12345", CALLER, clock.now())
+    assert (usual.refusal, usual.outside) == (None, "")
+    can = False
+    found = centre.receive("12345", CALLER, clock.now())
+    assert (found.refusal, found.outside) == (refusal, outside)
+
+
 async def test_new_rules_reach_all_who_go_by_them(
     engine: AsyncEngine, settings: Settings, announced: list[frozenset[str]]
 ) -> None:

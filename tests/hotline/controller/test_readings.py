@@ -41,6 +41,7 @@ class Parts:
         self.trunks: dict[str, TrunkState] = {}
         self.looks = 0
         self.paused = 0
+        self.blocked = ""
 
     def newest(self, now: int) -> LiveState:
         state: Any = {"stages": {"waiting": 0, "ringing": 0}, "waiting_since": None, "agents": []}
@@ -58,6 +59,9 @@ class Parts:
 
     def redis_away_for(self, now: int) -> int:
         return self.redis
+
+    def not_recordable(self) -> str:
+        return self.blocked
 
     def pauses_too_long(self, now: int) -> int:
         return self.paused

@@ -1,0 +1,111 @@
+"""A disk that fills while a recording is pressed: nothing is lost, no half file stays, and it goes on with room."""
+
+import contextlib
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
+
+from base.settings import Settings
+from facts import Fact
+from facts.times import SECOND
+from recorder import ledger, tape
+from recorder.archive import Archive
+from recorder.policy import RecordingState
+from recorder.tape import Fault, Job, Tape
+from recorder.vault import keys
+from tests.recorder.conftest import NOW, a_call, call_id, write
+
+pytestmark = pytest.mark.live
+
+CALL = call_id(17)
+SECONDS = 60
+RAW = np.random.default_rng(5).integers(-9000, 9000, 2 * 8000 * SECONDS, np.int16).tobytes()
+"""Noise, which takes the most room: 1.9 MB, and 0.24 MB as MP4."""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    """Recordings and raw files lie on a disk of 4 MB."""
+    made = Settings(home=tmp_path, min_free_mb=0)
+    folder = made.recordings_dir
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    mounted = subprocess.run(command, check=False, capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        made.spool_dir.mkdir()
+        yield made
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+async def work(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Archive]:
+    keys.add(settings)
+    posted: list[Fact] = []
+    made = Archive(engine, settings, posted.append)
+
+    async def here(jobs: list[Job]) -> list[Tape | Fault]:
+        return tape.finish_batch(jobs)
+
+    monkeypatch.setattr(made, "_in_pool", here)
+    yield made
+    await made.close()
+
+
+def leave(folder: Path, room: int) -> Path:
+    """Fill the disk but for so many bytes."""
+    filler = folder / ".filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    with filler.open("r+b") as file:
+        file.truncate(max(0, filler.stat().st_size - room))
+    return filler
+
+
+def lying(settings: Settings) -> list[str]:
+    """The files of the disk."""
+    found = (path for path in settings.recordings_dir.rglob("*") if path.is_file())
+    return sorted(path.name for path in found if path.name != ".filler")
+
+
+async def test_wherever_it_fills_nothing_is_lost_and_it_goes_on_with_room(
+    engine: AsyncEngine, settings: Settings, work: Archive
+) -> None:
+    await write(engine, a_call(CALL, seconds=SECONDS, talk=0))
+    raw = settings.spool_dir / f"{CALL}.raw"
+    now, fell_short = NOW, 0
+    # At the first bytes, in the middle of ffmpeg's work, in its index, in our own copy, and at last not at all.
+    for room in (0, 40_000, 200_000, 256_000, 300_000, 400_000, 480_000, 900_000):
+        raw.write_bytes(RAW)
+        os.utime(raw, ns=((NOW - 20 * SECOND) * 1000,) * 2)
+        filler = leave(settings.recordings_dir, room)
+        with capture_logs() as logs:
+            await work.sweep(now := now + 3600 * SECOND)
+        events = [one["event"] for one in logs]
+        entered = (await ledger.look_up(engine, [CALL])).get(CALL)
+        if entered is not None and entered.path:
+            break
+        fell_short += 1
+        assert raw.read_bytes() == RAW, room
+        assert lying(settings) == [raw.name], room
+        (told,) = [one for one in logs if one["event"] == "recording.unfinished"]
+        assert "No space left on device" in told["why"], room
+        assert ("recording.disk_full" in events) is (fell_short == 1), "it is told once"
+        filler.unlink()
+    assert fell_short >= 4
+    filler.unlink(missing_ok=True)
+    await work.sweep(now + 3600 * SECOND)
+    entry = await ledger.verify(engine, settings, CALL)
+    assert (entry.state, entry.duration) == (RecordingState.FINISHED, SECONDS * SECOND)
+    assert lying(settings) == [Path(entry.path).name]
