@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, files
 from facts.times import SECOND, local
-from hotline.cli import audit, retention
+from hotline.cli import audit, retention, words
 from hotline.cli.tools import (
     JsonOrText,
     fail,
@@ -35,6 +35,7 @@ from recorder.vault.trouble import StoreError
 app = typer.Typer(help="The recordings of calls.", no_args_is_help=True)
 audit.add_to(app)
 retention.add_to(app)
+words.add_to(app)
 
 
 @app.command("export")

@@ -23,6 +23,9 @@ from facts import CallArrived, CallEnded
 from facts.terms import Party
 from hotline.cli.main import app
 from recorder import ledger
+from speech import shelf
+from speech.hints import Hint, HintKind
+from speech.transcript import TalkWords, Word
 from tests.web.conftest import Web, state
 from web.accounts import audit
 from web.accounts.rights import Role
@@ -40,6 +43,8 @@ SHOWS = {
     "/api/calls",
     "/api/calls/{call}",
     "/api/calls/{call}/recording",
+    "/api/calls/{call}/words",
+    "/api/words/hints",
     "/api/callbacks",
     "/api/callbacks/{id}",
     "/api/blocks",
@@ -78,6 +83,16 @@ async def _fill(engine: Any, run_dir: Path) -> None:
     await rulebook.block(engine, block, now)
 
 
+async def _hear(engine: Any, settings: Settings) -> None:
+    """Its recording, in which the citizen says their number."""
+    settings.spool_dir.mkdir(parents=True, exist_ok=True)
+    (settings.spool_dir / f"{CALL}.raw").write_bytes(b"\1" * 4 * 8000)
+    entry = await ledger.finish(engine, settings, CALL)
+    said = TalkWords("1001", 0, 1_000_000, (Word(NUMBER, 0, 900_000),))
+    hint = Hint(HintKind.NO_GREETING, "1001", 0, 900_000)
+    assert await shelf.enter(engine, settings, entry, [said], [hint], at=clock.now(), took=1)
+
+
 def _gets(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {path: methods["get"] for path, methods in document["paths"].items() if "get" in methods}
 
@@ -97,6 +112,7 @@ async def _get(client: httpx.AsyncClient, path: str) -> tuple[int, str]:
 
 async def test_every_route_that_shows_citizens_data_is_audited(web: Web) -> None:
     await _fill(web.engine, web.settings.run_dir)
+    await _hear(web.engine, web.settings)
     web.backend.feed.show(state(calls=[{"caller": NUMBER}]))
     document = (await web.nobody.get("/api/openapi.json")).json()
     assert set(_gets(document)) == SHOWS | SHOWS_NONE, "say of a new route whether it shows any"
@@ -115,7 +131,8 @@ async def test_every_route_that_shows_citizens_data_is_audited(web: Web) -> None
                 assert wrote == []
             if role is Role.ADMINISTRATOR and path in SHOWS and not path.endswith("g"):
                 assert status == 200, path
-                assert NUMBER in text or "/live" in path or path.endswith("/stream"), path
+                shown = NUMBER in text or "/live" in path or path.endswith(("/stream", "/hints"))
+                assert shown, path
 
 
 async def test_a_search_says_what_was_searched(web: Web) -> None:
@@ -178,10 +195,12 @@ SHOWING = {
     "privacy report": NUMBER,
     "privacy erase": NUMBER,
     "recordings export": f"{CALL} --out {{tmp}}/a.wav",
+    "recordings words": CALL,
+    "recordings hints": "",
 }
 """Commands that show citizens' data, with their arguments."""
 SHOWING_NONE = """
-up, serve, recorder, demo, check, version, simulate, staff, web,
+up, serve, recorder, transcribe, demo, check, version, simulate, staff, web,
 agent add, agent list, agent remove, agent ready, agent pause, agent out,
 agent pause-recording, agent resume-recording,
 report deliver, report deliveries, report sla,
@@ -227,9 +246,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         engine = database.engine(made.database)
         await migrations.upgrade(engine)
         await _fill(engine, made.run_dir)
-        made.spool_dir.mkdir(parents=True)
-        (made.spool_dir / f"{CALL}.raw").write_bytes(b"\1" * 4 * 8000)
-        await ledger.finish(engine, made, CALL)
+        await _hear(engine, made)
         await engine.dispose()
 
     asyncio.run(fill())
@@ -253,7 +270,9 @@ def test_every_command_that_shows_citizens_data_is_audited(home: Path, name: str
     assert action == f"hotline {name}"
     assert NUMBER not in target
     assert ("1" in target) == (
-        name in {"callback show", "recordings export", "calls", "callback list"}
+        name
+        in {"callback show", "calls", "callback list"}
+        | {"recordings export", "recordings words", "recordings hints"}
     )
 
 

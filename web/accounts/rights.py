@@ -33,6 +33,7 @@ RIGHTS: Final[Mapping[str, str]] = {
     "callbacks.write": "add and cancel callbacks",
     "calls.read": "search calls and read what happened in one",
     "recordings.read": "listen to recordings",
+    "words.read": "read what was said in recordings, and hints of where to listen",
     "recordings.pause": "pause the recording of one's own talk; with agents.write, of any",
     "reports.read": "read reports",
     "facts.read": "follow the stream of facts",
@@ -55,8 +56,9 @@ OF_ROLE: Final[Mapping[Role, frozenset[str]]] = {
     | {"recordings.pause"},
     Role.SUPERVISOR: _SEES
     | {"agents.own", "agents.write", "queues.write", "callbacks.write", "recordings.read"}
+    | {"words.read"}
     | {"blocks.read", "blocks.write", "alarms.write"},
-    Role.AUDITOR: _SEES | {"recordings.read", "blocks.read", "audit.read"},
+    Role.AUDITOR: _SEES | {"recordings.read", "words.read", "blocks.read", "audit.read"},
     Role.ADMINISTRATOR: frozenset(RIGHTS),
 }
 
