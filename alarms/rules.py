@@ -190,6 +190,17 @@ RULES: tuple[Rule, ...] = (
         "the rules of retention are not confirmed, so no recording is deleted: hotline recordings retention",
     ),
     Rule(
+        *("words_late", _W, _HIGH, 48, 24, 0, 0),
+        "有录音已 {value:.0f} 小时未转写，夜间时间不够，或 hotline transcribe 未运行（见 transcribe.log）",
+        "a recording has waited {value:.0f} hours for its transcript: the nights are too short, or `hotline "
+        "transcribe` does not run: see transcribe.log",
+    ),
+    Rule(
+        *("words_failed", _W, _HIGH, 0, 0, 0, 0),
+        "录音转写有 {value:.0f} 处失败，请查看 transcribe.log 中的 words.stopped 和 words.not_heard",
+        "transcripts: {value:.0f} failures: see words.stopped and words.not_heard in transcribe.log",
+    ),
+    Rule(
         *("disk_low", _C, _LOW, 500, 550, 5, 30),
         "录音磁盘只剩 {value:.0f} MB",
         "only {value:.0f} MB are free on the recordings' disk",
@@ -247,7 +258,8 @@ RULES: tuple[Rule, ...] = (
 )
 """Every rule with its defaults.
 
-Values: m1r in percent; the waits, lags and delays in seconds; certificate_expires in days; the others counts.
+Values: m1r in percent; the waits, lags and delays in seconds; certificate_expires in days; seal_late, stamp_late and
+words_late in hours; the others counts.
 """
 
 

@@ -39,6 +39,7 @@ from recorder import tables as recorder_tables
 from recorder.forms import RecordingForm
 from recorder.vault import keys, objects
 from recorder.vault.crypt import VaultError
+from speech import shelf
 
 log = structlog.get_logger(__name__)
 
@@ -369,18 +370,22 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
             sealed = await _seals(connection, now, stamped=bool(settings.seal_tsa))
             sealed |= await _waits_for_store(connection, settings, now)
             kept = await _retention(connection)
+            words = await _words(connection, settings, now)
         unconfirmed = not (settings.trial or await deletion.is_confirmed(engine, settings))
     except Exception as error:  # noqa: BLE001 whatever a driver raises: `database_away` says it
         log.debug("alarms.database_away", error=type(error).__name__)
         return {
             **disk,
-            **{(name, ""): None for name in (*_COUNTED.values(), *_OF_SEALS, *_OF_RETENTION)},
+            **{
+                (name, ""): None
+                for name in (*_COUNTED.values(), *_OF_SEALS, *_OF_RETENTION, *_OF_WORDS)
+            },
         }
     counted: dict[Key, float | None] = {
         (name, ""): counts.get(kind, 0) for kind, name in _COUNTED.items()
     }
     counted["retention_unconfirmed", ""] = unconfirmed
-    return {**disk, **counted, **sealed, **kept}
+    return {**disk, **counted, **sealed, **kept, **words}
 
 
 _OF_SEALS: Final = ("seal_late", "stamp_late", "seal_broken", "store_late", "store_backlog")
@@ -431,6 +436,22 @@ async def _retention(connection: AsyncConnection) -> dict[Key, float | None]:
     last = (await connection.execute(question)).one_or_none()
     left = 0 if last is None else max(last.due - last.deleted, 1 if last.why else 0)
     return {("retention_stopped", ""): left}
+
+
+_OF_WORDS: Final = ("words_late", "words_failed")
+
+
+async def _words(
+    connection: AsyncConnection, settings: Settings, now: int
+) -> dict[Key, float | None]:
+    """Hours that the oldest recording has waited for its transcript, and what failed; 0 while they are off."""
+    if not settings.speech:
+        return {(name, ""): 0 for name in _OF_WORDS}
+    since = (await shelf.waiting(connection, now)).since
+    return {
+        ("words_late", ""): max(0, now - since) / _HOUR if since else 0,
+        ("words_failed", ""): await shelf.failures(connection, now),
+    }
 
 
 _COUNTED: Final = {

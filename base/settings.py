@@ -162,6 +162,12 @@ def _retention_days(value: int) -> int:
     return value
 
 
+def _hours(value: str) -> str:
+    if not re.fullmatch(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError(f"{value!r} are no hours: write two times, such as 22:00-06:00")
+    return value
+
+
 def _rtp_ports(value: Any) -> Any:
     if isinstance(value, str):
         found = re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", value)
@@ -373,6 +379,21 @@ class Settings(BaseSettings):
     it deletes none, and the alarm `retention_stopped` is raised."""
     trial: bool = False
     """Whether this is a trial without real citizens, as the demo is: nothing asks to confirm the rules of retention."""
+    speech: bool = False
+    """Whether recordings are transcribed at night, and hints found in them. Needs the extra `speech` and its model."""
+    speech_model: Path | None = None
+    """The folder of the speech model. Empty: `speech-model` in the home, which `hotline transcribe --make-model`
+    fills."""
+    speech_model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = (
+        "57b9d1d88fe4c2e7c3924454116c29892a940ad74d0c2121742de14560cb2355"
+    )
+    """The hash of that model, as `hotline transcribe` says it of another one. A folder that differs is not used."""
+    speech_hours: Annotated[str, AfterValidator(_hours)] = "22:00-06:00"
+    """The hours in which recordings are transcribed, in China."""
+    speech_night_minutes: Annotated[int, Field(ge=1, le=1440)] = 420
+    """Minutes that it may work in one such night."""
+    speech_longest_minutes: Annotated[int, Field(ge=1, le=1440)] = 120
+    """The longest recording that is transcribed, in minutes."""
     queue_log: Annotated[str, Field(pattern="^(masked|whole|off)$")] = "masked"
     """Whether `log/queue_log` is written, in Asterisk's format, and whether callers' numbers are whole in it."""
 

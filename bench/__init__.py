@@ -8,6 +8,7 @@ report   how long a report takes
 audit    how long an audit of 100,000 recordings takes
 press    what finishing a recording costs, beside ffmpeg alone
 vault    what the encryption of recordings costs
+words    how well phrases are found by machine (not in `make bench`: it needs the extra `speech`)
 screens  from a fact in Asterisk to the screens
 figures  percentiles, processor time, SIPp's counts, the table (pure)
 *.xml    what SIPp does as a caller

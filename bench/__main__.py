@@ -15,11 +15,13 @@ from statistics import median
 import orjson
 
 from base.settings import SettingsError
-from bench import audit, floor, press, report, vault
+from base.settings import load as load_settings
+from bench import audit, floor, press, report, vault, words
 from bench.figures import table
 from bench.measure import NAMES, QUICK, Results, Workload, measure, table_rows
 from bench.side import stop_on_sigterm
 from hotline.machine.programs import ProgramError, find_asterisk
+from speech.model import SpeechError
 
 _QUIET = 0.5
 _FLOOR = "floor"
@@ -27,8 +29,10 @@ _REPORT = "report"
 _AUDIT = "audit"
 _VAULT = "vault"
 _PRESS = "press"
-_ALONE = {_FLOOR, _REPORT, _AUDIT, _VAULT, _PRESS}
+_WORDS = "words"
+_ALONE = {_FLOOR, _REPORT, _AUDIT, _VAULT, _PRESS, _WORDS}
 """Measurements that need no Asterisk."""
+_HELP = "some measurements; words is none of all: it needs the extra `speech` and its model"
 
 
 def main() -> int:
@@ -37,7 +41,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one short round: a look, not figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all values to FILE")
     names = (*NAMES, _FLOOR, _REPORT, _AUDIT, _VAULT, _PRESS)
-    parser.add_argument("--only", choices=names, nargs="+", default=names, help="some measurements")
+    parser.add_argument("--only", choices=(*names, _WORDS), nargs="+", default=names, help=_HELP)
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else Workload()
     stop_on_sigterm()
@@ -75,6 +79,12 @@ def main() -> int:
     if _PRESS in arguments.only:
         quick = (press.LENGTHS[:2], 1) if arguments.quick else (press.LENGTHS, press.ROUNDS)
         print(table(press.measure(*quick)))
+    if _WORDS in arguments.only:
+        try:
+            print(table(words.measure(load_settings(), arguments.quick)))
+        except SpeechError as error:
+            print(f"bench: {error}", file=sys.stderr)
+            return 1
     if arguments.json:
         written = {"machine": machine(), "load": load, "plan": plan, "results": results}
         options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE

@@ -1,6 +1,17 @@
 """The recordings' ledger (录音台账), what makes it provable (存证), and what is deleted by which rule (保存期限)."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+)
 
 from base.database import metadata
 
@@ -81,6 +92,51 @@ recording_sound = Table(
     Column("talk_over", BigInteger, nullable=False, doc="microseconds in which both sides sound"),
 )
 """What was measured in each recording when it was finished (`recorder.sound.Sound`)."""
+
+recording_words = Table(
+    "recording_words",
+    metadata,
+    Column("call", String(80), primary_key=True),
+    Column("cipher_sha256", String(64), nullable=False, doc="of the recording that was heard"),
+    Column("state", String(16), nullable=False, doc="done, empty, too_long or failed"),
+    Column("attempts", Integer, nullable=False, doc="how often it failed"),
+    Column("why", String(200), nullable=False, doc="why it failed; or empty"),
+    Column("at", BigInteger, nullable=False, doc="of the last attempt"),
+    Column("took", BigInteger, nullable=False, doc="microseconds of work, of all attempts"),
+    Column("citizen_rate", Float, nullable=False, doc="characters a minute; 0: not known"),
+    Column("agent_rate", Float, nullable=False, doc="the same"),
+    Column("sealed", LargeBinary, nullable=False, doc="the transcript (recorder.vault.sealed)"),
+)
+"""Transcripts (`speech.shelf`). They go with their recording."""
+Index("recording_words_by_time", recording_words.c.at)
+
+recording_hint = Table(
+    "recording_hint",
+    metadata,
+    Column(
+        "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    ),
+    Column("call", String(80), nullable=False, index=True),
+    Column("kind", String(16), nullable=False, doc="speech.hints.HintKind"),
+    Column("agent", String(80), nullable=False),
+    Column("phrase", String(80), nullable=False, doc="as it is listed, not as it was heard"),
+    Column("begin", BigInteger, nullable=False, doc="microseconds of the recording; so is end"),
+    Column("end", BigInteger, nullable=False),
+    Column("rate", Float, nullable=False, doc="characters a minute, in hints of speed"),
+)
+"""Places for a person to listen to, and no score. They go with their recording."""
+
+words_run = Table(
+    "recording_words_run",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("begun_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger, nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("why", String(400), nullable=False, doc="why it could not go on; or empty"),
+)
+"""What each run of `hotline transcribe` did. The newest one is what the alarm goes by."""
 
 evidence = Table(
     "recording_evidence",

@@ -19,6 +19,7 @@ ROOMS = (
     "ivr",
     "telephony",
     "recorder",
+    "speech",
     "metrics",
     "alarms",
     "planning",
@@ -108,8 +109,13 @@ IMPURE_MODULES = {
     "recorder.vault.old",
     "recorder.vault.reading",
     "recorder.vault.rotation",
+    "recorder.vault.sealed",
     "recorder.vault.store",
     "recorder.vault.uploads",
+    "speech.hearing",
+    "speech.model",
+    "speech.night",
+    "speech.shelf",
     "telephony.cel_file",
     "telephony.hang_over",
     "telephony.hep",
@@ -126,7 +132,7 @@ IMPURE_MODULES = {
 }
 """In the rooms of the core every other module is pure; a package here names all that is in it."""
 
-CORE = ("facts", "agents", "acd", "ivr", "telephony", "recorder", "metrics")
+CORE = ("facts", "agents", "acd", "ivr", "telephony", "recorder", "speech", "metrics")
 PURE_ELSEWHERE = {
     "alarms.rules",
     "base.bounded",

@@ -46,6 +46,7 @@ from web.api import (
     queues,
     recordings,
     webhooks,
+    words,
 )
 from web.backend import Backend, Problem
 from web.feed import Feed, Stream
@@ -108,7 +109,7 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.backend = behind
-    subjects = (auth, live, facts, people, queues, callbacks, calls, recordings, exports)
+    subjects = (auth, live, facts, people, queues, callbacks, calls, recordings, exports, words)
     for module in (*subjects, webhooks, admin):
         app.include_router(module.router)
     _describe(app)

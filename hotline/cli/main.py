@@ -32,6 +32,7 @@ from hotline.cli import report as cli_report
 from hotline.cli import simulate as cli_simulate
 from hotline.cli import staff as cli_staff
 from hotline.cli import web as cli_web
+from hotline.cli import words as cli_words
 from hotline.cli.tools import (
     JsonOrText,
     Language,
@@ -70,6 +71,7 @@ app.add_typer(cli_callback.app, name="callback")
 app.add_typer(cli_simulate.app)
 app.add_typer(cli_staff.app)
 app.add_typer(cli_web.app)
+app.add_typer(cli_words.app)
 
 
 def main() -> None:

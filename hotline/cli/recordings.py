@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, files
 from facts.times import SECOND, local
-from hotline.cli import audit, backlog, exports, listening, retention
+from hotline.cli import audit, backlog, exports, listening, retention, words
 from hotline.cli.tools import (
     JsonOrText,
     fail,
@@ -37,6 +37,7 @@ exports.add_to(app)
 audit.add_to(app)
 retention.add_to(app)
 backlog.add_to(app)
+words.add_to(app)
 
 
 @app.command("prove")

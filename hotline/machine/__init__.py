@@ -2,7 +2,7 @@
 
 up           `hotline up`: starts and keeps all processes
 programs     one process: start, stop, is it there
-processes    the recorder, and the screens with the API
+processes    the recorder, transcripts, and the screens with the API
 render       Asterisk's configuration from the settings
 trunk_lines  what it says of trunks
 logs         the log files stay small

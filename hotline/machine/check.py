@@ -38,6 +38,9 @@ from recorder.press import PressError
 from recorder.retention import RetentionError
 from recorder.vault import keys, objects
 from recorder.vault.trouble import StoreError
+from speech import model, night
+from speech.model import SpeechError
+from speech.phrases import PhraseListError
 from telephony import certificates, oneshot
 
 _OLDEST_ASTERISK = 20
@@ -91,6 +94,8 @@ def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
     yield asyncio.run(retention_rules(settings))
     if settings.recording_store:
         yield from asyncio.run(store(settings))
+    if settings.speech:
+        yield words(settings)
     yield asyncio.run(_redis(settings))
     yield from _passwords(settings)
     yield from _erasures(settings)
@@ -132,6 +137,21 @@ def privacy(settings: Settings) -> tuple[bool, str]:
     return False, (
         f"{len(found)} files and folders can be read by others, {found[0]} among them: "
         f"restart `hotline up`, which closes them, or run `chmod -R go= {settings.root}`"
+    )
+
+
+def words(settings: Settings) -> tuple[bool, str]:
+    """Whether transcripts can be made: the extra, its model as pinned, the list of phrases."""
+    try:
+        night.read_list(settings)
+        model.check(settings)
+    except (SpeechError, PhraseListError) as error:
+        return False, f"transcripts: {error}"
+    if not model.is_installed():
+        return False, f"transcripts: {model.NO_EXTRA}"
+    return (
+        True,
+        f"transcripts: {settings.speech_hours}, the model in {model.folder(settings)} is the pinned one",
     )
 
 
@@ -519,7 +539,7 @@ def _running(settings: Settings, asterisk: AsteriskBinary) -> Iterator[tuple[boo
     """Ports when the centre is down; its programs and Asterisk's manager interface when it is up."""
     states = {state.name: state.pid for state in programs.status(settings, asterisk)}
     if not any(states.values()):
-        for name in ("asterisk", *programs.OWN):
+        for name in ("asterisk", *programs.own(settings)):
             for problem in programs.taken_ports(settings, name):
                 yield False, problem
         yield True, "the centre is not running"

@@ -1,4 +1,4 @@
-"""The two processes beside the controller: the recorder, and the screens with the API."""
+"""The processes beside the controller: recorder, transcripts, and the screens with the API."""
 
 import logging
 
@@ -14,6 +14,7 @@ from hotline.machine.up import stop_event
 from metrics import due, rollup
 from recorder import archive, notary
 from recorder.vault import uploads
+from speech import night
 
 logger = structlog.get_logger(__name__)
 
@@ -41,6 +42,20 @@ async def record(settings: Settings) -> None:
         figures.cancel()
         sender.cancel()
         await bus.close()
+        await engine.dispose()
+
+
+async def transcribe(settings: Settings) -> None:
+    """Hear recordings at night, at the lowest priority, until SIGTERM."""
+    night.lowest_priority()
+    log.configure(settings.log_level, settings.log_dir / "transcribe.log")
+    home.close(settings)
+    stop = stop_event()
+    engine = database.engine(settings.database)
+    await migrations.upgrade(engine)
+    try:
+        await night.run(engine, settings, stop)
+    finally:
         await engine.dispose()
 
 

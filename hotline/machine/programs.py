@@ -456,10 +456,17 @@ def _make_folder(folder: Path) -> None:
 
 OWN = ("serve", "recorder", "web")
 """The command line's own programs that `hotline up` keeps running (`keep`)."""
+AT_NIGHT = "transcribe"
+"""The one that runs only if `HOTLINE_SPEECH` is on."""
+
+
+def own(settings: Settings) -> tuple[str, ...]:
+    """Those that these settings want."""
+    return (*OWN, AT_NIGHT) if settings.speech else OWN
 
 
 def own_program(settings: Settings, name: str) -> Program:
-    """`hotline serve`, `hotline recorder` or `hotline web`, with the settings of this process."""
+    """`hotline serve`, `recorder`, `web` or `transcribe`, with the settings of this process."""
     return _program(settings, name, (sys.executable, "-m", "hotline", name))
 
 
@@ -498,7 +505,7 @@ def status(settings: Settings, asterisk: AsteriskBinary) -> list[Status]:
     programs = [asterisk_program(settings, asterisk)]
     if not settings.redis_url:
         programs.append(redis_program(settings))
-    programs += [own_program(settings, name) for name in OWN]
+    programs += [own_program(settings, name) for name in own(settings)]
     return [Status(program.name, running(program), program.log_file) for program in programs]
 
 

@@ -65,7 +65,7 @@ async def start(
     settings: Settings, asterisk: AsteriskBinary, keepers: list[asyncio.Task[None]]
 ) -> None:
     """Start everything; `keepers` receives the tasks that keep the programs running."""
-    for name in programs.OWN:
+    for name in (*programs.OWN, programs.AT_NIGHT):
         # What an earlier `hotline up` that was killed has left: replaced, for it may be another version.
         await programs.stop(programs.own_program(settings, name))
         if problems := programs.taken_ports(settings, name):
@@ -98,7 +98,7 @@ async def start(
     async def controller_answers() -> bool:
         return await programs.answers(settings.control_address, settings.agi_port)
 
-    for name in programs.OWN:
+    for name in programs.own(settings):
         program = programs.own_program(settings, name)
         programs.start(program)
         alive = controller_answers if name == "serve" else None
@@ -135,11 +135,12 @@ async def unconfirmed(settings: Settings) -> list[str]:
 
 async def shut(settings: Settings, asterisk: AsteriskBinary) -> None:
     """Stop everything in order. Running talks are not cut."""
-    own = {name: programs.own_program(settings, name) for name in programs.OWN}
+    own = {name: programs.own_program(settings, name) for name in programs.own(settings)}
     await programs.stop(own["serve"], within=settings.stop_wait + 10)
     talks = await _channels(settings, asterisk)
     await programs.stop(own["recorder"], within=_RECORDER_MAY_TAKE)
-    await programs.stop(own["web"])
+    for name in own.keys() - {"serve", "recorder"}:
+        await programs.stop(own[name])
     await programs.stop_asterisk(settings, asterisk, leave_calls=talks > 0)
     if talks:
         logger.warning("asterisk.left_running", channels=talks, until="the last call has ended")

@@ -3,6 +3,7 @@
 crypt     the form of an encrypted file: AES-GCM in chunks, a writer in constant memory, a reader that seeks (no keys)
 keys      master keys from a file or the environment, and each recording's own key, wrapped by one of them
 reading   the one door: a recording's plain bytes, wherever it lies, encrypted or not
+sealed    text about a recording, sealed with a key made of the recording's own
 old       encrypt what lies plain from before
 rotation  wrap every recording's key with another master key, without writing sound again
 uploads   the loop beside the archive: recordings go to their store, and the copy here goes once that is proven

@@ -24,6 +24,9 @@ from facts.terms import Party
 from hotline.cli.main import app
 from recorder import ledger
 from recorder.tape import Tape
+from speech import shelf
+from speech.hints import Hint, HintKind
+from speech.transcript import TalkWords, Word
 from tests.web.conftest import Web, state
 from web.accounts import audit
 from web.accounts.audit import AuditRow
@@ -44,6 +47,8 @@ SHOWS = {
     "/api/calls/{call}",
     "/api/calls/{call}/recording",
     "/api/recordings",
+    "/api/calls/{call}/words",
+    "/api/words/hints",
     "/api/callbacks",
     "/api/callbacks/{id}",
     "/api/blocks",
@@ -83,6 +88,16 @@ async def _fill(engine: Any, run_dir: Path) -> None:
     await rulebook.block(engine, block, now)
 
 
+async def _hear(engine: Any, settings: Settings) -> None:
+    """Its recording, in which the citizen says their number."""
+    settings.spool_dir.mkdir(parents=True, exist_ok=True)
+    (settings.spool_dir / f"{CALL}.raw").write_bytes(b"\1" * 4 * 8000)
+    entry = await ledger.finish(engine, settings, CALL)
+    said = TalkWords("1001", 0, 1_000_000, (Word(NUMBER, 0, 900_000),))
+    hint = Hint(HintKind.NO_GREETING, "1001", 0, 900_000)
+    assert await shelf.enter(engine, settings, entry, [said], [hint], at=clock.now(), took=1)
+
+
 def _gets(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {path: methods["get"] for path, methods in document["paths"].items() if "get" in methods}
 
@@ -103,6 +118,7 @@ async def _get(client: httpx.AsyncClient, path: str) -> tuple[int, str]:
 async def test_every_route_that_shows_citizens_data_is_audited(web: Web) -> None:
     await _fill(web.engine, web.settings.run_dir)
     await ledger.enter(web.engine, [ledger.draft(CALL, [], TAPE, at=clock.now())])
+    await _hear(web.engine, web.settings)
     web.backend.feed.show(state(calls=[{"caller": NUMBER}]))
     document = (await web.nobody.get("/api/openapi.json")).json()
     assert set(_gets(document)) == SHOWS | SHOWS_NONE, "say of a new route whether it shows any"
@@ -121,7 +137,8 @@ async def test_every_route_that_shows_citizens_data_is_audited(web: Web) -> None
                 assert wrote == []
             if role is Role.ADMINISTRATOR and path in SHOWS and not path.endswith("g"):
                 assert status == 200, path
-                assert NUMBER in text or "/live" in path or path.endswith("/stream"), path
+                shown = NUMBER in text or "/live" in path or path.endswith(("/stream", "/hints"))
+                assert shown, path
 
 
 async def test_a_search_says_what_was_searched(web: Web) -> None:
@@ -187,10 +204,12 @@ SHOWING = {
     "recordings export": f"{CALL} --out {{tmp}}/a.wav",
     "recordings find": "--since 2025-11-20",
     "recordings play": f"{CALL} --out -",
+    "recordings words": CALL,
+    "recordings hints": "",
 }
 """Commands that show citizens' data, with their arguments."""
 SHOWING_NONE = """
-up, serve, recorder, demo, check, version, simulate, staff, web,
+up, serve, recorder, transcribe, demo, check, version, simulate, staff, web,
 agent add, agent list, agent remove, agent ready, agent pause, agent out,
 agent pause-recording, agent resume-recording,
 report deliver, report deliveries, report sla,
@@ -238,9 +257,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         engine = database.engine(made.database)
         await migrations.upgrade(engine)
         await _fill(engine, made.run_dir)
-        made.spool_dir.mkdir(parents=True)
-        (made.spool_dir / f"{CALL}.raw").write_bytes(b"\1" * 4 * 8000)
-        await ledger.finish(engine, made, CALL)
+        await _hear(engine, made)
         await engine.dispose()
 
     asyncio.run(fill())
@@ -264,8 +281,10 @@ def test_every_command_that_shows_citizens_data_is_audited(home: Path, name: str
     assert action == f"hotline {name}"
     assert NUMBER not in target
     assert ("1" in target) == (
-        name in {"callback show", "recordings export", "calls", "callback list"}
-        or name in {"recordings find", "recordings play"}
+        name
+        in {"callback show", "calls", "callback list"}
+        | {"recordings export", "recordings find", "recordings play"}
+        | {"recordings words", "recordings hints"}
     )
 
 

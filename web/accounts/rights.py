@@ -34,6 +34,7 @@ RIGHTS: Final[Mapping[str, str]] = {
     "calls.read": "search calls and read what happened in one",
     "recordings.read": "listen to recordings",
     "recordings.approve": "decide whether another person may export a recording",
+    "words.read": "read what was said in recordings, and hints of where to listen",
     "recordings.pause": "pause the recording of one's own talk; with agents.write, of any",
     "reports.read": "read reports",
     "facts.read": "follow the stream of facts",
@@ -56,9 +57,9 @@ OF_ROLE: Final[Mapping[Role, frozenset[str]]] = {
     | {"recordings.pause"},
     Role.SUPERVISOR: _SEES
     | {"agents.own", "agents.write", "queues.write", "callbacks.write", "recordings.read"}
-    | {"recordings.approve"}
+    | {"recordings.approve", "words.read"}
     | {"blocks.read", "blocks.write", "alarms.write"},
-    Role.AUDITOR: _SEES | {"recordings.read", "blocks.read", "audit.read"},
+    Role.AUDITOR: _SEES | {"recordings.read", "words.read", "blocks.read", "audit.read"},
     Role.ADMINISTRATOR: frozenset(RIGHTS),
 }
 

@@ -10,6 +10,7 @@ calls       search among calls or recordings, one call's story; the report
 recordings  a call's recording: its sound, to listen to or to take away
 exports     exports that a second person approves
 reasons     why somebody reads
+words       what was said in a call, and hints of where to listen
 webhooks    which program gets which facts
 admin       accounts, tokens, the audit log
 """
