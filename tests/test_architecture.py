@@ -91,6 +91,7 @@ IMPURE_MODULES = {
     "recorder.ledger",
     "recorder.forms",
     "recorder.levels",
+    "recorder.marks",
     "recorder.notary",
     "recorder.press",
     "recorder.proofs",

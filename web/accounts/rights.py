@@ -34,6 +34,7 @@ RIGHTS: Final[Mapping[str, str]] = {
     "calls.read": "search calls and read what happened in one",
     "recordings.read": "listen to recordings",
     "recordings.pause": "pause the recording of one's own talk; with agents.write, of any",
+    "recordings.mark": "mark places in recordings, with a note; change and remove one's own marks",
     "reports.read": "read reports",
     "facts.read": "follow the stream of facts",
     "blocks.read": "see blocked callers",
@@ -55,7 +56,7 @@ OF_ROLE: Final[Mapping[Role, frozenset[str]]] = {
     | {"recordings.pause"},
     Role.SUPERVISOR: _SEES
     | {"agents.own", "agents.write", "queues.write", "callbacks.write", "recordings.read"}
-    | {"blocks.read", "blocks.write", "alarms.write"},
+    | {"recordings.mark", "blocks.read", "blocks.write", "alarms.write"},
     Role.AUDITOR: _SEES | {"recordings.read", "blocks.read", "audit.read"},
     Role.ADMINISTRATOR: frozenset(RIGHTS),
 }
