@@ -35,11 +35,11 @@ from privacy.find import DiaryTrace, PrivacyError, Traces
 from recorder import deletion
 from recorder.deletion import Doomed
 from recorder.evidence import DELETION, ERASURE, ErasureCertificate
-from recorder.tables import erasure, evidence, hold
+from recorder.tables import erasure, evidence, hold, mark
 
 _LETTERS: Final = 12
 _BATCH: Final = 500
-_VACUUMED: Final = ("diary", "callback", "caller_flag", "blocked")
+_VACUUMED: Final = ("diary", "callback", "caller_flag", "blocked", "recording_mark")
 
 
 @dataclass(slots=True)
@@ -177,6 +177,7 @@ _COLUMNS: Final[tuple[tuple[str, tuple[Any, ...]], ...]] = (
     ("notes", (caller_flag.c.note,)),
     ("notes", (blocked.c.reason,)),
     ("notes", (incident.c.reason,)),
+    ("notes", (mark.c.text,)),
     ("notes", (hold.c.reason, hold.c.reference, hold.c.released_why)),
 )
 """What is counted, and the columns of one table."""

@@ -6,6 +6,7 @@ tape       raw sound → a finished file: bounded memory, atomic, hashed
 forms      MP4, WAV, MP3: what a finished file says about itself
 press      raw sound → MP4 or MP3, and back, by ffmpeg
 sound      one pass over the raw sound: level of each side, long silences, talk-over, waveform (pure)
+waveform   the waveform as a player draws it, and where nobody is heard (pure)
 levels     a finished file, read once: SHA-256, duration, when each side is heard
 entry      a row of the ledger
 ledger     the table `recording`: enter, look up, export, verify
@@ -19,6 +20,7 @@ seals      each day's seal: made once, signed, chained to the day before
 proofs     whether ledger, evidence and seals agree, and one call's proof
 retention  how long a recording is kept, and which rule says so (pure)
 deletion   holds, confirmed rules, and deletions with their certificates
+marks      places in a recording with a note; they go with it
 removal    the files of one recording go, and it is seen that they are gone
 stamps     what an authority outside has signed of a seal, and when (RFC 3161)
 notary     the loop beside the archive that seals days, has them stamped, and looks at them again

@@ -6,7 +6,7 @@ has begun, and `resume` goes on with it. No row of the ledger or of the evidence
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 
 import rfc8785
@@ -19,7 +19,7 @@ from base.settings import Settings
 from facts.ids import is_call_id
 from facts.terms import CallId
 from facts.times import local
-from recorder import evidence, ledger, removal, retention, tables
+from recorder import evidence, ledger, marks, removal, retention, tables
 from recorder.entry import LedgerEntry
 from recorder.evidence import DELETION, DeletionCertificate
 from recorder.removal import RemovalError
@@ -137,7 +137,7 @@ async def hold(
     row = {"call": call, "reason": reason.strip()[:200], "reference": reference.strip()[:80]}
     row |= {"until": until, "by": by[:80], "released_by": "", "released_why": ""}
     async with engine.begin() as connection:
-        known = await _locked(connection, [call])
+        known = await ledger.locked(connection, [call])
         if call in known and known[call].certificate:
             raise HoldError(f"The recording of call {call} was deleted: there is nothing to hold.")
         begun = select(func.count()).where(tables.deletion.c.call == call)
@@ -270,7 +270,7 @@ async def _begin(
     begun = []
     async with engine.begin() as connection:
         calls = [one.entry.call for one in ready]
-        known = await _locked(connection, calls)
+        known = await ledger.locked(connection, calls)
         held = await _holds(connection, now, calls)
         already = select(tables.deletion.c.call).where(tables.deletion.c.call.in_(calls))
         going = set((await connection.execute(already)).scalars())
@@ -321,7 +321,7 @@ async def _certify(engine: AsyncEngine, calls: Sequence[CallId], found: Deleted)
     now = clock.now()
     done = []
     async with engine.begin() as connection:
-        entries = await _locked(connection, calls)
+        entries = await ledger.locked(connection, calls)
         columns = tables.deletion.c
         question = select(tables.deletion).where(columns.call.in_(calls)).order_by(columns.call)
         for one in (await connection.execute(question)).all():
@@ -353,6 +353,7 @@ async def _certify(engine: AsyncEngine, calls: Sequence[CallId], found: Deleted)
             for table in (tables.recording_key, tables.recording_words, tables.recording_hint):
                 await connection.execute(delete(table).where(table.c.call == one.call))
             done.append(one.call)
+        await marks.forget(connection, done)
     found.done += done
     log.info("retention.deleted", calls=len(done))
 
@@ -377,14 +378,3 @@ async def begun_erasures(engine: AsyncEngine) -> list[tuple[str, int]]:
     question = select(columns.id, columns.begun_at).where(columns.done_at == 0)
     async with engine.connect() as connection:
         return [(row.id, row.begun_at) for row in await connection.execute(question)]
-
-
-async def _locked(
-    connection: AsyncConnection, calls: Iterable[CallId]
-) -> dict[CallId, LedgerEntry]:
-    """The rows of these calls, which nobody else can hold or delete before this transaction ends."""
-    wanted = list(calls)
-    # A change that changes nothing takes the rows' locks in PostgreSQL, and the whole file's in SQLite.
-    mine = update(tables.recording).where(tables.recording.c.call.in_(wanted))
-    await connection.execute(mine.values(certificate=tables.recording.c.certificate))
-    return await ledger.entries_of(connection, wanted)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from base import clock
@@ -547,6 +547,15 @@ async def entries_of(
         for row in await connection.execute(question):
             found[row.call] = _entry(row)
     return found
+
+
+async def locked(connection: AsyncConnection, calls: Sequence[CallId]) -> dict[CallId, LedgerEntry]:
+    """The rows of these calls, which nobody else can mark, hold or delete before this transaction ends."""
+    columns = recorder_tables.recording.c
+    # A change that changes nothing takes the rows' locks in PostgreSQL, and the whole file's in SQLite.
+    mine = update(recorder_tables.recording).where(columns.call.in_(calls))
+    await connection.execute(mine.values(certificate=columns.certificate))
+    return await entries_of(connection, calls)
 
 
 _QUESTION = select(

@@ -259,6 +259,21 @@ retention_run = Table(
 )
 """What each run of the rules did. The newest one is what the alarm goes by."""
 
+mark = Table(
+    "recording_mark",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("call", String(80), nullable=False, index=True),
+    Column("begin", BigInteger, nullable=False, doc="microseconds from the recording's beginning"),
+    Column("until", BigInteger, nullable=True, doc="the same; empty: a moment"),
+    Column("text", String(500), nullable=False),
+    Column("by", String(80), nullable=False, doc="the account or token that set it"),
+    Column("added_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False, doc="grows with each change"),
+)
+"""Places in recordings with a note (`recorder.marks`). They go with the recording."""
+
 erasure = Table(
     "erasure",
     metadata,

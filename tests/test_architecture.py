@@ -94,6 +94,7 @@ IMPURE_MODULES = {
     "recorder.ledger",
     "recorder.forms",
     "recorder.levels",
+    "recorder.marks",
     "recorder.notary",
     "recorder.playing",
     "recorder.press",

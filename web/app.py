@@ -41,6 +41,7 @@ from web.api import (
     calls,
     exports,
     facts,
+    listening,
     live,
     people,
     queues,
@@ -109,8 +110,9 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.backend = behind
-    subjects = (auth, live, facts, people, queues, callbacks, calls, recordings, exports, words)
-    for module in (*subjects, webhooks, admin):
+    of_recordings = (recordings, listening, exports, words)
+    of_calls = (calls, *of_recordings)
+    for module in (auth, live, facts, people, queues, callbacks, *of_calls, webhooks, admin):
         app.include_router(module.router)
     _describe(app)
     _pages(app)

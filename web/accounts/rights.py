@@ -36,6 +36,7 @@ RIGHTS: Final[Mapping[str, str]] = {
     "recordings.approve": "decide whether another person may export a recording",
     "words.read": "read what was said in recordings, and hints of where to listen",
     "recordings.pause": "pause the recording of one's own talk; with agents.write, of any",
+    "recordings.mark": "mark places in recordings, with a note; change and remove one's own marks",
     "reports.read": "read reports",
     "facts.read": "follow the stream of facts",
     "blocks.read": "see blocked callers",
@@ -57,7 +58,7 @@ OF_ROLE: Final[Mapping[Role, frozenset[str]]] = {
     | {"recordings.pause"},
     Role.SUPERVISOR: _SEES
     | {"agents.own", "agents.write", "queues.write", "callbacks.write", "recordings.read"}
-    | {"recordings.approve", "words.read"}
+    | {"recordings.approve", "recordings.mark", "words.read"}
     | {"blocks.read", "blocks.write", "alarms.write"},
     Role.AUDITOR: _SEES | {"recordings.read", "words.read", "blocks.read", "audit.read"},
     Role.ADMINISTRATOR: frozenset(RIGHTS),

@@ -8,6 +8,7 @@ queues      queues, members, numbers, blocked callers
 callbacks   the book of callbacks
 calls       search among calls or recordings, one call's story; the report
 recordings  a call's recording: its sound, to listen to or to take away
+listening   beside a recording: its waveform, and marks in it
 exports     exports that a second person approves
 reasons     why somebody reads
 words       what was said in a call, and hints of where to listen

@@ -1,6 +1,7 @@
-// Calls: search, and their recordings.
+// Calls: search, and their recordings. The address names the recording that is played, and the place in it:
+// #calls&call=ID&t=75 opens it there.
 import { at, make } from "./page.js";
-import { duration, known, moment, put, say } from "./say.js";
+import { duration, known, moment, say } from "./say.js";
 import { ask, Refusal } from "./session.js";
 import { problem, reasonOf } from "./tell.js";
 
@@ -12,6 +13,7 @@ let me = null;
 let calls = [];
 let next = null;
 let playing = null;
+let player = null;
 
 /** Starts the search for this session. */
 export function startCalls(session) {
@@ -23,13 +25,15 @@ export function startCalls(session) {
     search();
   });
   at("call-more").addEventListener("click", () => search(next));
-  at("player-close").addEventListener("click", close);
-  at("audio").addEventListener("error", notPlayed);
   return {
-    open: () => search(),
+    async open() {
+      await search();
+      await followAddress();
+    },
     speak() {
       fillOutcomes();
       draw();
+      player?.speak();
     },
   };
 }
@@ -65,7 +69,6 @@ function draw() {
   at("calls-empty").hidden = calls.length > 0;
   at("call-more").hidden = next === null;
   at("call-rows").replaceChildren(...calls.map(row));
-  if (playing) sayPlayer();
 }
 
 function row(call) {
@@ -97,35 +100,52 @@ function between(begin, end) {
   return begin && end ? duration((Date.parse(end) - Date.parse(begin)) / 1000) : "";
 }
 
-function play(call) {
-  playing = call;
-  const address = `/api/calls/${encodeURIComponent(call.id)}/recording`;
-  at("audio").src = address;
-  at("download").href = `${address}?download=1`;
-  at("player").hidden = false;
-  sayPlayer();
-  at("audio").play().catch(() => {}); // its event `error` says what is wrong with it
-}
-
-function sayPlayer() {
-  put(at("player-says"), say("playing", { time: moment(at_(playing.arrived)), caller: playing.caller, agents: playing.agents.join(" ") }));
-}
-
-function close() {
-  playing = null;
-  at("audio").pause();
-  at("audio").removeAttribute("src");
-  at("player").hidden = true;
-}
-
-/** A player only knows that it cannot play; the server says why. */
-async function notPlayed() {
-  if (!playing) return;
+/** Opens the recording that the address names, at its place. */
+async function followAddress() {
+  const named = new URLSearchParams(location.hash.slice(1));
+  if (!named.has("call") && !named.has("t")) return;
+  const [id, place] = [named.get("call") ?? playing?.id, Number(named.get("t")) || 0];
+  if (!id || !me.rights.includes("recordings.read")) return;
+  if (id === playing?.id) return player?.seek(place);
   try {
-    await ask("GET", at("audio").getAttribute("src"));
-    problem(say("play.failed"));
+    await open((await ask("GET", `/api/calls/${encodeURIComponent(id)}`)).call, place);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     problem(reasonOf(error));
   }
+}
+
+async function play(call) {
+  if (call.id !== playing?.id) await open(call);
+  await player?.play();
+}
+
+async function open(call, seconds = 0) {
+  close();
+  playing = call;
+  const { mountPlayer } = await import("./player.js");
+  if (playing !== call) return; // another one was opened meanwhile
+  at("player").hidden = false;
+  player = mountPlayer(at("player"), call.id, {
+    me,
+    seconds,
+    title: () => say("playing", { time: moment(at_(call.arrived)), caller: call.caller, agents: call.agents.join(" ") }),
+    onPlace: remember,
+    onClose: () => {
+      close();
+      history.replaceState(null, "", "#calls");
+    },
+  });
+  at("player").scrollIntoView({ block: "nearest" });
+}
+
+function remember(seconds) {
+  if (playing) history.replaceState(null, "", `#calls&call=${encodeURIComponent(playing.id)}&t=${Math.round(seconds * 10) / 10}`);
+}
+
+function close() {
+  playing = null;
+  player?.close();
+  player = null;
+  at("player").hidden = true;
 }

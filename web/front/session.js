@@ -16,8 +16,8 @@ export class Refusal extends Error {
  *
  * Whoever is not signed in any more is led to the sign-in page, except where `mayBeOut` says that this is expected.
  */
-export async function ask(method, path, body, { mayBeOut = false, wait = 8000 } = {}) {
-  const headers = { Accept: "application/json" };
+export async function ask(method, path, body, { mayBeOut = false, wait = 8000, headers: more = {} } = {}) {
+  const headers = { Accept: "application/json", ...more };
   if (method !== "GET") headers["X-CSRF-Token"] = csrf;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response;

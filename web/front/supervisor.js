@@ -50,7 +50,7 @@ function turnTo(tab) {
 }
 
 function byHash() {
-  const wanted = location.hash.slice(1);
+  const [wanted] = location.hash.slice(1).split("&"); // what follows is the tab's own
   const allowed = Object.keys(TABS).filter((tab) => me.rights.includes(TABS[tab]));
   choose(allowed.includes(wanted) ? wanted : allowed[0]);
 }
