@@ -35,6 +35,7 @@ from diary import tables as diary_tables
 from facts import CallbackMissed, CallRefused, DialRefused, RecordingMissing
 from facts.terms import Severity
 from facts.times import SECOND, local
+from quality import weekly
 from recorder import deletion
 from recorder import tables as recorder_tables
 from recorder.vault import keys, objects
@@ -369,17 +370,20 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
             sealed = await _seals(connection, now, stamped=bool(settings.seal_tsa))
             sealed["store_late", ""] = await _waits_for_store(connection, settings, now)
             kept = await _retention(connection)
+        assessed = await weekly.readings(engine, settings, now)
         unconfirmed = not (settings.trial or await deletion.is_confirmed(engine, settings))
     except Exception as error:  # noqa: BLE001 whatever a driver raises: `database_away` says it
         log.debug("alarms.database_away", error=type(error).__name__)
         return {
             **disk,
-            **{(name, ""): None for name in (*_COUNTED.values(), *_OF_SEALS, *_OF_RETENTION)},
+            **{(name, ""): None for name in _OF_DATABASE},
         }
     counted: dict[Key, float | None] = {
         (name, ""): counts.get(kind, 0) for kind, name in _COUNTED.items()
     }
     counted["retention_unconfirmed", ""] = unconfirmed
+    for name, value in assessed.items():
+        counted[name, ""] = value
     return {**disk, **counted, **sealed, **kept}
 
 
@@ -437,6 +441,9 @@ _COUNTED: Final = {
     CallRefused.kind: "calls_refused",
 }
 """The kinds of facts of which the last hour's are counted → the rule that goes by their number."""
+
+_OF_DATABASE: Final = (*_COUNTED.values(), *_OF_SEALS, *_OF_RETENTION, *weekly.READINGS)
+"""The rules that need the database."""
 
 
 def _disk(settings: Settings, now: int) -> dict[Key, float | None]:

@@ -9,6 +9,7 @@ callback    `hotline callback`
 deliver     `hotline report deliver`, `deliveries`
 metrics     `hotline metrics`
 privacy     `hotline privacy`
+quality     `hotline quality`
 queue       `hotline queue`
 recordings  `hotline recordings`
 report      `hotline report`

@@ -9,7 +9,7 @@ const made = fileURLToPath(new URL("../static/made/", import.meta.url));
 rmSync(made, { recursive: true, force: true });
 await build({
   absWorkingDir: here,
-  entryPoints: ["early.js", "wall.js", "supervisor.js", "sign-in.js"],
+  entryPoints: ["early.js", "wall.js", "supervisor.js", "quality.js", "sign-in.js"],
   outdir: made,
   bundle: true,
   format: "iife",
