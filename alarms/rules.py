@@ -251,6 +251,21 @@ RULES: tuple[Rule, ...] = (
         "agent {subject} has exceeded the pause by {value:.0f} seconds",
     ),
     Rule(
+        *("quality_not_drawn", _W, _HIGH, 0, 0, 0, 0),
+        "上周的质检样本尚未抽取，请运行 hotline quality draw，或查看 recorder.log 中的 quality.not_drawn",
+        "last week's sample of talks was not drawn: hotline quality draw, or see quality.not_drawn in recorder.log",
+    ),
+    Rule(
+        *("quality_late", _W, _HIGH, 14, 13, 0, 0),
+        "有质检任务已 {value:.0f} 天未评分，请运行 hotline quality tasks",
+        "a talk has waited for its score for {value:.0f} days: hotline quality tasks",
+    ),
+    Rule(
+        *("appeal_late", _W, _HIGH, 7, 6, 0, 0),
+        "有质检申诉已 {value:.0f} 天未处理，请运行 hotline quality appeals",
+        "an appeal against a score has waited for {value:.0f} days: hotline quality appeals",
+    ),
+    Rule(
         *("calendar_missing", _W, _HIGH, 0, 0, 0, 0),
         "{value:.0f} 年的工作日历尚未导入（hotline queue calendar 文件）",
         "the working calendar of {value:.0f} is missing: hotline queue calendar FILE",
@@ -258,8 +273,8 @@ RULES: tuple[Rule, ...] = (
 )
 """Every rule with its defaults.
 
-Values: m1r in percent; the waits, lags and delays in seconds; certificate_expires in days; seal_late, stamp_late and
-words_late in hours; the others counts.
+Values: m1r in percent; the waits, lags and delays in seconds; certificate_expires, quality_late and appeal_late in
+days; seal_late, stamp_late and words_late in hours; the others counts.
 """
 
 

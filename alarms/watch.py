@@ -34,6 +34,7 @@ from diary import tables as diary_tables
 from facts import CallbackMissed, CallRefused, DialRefused, RecordingMissing
 from facts.terms import Severity
 from facts.times import SECOND, local
+from quality import weekly
 from recorder import backlog, deletion, press, spool
 from recorder import tables as recorder_tables
 from recorder.forms import RecordingForm
@@ -371,21 +372,17 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
             sealed |= await _waits_for_store(connection, settings, now)
             kept = await _retention(connection)
             words = await _words(connection, settings, now)
+        assessed = await weekly.readings(engine, settings, now)
         unconfirmed = not (settings.trial or await deletion.is_confirmed(engine, settings))
     except Exception as error:  # noqa: BLE001 whatever a driver raises: `database_away` says it
         log.debug("alarms.database_away", error=type(error).__name__)
-        return {
-            **disk,
-            **{
-                (name, ""): None
-                for name in (*_COUNTED.values(), *_OF_SEALS, *_OF_RETENTION, *_OF_WORDS)
-            },
-        }
+        return {**disk, **{(name, ""): None for name in _OF_DATABASE}}
     counted: dict[Key, float | None] = {
         (name, ""): counts.get(kind, 0) for kind, name in _COUNTED.items()
     }
     counted["retention_unconfirmed", ""] = unconfirmed
-    return {**disk, **counted, **sealed, **kept, **words}
+    weeks = {(name, ""): value for name, value in assessed.items()}
+    return {**disk, **counted, **sealed, **kept, **words, **weeks}
 
 
 _OF_SEALS: Final = ("seal_late", "stamp_late", "seal_broken", "store_late", "store_backlog")
@@ -461,6 +458,12 @@ _COUNTED: Final = {
     CallRefused.kind: "calls_refused",
 }
 """The kinds of facts of which the last hour's are counted → the rule that goes by their number."""
+
+_OF_DATABASE: Final = (
+    *(*_COUNTED.values(), *_OF_SEALS, *_OF_RETENTION, *_OF_WORDS),
+    *weekly.READINGS,
+)
+"""The rules that need the database."""
 
 
 def _disk(settings: Settings, now: int) -> dict[Key, float | None]:

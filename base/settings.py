@@ -196,6 +196,7 @@ Addresses = Annotated[
 Listed = Annotated[
     tuple[Annotated[str, AfterValidator(_listed)], ...], NoDecode, BeforeValidator(_parts)
 ]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)]
 Cap = Annotated[int, Field(ge=0, le=10_000_000)]
 
 Tls = Annotated[str, Field(pattern="^(allowed|required)$")]
@@ -394,6 +395,20 @@ class Settings(BaseSettings):
     """Minutes that it may work in one such night."""
     speech_longest_minutes: Annotated[int, Field(ge=1, le=1440)] = 120
     """The longest recording that is transcribed, in minutes."""
+    quality_draw: bool = False
+    """Whether the recorder draws last week's sample for the quality assessment by itself, from Monday 03:00 on."""
+    quality_per_agent: Annotated[int, Field(ge=1, le=100)] = 3
+    """Talks of each agent that are drawn for a week."""
+    quality_strata: Names = ("queue", "length")
+    """What a sample is spread over: `queue`, `number`, `kind`, `length`, `ending`, `part-of-day`, `transfer`, with
+    commas between. Empty: at random over all."""
+    quality_shortest: Annotated[float, Field(ge=0, le=3600)] = 10.0
+    """Seconds that a talk must last to be drawn."""
+    quality_most: Annotated[int, Field(ge=1, le=100_000)] = 500
+    """Talks that one draw takes at most. If more would be drawn, none is, and the alarm `quality_not_drawn` is
+    raised."""
+    quality_appeal_days: Annotated[int, Field(ge=1, le=60)] = 5
+    """Whole days for which an agent may appeal against a score."""
     queue_log: Annotated[str, Field(pattern="^(masked|whole|off)$")] = "masked"
     """Whether `log/queue_log` is written, in Asterisk's format, and whether callers' numbers are whole in it."""
 

@@ -32,6 +32,7 @@ from facts.numbers import written_forms
 from metrics.tables import incident
 from privacy import find, texts
 from privacy.find import DiaryTrace, PrivacyError, Traces
+from quality.tables import assessment, event
 from recorder import deletion
 from recorder.deletion import Doomed
 from recorder.evidence import DELETION, ERASURE, ErasureCertificate
@@ -39,7 +40,15 @@ from recorder.tables import erasure, evidence, hold, mark
 
 _LETTERS: Final = 12
 _BATCH: Final = 500
-_VACUUMED: Final = ("diary", "callback", "caller_flag", "blocked", "recording_mark")
+_VACUUMED: Final = (
+    "diary",
+    "callback",
+    "caller_flag",
+    "blocked",
+    "recording_mark",
+    "quality_event",
+    "quality_assessment",
+)
 
 
 @dataclass(slots=True)
@@ -179,6 +188,8 @@ _COLUMNS: Final[tuple[tuple[str, tuple[Any, ...]], ...]] = (
     ("notes", (incident.c.reason,)),
     ("notes", (mark.c.text,)),
     ("notes", (hold.c.reason, hold.c.reference, hold.c.released_why)),
+    ("notes", (event.c.text, event.c.sheet)),
+    ("notes", (assessment.c.sheet,)),
 )
 """What is counted, and the columns of one table."""
 

@@ -24,6 +24,7 @@ from facts.numbers import normalise, written_forms
 from facts.terms import CallId
 from facts.times import DAY, local
 from privacy import texts
+from quality.tables import assessment, event
 from recorder import deletion, ledger
 from recorder import tables as recorder_tables
 from recorder.entry import LedgerEntry
@@ -58,7 +59,8 @@ class DiaryTrace:
 class Traces:
     """What is stored about a number. `facts`: rows of the diary; `texts`: how often it is in which file.
 
-    `mentions`: callbacks of others whose texts name it.
+    `mentions`: callbacks of others whose texts name it. `assessments` of its calls: (id, state). `notes`: steps of
+    assessments whose texts name it.
     `looks`: who looked at these calls and callbacks, from the audit log: (at, who, action).
     """
 
@@ -67,6 +69,8 @@ class Traces:
     recordings: list[LedgerEntry] = field(default_factory=list)
     callbacks: list[tuple[int, str]] = field(default_factory=list)
     mentions: list[tuple[int, str]] = field(default_factory=list)
+    assessments: list[tuple[int, str]] = field(default_factory=list)
+    notes: int = 0
     facts: int = 0
     flags: int = 0
     blocks: int = 0
@@ -87,6 +91,7 @@ class Traces:
             self.facts
             or self.callbacks
             or self.mentions
+            or self.notes
             or self.flags
             or self.blocks
             or self.texts
@@ -145,11 +150,14 @@ async def traces(engine: AsyncEngine, settings: Settings, number: str) -> Traces
     calls |= await _attempts(engine, tasks)
     found.calls = sorted(calls.items(), key=lambda one: one[1])
     found.recordings = await recordings(engine, list(calls))
+    found.assessments = await _assessments(engine, list(calls))
+    found.notes = await _notes(engine, number, form)
     for file in texts.files(settings):
         if times := await asyncio.to_thread(texts.count, file, form):
             found.texts[str(file.relative_to(settings.root))] = times
     found.packed = [str(file.relative_to(settings.root)) for file in texts.packed(settings)]
-    found.looks = await _looks(engine, set(calls), tasks)
+    numbers = {str(one) for one, _ in found.assessments}
+    found.looks = await _looks(engine, set(calls), tasks, numbers)
     return found
 
 
@@ -251,10 +259,29 @@ async def recordings(engine: AsyncEngine, calls: list[CallId]) -> list[LedgerEnt
     return [entries[call] for call in sorted(entries)]
 
 
+async def _assessments(engine: AsyncEngine, calls: list[CallId]) -> list[tuple[int, str]]:
+    columns = assessment.c
+    found: list[tuple[int, str]] = []
+    async with engine.connect() as connection:
+        for start in range(0, len(calls), PAGE):
+            page = columns.call.in_(calls[start : start + PAGE])
+            question = select(columns.id, columns.state).where(page).order_by(columns.id)
+            found += [(row.id, row.state) for row in await connection.execute(question)]
+    return found
+
+
+async def _notes(engine: AsyncEngine, number: str, form: re.Pattern[str]) -> int:
+    told = (event.c.text, event.c.sheet)
+    question = select(*told).where(or_(*(column.contains(number[-ENDING:]) for column in told)))
+    async with engine.connect() as connection:
+        rows = await connection.execute(question)
+        return sum(holds([row.text, row.sheet], number, form) for row in rows)
+
+
 async def _looks(
-    engine: AsyncEngine, calls: set[CallId], tasks: set[int]
+    engine: AsyncEngine, calls: set[CallId], tasks: set[int], assessments: set[str]
 ) -> list[tuple[int, str, str]]:
-    """Who looked at these calls and callbacks. Masked searches are not among them: they fit other numbers, too."""
+    """Who looked at these calls, callbacks and assessments. Masked searches fit other numbers, too: left out."""
     columns = audit.c
     question = (
         select(columns.at, columns.who, columns.action, columns.target)
@@ -263,6 +290,7 @@ async def _looks(
                 columns.target.in_(calls),
                 columns.action.contains("callback")
                 & columns.target.in_({str(one) for one in tasks}),
+                columns.action.contains("quality") & columns.target.in_(assessments),
             )
         )
         .order_by(columns.at.desc())

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 
 import rfc8785
 import structlog
-from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from base import clock
@@ -147,16 +147,22 @@ async def hold(
         await connection.execute(insert(tables.hold).values(values))
 
 
-async def release(engine: AsyncEngine, call: CallId, *, why: str, by: str, now: int) -> int:
-    """Release all holds of a call that are in force; says how many. Raises `HoldError` if there is none."""
+async def release(
+    engine: AsyncEngine, call: CallId, *, why: str, by: str, now: int, reference: str = ""
+) -> int:
+    """Release all holds of a call that are in force, or those of one `reference`; says how many.
+
+    Raises `HoldError` if there is none.
+    """
     if not why.strip():
         raise HoldError("say why the hold is released: --reason")
     columns = tables.hold.c
     values = {"released_at": now, "released_by": by[:80], "released_why": why.strip()[:200]}
+    mine = columns.reference == reference if reference else true()
     async with engine.begin() as connection:
         changed = await connection.execute(
             update(tables.hold)
-            .where(columns.call == call, columns.released_at == 0, _in_force(now))
+            .where(columns.call == call, columns.released_at == 0, _in_force(now), mine)
             .values(values)
         )
     if not changed.rowcount:

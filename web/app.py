@@ -44,6 +44,7 @@ from web.api import (
     listening,
     live,
     people,
+    quality,
     queues,
     recordings,
     webhooks,
@@ -57,6 +58,7 @@ from web.webhooks.sender import Sender
 log = structlog.get_logger(__name__)
 
 _STATIC: Final = Path(__file__).parent / "static"
+_QUALITY: Final = "quality.html"
 _MOST_BYTES: Final = 1 << 20
 """Bytes of a request's body: no request here needs more."""
 _STAY_WITH_TLS: Final = "max-age=31536000"
@@ -111,7 +113,7 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
     )
     app.state.backend = behind
     of_recordings = (recordings, listening, exports, words)
-    of_calls = (calls, *of_recordings)
+    of_calls = (calls, *of_recordings, quality)
     for module in (auth, live, facts, people, queues, callbacks, *of_calls, webhooks, admin):
         app.include_router(module.router)
     _describe(app)
@@ -161,12 +163,18 @@ def _pages(app: FastAPI) -> None:
             if not await auth.enter_by_token(behind, request, token[:200], answer):
                 return _to_sign_in(request)
             return answer
-        return await _page(request, "wall.html")
+        return await _page(request, "wall.html", "live")
 
     @app.get("/supervisor", include_in_schema=False)
     async def supervisor(request: Request) -> Response:
         """Agents, queues, callbacks, calls."""
-        return await _page(request, "supervisor.html", right="agents.read")
+        return await _page(request, "supervisor.html", "agents.read")
+
+    @app.get("/quality", include_in_schema=False)
+    async def quality_page(request: Request) -> Response:
+        """Tasks of an assessor, an agent's own scores, appeals."""
+        rights = ("quality.assess", "quality.own", "quality.decide")
+        return await _page(request, _QUALITY, *rights)
 
     @app.get("/sign-in", include_in_schema=False)
     async def sign_in() -> Response:
@@ -174,9 +182,12 @@ def _pages(app: FastAPI) -> None:
         return _file("sign-in.html")
 
 
-async def _page(request: Request, name: str, right: str = "live") -> Response:
+async def _page(request: Request, name: str, *rights: str) -> Response:
+    """A page for whoever has one of these rights."""
     who = await auth.recognise(request.app.state.backend, request)
-    if who is None or right not in who.rights:
+    if who is not None and name != _QUALITY and who.rights == {"quality.assess"}:
+        return RedirectResponse("/quality", 303)  # the only page that an assessor has
+    if who is None or who.rights.isdisjoint(rights):
         return _to_sign_in(request)
     return _file(name)
 

@@ -12,6 +12,7 @@ exports     `hotline recordings request`, `requests`, `approve`, `refuse`
 listening   `hotline recordings find`, `play`, `export`
 metrics     `hotline metrics`
 privacy     `hotline privacy`
+quality     `hotline quality`
 queue       `hotline queue`
 recordings  `hotline recordings`
 report      `hotline report`

@@ -26,6 +26,7 @@ from hotline.cli import callback as cli_callback
 from hotline.cli import deliver as cli_deliver
 from hotline.cli import metrics as cli_metrics
 from hotline.cli import privacy as cli_privacy
+from hotline.cli import quality as cli_quality
 from hotline.cli import queue as cli_queue
 from hotline.cli import recordings as cli_recordings
 from hotline.cli import report as cli_report
@@ -65,6 +66,7 @@ cli_deliver.add_to(report_app)
 cli_report.add_to(report_app)
 app.add_typer(cli_recordings.app, name="recordings")
 app.add_typer(cli_privacy.app, name="privacy")
+app.add_typer(cli_quality.app, name="quality")
 app.add_typer(cli_alarm.app, name="alarm")
 app.add_typer(cli_queue.app, name="queue")
 app.add_typer(cli_callback.app, name="callback")

@@ -25,7 +25,7 @@ app.add_typer(account_app, name="account")
 app.add_typer(token_app, name="token")
 
 Role = Annotated[
-    str, typer.Option("--role", help="guest, agent, supervisor, auditor or administrator")
+    str, typer.Option("--role", help="guest, agent, assessor, supervisor, auditor or administrator")
 ]
 PasswordStdin = Annotated[
     bool, typer.Option("--password-stdin", help="read the password from standard input")

@@ -1,6 +1,7 @@
 """The processes beside the controller: recorder, transcripts, and the screens with the API."""
 
 import logging
+from functools import partial
 
 import structlog
 
@@ -12,6 +13,7 @@ from base.settings import Settings
 from hotline.machine import home
 from hotline.machine.up import stop_event
 from metrics import due, rollup
+from quality import weekly
 from recorder import archive, notary
 from recorder.vault import uploads
 from speech import night
@@ -21,6 +23,8 @@ logger = structlog.get_logger(__name__)
 
 async def record(settings: Settings) -> None:
     """Run the recorder until SIGTERM."""
+    from web.accounts import accounts
+
     log.configure(settings.log_level, settings.log_dir / "recorder.log")
     home.close(settings)
     stop = stop_event()
@@ -33,9 +37,13 @@ async def record(settings: Settings) -> None:
     sealing = spawn(notary.run(engine, settings, stop), "seals")
     keeping = spawn(due.run(engine, settings, stop), "retention")
     sending = spawn(uploads.run(engine, settings, stop), "uploads")
+    drawing = spawn(
+        weekly.run(engine, settings, partial(accounts.assessors, engine), stop), "draws"
+    )
     try:
         await archive.run(engine, settings, bus.send, stop)
     finally:
+        drawing.cancel()
         sending.cancel()
         keeping.cancel()
         sealing.cancel()

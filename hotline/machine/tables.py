@@ -9,6 +9,7 @@ import base.tables
 import diary.tables
 import metrics.reports.tables
 import metrics.tables
+import quality.tables
 import recorder.tables
 import web.accounts.tables
 import web.webhooks.tables

@@ -174,13 +174,14 @@ async def test_what_is_found_is_masked_and_who_searched_is_written_down(
         "caller=138****5678 day=2025-11-21 limit=50",
         "complaint of 138****5678",
     )
-    for words, wanted in (
+    refused: list[tuple[tuple[str, ...], str]] = [
         (("--day", "x"), "write 2025-11-20"),
         (("--day", "2025-11-21", "--since", "2025-11-21"), "either --day or"),
         (("--outcome", "good"), "there is human"),
         (("--disposition", "good"), "there is silent"),
-    ):
-        status, _, said = await typed("find", *words)
+    ]
+    for typed_words, wanted in refused:
+        status, _, said = await typed("find", *typed_words)
         assert (status, wanted in said) == (2, True), said
 
 
@@ -192,14 +193,15 @@ async def test_a_part_is_played_into_a_pipe(engine: AsyncEngine, settings: Setti
         done = CliRunner().invoke(app, ["recordings", "play", CALL, "--out", "-", *words])
         assert done.exit_code == 0, done.stderr
         with wave.open(io.BytesIO(done.stdout_bytes)) as sound:
-            return sound.readframes(sound.getnframes())
+            return bytes(sound.readframes(sound.getnframes()))
 
-    for words, begin, end in (
+    parts: list[tuple[tuple[str, ...], float, float]] = [
         ((), 0, SECONDS),
         (("--from", "1.5"), 1.5, SECONDS),
         (("--from", "0:01", "--to", "0:00:03", "--why", "quality"), 1, 3),
         (("--to", "99"), 0, SECONDS),
-    ):
+    ]
+    for words, begin, end in parts:
         heard = await asyncio.to_thread(play, *words)
         assert heard == whole[round(begin * 32_000) : round(end * 32_000)]
     assert (await rows(engine))[2] == (
@@ -208,11 +210,12 @@ async def test_a_part_is_played_into_a_pipe(engine: AsyncEngine, settings: Setti
         f"{CALL} download=1 from=0:01 to=0:00:03",
         "quality",
     )
-    for words, status, wanted in (
+    wrong: list[tuple[tuple[str, ...], int, str]] = [
         (("--from", "5"), 1, "the recording has 4.0 s"),
         (("--from", "2", "--to", "1"), 1, "nothing to play"),
         (("--from", "1:2:3:4"), 2, "write seconds or minutes"),
-    ):
+    ]
+    for words, status, wanted in wrong:
         found = await typed("play", CALL, "--out", "-", *words)
         assert (found[0], found[1], wanted in found[2]) == (status, "", True), found
     assert "no file" in (await typed("play", CALL, "--out", "a.wav"))[2]

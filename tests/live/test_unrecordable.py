@@ -83,7 +83,7 @@ async def is_sent_outside(centre: Centre, phones: Phones, caller: str) -> None:
     row = await centre.call(caller)
     assert row["outcome"] == "human_overflow"
     sent = centre.facts(CallSentOutside, call=row["id"])
-    assert {fact.number for fact in sent} == {ELSEWHERE}  # type: ignore[union-attr]
+    assert {fact.number for fact in sent} == {ELSEWHERE}
 
 
 async def is_recorded(centre: Centre, phones: Phones, caller: str, agent: AgentPhone) -> None:

@@ -38,6 +38,9 @@ from metrics import verify
 from metrics.reports import sla
 from privacy import erase, find, texts
 from privacy.find import PrivacyError, Traces
+from quality import book, draws
+from quality.book import Actor
+from quality.scorecard import Deduction, ScoreSheet
 from recorder import deletion, evidence, ledger, proofs, tables
 from tests.metrics.histories import T, answered, at
 from tests.metrics.test_callback_report import write
@@ -209,6 +212,39 @@ async def test_what_is_no_citizens_number_is_refused(
     own = settings.model_copy(update={"numbers": ("02412345678",)})
     with pytest.raises(PrivacyError, match="number of the hotline"):
         await find.wanted(engine, own, "024-12345678")
+
+
+async def test_assessments_of_a_citizens_calls_are_found_and_notes_lose_the_number(
+    engine: AsyncEngine, centre: Settings
+) -> None:
+    from tests.quality.conftest import PEOPLE
+    from web.accounts import audit
+
+    week = draws.week_of("2025-W47", T + 10 * DAY)
+    short = centre.model_copy(update={"quality_shortest": 0.0, "quality_per_agent": 50})
+    await draws.draw_week(engine, short, week, PEOPLE[1:], by="test", now=T + 10 * DAY)
+    mine = [one for one in await book.tasks(engine, "zhao") if one.call == CALLS[0]]
+    note = Deduction("greeting", 1, note=f"asked for {FORMS[3]}")
+    sheet = ScoreSheet((note,))
+    await book.score(engine, mine[0].id, Actor("zhao"), sheet, T + 10 * DAY)
+    await audit.write(
+        engine, at=T, who="zhao", role="assessor", address="", status=200,
+        action="GET /api/quality/tasks/{id}", values={"id": str(mine[0].id)},
+    )  # fmt: skip
+    found = await look(engine, centre)
+    assert (mine[0].id, "scored") in found.assessments
+    assert {one for one, _ in found.assessments} == {
+        one.id for one in await book.of_week(engine, week.name) if one.call in dict(found.calls)
+    }
+    assert found.notes == 1
+    assert (T, "zhao", "GET /api/quality/tasks/{id}") in found.looks
+    made = await erased(engine, centre)
+    [left] = (await book.find(engine, mine[0].id)).sheet.deductions  # type: ignore[union-attr]
+    assert left.note == f"asked for {made.token}"
+    steps = await book.history(engine, mine[0].id)
+    assert steps[1].sheet == ScoreSheet((left,))
+    # The week can still be drawn again: what was drawn does not depend on the number.
+    assert (await draws.redraw(engine, week)).same
 
 
 # --- the erasure

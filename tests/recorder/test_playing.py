@@ -32,7 +32,7 @@ def entry_of(frames: int) -> LedgerEntry:
 def samples(wav: bytes) -> bytes:
     with wave.open(io.BytesIO(wav)) as sound:
         assert (sound.getnchannels(), sound.getsampwidth(), sound.getframerate()) == (2, 2, RATE)
-        return sound.readframes(sound.getnframes())
+        return bytes(sound.readframes(sound.getnframes()))
 
 
 @given(

@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from base import clock, files
 from base.settings import Settings
 from facts.numbers import AGENT_NUMBER
+from quality.sample import Assessor
 from web.accounts import tables
 from web.accounts.rights import OF_ROLE, RIGHTS, SEES_EVERYTHING, Role, granted
 
@@ -127,6 +128,12 @@ async def list_all(engine: AsyncEngine) -> list[Account]:
     async with engine.connect() as connection:
         rows = (await connection.execute(question)).all()
     return [Account(**{**row._asdict(), "role": Role(row.role)}) for row in rows]
+
+
+async def assessors(engine: AsyncEngine) -> list[Assessor]:
+    """The accounts whose role is to assess talks, for a draw."""
+    found = await list_all(engine)
+    return [Assessor(one.name, one.agent) for one in found if one.role is Role.ASSESSOR]
 
 
 async def set_password(

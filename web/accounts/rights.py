@@ -12,10 +12,14 @@ from facts.masking import hide_digits, mask, mask_name
 
 
 class Role(StrEnum):
-    """What an account is for. A guest sees everything masked and changes nothing (R113)."""
+    """What an account is for. A guest sees everything masked and changes nothing (R113).
+
+    An assessor sees the talks to be scored and nothing else: whoever may search calls would know whose a talk is.
+    """
 
     GUEST = "guest"
     AGENT = "agent"
+    ASSESSOR = "assessor"
     SUPERVISOR = "supervisor"
     AUDITOR = "auditor"
     ADMINISTRATOR = "administrator"
@@ -41,6 +45,11 @@ RIGHTS: Final[Mapping[str, str]] = {
     "facts.read": "follow the stream of facts",
     "blocks.read": "see blocked callers",
     "blocks.write": "block callers and let them through",
+    "quality.assess": "score the talks that one was given, without seeing whose they are",
+    "quality.own": "see the scores of one's own talks, and appeal",
+    "quality.read": "see all scores, their history and the monthly cards",
+    "quality.draw": "draw a week's sample, and give a task to somebody else",
+    "quality.decide": "decide appeals against scores that one did not give",
     "audit.read": "read who did what",
     "accounts": "accounts and their roles",
     "tokens": "tokens of programs and wall screens",
@@ -55,12 +64,15 @@ _SEES: Final = frozenset(
 OF_ROLE: Final[Mapping[Role, frozenset[str]]] = {
     Role.GUEST: _SEES,
     Role.AGENT: frozenset({"live", "agents.read", "agents.own", "queues.read", "callbacks.read"})
-    | {"recordings.pause"},
+    | {"recordings.pause", "quality.own"},
+    Role.ASSESSOR: frozenset({"quality.assess"}),
     Role.SUPERVISOR: _SEES
     | {"agents.own", "agents.write", "queues.write", "callbacks.write", "recordings.read"}
     | {"recordings.approve", "recordings.mark", "words.read"}
-    | {"blocks.read", "blocks.write", "alarms.write"},
-    Role.AUDITOR: _SEES | {"recordings.read", "words.read", "blocks.read", "audit.read"},
+    | {"blocks.read", "blocks.write", "alarms.write"}
+    | {"quality.read", "quality.draw", "quality.decide"},
+    Role.AUDITOR: _SEES
+    | {"recordings.read", "words.read", "blocks.read", "audit.read", "quality.read"},
     Role.ADMINISTRATOR: frozenset(RIGHTS),
 }
 

@@ -12,6 +12,7 @@ listening   beside a recording: its waveform, and marks in it
 exports     exports that a second person approves
 reasons     why somebody reads
 words       what was said in a call, and hints of where to listen
+quality     tasks, scores, appeals, draws, the monthly card
 webhooks    which program gets which facts
 admin       accounts, tokens, the audit log
 """

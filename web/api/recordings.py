@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -65,26 +64,38 @@ async def recording(
 
     With `download` it is an export: `HOTLINE_EXPORT_APPROVAL` may want a second person's approval, used once.
     """
-    entry, told = await _ready(behind, text_of(call, "call"), _is_whole(request) or download)
-    sound = partial(
-        _SoundResponse,
-        behind.settings,
-        entry,
-        stat_result=told,
-        media_type=form_by_path(entry.path).media_type,
-        headers={"Cache-Control": "private, no-store"},
-    )
     if not download:
-        return sound()
+        return await listen(behind, text_of(call, "call"), request)
+    entry, told = await _ready(behind, text_of(call, "call"), check=True)
     try:
         async with exports.allowed(
             behind.engine, behind.settings, entry.call, by=me.name
         ) as approved:
             if approved is not None and not request.query_params.get("why"):
                 request.state.why = approved.why
-            return sound(filename=PurePosixPath(entry.path.removesuffix(reading.SUFFIX)).name)
+            name = PurePosixPath(entry.path.removesuffix(reading.SUFFIX)).name
+            return _sound(behind, entry, told, filename=name)
     except ExportError as error:
         raise Problem(403, f"{error}: POST /api/calls/{entry.call}/export-requests") from None
+
+
+async def listen(behind: Backend, call: str, request: Request) -> FileResponse:
+    """A call's sound for whoever may hear it, whole or in parts (Range), as no file to keep. Raises `Problem`."""
+    entry, told = await _ready(behind, call, _is_whole(request))
+    return _sound(behind, entry, told)
+
+
+def _sound(
+    behind: Backend, entry: LedgerEntry, told: os.stat_result, filename: str | None = None
+) -> FileResponse:
+    return _SoundResponse(
+        behind.settings,
+        entry,
+        stat_result=told,
+        media_type=form_by_path(entry.path).media_type,
+        headers={"Cache-Control": "private, no-store"},
+        filename=filename,
+    )
 
 
 def _is_whole(request: Request) -> bool:

@@ -25,7 +25,7 @@ mkdirSync(made);
 await build({ ...common, entryPoints: ["early.js"], format: "iife" }); // which a page waits for
 await build({
   ...common,
-  entryPoints: ["wall.js", "supervisor.js", "sign-in.js"],
+  entryPoints: ["wall.js", "supervisor.js", "quality.js", "sign-in.js"],
   format: "esm",
   splitting: true, // what is imported later is loaded later: the player
   plugins: [withoutSheet],

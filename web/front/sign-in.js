@@ -7,7 +7,7 @@ import { signIn } from "./session.js";
 /** Where to go then: only ever a page of ours. */
 function next() {
   const wanted = new URLSearchParams(location.search).get("next") ?? "/";
-  return ["/", "/supervisor"].includes(wanted) ? wanted : "/";
+  return ["/", "/supervisor", "/quality"].includes(wanted) ? wanted : "/";
 }
 
 start("title.sign-in", () => {});

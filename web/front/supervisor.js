@@ -84,6 +84,7 @@ async function begin() {
   }
   if (!me) return location.assign("/sign-in?next=/supervisor");
   for (const [tab, right] of Object.entries(TABS)) at(`tab-${tab}`).hidden = !me.rights.includes(right);
+  at("to-quality").hidden = !["quality.assess", "quality.own", "quality.decide"].some((right) => me.rights.includes(right));
   parts.agents = startAgents(me);
   parts.queues = startQueues(me);
   parts.callbacks = startCallbacks(me);
