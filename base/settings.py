@@ -559,6 +559,10 @@ class Settings(BaseSettings):
     @cached_property
     def named_trunks(self) -> tuple[Trunk, ...]:
         """The trunks of `trunks.toml` in the home, read once. Raises `TrunkError`."""
+        return self.read_trunks()
+
+    def read_trunks(self) -> tuple[Trunk, ...]:
+        """The trunks of `trunks.toml` as it is now. Raises `TrunkError`."""
         file = self.root / trunks.FILE
         found = trunks.read(file)
         for trunk in found:

@@ -6,6 +6,7 @@ and of the world are those of the library phonenumbers (Google's libphonenumber)
 """
 
 import re
+from functools import lru_cache
 
 import phonenumbers
 
@@ -41,6 +42,9 @@ _NUMBER_OR_PREFIX = re.compile(r"\+?[0-9]{1,15}\*?")
 _DIALABLE = re.compile(r"[0-9]{3,15}")
 
 
+@lru_cache(
+    maxsize=1024
+)  # the events of one call ask several times, and the library takes twenty times as long
 def normalise(raw: str) -> str:
     """Bring a caller's number to its normal form; `""` when it is withheld or holds nothing that can be dialled.
 

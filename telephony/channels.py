@@ -302,6 +302,7 @@ class Calls:
         self._outs: dict[str, _Out] = {}
         self._linked: dict[str, CallId] = {}
         self._contacts: dict[str, set[str]] = {}
+        self._places: dict[str, str] | None = None
         self._gone: dict[str, None] = {}
         self._blind = False
 
@@ -454,15 +455,12 @@ class Calls:
 
     def agent_of(self, uri: str) -> str:
         """The agent whose phone is registered with this address, empty when there is none. Parameters do not count."""
-        place = uri.partition(";")[0]
-        return next(
-            (
-                agent
-                for agent, contacts in self._contacts.items()
-                if any(one.partition(";")[0] == place for one in contacts)
-            ),
-            "",
-        )
+        if self._places is None:
+            # Each call asks this once, and phones come and go seldom.
+            self._places = {
+                _place(one): agent for agent, contacts in self._contacts.items() for one in contacts
+            }
+        return self._places.get(_place(uri), "")
 
     def keeps(self, sip_call: str, agent: str, at: int) -> list[Fact]:
         """The agent's phone hands its talk on, and may hold the SIP call after that: then it is not free (RFC 5589)."""
@@ -670,6 +668,7 @@ class Calls:
         if not uri or not AGENT_NUMBER.fullmatch(agent):
             return
         contacts = self._contacts.setdefault(agent, set())
+        self._places = None
         was = bool(contacts)
         if status in _UNREACHABLE:
             contacts.discard(uri)
@@ -1130,7 +1129,7 @@ class Calls:
             if uri and AGENT_NUMBER.fullmatch(agent) and entry.get("Status") not in _UNREACHABLE:
                 found.setdefault(agent, set()).add(uri)
         was = {agent for agent, known in self._contacts.items() if known}
-        self._contacts = found
+        self._contacts, self._places = found, None
         facts.extend(PhoneUnreachable(now, agent) for agent in sorted(was - found.keys()))
         facts.extend(PhoneReachable(now, agent) for agent in sorted(found.keys() - was))
 
@@ -1186,6 +1185,11 @@ def _is_call(message: Message, contexts: Collection[str] = CALL_CONTEXTS) -> boo
         and message.get("Context") in contexts
         and endpoint(message.get("Channel", "")) == TRUNK
     )
+
+
+def _place(uri: str) -> str:
+    """An address without its parameters."""
+    return uri.partition(";")[0]
 
 
 def _was_handed_on(entry: Message, exist: Collection[str]) -> bool:

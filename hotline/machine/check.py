@@ -23,7 +23,7 @@ from alarms import watch as alarms
 from base import bus, database, notify, privileges
 from base.settings import Settings, SettingsError, unknown
 from base.settings import load as load_settings
-from base.trunks import Trunk
+from base.trunks import Trunk, TrunkError
 from diary.writer import unwritten
 from facts.endpoints import watch, way_out
 from facts.terms import CONTINUE, REFUSE
@@ -463,6 +463,21 @@ def _trunks(settings: Settings) -> Iterator[tuple[bool, str]]:
                 )
 
 
+def trunks_changed(settings: Settings) -> Iterator[tuple[bool, str]]:
+    """Whether the running centre goes by other trunks than those that `trunks.toml` has now."""
+    with contextlib.suppress(
+        TrunkError
+    ):  # what Asterisk was given cannot be read: `hotline up` of before
+        if render.trunks_in_force(settings) != settings.named_trunks:
+            yield False, TRUNKS_CHANGED
+
+
+TRUNKS_CHANGED = (
+    "trunks.toml has changed since the centre was started, and the trunks of before are in use: "
+    "restart `hotline up`; talks go on meanwhile"
+)
+
+
 def _trunk_states(settings: Settings, asterisk: AsteriskBinary) -> Iterator[tuple[bool, str]]:
     """What Asterisk knows of the trunks of `trunks.toml`."""
     if not settings.named_trunks:
@@ -548,6 +563,7 @@ def _running(settings: Settings, asterisk: AsteriskBinary) -> Iterator[tuple[boo
         yield pid is not None, f"{name}: " + (f"process {pid}" if pid else "not running")
     if states.get("asterisk"):
         yield from _manager(settings)
+        yield from trunks_changed(settings)
         yield from _trunk_states(settings, asterisk)
 
 

@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from agents.signin import SIP_REALM
-from base import files
+from base import files, trunks
 from base.settings import Settings
+from base.trunks import Trunk
 from facts.endpoints import TRUNK
 from facts.numbers import HOTLINE_NUMBER
 from hotline.machine import trunk_lines
@@ -59,10 +60,27 @@ def render(settings: Settings, asterisk: AsteriskBinary) -> None:
             if template.name == "modules.conf":
                 _link_modules(settings, asterisk, re.findall(r"^load = (\S+)$", text, re.MULTILINE))
             _write(settings.asterisk_dir / template.name, text)
+        _keep_trunks(settings)
     except OSError as error:
         raise ProgramError(
             f"Asterisk's configuration cannot be written: {explained(error)}"
         ) from None
+
+
+def trunks_in_force(settings: Settings) -> tuple[Trunk, ...]:
+    """The trunks that the configuration was written with: those of `trunks.toml` at the start of `hotline up`.
+
+    Raises `TrunkError`.
+    """
+    return trunks.read(settings.asterisk_dir / trunks.FILE)
+
+
+def _keep_trunks(settings: Settings) -> None:
+    file, kept = settings.root / trunks.FILE, settings.asterisk_dir / trunks.FILE
+    if settings.named_trunks:
+        _write(kept, file.read_text(encoding="utf-8"))
+    else:
+        kept.unlink(missing_ok=True)
 
 
 def render_numbers(settings: Settings, numbers: Iterable[str]) -> bool:

@@ -18,6 +18,7 @@ from base import database, lease, log, migrations
 from base.background import spawn
 from base.bus import Bus, NoAnswer
 from base.settings import Settings
+from base.trunks import Trunk, TrunkError
 from facts.requests import GetStatus
 from hotline.machine import home, logs, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
@@ -31,6 +32,7 @@ logger = structlog.get_logger(__name__)
 _READY_WITHIN = 60.0
 _RECORDER_MAY_TAKE = 60.0
 _CERTIFICATE_EVERY = 5.0
+_TRUNKS_EVERY = 5.0
 
 
 async def up(settings: Settings, say: Callable[[str], None] | None = None) -> None:
@@ -76,6 +78,7 @@ async def start(
         raise ProgramError(str(error)) from None
     render.render(settings, asterisk)
     keepers.append(spawn(logs.keep_small(settings), "log files"))
+    keepers.append(spawn(watch_trunks(settings), "trunks.toml"))
     engine = database.engine(settings.database)
     try:
         await migrations.upgrade(engine)
@@ -188,6 +191,28 @@ async def _keep_certificate(settings: Settings, asterisk: AsteriskBinary) -> Non
             if str(error) != said:
                 logger.error("certificate.not_taken", why=str(error), instead="the one of before")
             said = str(error)
+
+
+async def watch_trunks(settings: Settings, every: float = _TRUNKS_EVERY) -> None:
+    """Say once for each change that `trunks.toml` waits for a restart, or cannot be used; look `every` seconds."""
+    before: tuple[Trunk, ...] | str = settings.named_trunks
+    while True:
+        await asyncio.sleep(every)
+        found = await asyncio.to_thread(_trunks_or_why, settings)
+        if found == before:
+            continue
+        before = found
+        if isinstance(found, str):
+            logger.error("trunks.not_usable", why=found, instead="those of before")
+        elif found != settings.named_trunks:
+            logger.warning("trunks.changed", instead="those of before", hint="restart `hotline up`")
+
+
+def _trunks_or_why(settings: Settings) -> tuple[Trunk, ...] | str:
+    try:
+        return settings.read_trunks()
+    except TrunkError as error:
+        return str(error)
 
 
 async def _channels(settings: Settings, asterisk: AsteriskBinary) -> int:

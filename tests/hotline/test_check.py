@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import structlog
 from pydantic import SecretStr
 from sqlalchemy import update
 
@@ -11,10 +12,13 @@ from acd.rules import book as rulebook
 from acd.rules.model import Number
 from acd.rules.text import Rulebook
 from agents import roster, tables
-from base import database, migrations
+from base import database, files, migrations
+from base.background import spawn
 from base.settings import Settings
 from base.trunks import Trunk
+from hotline.machine import render, up
 from hotline.machine.check import (
+    TRUNKS_CHANGED,
     _certificate,
     _dialling,
     _ffmpeg,
@@ -23,6 +27,7 @@ from hotline.machine.check import (
     recording_key,
     seal_key,
     trunk_state,
+    trunks_changed,
 )
 from recorder import seals
 from recorder.vault import keys
@@ -185,6 +190,45 @@ def test_a_number_that_comes_in_by_no_trunk_is_named(tmp_path: Path) -> None:
             ),
         ),
     ]
+
+
+def test_a_change_of_the_trunks_waits_for_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "trunks.toml"
+    file.write_text('[[trunk]]\nname = "a"\nhost = "10.0.0.1"\n')
+    begun = Settings(home=tmp_path)
+    begun.asterisk_dir.mkdir()
+    render._keep_trunks(begun)
+    file.write_text('# the first one\n[[trunk]]\nname = "a"\nhost = "10.0.0.1"\n')
+    assert list(trunks_changed(Settings(home=tmp_path))) == []
+    file.write_text('[[trunk]]\nname = "a"\nhost = "10.0.0.2"\n')
+    assert list(trunks_changed(Settings(home=tmp_path))) == [(False, TRUNKS_CHANGED)]
+    file.unlink()
+    assert list(trunks_changed(Settings(home=tmp_path))) == [(False, TRUNKS_CHANGED)]
+    render._keep_trunks(Settings(home=tmp_path))
+    assert list(trunks_changed(Settings(home=tmp_path))) == []
+
+
+async def test_hotline_up_says_that_a_change_of_the_trunks_waits(tmp_path: Path) -> None:
+    file = tmp_path / "trunks.toml"
+    good = '[[trunk]]\nname = "a"\nhost = "10.0.0.1"\n'
+    file.write_text(good)
+    settings = Settings(home=tmp_path)
+    with structlog.testing.capture_logs() as told:
+        watch = spawn(up.watch_trunks(settings, every=0.001), "watch")
+
+        async def next_line(text: str, count: int) -> None:
+            files.put(file, text.encode())
+            async with asyncio.timeout(5):
+                while len(told) < count:
+                    await asyncio.sleep(0.001)
+
+        assert settings.named_trunks[0].host == "10.0.0.1"
+        await next_line(good.replace("10.0.0.1", "10.0.0.2"), 1)
+        await next_line(good.replace("host", "hots"), 2)
+        watch.cancel()
+    assert [one["event"] for one in told] == ["trunks.changed", "trunks.not_usable"]
+    assert "restart" in told[0]["hint"]
+    assert "line 3" in told[1]["why"]
 
 
 def test_the_key_of_the_seals_is_named(tmp_path: Path) -> None:
