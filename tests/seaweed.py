@@ -120,7 +120,7 @@ def _running(folder: Path) -> Iterator[Seaweed]:
     ]
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
     ports = {name: _free() for name in ("master", "volume", "filer", "s3", "tls")}
-    authority = Authority(folder / "authority")
+    authority = Authority(folder / "authority", "authority of the store")
     certificate, key = authority.sign("store")
     command = [
         str(Path(sys.executable).with_name("weed")),

@@ -15,8 +15,8 @@ from web.accounts.rights import Role
 pytestmark = pytest.mark.live
 
 CALL = "hotline-1763731200.8"
-RAW = bytes(number * 7 % 251 for number in range(4 * 8000 * 100))
-"""A hundred seconds."""
+RAW = bytes(number * 7 % 251 for number in range(4 * 8000 * 10)) * 40
+"""400 seconds: 13 MB."""
 
 
 async def test_an_encrypted_recording_in_the_store_is_heard_in_parts(
@@ -40,7 +40,8 @@ async def test_an_encrypted_recording_in_the_store_is_heard_in_parts(
         part = await client.get(address, headers={"Range": "bytes=2000044-2000143"})
         assert (part.status_code, part.content) == (206, RAW[2_000_000:2_000_100])
         assert part.headers["content-range"] == f"bytes 2000044-2000143/{entry.size}"
-        assert proxy.received - received < 3 << 19, "a part of 3 MB was asked for, not all"
+        # The sound is opened twice, for its length and for the part: slot, ends and part, with what is read ahead.
+        assert proxy.received - received < 3 << 20
 
         whole = await client.get(address)
         assert (whole.status_code, whole.headers["content-type"]) == (200, "audio/wav")
