@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from statistics import mean, median
 from typing import Any, Final
@@ -54,7 +55,7 @@ _ASKED = 5.0
 
 @dataclass(frozen=True)
 class Case:
-    """A call. `event` (hold, blind, attended) happens each `every` seconds."""
+    """A call. `event` (hold, blind, attended) happens each `every` seconds; `music`: nobody answers, it plays."""
 
     name: str
     citizen: Habit = field(default_factory=Habit)
@@ -64,6 +65,7 @@ class Case:
 
 
 PLAIN: Final = Case("nothing happens")
+MUSIC: Final = Case("the citizen hears music", event="music")
 _POOR = Habit(loss=0.02, jitter=0.03)
 CASES: Final = (
     PLAIN,
@@ -113,6 +115,9 @@ class Call:
         until = time.monotonic() + seconds
         citizen = studio.trunk.dial(self.number, self.number)
         try:
+            if self.case is MUSIC:
+                await asyncio.sleep(seconds)
+                return
             leg = await self._next()
             self._say("begins")
             while (left := until - time.monotonic()) > 0:
@@ -226,7 +231,9 @@ class Studio:
             calls += [
                 f"exten = {call.number},1,Answer()",
                 *(f" same = n,MixMonitor({self._files(way, call.number)})" for way in call.ways),
-                f" same = n,Goto(step-agents,{first},1)",
+                " same = n,MusicOnHold()"
+                if call.case is MUSIC
+                else f" same = n,Goto(step-agents,{first},1)",
             ]
             for agent in call.agents:
                 agents += [
@@ -380,33 +387,36 @@ def table(folder: Path) -> None:
 # --- what it costs
 
 
-async def cost(folder: Path, calls: int = 20, rounds: int = 6, seconds: float = 20.0) -> None:
-    """Print the processor time that Asterisk takes for a talk, by way, in turn, and the bytes of its files."""
+_KINDS: Final[tuple[tuple[str, ...], ...]] = ((), (RAW,), (ALAWS,))
+
+
+async def cost(folder: Path, calls: int = 20, rounds: int = 8, seconds: float = 15.0) -> None:
+    """Print the processor time that Asterisk takes for a call, by way, in turn, and the bytes of its files."""
     folder.mkdir(parents=True, exist_ok=True)
-    kinds: tuple[tuple[str, ...], ...] = ((), (RAW,), (ALAWS,))
-    spent: dict[tuple[str, ...], list[float]] = {kind: [] for kind in kinds}
-    sets = {
-        kind: [Call(PLAIN, f"9{way}{one:02}", kind) for one in range(calls)]
-        for way, kind in enumerate(kinds)
+    made = {
+        (case, kind): [Call(case, f"9{place}{one:02}", kind) for one in range(calls)]
+        for place, (case, kind) in enumerate(product((PLAIN, MUSIC), _KINDS))
     }
+    spent: dict[tuple[Case, tuple[str, ...]], list[float]] = {key: [] for key in made}
     async with Centre() as centre:
-        studio = Studio(centre, folder, [call for some in sets.values() for call in some])
+        studio = Studio(centre, folder, [call for some in made.values() for call in some])
         await studio.open()
-        for _ in range(rounds):
-            for kind in kinds:
-                talks = [spawn(call.run(studio, seconds + 8), call.number) for call in sets[kind]]
-                await asyncio.sleep(5)
+        for one in range(rounds):
+            print(f"round {one + 1} of {rounds}", flush=True)
+            for key, some in made.items():
+                talks = [spawn(call.run(studio, seconds + 7), call.number) for call in some]
+                await asyncio.sleep(4)
                 before, began = centre.cpu()["asterisk"], time.monotonic()
                 await asyncio.sleep(seconds)
                 took = time.monotonic() - began
-                spent[kind].append((centre.cpu()["asterisk"] - before) / took / calls)
+                spent[key].append((centre.cpu()["asterisk"] - before) / took / calls)
                 await asyncio.gather(*talks)
-                print(f"{kind or 'unrecorded'}: {spent[kind][-1]:.3%} of a core a talk", flush=True)
         studio.sound.close()
-    for kind in kinds:
-        middle = median(spent[kind])
+    for (case, kind), values in spent.items():
+        more = [here - alone for here, alone in zip(values, spent[case, ()], strict=True)]
         print(
-            f"{kind or 'unrecorded'}: {middle:.3%} ({min(spent[kind]):.3%} to {max(spent[kind]):.3%})"
+            f"{case.name}, {' '.join(kind) or 'not recorded'}: {median(values):.3%} of a core "
+            f"({min(values):.3%} to {max(values):.3%}); recording {median(more):.3%}"
         )
     for pattern in ("*.raw", "*.alaw"):
         print(pattern, sum(file.stat().st_size for file in folder.glob(pattern)), "bytes")
