@@ -505,9 +505,14 @@ class Line(asyncio.DatagramProtocol):
             if len(self._done) > 500:
                 self._done.pop(next(iter(self._done)))
 
+    @property
+    def address(self) -> str:
+        """Where this telephone is, as a SIP URI."""
+        return f"sip:{self.number or 'trunk'}@{self._here}"
+
     def contact(self) -> str:
         """The header that says where this telephone is."""
-        return f"Contact: <sip:{self.number or 'trunk'}@{self._here}>\r\n"
+        return f"Contact: <{self.address}>\r\n"
 
     def offer(self, direction: str = "sendrecv") -> str:
         """A-law and keys (SDP)."""
