@@ -35,7 +35,7 @@ from diary import tables as diary_tables
 from facts import CallbackMissed, CallRefused, DialRefused, RecordingMissing
 from facts.terms import Severity
 from facts.times import SECOND, local
-from recorder import deletion
+from recorder import deletion, listening
 from recorder import tables as recorder_tables
 from recorder.vault import keys, objects
 from recorder.vault.crypt import VaultError
@@ -368,6 +368,8 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
             counts = {row[0]: row[1] for row in rows}
             sealed = await _seals(connection, now, stamped=bool(settings.seal_tsa))
             sealed["store_late", ""] = await _waits_for_store(connection, settings, now)
+            since = (await listening.waiting(connection, settings, now)).since
+            sealed["listening_late", ""] = max(0, now - since) / _HOUR if since else 0
             kept = await _retention(connection)
         unconfirmed = not (settings.trial or await deletion.is_confirmed(engine, settings))
     except Exception as error:  # noqa: BLE001 whatever a driver raises: `database_away` says it
@@ -383,7 +385,7 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
     return {**disk, **counted, **sealed, **kept}
 
 
-_OF_SEALS: Final = ("seal_late", "stamp_late", "seal_broken", "store_late")
+_OF_SEALS: Final = ("seal_late", "stamp_late", "seal_broken", "store_late", "listening_late")
 
 
 async def _waits_for_store(connection: AsyncConnection, settings: Settings, now: int) -> float:

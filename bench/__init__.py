@@ -7,6 +7,7 @@ floor    the floor alone: what a fact costs
 report   how long a report takes
 audit    how long an audit of 100,000 recordings takes
 vault    what the encryption of recordings costs
+voice    how fast recordings are listened to, beside ffmpeg's silencedetect
 screens  from a fact in Asterisk to the screens
 figures  percentiles, processor time, SIPp's counts, the table (pure)
 *.xml    what SIPp does as a caller

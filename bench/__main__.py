@@ -15,7 +15,7 @@ from statistics import median
 import orjson
 
 from base.settings import SettingsError
-from bench import audit, floor, report, vault
+from bench import audit, floor, report, vault, voice
 from bench.figures import table
 from bench.measure import NAMES, QUICK, Results, Workload, measure, table_rows
 from bench.side import stop_on_sigterm
@@ -26,7 +26,8 @@ _FLOOR = "floor"
 _REPORT = "report"
 _AUDIT = "audit"
 _VAULT = "vault"
-_ALONE = {_FLOOR, _REPORT, _AUDIT, _VAULT}
+_VOICE = "voice"
+_ALONE = {_FLOOR, _REPORT, _AUDIT, _VAULT, _VOICE}
 """Measurements that need no Asterisk."""
 
 
@@ -35,7 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round: a look, not figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all values to FILE")
-    names = (*NAMES, _FLOOR, _REPORT, _AUDIT, _VAULT)
+    names = (*NAMES, _FLOOR, _REPORT, _AUDIT, _VAULT, _VOICE)
     parser.add_argument("--only", choices=names, nargs="+", default=names, help="some measurements")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else Workload()
@@ -71,6 +72,9 @@ def main() -> int:
         print(table(audit.measure(audit.CALLS // 10 if arguments.quick else audit.CALLS)))
     if _VAULT in arguments.only:
         print(table(vault.measure()))
+    if _VOICE in arguments.only:
+        rounds = voice.ROUNDS // 10 if arguments.quick else voice.ROUNDS
+        print(table(voice.measure(rounds), beside="silencedetect"))
     if arguments.json:
         written = {"machine": machine(), "load": load, "plan": plan, "results": results}
         options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE

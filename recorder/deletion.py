@@ -349,8 +349,8 @@ async def _certify(engine: AsyncEngine, calls: Sequence[CallId], found: Deleted)
                 .values(certificate=number)
             )
             # A copy of the encrypted file that lies elsewhere cannot be heard by this database any more.
-            key = tables.recording_key
-            await connection.execute(delete(key).where(key.c.call == one.call))
+            for table in (tables.recording_key, tables.recording_voice):
+                await connection.execute(delete(table).where(table.c.call == one.call))
             done.append(one.call)
     found.done += done
     log.info("retention.deleted", calls=len(done))

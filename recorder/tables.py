@@ -82,6 +82,18 @@ recording_sound = Table(
 )
 """What was measured in each recording when it was finished (`recorder.sound.Sound`)."""
 
+recording_voice = Table(
+    "recording_voice",
+    metadata,
+    Column("call", String(80), primary_key=True),
+    Column("sha256", String(64), nullable=False, doc="of the ledger's row: another one is heard"),
+    Column("left", Text, nullable=False, doc="who speaks when: recorder.voice.written"),
+    Column("right", Text, nullable=False),
+    Column("heard_at", BigInteger, nullable=False),
+    Column("why", Text, nullable=False, doc="why it could not be heard; empty: it was"),
+)
+"""When each side of a recording speaks, by voice activity. It is a property of the sound; hints come on reading."""
+
 evidence = Table(
     "recording_evidence",
     metadata,

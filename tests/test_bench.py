@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import figures, floor, measure, vault
+from bench import figures, floor, measure, vault, voice
 from bench.figures import SippCalls, TableRow
 from bench.phone import BenchPhones
 
@@ -223,3 +223,13 @@ def test_encryption_is_measured_by_all_of_the_sound() -> None:
     rows = vault.measure(1 << 20)
     assert rows[0].name == "encrypt 1 MB, with both hashes"
     assert all(row.hotline for row in rows)
+
+
+def test_listening_is_measured_beside_a_level() -> None:
+    """A minute with 20 s of music: a level takes it for speech, voice activity does not."""
+    speed, missed, music = voice.measure(1)
+    assert int(speed.hotline) > 0
+    assert int(speed.app_queue) > 0
+    assert float(missed.hotline.split()[0]) < 6
+    assert float(music.app_queue.split()[0]) > 90
+    assert float(music.hotline.split()[0]) == 0

@@ -34,7 +34,7 @@ from base.settings import Settings
 from facts.times import DAY
 from web.accounts import audit
 from web.accounts.accounts import Who
-from web.api import admin, auth, callbacks, calls, facts, live, people, queues, webhooks
+from web.api import admin, auth, callbacks, calls, facts, hints, live, people, queues, webhooks
 from web.backend import Backend, Problem
 from web.feed import Feed, Stream
 from web.webhooks.seal import Seal
@@ -96,7 +96,7 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.backend = behind
-    for module in (auth, live, facts, people, queues, callbacks, calls, webhooks, admin):
+    for module in (auth, live, facts, people, queues, callbacks, calls, hints, webhooks, admin):
         app.include_router(module.router)
     _describe(app)
     _pages(app)

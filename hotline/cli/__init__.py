@@ -7,6 +7,7 @@ alarm       `hotline alarm`
 audit       `hotline recordings audit`
 callback    `hotline callback`
 deliver     `hotline report deliver`, `deliveries`
+hints       `hotline recordings hints`
 metrics     `hotline metrics`
 privacy     `hotline privacy`
 queue       `hotline queue`

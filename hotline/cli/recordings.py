@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, files
 from facts.times import SECOND, local
-from hotline.cli import audit, retention
+from hotline.cli import audit, hints, retention
 from hotline.cli.tools import (
     JsonOrText,
     fail,
@@ -34,6 +34,7 @@ from recorder.vault.trouble import StoreError
 
 app = typer.Typer(help="The recordings of calls.", no_args_is_help=True)
 audit.add_to(app)
+hints.add_to(app)
 retention.add_to(app)
 
 

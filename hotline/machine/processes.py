@@ -1,5 +1,6 @@
 """The two processes beside the controller: the recorder, and the screens with the API."""
 
+import asyncio
 import logging
 
 import structlog
@@ -12,10 +13,13 @@ from base.settings import Settings
 from hotline.machine import home
 from hotline.machine.up import stop_event
 from metrics import due, rollup
-from recorder import archive, notary
+from recorder import archive, listening, notary
 from recorder.vault import uploads
 
 logger = structlog.get_logger(__name__)
+
+_ENDS_WITHIN = 10.0
+"""Seconds that the recorder waits at its end for what listens to recordings."""
 
 
 async def record(settings: Settings) -> None:
@@ -32,9 +36,12 @@ async def record(settings: Settings) -> None:
     sealing = spawn(notary.run(engine, settings, stop), "seals")
     keeping = spawn(due.run(engine, settings, stop), "retention")
     sending = spawn(uploads.run(engine, settings, stop), "uploads")
+    hearing = spawn(listening.run(engine, settings, stop), "voices")
     try:
         await archive.run(engine, settings, bus.send, stop)
     finally:
+        # It ends its processes by itself, within seconds.
+        await asyncio.wait([hearing], timeout=_ENDS_WITHIN)
         sending.cancel()
         keeping.cancel()
         sealing.cancel()

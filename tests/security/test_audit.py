@@ -19,7 +19,7 @@ from acd.rules import book as rulebook
 from base import clock, database, migrations
 from base.settings import Settings
 from diary.writer import Diary
-from facts import CallArrived, CallEnded
+from facts import CallArrived, CallEnded, OfferAnswered, TalkEnded
 from facts.terms import Party
 from hotline.cli.main import app
 from recorder import ledger
@@ -40,6 +40,7 @@ SHOWS = {
     "/api/calls",
     "/api/calls/{call}",
     "/api/calls/{call}/recording",
+    "/api/hints",
     "/api/callbacks",
     "/api/callbacks/{id}",
     "/api/blocks",
@@ -70,7 +71,9 @@ async def _fill(engine: Any, run_dir: Path) -> None:
     diary = Diary(engine, run_dir)
     diary.start()
     diary.write(CallArrived(now - HOUR, CALL, "12345", NUMBER))
-    diary.write(CallEnded(now - HOUR + 1, CALL, Party.CALLER))
+    diary.write(OfferAnswered(now - HOUR + 1, CALL, "1001"))
+    diary.write(TalkEnded(now - HOUR + 2, CALL, "1001", Party.CALLER))
+    diary.write(CallEnded(now - HOUR + 2, CALL, Party.CALLER))
     await diary.close()
     wanted = Wanted(number=NUMBER, queue="default", earliest=0, latest=now + 9 * HOUR)
     await tasks.enter_directly(engine, run_dir, wanted)
@@ -178,6 +181,7 @@ SHOWING = {
     "privacy report": NUMBER,
     "privacy erase": NUMBER,
     "recordings export": f"{CALL} --out {{tmp}}/a.wav",
+    "recordings hints": f"--call {CALL}",
 }
 """Commands that show citizens' data, with their arguments."""
 SHOWING_NONE = """
@@ -253,7 +257,7 @@ def test_every_command_that_shows_citizens_data_is_audited(home: Path, name: str
     assert action == f"hotline {name}"
     assert NUMBER not in target
     assert ("1" in target) == (
-        name in {"callback show", "recordings export", "calls", "callback list"}
+        name in {"callback show", "recordings export", "recordings hints", "calls", "callback list"}
     )
 
 

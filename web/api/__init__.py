@@ -7,6 +7,7 @@ people     agents, and what a supervisor has them do
 queues     queues, members, numbers, blocked callers
 callbacks  the book of callbacks
 calls      search, one call's story, its recording; the report
+hints      which calls a person should listen to
 webhooks   which program gets which facts
 admin      accounts, tokens, the audit log
 """
