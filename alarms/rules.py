@@ -179,6 +179,13 @@ RULES: tuple[Rule, ...] = (
         "{value:.0f} days of recordings do not agree with their seals: hotline recordings seals --check",
     ),
     Rule(
+        *("listening_late", _W, _HIGH, 24, 20, 0, 0),
+        "有录音入账 {value:.0f} 小时仍未做语音检测，复听提示不全：请调大 HOTLINE_LISTEN_WORKERS，"
+        "或查看 recorder.log 中的 voice",
+        "a recording was finished {value:.0f} hours ago and not listened to, so hints are missing: raise "
+        "HOTLINE_LISTEN_WORKERS, or see voice in recorder.log",
+    ),
+    Rule(
         *("retention_stopped", _W, _HIGH, 0, 0, 0, 0),
         "有 {value:.0f} 个到期录音未删除，请查看 recorder.log 中的 retention，并运行 hotline recordings retention",
         "{value:.0f} recordings that are due were not deleted: see retention in recorder.log, then hotline recordings "

@@ -35,7 +35,7 @@ from facts import CallbackMissed, CallRefused, DialRefused, RecordingMissing
 from facts.terms import Severity
 from facts.times import SECOND, local
 from quality import weekly
-from recorder import backlog, deletion, press, spool
+from recorder import backlog, deletion, listening, press, spool
 from recorder import tables as recorder_tables
 from recorder.forms import RecordingForm
 from recorder.vault import keys, objects
@@ -370,6 +370,8 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
             counts = {row[0]: row[1] for row in rows}
             sealed = await _seals(connection, now, stamped=bool(settings.seal_tsa))
             sealed |= await _waits_for_store(connection, settings, now)
+            since = (await listening.waiting(connection, settings, now)).since
+            sealed["listening_late", ""] = max(0, now - since) / _HOUR if since else 0
             kept = await _retention(connection)
             words = await _words(connection, settings, now)
         assessed = await weekly.readings(engine, settings, now)
@@ -385,7 +387,10 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
     return {**disk, **counted, **sealed, **kept, **words, **weeks}
 
 
-_OF_SEALS: Final = ("seal_late", "stamp_late", "seal_broken", "store_late", "store_backlog")
+_OF_SEALS: Final = (
+    *("seal_late", "stamp_late", "seal_broken"),
+    *("store_late", "store_backlog", "listening_late"),
+)
 
 
 async def _waits_for_store(

@@ -182,6 +182,7 @@ def _rtp_ports(value: Any) -> Any:
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Decibels = Annotated[float, Field(ge=-96, le=0)]
 PrivateAddress = Annotated[str, AfterValidator(_private)]
 Numbers = Annotated[
     tuple[Annotated[str, AfterValidator(_number)], ...],
@@ -378,6 +379,23 @@ class Settings(BaseSettings):
     retention_at_most: Annotated[float, Field(gt=0, le=100)] = 2.0
     """Percent of all recordings that a day's run may delete by itself (100 recordings it always may). If more are due,
     it deletes none, and the alarm `retention_stopped` is raised."""
+    listen_workers: Annotated[int, Field(ge=0, le=16)] = 1
+    """Processes of the lowest priority that listen to finished recordings for voices, which most hints need. One hears
+    about 100 hours of calls an hour. 0: nobody listens."""
+    listen_days: Annotated[int, Field(ge=1, le=366)] = 7
+    """Recordings that were finished more days ago are not listened to any more."""
+    hint_long_silence: Seconds = 20.0
+    """A hint: in a talk nobody speaks for so many seconds. 0: without this rule."""
+    hint_talk_over: Seconds = 3.0
+    """A hint: both sides speak at once for so many seconds. 0: without this rule."""
+    hint_agent_hung_up_first: bool = True
+    """A hint: the agent ended the talk."""
+    hint_too_short: Seconds = 10.0
+    """A hint: a call's talk is shorter than so many seconds. 0: without this rule."""
+    hint_too_quiet: Decibels = -40.0
+    """A hint: a side's speech is softer, in dB (0 is as loud as can be). 0: without this rule."""
+    hint_too_loud: Decibels = -10.0
+    """A hint: a side's speech is louder, in dB. 0: without this rule."""
     trial: bool = False
     """Whether this is a trial without real citizens, as the demo is: nothing asks to confirm the rules of retention."""
     speech: bool = False

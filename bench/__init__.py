@@ -9,6 +9,7 @@ audit    how long an audit of 100,000 recordings takes
 press    what finishing a recording costs, beside ffmpeg alone
 vault    what the encryption of recordings costs
 words    how well phrases are found by machine (not in `make bench`: it needs the extra `speech`)
+voice    how fast recordings are listened to, beside ffmpeg's silencedetect
 screens  from a fact in Asterisk to the screens
 figures  percentiles, processor time, SIPp's counts, the table (pure)
 *.xml    what SIPp does as a caller

@@ -16,7 +16,7 @@ import orjson
 
 from base.settings import SettingsError
 from base.settings import load as load_settings
-from bench import audit, floor, listening, press, report, vault, words
+from bench import audit, floor, listening, press, report, vault, voice, words
 from bench.figures import table
 from bench.measure import NAMES, QUICK, Results, Workload, measure, table_rows
 from bench.side import stop_on_sigterm
@@ -30,8 +30,9 @@ _AUDIT = "audit"
 _VAULT = "vault"
 _PRESS = "press"
 _LISTENING = "listening"
+_VOICE = "voice"
 _WORDS = "words"
-_ALONE = {_FLOOR, _REPORT, _AUDIT, _VAULT, _PRESS, _LISTENING, _WORDS}
+_ALONE = {_FLOOR, _REPORT, _AUDIT, _VAULT, _PRESS, _LISTENING, _VOICE, _WORDS}
 """Measurements that need no Asterisk."""
 _HELP = "some measurements; words is none of all: it needs the extra `speech` and its model"
 
@@ -41,7 +42,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round: a look, not figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all values to FILE")
-    names = (*NAMES, _FLOOR, _REPORT, _AUDIT, _VAULT, _PRESS, _LISTENING)
+    names = (*NAMES, _FLOOR, _REPORT, _AUDIT, _VAULT, _PRESS, _LISTENING, _VOICE)
     parser.add_argument("--only", choices=(*names, _WORDS), nargs="+", default=names, help=_HELP)
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else Workload()
@@ -91,6 +92,9 @@ def main() -> int:
             "left: the same sound plain, from a static server; right: encrypted, from hotline web"
         )
         print(table(listening.measure(360 if arguments.quick else 3600)))
+    if _VOICE in arguments.only:
+        rounds = voice.ROUNDS // 10 if arguments.quick else voice.ROUNDS
+        print(table(voice.measure(rounds), beside="silencedetect"))
     if arguments.json:
         written = {"machine": machine(), "load": load, "plan": plan, "results": results}
         options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE

@@ -68,9 +68,9 @@ class TableRow:
     holds: bool | None = None
 
 
-def table(rows: Sequence[TableRow]) -> str:
-    """Lay the rows out as a Markdown table whose columns are aligned."""
-    cells = [("", "app_queue", "Hotline", "ratio", "wanted", "")]
+def table(rows: Sequence[TableRow], beside: str = "app_queue") -> str:
+    """Lay the rows out as a Markdown table whose columns are aligned. `beside`: whose figures stand beside ours."""
+    cells = [("", beside, "Hotline", "ratio", "wanted", "")]
     for row in rows:
         verdict = {None: "", True: "holds", False: "**falls short**"}[row.holds]
         cells.append((row.name, row.app_queue, row.hotline, row.ratio, row.wanted, verdict))

@@ -10,6 +10,7 @@ rollup        tallies written down, corrected by late facts, and read
 reports       `hotline report`
 verify        `hotline metrics verify`: counted again, and compared
 completeness  `hotline recordings audit`: is every answered second on record?
+hints         which calls a person should listen to, from facts and from who spoke when
 due           retention: which recordings are due by the rules, and the daily run
 exporter      figures for Prometheus; `prometheus/` has the rules and the dashboard
 calls         `hotline calls`: the calls themselves

@@ -166,6 +166,11 @@ class Exporter:
             "hotline_refused_untold", "refused calls beyond what is told of a minute"
         )
         self._backlog = gauge("hotline_diary_backlog_facts", "facts not yet in the database")
+        self._unheard = gauge(
+            "hotline_recordings_unheard_seconds",
+            "since the oldest recording was finished that waits to be listened to, 0: none; NaN: not known",
+        )
+        self._unheard.set(math.nan)
         self._lost = gauge("hotline_diary_lost_facts", "facts that no disk had room for")
         self._recordings = gauge("hotline_recordings_backlog", "raw files that wait to be finished")
         self._oldest = gauge("hotline_recordings_oldest_seconds", "for how long the oldest waits")
@@ -220,6 +225,10 @@ class Exporter:
     def untold(self, calls: int) -> None:
         """So many refused calls were too many to be told."""
         self._untold.inc(calls)
+
+    def unheard(self, seconds: float | None) -> None:
+        """How long the oldest recording has waited to be listened to; None: not known."""
+        self._unheard.set(math.nan if seconds is None else seconds)
 
     def show_trunks(self, up: Mapping[str, bool | None]) -> None:
         """Whether calls can leave by each trunk; None: not known."""

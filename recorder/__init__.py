@@ -7,6 +7,9 @@ forms      MP4, WAV, MP3: what a finished file says about itself
 press      raw sound → MP4 or MP3, and back, by ffmpeg
 sound      one pass over the raw sound: level of each side, long silences, talk-over, waveform (pure)
 waveform   the waveform as a player draws it, and where nobody is heard (pure)
+intervals  what stretches of time have in common (pure)
+voice      who speaks when, window by window (pure)
+hints      which calls a person should listen to, and where, by rule (pure)
 levels     a finished file, read once: SHA-256, duration, when each side is heard
 entry      a row of the ledger
 ledger     the table `recording`: enter, look up, export, verify
@@ -18,6 +21,8 @@ archive    the loop of `hotline recorder`: from Asterisk's spool into the ledger
 evidence   what makes a recording provable: canonical rows, Merkle trees, a chain of days (pure)
 seals      each day's seal: made once, signed, chained to the day before
 proofs     whether ledger, evidence and seals agree, and one call's proof
+hearing    one recording heard for voices, in a process of its own
+listening  the loop beside the archive that has finished recordings heard, at the lowest priority
 retention  how long a recording is kept, and which rule says so (pure)
 deletion   holds, confirmed rules, and deletions with their certificates
 marks      places in a recording with a note; they go with it

@@ -327,13 +327,11 @@ def _silent_sides(
         return
     known_silent = any(isinstance(fact, CallSilent) for fact in facts)
     apart = [
-        *_holds(facts, talks),
-        *_asked(facts, talks, known.ended),
+        *holds(facts, talks),
+        *asked(facts, talks, known.ended),
         *policy.pauses(facts, talks),
     ]
-    # What a file lacks within these bounds, it lacks at its beginning.
-    late = min(max(0, known.ended - known.arrived - levels.duration), NO_MEDIA)
-    began = known.arrived + late
+    began = file_begins(known, levels.duration)
     for talk in talks:
         if talk.end - talk.begin < SHORTEST:
             continue
@@ -350,6 +348,16 @@ def _silent_sides(
                 talk.end - talk.begin,
                 party=party,
             )
+
+
+def file_begins(known: Times, duration: int) -> int:
+    """When the sound of a file of `duration` begins (microseconds UTC). The call's arrival has to be known.
+
+    What a file lacks of its call within `NO_MEDIA`, it lacks at its beginning.
+    """
+    begin = known.arrived or 0
+    lacks = 0 if known.ended is None else known.ended - begin - duration
+    return begin + min(max(0, lacks), NO_MEDIA)
 
 
 def _windows(talk: Stretch, apart: Sequence[Stretch], began: int) -> list[slice]:
@@ -375,15 +383,15 @@ def _on_purpose(
     call: CallId, facts: Iterable[Fact], talks: Sequence[Stretch], known: Times
 ) -> Iterator[Unrecorded]:
     known_facts = list(facts)
-    for hold in _holds(known_facts, talks):
+    for hold in holds(known_facts, talks):
         yield Unrecorded(WhyUnrecorded.HOLD, call, hold.begin, hold.end, hold.agent)
     for pause in policy.pauses(known_facts, talks):
         yield Unrecorded(WhyUnrecorded.PAUSED, call, pause.begin, pause.end, pause.agent)
-    for one in _asked(known_facts, talks, known.ended):
+    for one in asked(known_facts, talks, known.ended):
         yield Unrecorded(WhyUnrecorded.ASKED, call, one.begin, one.end, one.agent)
 
 
-def _asked(facts: Iterable[Fact], talks: Sequence[Stretch], ended: int | None) -> Iterator[Stretch]:
+def asked(facts: Iterable[Fact], talks: Sequence[Stretch], ended: int | None) -> Iterator[Stretch]:
     """When the caller was asked by the phrase of `*0`, and by which agent."""
     told = sorted(
         (fact for fact in facts if isinstance(fact, CallerAsked | CallerFound | CallSilent)),
@@ -409,7 +417,7 @@ def _end(talk: Stretch) -> int:
     return talk.end
 
 
-def _holds(facts: Iterable[Fact], talks: Sequence[Stretch]) -> Iterator[Stretch]:
+def holds(facts: Iterable[Fact], talks: Sequence[Stretch]) -> Iterator[Stretch]:
     """When the citizen was on hold; a hold ends with its talk at the latest."""
     told = sorted(
         (fact for fact in facts if isinstance(fact, TalkHeld | TalkResumed)),

@@ -356,7 +356,8 @@ async def _certify(engine: AsyncEngine, calls: Sequence[CallId], found: Deleted)
             )
             # A copy of the encrypted file that lies elsewhere cannot be heard by this database any more.
             # What was heard in it goes with it.
-            for table in (tables.recording_key, tables.recording_words, tables.recording_hint):
+            heard = (tables.recording_voice, tables.recording_words, tables.recording_words_hint)
+            for table in (tables.recording_key, *heard):
                 await connection.execute(delete(table).where(table.c.call == one.call))
             done.append(one.call)
         await marks.forget(connection, done)

@@ -200,7 +200,7 @@ async def enter(
             (recorder_tables.recording_sound, stale),
             # What was heard in it is sealed with the key of before.
             (recorder_tables.recording_words, [one.call for one in replaced]),
-            (recorder_tables.recording_hint, [one.call for one in replaced]),
+            (recorder_tables.recording_words_hint, [one.call for one in replaced]),
         ):
             if calls:
                 await connection.execute(delete(table).where(table.c.call.in_(calls)))

@@ -98,16 +98,18 @@ def command(form: RecordingForm, told: list[str], source: str, target: str) -> l
     return [*made, *_HOW[form], target]
 
 
-def decode(sound: BinaryIO, form: RecordingForm, duration: int) -> Iterator[bytes]:
+def decode(
+    sound: BinaryIO, form: RecordingForm, duration: int, *, slowest: float = SLOWEST
+) -> Iterator[bytes]:
     """Give a compressed recording's raw stereo in pieces, just as many samples as `duration` (microseconds) has.
 
-    `sound` is read once, from its beginning on. Raises `PressError`, also if it holds less than that; and what reading
-    `sound` raises.
+    `sound` is read once, from its beginning on. `slowest`: as `SLOWEST`, for a reader that takes its time. Raises
+    `PressError`, also if it holds less than that; and what reading `sound` raises.
     """
     left = duration * RATE // SECOND * FRAME
     # ffmpeg is told the form: a file cannot make it read another file.
     command = [*_QUIET, "-f", form.value, "-i", "pipe:0", *_RAW, "pipe:1"]
-    with _running(command, duration, draining=True) as ffmpeg:
+    with _running(command, duration, draining=True, slowest=slowest) as ffmpeg:
         for piece in ffmpeg.through(_pieces(sound)):
             kept = piece[:left]
             left -= len(kept)
@@ -199,6 +201,7 @@ def _running(
     pass_fds: Iterable[int] = (),
     draining: bool = False,
     folder: Path | None = None,
+    slowest: float = SLOWEST,
 ) -> Generator[_Ffmpeg]:
     """Start ffmpeg, stop it when its time is over, and judge its end. It never outlives the context."""
     try:
@@ -216,7 +219,7 @@ def _running(
         nice = max(_NICE, os.getpriority(os.PRIO_PROCESS, 0))
         os.setpriority(os.PRIO_PROCESS, process.pid, nice)
     ffmpeg = _Ffmpeg(process)
-    seconds = LEAST_TIME + duration / SECOND / SLOWEST
+    seconds = LEAST_TIME + duration / SECOND / slowest
 
     def stop() -> None:
         ffmpeg.late = True

@@ -110,8 +110,8 @@ recording_words = Table(
 """Transcripts (`speech.shelf`). They go with their recording."""
 Index("recording_words_by_time", recording_words.c.at)
 
-recording_hint = Table(
-    "recording_hint",
+recording_words_hint = Table(
+    "recording_words_hint",
     metadata,
     Column(
         "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
@@ -137,6 +137,17 @@ words_run = Table(
     Column("why", String(400), nullable=False, doc="why it could not go on; or empty"),
 )
 """What each run of `hotline transcribe` did. The newest one is what the alarm goes by."""
+recording_voice = Table(
+    "recording_voice",
+    metadata,
+    Column("call", String(80), primary_key=True),
+    Column("sha256", String(64), nullable=False, doc="of the ledger's row: another one is heard"),
+    Column("left", Text, nullable=False, doc="who speaks when: recorder.voice.written"),
+    Column("right", Text, nullable=False),
+    Column("heard_at", BigInteger, nullable=False),
+    Column("why", Text, nullable=False, doc="why it could not be heard; empty: it was"),
+)
+"""When each side of a recording speaks, by voice activity. It is a property of the sound; hints come on reading."""
 
 evidence = Table(
     "recording_evidence",

@@ -19,7 +19,7 @@ from facts.times import DAY, HOUR
 from recorder import ledger
 from recorder.entry import LedgerEntry
 from recorder.policy import RecordingState
-from recorder.tables import recording, recording_hint, recording_words, words_run
+from recorder.tables import recording, recording_words, recording_words_hint, words_run
 from recorder.vault import keys, sealed
 from speech import hints, transcript
 from speech.hints import Hint, HintKind
@@ -194,12 +194,12 @@ async def enter(
     async with engine.begin() as connection:
         if not await _is_still(connection, entry):
             return False
-        for table in (recording_words, recording_hint):
+        for table in (recording_words, recording_words_hint):
             await connection.execute(delete(table).where(table.c.call == entry.call))
         row = {"call": entry.call, "cipher_sha256": entry.cipher_sha256, **values, **rates}
         await connection.execute(insert(recording_words).values(row))
         if rows:
-            await connection.execute(insert(recording_hint), rows)
+            await connection.execute(insert(recording_words_hint), rows)
     return True
 
 
@@ -240,7 +240,7 @@ async def read(engine: AsyncEngine, settings: Settings, call: CallId) -> CallWor
         question = select(recording_words).where(recording_words.c.call == call)
         row = (await connection.execute(question)).one_or_none()
         entry = (await ledger.entries_of(connection, [call])).get(call)
-        found = await _hints(connection, recording_hint.c.call == call)
+        found = await _hints(connection, recording_words_hint.c.call == call)
     if row is None or entry is None or row.cipher_sha256 != entry.cipher_sha256:
         return None
     talks = await asyncio.to_thread(_opened, settings, entry, row.sealed) if row.sealed else []
@@ -261,7 +261,7 @@ async def hints_of(engine: AsyncEngine, since: int, until: int, limit: int) -> l
     row = recording.c
     calls = select(row.call).where(row.finished_at >= since, row.finished_at < until)
     async with engine.connect() as connection:
-        return await _hints(connection, recording_hint.c.call.in_(calls), limit)
+        return await _hints(connection, recording_words_hint.c.call.in_(calls), limit)
 
 
 async def note(
@@ -289,8 +289,8 @@ async def failures(connection: AsyncConnection, now: int) -> int:
 async def _hints(
     connection: AsyncConnection, which: ColumnElement[bool], limit: int | None = None
 ) -> list[CallHint]:
-    columns = recording_hint.c
-    question = select(recording_hint).where(which)
+    columns = recording_words_hint.c
+    question = select(recording_words_hint).where(which)
     question = question.order_by(columns.call, columns.begin, columns.id).limit(limit)
     return [
         CallHint(

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import figures, floor, measure, press, vault
+from bench import figures, floor, measure, press, vault, voice
 from bench.figures import SippCalls, TableRow
 from bench.phone import BenchPhones
 
@@ -234,3 +234,13 @@ def test_what_finishing_costs_is_measured_of_the_same_file(tmp_path: Path) -> No
         assert cost.clock > 0.01
         assert cost.memory > 1 << 20
     assert list(tmp_path.iterdir()) == [raw]
+
+
+def test_listening_is_measured_beside_a_level() -> None:
+    """A minute with 20 s of music: a level takes it for speech, voice activity does not."""
+    speed, missed, music = voice.measure(1)
+    assert int(speed.hotline) > 0
+    assert int(speed.app_queue) > 0
+    assert float(missed.hotline.split()[0]) < 6
+    assert float(music.app_queue.split()[0]) > 90
+    assert float(music.hotline.split()[0]) == 0

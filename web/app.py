@@ -41,6 +41,7 @@ from web.api import (
     calls,
     exports,
     facts,
+    hints,
     listening,
     live,
     people,
@@ -112,7 +113,7 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.backend = behind
-    of_recordings = (recordings, listening, exports, words)
+    of_recordings = (recordings, listening, exports, hints, words)
     of_calls = (calls, *of_recordings, quality)
     for module in (auth, live, facts, people, queues, callbacks, *of_calls, webhooks, admin):
         app.include_router(module.router)

@@ -10,6 +10,7 @@ callback    `hotline callback`
 deliver     `hotline report deliver`, `deliveries`
 exports     `hotline recordings request`, `requests`, `approve`, `refuse`
 listening   `hotline recordings find`, `play`, `export`
+hints       `hotline recordings hints`
 metrics     `hotline metrics`
 privacy     `hotline privacy`
 quality     `hotline quality`

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, files
 from facts.times import SECOND, local
-from hotline.cli import audit, backlog, exports, listening, retention, words
+from hotline.cli import audit, backlog, exports, hints, listening, retention, words
 from hotline.cli.tools import (
     JsonOrText,
     fail,
@@ -35,6 +35,7 @@ app = typer.Typer(help="The recordings of calls.", no_args_is_help=True)
 listening.add_to(app)
 exports.add_to(app)
 audit.add_to(app)
+hints.add_to(app)
 retention.add_to(app)
 backlog.add_to(app)
 words.add_to(app)

@@ -1,4 +1,4 @@
-"""`hotline transcribe`, `hotline recordings words` and `hints`: what was said in recordings, and where to listen."""
+"""`hotline transcribe`, `hotline recordings words` and `phrases`: what was said in recordings, and where to listen."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ _ALL_DAY = 86_400 * SECOND
 def add_to(recordings: typer.Typer) -> None:
     """Add these commands to those of `hotline recordings`."""
     recordings.command("words")(words)
-    recordings.command("hints")(hints)
+    recordings.command("phrases")(phrases)
 
 
 @app.command("transcribe")
@@ -126,7 +126,7 @@ def words(call_id: str, form: JsonOrText = "text", lang: Language = "zh") -> Non
             print(line)
 
 
-def hints(
+def phrases(
     day: Annotated[
         str, typer.Option("--day", help="finished on this day in China; default: yesterday")
     ] = "",
@@ -141,7 +141,7 @@ def hints(
     begin, end = _window(day)
 
     async def work(engine: AsyncEngine) -> "list[CallHint]":
-        await note_look(engine, "recordings hints", day)
+        await note_look(engine, "recordings phrases", day)
         return await shelf.hints_of(engine, begin, end, _SHOWN)
 
     found = with_database(work)

@@ -38,7 +38,7 @@ from facts import CallArrived, CallTransferred, ControllerStarted, ControllerSto
 from facts.live import LiveState
 from facts.masking import mask_numbers
 from facts.terms import CallId
-from facts.times import SECOND
+from facts.times import HOUR, SECOND
 from hotline import __version__
 from hotline.controller import callbacks, feeding, readings
 from hotline.controller.in_force import RulesInForce
@@ -581,6 +581,8 @@ class Controller:
         found = await readings.slow(self, self._engine, self._settings, now)
         if self._exporter is not None:
             self._exporter.show_backlogs(*(found.get((name, "")) for name in readings.OF_BACKLOGS))
+            hours = found.get(("listening_late", ""))
+            self._exporter.unheard(None if hours is None else hours * HOUR / SECOND)
         return found
 
     def newest(self, now: int) -> LiveState:

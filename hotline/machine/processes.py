@@ -1,5 +1,6 @@
 """The processes beside the controller: recorder, transcripts, and the screens with the API."""
 
+import asyncio
 import logging
 from functools import partial
 
@@ -14,11 +15,14 @@ from hotline.machine import home
 from hotline.machine.up import stop_event
 from metrics import due, rollup
 from quality import weekly
-from recorder import archive, notary
+from recorder import archive, listening, notary
 from recorder.vault import uploads
 from speech import night
 
 logger = structlog.get_logger(__name__)
+
+_ENDS_WITHIN = 10.0
+"""Seconds that the recorder waits at its end for what listens to recordings."""
 
 
 async def record(settings: Settings) -> None:
@@ -40,10 +44,13 @@ async def record(settings: Settings) -> None:
     drawing = spawn(
         weekly.run(engine, settings, partial(accounts.assessors, engine), stop), "draws"
     )
+    hearing = spawn(listening.run(engine, settings, stop), "voices")
     try:
         await archive.run(engine, settings, bus.send, stop)
     finally:
         drawing.cancel()
+        # It ends its processes by itself, within seconds.
+        await asyncio.wait([hearing], timeout=_ENDS_WITHIN)
         sending.cancel()
         keeping.cancel()
         sealing.cancel()

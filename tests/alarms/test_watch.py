@@ -436,3 +436,27 @@ async def test_a_recording_that_waits_for_its_store_is_seen(
         found = await alarms.recordings(engine, settings, now)
         assert found["store_late", ""] == seconds
         assert found["store_backlog", ""] == (2 if bucket else 0)
+
+
+async def test_a_recording_that_waits_to_be_listened_to_is_seen(
+    engine: AsyncEngine, tmp_path: Path
+) -> None:
+    now = clock.now()
+    row = dict.fromkeys(("size", "duration", "certificate"), 0) | {"sha256": "ab", "note": ""}
+    row |= {"path": "p", "state": "finished", "cipher_sha256": ""}
+    rows = [
+        {**row, "call": "hotline-1.1", "finished_at": now - 90 * 3600 * S},
+        {**row, "call": "hotline-1.2", "finished_at": now - 30 * 3600 * S},
+        {**row, "call": "hotline-1.3", "finished_at": now - 60 * 3600 * S, "path": ""},
+        {**row, "call": "hotline-1.4", "finished_at": now - 200 * 3600 * S},
+    ]
+    heard = {"call": "hotline-1.1", "sha256": "ab", "left": "", "right": "", "why": ""}
+    async with engine.begin() as connection:
+        await connection.execute(insert(recorder_tables.recording), rows)
+        await connection.execute(
+            insert(recorder_tables.recording_voice).values({**heard, "heard_at": now})
+        )
+    for workers, hours in ((1, 30), (0, 0)):
+        settings = Settings(home=tmp_path, listen_workers=workers)
+        found = await alarms.recordings(engine, settings, now)
+        assert found["listening_late", ""] == hours

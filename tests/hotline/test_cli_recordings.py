@@ -13,12 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
 from base.settings import Settings
-from facts import Fact
+from facts import CallArrived, CallEnded, Fact, OfferAnswered, TalkEnded
+from facts.terms import Party
+from facts.times import SECOND
 from hotline.cli.main import app
-from recorder import backlog, ledger, policy, seals, tables, tape
+from recorder import backlog, ledger, listening, policy, seals, tables, tape
 from recorder.entry import LedgerEntry
 from recorder.evidence import DaySeal
 from recorder.vault import keys
+from recorder.voice import SpeechSpan, Voices
+from tests.recorder.conftest import write
 from web.accounts.tables import audit
 
 NOW = 1_763_731_300_000_000
@@ -314,3 +318,52 @@ async def test_nothing_was_finished_lately(engine: AsyncEngine, settings: Settin
     _, text, _ = await in_thread("backlog", "--lang", "en")
     assert "none was finished in the last minute" in text
     assert verdict(await in_thread("backlog", "--format", "json"))[1]["left_seconds"] is None
+
+
+async def test_hints_are_listed_by_kind_and_say_that_they_are_no_score(
+    engine: AsyncEngine, settings: Settings
+) -> None:
+    """The citizen waits 10 s, then a talk of 8 s that the agent ends. Its recording is heard, then its rules change."""
+    entry = await recorded(engine, settings, 1)
+    begin = 1_763_731_200 * SECOND
+    await write(
+        engine,
+        [
+            CallArrived(begin, entry.call, "12345", "13812345678"),
+            OfferAnswered(begin + 10 * SECOND, entry.call, "1001"),
+            TalkEnded(begin + 18 * SECOND, entry.call, "1001", Party.AGENT),
+            CallEnded(begin + 18 * SECOND, entry.call, Party.AGENT),
+        ],
+    )
+    status, said, _ = await in_thread("hints", "--day", "2025-11-21")
+    assert status == 0
+    assert [line.split()[-1] for line in said.splitlines()[1:3]] == ["秒）", "话务员先挂机"]
+    assert "138****5678" in said
+    assert "13812345678" not in said
+    assert "提示 2 条，有通话的来电 1 通" in said
+    assert "1 通尚未做语音检测" in said
+    assert said.endswith("不是评分。\n")
+    heard = Voices((SpeechSpan(10 * SECOND, 12 * SECOND - 50_000, -20),), ())
+    await listening.enter(engine, entry, heard, NOW)
+    words = ("hints", "--call", entry.call, "--kind", "agent_hung_up_first", "--lang", "en")
+    status, said, _ = await in_thread(*words)
+    assert status == 0
+    # The file lacks its first half second, in which Asterisk waited for the citizen's sound.
+    assert "the agent hung up first, 5.5 s after the citizen was last heard" in said
+    assert "0:17" in said
+    assert "no score" in said
+    assert "have not been listened to" not in said
+    status, said, _ = await in_thread("hints", "--day", "2025-11-21", "--format", "json")
+    assert {one["kind"] for one in json.loads(said)["hints"]} == {
+        "too_short",
+        "agent_hung_up_first",
+    }
+    for words, sentence in (
+        (("--kind", "score"), "--kind score: there is long_silence, talk_over"),
+        (("--day", "x"), "write a day, such as"),
+        (("--call", "x", "--day", "2025-11-21"), "leave out --day"),
+    ):
+        status, _, failed = await in_thread("hints", *words)
+        assert (status, sentence in failed) == (2, True), failed
+    status, _, failed = await in_thread("hints", "--call", "hotline-1.1")
+    assert (status, "there is no call" in failed) == (1, True)

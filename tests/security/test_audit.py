@@ -19,7 +19,7 @@ from acd.rules import book as rulebook
 from base import clock, database, migrations
 from base.settings import Settings
 from diary.writer import Diary
-from facts import CallArrived, CallEnded
+from facts import CallArrived, CallEnded, OfferAnswered, TalkEnded
 from facts.terms import Party
 from hotline.cli.main import app
 from recorder import ledger
@@ -49,6 +49,7 @@ SHOWS = {
     "/api/recordings",
     "/api/calls/{call}/words",
     "/api/words/hints",
+    "/api/hints",
     "/api/callbacks",
     "/api/callbacks/{id}",
     "/api/blocks",
@@ -99,7 +100,9 @@ async def _fill(engine: Any, run_dir: Path) -> None:
     diary = Diary(engine, run_dir)
     diary.start()
     diary.write(CallArrived(now - HOUR, CALL, "12345", NUMBER))
-    diary.write(CallEnded(now - HOUR + 1, CALL, Party.CALLER))
+    diary.write(OfferAnswered(now - HOUR + 1, CALL, "1001"))
+    diary.write(TalkEnded(now - HOUR + 2, CALL, "1001", Party.CALLER))
+    diary.write(CallEnded(now - HOUR + 2, CALL, Party.CALLER))
     await diary.close()
     wanted = Wanted(number=NUMBER, queue="default", earliest=0, latest=now + 9 * HOUR)
     await tasks.enter_directly(engine, run_dir, wanted)
@@ -232,7 +235,8 @@ SHOWING = {
     "recordings find": "--since 2025-11-20",
     "recordings play": f"{CALL} --out -",
     "recordings words": CALL,
-    "recordings hints": "",
+    "recordings phrases": "",
+    "recordings hints": f"--call {CALL}",
 }
 """Commands that show citizens' data, with their arguments."""
 SHOWING_NONE = """
@@ -312,7 +316,7 @@ def test_every_command_that_shows_citizens_data_is_audited(home: Path, name: str
         name
         in {"callback show", "calls", "callback list"}
         | {"recordings export", "recordings find", "recordings play"}
-        | {"recordings words", "recordings hints"}
+        | {"recordings words", "recordings phrases", "recordings hints"}
     )
 
 

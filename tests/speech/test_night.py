@@ -212,7 +212,7 @@ async def test_what_was_heard_goes_with_its_recording(
     done = await deletion.carry_out(engine, settings, [Doomed(entry, "test")], by="test")
     assert done.done == [CALL]
     assert await count(engine, tables.recording_words) == 0
-    assert await count(engine, tables.recording_hint) == 0
+    assert await count(engine, tables.recording_words_hint) == 0
     talk = TalkWords("1001", 0, SECOND)
     assert not await shelf.enter(engine, settings, entry, [talk], [], at=1, took=1)
     await shelf.fail(engine, entry, "late", at=1, took=1)
@@ -227,7 +227,7 @@ async def test_a_longer_recording_takes_its_place_and_is_heard_again(
     other = replace(entry, sha256="1" * 64, cipher_sha256="2" * 64)
     await ledger.enter(engine, [Draft(other, ())])
     assert await shelf.read(engine, settings, CALL) is None
-    assert await count(engine, tables.recording_hint) == 0
+    assert await count(engine, tables.recording_words_hint) == 0
 
 
 async def test_it_is_read_after_a_rotation_and_not_by_another_call(

@@ -244,8 +244,39 @@ async def test_calls_are_found_a_page_at_a_time(web: Web) -> None:
     guest = web.clients[Role.GUEST]
     masked = (await guest.get("/api/calls/hotline-1763731200.1")).json()
     assert masked["call"]["caller"] == masked["facts"][0]["caller"] == "+86****0001"
+    assert story["hints"] == []
     # Who cannot see a number must not find it out by asking.
     assert (await guest.get("/api/calls?caller=13800000007")).status_code == 403
+
+
+async def test_hints_are_for_whoever_may_listen(web: Web) -> None:
+    """They need the facts alone, as long as nobody has listened; the day says how many calls still wait."""
+    now = clock.now()
+    call = "hotline-1763731200.1"
+    end = now - 60 * SECOND
+    await _write(
+        web,
+        CallArrived(end - 20 * SECOND, call, "12345", "13800000001"),
+        OfferAnswered(end - 6 * SECOND, call, "1001"),
+        TalkEnded(end, call, "1001", Party.AGENT),
+        CallEnded(end, call, Party.AGENT),
+    )
+    client = web.clients[Role.SUPERVISOR]
+    found = (await client.get("/api/hints")).json()
+    kinds = [(one["kind"], one["value"], one["at"]) for one in found["hints"]]
+    assert kinds == [("too_short", 6.0, 14.0), ("agent_hung_up_first", None, 20.0)]
+    assert {one["caller"] for one in found["hints"]} == {"13800000001"}
+    assert (found["calls"], found["waiting"], found["unheard"]) == (1, 0, 0)
+    only = (await client.get("/api/hints?kind=too_short")).json()
+    assert [one["kind"] for one in only["hints"]] == ["too_short"]
+    story = (await client.get(f"/api/calls/{call}")).json()
+    assert story["hints"] == found["hints"]
+    assert (await client.get("/api/hints?day=2020-01-01")).json()["calls"] == 0
+    for wrong in ("day=x", "day=0001-01-01", "day=9999-12-31", "kind=score"):
+        assert (await client.get(f"/api/hints?{wrong}")).status_code == 422, wrong
+    guest = web.clients[Role.GUEST]
+    assert (await guest.get("/api/hints")).status_code == 403
+    assert (await guest.get(f"/api/calls/{call}")).json()["hints"] == []
 
 
 @pytest.fixture

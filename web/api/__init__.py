@@ -11,6 +11,7 @@ recordings  a call's recording: its sound, to listen to or to take away
 listening   beside a recording: its waveform, and marks in it
 exports     exports that a second person approves
 reasons     why somebody reads
+hints       which calls a person should listen to
 words       what was said in a call, and hints of where to listen
 quality     tasks, scores, appeals, draws, the monthly card
 webhooks    which program gets which facts

@@ -14,7 +14,7 @@ from facts.ids import LONGEST
 from facts.masking import mask
 from facts.terms import Outcome
 from facts.times import CHINA, DAY, SECOND, microseconds
-from metrics import search
+from metrics import hints, search
 from metrics.calls import CallRow
 from metrics.reports import sla as reports
 from metrics.sums import Only
@@ -22,6 +22,8 @@ from web.accounts.accounts import Who
 from web.api.auth import Me, right
 from web.api.facts import FactOut
 from web.api.facts import shown as shown_fact
+from web.api.hints import HintOut
+from web.api.hints import shown as shown_hint
 from web.api.reasons import Why
 from web.backend import Backend, Behind, Problem
 
@@ -62,10 +64,11 @@ class Calls(BaseModel):
 
 
 class Story(BaseModel):
-    """One call, and every fact about it, oldest first."""
+    """One call, and every fact about it, oldest first. `hints`: for whoever may listen to it, why they should."""
 
     call: Call
     facts: list[FactOut]
+    hints: list[HintOut]
 
 
 class Report(BaseModel):
@@ -149,7 +152,14 @@ async def story(call: CallIdIn, me: Me, behind: Behind, _why: Why) -> Story:
     row, facts = await search.story(behind.engine, text_of(call, "call"))
     if row is None:
         raise Problem(404, "there is no such call")
-    return Story(call=_call(row, me.masked), facts=[shown_fact(fact, me.masked) for fact in facts])
+    found = []
+    if "recordings.read" in me.rights:
+        found = (await hints.of_call(behind.engine, behind.settings, row["id"], facts)).hints
+    return Story(
+        call=_call(row, me.masked),
+        facts=[shown_fact(fact, me.masked) for fact in facts],
+        hints=[shown_hint(one, me.masked) for one in found],
+    )
 
 
 @router.get("/reports/sla", **right("reports.read", response_model=Report))

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0027"
-down_revision = "0025"
+down_revision = "0026"
 
 
 def upgrade() -> None:
@@ -24,7 +24,7 @@ def upgrade() -> None:
     )
     op.create_index("recording_words_by_time", "recording_words", ["at"])
     op.create_table(
-        "recording_hint",
+        "recording_words_hint",
         sa.Column(
             "id",
             sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
@@ -39,7 +39,7 @@ def upgrade() -> None:
         sa.Column("end", sa.BigInteger(), nullable=False),
         sa.Column("rate", sa.Float(), nullable=False),
     )
-    op.create_index("ix_recording_hint_call", "recording_hint", ["call"])
+    op.create_index("ix_recording_hint_call", "recording_words_hint", ["call"])
     op.create_table(
         "recording_words_run",
         sa.Column("id", sa.Integer(), primary_key=True, autoincrement=True),
