@@ -21,5 +21,5 @@ retention   `hotline recordings retention`, `hold`, `release`, `holds`
 simulate    `hotline simulate`
 staff       `hotline staff`
 web         `hotline account`, `hotline token`
-words       `hotline transcribe`, `hotline recordings words`, `hints`
+words       `hotline transcribe`, `hotline recordings words`, `phrases`
 """

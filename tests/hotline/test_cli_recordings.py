@@ -358,11 +358,12 @@ async def test_hints_are_listed_by_kind_and_say_that_they_are_no_score(
         "too_short",
         "agent_hung_up_first",
     }
-    for words, sentence in (
+    wrong: list[tuple[tuple[str, ...], str]] = [
         (("--kind", "score"), "--kind score: there is long_silence, talk_over"),
         (("--day", "x"), "write a day, such as"),
         (("--call", "x", "--day", "2025-11-21"), "leave out --day"),
-    ):
+    ]
+    for words, sentence in wrong:
         status, _, failed = await in_thread("hints", *words)
         assert (status, sentence in failed) == (2, True), failed
     status, _, failed = await in_thread("hints", "--call", "hotline-1.1")

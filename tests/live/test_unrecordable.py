@@ -72,8 +72,8 @@ async def until_alarm(centre: Centre, *, raised: bool, within: float) -> None:
     try:
         async with asyncio.timeout(within):
             while True:
-                live = await bus.live() or {}
-                told = [alarm["rule"] for alarm in live.get("alarms", [])]
+                live = await bus.live()
+                told = [alarm["rule"] for alarm in live["alarms"]] if live else []
                 if ("recording_blocked" in told) is raised:
                     return
                 await asyncio.sleep(0.1)

@@ -77,14 +77,15 @@ def test_a_long_silence_is_within_the_talk_and_says_where_it_begins() -> None:
 
 def test_a_hold_a_pause_and_the_phrase_of_the_silent_key_are_no_silence() -> None:
     left, right = spans((12, 20)), spans((21, 30), (50, 69))
-    for apart in (
+    parts: list[list[Fact]] = [
         [TalkHeld(at(33), CALL, "1001"), TalkResumed(at(45), CALL, "1001")],
         [
             RecordingPaused(at(33), CALL, "1001", PauseWhy.KEY),
             RecordingResumed(at(45), CALL, "1001", PauseWhy.KEY),
         ],
         [CallerAsked(at(33), CALL), CallerFound(at(45), CALL)],
-    ):
+    ]
+    for apart in parts:
         assert HintKind.LONG_SILENCE not in found([*call(), *apart], left, right)
         (talk,) = measure([*call(), *apart], 70 * SECOND, Voices(left, right))
         assert talk.talk == 48 * SECOND
@@ -145,14 +146,14 @@ def test_a_callback_that_its_agent_ends() -> None:
 def test_too_short_counts_all_talks_of_a_call_and_needs_nobody_to_listen() -> None:
     assert found(call(60.5))[HintKind.TOO_SHORT] == (9.5, 60.5)
     assert HintKind.TOO_SHORT not in found(call(60))
-    two = [
+    two: list[Fact] = [
         *call(60.5),
         OfferAnswered(at(30), CALL, "1002"),
         TalkEnded(at(31), CALL, "1002", Party.AGENT),
     ]
     assert HintKind.TOO_SHORT not in found(two)
     assert [one.kind for one in hints_of(CALL, call(61), None, None, ALL)] == [HintKind.TOO_SHORT]
-    going_on = [one for one in call(60.5) if not isinstance(one, CallEnded)]
+    going_on: list[Fact] = [one for one in call(60.5) if not isinstance(one, CallEnded)]
     assert found(going_on, duration=70) == {}
 
 
@@ -236,7 +237,7 @@ def test_measures_are_those_of_second_by_second(
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
 def test_each_hint_has_its_sentence(lang: str) -> None:
-    facts = [
+    facts: list[Fact] = [
         CallArrived(T0, CALL, "12345", "13812345678"),
         OfferAnswered(at(10), CALL, "1001"),
         TalkEnded(at(70), CALL, "1001", Party.AGENT),

@@ -2,8 +2,6 @@
 
 import asyncio
 import hashlib
-import os
-import signal
 import time
 import tracemalloc
 from collections.abc import Sequence
@@ -25,6 +23,7 @@ from recorder.entry import LedgerEntry
 from recorder.hearing import Unheard
 from recorder.hints import HintKind
 from recorder.listening import Listening
+from recorder.policy import RecordingState
 from recorder.tables import recording, recording_voice
 from recorder.vault import keys
 from recorder.voice import Listener, SpeechSpan, Voices
@@ -283,7 +282,7 @@ def test_what_is_away_is_told_apart_from_what_is_gone(
     if missing == "key":
         place.write_bytes(b"torn")
     entry = LedgerEntry(
-        CALL, f"2025/11/21/{CALL}.mp4.enc", ledger.RecordingState.FINISHED, 1, 1, "ab", NOW
+        CALL, f"2025/11/21/{CALL}.mp4.enc", RecordingState.FINISHED, 1, 1, "ab", NOW
     )
     answer = hearing.hear(settings, entry)
     assert isinstance(answer, Unheard)
@@ -300,7 +299,7 @@ async def test_a_worker_that_is_killed_costs_nothing_but_time(
         while loop._pool is None or not loop._pool._processes:
             await asyncio.sleep(0.01)
         for process in list(loop._pool._processes.values()):
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
         await look
         assert await rows(engine) == {}
         await loop.look(NOW + HOUR)
