@@ -363,8 +363,8 @@ async def test_hints_are_listed_by_kind_and_say_that_they_are_no_score(
         (("--day", "x"), "write a day, such as"),
         (("--call", "x", "--day", "2025-11-21"), "leave out --day"),
     ]
-    for words, sentence in wrong:
-        status, _, failed = await in_thread("hints", *words)
+    for typed, sentence in wrong:
+        status, _, failed = await in_thread("hints", *typed)
         assert (status, sentence in failed) == (2, True), failed
     status, _, failed = await in_thread("hints", "--call", "hotline-1.1")
     assert (status, "there is no call" in failed) == (1, True)

@@ -165,8 +165,8 @@ def test_each_measure_is_as_near_as_the_documents_say(noise: float) -> None:
         }
     both = length(common(voices.lasts(CITIZEN), voices.lasts(AGENT)))
     assert abs(length(common(left, right)) - both) <= 400_000
-    for side in (found.left, found.right):
-        assert level_of(side) == pytest.approx(-21, abs=1)
+    for half in (found.left, found.right):
+        assert level_of(half) == pytest.approx(-21, abs=1)
 
 
 @pytest.mark.parametrize("gain", [0.1, 0.3, 3.0])
