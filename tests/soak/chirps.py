@@ -10,9 +10,11 @@ import random
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from bisect import bisect
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any, Final, cast
 
 import numpy as np
@@ -192,15 +194,29 @@ class Apart:
 
 def apart(citizen: NDArray[Any], other: NDArray[Any]) -> list[Apart]:
     """How far apart two sides (16-bit) are at each chirp that both have, in order."""
-    heard: dict[int, list[float]] = {}
-    for kind, at in chirps(other):
-        heard.setdefault(kind, []).append(at)
+    here, there = _by_kind(citizen), _by_kind(other)
     found = []
-    for kind, at in chirps(citizen):
-        near = [one for one in heard.get(kind, ()) if abs(one - at) < len(SWEEPS) * GAP / 2]
-        if near:
-            found.append(Apart(kind, at, (at - min(near, key=partial(_far, at))) * 1000))
+    for kind, moments in here.items():
+        for at in moments:
+            near = _nearest(there.get(kind, ()), at)
+            # Each is the other's nearest: the partner of a chirp that was lost has none.
+            if near is not None and _nearest(moments, near) == at:
+                found.append(Apart(kind, at, (at - near) * 1000))
+    return sorted(found, key=attrgetter("at"))
+
+
+def _by_kind(sound: NDArray[Any]) -> dict[int, list[float]]:
+    found: dict[int, list[float]] = {}
+    for kind, at in chirps(sound):
+        found.setdefault(kind, []).append(at)
     return found
+
+
+def _nearest(moments: Sequence[float], at: float) -> float | None:
+    """The one of these, in order, that is nearest, if it is near enough to be of the same round of kinds."""
+    place = bisect(moments, at)
+    near = min(moments[max(place - 1, 0) : place + 1], key=partial(_far, at), default=None)
+    return near if near is not None and _far(at, near) < len(SWEEPS) * GAP / 2 else None
 
 
 def _far(here: float, there: float) -> float:

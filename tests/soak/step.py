@@ -367,7 +367,11 @@ def table(folder: Path) -> None:
     for call in told["calls"]:
         of_raw: list[Apart] = []
         for way in _FILES:
-            citizen, other = sides(folder, call["number"], way)
+            try:
+                citizen, other = sides(folder, call["number"], way)
+            except FileNotFoundError as error:
+                print(f"| {call['case']} | {way} | {error.filename}: no such file |", call["wrong"])
+                continue
             found = apart(citizen, other)
             if way == RAW:
                 of_raw = found

@@ -34,6 +34,14 @@ def test_lost_chirp_is_not_taken_for_its_neighbour() -> None:
     assert {round(one.ms) for one in found} == {-20}
 
 
+def test_chirp_after_a_hole_in_both_sides_is_not_taken_for_an_old_one() -> None:
+    """Nine seconds are in neither side, as after a standstill, and the first chirp after it is in one only."""
+    hole = slice(round(10.5 * RATE), round(19.5 * RATE))
+    citizen = np.delete(side(0), hole)
+    other = np.delete(side(160, without=(8, 9)), hole)
+    assert {round(one.ms) for one in chirps.apart(citizen, other)} == {-20}
+
+
 def test_music_and_half_a_chirp_are_none() -> None:
     sound = np.zeros(20 * RATE, dtype=np.int16)
     sound[RATE : 9 * RATE] = (8000 * np.sin(np.arange(8 * RATE) / 3)).astype(np.int16)
