@@ -35,6 +35,7 @@ MOST_NUMBERS = 5
 
 _REMEMBERED_FOR = 60 * MINUTE
 _MOST_ASKED = 5000
+_LONGEST_SHOWN = 1000
 _MOST_TOLD = 10_000
 _NOT_REFUSED = frozenset({401, 407, 481, 482, 487})
 """No end of a call: a challenge, the copy of a forked INVITE, and a caller who has left (that call had a channel)."""
@@ -91,10 +92,12 @@ def _address(chunks: dict[int, bytes], kinds: tuple[int, int]) -> str:
 
 @dataclass(slots=True)
 class _Invite:
+    """`shown`: the header that names the caller, as it came: few calls are refused, and reading it takes long."""
+
     at: int
     sip_call: str
     number: str
-    caller: str
+    shown: str
 
 
 @dataclass(slots=True)
@@ -157,7 +160,8 @@ class RefusedCalls:
                 continue
             self._lately.append(now)
             call: CallId = refused_id(self._node, invite.at // SECOND, sip_call)
-            facts.append(CallArrived(invite.at, call, invite.number, invite.caller))
+            caller = _caller(invite.shown)
+            facts.append(CallArrived(invite.at, call, invite.number, caller))
             facts.append(CallRefused(max(at, invite.at), call, status))
         return facts
 
@@ -181,7 +185,7 @@ class RefusedCalls:
         if dialled is None or key in self._asked or key[0] in self._told:
             return
         self._refused.pop(key[0], None)
-        invite = _Invite(copy.at, key[0], dialled[1], _caller(headers))
+        invite = _Invite(copy.at, key[0], dialled[1], _shown(headers))
         remember(self._asked, key, invite, _MOST_ASKED)
 
     def _answered(self, copy: Copy) -> str:
@@ -236,17 +240,17 @@ def _branch(headers: dict[str, str]) -> str:
     return found[1] if found is not None else ""
 
 
-def _caller(headers: dict[str, str]) -> str:
-    """The caller's number as Asterisk and the dialplan would have it; empty if it is withheld."""
+def _shown(headers: dict[str, str]) -> str:
+    """The header by which Asterisk and the dialplan know the caller; empty if the caller withholds the number."""
     if _WITHHELD & set(re.split(r"[;\s]+", headers.get("privacy", "").lower())):
         return ""
-    shown = next(
-        (
-            headers[name]
-            for name in ("p-asserted-identity", "remote-party-id", "from")
-            if name in headers
-        ),
-        "",
-    )
+    for name in ("p-asserted-identity", "remote-party-id", "from"):
+        if name in headers:
+            return headers[name][:_LONGEST_SHOWN]
+    return ""
+
+
+def _caller(shown: str) -> str:
+    """The number in that header, as Asterisk and the dialplan would have it."""
     user = _USER.search(shown)
     return normalise(unquote_to_bytes(user[1]).decode(errors="replace")) if user is not None else ""
