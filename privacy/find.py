@@ -24,7 +24,7 @@ from facts.numbers import normalise, written_forms
 from facts.terms import CallId
 from facts.times import DAY, local
 from privacy import texts
-from recorder import deletion, ledger
+from recorder import deletion, ledger, marks
 from recorder import tables as recorder_tables
 from recorder.entry import LedgerEntry
 from web.accounts.tables import audit
@@ -58,6 +58,7 @@ class DiaryTrace:
 class Traces:
     """What is stored about a number. `facts`: rows of the diary; `texts`: how often it is in which file.
 
+    `marks`: notes of listeners in these recordings.
     `mentions`: callbacks of others whose texts name it.
     `looks`: who looked at these calls and callbacks, from the audit log: (at, who, action).
     """
@@ -65,6 +66,7 @@ class Traces:
     number: str
     calls: list[tuple[CallId, int]] = field(default_factory=list)
     recordings: list[LedgerEntry] = field(default_factory=list)
+    marks: int = 0
     callbacks: list[tuple[int, str]] = field(default_factory=list)
     mentions: list[tuple[int, str]] = field(default_factory=list)
     facts: int = 0
@@ -145,6 +147,7 @@ async def traces(engine: AsyncEngine, settings: Settings, number: str) -> Traces
     calls |= await _attempts(engine, tasks)
     found.calls = sorted(calls.items(), key=lambda one: one[1])
     found.recordings = await recordings(engine, list(calls))
+    found.marks = sum([len(await marks.find_all(engine, call)) for call in calls])
     for file in texts.files(settings):
         if times := await asyncio.to_thread(texts.count, file, form):
             found.texts[str(file.relative_to(settings.root))] = times
