@@ -25,7 +25,7 @@ from facts.terms import CallId
 from facts.times import DAY, local
 from privacy import texts
 from quality.tables import assessment, event
-from recorder import deletion, ledger
+from recorder import deletion, ledger, marks
 from recorder import tables as recorder_tables
 from recorder.entry import LedgerEntry
 from web.accounts.tables import audit
@@ -59,14 +59,15 @@ class DiaryTrace:
 class Traces:
     """What is stored about a number. `facts`: rows of the diary; `texts`: how often it is in which file.
 
-    `mentions`: callbacks of others whose texts name it. `assessments` of its calls: (id, state). `notes`: steps of
-    assessments whose texts name it.
+    `marks`: notes of listeners in these recordings. `mentions`: callbacks of others whose texts name it.
+    `assessments` of its calls: (id, state). `notes`: steps of assessments whose texts name it.
     `looks`: who looked at these calls and callbacks, from the audit log: (at, who, action).
     """
 
     number: str
     calls: list[tuple[CallId, int]] = field(default_factory=list)
     recordings: list[LedgerEntry] = field(default_factory=list)
+    marks: int = 0
     callbacks: list[tuple[int, str]] = field(default_factory=list)
     mentions: list[tuple[int, str]] = field(default_factory=list)
     assessments: list[tuple[int, str]] = field(default_factory=list)
@@ -152,6 +153,7 @@ async def traces(engine: AsyncEngine, settings: Settings, number: str) -> Traces
     found.recordings = await recordings(engine, list(calls))
     found.assessments = await _assessments(engine, list(calls))
     found.notes = await _notes(engine, number, form)
+    found.marks = sum([len(await marks.find_all(engine, call)) for call in calls])
     for file in texts.files(settings):
         if times := await asyncio.to_thread(texts.count, file, form):
             found.texts[str(file.relative_to(settings.root))] = times

@@ -22,6 +22,7 @@ def lines(found: Traces, why: list[str], words: dict[str, str]) -> list[str]:
         words["recordings"].format(
             kept=kept, deleted=len([r for r in found.recordings if r.certificate])
         ),
+        words["marks"].format(found.marks),
         words["callbacks"].format(len(found.callbacks)),
         *(f"  {task}  {state}" for task, state in found.callbacks[-_SHOWN:]),
         words["assessments"].format(len(found.assessments), found.notes),
@@ -64,6 +65,7 @@ def as_json(found: Traces, why: list[str], made: Erased | None = None) -> dict[s
             {"call": one.call, "seconds": one.duration / SECOND, "deleted": bool(one.certificate)}
             for one in found.recordings
         ],
+        "marks": found.marks,
         "callbacks": [{"id": task, "state": state} for task, state in found.callbacks],
         "assessments": [{"id": number, "state": state} for number, state in found.assessments],
         "notes": found.notes,
@@ -85,6 +87,7 @@ WORDS: Final = {
         "number": "号码 {}",
         "calls": "来电与回访呼叫：{} 通",
         "recordings": "录音：{kept} 个，另有 {deleted} 个已删除",
+        "marks": "录音标记：{} 条",
         "callbacks": "回访任务：{} 个",
         "assessments": "质检：{} 通，另有 {} 处说明提到该号码",
         "facts": "日志账：{} 条",
@@ -103,6 +106,7 @@ WORDS: Final = {
         "number": "number {}",
         "calls": "calls and attempts of callbacks: {}",
         "recordings": "recordings: {kept}, and {deleted} that were deleted",
+        "marks": "marks in the recordings: {}",
         "callbacks": "callbacks: {}",
         "assessments": "assessments of its calls: {}, and {} notes that name it",
         "facts": "rows of the diary: {}",

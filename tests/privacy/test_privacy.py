@@ -41,7 +41,8 @@ from privacy.find import PrivacyError, Traces
 from quality import book, draws
 from quality.book import Actor
 from quality.scorecard import Deduction, ScoreSheet
-from recorder import deletion, evidence, ledger, proofs, tables
+from recorder import deletion, evidence, ledger, marks, proofs, tables
+from recorder.marks import MarkedPlace
 from tests.metrics.histories import T, answered, at
 from tests.metrics.test_callback_report import write
 
@@ -493,3 +494,18 @@ def test_a_file_that_is_emptied_meanwhile_does_not_grow(
     monkeypatch.setattr(texts, "_places", emptied)
     assert texts.overwrite(settings, written_forms(NUMBER), "abc") == 0
     assert file.read_text() == ""
+
+
+async def test_marks_go_with_the_recordings_and_the_number_leaves_the_marks_of_others(
+    engine: AsyncEngine, centre: Settings
+) -> None:
+    place = MarkedPlace(0, None, f"the citizen wants {FORMS[3]} to be called again")
+    for call in (CALLS[0], CALLS[2]):
+        await marks.add(engine, call, place, "chief", T)
+    assert (await look(engine, centre)).marks == 1
+    made = await erased(engine, centre)
+    assert made.counts["notes"] == 1
+    assert await marks.find_all(engine, CALLS[0]) == []
+    [kept] = await marks.find_all(engine, CALLS[2])
+    assert kept.text == f"the citizen wants {made.token} to be called again"
+    assert not written_forms(NUMBER).search(await everything(engine, centre))
