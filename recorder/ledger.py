@@ -300,9 +300,14 @@ async def export(
         )
     entry = await _entry_with_file(engine, settings, call)
     wanted = form or _form_by_name(out) or form_by_path(entry.path)
-    tags = _tags(call, (await facts_of(engine, [call])).get(call, []))
+    tags = await tags_of(engine, call)
     await asyncio.to_thread(_copy, settings, entry, out, wanted, tags, overwrite, despite_damage)
     return entry
+
+
+async def tags_of(engine: AsyncEngine, call: CallId) -> Tags:
+    """What an exported file of this call says of itself."""
+    return _tags(call, (await facts_of(engine, [call])).get(call, []))
 
 
 async def verify(engine: AsyncEngine, settings: Settings, call: CallId) -> LedgerEntry:

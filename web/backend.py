@@ -22,6 +22,8 @@ from web.webhooks.sender import Sender
 
 ANSWER_WITHIN: Final = 0.9
 """Seconds in which the controller answers, or the screen hears that it does not."""
+CONVERSIONS: Final = 2
+"""Recordings that are turned into another form at a time, for whoever downloads them."""
 
 
 class Problem(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -58,6 +60,8 @@ class Backend:
     seal: Seal
     limits: Limits = field(default_factory=Limits)
     recheck: Recheck = field(init=False)
+    conversions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS))
+    """Of recordings into another form, each of which takes a processor."""
     last_words: set[asyncio.Task[None]] = field(default_factory=set)
     """What is written after an answer has ended. A stop waits for it."""
 

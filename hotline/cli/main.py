@@ -259,6 +259,7 @@ def calls_(
     limit: Annotated[
         int, typer.Option("--limit", help="newest first in text, at most this many")
     ] = 10_000,
+    why: Annotated[str, typer.Option("--why", help="the reason, which the audit log keeps")] = "",
     form: JsonOrText = "text",
 ) -> None:
     """List calls with their times and outcomes."""
@@ -267,7 +268,7 @@ def calls_(
     now = clock.now()
 
     async def work(engine: AsyncEngine) -> list[calls.CallRow]:
-        await note_look(engine, "calls", hours=f"{hours:g}", limit=limit)
+        await note_look(engine, "calls", why=why, hours=f"{hours:g}", limit=limit)
         return await calls.list_calls(engine, now - round(hours * 3_600_000_000), now, limit)
 
     rows = with_database(work)

@@ -174,6 +174,11 @@ async def test_what_is_found_is_masked_and_who_searched_is_written_down(
         "caller=138****5678 day=2025-11-21 limit=50",
         "complaint of 138****5678",
     )
+    listed = await asyncio.to_thread(CliRunner().invoke, app, ["calls", "--why", "handover"])
+    assert listed.exit_code == 0
+    assert (await rows(engine))[-1] == (
+        *("cli:wang", "hotline calls", "hours=24 limit=10000", "handover"),
+    )
     refused: list[tuple[tuple[str, ...], str]] = [
         (("--day", "x"), "write 2025-11-20"),
         (("--day", "2025-11-21", "--since", "2025-11-21"), "either --day or"),

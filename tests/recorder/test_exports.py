@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -75,18 +76,23 @@ async def test_it_is_approved_by_another_and_used_once(
 
 
 async def test_two_at_a_time_do_not_share_an_approval(
-    book: AsyncEngine, settings: Settings
+    book: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await decided(book, settings, (await asked(book, settings)).id)
-    done = asyncio.Event()
+    look, both = exports._living, asyncio.Barrier(2)
+
+    async def look_together(*asked: Any) -> list[ExportRequest]:
+        found = await look(*asked)
+        await both.wait()
+        return found
+
+    monkeypatch.setattr(exports, "_living", look_together)
 
     async def take() -> bool:
         try:
             async with exports.allowed(book, settings, CALL, by="wang"):
-                await done.wait()
                 return True
         except ExportError:
-            done.set()
             return False
 
     async with asyncio.timeout(10):

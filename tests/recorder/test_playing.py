@@ -65,9 +65,11 @@ def test_a_part_of_a_compressed_recording_is_a_slice_of_what_it_decodes_to(
     assert made.duration == entry.duration
     with place.open("rb") as sound:
         whole = samples(b"".join(playing.part(sound, form, entry)))
-    with place.open("rb") as sound:
-        part = playing.part(sound, form, entry, SECOND // 2, 2 * SECOND)
-        assert samples(b"".join(part)) == whole[RATE // 2 * FRAME : 2 * RATE * FRAME]
+    for begin, end in ((0.5, 2), (2.5, 3)):
+        with place.open("rb") as sound:
+            part = playing.part(sound, form, entry, round(begin * SECOND), end * SECOND)
+            wanted = whole[round(begin * RATE) * FRAME : end * RATE * FRAME]
+            assert samples(b"".join(part)) == wanted
 
 
 def test_who_stops_early_leaves_no_program_behind(tmp_path: Path) -> None:

@@ -149,3 +149,38 @@ async def test_a_token_neither_asks_nor_decides(
         answer = await web.nobody.post(web.url + path, json={"why": "x"}, headers=headers)
         assert answer.status_code == 403, answer.text
         assert "sign in instead" in answer.text
+
+
+async def test_it_is_downloaded_in_another_form_with_its_tags(
+    web: Web, recorded: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = web.clients[Role.AUDITOR]
+    for form, media, begin in (("mp3", "audio/mpeg", b"ID3"), ("mp4", "audio/mp4", b"ftyp")):
+        got = await client.get(SOUND, params={"download": "1", "format": form})
+        assert (got.status_code, got.headers["content-type"]) == (200, media)
+        assert f'filename="{CALL}.{form}"' in got.headers["content-disposition"]
+        assert begin in got.content[:8]
+        assert CALL.encode() in got.content
+    same = await client.get(SOUND, params={"download": "1", "format": "wav"})
+    assert same.content == recorded
+    for params, status in (({"format": "mp3"}, 422), ({"download": "1", "format": "ogg"}, 422)):
+        assert (await client.get(SOUND, params=params)).status_code == status
+    monkeypatch.setattr("recorder.press.PROGRAM", "no-such-ffmpeg")
+    missing = await client.get(SOUND, params={"download": "1", "format": "mp3"})
+    assert (missing.status_code, "make setup" in missing.text) == (503, True)
+
+
+async def test_conversions_wait_for_none_and_a_failed_one_uses_no_approval_up(
+    web: Web, recorded: bytes, switch: Callable[..., None]
+) -> None:
+    switch(export_approval=True)
+    auditor, mp3 = web.clients[Role.AUDITOR], f"{SOUND}?download=1&format=mp3"
+    request = (await auditor.post(ASK, json={"why": "court"})).json()["id"]
+    assert await decide(web.clients[Role.SUPERVISOR], request, "approve") == 200
+    async with web.backend.conversions, web.backend.conversions:
+        busy = await auditor.get(mp3)
+        assert (busy.status_code, busy.headers["retry-after"]) == (503, "10")
+    assert (await auditor.get(mp3)).status_code == 200
+    assert (await auditor.get(mp3)).status_code == 403
+    assert not web.backend.conversions.locked()
+    assert recorded

@@ -2,22 +2,23 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 import anyio
-from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse, StreamingResponse
 
 from base.settings import Settings
 from facts.times import SECOND
-from recorder import exports, ledger
+from recorder import exports, ledger, tape
 from recorder.entry import LedgerEntry
 from recorder.exports import ExportError
 from recorder.forms import RecordingForm
 from recorder.ledger import LedgerAwayError, LedgerError, form_by_path
+from recorder.press import PressError, Tags
 from recorder.vault import reading
 from recorder.vault.crypt import VaultError
 from recorder.vault.keys import KeyAwayError
@@ -59,11 +60,15 @@ async def recording(
     behind: Behind,
     _why: WhyListen,
     download: bool = False,
-) -> FileResponse:
+    format: RecordingForm | None = None,  # noqa: A002 the word of the command line
+) -> Response:
     """A call's recording, whole or in parts (Range). Who listened, and why, is in the audit log.
 
-    With `download` it is an export: `HOTLINE_EXPORT_APPROVAL` may want a second person's approval, used once.
+    With `download` it is an export: `HOTLINE_EXPORT_APPROVAL` may want a second person's approval, used once. `format`:
+    an export in another form than the stored one, always whole.
     """
+    if format is not None and not download:
+        raise Problem(422, "format goes with download=1")
     if not download:
         return await listen(behind, text_of(call, "call"), request)
     entry, told = await _ready(behind, text_of(call, "call"), check=True)
@@ -73,6 +78,8 @@ async def recording(
         ) as approved:
             if approved is not None and not request.query_params.get("why"):
                 request.state.why = approved.why
+            if format not in {None, form_by_path(entry.path)}:
+                return await _converted(behind, entry, RecordingForm(format))
             name = PurePosixPath(entry.path.removesuffix(reading.SUFFIX)).name
             return _sound(behind, entry, told, filename=name)
     except ExportError as error:
@@ -96,6 +103,53 @@ def _sound(
         headers={"Cache-Control": "private, no-store"},
         filename=filename,
     )
+
+
+async def _converted(behind: Backend, entry: LedgerEntry, form: RecordingForm) -> Response:
+    """The recording in another form, made as it is read. What goes wrong before its first piece is a `Problem`."""
+    tags = await ledger.tags_of(behind.engine, entry.call)
+    if behind.conversions.locked():
+        raise Problem(503, "other recordings are being converted: try again", 10)
+    pieces = _pieces(behind, entry, form, tags)
+    try:
+        first = await anext(pieces)
+    except (PressError, VaultError, OSError) as error:
+        raise Problem(503, f"the recording cannot be turned into {form.value}: {error}") from None
+
+    async def body() -> AsyncIterator[bytes]:
+        async with aclosing(pieces):
+            yield first
+            async for piece in pieces:
+                yield piece
+
+    return StreamingResponse(
+        body(),
+        media_type=form.media_type,
+        headers={
+            "Cache-Control": "private, no-store",
+            "Content-Disposition": f'attachment; filename="{entry.call}.{form.value}"',
+        },
+    )
+
+
+async def _pieces(
+    behind: Backend, entry: LedgerEntry, form: RecordingForm, tags: Tags
+) -> AsyncGenerator[bytes]:
+    settings = behind.settings
+
+    def made() -> Generator[bytes]:
+        with reading.open_recording(settings, entry) as sound:
+            mine = form_by_path(entry.path)
+            yield from tape.convert(sound, mine, form, entry, settings.spool_dir, tags)
+
+    pieces = made()
+    async with behind.conversions:
+        try:
+            while piece := await anyio.to_thread.run_sync(lambda: next(pieces, b"")):
+                yield piece
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(pieces.close)
 
 
 def _is_whole(request: Request) -> bool:
