@@ -99,7 +99,7 @@ def command(form: RecordingForm, told: list[str], source: str, target: str) -> l
 
 
 def decode(
-    sound: BinaryIO, form: RecordingForm, duration: int, *, slowest: float = SLOWEST
+    sound: BinaryIO, form: RecordingForm, duration: int, *, slowest: float | None = None
 ) -> Iterator[bytes]:
     """Give a compressed recording's raw stereo in pieces, just as many samples as `duration` (microseconds) has.
 
@@ -201,7 +201,7 @@ def _running(
     pass_fds: Iterable[int] = (),
     draining: bool = False,
     folder: Path | None = None,
-    slowest: float = SLOWEST,
+    slowest: float | None = None,
 ) -> Generator[_Ffmpeg]:
     """Start ffmpeg, stop it when its time is over, and judge its end. It never outlives the context."""
     try:
@@ -219,7 +219,7 @@ def _running(
         nice = max(_NICE, os.getpriority(os.PRIO_PROCESS, 0))
         os.setpriority(os.PRIO_PROCESS, process.pid, nice)
     ffmpeg = _Ffmpeg(process)
-    seconds = LEAST_TIME + duration / SECOND / slowest
+    seconds = LEAST_TIME + duration / SECOND / (slowest or SLOWEST)
 
     def stop() -> None:
         ffmpeg.late = True

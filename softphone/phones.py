@@ -253,6 +253,7 @@ class Leg:
         self._hum_at = 0
         self.silent = False
         """Set it to stop humming."""
+        self._said = b""
 
     @property
     def peer(self) -> str:
@@ -310,6 +311,11 @@ class Leg:
     def seconds_of(self, tone: int) -> float:
         """Say for how long this side heard `tone` in all, to about 0.1 s."""
         return seconds_of(self.heard(), tone)
+
+    def say(self, sound: Sound) -> None:
+        """Send this sound, once, and then be silent."""
+        self._said = sound.astype(np.int16).tobytes()
+        self.silent = True
 
     async def press(self, keys: str) -> None:
         """Press telephone keys (RFC 4733 events)."""
@@ -373,7 +379,9 @@ class Leg:
         try:
             info = self._call.audio.info()
             wanted = _AHEAD - info.tx_buffered
-            if info.tx_ready and wanted > 0 and not self.silent:
+            if info.tx_ready and wanted > 0 and self._said:
+                self._said = self._said[self._call.audio.write(self._said[:wanted]) :]
+            elif info.tx_ready and wanted > 0 and not self.silent:
                 hum = self._hum[self._hum_at :] + self._hum
                 self._hum_at = (self._hum_at + self._call.audio.write(hum[:wanted])) % len(
                     self._hum

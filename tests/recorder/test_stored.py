@@ -17,9 +17,10 @@ from facts.times import SECOND
 from hotline.machine import check
 from metrics import completeness
 from metrics.completeness import AuditError
-from recorder import deletion, ledger
+from recorder import deletion, hearing, ledger
 from recorder.audit import AuditKind
 from recorder.entry import LedgerEntry
+from recorder.hearing import Unheard
 from recorder.ledger import LedgerAwayError, LedgerError
 from recorder.tables import recording
 from recorder.vault import old, reading
@@ -27,6 +28,7 @@ from recorder.vault.crypt import VaultError
 from recorder.vault.store import Store, print_of
 from recorder.vault.trouble import StoreError
 from recorder.vault.uploads import Uploads
+from recorder.voice import Voices
 from tests.authority import Authority
 from tests.recorder.conftest import Spool, a_call, call_id, write
 from tests.seaweed import Proxy, Seaweed, proxied
@@ -104,6 +106,24 @@ async def test_a_store_that_is_away_is_no_lost_recording(
         assert not (tmp_path / "out.wav").exists()
         said = [said async for _, said in ledger.verify_all(engine, settings)]
         assert "cannot be read now" in said[0]
+
+
+async def test_a_recording_that_only_the_store_has_is_heard_there(
+    engine: AsyncEngine, seaweed: Seaweed, tmp_path: Path, spool: Spool
+) -> None:
+    async with stored(engine, seaweed, tmp_path, spool) as (settings, proxy, entry):
+
+        def files() -> list[Path]:
+            return [one for one in settings.recordings_dir.rglob("*") if one.is_file()]
+
+        before = files()
+        assert entry.cipher_sha256
+        assert await asyncio.to_thread(hearing.hear, settings, entry) == Voices((), ())
+        assert files() == before
+        proxy.up = False
+        answer = await asyncio.to_thread(hearing.hear, settings, entry)
+        assert isinstance(answer, Unheard)
+        assert answer.later
 
 
 async def test_an_object_that_was_changed_or_taken_away_is_found(
