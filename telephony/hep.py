@@ -15,9 +15,15 @@ import struct
 from collections.abc import Callable, Collection
 
 _BUFFER = 4 * 1024 * 1024
+_LONGEST = 65_536
+_AT_ONCE = 100
+"""Messages that are read before other work has its turn."""
+_TOGETHER = 0.05
+"""Seconds for which messages are collected that come sooner after each other: every wake-up finds the caches cold.
+While answers are heard none waits, for whether one crosses our cancel is told by their order."""
 
 
-async def listen(
+def listen(
     address: str, port: int, own: Collection[int], take: Callable[[bytes], None]
 ) -> "Copies":
     """Give each message that matters and arrives there to `take`, as HEP packets. Raises `OSError`.
@@ -32,24 +38,25 @@ async def listen(
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         _filter(bound, _program(own, more=False))
         bound.bind((address, port))
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(lambda: _Reader(take), sock=bound)
     except OSError:
         bound.close()
         raise
-    return Copies(transport, bound, own)
+    return Copies(bound, own, take)
 
 
 class Copies:
     """What listens. At first it hears no answers and no ends: each is a wake-up, and hardly ever of use."""
 
     def __init__(
-        self, transport: asyncio.DatagramTransport, bound: socket.socket, own: Collection[int]
+        self, bound: socket.socket, own: Collection[int], take: Callable[[bytes], None]
     ) -> None:
-        self._transport = transport
         self._bound = bound
+        self._take = take
         self._programs = {more: _program(own, more=more) for more in (False, True)}
         self._enough_at: asyncio.TimerHandle | None = None
+        self._read_at = 0.0
+        self._collecting: asyncio.TimerHandle | None = None
+        asyncio.get_running_loop().add_reader(bound, self._arrived)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -68,24 +75,53 @@ class Copies:
         else:
             self._enough_at.cancel()
         self._enough_at = loop.call_at(until, self._enough)
+        if self._collecting is not None:
+            self._collecting.cancel()
+            self._collecting = loop.call_later(0, self._collected)
 
     def close(self) -> None:
         """Listen no more."""
         if self._enough_at is not None:
             self._enough_at.cancel()
-        self._transport.close()
+        if self._collecting is not None:
+            self._collecting.cancel()
+        asyncio.get_running_loop().remove_reader(self._bound)
+        self._bound.close()
 
     def _enough(self) -> None:
         self._enough_at = None
         _filter(self._bound, self._programs[False])
 
+    def _arrived(self) -> None:
+        loop = asyncio.get_running_loop()
+        soon = loop.time() - self._read_at < _TOGETHER
+        self._read()
+        if soon and self._enough_at is None:
+            loop.remove_reader(self._bound)
+            self._collecting = loop.call_later(_TOGETHER, self._collected)
 
-class _Reader(asyncio.DatagramProtocol):
-    def __init__(self, take: Callable[[bytes], None]) -> None:
-        self._take = take
+    def _collected(self) -> None:
+        self._collecting = None
+        loop = asyncio.get_running_loop()
+        came = True
+        try:
+            came = self._read()
+        finally:
+            if came and self._enough_at is None:
+                self._collecting = loop.call_later(_TOGETHER, self._collected)
+            else:
+                loop.add_reader(self._bound, self._arrived)
 
-    def datagram_received(self, data: bytes, _: object) -> None:
-        self._take(data)
+    def _read(self) -> bool:
+        """Read what is there; whether anything was."""
+        self._read_at = asyncio.get_running_loop().time()
+        for count in range(_AT_ONCE):
+            try:
+                datagram = self._bound.recv(_LONGEST)
+            except BlockingIOError:
+                return count > 0
+            self._take(datagram)
+        return True
 
 
 def _filter(bound: socket.socket, program: list[tuple[int, int, int, int]]) -> None:

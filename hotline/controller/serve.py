@@ -446,7 +446,7 @@ class Controller:
         """Listen for copies of SIP messages. A port that is taken costs the sight of refusals and races, no call."""
         address, port = self._settings.control_address, self._settings.agi_port
         try:
-            self._copies = await hep.listen(address, port, self._sip_ports, self._copied)
+            self._copies = hep.listen(address, port, self._sip_ports, self._copied)
         except OSError as error:
             logger.error("refused_calls.no_port", port=port, error=str(error), effect="not seen")
 

@@ -128,7 +128,7 @@ def test_who_hands_a_caller_on_in_the_first_second_is_at_their_phone(
         told = story.entries(handed_on)
     assert not any(isinstance(fact, AgentNotResponding | WrapUpStarted) for fact in told)
     assert story.presence("1001") is Presence.READY
-    assert story.floor.dropped("a", back) is False
+    assert not story.floor.callers["a"].dropped
     assert story.caller("b", 5) == [Ring("b", ("1001",), 15.0)]
 
 

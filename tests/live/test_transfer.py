@@ -193,7 +193,7 @@ async def test_a_transfer_in_the_first_second_is_no_fault_of_the_agents(
     await offer.answer()
     await offer.until_answered()
     await offer.transfer("1002")
-    await leg.until_hears(second.tone)
+    await until_talk(leg, second.tone, 10)
     await centre.presence("1001", "ready")
     call = await centre.call_id("13900000005")
     answered = await centre.fact(OfferAnswered, call=call, agent="1001")

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Sized
 
 import pytest
 
@@ -36,7 +37,7 @@ DROPPED = [
 @pytest.mark.parametrize("six", [False, True])
 async def test_only_what_matters_wakes_the_controller(*, six: bool) -> None:
     came: list[bytes] = []
-    copies = await listen("127.0.0.1", 0, OWN, came.append)
+    copies = listen("127.0.0.1", 0, OWN, came.append)
     sent = [packet(text=text, six=six) for text in PASSED]
     try:
         copies.hear_more(60)
@@ -57,7 +58,7 @@ async def test_only_what_matters_wakes_the_controller(*, six: bool) -> None:
 
 async def test_answers_and_ends_are_heard_only_for_a_while() -> None:
     came: list[bytes] = []
-    copies = await listen("127.0.0.1", 0, OWN, came.append)
+    copies = listen("127.0.0.1", 0, OWN, came.append)
     invite, cut, refer, bye, answer = (packet(text=text) for text in PASSED[:5])
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
@@ -85,7 +86,69 @@ async def test_answers_and_ends_are_heard_only_for_a_while() -> None:
     assert came == [*always, answer, cut, bye, *always, *always]
 
 
-async def until(came: list[bytes], count: int) -> None:
+async def test_many_copies_are_read_together_and_few_at_once() -> None:
+    came: list[float] = []
+    loop = asyncio.get_running_loop()
+    copies = listen("127.0.0.1", 0, OWN, lambda _: came.append(loop.time()))
+    invite = packet(text=PASSED[0])
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for _ in range(20):
+                out.sendto(invite, copies.address)
+                await asyncio.sleep(0.01)
+            await until(came, 20)
+            together = len({round(at, 3) for at in came})
+            assert together <= 15, "each was read for itself"
+            # Once there are no more, the next one is read when it comes.
+            async with asyncio.timeout(5):
+                while copies._collecting is not None:
+                    await asyncio.sleep(0.01)
+            out.sendto(invite, copies.address)
+            await until(came, 21)
+    finally:
+        copies.close()
+
+
+async def test_while_answers_are_heard_no_copy_waits() -> None:
+    came: list[bytes] = []
+    copies = listen("127.0.0.1", 0, OWN, came.append)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for count in range(1, 4):
+                out.sendto(packet(text=PASSED[0]), copies.address)
+                await until(came, count)
+            copies.hear_more(60)
+            await asyncio.sleep(0)
+            for count in range(4, 9):
+                out.sendto(packet(text=PASSED[4]), copies.address)
+                await until(came, count)
+                assert copies._collecting is None
+    finally:
+        copies.close()
+
+
+async def test_a_copy_that_cannot_be_read_makes_nobody_deaf() -> None:
+    came: list[bytes] = []
+
+    def take(datagram: bytes) -> None:
+        came.append(datagram)
+        raise ValueError("a fault")
+
+    copies = listen("127.0.0.1", 0, OWN, take)
+    loop = asyncio.get_running_loop()
+    faults: list[object] = []
+    loop.set_exception_handler(lambda _, context: faults.append(context["exception"]))
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for count in range(1, 8):
+                out.sendto(packet(text=PASSED[0]), copies.address)
+                await until(came, count)
+    finally:
+        copies.close()
+    assert len(faults) == 7
+
+
+async def until(came: Sized, count: int) -> None:
     async with asyncio.timeout(5):
         while len(came) < count:
             await asyncio.sleep(0.01)
@@ -95,4 +158,4 @@ async def test_a_port_that_is_taken_is_said() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
         with pytest.raises(OSError, match="in use"):
-            await listen("127.0.0.1", other.getsockname()[1], (), print)
+            listen("127.0.0.1", other.getsockname()[1], (), print)
