@@ -77,7 +77,8 @@ Work: TypeAlias = tuple[WaitingWork, WorkPace]
 
 def waiting(raws: Iterable[RawFile], now: int) -> WaitingWork:
     """What waits of these raw files."""
-    quiet = [raw for raw in raws if now - raw.changed >= SETTLED]
+    # One from the future waits, too: the clock was put back.
+    quiet = [raw for raw in raws if not 0 <= now - raw.changed < SETTLED]
     sound = sum(raw.size // FRAME for raw in quiet) * SECOND // RATE
     return WaitingWork(len(quiet), sound, min((raw.changed for raw in quiet), default=0))
 

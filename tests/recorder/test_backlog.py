@@ -132,7 +132,7 @@ async def work(
     """An archive that enters what lies there and makes no files."""
     plain = settings.model_copy(update={"encrypt_recordings": False})
     posted: list[Fact] = []
-    made = Archive(engine, plain, posted.append)
+    made = Archive(engine, plain, posted.append, lambda: 0.0)
 
     async def finish(jobs: list[Job]) -> list[Tape | Fault]:
         return [
