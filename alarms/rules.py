@@ -213,6 +213,11 @@ RULES: tuple[Rule, ...] = (
         "only {value:.0f} MB are free on the recordings' disk",
     ),
     Rule(
+        *("clock_jumped", _C, _HIGH, 2, 0, 0, 0),
+        "系统时钟突然变动了 {value:.0f} 秒，时间戳与时限可能不准，请检查 NTP",
+        "the clock of this machine has jumped by {value:.0f} seconds: times and deadlines may be wrong, so check NTP",
+    ),
+    Rule(
         *("database_away", _C, _HIGH, 0, 0, 10, 10),
         "数据库无法写入，{value:.0f} 条事实暂存本地",
         "the database cannot be written; {value:.0f} facts wait in the journal",

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -101,15 +102,23 @@ class _Trouble:
 
 
 class Archive:
-    """The state of the loop: which calls have ended, which files make trouble, which alarms are on."""
+    """The state of the loop: which calls have ended, which files make trouble, which alarms are on.
+
+    `ticks`: seconds of a clock that nobody sets, for how long the work takes.
+    """
 
     def __init__(
-        self, engine: AsyncEngine, settings: Settings, send: Callable[[Fact], None]
+        self,
+        engine: AsyncEngine,
+        settings: Settings,
+        send: Callable[[Fact], None],
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self.workers = workers()
         self._engine = engine
         self._settings = settings
         self._send = send
+        self._ticks = ticks
         self._pool: ProcessPoolExecutor | None = None
         self._ended: dict[CallId, int] = {}
         self._read_from = 0
@@ -118,12 +127,13 @@ class Archive:
         self._alarms: set[str] = set()
         self._odd: set[str] = set()
         self._progress = backlog.Progress()
+        self._ahead: dict[CallId, tuple[RawFile, int]] = {}
 
     async def sweep(self, now: int, stop: asyncio.Event | None = None) -> bool:
         """Do what is due at `now` (microseconds), for `SWEEP_FOR`. Says whether more is due. Logs errors."""
         try:
             self._watch_disk()
-            raws = self._look()
+            raws = self._look(now)
         except OSError as error:
             self._alarm("recording.spool_unreadable", on=True, error=str(error))
             return False
@@ -159,20 +169,29 @@ class Archive:
 
     # --- what there is
 
-    def _look(self) -> dict[CallId, RawFile]:
+    def _look(self, now: int) -> dict[CallId, RawFile]:
         found, odd = spool.look(self._settings.spool_dir)
+        before, self._ahead = self._ahead, {}
+        for call, raw in found.items():
+            if raw.changed > now:
+                # The clock was put back. It counts as changed when it was first seen as it is.
+                known, seen = before.get(call, (raw, now))
+                self._ahead[call] = (raw, min(now, seen) if known == raw else now)
         for name in odd:
             if name not in self._odd:
                 self._odd.add(name)
                 log.warning("recording.odd_file", file=name[:100])
         return found
 
+    def _changed(self, raw: RawFile) -> int:
+        return self._ahead[raw.call][1] if raw.call in self._ahead else raw.changed
+
     async def _read_diary(self, now: int, raws: dict[CallId, RawFile]) -> None:
         """Find the ended calls without a row: recent ones, those with raw files, and from time to time all."""
         quiet = [
             raw.call
             for raw in raws.values()
-            if raw.call not in self._ended and now - raw.changed >= policy.SETTLED
+            if raw.call not in self._ended and now - self._changed(raw) >= policy.SETTLED
         ]
         audit = now >= self._audit_at
         columns = diary_tables.diary.c
@@ -202,11 +221,14 @@ class Archive:
         """The files to finish now, oldest first. A file that failed before gets a job of its own."""
         batch: list[RawFile] = []
         for raw in sorted(raws.values(), key=lambda raw: raw.changed):
-            if not policy.is_due(now=now, changed=raw.changed, ended=self._ended.get(raw.call)):
+            if not policy.is_due(
+                now=now, changed=self._changed(raw), ended=self._ended.get(raw.call)
+            ):
                 continue
             trouble = self._trouble.get(raw.call)
             if trouble is not None:
-                if trouble.again_at <= now:
+                # Further away than any pause: the clock was put back.
+                if not now < trouble.again_at <= now + LONGEST_PAUSE * SECOND:
                     yield [raw]
                 continue
             size = sum(one.size for one in batch)
@@ -246,10 +268,11 @@ class Archive:
         stop: asyncio.Event | None,
     ) -> bool:
         """Finish batches, some at once, until time is up or `stop` is set. Says whether some are left."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = self._ticks()
         for start in range(0, len(batches), self.workers):
-            if (stop is not None and stop.is_set()) or (start and loop.time() - began >= SWEEP_FOR):
+            if (stop is not None and stop.is_set()) or (
+                start and self._ticks() - began >= SWEEP_FOR
+            ):
                 return True
             at_once = batches[start : start + self.workers]
             await asyncio.gather(*(self._finish(batch, now, ring) for batch in at_once))
@@ -271,10 +294,10 @@ class Archive:
             )
             for raw in batch
         ]
-        began = asyncio.get_running_loop().time()
+        began = self._ticks()
         answers = await self._in_pool(work)
         # A row says when it was entered, to the second: the uploads look for new ones by that.
-        now += int(asyncio.get_running_loop().time() - began) * SECOND
+        now += int(self._ticks() - began) * SECOND
         facts = await ledger.facts_of(self._engine, calls)
         drafts: list[Draft] = []
         done: list[RawFile] = []

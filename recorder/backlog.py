@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from base.settings import Settings
@@ -19,8 +19,8 @@ from recorder.spool import RawFile
 from recorder.tables import recording, stored
 from recorder.vault import objects
 
-MEASURED: Final = 60 * SECOND
-"""The pace is that of the last minute."""
+MEASURED: Final = 300 * SECOND
+"""The pace is that of the last five minutes."""
 MANY: Final = 100
 """So many waiting files are told of in the log."""
 FEW: Final = 10
@@ -77,7 +77,8 @@ Work: TypeAlias = tuple[WaitingWork, WorkPace]
 
 def waiting(raws: Iterable[RawFile], now: int) -> WaitingWork:
     """What waits of these raw files."""
-    quiet = [raw for raw in raws if now - raw.changed >= SETTLED]
+    # One from the future waits, too: the clock was put back.
+    quiet = [raw for raw in raws if not 0 <= now - raw.changed < SETTLED]
     sound = sum(raw.size // FRAME for raw in quiet) * SECOND // RATE
     return WaitingWork(len(quiet), sound, min((raw.changed for raw in quiet), default=0))
 
@@ -97,26 +98,30 @@ async def read(engine: AsyncEngine, settings: Settings, now: int) -> tuple[Work,
 
 
 async def _finished(connection: AsyncConnection, now: int) -> WorkPace:
-    done = select(
-        func.count(),
-        func.coalesce(func.sum(recording.c.duration), 0),
-        func.min(recording.c.finished_at),
-    ).where(recording.c.finished_at > now - MEASURED, recording.c.path != "")
-    files, sound, first = (await connection.execute(done)).one()
-    return WorkPace(files, int(sound), _span(first, now))
+    done = recording.c.finished_at
+    return await _pace(connection, now, done, recording.c.duration, recording.c.path != "")
 
 
 async def _stored(connection: AsyncConnection, now: int) -> WorkPace:
-    done = select(func.count(), func.min(stored.c.stored_at)).where(
-        stored.c.stored_at > now - MEASURED
-    )
-    files, first = (await connection.execute(done)).one()
-    return WorkPace(files, 0, _span(first, now))
+    return await _pace(connection, now, stored.c.stored_at, literal(0), true())
 
 
-def _span(first: int | None, now: int) -> int:
-    """From the first that was done to now: the recorder may have begun only lately."""
-    return max(SECOND, now - first) if first else SECOND
+async def _pace(
+    connection: AsyncConnection,
+    now: int,
+    done: ColumnElement[int],
+    sound: ColumnElement[int],
+    counts: ColumnElement[bool],
+) -> WorkPace:
+    """The files of a batch are done in one moment: so those count that were done after the first such moment."""
+    what = select(func.count(), func.coalesce(func.sum(sound), 0)).where(counts)
+    lately = done > now - MEASURED
+    first = await connection.scalar(select(func.min(done)).where(lately, counts))
+    files, length = (await connection.execute(what.where(done > (first or now)))).one()
+    if first and files:
+        return WorkPace(files, int(length), max(SECOND, now - first))
+    files, length = (await connection.execute(what.where(lately))).one()
+    return WorkPace(files, int(length), MEASURED)
 
 
 class Progress:

@@ -204,7 +204,8 @@ def is_due(*, now: int, changed: int, ended: int | None) -> bool:
     quiet = now - changed
     if ended is None:
         return quiet >= ABANDONED
-    return quiet >= SETTLED and now - ended >= SETTLED
+    # An end that is still to come: the clock was put back.
+    return quiet >= SETTLED and not 0 <= now - ended < SETTLED
 
 
 def judge(known: Times, duration: int, fault: str = "", *, torn: bool = False) -> RecordingVerdict:

@@ -265,6 +265,15 @@ class Leg:
         """Answered and not over."""
         return self.answered_at is not None and self.ended_at is None
 
+    @property
+    def sent(self) -> float:
+        """Seconds of sound that this telephone sent, as its stack has counted them (A-law); 0 until the call is over.
+
+        When this process stands still, a telephone sends nothing: this is the length that can have been recorded.
+        """
+        counted = self._call.final_stats
+        return counted.tx_bytes / RATE if counted is not None else 0.0
+
     async def until_answered(self, within: float | None = 5.0) -> None:
         """Wait for the answer. Raises `TimeoutError`, also when the call ends instead."""
         await self._until(self._answered.is_set, within, "answered")

@@ -41,6 +41,9 @@ class Parts(Protocol):
     def pauses_too_long(self, now: int) -> int:
         """How many pauses of recordings have lately reached their limit, or cannot be ended."""
 
+    def clock_jump(self, now: int) -> float:
+        """By how many seconds the clock jumped lately; 0 if it did not."""
+
     def not_recordable(self) -> str:
         """Why no call can be recorded now; empty if one can."""
 
@@ -90,6 +93,7 @@ def quick(parts: Parts, now: int) -> dict[Key, float | None]:
         **of_live_state(parts.newest(now), now),
         ("link_lost", ""): parts.link_lost_for(now) / SECOND,
         ("event_lag", ""): lag / SECOND if now - heard < LAG_HOLDS else 0,
+        ("clock_jumped", ""): parts.clock_jump(now),
         ("recording_blocked", ""): bool(parts.not_recordable()),
         ("recording_paused", ""): parts.pauses_too_long(now),
         ("agi_refused", ""): parts.refusals(now),

@@ -13,6 +13,7 @@ what exists in Asterisk before the first offer is made; `in_force` holds the rul
 import asyncio
 import contextlib
 import gc
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -133,6 +134,7 @@ class Controller:
         self._informed = False
         self._refusals: deque[int] = deque(maxlen=MOST_REFUSALS)
         self._guesses = Guesses()
+        self._jumps = clock.ClockJumps()
         self._agi: agi.Server | None = None
         self._copies: hep.Copies | None = None
         self._settling: asyncio.TimerHandle | None = None
@@ -604,6 +606,10 @@ class Controller:
     def pauses_too_long(self, now: int) -> int:
         """How many pauses of recordings have lately reached their limit, or cannot be ended."""
         return self._pauses.too_long(now)
+
+    def clock_jump(self, now: int) -> float:
+        """By how many seconds the clock jumped lately; 0 if it did not."""
+        return self._jumps.look(now, time.monotonic())
 
     def not_recordable(self) -> str:
         """Why no call can be recorded now; empty if one can."""

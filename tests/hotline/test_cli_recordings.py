@@ -316,7 +316,7 @@ async def test_nothing_was_finished_lately(engine: AsyncEngine, settings: Settin
     raw.write_bytes(bytes(4 * 8000))
     os.utime(raw, (time.time() - 60, time.time() - 60))
     _, text, _ = await in_thread("backlog", "--lang", "en")
-    assert "none was finished in the last minute" in text
+    assert "none was finished in the last five minutes" in text
     assert verdict(await in_thread("backlog", "--format", "json"))[1]["left_seconds"] is None
 
 

@@ -157,7 +157,8 @@ async def test_kill_9_of_the_recorder_with_calls_waiting_for_it(
     # The talk that went on all the while is whole.
     await talking.hang_up()
     entry = await recorded(centre, engine, await centre.call_id("13900000121"))
-    assert abs(entry.duration / 1e6 - on_line(talking)) < 0.5
+    # If this process, with both telephones, stands still for a moment, neither sends and there is nothing to record.
+    assert talking.sent - 0.5 < entry.duration / 1e6 < on_line(talking) + 0.5
     assert entry.note == ""
 
 

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ async def work(
 ) -> AsyncIterator[Archive]:
     """An archive whose jobs run in this process."""
     keys.add(settings)
-    made = Archive(engine, settings, posted.append)
+    made = Archive(engine, settings, posted.append, lambda: 0.0)
 
     async def here(jobs: list[Job]) -> list[Tape | Fault]:
         return tape.finish_batch(jobs)
@@ -85,6 +86,25 @@ async def test_an_ended_call_is_finished_entered_posted_and_its_raw_file_removed
 
 
 ATTEMPT = "hotline-c1007.2"
+
+
+async def test_a_row_says_when_it_was_entered_not_when_the_sweep_began(
+    engine: AsyncEngine, settings: Settings, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store's loop looks for rows of the last minute: a long recording takes longer."""
+    plain = settings.model_copy(update={"encrypt_recordings": False})
+    work = Archive(engine, plain, lambda _: None, count(0, 90).__next__)
+
+    async def here(jobs: list[Job]) -> list[Tape | Fault]:
+        return tape.finish_batch(jobs)
+
+    monkeypatch.setattr(work, "_in_pool", here)
+    spool(CALL)
+    await write(engine, a_call(CALL))
+    await work.sweep(NOW)
+    entry = (await ledger.look_up(engine, [CALL]))[CALL]
+    assert entry.finished_at == NOW + 90 * SECOND
+    await work.close()
 
 
 async def test_a_callback_is_recorded_like_a_call(
@@ -241,6 +261,21 @@ async def test_a_finished_file_whose_row_a_power_cut_took_is_entered_again(
     assert posted == [RecordingFinished(NOW, CALL, 10_000_000, made.sha256)]
 
 
+async def test_a_clock_that_was_put_back_keeps_no_recording_waiting(
+    engine: AsyncEngine, work: Archive, spool: Spool
+) -> None:
+    raw = spool(CALL)
+    await write(engine, a_call(CALL))
+    before = NOW - 86_400 * SECOND  # a day is to pass until this call has ended
+    await work.sweep(before)
+    assert raw.exists(), "Asterisk may be writing"
+    await work.sweep(before + SECOND)
+    assert raw.exists()
+    await work.sweep(before + 3 * SECOND)
+    assert not raw.exists()
+    assert (await ledger.look_up(engine, [CALL]))[CALL].state is RecordingState.FINISHED
+
+
 async def test_a_file_that_grew_meanwhile_is_finished_again(
     engine: AsyncEngine,
     work: Archive,
@@ -316,7 +351,7 @@ async def test_a_long_recording_does_not_hold_up_short_ones_in_its_job(
     monkeypatch.setattr(archive, "BATCH_BYTES", 100_000)
     for number, seconds in enumerate([1, 1, 10, 1]):
         spool(call_id(number), seconds=seconds, age=900 - number)
-    batches = list(work._batches(work._look(), NOW))
+    batches = list(work._batches(work._look(NOW), NOW))
     assert [[raw.size for raw in batch] for batch in batches] == [
         [32_000, 32_000],
         [320_000],
@@ -437,7 +472,7 @@ def _die(_work: object) -> None:
 async def test_a_worker_that_dies_costs_nothing(
     engine: AsyncEngine, settings: Settings, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work = Archive(engine, settings, lambda _: None)
+    work = Archive(engine, settings, lambda _: None, lambda: 0.0)
     raw = spool(CALL)
     await write(engine, a_call(CALL))
     with monkeypatch.context() as patch:
@@ -557,7 +592,7 @@ async def test_kill_9_at_any_moment_loses_nothing_and_enters_nothing_twice(
         await asyncio.sleep(0.05)
 
     posted: list[Fact] = []
-    work = Archive(engine, settings, posted.append)
+    work = Archive(engine, settings, posted.append, lambda: 0.0)
     await work.sweep(clock.now())
     await work.close()
     # Nothing is left in the spool but the lock, nor half-made in the folder.

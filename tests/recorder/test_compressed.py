@@ -196,7 +196,7 @@ async def work(
     engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Archive]:
     """An archive whose jobs run in this process."""
-    made = Archive(engine, settings, lambda _: None)
+    made = Archive(engine, settings, lambda _: None, lambda: 0.0)
 
     async def here(jobs: list[Job]) -> list[Tape | Fault]:
         return tape.finish_batch(jobs)

@@ -52,7 +52,7 @@ async def work(
 ) -> AsyncIterator[Archive]:
     keys.add(settings)
     posted: list[Fact] = []
-    made = Archive(engine, settings, posted.append)
+    made = Archive(engine, settings, posted.append, lambda: 0.0)
 
     async def here(jobs: list[Job]) -> list[Tape | Fault]:
         return tape.finish_batch(jobs)

@@ -42,6 +42,7 @@ class Parts:
         self.looks = 0
         self.paused = 0
         self.blocked = ""
+        self.jump = 0.0
 
     def newest(self, now: int) -> LiveState:
         state: Any = {"stages": {"waiting": 0, "ringing": 0}, "waiting_since": None, "agents": []}
@@ -59,6 +60,9 @@ class Parts:
 
     def redis_away_for(self, now: int) -> int:
         return self.redis
+
+    def clock_jump(self, now: int) -> float:
+        return self.jump
 
     def not_recordable(self) -> str:
         return self.blocked
