@@ -7,6 +7,7 @@ from their beginning on: ffmpeg reads a pipe, which cannot seek.
 import contextlib
 import os
 import subprocess
+import tempfile
 from collections.abc import Generator, Iterable
 from shutil import which
 from typing import IO, BinaryIO, Final
@@ -22,6 +23,10 @@ _PLAYERS: Final = (
     ("ffplay", "-nodisp", "-autoexit", "-loglevel", "error", "-i", "pipe:0"),
 )
 """Programs that play a WAV from their standard input, the first one that is there."""
+_NO_SOUND: Final = b"audio open failed"
+"""ffplay says so where there is no sound, and ends with status 0."""
+_SAID: Final = 2000
+"""Bytes of a player's last words that are kept."""
 MISSING: Final = (
     "there is no player here: install one, `apt-get install alsa-utils`, or pipe the sound into another program with "
     "--out -"
@@ -81,12 +86,17 @@ def player() -> tuple[str, ...]:
 def play(pieces: Iterable[bytes], command: tuple[str, ...]) -> None:
     """Have a player play a WAV to its end, or until somebody stops it. Raises `PlayError` if it fails.
 
-    What the player complains about goes to standard error. It sees no setting of ours, among which are keys.
+    The player sees no setting of ours, among which are keys.
     """
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("HOTLINE_")
     }
-    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
+    with (
+        tempfile.TemporaryFile() as complaints,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stderr=complaints, env=environment
+        ) as process,
+    ):
         try:
             if process.stdin is not None:
                 feed(pieces, process.stdin)
@@ -96,10 +106,13 @@ def play(pieces: Iterable[bytes], command: tuple[str, ...]) -> None:
         except BaseException:
             process.kill()
             raise
-    if status:
+        complaints.seek(max(0, complaints.seek(0, os.SEEK_END) - _SAID))
+        said = complaints.read()
+    if status or _NO_SOUND in said:
+        words = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
         raise PlayError(
-            f"{command[0]} ended with status {status}: if this machine has no sound, pipe the sound into another "
-            "program with --out -"
+            f"{command[0]} could not play it ({words or f'status {status}'}): if this machine has no sound, pipe it "
+            "into another program with --out -"
         )
 
 

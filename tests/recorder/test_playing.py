@@ -120,6 +120,9 @@ def test_a_player_may_stop_and_may_fail(programs: Path) -> None:
         playing.player()
     program(programs, "exit 0")
     playing.play(endless(), playing.player())
+    program(programs, "echo No more combinations to try, audio open failed >&2")
+    with pytest.raises(PlayError, match=r"could not play it .*audio open failed"):
+        playing.play(endless(), playing.player())
     program(programs, "exit 3")
     with pytest.raises(PlayError, match="status 3"):
         playing.play(endless(), playing.player())
