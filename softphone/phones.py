@@ -311,6 +311,11 @@ class Leg:
         """Say for how long this side heard `tone` in all, to about 0.1 s."""
         return seconds_of(self.heard(), tone)
 
+    def say(self, sound: Sound) -> None:
+        """Send this sound instead of the tone, again and again."""
+        self._hum_at = 0
+        self._hum = sound.astype("<i2").tobytes()
+
     async def press(self, keys: str) -> None:
         """Press telephone keys (RFC 4733 events)."""
         await self._call.send_dtmf(keys)
