@@ -326,6 +326,11 @@ class Leg:
         self._said = sound.astype(np.int16).tobytes()
         self.silent = True
 
+    def repeat(self, sound: Sound) -> None:
+        """Send this sound instead of the tone, again and again."""
+        self._hum_at = 0
+        self._hum = sound.astype("<i2").tobytes()
+
     async def press(self, keys: str) -> None:
         """Press telephone keys (RFC 4733 events)."""
         await self._call.send_dtmf(keys)
