@@ -51,6 +51,9 @@ async def test_the_whole_way(web: Web, task: int) -> None:
         web.clients[role] for role in (Role.ASSESSOR, Role.AGENT, Role.SUPERVISOR)
     )
     assert await _get(agent, "own") == []
+    # Nobody knows that their talk is being assessed.
+    waits = await _get(agent, "own/card", month="2025-11")
+    assert waits["figures"]["drawn"] == {"value": 0, "calls": []}
     done = await assessor.post(f"/api/quality/tasks/{task}/score", json=SHEET)
     assert done.json()["state"] == "scored"
     assert (await assessor.post(f"/api/quality/tasks/{task}/score", json={})).status_code == 409
@@ -190,3 +193,13 @@ async def test_bad_input_is_a_sentence(web: Web, task: int) -> None:
     refused = await assessor.post(f"/api/quality/tasks/{task}/score", json=sheet)
     assert "no item 'smile'" in refused.json()["error"]
     assert await draws.find(web.engine, WEEK.name) is not None
+
+
+async def test_an_assessor_has_one_page(web: Web) -> None:
+    for path in ("/", "/supervisor"):
+        answer = await web.clients[Role.ASSESSOR].get(path)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/quality")
+    for role in (Role.ASSESSOR, Role.AGENT, Role.SUPERVISOR):
+        assert (await web.clients[role].get("/quality")).status_code == 200
+    answer = await web.clients[Role.GUEST].get("/quality")
+    assert answer.headers["location"] == "/sign-in?next=/quality"
