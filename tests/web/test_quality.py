@@ -11,7 +11,7 @@ from diary.writer import Diary
 from facts.times import HOUR, SECOND
 from quality import draws
 from tests.quality.conftest import NOW, WEEK, record, story
-from tests.web.conftest import Web
+from tests.web.conftest import PASSWORD, Web
 from web.accounts import accounts, audit, tables
 from web.accounts.rights import Role
 
@@ -203,3 +203,15 @@ async def test_an_assessor_has_one_page(web: Web) -> None:
         assert (await web.clients[role].get("/quality")).status_code == 200
     answer = await web.clients[Role.GUEST].get("/quality")
     assert answer.headers["location"] == "/sign-in?next=/quality"
+
+
+async def test_another_assessor_sees_and_scores_nothing(web: Web, task: int) -> None:
+    await accounts.add(web.engine, "other", "assessor", PASSWORD, NOW)
+    client = await web.sign_in("other")
+    assert await _get(client, "tasks") == []
+    for path in (f"tasks/{task}", f"tasks/{task}/recording"):
+        assert (await client.get(f"/api/quality/{path}")).status_code == 404
+    for path, body in ((f"tasks/{task}/score", SHEET), (f"tasks/{task}/return", {"reason": "x"})):
+        assert (await client.post(f"/api/quality/{path}", json=body)).status_code == 404
+    [mine] = await _get(web.clients[Role.ASSESSOR], "tasks")
+    assert mine["state"] == "assigned"
