@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from facts.terms import CallId
@@ -424,14 +424,18 @@ def month_of(text: str) -> tuple[int, int]:
 _NO_MONTH: Final = "{!r} is no month: write one such as 2026-11"
 
 
-async def month(engine: AsyncEngine, agent: str, text: str) -> MonthlyCard:
-    """An agent's card of a month such as `2026-11`, so far if it goes on. Raises `AssessmentError`."""
+async def month(engine: AsyncEngine, agent: str, text: str, *, scored: bool = False) -> MonthlyCard:
+    """An agent's card of a month such as `2026-11`, so far if it goes on. Raises `AssessmentError`.
+
+    `scored`: only what has a score, as the agent may see it. Nobody should know that their talk is being assessed.
+    """
     begin, end = month_of(text)
     found = await _select(
         engine,
         assessment.c.agent == agent,
         assessment.c.arrived >= begin,
         assessment.c.arrived < end,
+        assessment.c.score.is_not(None) if scored else true(),
     )
     if len(found) == MOST:
         raise AssessmentError(f"agent {agent} has more than {MOST} assessments in {text}")

@@ -27,11 +27,9 @@ from hotline.cli.tools import (
 from quality import book, draws, scorecard, shown
 from quality.book import Actor, Assessment, AssessmentError
 from quality.draws import DrawError, Redrawn, WeekDraw
-from quality.sample import SampleError
+from quality.sample import Assessor, SampleError
 from quality.scorecard import ScoreCardError, ScoreSheet
 from quality.states import AssessmentState
-from web.accounts import accounts
-from web.accounts.accounts import Account
 from web.accounts.rights import OF_ROLE
 
 app = typer.Typer(help="A sample of the talks is assessed by people.", no_args_is_help=True)
@@ -70,7 +68,7 @@ def draw(
         if again:
             return await draws.redraw(engine, named)
         return await draws.draw_week(
-            *(engine, settings, named, await accounts.assessors(engine)),
+            *(engine, settings, named, await _assessors(engine)),
             by=operator(),
             now=now,
             seed=seed,
@@ -190,7 +188,7 @@ def assign(
     """Give a task that has no score to another assessor."""
 
     async def work(engine: AsyncEngine) -> None:
-        named = next((one for one in await accounts.assessors(engine) if one.name == to), None)
+        named = next((one for one in await _assessors(engine) if one.name == to), None)
         if named is None:
             raise AssessmentError(f"{to} is no assessor: hotline account add {to} --role assessor")
         await note_look(engine, "quality assign", number)
@@ -277,11 +275,17 @@ def card(
 # --- small things
 
 
+async def _assessors(engine: AsyncEngine) -> list[Assessor]:
+    from web.accounts import accounts  # with argon2, which the other commands need not load
+
+    return await accounts.assessors(engine)
+
+
 async def _actor(engine: AsyncEngine, name: str, right: str) -> Actor:
     """The account for which the operator types. Raises `AssessmentError`."""
-    found: Account | None = next(
-        (one for one in await accounts.list_all(engine) if one.name == name), None
-    )
+    from web.accounts import accounts
+
+    found = next((one for one in await accounts.list_all(engine) if one.name == name), None)
     if found is None or right not in OF_ROLE[found.role]:
         raise AssessmentError(f"--by {name}: there is no such account with the right {right}")
     return Actor(found.name, found.agent, operator())

@@ -31,6 +31,9 @@ from facts.times import local
 from hotline.machine import home, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
 from metrics import due
+from quality import draws
+from quality.sample import SampleError
+from quality.scorecard import ScoreCardError
 from recorder import deletion, evidence, press, seals, stamps
 from recorder.evidence import EvidenceError
 from recorder.forms import RecordingForm
@@ -92,6 +95,7 @@ def _findings(settings: Settings) -> Iterator[tuple[bool, str]]:
         yield time_stamps(settings)
     yield recording_key(settings)
     yield asyncio.run(retention_rules(settings))
+    yield quality(settings)
     if settings.recording_store:
         yield from asyncio.run(store(settings))
     if settings.speech:
@@ -183,6 +187,18 @@ def seal_key(settings: Settings) -> tuple[bool, str]:
         f"the recordings' seals are signed with {file} (public key {evidence.key_id(public)}): keep a copy of it "
         "apart from the backup of the recordings"
     )
+
+
+def quality(settings: Settings) -> tuple[bool, str]:
+    """Whether talks can be drawn and scored: the strata and the score card can be used."""
+    try:
+        plan, card = draws.plan_of(settings), draws.card_of(settings)
+    except SampleError as error:
+        return False, f"HOTLINE_QUALITY_STRATA: {error}"
+    except ScoreCardError as error:
+        return False, str(error)
+    by_itself = "each Monday" if settings.quality_draw else "by hotline quality draw alone"
+    return True, f"quality: {plan.count} talks an agent, drawn {by_itself}; card {card.digest[:12]}"
 
 
 async def retention_rules(settings: Settings) -> tuple[bool, str]:

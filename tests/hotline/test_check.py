@@ -24,6 +24,7 @@ from hotline.machine.check import (
     _ffmpeg,
     _passwords,
     _trunks,
+    quality,
     recording_key,
     seal_key,
     trunk_state,
@@ -274,3 +275,17 @@ def test_the_master_key_of_the_recordings_is_named(tmp_path: Path) -> None:
     off = settings.model_copy(update={"encrypt_recordings": False})
     assert recording_key(off)[0]
     assert "plain" in recording_key(off)[1]
+
+
+def test_strata_and_a_score_card_that_cannot_be_used_are_said(tmp_path: Path) -> None:
+    fine, said = quality(Settings(home=tmp_path))
+    assert fine
+    assert "by hotline quality draw alone" in said
+    assert "each Monday" in quality(Settings(home=tmp_path, quality_draw=True))[1]
+    fine, said = quality(Settings(home=tmp_path, quality_strata=("colour",)))
+    assert not fine
+    assert "HOTLINE_QUALITY_STRATA: strata: there is no colour" in said
+    (tmp_path / "scorecard.toml").write_text("passing = 200", encoding="utf-8")
+    fine, said = quality(Settings(home=tmp_path))
+    assert not fine
+    assert "scorecard.toml: passing: write 0 to 100" in said

@@ -125,8 +125,9 @@ def test_in_the_workbook_the_sums_are_formulas_over_the_calls(lang: str) -> None
     heads = [cell.value for cell in calls[1]]
     for row in range(3, 3 + len(_card().figures)):
         name, formula = summary.cell(row, 1).value, summary.cell(row, 2).value
-        column = re.search(r"!([A-Z]+)2:", str(formula))
+        column = re.search(r"!([A-Z]+)2:\1(\d+)\)", str(formula))
         assert column
+        assert int(column[2]) == len(_card().rows) + 1
         cells = [cell.value for cell in calls[column[1]][1:] if cell.value is not None]
         assert heads[openpyxl.utils.column_index_from_string(column[1]) - 1] == name
         shown_value = values.worksheets[0].cell(row, 2).value

@@ -11,7 +11,7 @@ from diary.writer import Diary
 from facts.times import HOUR, SECOND
 from quality import draws
 from tests.quality.conftest import NOW, WEEK, record, story
-from tests.web.conftest import Web
+from tests.web.conftest import PASSWORD, Web
 from web.accounts import accounts, audit, tables
 from web.accounts.rights import Role
 
@@ -51,6 +51,9 @@ async def test_the_whole_way(web: Web, task: int) -> None:
         web.clients[role] for role in (Role.ASSESSOR, Role.AGENT, Role.SUPERVISOR)
     )
     assert await _get(agent, "own") == []
+    # Nobody knows that their talk is being assessed.
+    waits = await _get(agent, "own/card", month="2025-11")
+    assert waits["figures"]["drawn"] == {"value": 0, "calls": []}
     done = await assessor.post(f"/api/quality/tasks/{task}/score", json=SHEET)
     assert done.json()["state"] == "scored"
     assert (await assessor.post(f"/api/quality/tasks/{task}/score", json={})).status_code == 409
@@ -190,3 +193,25 @@ async def test_bad_input_is_a_sentence(web: Web, task: int) -> None:
     refused = await assessor.post(f"/api/quality/tasks/{task}/score", json=sheet)
     assert "no item 'smile'" in refused.json()["error"]
     assert await draws.find(web.engine, WEEK.name) is not None
+
+
+async def test_an_assessor_has_one_page(web: Web) -> None:
+    for path in ("/", "/supervisor"):
+        answer = await web.clients[Role.ASSESSOR].get(path)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/quality")
+    for role in (Role.ASSESSOR, Role.AGENT, Role.SUPERVISOR):
+        assert (await web.clients[role].get("/quality")).status_code == 200
+    answer = await web.clients[Role.GUEST].get("/quality")
+    assert answer.headers["location"] == "/sign-in?next=/quality"
+
+
+async def test_another_assessor_sees_and_scores_nothing(web: Web, task: int) -> None:
+    await accounts.add(web.engine, "other", "assessor", PASSWORD, NOW)
+    client = await web.sign_in("other")
+    assert await _get(client, "tasks") == []
+    for path in (f"tasks/{task}", f"tasks/{task}/recording"):
+        assert (await client.get(f"/api/quality/{path}")).status_code == 404
+    for path, body in ((f"tasks/{task}/score", SHEET), (f"tasks/{task}/return", {"reason": "x"})):
+        assert (await client.post(f"/api/quality/{path}", json=body)).status_code == 404
+    [mine] = await _get(web.clients[Role.ASSESSOR], "tasks")
+    assert mine["state"] == "assigned"

@@ -279,8 +279,8 @@ async def own(me: Me, behind: Behind) -> list[Own]:
 
 @router.get("/own/card", **right("quality.own", audited="every"))
 async def own_card(me: Me, behind: Behind, month: Month, form: str = "json") -> Response:
-    """One's own month."""
-    return await _month(behind, me.agent, month, form)
+    """One's own month: what has a score."""
+    return await _month(behind, me.agent, month, form, scored=True)
 
 
 @router.get("/own/{id}", **right("quality.own", audited="every", response_model=OpenOwn))
@@ -438,11 +438,13 @@ async def _found(work: Coroutine[Any, Any, Known]) -> Known:
     return found
 
 
-async def _month(behind: Backend, agent: str, month: str, form: str) -> Response:
+async def _month(
+    behind: Backend, agent: str, month: str, form: str, *, scored: bool = False
+) -> Response:
     if form not in shown.FORMS:
         raise Problem(422, f"form: there is {', '.join(shown.FORMS)}")
     try:
-        made = await book.month(behind.engine, agent, month)
+        made = await book.month(behind.engine, agent, month, scored=scored)
         now = draws.card_of(behind.settings)
     except AssessmentError as error:
         raise Problem(422, str(error)) from None

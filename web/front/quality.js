@@ -37,7 +37,9 @@ function draw() {
     at(`${kind}-empty`).hidden = rows.length > 0;
     at(list).replaceChildren(...rows.map((one) => make("li", {}, entry(kind, one))));
   }
-  if (shown) drawShown();
+  if (!shown) return;
+  if (shown.open) shown.sheet = readSheet(shown.card); // what is filled in stays in the other language, too
+  drawShown();
 }
 
 function entry(kind, one) {
