@@ -17,7 +17,7 @@ from base.settings import Settings
 from bench.figures import TableRow
 from recorder.policy import RATE
 from speech import hints, model, night
-from speech.hearing import Listener, Sound
+from speech.hearing import Sound, Transcriber
 from speech.phrases import PhraseList
 from speech.syllables import sounds, spell
 from speech.transcript import Word
@@ -42,7 +42,7 @@ class Sample:
 
 
 @dataclass(slots=True)
-class Score:
+class PhraseScore:
     """What came of one level of noise. `missed` and `wrong`: which phrase, in which sample."""
 
     characters: int = 0
@@ -79,7 +79,7 @@ def _is_counted(name: str) -> bool:
 
 def measure(settings: Settings, quick: bool = False) -> list[TableRow]:
     """Hear everything at each level; the rows of the table. Raises `SpeechError`."""
-    listener, book = Listener(model.load(settings)), night.read_list(settings)
+    listener, book = Transcriber(model.load(settings)), night.read_list(settings)
     rows = []
     for level in LEVELS:
         made = score(listener, book, list(samples(quick)), level)
@@ -89,9 +89,11 @@ def measure(settings: Settings, quick: bool = False) -> list[TableRow]:
     return rows
 
 
-def score(listener: Listener, book: PhraseList, heard: list[Sample], level: int | None) -> Score:
+def score(
+    listener: Transcriber, book: PhraseList, heard: list[Sample], level: int | None
+) -> PhraseScore:
     """Hear these samples at one level of noise."""
-    made = Score()
+    made = PhraseScore()
     for number, sample in enumerate(heard):
         sound = sample.sound if level is None else noisy(sample.sound, level, number)
         began = time.process_time()
@@ -102,7 +104,7 @@ def score(listener: Listener, book: PhraseList, heard: list[Sample], level: int 
     return made
 
 
-def _count(made: Score, book: PhraseList, sample: Sample, words: list[Word]) -> None:
+def _count(made: PhraseScore, book: PhraseList, sample: Sample, words: list[Word]) -> None:
     wanted, got = sounds(sample.text), [(one.sound, one.text) for one in spell(words)]
     made.characters += len(wanted)
     made.character_errors += distance([one for _, one in wanted], [one for _, one in got])
@@ -121,7 +123,7 @@ def _count(made: Score, book: PhraseList, sample: Sample, words: list[Word]) -> 
     made.wrong += [f"{sample.name} {phrase} ({text})" for phrase in found]
 
 
-def _rows(name: str, made: Score) -> list[TableRow]:
+def _rows(name: str, made: PhraseScore) -> list[TableRow]:
     def percent(part: int, whole: int) -> str:
         return f"{100 * part / max(1, whole):.1f} %"
 

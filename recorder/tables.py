@@ -117,7 +117,7 @@ recording_words_hint = Table(
         "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
     ),
     Column("call", String(80), nullable=False, index=True),
-    Column("kind", String(16), nullable=False, doc="speech.hints.HintKind"),
+    Column("kind", String(16), nullable=False, doc="speech.hints.WordHintKind"),
     Column("agent", String(80), nullable=False),
     Column("phrase", String(80), nullable=False, doc="as it is listed, not as it was heard"),
     Column("begin", BigInteger, nullable=False, doc="microseconds of the recording; so is end"),

@@ -43,7 +43,7 @@ class StoppedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class Transcriber:
     """A loaded model."""
 
     model: "WhisperModel"
@@ -129,7 +129,7 @@ _BETWEEN: Final = _between()
 
 
 def hear(
-    listener: Listener,
+    listener: Transcriber,
     pieces: Iterable[bytes],
     talks: Sequence[Stretch],
     stopped: Callable[[], bool] = lambda: False,
@@ -150,7 +150,7 @@ def hear(
         if end <= begin:
             continue
         sound.skip(begin - reached)
-        sides = _Side(listener, begin), _Side(listener, begin)
+        sides = _HeardSide(listener, begin), _HeardSide(listener, begin)
         reached = begin
         while reached < end:
             if stopped():
@@ -176,10 +176,10 @@ def hear(
     return found
 
 
-class _Side:
+class _HeardSide:
     """One side of a talk: what waits to be heard, and what was."""
 
-    def __init__(self, listener: Listener, at: int) -> None:
+    def __init__(self, listener: Transcriber, at: int) -> None:
         self.words: list[Word] = []
         self._listener = listener
         self._at = at

@@ -25,7 +25,7 @@ LEAST: Final = 20
 _MINUTE: Final = 60 * SECOND
 
 
-class HintKind(StrEnum):
+class WordHintKind(StrEnum):
     """What a person may want to listen to.
 
     forbidden    it sounds like one of the 服务禁语
@@ -41,13 +41,13 @@ class HintKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
+class WordHint:
     """A place to listen to, in microseconds from the recording's beginning. `phrase`: the listed one, or empty.
 
     `rate`: characters a minute, in hints of speed; else 0.
     """
 
-    kind: HintKind
+    kind: WordHintKind
     agent: str
     begin: int
     end: int
@@ -55,23 +55,23 @@ class Hint:
     rate: float = 0.0
 
 
-def of_talk(talk: TalkWords, book: PhraseList) -> list[Hint]:
+def of_talk(talk: TalkWords, book: PhraseList) -> list[WordHint]:
     """The hints of one talk, in time's order. Only what the agent says is looked at."""
     heard = spell(talk.agents)
     found = [
-        Hint(HintKind.FORBIDDEN, talk.agent, begin, end, phrase.text)
+        WordHint(WordHintKind.FORBIDDEN, talk.agent, begin, end, phrase.text)
         for phrase in book.forbidden
         for begin, end in places(heard, phrase)
     ]
     if lacks_greeting(talk, heard, book):
         end = min(talk.end, talk.begin + book.within)
-        found.append(Hint(HintKind.NO_GREETING, talk.agent, talk.begin, end))
+        found.append(WordHint(WordHintKind.NO_GREETING, talk.agent, talk.begin, end))
     speed = rate(heard)
     if speed is not None:
         if book.fastest and speed > book.fastest:
-            found.append(Hint(HintKind.FAST, talk.agent, talk.begin, talk.end, rate=speed))
+            found.append(WordHint(WordHintKind.FAST, talk.agent, talk.begin, talk.end, rate=speed))
         elif speed < book.slowest:
-            found.append(Hint(HintKind.SLOW, talk.agent, talk.begin, talk.end, rate=speed))
+            found.append(WordHint(WordHintKind.SLOW, talk.agent, talk.begin, talk.end, rate=speed))
     return sorted(found, key=lambda hint: (hint.begin, hint.end, hint.kind, hint.phrase))
 
 

@@ -35,7 +35,7 @@ from recorder.vault import reading
 from recorder.vault.keys import KeyAwayError
 from recorder.vault.trouble import StoreError
 from speech import hearing, hints, model, phrases, plan, shelf
-from speech.hearing import Listener, StoppedError
+from speech.hearing import StoppedError, Transcriber
 from speech.model import SpeechError
 from speech.phrases import PhraseList, PhraseListError
 from speech.shelf import WordsState
@@ -123,7 +123,7 @@ async def work(
             return did
         try:
             book = read_list(settings)
-            listener = Listener(await asyncio.to_thread(model.load, settings))
+            listener = Transcriber(await asyncio.to_thread(model.load, settings))
             await _pages(
                 engine, settings, stop, (since, until, again), deadline, did, book, listener, told
             )
@@ -149,7 +149,7 @@ async def _pages(
     deadline: float,
     did: NightWork,
     book: PhraseList,
-    listener: Listener,
+    listener: Transcriber,
     told: Callable[[LedgerEntry, WordsState], None],
 ) -> None:
     seen: list[str] = []
@@ -175,7 +175,7 @@ async def _one(
     deadline: float,
     entry: LedgerEntry,
     book: PhraseList,
-    listener: Listener,
+    listener: Transcriber,
 ) -> WordsState | None:
     """Hear one recording and enter what came of it; says the state, or None: it was stopped, and nothing is entered."""
     begun = time.monotonic()
@@ -218,7 +218,7 @@ def listen(
     settings: Settings,
     entry: LedgerEntry,
     talks: list[Stretch],
-    listener: Listener,
+    listener: Transcriber,
     stopped: Callable[[], bool],
 ) -> list[TalkWords]:
     """The words of a recording, wherever it lies. Nothing of it is written to a disk.

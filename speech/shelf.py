@@ -22,7 +22,7 @@ from recorder.policy import RecordingState
 from recorder.tables import recording, recording_words, recording_words_hint, words_run
 from recorder.vault import keys, sealed
 from speech import hints, transcript
-from speech.hints import Hint, HintKind
+from speech.hints import WordHint, WordHintKind
 from speech.syllables import spell
 from speech.transcript import TalkWords
 
@@ -64,7 +64,7 @@ class CallWords:
     citizen_rate: float
     agent_rate: float
     talks: list[TalkWords]
-    hints: list[Hint]
+    hints: list[WordHint]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +72,11 @@ class CallHint:
     """A hint and the call that it is in."""
 
     call: CallId
-    hint: Hint
+    hint: WordHint
 
 
 @dataclass(frozen=True, slots=True)
-class Unheard:
+class Untranscribed:
     """How many recordings wait to be heard, and when the oldest of them was finished (microseconds), 0 for none."""
 
     count: int
@@ -122,7 +122,7 @@ async def due(
     return [entries[call] for call in calls if call in entries]
 
 
-async def waiting(connection: AsyncConnection, now: int) -> Unheard:
+async def waiting(connection: AsyncConnection, now: int) -> Untranscribed:
     """What is due at `now`."""
     row = recording.c
     question = (
@@ -130,7 +130,7 @@ async def waiting(connection: AsyncConnection, now: int) -> Unheard:
         .outerjoin_from(recording, recording_words, recording_words.c.call == row.call)
         .where(_due(now - LOOK_BACK, now, now))
     )
-    return Unheard(*(await connection.execute(question)).one())
+    return Untranscribed(*(await connection.execute(question)).one())
 
 
 async def plain(engine: AsyncEngine, since: int, until: int) -> int:
@@ -156,7 +156,7 @@ async def enter(
     settings: Settings,
     entry: LedgerEntry,
     talks: Sequence[TalkWords],
-    found: Sequence[Hint],
+    found: Sequence[WordHint],
     *,
     at: int,
     took: int,
@@ -294,7 +294,8 @@ async def _hints(
     question = question.order_by(columns.call, columns.begin, columns.id).limit(limit)
     return [
         CallHint(
-            row.call, Hint(HintKind(row.kind), row.agent, row.begin, row.end, row.phrase, row.rate)
+            row.call,
+            WordHint(WordHintKind(row.kind), row.agent, row.begin, row.end, row.phrase, row.rate),
         )
         for row in await connection.execute(question)
     ]

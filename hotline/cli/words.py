@@ -25,7 +25,7 @@ from hotline.cli.tools import (
 
 if TYPE_CHECKING:
     from recorder.entry import LedgerEntry
-    from speech.hints import Hint
+    from speech.hints import WordHint
     from speech.night import NightWork
     from speech.shelf import CallHint, CallWords, WordsState
 
@@ -194,7 +194,7 @@ def as_json(found: "CallWords") -> dict[str, object]:
     }
 
 
-def hint_json(hint: "Hint") -> dict[str, object]:
+def hint_json(hint: "WordHint") -> dict[str, object]:
     """A hint for a program; seconds of the recording."""
     return {
         "kind": hint.kind.value,
@@ -221,7 +221,7 @@ def _lines(found: "CallWords", lang: str) -> Iterator[str]:
             yield f"{_clock(line.begin)} {say[line.side.value]}{line.text}"
 
 
-def _hint(hint: "Hint", lang: str) -> str:
+def _hint(hint: "WordHint", lang: str) -> str:
     what = _SAY[lang][hint.kind.value].format(phrase=hint.phrase, rate=hint.rate, agent=hint.agent)
     return f"{_clock(hint.begin)} {what}"
 

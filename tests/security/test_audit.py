@@ -25,7 +25,7 @@ from hotline.cli.main import app
 from recorder import ledger
 from recorder.tape import Tape
 from speech import shelf
-from speech.hints import Hint, HintKind
+from speech.hints import WordHint, WordHintKind
 from speech.transcript import TalkWords, Word
 from tests.web.conftest import Web, state
 from web.accounts import audit
@@ -116,7 +116,7 @@ async def _hear(engine: Any, settings: Settings) -> None:
     (settings.spool_dir / f"{CALL}.raw").write_bytes(b"\1" * 4 * 8000)
     entry = await ledger.finish(engine, settings, CALL)
     said = TalkWords("1001", 0, 1_000_000, (Word(NUMBER, 0, 900_000),))
-    hint = Hint(HintKind.NO_GREETING, "1001", 0, 900_000)
+    hint = WordHint(WordHintKind.NO_GREETING, "1001", 0, 900_000)
     assert await shelf.enter(engine, settings, entry, [said], [hint], at=clock.now(), took=1)
 
 

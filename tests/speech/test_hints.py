@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from facts.times import SECOND
 from speech import hints
-from speech.hints import HintKind
+from speech.hints import WordHintKind
 from speech.phrases import ListedPhrase, PhraseList
 from speech.syllables import Syllable, sounds, spell
 from speech.transcript import TalkWords, Word
@@ -35,7 +35,7 @@ def talk(text: str, *, seconds: int = 60, begin: int = 0) -> TalkWords:
 
 def forbidden(text: str) -> list[tuple[str, int, int]]:
     found = hints.of_talk(talk(text), BOOK)
-    return [(one.phrase, one.begin, one.end) for one in found if one.kind is HintKind.FORBIDDEN]
+    return [(one.phrase, one.begin, one.end) for one in found if one.kind is WordHintKind.FORBIDDEN]
 
 
 @given(filler, a_phrase, filler)
@@ -58,7 +58,7 @@ def test_what_the_citizen_says_is_not_looked_at(
 ) -> None:
     words = tuple(spoken(before + phrase.text + after))
     found = hints.of_talk(TalkWords("1001", 0, 60 * SECOND, words), BOOK)
-    assert [one.kind for one in found] == [HintKind.NO_GREETING]
+    assert [one.kind for one in found] == [WordHintKind.NO_GREETING]
 
 
 @given(a_phrase, st.data())
@@ -133,7 +133,7 @@ def test_punctuation_and_numbers_do_not_hide_a_phrase() -> None:
 # --- the greeting
 
 
-def kinds(one: TalkWords) -> list[HintKind]:
+def kinds(one: TalkWords) -> list[WordHintKind]:
     return [hint.kind for hint in hints.of_talk(one, BOOK)]
 
 
@@ -143,14 +143,14 @@ def test_a_greeting_must_begin_in_time(begin: int) -> None:
     for before, missing in ((0, False), (late - 1, False), (late, True), (late + 20, True)):
         words = spoken("啊" * before, begin) + spoken("您好", begin + before * STEP)
         one = TalkWords("1001", begin, begin + 60 * SECOND, (), tuple(words))
-        found = [hint for hint in hints.of_talk(one, BOOK) if hint.kind is HintKind.NO_GREETING]
+        found = [hint for hint in hints.of_talk(one, BOOK) if hint.kind is WordHintKind.NO_GREETING]
         assert bool(found) == missing
         if found:
             assert (found[0].begin, found[0].end) == (begin, begin + BOOK.within)
 
 
 def test_an_agent_who_says_nothing_has_not_greeted() -> None:
-    assert kinds(talk("", seconds=60)) == [HintKind.NO_GREETING]
+    assert kinds(talk("", seconds=60)) == [WordHintKind.NO_GREETING]
 
 
 def test_a_talk_that_was_too_short_to_greet_says_nothing() -> None:
@@ -186,10 +186,10 @@ def test_a_hurried_talk_is_hinted_at() -> None:
     step = 60 * SECOND // 400
     words = tuple(spoken("您好" + "天" * 40, step=step))
     (found,) = hints.of_talk(TalkWords("1001", 0, 60 * SECOND, (), words), BOOK)
-    assert (found.kind, round(found.rate)) == (HintKind.FAST, 400)
+    assert (found.kind, round(found.rate)) == (WordHintKind.FAST, 400)
     slow = PhraseList((), (), 0, 0, 500)
     (found,) = hints.of_talk(TalkWords("1001", 0, 60 * SECOND, (), words), slow)
-    assert found.kind is HintKind.SLOW
+    assert found.kind is WordHintKind.SLOW
     assert hints.of_talk(TalkWords("1001", 0, 9 * SECOND), slow) == []
 
 

@@ -21,7 +21,7 @@ from recorder.vault.crypt import VaultError
 from recorder.vault.keys import KeyAwayError
 from speech import model, night, phrases, shelf
 from speech.hearing import StoppedError
-from speech.hints import Hint, HintKind
+from speech.hints import WordHint, WordHintKind
 from speech.model import SpeechError
 from speech.night import NightWork
 from speech.shelf import CallWords, WordsState
@@ -36,7 +36,7 @@ SAID = [Word("您好", 0, SECOND), Word("不行", 4 * SECOND, 5 * SECOND)]
 def parrot(monkeypatch: pytest.MonkeyPatch) -> Parrot:
     bird = Parrot(SAID)
     monkeypatch.setattr(model, "load", lambda _settings: bird)
-    monkeypatch.setattr(night, "Listener", lambda loaded: loaded)
+    monkeypatch.setattr(night, "Transcriber", lambda loaded: loaded)
     return bird
 
 
@@ -65,7 +65,9 @@ async def test_a_recording_is_heard_and_its_hint_is_at_the_right_second(
     (talk,) = found.talks
     assert (talk.agent, talk.begin, talk.end) == ("1001", 5 * SECOND, 20 * SECOND)
     assert talk.citizens == ()
-    assert found.hints == [Hint(HintKind.FORBIDDEN, "1001", 9 * SECOND, 10 * SECOND, "不行")]
+    assert found.hints == [
+        WordHint(WordHintKind.FORBIDDEN, "1001", 9 * SECOND, 10 * SECOND, "不行")
+    ]
     again = await hear(engine, settings)
     assert (again.done, again.failed, again.left) == (0, 0, 0)
 
@@ -173,7 +175,9 @@ async def test_what_no_recording_is_to_blame_for_stops_the_run_and_says_so(
     def broken(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(night, "listen" if isinstance(error, KeyAwayError) else "Listener", broken)
+    monkeypatch.setattr(
+        night, "listen" if isinstance(error, KeyAwayError) else "Transcriber", broken
+    )
     did = await hear(engine, settings)
     assert (did.done, did.failed, did.why) == (0, 0, str(error))
     async with engine.connect() as connection:

@@ -14,8 +14,8 @@ from facts.times import DAY, SECOND
 from recorder import ledger
 from recorder.policy import RATE
 from speech import hints, model, night, shelf
-from speech.hearing import Listener, Sound
-from speech.hints import HintKind
+from speech.hearing import Sound, Transcriber
+from speech.hints import WordHintKind
 from speech.syllables import spell
 from tests.recorder.conftest import a_call, write
 from tests.speech import whisper
@@ -32,8 +32,8 @@ def sentence(name: str) -> Sound:
 
 
 @pytest.fixture(scope="module")
-def listener() -> Listener:
-    return Listener(model.load(Settings(home=whisper.HOME, speech_model=whisper.folder())))
+def listener() -> Transcriber:
+    return Transcriber(model.load(Settings(home=whisper.HOME, speech_model=whisper.folder())))
 
 
 async def test_a_recorded_phrase_is_a_hint_at_its_second(
@@ -59,8 +59,8 @@ async def test_a_recorded_phrase_is_a_hint_at_its_second(
     found = await shelf.read(engine, settings, CALL)
     assert found is not None
     greeting, hint = found.hints
-    assert greeting.kind is HintKind.NO_GREETING
-    assert (hint.kind, hint.phrase, hint.agent) == (HintKind.FORBIDDEN, "这就是规定", "1001")
+    assert greeting.kind is WordHintKind.NO_GREETING
+    assert (hint.kind, hint.phrase, hint.agent) == (WordHintKind.FORBIDDEN, "这就是规定", "1001")
     assert (
         35 * SECOND
         < hint.begin
@@ -74,7 +74,7 @@ async def test_a_recorded_phrase_is_a_hint_at_its_second(
 
 
 @pytest.mark.parametrize("what", ["silence", "noise", "music", "tone"])
-def test_where_nobody_speaks_nothing_is_heard(listener: Listener, what: str) -> None:
+def test_where_nobody_speaks_nothing_is_heard(listener: Transcriber, what: str) -> None:
     size = 20 * RATE
     at = np.arange(size) / RATE
     music = _ROOT / "asterisk-conf/music/calm_1.alaw"
@@ -88,7 +88,7 @@ def test_where_nobody_speaks_nothing_is_heard(listener: Listener, what: str) -> 
     assert (words, done) == ([], size)
 
 
-def test_an_innocent_sentence_is_no_hint(listener: Listener) -> None:
+def test_an_innocent_sentence_is_no_hint(listener: Transcriber) -> None:
     words, _ = listener.hear(sentence("innocent_4.f"), last=True)
     heard = spell(words)
     assert len(heard) > 10

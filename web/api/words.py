@@ -14,7 +14,7 @@ from facts.times import CHINA, DAY, SECOND, local, microseconds
 from recorder.vault.crypt import VaultError
 from recorder.vault.keys import KeyAwayError
 from speech import shelf
-from speech.hints import Hint, HintKind
+from speech.hints import WordHint, WordHintKind
 from speech.shelf import WordsState
 from speech.transcript import Side, TalkWords, TranscriptError, lines
 from web.api.auth import right
@@ -35,10 +35,10 @@ class Noted(BaseModel):
     note_en: str = _NOTE_EN
 
 
-class HintOut(BaseModel):
+class WordHintOut(BaseModel):
     """A place to listen to, in seconds of the recording. `rate`: characters a minute, in hints of speed; else 0."""
 
-    kind: HintKind
+    kind: WordHintKind
     agent: str
     phrase: str
     begin: float
@@ -72,11 +72,11 @@ class Words(Noted):
     at: str
     citizen_rate: float | None
     agent_rate: float | None
-    hints: list[HintOut]
+    hints: list[WordHintOut]
     talks: list[TalkOut]
 
 
-class HintOfCall(HintOut):
+class HintOfCall(WordHintOut):
     """A hint, and the call that it is in."""
 
     call: str
@@ -138,8 +138,8 @@ async def hints(
     )
 
 
-def _hint(hint: Hint) -> HintOut:
-    return HintOut(
+def _hint(hint: WordHint) -> WordHintOut:
+    return WordHintOut(
         kind=hint.kind,
         agent=hint.agent,
         phrase=hint.phrase,
