@@ -7,7 +7,7 @@
 
 Each call is recorded in both ways at once, so both have heard the same. There is no controller; the dialplan and
 `renew` do to a recording what the hotline does at a transfer. As root everything that carries sound goes before other
-programs of the machine (nice), so that they are not measured too.
+programs of the machine (nice), so that they are measured as little as may be. `record` says first how late they left.
 """
 
 import argparse
