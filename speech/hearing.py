@@ -34,6 +34,8 @@ MOST_REPEATED: Final = 2.4
 """A line that can be compressed so well is a loop of the model, and nothing that was said."""
 LEAST_SURE: Final = -1.2
 """Mean log probability of a line; below it the model guesses."""
+_REST: Final = 1.0
+"""Seconds of speech behind a line that are not worth another look of the model."""
 _EDGE: Final = RATE // 2
 """Speech that ends so close to the end of a block goes on in the next one."""
 
@@ -63,9 +65,11 @@ class Transcriber:
         done = sound.size if last else cut(spans, sound.size)
         if not any(begin < done for begin, _ in spans):
             return [], done
-        return list(self._words(samples[: done * 2])), done
+        spoken = max(end for begin, end in spans if begin < done) / RATE
+        return list(self._words(samples[: done * 2], spoken)), done
 
-    def _words(self, samples: npt.NDArray[np.float32]) -> Iterator[Word]:
+    def _words(self, samples: npt.NDArray[np.float32], spoken: float) -> Iterator[Word]:
+        """`spoken`: the second at which speech ends."""
         from zhconv import convert
 
         heard, _ = self.model.transcribe(
@@ -80,12 +84,14 @@ class Transcriber:
             temperature=0.0,
         )
         for line in heard:
-            if line.compression_ratio > MOST_REPEATED or line.avg_logprob < LEAST_SURE:
-                continue
-            for word in line.words or ():
-                begin, end = round(word.start * SECOND), round(word.end * SECOND)
-                if text := convert(word.word, "zh-cn").strip():
-                    yield Word(text, begin, max(end, begin + 1))
+            if line.compression_ratio <= MOST_REPEATED and line.avg_logprob >= LEAST_SURE:
+                for word in line.words or ():
+                    begin, end = round(word.start * SECOND), round(word.end * SECOND)
+                    if text := convert(word.word, "zh-cn").strip():
+                        yield Word(text, begin, max(end, begin + 1))
+            # The rest, half a word, would be heard as a line of its own, which costs ten times as much as all before.
+            if line.end >= spoken - _REST:
+                return
 
 
 def _voice() -> "VadOptions":
