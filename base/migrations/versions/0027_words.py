@@ -39,7 +39,7 @@ def upgrade() -> None:
         sa.Column("end", sa.BigInteger(), nullable=False),
         sa.Column("rate", sa.Float(), nullable=False),
     )
-    op.create_index("ix_recording_hint_call", "recording_words_hint", ["call"])
+    op.create_index("ix_recording_words_hint_call", "recording_words_hint", ["call"])
     op.create_table(
         "recording_words_run",
         sa.Column("id", sa.Integer(), primary_key=True, autoincrement=True),
