@@ -58,11 +58,12 @@ class PhraseScore:
 
 
 def samples(quick: bool = False) -> "Iterator[Sample]":
-    """All sentences in both voices, and the project's Chinese prompts; `quick`: a few of them."""
+    """All sentences in both voices, and the project's Chinese prompts; `quick`: each sentence in one voice."""
     book = tomllib.loads((_FOLDER / "sentences.toml").read_text(encoding="utf-8"))
     for name, sentence in book.items():
-        for file in sorted(_FOLDER.glob(f"{name}.*.alaw"))[: 1 if quick else None]:
-            phrases = tuple(sentence.get("phrases", ()))
+        phrases = tuple(sentence.get("phrases", ()))
+        voice = "m" if phrases and name.endswith("_2") else "f"
+        for file in sorted(_FOLDER.glob(f"{name}.{voice if quick else '*'}.alaw")):
             yield Sample(file.name, sentence["text"], phrases, decode_alaw(file.read_bytes()))
     known = json.loads((_PROMPTS / "manifest.json").read_text(encoding="utf-8"))
     for name, prompt in known.items():
