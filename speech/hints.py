@@ -79,7 +79,7 @@ def places(heard: Sequence[Syllable], phrase: ListedPhrase) -> Iterator[tuple[in
     """Where a phrase is heard, as (begin, end); no two of them overlap."""
     at = 0
     while at < len(heard):
-        length = next((len(said) for said in phrase.sounds if _is_at(heard, at, said)), 0)
+        length = next((len(said) for said in phrase.said if _is_at(heard, at, said)), 0)
         found = heard[at : at + length]
         if length and "".join(one.text for one in found) not in phrase.unless:
             yield found[0].begin, found[-1].end
@@ -88,15 +88,16 @@ def places(heard: Sequence[Syllable], phrase: ListedPhrase) -> Iterator[tuple[in
             at += 1
 
 
-def _is_at(heard: Sequence[Syllable], at: int, said: Sequence[str]) -> bool:
+def _is_at(heard: Sequence[Syllable], at: int, said: Sequence[tuple[str, str]]) -> bool:
     if at + len(said) > len(heard):
         return False
     left = len(said) >= FORGIVING
-    for number, sound in enumerate(said):
+    for number, (sound, text) in enumerate(said):
         one = heard[at + number]
         if number and one.begin - heard[at + number - 1].end > BREATH:
             return False
-        if one.sound != sound:
+        # 了 is read le or liao by what stands beside it: the same character is the same.
+        if one.sound != sound and one.text != text:
             if not left:
                 return False
             left = False

@@ -20,10 +20,13 @@ class PhraseListError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ListedPhrase:
-    """One listed phrase. `sounds`: how it, and what counts as the same, is said. `unless`: no hint if so written."""
+    """One listed phrase. `said`: it, and what counts as the same, as (sound, character).
+
+    `unless`: no hint if so written.
+    """
 
     text: str
-    sounds: tuple[tuple[str, ...], ...]
+    said: tuple[tuple[tuple[str, str], ...], ...]
     unless: frozenset[str] = frozenset()
     source: str = ""
 
@@ -75,7 +78,7 @@ def _spelt(
         raise PhraseListError(f"{place}: a [[forbidden]] needs its phrase")
     said = []
     for one in (text, *also):
-        spelt = tuple(sound for sound, _ in sounds(one))
+        spelt = tuple(sounds(one))
         if not 2 <= len(spelt) <= LONGEST:
             raise PhraseListError(
                 f"{place}: {one[:LONGEST]!r} has {len(spelt)} characters that are said: write 2 to {LONGEST}"
