@@ -21,15 +21,13 @@ from facts.times import SECOND
 from recorder import forms, ledger, marks, policy, waveform
 from recorder.entry import LedgerEntry
 from recorder.forms import FormError
-from recorder.ledger import LedgerAwayError, LedgerError, form_by_path
+from recorder.ledger import form_by_path
 from recorder.marks import MarkedPlace, MarkError, NoMarkError, OthersMarkError
 from recorder.policy import Stretch
 from recorder.vault import reading
-from recorder.vault.crypt import VaultError
-from recorder.vault.keys import KeyAwayError
-from recorder.vault.trouble import StoreError, StoreGoneError
 from recorder.waveform import Waveform, WaveformError
 from web.accounts.accounts import Who
+from web.api import recordings
 from web.api.auth import Me, right
 from web.backend import Behind, Problem
 
@@ -109,7 +107,7 @@ async def peaks(
 ) -> Peaks:
     """The waveform of a call's recording, as wavesurfer.js takes it, and what is known about its parts."""
     with _told():
-        entry = await _entry(behind, call)
+        entry = await recordings.entry_of(behind, _known(call))
         drawn, missing = await asyncio.to_thread(_waveform, behind.settings, entry)
     facts = (await ledger.facts_of(behind.engine, [call])).get(call, [])
     known = policy.times(facts)
@@ -175,31 +173,16 @@ async def remove_mark(call: CallIdIn, id: MarkIdIn, me: Me, behind: Behind) -> N
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Errors of recordings and marks as answers."""
+    """What goes wrong with a recording or its marks, as an answer."""
     try:
-        yield
-    except (NoMarkError, StoreGoneError) as error:
+        with recordings.problems():
+            yield
+    except NoMarkError as error:
         raise Problem(404, str(error)) from None
     except OthersMarkError as error:
         raise Problem(403, str(error)) from None
     except MarkError as error:
         raise Problem(409, str(error)) from None
-    except (LedgerAwayError, StoreError, KeyAwayError) as error:
-        raise Problem(503, str(error)) from None
-    except LedgerError as error:
-        raise Problem(404, str(error)) from None
-    except (VaultError, OSError) as error:
-        raise Problem(404, f"the recording cannot be read: {error}") from None
-
-
-async def _entry(behind: Behind, call: str) -> LedgerEntry:
-    """The row of a recording that can be heard. Raises `Problem` and `LedgerError`."""
-    entry = (await ledger.look_up(behind.engine, [_known(call)])).get(call)
-    if entry is None or not entry.path:
-        raise Problem(404, "there is no recording of this call, or it is not finished yet")
-    if entry.certificate:
-        await ledger.verify(behind.engine, behind.settings, call)
-    return entry
 
 
 def _waveform(settings: Settings, entry: LedgerEntry) -> tuple[Waveform, str]:

@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -158,25 +158,37 @@ def _is_whole(request: Request) -> bool:
 
 async def _ready(behind: Backend, call: str, check: bool) -> tuple[LedgerEntry, os.stat_result]:
     """The row of a recording that can be given, and its file's state. `check`: it is what the row says."""
-    try:
-        entry = (await ledger.look_up(behind.engine, [call])).get(call)
-        if entry is None or not entry.path:
-            raise Problem(404, "there is no recording of this call, or it is not finished yet")
-        if entry.certificate:
-            await ledger.verify(behind.engine, behind.settings, call)
+    with problems():
+        entry = await entry_of(behind, call)
         told = await asyncio.to_thread(_stat, behind.settings, entry)
         if check:
             await ledger.verify(behind.engine, behind.settings, call)
-    except (LedgerAwayError, StoreError) as error:
-        gone = isinstance(error, StoreGoneError)
-        raise Problem(404 if gone else 503, str(error)) from None
+    return entry, told
+
+
+async def entry_of(behind: Backend, call: str) -> LedgerEntry:
+    """The row of a recording that can be heard. Raises `Problem` and `LedgerError`."""
+    entry = (await ledger.look_up(behind.engine, [call])).get(call)
+    if entry is None or not entry.path:
+        raise Problem(404, "there is no recording of this call, or it is not finished yet")
+    if entry.certificate:
+        await ledger.verify(behind.engine, behind.settings, call)
+    return entry
+
+
+@contextmanager
+def problems() -> Iterator[None]:
+    """What goes wrong with a recording, as an answer: 503 if it may be heard later, otherwise 404."""
+    try:
+        yield
+    except StoreGoneError as error:
+        raise Problem(404, str(error)) from None
+    except (LedgerAwayError, StoreError, KeyAwayError) as error:
+        raise Problem(503, str(error)) from None
     except LedgerError as error:
         raise Problem(404, str(error)) from None
-    except KeyAwayError as error:
-        raise Problem(503, str(error)) from None
     except (VaultError, OSError) as error:
         raise Problem(404, f"the recording cannot be read: {error}") from None
-    return entry, told
 
 
 class _SoundResponse(FileResponse):
