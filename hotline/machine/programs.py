@@ -191,11 +191,7 @@ _ends: dict[int, int] = {}
 
 def _began(pid: int) -> list[str]:
     """What tells this process from a later one with the same id; empty when it is dead."""
-    with contextlib.suppress(OSError):
-        # Fetches our own dead child, so that no zombie stays.
-        dead, status = os.waitpid(pid, os.WNOHANG)
-        if dead:
-            _ends[pid] = os.waitstatus_to_exitcode(status)
+    _fetch(pid)
     with contextlib.suppress(psutil.Error, OSError):
         process = psutil.Process(pid)
         if process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}:
@@ -205,8 +201,17 @@ def _began(pid: int) -> list[str]:
     return []
 
 
+def _fetch(pid: int) -> None:
+    """Take the end of our own dead child, so that no zombie stays."""
+    with contextlib.suppress(OSError):
+        dead, status = os.waitpid(pid, os.WNOHANG)
+        if dead:
+            _ends[pid] = os.waitstatus_to_exitcode(status)
+
+
 def _end_of(pid: int) -> str:
     """How a process ended, in words. Only a parent learns it: for an adopted process it is unknown."""
+    _fetch(pid)  # again, for one that died between its being fetched and looked at
     code = _ends.pop(pid, None)
     if code is None:
         return "it ended, and as another process had started it, how is not known"

@@ -7,10 +7,12 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from structlog.testing import capture_logs
 
@@ -199,6 +201,32 @@ async def test_one_who_dies_is_started_again_with_growing_pauses(
     assert [entry["restart_in"] for entry in died] == [0.01, 0.02, 0.03, 0.03]
     assert "it ended with status 1; its last words: no settings" in died[0]["why"]
     await programs.stop(program)
+
+
+async def test_the_end_of_a_program_that_dies_while_it_is_looked_at_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "_RETRY", Schedule(9.0, 9.0))
+    fetch, looks = os.waitpid, 0
+
+    def dies_after_the_first_look(pid: int, options: int) -> tuple[int, int]:
+        nonlocal looks
+        looks += 1
+        if looks > 1:
+            return fetch(pid, options)
+        while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        return 0, 0
+
+    monkeypatch.setattr(os, "waitpid", dies_after_the_first_look)
+    program = a_program(tmp_path, "sys.exit('no settings')")
+    with capture_logs() as logs:
+        task = asyncio.ensure_future(programs.keep(program))  # noqa: TID251
+        async with asyncio.timeout(20):
+            while not (died := [entry for entry in logs if entry["event"] == "program.died"]):
+                await asyncio.sleep(0.01)
+        task.cancel()
+    assert "it ended with status 1; its last words: no settings" in died[0]["why"]
 
 
 async def test_the_signal_that_ended_a_program_is_named(
