@@ -8,9 +8,11 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Final
 
 import orjson
 
@@ -24,17 +26,56 @@ from hotline.machine.programs import ProgramError, find_asterisk
 from speech.model import SpeechError
 
 _QUIET = 0.5
-_FLOOR = "floor"
-_REPORT = "report"
-_AUDIT = "audit"
-_VAULT = "vault"
-_PRESS = "press"
-_LISTENING = "listening"
-_VOICE = "voice"
-_WORDS = "words"
-_ALONE = {_FLOOR, _REPORT, _AUDIT, _VAULT, _PRESS, _LISTENING, _VOICE, _WORDS}
-"""Measurements that need no Asterisk."""
-_HELP = "some measurements; words is none of all: it needs the extra `speech` and its model"
+
+
+def _floor(quick: bool) -> None:
+    floor.main(["--quick"] if quick else [])
+
+
+def _report(quick: bool) -> None:
+    print(table(report.measure(report.CALLS // 10 if quick else report.CALLS), beside=""))
+
+
+def _audit(quick: bool) -> None:
+    print(table(audit.measure(audit.CALLS // 10 if quick else audit.CALLS), beside=""))
+
+
+def _vault(_quick: bool) -> None:
+    print(table(vault.measure(), beside=""))
+
+
+def _press(quick: bool) -> None:
+    size = (press.LENGTHS[:2], 1) if quick else (press.LENGTHS, press.ROUNDS)
+    print(table(press.measure(*size), beside="ffmpeg"))
+
+
+def _listening(quick: bool) -> None:
+    print(table(listening.measure(360 if quick else 3600), beside="plain, static server"))
+
+
+def _voice(quick: bool) -> None:
+    rounds = voice.ROUNDS // 10 if quick else voice.ROUNDS
+    print(table(voice.measure(rounds), beside="silencedetect"))
+
+
+def _words(quick: bool) -> None:
+    print(table(words.measure(load_settings(), quick)))
+
+
+_ALONE: Final[Mapping[str, Callable[[bool], None]]] = {
+    "floor": _floor,
+    "report": _report,
+    "audit": _audit,
+    "vault": _vault,
+    "press": _press,
+    "listening": _listening,
+    "voice": _voice,
+    "words": _words,
+}
+"""Measurements that need no Asterisk: each prints its table, and takes whether to be quick."""
+_EXTRA: Final = "words"
+"""It needs the extra `speech`, and is measured only if it is asked for."""
+_HELP = f"some measurements; {_EXTRA} is none of all: it needs the extra `speech` and its model"
 
 
 def main() -> int:
@@ -42,8 +83,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round: a look, not figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all values to FILE")
-    names = (*NAMES, _FLOOR, _REPORT, _AUDIT, _VAULT, _PRESS, _LISTENING, _VOICE)
-    parser.add_argument("--only", choices=(*names, _WORDS), nargs="+", default=names, help=_HELP)
+    every = (*NAMES, *_ALONE)
+    usual = tuple(name for name in every if name != _EXTRA)
+    parser.add_argument("--only", choices=every, nargs="+", default=usual, help=_HELP)
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else Workload()
     stop_on_sigterm()
@@ -57,7 +99,7 @@ def main() -> int:
                 flush=True,
             )
         results = Results()
-        if set(arguments.only) - _ALONE:
+        if set(arguments.only) - _ALONE.keys():
             say = partial(_say, began)
             results = asyncio.run(measure(plan, arguments.only, say))
     except (ProgramError, SettingsError, OSError) as error:
@@ -68,33 +110,15 @@ def main() -> int:
         return 130
     print(f"\n{machine()}")
     print(f"{plan.rounds} rounds of each side in turn; {_company(load, results)}\n")
-    if set(arguments.only) - _ALONE:
+    if set(arguments.only) - _ALONE.keys():
         print(table(table_rows(results)), end="\n\n")
-    if _FLOOR in arguments.only:
-        floor.main(["--quick"] if arguments.quick else [])
-    if _REPORT in arguments.only:
-        print(table(report.measure(report.CALLS // 10 if arguments.quick else report.CALLS)))
-    if _AUDIT in arguments.only:
-        print(table(audit.measure(audit.CALLS // 10 if arguments.quick else audit.CALLS)))
-    if _VAULT in arguments.only:
-        print(table(vault.measure()))
-    if _PRESS in arguments.only:
-        quick = (press.LENGTHS[:2], 1) if arguments.quick else (press.LENGTHS, press.ROUNDS)
-        print(table(press.measure(*quick)))
-    if _WORDS in arguments.only:
-        try:
-            print(table(words.measure(load_settings(), arguments.quick)))
-        except SpeechError as error:
-            print(f"bench: {error}", file=sys.stderr)
-            return 1
-    if _LISTENING in arguments.only:
-        print(
-            "left: the same sound plain, from a static server; right: encrypted, from hotline web"
-        )
-        print(table(listening.measure(360 if arguments.quick else 3600)))
-    if _VOICE in arguments.only:
-        rounds = voice.ROUNDS // 10 if arguments.quick else voice.ROUNDS
-        print(table(voice.measure(rounds), beside="silencedetect"))
+    try:
+        for name, show in _ALONE.items():
+            if name in arguments.only:
+                show(arguments.quick)
+    except SpeechError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
     if arguments.json:
         written = {"machine": machine(), "load": load, "plan": plan, "results": results}
         options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE

@@ -63,7 +63,7 @@ def measure(lengths: Sequence[int] = LENGTHS, rounds: int = ROUNDS) -> list[Tabl
     return [
         TableRow(
             f"finish a call of {seconds / 60:g} min: seconds of sound a second of CPU",
-            f"{seconds / alone:.0f} (ffmpeg alone)",
+            f"{seconds / alone:.0f}",
             f"{seconds / cpu:.0f}",
             f"{cpu / alone:.2f} × its CPU",
         ),
