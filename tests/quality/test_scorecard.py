@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from quality import scorecard
 from quality.scorecard import Deduction, ScoreCard, ScoreCardError, ScoreSheet
+from speech import phrases
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEXT = (ROOT / "quality" / "scorecard.toml").read_text(encoding="utf-8")
@@ -50,6 +51,8 @@ def test_the_whole_list_of_forbidden_words_is_a_knock_out() -> None:
     assert item.knock_out
     assert len(item.phrases) == 12
     assert all(f"“{phrase}”" in listed for phrase in item.phrases)
+    heard = phrases.read((ROOT / "speech" / phrases.FILE).read_text(encoding="utf-8"), "")
+    assert item.phrases == tuple(one.text for one in heard.forbidden), "what transcripts look for"
     assert listed.count("“") == 12
 
 
