@@ -67,8 +67,8 @@ async def record(engine: AsyncEngine, chosen: Settings, seconds: int) -> LedgerE
         CallQueued(began, CALL, "default"),
         OfferMade(began, CALL, "1001"),
         OfferAnswered(began, CALL, "1001"),
-        TalkEnded(began + seconds * SECOND, CALL, "1001", Party.CALLER),
-        CallEnded(began + seconds * SECOND, CALL, Party.CALLER),
+        TalkEnded(began + seconds * SECOND, CALL, "1001", Party.AGENT),
+        CallEnded(began + seconds * SECOND, CALL, Party.AGENT),
     ):
         diary.write(fact)
     await diary.close()

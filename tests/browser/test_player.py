@@ -203,6 +203,17 @@ async def test_speed_keeps_the_pitch_and_silence_is_skipped(desk: Desk) -> None:
     await hears(page, pitches(end + 1))
 
 
+async def test_a_hint_leads_to_its_place(desk: Desk) -> None:
+    page = (await desk.open("chief")).page
+    await ready(page)
+    hint = page.locator(".hints li")
+    await expect(hint).to_contain_text("话务员先挂机")
+    await hint.get_by_role("button").click()
+    assert await place(page) > HOUR - 60
+    await page.locator("#language").click()
+    await expect(hint).to_contain_text("the agent hung up first")
+
+
 async def test_a_mark_is_set_seen_by_another_changed_and_removed(desk: Desk) -> None:
     chief = (await desk.open("chief", f"{PLAYER}&t=75.5")).page
     await ready(chief)

@@ -68,6 +68,8 @@ async def test_a_waveform_of_both_sides(web: Web, encrypted: bool) -> None:
     assert shown["silences"] == [[2.0, 5.0]]
     assert shown["talks"] == [{"agent": "1001", "begin": 1.0, "end": 6.0}]
     assert shown["paused"] == [{"agent": "1001", "begin": 3.0, "end": 4.0}]
+    (hint,) = shown["hints"]
+    assert (hint["at"], hint["text_zh"]) == (1.0, "通话只有 4.0 秒（限值 10 秒）")
 
 
 async def test_a_waveform_after_the_master_key_was_changed(web: Web) -> None:

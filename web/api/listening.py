@@ -18,6 +18,7 @@ from base.settings import Settings
 from facts.ids import LONGEST
 from facts.masking import hide_digits
 from facts.times import SECOND
+from metrics import hints
 from recorder import forms, ledger, marks, policy, waveform
 from recorder.entry import LedgerEntry
 from recorder.forms import FormError
@@ -50,12 +51,20 @@ class Talk(BaseModel):
     end: float
 
 
+class HintPlace(BaseModel):
+    """Where a person should listen, in seconds from the recording's beginning, and why. It is no score."""
+
+    at: float
+    text_zh: str
+    text_en: str
+
+
 class Peaks(BaseModel):
     """A waveform. `left` (the citizen) and `right` (the agent): evenly over `seconds`, at most 4000 values, 0 to 1.
 
     `silences`: [begin, end] in seconds where both sides are below -36 dB for two seconds and longer. `talks`: who
     talked when; `paused`: where the recording was paused; both as the diary has it, to some tenths of a second.
-    `missing`: why there is no waveform, or empty.
+    `hints`: by rule (`GET /api/hints`). `missing`: why there is no waveform, or empty.
     """
 
     call: str
@@ -65,6 +74,7 @@ class Peaks(BaseModel):
     silences: list[tuple[float, float]]
     talks: list[Talk]
     paused: list[Talk]
+    hints: list[HintPlace]
     missing: str
 
 
@@ -112,6 +122,7 @@ async def peaks(
     facts = (await ledger.facts_of(behind.engine, [call])).get(call, [])
     known = policy.times(facts)
     talks = policy.talks(facts, known.ended)
+    hinted = await hints.of_one(behind.engine, behind.settings, call)
     return Peaks(
         call=call,
         seconds=entry.duration / SECOND,
@@ -120,6 +131,7 @@ async def peaks(
         silences=drawn.silences,
         talks=_shifted(talks, known.arrived, entry.duration),
         paused=_shifted(policy.pauses(facts, talks), known.arrived, entry.duration),
+        hints=[HintPlace.model_validate(one) for one in hinted.hints] if hinted else [],
         missing=missing,
     )
 

@@ -3,6 +3,7 @@
 import WaveSurfer from "wavesurfer.js";
 import Regions from "wavesurfer.js/plugins/regions";
 import { make } from "./page.js";
+import { language } from "./preferences.js";
 import { duration, moment, put, say, sayAll } from "./say.js";
 import { ask, Refusal } from "./session.js";
 import { attempt, problem, reasonOf } from "./tell.js";
@@ -137,6 +138,15 @@ export function mountPlayer(element, call, options) {
     }
     parts.marks.replaceChildren(...marks.map(item));
     parts.none.hidden = marks.length > 0;
+    parts.hints.replaceChildren(...(peaks?.hints ?? []).map(hint));
+    parts.hinted.hidden = !peaks?.hints.length;
+  }
+
+  function hint(one) {
+    const go = make("button", { type: "button" }, precise(one.at));
+    go.setAttribute("aria-label", say("mark.go", { place: precise(one.at) }));
+    go.addEventListener("click", () => seek(one.at));
+    return make("li", {}, go, make("span", { className: "note" }, language() === "zh" ? one.text_zh : one.text_en));
   }
 
   function region({ begin, end }, color, content) {
@@ -300,6 +310,11 @@ function build(element, { me, onClose }) {
   );
   const marks = make("ol", { className: "marks" });
   const none = make("p", { className: "hint", "data-say": "marks.none" });
+  const hints = make("ol", { className: "hints" });
+  const hinted = make(
+    "section", { hidden: true },
+    make("h2", { "data-say": "hints" }), make("p", { className: "hint", "data-say": "hints.hint" }), hints,
+  );
   element.replaceChildren(
     title,
     notice,
@@ -311,11 +326,13 @@ function build(element, { me, onClose }) {
     ),
     make("p", { className: "hint", "data-say": "player.skip.hint" }),
     why,
+    hinted,
     make("h2", { "data-say": "marks" }),
     form, marks, none,
   );
   return {
     audio, toggle, place, speed, skip, download, close, title, notice, slider, why, form, save, here, cancel, marks, none,
+    hints, hinted,
   };
 }
 

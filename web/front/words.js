@@ -265,6 +265,8 @@ export const WORDS = {
   "why.complaint": ["投诉核实", "a complaint"],
   "why.request": ["诉求人申请查询", "the citizen's request"],
   "why.training": ["培训", "training"],
+  hints: ["复听提示", "Hints"],
+  "hints.hint": ["按规则提示哪里值得人工复听，不是评分", "By rule, where a person should listen; no score"],
   marks: ["标记与备注", "Marks and notes"],
   "marks.none": ["还没有标记", "No marks yet"],
   "mark.begin": ["起点", "From"],
