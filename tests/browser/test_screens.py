@@ -243,6 +243,7 @@ async def test_a_recording_plays(screen: Screen, centre: Centre, phones: Phones)
             await page.get_by_role("button", name="查询").click()
     await expect(row).to_contain_text("人工接通")
     await play.click()
+    await page.locator("#player audio").wait_for(state="attached")  # the player is loaded on demand
     deadline = time.monotonic() + 10
     while await page.evaluate("document.querySelector('audio').currentTime") < 0.5:
         assert time.monotonic() < deadline, "the recording does not play"
