@@ -116,6 +116,11 @@ _HEAR = """async () => {
   });
 }"""
 """The loudest pitch of each side now, in hertz; 0: silence."""
+_DRAWN = """(slider) => {
+  const wave = slider.firstElementChild.shadowRoot;
+  return wave.querySelector('[part~=progress]').offsetWidth / wave.querySelector('.wrapper').offsetWidth;
+}"""
+"""How much of the waveform is drawn as played, 0 to 1."""
 
 
 async def hears(page: Page, wanted: tuple[int, int]) -> None:
@@ -210,6 +215,7 @@ async def test_a_hint_leads_to_its_place(desk: Desk) -> None:
     await expect(hint).to_contain_text("话务员先挂机")
     await hint.get_by_role("button").click()
     assert await place(page) > HOUR - 60
+    assert await page.get_by_role("slider").evaluate(_DRAWN) > 0.9, "the waveform shows the place"
     await page.locator("#language").click()
     await expect(hint).to_contain_text("the agent hung up first")
 

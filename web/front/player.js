@@ -108,8 +108,10 @@ export function mountPlayer(element, call, options) {
   }
 
   function seek(seconds) {
-    audio.currentTime = Math.min(Math.max(0, seconds), peaks?.seconds ?? seconds);
-    options.onPlace?.(audio.currentTime);
+    const place = Math.min(Math.max(0, seconds), peaks?.seconds ?? seconds);
+    audio.currentTime = place;
+    surfer?.setTime(place); // without sound yet, the waveform hears of no move
+    options.onPlace?.(place);
     moved();
   }
 
