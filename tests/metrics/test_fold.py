@@ -486,6 +486,40 @@ def test_holds_and_wrap_up_of_a_call() -> None:
     assert open_.wrap_up == 5 * SECOND
 
 
+def test_a_hold_counts_in_the_talks_of_its_agent_alone() -> None:
+    begun = answered("c")[:-2]  # 1001 talks from 16 on
+    second = [
+        OfferMade(at(30), "c", "1002"),
+        OfferAnswered(at(31), "c", "1002"),
+        TalkEnded(at(61), "c", "1002", Party.CALLER),
+        ended(61, "c"),
+    ]
+    facts = [
+        *begun,
+        TalkHeld(at(20), "c", "1001"),
+        TalkResumed(at(24), "c", "1001"),
+        TalkEnded(at(30), "c", "1001", Party.SYSTEM),
+        *second,
+    ]
+    record = record_of(facts)
+    assert record is not None
+    assert record.agents == ("1001", "1002")
+    assert record.hold == 4 * SECOND
+    going_on = record_of([*begun, TalkHeld(at(20), "c", "1001"), TalkResumed(at(24), "c", "1001")])
+    assert going_on is not None
+    assert going_on.hold == 0, "it counts when the talk is over"
+    before = record_of(
+        [
+            *begun,
+            TalkHeld(at(10), "c", "1001"),
+            TalkResumed(at(12), "c", "1001"),
+            *answered("c")[-2:],
+        ]
+    )
+    assert before is not None
+    assert before.hold == 0, "a hold of before the answer is none"
+
+
 @pytest.mark.parametrize(("made", "offers"), [(19.999999, 1), (20, 1), (20.000001, 0)])
 def test_an_offer_after_the_end_was_made_to_no_caller(made: float, offers: int) -> None:
     found = record([*in_queue("c"), OfferMade(at(made), "c", "1001")])

@@ -265,6 +265,15 @@ def test_the_curve_of_24_hours() -> None:
     assert figures.snapshot(at(665))["curve"][-1] == [at(600), 0.5122, 0]
 
 
+@pytest.mark.parametrize(("waits", "share"), [(12.0, 1), (12.000001, 0)])
+def test_fifteen_seconds_are_in_time_and_a_microsecond_more_is_not(
+    waits: float, share: float
+) -> None:
+    facts = answered("a", waits=waits, rings=3)
+    assert fed(*facts[:5]).snapshot(at(30))["sla15"] == share, "the talk goes on"
+    assert fed(*facts).snapshot(at(100))["sla15"] == share
+
+
 def test_the_last_quarter_of_an_hour_sees_those_who_wait() -> None:
     waiting = answered("w", 600)[:2]  # queued at 608
     figures = fed(*answered("a", 0), *answered("b", 610)[:5], *waiting)

@@ -99,6 +99,23 @@ def test_one_who_was_handed_on_from_a_callback_is_work_and_no_call() -> None:
     assert rolling.metric(at(100)) == Metric(1, 1)
 
 
+@pytest.mark.parametrize(("rings", "named"), [(6, "ring_2"), (16, "ring_4"), (60, "ring_4")])
+def test_all_rings_from_the_fourth_on_are_one_count(rings: float, named: str) -> None:
+    (shares,) = shares_of_agents(record(answered("a", rings=rings))).values()
+    assert [name for name, _ in shares if name.startswith("ring_")] == [named]
+
+
+def test_what_a_tally_takes_away_is_gone() -> None:
+    one, both = (
+        Tally([record(answered("a"))]),
+        Tally([record(answered("a")), record(in_queue("b"))]),
+    )
+    both.merge(one, -1)
+    assert both.counts == Tally([record(in_queue("b"))]).counts
+    both.merge(Tally([record(in_queue("b"))]), -1)
+    assert both.counts == {}
+
+
 def test_a_call_that_goes_on_and_a_test_call_are_nobodys_work() -> None:
     assert "1001" in shares_of_agents(record(answered("a")))
     assert shares_of_agents(record(answered("a")[:-2])) == {}
