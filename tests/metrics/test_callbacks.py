@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -406,6 +407,8 @@ def test_only_an_agent_who_may_take_the_call_could_have_yielded() -> None:
     assert found(callbacks, waits("a", 5, 60, "8890"), rules=rules) == [], (
         "the agent speaks no English"
     )
+    fluent = replace(rules, skills={"1001": {"tax": 1, "en": 1}})
+    assert len(found(callbacks, waits("a", 5, 60, "8890"), rules=fluent)) == 1
     moved = [
         *waits("a", 0.05),
         CallMoved(at(0.06), "a", "tax"),
