@@ -488,7 +488,7 @@ def test_holds_and_wrap_up_of_a_call() -> None:
 
 def test_a_hold_counts_in_the_talks_of_its_agent_alone() -> None:
     begun = answered("c")[:-2]  # 1001 talks from 16 on
-    second = [
+    second: list[Fact] = [
         OfferMade(at(30), "c", "1002"),
         OfferAnswered(at(31), "c", "1002"),
         TalkEnded(at(61), "c", "1002", Party.CALLER),
