@@ -191,7 +191,9 @@ async def test_a_transfer_in_the_first_second_is_no_fault_of_the_agents(
     offer = await first.until_rings(within=GREETING)
     second = await centre.agent(phones, "1002", answer_after=0.2)
     await offer.answer()
-    await leg.until_hears(first.tone, 2)  # Asterisk has joined them: before, it has nothing to transfer
+    await leg.until_hears(
+        first.tone, 2
+    )  # Asterisk has joined them: before, it has nothing to transfer
     await offer.transfer("1002")
     await until_talk(leg, second.tone, 10)
     await centre.presence("1001", "ready")
