@@ -21,7 +21,8 @@ from shutil import which
 from typing import IO, BinaryIO, Final
 
 from facts.times import SECOND
-from recorder.forms import RecordingForm
+from recorder import forms
+from recorder.forms import FormError, RecordingForm
 from recorder.policy import FRAME, RATE
 
 PROGRAM: Final = "ffmpeg"
@@ -49,6 +50,8 @@ _HOW: Final = {
 }
 _NICE: Final = 10
 """Calls come first."""
+_NEAR: Final = SECOND // 10
+"""A file's own length may differ by this much: Opus has frames of 20 ms, and some before the sound."""
 _SAID: Final = 600
 """Characters of ffmpeg's last words that are kept."""
 
@@ -88,13 +91,27 @@ def press(
             ffmpeg.feed(pieces)
         if not made.seek(0, os.SEEK_END):
             raise PressError("ffmpeg made an empty file")
+        _check(made, form, duration)
         made.seek(0)
         yield made
 
 
+def _check(made: BinaryIO, form: RecordingForm, duration: int) -> None:
+    """That it is whole: ffmpeg's status is not believed, for the raw sound goes next. Raises `PressError`."""
+    try:
+        found = forms.read_header(made, form).duration
+    except FormError as error:
+        raise PressError(f"the file that ffmpeg made {error}") from None
+    if abs(found - duration) > _NEAR:
+        raise PressError(
+            f"the file that ffmpeg made has {found / SECOND:.2f} s of {duration / SECOND:.2f} s"
+        )
+
+
 def command(form: RecordingForm, told: list[str], source: str, target: str) -> list[str]:
     """The arguments with which ffmpeg makes a recording of raw stereo; `told`: those for its tags."""
-    made = [*_QUIET, "-y", *_RAW, "-i", source, *_SAME, *told, "-threads", "1"]
+    # Without -xerror a disk that fills while it writes costs the end of the file, and its status says nothing of it.
+    made = [*_QUIET, "-xerror", "-y", *_RAW, "-i", source, *_SAME, *told, "-threads", "1"]
     return [*made, *_HOW[form], target]
 
 

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -209,6 +210,28 @@ def test_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(OSError, match="No space left") as failed:
         pressed(tmp_path)
     assert failed.value.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize("share", [0.3, 0.999])
+def test_a_file_that_lacks_its_end_is_not_believed_whatever_the_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    """As ffmpeg leaves it on a disk that has filled, with status 0 unless `-xerror` is there."""
+    size = int(len(pressed(tmp_path)) * share)
+    real = shutil.which("ffmpeg")
+    cut = f'for last; do :; done; {real} "$@"; truncate -s {size} "$last"'
+    an_ffmpeg(tmp_path, monkeypatch, cut)
+    with pytest.raises(PressError, match="the file that ffmpeg made is damaged"):
+        pressed(tmp_path)
+
+
+def test_a_file_that_is_too_short_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = shutil.which("ffmpeg")
+    an_ffmpeg(tmp_path, monkeypatch, f'head -c 64000 | {real} "$@"; cat >/dev/null')
+    with pytest.raises(PressError, match=r"made has 2\.00 s of 3\.21 s"):
+        pressed(tmp_path)
 
 
 def test_no_setting_of_ours_reaches_it_and_it_gives_way(
