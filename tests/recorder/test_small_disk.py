@@ -14,9 +14,11 @@ from structlog.testing import capture_logs
 from base.settings import Settings
 from facts import Fact
 from facts.times import SECOND
-from recorder import ledger, tape
+from recorder import ledger, press, tape
 from recorder.archive import Archive
+from recorder.forms import RecordingForm
 from recorder.policy import RecordingState
+from recorder.press import Tags
 from recorder.tape import Fault, Job, Tape
 from recorder.vault import keys
 from tests.recorder.conftest import NOW, a_call, call_id, write
@@ -109,3 +111,18 @@ async def test_wherever_it_fills_nothing_is_lost_and_it_goes_on_with_room(
     entry = await ledger.verify(engine, settings, CALL)
     assert (entry.state, entry.duration) == (RecordingState.FINISHED, SECONDS * SECOND)
     assert lying(settings) == [Path(entry.path).name]
+
+
+@pytest.mark.parametrize("form", [RecordingForm.MP4, RecordingForm.MP3])
+@pytest.mark.parametrize("room", [0, 40_000, 200_000])
+def test_ffmpeg_does_not_end_well_on_a_full_disk(
+    settings: Settings, form: RecordingForm, room: int
+) -> None:
+    """Its own copy is the one that was cut, and the next one may find room: nobody else would notice."""
+    leave(settings.recordings_dir, room)
+    duration = SECONDS * SECOND
+    with (
+        pytest.raises(OSError, match="No space left on device"),
+        press.press([RAW], form, folder=settings.spool_dir, tags=Tags(), duration=duration),
+    ):
+        pass
