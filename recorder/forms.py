@@ -78,7 +78,7 @@ def read_header(sound: BinaryIO, form: RecordingForm) -> Header:
     if form is RecordingForm.WAV:
         return Header(frames_of(sound.read(HEADER), size) * SECOND // RATE)
     if form is RecordingForm.MP3:
-        return Header(_mp3_frames(sound) * SECOND // RATE)
+        return Header(_mp3_frames(sound, size) * SECOND // RATE)
     return _mp4(sound, size)
 
 
@@ -178,7 +178,7 @@ _TO_DIGITS: Final = bytes.maketrans(b"\0\1", b"01")
 _FROM_DIGITS: Final = bytes.maketrans(b"01", b"\0\1")
 
 
-def _mp3_frames(sound: BinaryIO) -> int:
+def _mp3_frames(sound: BinaryIO, size: int) -> int:
     """Samples a side, by the frame that LAME writes first: what it added before and after does not count."""
     head = sound.read(10)
     if head.startswith(b"ID3") and len(head) == 10:
@@ -186,13 +186,16 @@ def _mp3_frames(sound: BinaryIO) -> int:
         length = sum(
             (byte & 127) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True)
         )
-        sound.seek(10 + length)
+        begin = 10 + length
     else:
-        sound.seek(0)
+        begin = 0
+    sound.seek(begin)
     first = sound.read(_LAME_AT + 24 + 120)
     if first[:2] != b"\xff\xe3" or first[_LAME_AT : _LAME_AT + 4] not in (b"Info", b"Xing"):
         raise FormError(f"is no MP3 file of {RATE} Hz with its length")
-    (frames,) = struct.unpack_from(">I", first, _LAME_AT + 8)
+    frames, length = struct.unpack_from(">II", first, _LAME_AT + 8)
+    if length != size - begin:
+        raise FormError(f"is damaged: it promises {length} bytes of sound, it has {size - begin}")
     gaps = int.from_bytes(first[_LAME_AT + 141 : _LAME_AT + 144], "big")
     return max(0, int(frames) * _A_FRAME - (gaps >> 12) - (gaps & 0xFFF))
 

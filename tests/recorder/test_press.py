@@ -212,17 +212,18 @@ def test_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert failed.value.errno == errno.ENOSPC
 
 
+@pytest.mark.parametrize("form", [MP4, MP3])
 @pytest.mark.parametrize("share", [0.3, 0.999])
 def test_a_file_that_lacks_its_end_is_not_believed_whatever_the_status(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: RecordingForm, share: float
 ) -> None:
     """As ffmpeg leaves it on a disk that has filled, with status 0 unless `-xerror` is there."""
-    size = int(len(pressed(tmp_path)) * share)
+    size = int(len(pressed(tmp_path, form=form)) * share)
     real = shutil.which("ffmpeg")
     cut = f'for last; do :; done; {real} "$@"; truncate -s {size} "$last"'
     an_ffmpeg(tmp_path, monkeypatch, cut)
     with pytest.raises(PressError, match="the file that ffmpeg made is damaged"):
-        pressed(tmp_path)
+        pressed(tmp_path, form=form)
 
 
 def test_a_file_that_is_too_short_is_not_believed(
