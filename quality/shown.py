@@ -122,17 +122,10 @@ def _csv(made: MonthlyCard, _card: ScoreCard, _lang: str) -> bytes:
 
 
 def _html(made: MonthlyCard, card: ScoreCard, lang: str) -> bytes:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from metrics.reports.page import template  # which loads much that the other forms do not need
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     say = WORDS[lang]
-    page = environment.get_template("card.html.j2").render(
+    page = template(Path(__file__).with_name("card.html.j2")).render(
         say=say,
         lang="zh-CN" if lang == "zh" else "en",
         title=say["title"].format(agent=made.agent, month=made.month),

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from facts.times import local
 from metrics.reports import sla as reports
@@ -32,16 +32,20 @@ class PrintError(Exception):
     """There is no PDF. The message says why and what to do."""
 
 
-def html(report: SlaReport, lang: str = "zh") -> str:
-    """The page. Needs a report with `details`. Raises `ValueError` for an unknown language."""
-    say = {**reports.words(lang), **words_of_page(lang)}
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+def template(file: Path) -> Template:
+    """A page's template: what it is given is escaped, and what it is not given is an error."""
+    return Environment(
+        loader=FileSystemLoader(file.parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
+    ).get_template(file.name)
+
+
+def html(report: SlaReport, lang: str = "zh") -> str:
+    """The page. Needs a report with `details`. Raises `ValueError` for an unknown language."""
+    say = {**reports.words(lang), **words_of_page(lang)}
     shown = {
         name: {
             "title": say[name].format(short=report.short_abandon),
@@ -50,7 +54,7 @@ def html(report: SlaReport, lang: str = "zh") -> str:
         }
         for name, metric in {**report.metrics, **report.callbacks.metrics}.items()
     }
-    return environment.get_template("report.html.j2").render(
+    return template(Path(__file__).with_name("report.html.j2")).render(
         say=say,
         lang="zh-CN" if lang == "zh" else "en",
         since=f"{local(report.since):%Y-%m-%d %H:%M:%S}",
