@@ -15,11 +15,12 @@ from pydantic import BaseModel, Field
 
 from base import clock
 from base.settings import Settings
+from diary import reader
 from facts.ids import LONGEST
 from facts.masking import hide_digits
 from facts.times import SECOND
 from metrics import hints
-from recorder import forms, ledger, marks, policy, waveform
+from recorder import forms, marks, policy, waveform
 from recorder.entry import LedgerEntry
 from recorder.forms import FormError
 from recorder.ledger import form_by_path
@@ -119,10 +120,10 @@ async def peaks(
     with _told():
         entry = await recordings.entry_of(behind, _known(call))
         drawn, missing = await asyncio.to_thread(_waveform, behind.settings, entry)
-    facts = (await ledger.facts_of(behind.engine, [call])).get(call, [])
+    facts = (await reader.read_stories(behind.engine, [call])).get(call, ())
     known = policy.times(facts)
     talks = policy.talks(facts, known.ended)
-    hinted = await hints.of_one(behind.engine, behind.settings, call)
+    hinted = await hints.of_call(behind.engine, behind.settings, call, facts)
     return Peaks(
         call=call,
         seconds=entry.duration / SECOND,
@@ -131,7 +132,7 @@ async def peaks(
         silences=drawn.silences,
         talks=_shifted(talks, known.arrived, entry.duration),
         paused=_shifted(policy.pauses(facts, talks), known.arrived, entry.duration),
-        hints=[HintPlace.model_validate(one) for one in hinted.hints] if hinted else [],
+        hints=[HintPlace.model_validate(one) for one in hinted.hints],
         missing=missing,
     )
 
