@@ -1,6 +1,6 @@
 """Times are microseconds since 1970 UTC, as `int`, everywhere; days and hours are shown in China's zone. Pure."""
 
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 SECOND = 1_000_000
@@ -33,6 +33,20 @@ def local(at: int) -> datetime:
 def microseconds(moment: datetime) -> int:
     """A moment with its offset as microseconds UTC."""
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def moment_of(text: str) -> int:
+    """A moment or a day in ISO 8601 as microseconds UTC; without an offset it is time in China.
+
+    Raises `ValueError` and `OverflowError`.
+    """
+    moment = datetime.fromisoformat(text)
+    return microseconds(moment if moment.tzinfo else moment.replace(tzinfo=CHINA))
+
+
+def begin_of_day(day: date) -> int:
+    """When a day in China begins (microseconds)."""
+    return microseconds(datetime.combine(day, time(), CHINA))
 
 
 def midnight(at: int) -> int:

@@ -7,7 +7,7 @@ what happened. Of two people who act at once one gets an error. Nothing else wri
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 
 import structlog
@@ -15,7 +15,7 @@ from sqlalchemy import insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from facts.terms import CallId
-from facts.times import CHINA, DAY, SECOND, microseconds, midnight
+from facts.times import DAY, SECOND, begin_of_day, midnight
 from quality import monthly, scorecard
 from quality.monthly import Assessed, MonthlyCard
 from quality.sample import Assessor
@@ -415,10 +415,7 @@ def month_of(text: str) -> tuple[int, int]:
         raise AssessmentError(_NO_MONTH.format(text[:20])) from None
     if len(text) != 7:
         raise AssessmentError(_NO_MONTH.format(text[:20]))
-    begin, end = (
-        microseconds(datetime(one.year, one.month, 1, tzinfo=CHINA)) for one in (first, after)
-    )
-    return begin, end
+    return begin_of_day(first), begin_of_day(after)
 
 
 _NO_MONTH: Final = "{!r} is no month: write one such as 2026-11"

@@ -5,7 +5,7 @@ A row that is entered later belongs to the day on which it was entered, so no se
 
 import asyncio
 from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, files
 from base.settings import Settings
-from facts.times import CHINA, SECOND, local, microseconds
+from facts.times import SECOND, begin_of_day, local
 from recorder import evidence, ledger
 from recorder import tables as recorder_tables
 from recorder.evidence import ChainLink, DaySeal, EvidenceError
@@ -249,7 +249,7 @@ def _row(one: DaySeal) -> dict[str, str | int]:
 
 def end_of(day: str) -> int:
     """When a day in China is over (microseconds)."""
-    return microseconds(datetime.combine(date.fromisoformat(after(day)), time(), CHINA))
+    return begin_of_day(date.fromisoformat(after(day)))
 
 
 def after(day: str) -> str:

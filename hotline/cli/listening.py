@@ -5,7 +5,6 @@ import os
 import re
 import sys
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +15,7 @@ from base import clock
 from base.settings import Settings
 from facts.masking import mask, reason_of
 from facts.terms import Outcome
-from facts.times import CHINA, DAY, SECOND, microseconds
+from facts.times import DAY, SECOND, moment_of
 from hotline.cli.tools import (
     JsonOrText,
     Language,
@@ -184,8 +183,7 @@ def _moment(text: str, option: str) -> int:
     if not text:
         return 0
     try:
-        moment = datetime.fromisoformat(text)
-        return microseconds(moment if moment.tzinfo else moment.replace(tzinfo=CHINA))
+        return moment_of(text)
     except (ValueError, OverflowError):
         fail(f"{option} {text!r}: write 2025-11-20 or 2025-11-20T18:00", status=2)
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ from base import clock
 from facts.calendar import CalendarError, read_years
 from facts.masking import mask
 from facts.requests import RulesChanged
-from facts.times import CHINA, local, microseconds
+from facts.times import local, moment_of
 from hotline.cli.tools import (
     JsonOrText,
     fail,
@@ -425,8 +425,7 @@ def _until(text: str, days: float, now: int) -> int:
     try:
         if not text:
             return now + round(timedelta(days=days) / timedelta(microseconds=1))
-        moment = datetime.fromisoformat(text)
-        return microseconds(moment if moment.tzinfo else moment.replace(tzinfo=CHINA))
+        return moment_of(text)
     except (ValueError, OverflowError):
         fail("--until: write a time such as 2026-03-01T00:00, or --days 30", status=2)
 

@@ -1,7 +1,7 @@
 """`hotline report sla`: the figures of a window of time, in several forms."""
 
 import sys
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -123,16 +123,13 @@ def window(
 
 def day_of(text: str, now: int) -> tuple[int, int]:
     """A day in China as microseconds, today up to now. Raises `ValueError` with a sentence for the operator."""
-    from facts.times import CHINA, microseconds
+    from facts.times import begin_of_day
 
     try:
         first = date.fromisoformat(text)
     except ValueError:
         raise ValueError(f"--day {text!r}: write a day, such as 2025-11-20") from None
-    begin, end = (
-        microseconds(datetime(one.year, one.month, one.day, tzinfo=CHINA))
-        for one in (first, first + timedelta(days=1))
-    )
+    begin, end = begin_of_day(first), begin_of_day(first + timedelta(days=1))
     if begin >= now:
         raise ValueError(f"--day {text}: that day has not begun")
     return begin, min(end, now)

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
-from facts.times import CHINA, MINUTE, local, microseconds
+from facts.times import MINUTE, begin_of_day, local
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,4 @@ def _month(day: date) -> Period:
 
 
 def _period(name: str, first: date, after: date) -> Period:
-    return Period(name, _midnight(first), _midnight(after))
-
-
-def _midnight(day: date) -> int:
-    return microseconds(datetime(day.year, day.month, day.day, tzinfo=CHINA))
+    return Period(name, begin_of_day(first), begin_of_day(after))

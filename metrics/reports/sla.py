@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import IntEnum
 from fractions import Fraction
 from pathlib import Path
@@ -27,7 +26,7 @@ from diary import reader, writer
 from diary import tables as diary_tables
 from facts import CallbackAdded, ControllerStarted, ControllerStopped, LinkLost, LinkRestored
 from facts.terms import Outcome
-from facts.times import CHINA, DAY, MINUTE, SECOND, day_of, local, microseconds
+from facts.times import DAY, MINUTE, SECOND, day_of, local, moment_of
 from metrics import people, rollup
 from metrics import tables as metrics_tables
 from metrics.callbacks import (
@@ -328,10 +327,7 @@ def parse_time(text: str, now: int, option: str = "--at") -> int:
     if text.strip().lower() == "now":
         return now
     try:
-        moment = datetime.fromisoformat(text.strip())
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=CHINA)
-        at = microseconds(moment)
+        at = moment_of(text.strip())
     except (ValueError, OverflowError):
         at = -1
     if not DAY < at < 2**53:

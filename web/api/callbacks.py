@@ -1,6 +1,5 @@
 """Routes about callbacks: list, add, cancel."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -12,7 +11,7 @@ from acd.callbacks.task import State
 from facts import Fact
 from facts.masking import mask
 from facts.requests import AddCallback, CancelCallback
-from facts.times import CHINA, microseconds
+from facts.times import moment_of
 from web.api.auth import Me, right
 from web.api.facts import FactOut
 from web.api.facts import shown as shown_fact
@@ -143,8 +142,7 @@ def _moment(text: str, name: str) -> int:
     if not text:
         return 0
     try:
-        moment = datetime.fromisoformat(text)
-        at = microseconds(moment if moment.tzinfo else moment.replace(tzinfo=CHINA))
+        at = moment_of(text)
     except (ValueError, OverflowError):
         at = -1
     if not 0 < at < 2**53:

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from datetime import datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query
@@ -13,7 +12,7 @@ from base import clock
 from facts.ids import LONGEST
 from facts.masking import mask
 from facts.terms import Outcome
-from facts.times import CHINA, DAY, SECOND, microseconds
+from facts.times import DAY, SECOND, moment_of
 from metrics import hints, search
 from metrics.calls import CallRow
 from metrics.reports import sla as reports
@@ -195,11 +194,7 @@ def _moment(text: str, name: str, otherwise: int) -> int:
     if not text:
         return otherwise
     try:
-        if text.isdecimal():
-            at = int(text)
-        else:
-            moment = datetime.fromisoformat(text)
-            at = microseconds(moment if moment.tzinfo else moment.replace(tzinfo=CHINA))
+        at = int(text) if text.isdecimal() else moment_of(text)
     except (ValueError, OverflowError):
         at = -1
     if not 0 <= at <= _LARGEST:

@@ -1,6 +1,6 @@
 """Routes about hints: which calls a person should listen to, and where."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from base import clock
 from facts.masking import mask
-from facts.times import CHINA, DAY, microseconds
+from facts.times import DAY, begin_of_day
 from metrics import hints
 from recorder.hints import HintKind
 from web.api.auth import Me, right
@@ -77,10 +77,7 @@ async def day_of_hints(
 
 def _day(text: str) -> tuple[int, int]:
     first = date.fromisoformat(text)
-    begin, end = (
-        microseconds(datetime(one.year, one.month, one.day, tzinfo=CHINA))
-        for one in (first, first + timedelta(days=1))
-    )
+    begin, end = begin_of_day(first), begin_of_day(first + timedelta(days=1))
     if begin < 0:
         raise ValueError(text)
     return begin, end

@@ -3,14 +3,14 @@
 Every answer carries a sentence that says what a hint is: a place to listen to, and no score.
 """
 
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from base import clock
-from facts.times import CHINA, DAY, SECOND, local, microseconds
+from facts.times import DAY, SECOND, begin_of_day, local
 from recorder.vault.crypt import VaultError
 from recorder.vault.keys import KeyAwayError
 from speech import shelf
@@ -130,8 +130,7 @@ async def hints(
     wanted = day or local(clock.now() - DAY).date()
     if not date(1970, 1, 2) <= wanted < date(9999, 12, 31):
         raise Problem(422, "day: write a day such as 2025-11-20")
-    begin = microseconds(datetime.combine(wanted, time(), CHINA))
-    end = microseconds(datetime.combine(wanted + timedelta(days=1), time(), CHINA))
+    begin, end = begin_of_day(wanted), begin_of_day(wanted + timedelta(days=1))
     found = await shelf.hints_of(behind.engine, begin, end, _MOST)
     return DayHints(
         hints=[HintOfCall(call=one.call, **_hint(one.hint).model_dump()) for one in found]
