@@ -197,8 +197,10 @@ class Phones:
         leg = Leg(call, tone)
         self.legs.append(leg)
         self._by_handle[call.handle] = leg
-        # On a busy loop the answer can be delivered before `dial` returns.
+        # On a busy loop the answer can be delivered before `dial` returns: before the stack's own object of the
+        # call listens, too. That one would believe for ever that the call is not established, and refuse a transfer.
         for event in self._early.pop(call.handle, []):
+            call._on_stack_event(event)
             leg.happened(event)
         return leg
 

@@ -1,8 +1,12 @@
 """The ears of the simulated telephones: tones, loudness and prompts told apart. The rest is tested live."""
 
-import numpy as np
+from collections.abc import Callable
 
-from softphone.phones import RATE, Sound, likeness, loudness, tone_share
+import baresip
+import numpy as np
+from baresip.events import StackEvent
+
+from softphone.phones import RATE, Phones, Sound, likeness, loudness, tone_share
 
 
 def _tone(hertz: int, seconds: float = 1.0, loud: float = 6000) -> Sound:
@@ -43,3 +47,26 @@ def test_a_prompt_is_found_inside_what_was_heard() -> None:
     assert likeness(heard, prompt) > 0.99
     assert likeness(heard, _noise(1.0, 4)) < 0.3
     assert likeness(prompt[:100], prompt) == 0
+
+
+class _BusyUserAgent:
+    """A user agent of the SIP stack on a busy loop: the answer is delivered before `dial` returns."""
+
+    def __init__(self, runtime: baresip.Runtime, deliver: Callable[[StackEvent], None]) -> None:
+        self.runtime = runtime
+        self.deliver = deliver
+
+    async def dial(self, uri: str) -> baresip.Call:
+        self.deliver(StackEvent(event=baresip.Event.CALL_ESTABLISHED, handle=7, call=7))
+        return baresip.Call(
+            self.runtime, handle=7, ua_handle=1, state=baresip.CallState.OUTGOING, peer=uri
+        )
+
+
+async def test_an_answer_that_comes_before_the_call_is_known_is_not_lost() -> None:
+    phones = Phones("127.0.0.1:5060")
+    user_agent = _BusyUserAgent(baresip.Runtime(), phones._happened)
+    leg = await phones.dial(user_agent, "12345", 400)
+    assert leg.talking
+    # Else the stack refuses to hold or to transfer a call that it thinks unanswered.
+    assert leg._call.state is baresip.CallState.ESTABLISHED
