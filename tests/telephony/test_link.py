@@ -65,7 +65,7 @@ class Seen:
 
     async def close(self) -> None:
         self.link.close()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             await self.task
 
 
@@ -282,7 +282,7 @@ async def test_what_is_queued_does_not_wait_for_ever(
     asterisk: FakeAsterisk, seen: Seen, name: str
 ) -> None:
     asterisk.answers[name] = [{"Response": "Success", "Message": f"{name} successfully queued"}]
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(4):
         answer = await seen.link.act({"Action": name})
     assert answer["Response"] == "Success"
 
@@ -347,7 +347,7 @@ async def test_an_action_is_sent_once_though_the_link_breaks(
     await until(lambda: len(asterisk.names()) == 2)
     asterisk.drop()
     # At once, not when its own time is up.
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(4):
         results = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(result) for result in results] == [Unknown, Unknown]
     await until(lambda: seen.ups == 2)
@@ -460,7 +460,7 @@ async def test_on_up_waits_for_asterisk_to_have_booted(asterisk: FakeAsterisk) -
     asterisk.booted = False
     seen = Seen(asterisk.port)
     await until(lambda: asterisk.logins)
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(10):
         while True:
             with contextlib.suppress(LinkDown):  # the answer to the login is on its way
                 await seen.link.act({"Action": "CoreStatus"})
