@@ -120,12 +120,7 @@ class Live:
         self._ended[call] = self._open.pop(call)
         self._order.append(call)
         if len(self._order) > _REMEMBERED:
-            forgotten = self._order.popleft()
-            self._renew(forgotten)
-            self._inbound_first.close_call(forgotten)
-            self._touched.discard(forgotten)
-            self._settled[forgotten] = self._ended.pop(forgotten).last
-            self._counted.pop(forgotten, None)
+            self._close(self._order.popleft())
 
     def allow(self, allowed: Mapping[str, int]) -> None:
         """From now on breaks for these reasons are approved, for so many minutes (0: without a limit)."""
@@ -205,8 +200,7 @@ class Live:
     def _figures_of_clock(self, now: int, today: int) -> dict[str, Any]:
         """The metrics that change with time alone, or with agents and callbacks: M10, M20, M22, M1r."""
         figures = {"M10": m10(self._worked(today), *self._present(now, today)).as_json()}
-        for record in self._tasks.renew():
-            self._inbound_first.put_task(record)
+        self._renew_tasks()
         for name, metric in self._tasks.m20(today, now).items():
             figures[name] = metric.as_json()
         m22 = self._inbound_first.m22(today, now)
@@ -231,6 +225,20 @@ class Live:
             self._draw(call, sketch)
             if sketch is not None:
                 self._put_wait(call, sketch, history)
+
+    def _close(self, call: CallId) -> None:
+        """Count an ended call for the last time, and drop its facts."""
+        self._renew(call)
+        # Its waits stay if it waited beside a callback. No snapshot may have looked at the callbacks yet.
+        self._renew_tasks()
+        self._inbound_first.close_call(call)
+        self._touched.discard(call)
+        self._settled[call] = self._ended.pop(call).last
+        self._counted.pop(call, None)
+
+    def _renew_tasks(self) -> None:
+        for record in self._tasks.renew():
+            self._inbound_first.put_task(record)
 
     def _put_wait(self, call: CallId, known: CallRecord | Sketch, history: CallHistory) -> None:
         if known.reached_queue:

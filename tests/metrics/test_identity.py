@@ -253,6 +253,49 @@ def test_inbound_first_fact_by_fact_is_as_from_scratch(
     assert lasting > 20
 
 
+@pytest.mark.parametrize("remembered", [1, 12, 4096])
+@given(seed=st.integers(0, 10_000), looks=st.sampled_from([0.0, 0.02, 0.5]), part=st.floats(0, 1))
+@settings(max_examples=60, deadline=None)
+def test_inbound_first_does_not_depend_on_who_looks_and_when(
+    remembered: int, seed: int, looks: float, part: float
+) -> None:
+    """M22 of a controller whose screens look now and then, of one that has just started, and of `metrics verify`.
+
+    The diary is longer than what they remember, and facts are late by less than that.
+    """
+    rng = random.Random(seed)
+    facts = [fact for fact in history(seed) if not (type(fact) in GAPS and rng.random() < 0.4)]
+    moments = sorted({fact.at for fact in facts})
+    most = min(remembered // 8, 40)
+    late = {at: n + rng.uniform(0, most) for n, at in enumerate(moments)}
+    told = sorted(facts, key=lambda fact: late[fact.at])
+    now = max(fact.at for fact in facts) + rng.choice([0, 1, 90]) * SECOND
+    wanted = inbound_first(told, Rules(), now).as_json()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("metrics.live._REMEMBERED", remembered)
+        running, started, again = Live(), Live(), Live()
+        for live in (running, started, again):
+            live.rule(Rules())
+        for fact in told:
+            running.add(fact)
+            if rng.random() < looks:
+                running.snapshot(fact.at)
+        # What happens now comes first, and the two days before are read meanwhile.
+        recent = moments[len(moments) - round(part * most) :]
+        for fact in [*(fact for fact in told if fact.at in recent), *facts]:
+            started.add(fact)
+        for fact in facts:
+            again.add(fact)
+        shown = [live.snapshot(now) for live in (running, started, again)]
+    for one in shown:
+        assert one["figures"]["M22"] == wanted
+        assert one["today"] == shown[0]["today"]
+        for name, figure in one["figures"].items():
+            # A recording may be entered when its call is forgotten. The lowest minute is up to a minute old.
+            if name not in ("M23", "M1r"):
+                assert (name, figure) == (name, shown[0]["figures"][name])
+
+
 GAPS = (OfferMade, OfferRinging, CallbackYielded, CallEnded)
 
 

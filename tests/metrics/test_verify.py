@@ -403,6 +403,28 @@ async def test_the_screens_are_compared(
     assert await said(engine, tmp_path, shown) == [], "a controller that does not know the rules"
 
 
+async def test_a_day_of_more_calls_than_are_remembered(
+    engine: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The screens look all the time, `metrics verify` only at the end: to both, who waited beside a callback counts."""
+    monkeypatch.setattr("metrics.live._REMEMBERED", 3)
+    now = at(200)
+    monkeypatch.setattr(clock, "now", lambda: now)
+    facts: list[Fact] = [*reached(1, 10), *waits("hotline-1.9", 11, 15)]
+    for n in range(4, 8):
+        facts += answered(f"hotline-1.{n}", 90 + n, talks=5)
+    facts.sort(key=lambda fact: fact.at)
+    await write(engine, tmp_path, facts)
+    live = Live()
+    live.rule(Rules())
+    for fact in facts:
+        live.add(fact)
+        live.snapshot(fact.at)
+    shown = live.snapshot(now)
+    assert shown["figures"]["M22"]["denominator"] == 1
+    assert await said(engine, tmp_path, shown) == []
+
+
 async def said(engine: AsyncEngine, home: Path, live: Any) -> list[str]:
     """What of the live state is found to be wrong."""
     found = await verify(engine, Settings(home=home), midnight(T), at(200), live)
