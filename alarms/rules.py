@@ -186,6 +186,11 @@ RULES: tuple[Rule, ...] = (
         "HOTLINE_LISTEN_WORKERS, or see voice in recorder.log",
     ),
     Rule(
+        *("export_late", _W, _HIGH, 1, 1, 0, 0),
+        "有录音导出申请已等待审批 {value:.0f} 小时，请在班长席“录音导出”中处理",
+        "a request to export a recording has waited for {value:.0f} hours: see Exports on the supervisor's page",
+    ),
+    Rule(
         *("retention_stopped", _W, _HIGH, 0, 0, 0, 0),
         "有 {value:.0f} 个到期录音未删除，请查看 recorder.log 中的 retention，并运行 hotline recordings retention",
         "{value:.0f} recordings that are due were not deleted: see retention in recorder.log, then hotline recordings "
@@ -286,7 +291,7 @@ RULES: tuple[Rule, ...] = (
 """Every rule with its defaults.
 
 Values: m1r in percent; the waits, lags and delays in seconds; certificate_expires, quality_late and appeal_late in
-days; seal_late, stamp_late and words_late in hours; the others counts.
+days; seal_late, stamp_late, export_late and words_late in hours; the others counts.
 """
 
 

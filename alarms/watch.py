@@ -35,7 +35,7 @@ from facts import CallbackMissed, CallRefused, DialRefused, RecordingMissing
 from facts.terms import Severity
 from facts.times import SECOND, local
 from quality import weekly
-from recorder import backlog, deletion, listening, press, spool
+from recorder import backlog, deletion, exports, listening, press, spool
 from recorder import tables as recorder_tables
 from recorder.forms import RecordingForm
 from recorder.vault import keys, objects
@@ -372,6 +372,8 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
             sealed |= await _waits_for_store(connection, settings, now)
             since = (await listening.waiting(connection, settings, now)).since
             sealed["listening_late", ""] = max(0, now - since) / _HOUR if since else 0
+            asked = await exports.oldest(connection, now)
+            sealed["export_late", ""] = max(0, now - asked) / _HOUR if asked else 0
             kept = await _retention(connection)
             words = await _words(connection, settings, now)
         assessed = await weekly.readings(engine, settings, now)
@@ -389,7 +391,7 @@ async def recordings(engine: AsyncEngine, settings: Settings, now: int) -> dict[
 
 _OF_SEALS: Final = (
     *("seal_late", "stamp_late", "seal_broken"),
-    *("store_late", "store_backlog", "listening_late"),
+    *("store_late", "store_backlog", "listening_late", "export_late"),
 )
 
 

@@ -11,7 +11,7 @@ import random
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -88,8 +88,12 @@ def _write(raw: Path, seconds: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def screens(**roles: str) -> AsyncIterator[tuple[Settings, AsyncEngine]]:
+async def screens(
+    more: Mapping[str, str] | None = None, /, **roles: str
+) -> AsyncIterator[tuple[Settings, AsyncEngine]]:
     """`hotline web` alone, in a folder of its own that goes with it. `roles`: accounts, with `PASSWORD`.
+
+    `more`: settings by name, such as `EXPORT_APPROVAL`.
 
     Meanwhile this process has their settings in its environment: that is how its programs are told.
     """
@@ -98,7 +102,7 @@ async def screens(**roles: str) -> AsyncIterator[tuple[Settings, AsyncEngine]]:
     for name in [name for name in os.environ if name.startswith("HOTLINE_")]:
         if name != "HOTLINE_CACHE":
             del os.environ[name]
-    chosen = {"HOME": home, "CONFIG": home / "none.toml", "WEB_PORT": _free_port()}
+    chosen = {"HOME": home, "CONFIG": home / "none.toml", "WEB_PORT": _free_port(), **(more or {})}
     os.environ.update({f"HOTLINE_{name}": str(value) for name, value in chosen.items()})
     made = settings.load()
     engine = database.engine(made.database)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from base import clock
 from base.settings import Settings
@@ -82,7 +82,7 @@ async def ask(
     entry = (await ledger.look_up(engine, [call])).get(call)
     if entry is None or not entry.path or entry.certificate:
         raise ExportError("there is no recording of this call, or it is not finished yet")
-    mine = await _living(engine, by, now)
+    mine = await living(engine, by, now)
     for request in mine:
         if request.call == call:
             raise ExportError(f"you have asked already: request {request.id}")
@@ -119,7 +119,7 @@ async def decide(
     request = await find(engine, number)
     if request is None:
         raise ExportError(f"there is no request {number}")
-    if _person(by) == _person(request.by):
+    if is_own(request, by):
         raise ExportError("who asks does not decide: another person must")
     said = reason_of(why)
     if not approve and not said:
@@ -170,7 +170,7 @@ async def allowed(
 
 async def _take(engine: AsyncEngine, call: CallId, by: str, now: int) -> ExportRequest:
     columns = export.c
-    for request in await _living(engine, by, now):
+    for request in await living(engine, by, now):
         if request.call != call or not request.approved:
             continue
         free = (columns.id == request.id, columns.used_at == 0, columns.until > now)
@@ -207,14 +207,26 @@ async def requests(
         return [ExportRequest(**row._asdict()) for row in await connection.execute(question)]
 
 
-async def _living(engine: AsyncEngine, by: str, now: int) -> list[ExportRequest]:
-    """Somebody's requests that are open, or approved and not used, the oldest first."""
+async def living(engine: AsyncEngine, by: str, now: int) -> list[ExportRequest]:
+    """Somebody's requests that are open, or approved and not used yet, the oldest first."""
     columns = export.c
     question = select(export).where(columns.by == by, columns.until > now, columns.used_at == 0)
     async with engine.connect() as connection:
         rows = await connection.execute(question.order_by(columns.id))
         found = [ExportRequest(**row._asdict()) for row in rows]
     return [one for one in found if one.approved or not one.decided_at]
+
+
+async def oldest(connection: AsyncConnection, now: int) -> int:
+    """When the request was made that has waited longest for a decision (microseconds); 0: none waits."""
+    columns = export.c
+    waits = (columns.until > now, columns.used_at == 0, columns.decided_at == 0)
+    return await connection.scalar(select(func.min(columns.at)).where(*waits)) or 0
+
+
+def is_own(request: ExportRequest, name: str) -> bool:
+    """Whether this person has asked, who therefore does not decide. `name`: an account, or `cli:NAME`."""
+    return _person(name) == _person(request.by)
 
 
 def _person(name: str) -> str:

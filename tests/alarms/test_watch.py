@@ -460,3 +460,22 @@ async def test_a_recording_that_waits_to_be_listened_to_is_seen(
         settings = Settings(home=tmp_path, listen_workers=workers)
         found = await alarms.recordings(engine, settings, now)
         assert found["listening_late", ""] == hours
+
+
+async def test_a_request_for_an_export_that_nobody_decides_is_seen(
+    engine: AsyncEngine, tmp_path: Path
+) -> None:
+    now = clock.now()
+    row = {"call": "hotline-1.1", "by": "wang", "why": "court", "until": now + 9 * 3600 * S}
+    row |= {"approved": False, "decided_by": "", "decided_why": "", "decided_at": 0, "used_at": 0}
+    rows = [
+        {**row, "at": now - 3600 * S},
+        {**row, "at": now - 9 * 3600 * S, "until": now - S},
+        {**row, "at": now - 8 * 3600 * S, "decided_at": now},
+        {**row, "at": now - 3 * 3600 * S},
+    ]
+    settings = Settings(home=tmp_path)
+    assert (await alarms.recordings(engine, settings, now))["export_late", ""] == 0
+    async with engine.begin() as connection:
+        await connection.execute(insert(recorder_tables.export), rows)
+    assert (await alarms.recordings(engine, settings, now))["export_late", ""] == 3

@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -49,6 +50,19 @@ class Desk:
         await screen.sign_in(name, path)
         return screen
 
+    @classmethod
+    @asynccontextmanager
+    async def opened_with(
+        cls, settings: Settings, entry: LedgerEntry, browser: Browser
+    ) -> AsyncIterator["Desk"]:
+        """A desk whose screens must not complain."""
+        made = cls(settings, entry, browser)
+        yield made
+        complaints = [problem for _, screen in made.opened for problem in screen.complaints()]
+        for context, _ in made.opened:
+            await context.close()
+        assert not complaints, "\n".join(complaints)
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def recorded() -> AsyncIterator[tuple[Settings, LedgerEntry]]:
@@ -62,16 +76,17 @@ async def recorded() -> AsyncIterator[tuple[Settings, LedgerEntry]]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def desk(recorded: tuple[Settings, LedgerEntry], browser: Browser) -> AsyncIterator[Desk]:
     """Screens that must not complain."""
-    made = Desk(*recorded, browser)
-    yield made
-    complaints = [problem for _, screen in made.opened for problem in screen.complaints()]
-    for context, _ in made.opened:
-        await context.close()
-    assert not complaints, "\n".join(complaints)
+    async with Desk.opened_with(*recorded, browser) as made:
+        yield made
 
 
 async def ready(page: Page) -> None:
     await expect(page.locator("#player")).to_have_attribute("data-state", "ready")
+
+
+async def findings(page: Page) -> list[str]:
+    """What somebody with a screen reader, or poor eyes, would miss."""
+    return await _axe(page, (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text())
 
 
 async def place(page: Page) -> float:

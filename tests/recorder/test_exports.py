@@ -79,14 +79,14 @@ async def test_two_at_a_time_do_not_share_an_approval(
     book: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await decided(book, settings, (await asked(book, settings)).id)
-    look, both = exports._living, asyncio.Barrier(2)
+    look, both = exports.living, asyncio.Barrier(2)
 
     async def look_together(*asked: Any) -> list[ExportRequest]:
         found = await look(*asked)
         await both.wait()
         return found
 
-    monkeypatch.setattr(exports, "_living", look_together)
+    monkeypatch.setattr(exports, "living", look_together)
 
     async def take() -> bool:
         try:

@@ -122,6 +122,34 @@ async def test_another_person_approves_and_it_is_downloaded_once(
     assert ("supervisor", approved, str(first), 200, "checked") in log
 
 
+async def test_whoever_asks_sees_what_they_can_use_and_who_decides_whose_it_is(
+    web: Web, recorded: bytes, switch: Callable[..., None]
+) -> None:
+    auditor, supervisor = web.clients[Role.AUDITOR], web.clients[Role.SUPERVISOR]
+    assert (await auditor.get("/api/session")).json()["export_approval"] is False
+    switch(export_approval=True)
+    assert (await auditor.get("/api/session")).json()["export_approval"] is True
+    mine = {"usable": "1"}
+    assert (await auditor.get("/api/export-requests", params=mine)).json() == []
+    request = (await auditor.post(ASK, json={"why": "court"})).json()
+    assert (request["own"], request["state"]) == (True, "open")
+    (seen,) = (await supervisor.get("/api/export-requests")).json()
+    assert (seen["id"], seen["own"]) == (request["id"], False)
+    assert (await supervisor.get("/api/export-requests", params=mine)).json() == []
+
+    # A page of another site cannot decide, nor ask, in the name of whoever looks at it.
+    token = supervisor.headers.pop("X-CSRF-Token")
+    assert await decide(supervisor, request["id"], "approve") == 403
+    assert (await supervisor.post(ASK, json={"why": "x"})).status_code == 403
+    supervisor.headers["X-CSRF-Token"] = token
+    assert await decide(supervisor, request["id"], "approve") == 200
+    assert (await supervisor.get("/api/export-requests")).json() == []
+    (usable,) = (await auditor.get("/api/export-requests", params=mine)).json()
+    assert (usable["id"], usable["state"]) == (request["id"], "approved")
+    assert (await auditor.get(SOUND + "?download=1")).content == recorded
+    assert (await auditor.get("/api/export-requests", params=mine)).json() == []
+
+
 async def test_a_damaged_recording_uses_no_approval_up(
     web: Web, recorded: bytes, switch: Callable[..., None]
 ) -> None:

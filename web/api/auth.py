@@ -209,13 +209,17 @@ class Name(BaseModel):
 
 
 class Session(BaseModel):
-    """Who is signed in. `rights`: what they may do; `masked`: numbers and names are hidden from them."""
+    """Who is signed in. `rights`: what they may do; `masked`: numbers and names are hidden from them.
+
+    `export_approval`: a recording is taken away only after another person has approved it.
+    """
 
     name: str
     role: Role
     agent: str
     rights: list[str]
     masked: bool
+    export_approval: bool
     csrf: str
 
 
@@ -248,13 +252,13 @@ async def sign_in(given: Name, request: Request, response: Response, behind: Beh
         raise Problem(401, "the account was removed at this moment")
     request.state.who = who
     set_cookie(request, response, cookie, lasting=False)
-    return _session(who)
+    return _session(who, behind)
 
 
 @router.get("/session", **signed_in(response_model=Session))
-async def session(me: Me) -> Session:
+async def session(me: Me, behind: Behind) -> Session:
     """Who is signed in."""
-    return _session(me)
+    return _session(me, behind)
 
 
 @router.delete("/session", **signed_in(status_code=204))
@@ -281,12 +285,13 @@ async def change_password(given: Passwords, me: Me, request: Request, behind: Be
         raise Problem(409, str(error)) from None
 
 
-def _session(who: Who) -> Session:
+def _session(who: Who, behind: Backend) -> Session:
     return Session(
         name=who.name,
         role=who.role,
         agent=who.agent if AGENT_NUMBER.fullmatch(who.agent) else "",
         rights=sorted(who.rights),
         masked=who.masked,
+        export_approval=behind.settings.export_approval,
         csrf=who.csrf,
     )

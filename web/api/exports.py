@@ -25,7 +25,7 @@ _APPROVE: Final = "recordings.approve"
 class ExportRequest(BaseModel):
     """A request to export a call's recording. Times in microseconds, 0: not yet; `until`: when it ends.
 
-    `by`: an account, or `cli:NAME` of the system.
+    `by`: an account, or `cli:NAME` of the system. `own`: the reader has asked, so another person decides.
     """
 
     id: int
@@ -39,6 +39,7 @@ class ExportRequest(BaseModel):
     decided_why: str
     decided_at: int
     used_at: int
+    own: bool
 
 
 class Reason(BaseModel):
@@ -68,7 +69,7 @@ async def ask_for_export(
         )
     except ExportError as error:
         raise Problem(409, str(error)) from None
-    return _shown(made)
+    return _shown(made, me)
 
 
 @router.get("/export-requests", **right("recordings.read", response_model=list[ExportRequest]))
@@ -76,11 +77,19 @@ async def list_export_requests(
     me: Me,
     behind: Behind,
     all: bool = False,  # noqa: A002 the word of other routes
+    usable: bool = False,
 ) -> list[ExportRequest]:
-    """The open requests, the oldest first; with `all`, the newest 500. Who may not decide sees their own."""
-    by = "" if _APPROVE in me.rights else me.name
-    found = await exports.requests(behind.engine, clock.now(), by=by, every=all)
-    return [_shown(one) for one in found]
+    """The open requests, the oldest first; with `all`, the newest 500. Who may not decide sees their own.
+
+    With `usable`: one's own that are open, or approved and not used yet.
+    """
+    now = clock.now()
+    if usable:
+        found = await exports.living(behind.engine, me.name, now)
+    else:
+        by = "" if _APPROVE in me.rights else me.name
+        found = await exports.requests(behind.engine, now, by=by, every=all)
+    return [_shown(one, me) for one in found]
 
 
 @router.post("/export-requests/{id}/approve", **right(_APPROVE, response_model=ExportRequest))
@@ -124,7 +133,8 @@ async def _decided(
                 approve=approve,
                 why=given.why,
                 now=clock.now(),
-            )
+            ),
+            me,
         )
     except ExportError as error:
         raise Problem(409, str(error)) from None
@@ -138,6 +148,6 @@ def _refuse_programs(me: Who) -> None:
         )
 
 
-def _shown(request: exports.ExportRequest) -> ExportRequest:
-    state = request.state(clock.now())
-    return ExportRequest.model_validate(asdict(request) | {"state": state})
+def _shown(request: exports.ExportRequest, me: Who) -> ExportRequest:
+    more = {"state": request.state(clock.now()), "own": exports.is_own(request, me.name)}
+    return ExportRequest.model_validate(asdict(request) | more)

@@ -6,6 +6,7 @@ import { make } from "./page.js";
 import { language } from "./preferences.js";
 import { duration, moment, put, say, sayAll } from "./say.js";
 import { ask, Refusal } from "./session.js";
+import { makeExport } from "./player-export.js";
 import { attempt, problem, reasonOf } from "./tell.js";
 
 const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 2, 2.5, 3];
@@ -26,7 +27,7 @@ const LONGEST_NOTE = 500;
  */
 export function mountPlayer(element, call, options) {
   const path = `/api/calls/${encodeURIComponent(call)}`;
-  const parts = build(element, options);
+  const parts = build(element, call, options);
   const { audio, slider } = parts;
   let peaks = null;
   let marks = [];
@@ -222,11 +223,13 @@ export function mountPlayer(element, call, options) {
     if (peaks) put(parts.notice, peaks.missing ? say("player.no-waveform") : "");
     parts.skip.disabled = !peaks || Boolean(peaks.missing);
     surfer?.setOptions(colours());
+    parts.exporting.speak();
     draw();
     moved();
   }
 
   function close() {
+    parts.exporting.close();
     audio.pause();
     surfer?.destroy();
     audio.removeAttribute("src");
@@ -275,11 +278,12 @@ export function mountPlayer(element, call, options) {
   audio.addEventListener("error", () => audio.hasAttribute("src") && problem(say("play.failed")));
   speak();
   load();
+  parts.exporting.check();
   return { play, seek, speak, close };
 }
 
 /** Everything that is seen. Words with data-say are filled in by sayAll. */
-function build(element, { me, onClose }) {
+function build(element, call, { me, onClose }) {
   const button = (word, properties = {}) => make("button", { type: "button", "data-say": word, ...properties });
   const label = (word, field) => make("label", {}, make("span", { "data-say": word }), field);
   const audio = make("audio", { preload: "none" });
@@ -287,7 +291,8 @@ function build(element, { me, onClose }) {
   const place = make("span", { className: "place" });
   const speed = make("select", { name: "speed" }, ...SPEEDS.map((one) => make("option", { value: String(one), selected: one === 1 }, `${one}×`)));
   const skip = make("input", { type: "checkbox", name: "skip" });
-  const download = make("a", { className: "button", href: "#", "data-say": "download" });
+  const download = make("a", { className: "button", href: "#", download: "", "data-say": "download" });
+  const exporting = makeExport(call, me, download);
   const close = onClose ? button("close") : null;
   const title = make("p", { className: "title" });
   const notice = make("p", { className: "hint", role: "status" });
@@ -324,17 +329,18 @@ function build(element, { me, onClose }) {
     audio,
     make(
       "div", { className: "row" }, toggle, place, label("player.speed", speed),
-      make("label", {}, skip, make("span", { "data-say": "player.skip" })), download, ...(close ? [close] : []),
+      make("label", {}, skip, make("span", { "data-say": "player.skip" })), download, exporting.button, exporting.said, ...(close ? [close] : []),
     ),
     make("p", { className: "hint", "data-say": "player.skip.hint" }),
     why,
+    exporting.form,
     hinted,
     make("h2", { "data-say": "marks" }),
     form, marks, none,
   );
   return {
     audio, toggle, place, speed, skip, download, close, title, notice, slider, why, form, save, here, cancel, marks, none,
-    hints, hinted,
+    hints, hinted, exporting,
   };
 }
 

@@ -1,10 +1,11 @@
-// The supervisor's page: agents, queues, callbacks, calls with their recordings. What a role may not do is not shown;
+// The supervisor's page: agents, queues, callbacks, calls with their recordings, and requests to export one. What a role may not do is not shown;
 // the server refuses it in any case.
 import "./supervisor.css";
 import { showAlarms } from "./alarms.js";
 import { showAgents, startAgents } from "./desk-agents.js";
 import { startCallbacks } from "./desk-callbacks.js";
 import { startCalls } from "./desk-calls.js";
+import { startExports } from "./desk-exports.js";
 import { startQueues } from "./desk-queues.js";
 import { follow, ServerClock } from "./live.js";
 import { at, make, start } from "./page.js";
@@ -12,7 +13,9 @@ import { clock, put, say } from "./say.js";
 import { ask, session, signOut } from "./session.js";
 import { attempt, problem } from "./tell.js";
 
-const TABS = { agents: "agents.read", queues: "queues.read", callbacks: "callbacks.read", calls: "calls.read" };
+const TABS = {
+  agents: "agents.read", queues: "queues.read", callbacks: "callbacks.read", calls: "calls.read", exports: "recordings.read",
+};
 
 const MOST_ALARMS = 20;
 
@@ -34,7 +37,7 @@ function choose(name) {
 
 /** Left and right go from tab to tab, as in any list of tabs. */
 function walk(event) {
-  const shown = Object.keys(TABS).filter((tab) => !at(`tab-${tab}`).hidden);
+  const shown = Object.keys(TABS).filter(allowed);
   const here = shown.findIndex((tab) => at(`tab-${tab}`) === document.activeElement);
   const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   if (!step || here < 0) return;
@@ -51,8 +54,13 @@ function turnTo(tab) {
 
 function byHash() {
   const [wanted] = location.hash.slice(1).split("&"); // what follows is the tab's own
-  const allowed = Object.keys(TABS).filter((tab) => me.rights.includes(TABS[tab]));
-  choose(allowed.includes(wanted) ? wanted : allowed[0]);
+  const there = Object.keys(TABS).filter(allowed);
+  choose(there.includes(wanted) ? wanted : there[0]);
+}
+
+/** Whether this person has the tab. Requests for exports are there where the centre wants a second person. */
+function allowed(tab) {
+  return me.rights.includes(TABS[tab]) && (tab !== "exports" || me.export_approval);
 }
 
 function drawLive() {
@@ -83,12 +91,13 @@ async function begin() {
     return problem(refusal.message);
   }
   if (!me) return location.assign("/sign-in?next=/supervisor");
-  for (const [tab, right] of Object.entries(TABS)) at(`tab-${tab}`).hidden = !me.rights.includes(right);
+  for (const tab of Object.keys(TABS)) at(`tab-${tab}`).hidden = !allowed(tab);
   at("to-quality").hidden = !["quality.assess", "quality.own", "quality.decide"].some((right) => me.rights.includes(right));
   parts.agents = startAgents(me);
   parts.queues = startQueues(me);
   parts.callbacks = startCallbacks(me);
   parts.calls = startCalls(me);
+  if (allowed("exports")) parts.exports = startExports(me);
   for (const tab of Object.keys(TABS)) at(`tab-${tab}`).addEventListener("click", () => turnTo(tab));
   at("tabs").addEventListener("keydown", walk);
   addEventListener("hashchange", byHash);

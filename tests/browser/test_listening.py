@@ -1,0 +1,91 @@
+"""What listeners do beside playing, in a real browser: exports that another person approves."""
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, expect
+
+from base.settings import Settings
+from bench import listening
+from bench.listening import CALL
+from recorder.entry import LedgerEntry
+from tests.browser.test_player import PEOPLE, Desk, findings, ready
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+
+SECONDS = 90
+EXPORTS = "/supervisor#exports"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def recorded() -> AsyncIterator[tuple[Settings, LedgerEntry]]:
+    """A short call, at a centre where nobody takes a recording away alone."""
+    async with listening.screens({"EXPORT_APPROVAL": "yes"}, **PEOPLE) as (settings, engine):
+        yield settings, await listening.record(engine, settings, SECONDS)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def desk(recorded: tuple[Settings, LedgerEntry], browser: Browser) -> AsyncIterator[Desk]:
+    """Screens that must not complain."""
+    async with Desk.opened_with(*recorded, browser) as made:
+        yield made
+
+
+async def test_an_export_is_asked_for_approved_by_another_and_downloaded_once(desk: Desk) -> None:
+    auditor = await desk.open("wu")
+    page = auditor.page
+    await ready(page)
+    download = page.get_by_role("link", name="下载")
+    await expect(download).to_be_hidden()
+    await page.get_by_role("button", name="申请导出…").click()
+    await page.get_by_label("申请理由").fill("<b>法院</b> 13812345678")
+    await page.get_by_role("button", name="提交申请").click()
+    await expect(page.locator(".exported")).to_contain_text("待审批")
+
+    chief = await desk.open("chief", EXPORTS)
+    row = chief.page.locator("#export-rows tr")
+    await expect(row).to_contain_text("<b>法院</b> 138****5678")
+    await expect(row).to_contain_text("wu")
+    await expect(row.get_by_role("link", name=CALL)).to_have_attribute("href", re.compile(CALL))
+    await expect(chief.page.get_by_role("tab", name="录音导出 1")).to_be_visible()
+    assert not await findings(chief.page)
+    await chief.picture("exports")
+    await row.get_by_role("button", name="批准").click()
+    await expect(chief.page.locator("#says")).to_contain_text("wu 可下载一次")
+    await expect(row).to_have_count(0)
+
+    await page.goto(auditor.address + EXPORTS)
+    await page.reload()
+    async with page.expect_download() as taken:
+        await page.locator("#export-rows").get_by_role("link", name="下载").click()
+    assert (await taken.value).suggested_filename == f"{CALL}.mp4"
+    assert (await (await taken.value).path()).stat().st_size == desk.entry.size
+    await expect(page.locator("#exports-empty")).to_be_visible()
+    await page.locator("#export-state").select_option("all")
+    await expect(page.locator("#export-rows tr")).to_contain_text("已下载")
+
+
+async def test_nobody_decides_their_own_and_a_refusal_tells_why(desk: Desk) -> None:
+    chief = await desk.open("chief")
+    page = chief.page
+    await ready(page)
+    await page.locator("#language").click()
+    await page.get_by_role("button", name="Ask for export…").click()
+    await page.get_by_label("Why you need it").fill("training")
+    await page.get_by_role("button", name="Send the request").click()
+    await expect(page.locator(".exported")).to_contain_text("waits for a decision")
+    await page.get_by_role("tab", name="Exports").click()
+    own = page.locator("#export-rows tr")
+    await expect(own).to_contain_text("another person decides")
+    await expect(own.get_by_role("button")).to_have_count(0)
+    await expect(page.locator("#export-count")).to_be_empty()
+
+    li = await desk.open("li", EXPORTS, size=(390, 844))
+    row = li.page.locator("#export-rows tr")
+    await row.get_by_role("button", name="拒绝").click()
+    await expect(li.page.locator("#says")).to_contain_text("已拒绝")
+    await page.locator("#export-state").select_option("all")
+    refused = page.locator("#export-rows tr", has_text="training")
+    await expect(refused).to_contain_text("li：申请理由不充分")
