@@ -3,6 +3,7 @@
 measure    runs the measurements and lays out the table; start here
 side       one centre, and its two sides: app_queue without the controller, Hotline with it
 phone      simulated agents and callers: SIP over one socket, each INVITE and BYE with its moment
+talks      what recording adds to a talk, beside app_queue's own
 floor      the floor alone: what a fact costs
 report     how long a report takes
 audit      how long an audit of 100,000 recordings takes

@@ -7,6 +7,7 @@ load     200 agents, talks of a second, 40 and 80 new calls a second, recorded: 
 waiting  300 callers on music, no agent ready: processor time while nothing else happens. Half of them wait in app_queue
          and half in Hotline at the same moment, and each side pays for the threads that it started, times two: what
          else the machine does burdens both alike. One after the other, two rounds of one side differ by a tenth.
+talks    48 talks with sound, half of them recorded: what recording adds to a talk in Asterisk (`bench.talks`).
 yields   4 agents, each with a callback whose citizen's phone rings, one caller at a time: from the end of the greeting
          in the caller's ear, when the wait begins, to the INVITE at the agent whose callback yields. app_queue knows
          no such thing.
@@ -22,6 +23,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Protocol
 
+from bench import talks
 from bench.figures import SippCalls, TableRow, gaps, milliseconds, percentile
 from bench.phone import BenchPhones
 from bench.side import (
@@ -36,7 +38,7 @@ from bench.side import (
     Centre,
 )
 
-NAMES = ("backlog", "idle", "load", "waiting", "yields")
+NAMES = ("backlog", "idle", "load", "waiting", "talks", "yields")
 RATES = (40, 80)
 WAITING = 300
 YIELDS_AGENTS = 4
@@ -54,11 +56,18 @@ class Workload:
     idle_calls: int = 25
     load_calls: int = 800
     waiting_for: float = 20.0
+    talk_for: float = 20.0
     yields: int = 50
 
 
 QUICK = Workload(
-    rounds=1, backlog_calls=44, idle_calls=15, load_calls=240, waiting_for=8.0, yields=15
+    rounds=1,
+    backlog_calls=44,
+    idle_calls=15,
+    load_calls=240,
+    waiting_for=8.0,
+    talk_for=8.0,
+    yields=15,
 )
 
 
@@ -81,12 +90,14 @@ class Results:
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
     waiting: dict[str, list[dict[str, float]]] = field(default_factory=lambda: defaultdict(list))
+    talks: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """Seconds of Asterisk's processor time for a second of one talk, by kind of talk."""
     yields: list[float] = field(default_factory=list)
     """Of Hotline alone."""
     recorder: list[float] = field(default_factory=list)
     """Seconds of the recorder's processor time for each recording."""
     others: list[float] = field(default_factory=list)
-    """Processors that other programs kept busy, round by round of `load` and `waiting`."""
+    """Processors that other programs kept busy, round by round of `load`, `waiting` and `talks`."""
     failed: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Calls of the other measurements that went wrong."""
 
@@ -101,6 +112,7 @@ async def measure(plan: Workload, only: Collection[str], say: Callable[[str], No
             ("idle", _idle, SIDES),
             *(("load", _load_of(rate), SIDES) for rate in RATES),
             ("waiting", _waiting, (HOTLINE,)),
+            ("talks", _talks, (HOTLINE,)),
             ("yields", _yields, (HOTLINE,)),
         ]
         for step, sides in [(step, sides) for name, step, sides in steps if name in only]:
@@ -264,6 +276,27 @@ async def _waiting(
     )
 
 
+async def _talks(
+    plan: Workload,
+    centre: Centre,
+    phones: BenchPhones,
+    side: str,
+    results: Results,
+    _chance: random.Random,
+) -> str:
+    before, since = centre.cpu(), time.monotonic()
+    turn = len(next(iter(results.talks.values()), ()))
+    spent = await talks.measure_round(centre, phones, plan.talk_for, turn)
+    await _quiet(centre)
+    results.others.append(_others(before, centre.cpu(), time.monotonic() - since))
+    results.failed[side] += _odd(phones)
+    for kind, seconds in spent.items():
+        results.talks[kind].append(seconds)
+    return "a second of talk costs " + ", ".join(
+        f"{kind} {milliseconds(seconds)}" for kind, seconds in spent.items()
+    )
+
+
 async def _yields(
     plan: Workload,
     centre: Centre,
@@ -357,6 +390,8 @@ def table_rows(results: Results) -> list[TableRow]:
     rows += _load_rows(results)
     if results.waiting:
         rows += _waiting_rows(results)
+    if results.talks:
+        rows += talks.rows(results.talks)
     if results.yields:
         rows += _yields_rows(results)
     failed = [results.failed[side] for side in SIDES]

@@ -1,13 +1,15 @@
 """Simulated telephones: many agents and callers on one UDP socket, as little SIP (RFC 3261) as they need.
 
 What they are for is exact times: of every INVITE that reaches an agent, of every BYE that an agent sends, of the end of
-the greeting in a caller's ear. They send next to no sound. baresip and SIPp tell such times to the millisecond and in
-files, if at all.
+the greeting in a caller's ear. They send next to no sound, unless they `speak`. baresip and SIPp tell such times to the
+millisecond and in files, if at all.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import math
+import random
 import re
 import secrets
 import socket
@@ -16,6 +18,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Self, cast
+
+from base.background import spawn
 
 RESEND = 0.5
 """Seconds after which an unacknowledged answer, BYE or INVITE is sent again (T1 of RFC 3261)."""
@@ -51,6 +55,7 @@ class _Dialog:
     local: str
     remote: str
     target: str
+    sound_port: int = 9
     answer: bytes = b""
     vias: list[str] = field(default_factory=list)
     cseq: str = ""
@@ -64,6 +69,7 @@ class BenchPhones(asyncio.DatagramProtocol):
     `talk(agent, caller)` gives the seconds after which an agent hangs up; infinite: the other side hangs up.
     `clashes` counts INVITEs that reached a phone in use, and `refused` answers that no telephone should get. An INVITE
     to a number that is not signed in rings at the citizen of a callback (`port` is the way out), who never picks up.
+    While `speak`, whoever begins to talk sends sound without a pause, as agent and as caller.
     """
 
     def __init__(
@@ -72,6 +78,7 @@ class BenchPhones(asyncio.DatagramProtocol):
         self.exchange = exchange
         self.talk: Callable[[str, str], float] = lambda _agent, _caller: 1.0
         self.marks: list[Mark] = []
+        self.speak = False
         self.clashes = 0
         self.refused: list[str] = []
         self._port = port
@@ -82,6 +89,7 @@ class BenchPhones(asyncio.DatagramProtocol):
         self._registering: dict[str, tuple[str, asyncio.Future[None]]] = {}
         self._transport: asyncio.DatagramTransport | None = None
         self._ear = _Ear()
+        self._mouth = _Mouth()
         self._sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._here = ("", 0)
 
@@ -97,6 +105,7 @@ class BenchPhones(asyncio.DatagramProtocol):
         loop = asyncio.get_running_loop()
         await loop.create_datagram_endpoint(lambda: self, sock=wire)
         await loop.create_datagram_endpoint(lambda: self._ear, local_addr=(address, 0))
+        self._mouth.open(self._sink)
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -105,6 +114,7 @@ class BenchPhones(asyncio.DatagramProtocol):
         if self._transport is not None:
             self._transport.close()
         self._ear.close()
+        self._mouth.close()
         self._sink.close()
 
     @property
@@ -144,7 +154,10 @@ class BenchPhones(asyncio.DatagramProtocol):
                 await asyncio.gather(*waiting)
 
     def call(self, caller: str, number: str) -> None:
-        """Call `number` as a citizen, who hears the greeting; the exchange is expected to hang up. One at a time."""
+        """Call `number` as a citizen; the exchange is expected to hang up.
+
+        They hear the greeting, so one calls at a time. Those who `speak` hear nothing, and may be many.
+        """
         call_id = secrets.token_hex(8)
         host, port = self.exchange
         here = f"{self._here[0]}:{self._here[1]}"
@@ -159,9 +172,14 @@ class BenchPhones(asyncio.DatagramProtocol):
         )
         self._dialogs[call_id] = dialog
         self._ear.greeted = 0.0
-        self._repeat(
-            dialog, self._request(dialog, "INVITE", 1, self._sound(self._ear.port)), "calling"
-        )
+        port = self.sink if self.speak else self._ear.port
+        self._repeat(dialog, self._request(dialog, "INVITE", 1, self._sound(port)), "calling")
+
+    def hang_up_all(self) -> None:
+        """Let every agent who talks hang up."""
+        for dialog in list(self._dialogs.values()):
+            if dialog.state == "talking":
+                self._hang_up(dialog)
 
     # --- the wire
 
@@ -216,6 +234,7 @@ class BenchPhones(asyncio.DatagramProtocol):
         for timer in dialog.timers:
             timer.cancel()
         self._dialogs.pop(dialog.call_id, None)
+        self._mouth.where.pop(dialog.call_id, None)
         if self._busy.get(dialog.number) == dialog.call_id:
             del self._busy[dialog.number]
 
@@ -240,6 +259,7 @@ class BenchPhones(asyncio.DatagramProtocol):
             local=f"{message['to']};tag={tag}",
             remote=message["from"],
             target=_address(message["contact"]),
+            sound_port=message.sound_port,
             vias=message.all("via"),
             cseq=message["cseq"],
             state="ringing",
@@ -268,6 +288,8 @@ class BenchPhones(asyncio.DatagramProtocol):
             return
         dialog.state = "talking"
         self.marks.append(Mark(moment, dialog.number, "answered", dialog.caller))
+        if self.speak:
+            self._mouth.where[dialog.call_id] = self.exchange[0], dialog.sound_port
         seconds = self.talk(dialog.number, dialog.caller)
         if math.isfinite(seconds):
             self._later(dialog, seconds, lambda: self._hang_up(dialog))
@@ -323,7 +345,11 @@ class BenchPhones(asyncio.DatagramProtocol):
             if message.status == 200:
                 dialog.state = "waiting"
                 dialog.target = _address(message["contact"])
-                self._ear.hum((self.exchange[0], message.sound_port))
+                where = self.exchange[0], message.sound_port
+                if self.speak:
+                    self._mouth.where[dialog.call_id] = where
+                else:
+                    self._ear.hum(where)
             else:
                 self.marks.append(Mark(moment, dialog.number, "failed", dialog.caller))
                 self.refused.append(f"{dialog.caller}: {message.first}")
@@ -415,6 +441,37 @@ class _Ear(asyncio.DatagramProtocol):
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
+
+
+class _Mouth:
+    """Sends the same noise to all who are told of in `where`, call by call: RTP, A-law, a packet every 20 ms."""
+
+    def __init__(self) -> None:
+        self.where: dict[str, tuple[str, int]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self, wire: socket.socket) -> None:
+        """From now on it speaks through this socket."""
+        wire.setblocking(False)
+        self._task = spawn(self._speak(wire), "mouth")
+
+    def close(self) -> None:
+        """Be silent."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _speak(self, wire: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        noise = random.Random(1).randbytes(PACKET)
+        began, number = loop.time(), 0
+        while True:
+            number += 1
+            header = struct.pack("!BBHII", 0x80, 8, number & 0xFFFF, number * PACKET, 2)
+            for where in self.where.values():
+                with contextlib.suppress(BlockingIOError):
+                    wire.sendto(header + noise, where)
+            # By the clock, and not after each other: a machine that is late for once catches up.
+            await asyncio.sleep(began + number * PACKET / 8000 - loop.time())
 
 
 class _Message:

@@ -50,6 +50,22 @@ GREETING = ANSWER_PAUSE + 2 * PROMPT
 QUEUES = {4: "20004", 200: "20200", 0: "20000"}
 """Agents in one of app_queue's queues → the number that leads there."""
 
+TALKS = 12
+"""Talks of each kind at the same moment, where it is measured what recording adds (`talks`)."""
+UNRECORDED = "12346"
+"""Hotline's number whose calls are not recorded."""
+RECORDED = " recorded"
+"""What the name of a side has behind it, for its talks that are recorded."""
+TALK_NUMBERS = {
+    APP_QUEUE: "20301",
+    APP_QUEUE + RECORDED: "20302",
+    HOTLINE: UNRECORDED,
+    HOTLINE + RECORDED: NUMBER,
+}
+"""Each kind of talks → the number that leads there."""
+_TALK_QUEUES = {"20301": ("plain", 100), "20302": ("monitored", 150)}
+"""app_queue's two of them: the queue, and the place of its first agent in `AGENTS`. The first 100 are Hotline's."""
+
 _RTP_PORTS = (61_000, 65_499)  # above those that the kernel hands out by itself
 _SCENARIOS = Path(__file__).parent
 
@@ -66,7 +82,7 @@ class Centre:
         chosen = {
             "HOME": self.home,
             "CONFIG": self.home / "none.toml",
-            "NUMBERS": NUMBER,
+            "NUMBERS": f"{NUMBER},{UNRECORDED}",
             "SIP_PORT": sip,
             "AMI_PORT": ami,
             "AGI_PORT": agi,
@@ -115,6 +131,7 @@ class Centre:
         log.configure("info", self.settings.log_dir / "bench.log")
         render.render(self.settings, self.asterisk)
         self._write_comparison()
+        self._write_unrecorded()
         self._shorten_greeting()
         engine = database.engine(self.settings.database)
         try:
@@ -220,6 +237,17 @@ class Centre:
                 spent[file.parent.name] = int(file.read_text().split()[0]) / 1e9
         return spent
 
+    def recordings(self) -> dict[str, int]:
+        """How many files each side has into which sound was written."""
+        folders = {
+            APP_QUEUE: self.settings.asterisk_dir / "lib" / "spool" / "monitor",
+            HOTLINE: self.settings.spool_dir,
+        }
+        return {
+            side: sum(file.stat().st_size > 0 for file in folder.glob("*"))
+            for side, folder in folders.items()
+        }
+
     async def channels(self) -> int:
         """How many channels Asterisk has."""
         answer = await programs.asterisk_cli(
@@ -319,7 +347,7 @@ class Centre:
     def _write_comparison(self) -> None:
         """Put app_queue beside the hotline: the same trunk, greeting and phones, and a queue for the controller."""
         folder = self.settings.asterisk_dir
-        numbers = "|".join(QUEUES.values())
+        numbers = "|".join([*QUEUES.values(), *_TALK_QUEUES])
         (folder / "pjsip_extra.conf").write_text(
             "[trunk-bench]\ntype = identify\nendpoint = trunk\nmatch = 127.0.0.1\n"
             f"match_request_uri = /^(sips?|tel):({numbers})([@\\;]|$)/\n"
@@ -336,17 +364,54 @@ class Centre:
                 *_QUEUE,
                 *(f"member => PJSIP/{one}" for one in AGENTS[:size]),
             ]
+        for number, (name, first) in _TALK_QUEUES.items():
+            extensions += [
+                f"exten = {number},1,Set(BENCH_QUEUE=bench-{name})",
+                " same = n,Answer()",
+                " same = n,Goto(bench,s,greeting)",
+            ]
+            queues += [
+                f"[bench-{name}]",
+                *_QUEUE,
+                *(f"member => PJSIP/{one}" for one in AGENTS[first : first + TALKS]),
+            ]
+        # What is written is what `wav` writes, without a header; format_wav is not loaded.
+        queues.append("monitor-format = sln")
         extensions += [
             "[bench]",
             "exten = s,1,Answer()",
             f" same = n,MixMonitor({self.settings.spool_dir}/${{UNIQUEID}}.raw,D)",
-            f" same = n,Wait({ANSWER_PAUSE})",
+            f" same = n(greeting),Wait({ANSWER_PAUSE})",
             " same = n,Playback(hotline/greeting_12345&hotline/recording_notice)",
             " same = n,Queue(${BENCH_QUEUE},iI)",
             " same = n,Hangup()",
         ]
         (folder / "extensions_extra.conf").write_text("\n".join([*extensions, ""]))
         (folder / "queues_extra.conf").write_text("\n".join([*queues, ""]))
+
+    def _write_unrecorded(self) -> None:
+        """Lead `UNRECORDED` past the place where Hotline's dialplan begins to record."""
+        recorded, way = (
+            f"exten = {UNRECORDED},1,Set(HL_NUMBER={UNRECORDED})\n same = n,Goto(",
+            "s,1)",
+        )
+        dialplan = self.settings.asterisk_dir / "extensions.conf"
+        written = dialplan.read_text()
+        if (begin := f"{recorded}hotline-call,{way}") not in written:
+            raise ProgramError(f"{dialplan} has no {begin!r} any more: correct bench/side.py")
+        dialplan.write_text(written.replace(begin, f"{recorded}bench-unrecorded,{way}"))
+        steps = [
+            "Set(HL_ARRIVED=${STRFTIME(,UTC,%s%6q)})",
+            "Set(QUEUE_PRIO=$[2147483647 - ${EPOCH}])",
+            "Set(HL_TRIES=0)",
+            "Set(__TRANSFER_CONTEXT=transfer)",
+            "Answer()",
+            f"Wait({ANSWER_PAUSE})",
+            "Goto(hotline-call,s,controller)",
+        ]
+        lines = [f" same = n,{step}" for step in steps]
+        with (self.settings.asterisk_dir / "extensions_extra.conf").open("a") as file:
+            file.write("\n".join(["[bench-unrecorded]", "exten = s,1,NoOp()", *lines, ""]))
 
 
 _QUEUE = (

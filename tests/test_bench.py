@@ -11,10 +11,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import figures, floor, measure, press, vault, voice
+from bench import figures, floor, measure, press, talks, vault, voice
 from bench.figures import SippCalls, TableRow
 from bench.phone import BenchPhones
+from hotline.machine.programs import ProgramError
 
+RTP = 0x80
+"""The first byte of a packet of sound (RFC 3550)."""
 SCENARIOS = sorted((Path(measure.__file__).parent).glob("*.xml"))
 
 
@@ -99,6 +102,9 @@ def test_every_row_of_the_table_from_results() -> None:
         results.waiting[side] += [
             {"asterisk": busy, "controller": controller} for busy in (0.5, 0.9, 0.7)
         ]
+        # A talk costs 2 ms a second, recorded 3 and 3.3 ms.
+        results.talks[side] += [0.002] * 3
+        results.talks[f"{side} recorded"] += [0.003 if side == "app_queue" else 0.0033] * 3
     results.yields += [0.007] * 99 + [0.150]
     results.failed["hotline"] = 1
     verdicts = {line.name: line.holds for line in measure.table_rows(results)}
@@ -107,6 +113,9 @@ def test_every_row_of_the_table_from_results() -> None:
     assert verdicts["80 calls/s, recorded: the controller's CPU a call"] is False
     assert verdicts["300 callers waiting: CPU, Asterisk and controller"] is False
     assert verdicts["calls that failed in the other measurements"] is False
+    added = next(line for line in measure.table_rows(results) if "recording adds" in line.name)
+    assert (added.app_queue, added.hotline) == ("1.00 ms", "1.30 ms")
+    assert added.ratio == "1.30 (1.30 to 1.30)"
     name = "a callback yields (100 times): citizen waits → INVITE"
     assert verdicts[f"{name}, p99"] is True
     assert verdicts[f"{name}, longest"] is None
@@ -136,6 +145,7 @@ class Exchange(asyncio.DatagramProtocol):
 
     def __init__(self) -> None:
         self.heard: asyncio.Queue[str] = asyncio.Queue()
+        self.sound: asyncio.Queue[bytes] = asyncio.Queue()
         self.phone = ("", 0)
 
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
@@ -143,14 +153,17 @@ class Exchange(asyncio.DatagramProtocol):
         self.here = transport.get_extra_info("sockname")
 
     def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+        if data[0] == RTP:
+            self.sound.put_nowait(data)
+            return
         self.phone = address
         self.heard.put_nowait(data.decode())
 
-    def say(self, first: str, call: str, sequence: str) -> None:
+    def say(self, first: str, call: str, sequence: str, body: str = "") -> None:
         head = (
             "Via: SIP/2.0/UDP 127.0.0.1;branch=z9\r\nFrom: <sip:139@127.0.0.1>;tag=a\r\n"
             f"To: <sip:1001@127.0.0.1>\r\nCall-ID: {call}\r\nCSeq: {sequence}\r\n"
-            f"Contact: <sip:exchange@127.0.0.1:{self.here[1]}>\r\n\r\n"
+            f"Contact: <sip:exchange@127.0.0.1:{self.here[1]}>\r\n\r\n{body}"
         )
         self.transport.sendto(f"{first}\r\n{head}".encode(), self.phone)
 
@@ -201,6 +214,39 @@ async def test_phone_rings_talks_and_hangs_up() -> None:
         ]
         moments = [mark.moment for mark in phones.marks]
         assert moments == sorted(moments)
+
+
+async def test_phones_that_speak_send_sound_from_the_answer_until_they_hang_up() -> None:
+    async with signed_in() as (phones, exchange):
+        phones.speak, phones.talk = True, lambda _agent, _caller: math.inf
+        loop = asyncio.get_running_loop()
+        wire, ear = await loop.create_datagram_endpoint(Exchange, local_addr=("127.0.0.1", 0))
+        offer = f"m=audio {ear.here[1]} RTP/AVP 8\r\n"
+        exchange.say("INVITE sip:1001@127.0.0.1 SIP/2.0", "one", "7 INVITE", offer)
+        assert await exchange.next() == "SIP/2.0 180 Ringing"
+        assert await exchange.next() == "SIP/2.0 200 OK"
+        assert phones._mouth.where == {}
+        exchange.say("ACK sip:1001@127.0.0.1 SIP/2.0", "one", "7 ACK")
+        async with asyncio.timeout(5):
+            heard = [await ear.sound.get() for _ in range(3)]
+        assert {len(packet) for packet in heard} == {12 + 160}
+        numbers = [int.from_bytes(packet[2:4]) for packet in heard]
+        assert numbers == [*range(numbers[0], numbers[0] + 3)]
+        phones.hang_up_all()
+        assert (await exchange.next()).startswith("BYE ")
+        exchange.say("SIP/2.0 200 OK", "one", "1 BYE")
+        exchange.say("OPTIONS sip:1001@127.0.0.1 SIP/2.0", "two", "9 OPTIONS")
+        assert await exchange.next() == "SIP/2.0 200 OK"
+        assert phones._mouth.where == {}
+        wire.close()
+
+
+def test_a_talk_without_its_recording_is_no_measurement() -> None:
+    none = {"app_queue": 0, "hotline": 3}
+    talks._check(none, {"app_queue": 12, "hotline": 15})
+    for made in ({"app_queue": 0, "hotline": 15}, {"app_queue": 12, "hotline": 27}):
+        with pytest.raises(ProgramError, match="12 recordings were expected"):
+            talks._check(none, made)
 
 
 async def test_a_citizen_who_is_called_back_lets_it_ring_and_the_agent_hears_that() -> None:
