@@ -91,14 +91,18 @@ def test_what_ends_a_dialogue_or_a_transfer(text: bytes, sip_call: str) -> None:
 
 def test_what_is_said_does_not_move_the_phone() -> None:
     """Asterisk looks at no Contact that stands beside a Record-Route."""
-    said = READ.call_off("127.0.0.1:9", "b").decode()
-    assert said.startswith("INVITE sip:13812345678@10.1.2.3:5060 SIP/2.0\r\n")
-    assert (
-        "Contact: <sip:u7@203.0.113.7:5080;transport=udp>\r\nRecord-Route: <sip:127.0.0.1:9;lr>\r\n"
-        in said
+    common = (
+        "Via: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKb;rport\r\nMax-Forwards: 70\r\n"
+        f"From: {READ.phone}\r\nTo: {READ.exchange}\r\nCall-ID: {READ.sip_call}\r\n"
     )
-    assert "CSeq: 5 INVITE\r\n" in said
-    assert "CSeq: 5 ACK\r\n" in READ.acknowledge("127.0.0.1:9", "b").decode()
+    assert READ.call_off("127.0.0.1:9", "b").decode() == (
+        f"INVITE sip:13812345678@10.1.2.3:5060 SIP/2.0\r\n{common}CSeq: 5 INVITE\r\n"
+        "Contact: <sip:u7@203.0.113.7:5080;transport=udp>\r\nRecord-Route: <sip:127.0.0.1:9;lr>\r\n"
+        "Content-Length: 0\r\n\r\n"
+    )
+    assert READ.acknowledge("127.0.0.1:9", "b").decode() == (
+        f"ACK sip:13812345678@10.1.2.3:5060 SIP/2.0\r\n{common}CSeq: 5 ACK\r\nContent-Length: 0\r\n\r\n"
+    )
 
 
 class Exchange(asyncio.DatagramProtocol):
