@@ -187,7 +187,7 @@ async def test_kill_9_of_asterisk_in_the_middle_of_many_calls(
     centre: Centre, phones: Phones, engine: AsyncEngine
 ) -> None:
     agent = await centre.agent(phones, "1001", answer_after=0.3)
-    callers = [f"1390000029{number}" for number in range(8)]
+    callers = [f"13900002{number:03}" for number in range(20)]
     legs = [await phones.citizen(caller).dial(NUMBER) for caller in callers]
     for leg in legs:
         await leg.until_answered()
