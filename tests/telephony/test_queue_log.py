@@ -173,6 +173,21 @@ def test_a_transfer_that_is_told_before_the_talks_end() -> None:
     ]
 
 
+def test_a_talk_whose_transfer_will_not_be_told_any_more() -> None:
+    """The talk's end waits for a transfer. A controller that has just started says what an earlier one left unsaid."""
+    log = QueueLog()
+    for fact in (
+        CallQueued(_at(0), "n-1.1", "tax"),
+        OfferMade(_at(1), "n-1.1", "1001"),
+        OfferAnswered(_at(3), "n-1.1", "1001"),
+    ):
+        log.lines(fact)
+    assert log.settled("n-1.1") == []
+    assert log.lines(TalkEnded(_at(23), "n-1.1", "1001", Party.AGENT)) == []
+    assert log.settled("n-1.1") == ["1763731223|n-1.1|tax|PJSIP/1001|COMPLETEAGENT|3|20|1"]
+    assert log.settled("n-1.1") == []
+
+
 def test_one_who_was_handed_on_from_a_callback_is_not_in_it() -> None:
     """Nor does this citizen move those who wait."""
     assert _lines(

@@ -43,12 +43,28 @@ def test_a_contact_without_a_name() -> None:
         replace(COPY, text=TEXT.replace("REFER sip", "INFO sip", 1).encode()),
         replace(COPY, text=TEXT.replace("<sip:u7@192.168.0.9:5060;ob>", "*").encode()),
         replace(COPY, text=TEXT.replace("tag=phone", "tag=phone\rX: y").encode()),
+        replace(COPY, text=TEXT.replace("Call-ID: one", "Call-ID: ").encode()),
         replace(COPY, text=b"REFER \r\n\r\n"),
         replace(COPY, text=b"REFER"),
     ],
 )
 def test_everything_else_is_none(copy: Copy) -> None:
     assert referral(copy, PORTS) is None
+
+
+@pytest.mark.parametrize("header", ["Via", "From", "To", "Call-ID", "CSeq", "Contact"])
+def test_a_referral_that_lacks_a_header(header: str) -> None:
+    """Only the way to the phone may be missing; the phone cannot be spoken for then."""
+    less = replace(COPY, text=TEXT.replace(f"{header}: ", "X-Other: ", 1).encode())
+    assert referral(less, PORTS) == (replace(READ, contact="") if header == "Via" else None)
+
+
+def test_a_short_header_and_a_longer_address() -> None:
+    """RFC 3261, 7.3.3, and RFC 5118, 4.4."""
+    short = TEXT.replace("Contact:", "m:").encode()
+    other = replace(COPY, text=short, source=("2001:db8::7", 5080))
+    wanted = replace(READ, contact="sip:u7@[2001:db8::7]:5080;transport=udp")
+    assert referral(other, PORTS) == wanted
 
 
 @pytest.mark.parametrize(("via", "end"), [("TLS", ";transport=tls"), ("tcp", ";transport=tcp")])
@@ -80,6 +96,11 @@ def test_which_phone_is_rung() -> None:
     [
         (b"BYE sip:x SIP/2.0\r\nCall-ID: one\r\nCSeq: 5 BYE\r\n\r\n", "one"),
         (b"SIP/2.0 603 Decline\r\nCall-ID: one\r\nCSeq: 4 REFER\r\n\r\n", "one"),
+        (b"SIP/2.0 404 No\r\nCall-ID: one\r\nCSeq: 4 REFER\r\n\r\n", "one"),
+        (b"SIP/2.0 500 No\r\nCall-ID: one\r\nCSeq: 4 REFER\r\n\r\n", "one"),
+        (b"SIP/2.0 500 No\r\nCSeq: 4 REFER\r\n\r\n", ""),
+        (b"SIP/2.0 500 No\r\nCall-ID: one\r\n\r\n", ""),
+        (b"BYE sip:x SIP/2.0\r\n\r\n", ""),
         (b"SIP/2.0 481 No\r\nCall-ID: one\r\nCSeq: 4 INVITE\r\n\r\n", ""),
         (b"SIP/2.0 202 Accepted\r\nCall-ID: one\r\nCSeq: 4 REFER\r\n\r\n", ""),
         (b"INFO sip:x SIP/2.0\r\nCall-ID: one\r\n\r\n", ""),
