@@ -4,6 +4,7 @@ link            one AMI connection to one node: messages in order, actions with 
 channels        AMI messages → facts (pure): who arrived, which phone rings, who answered, who hung up first
 switch          the verbs: hang up, stop ringing, stop a prompt, fetch back, read what exists
 pulse           which phone has died in a talk, and which is only silent (pure)
+in_call         copies of SIP messages → whether a phone answers when it is asked within its call (pure)
 guesses         refused sign-ins of the last minute (pure)
 refused         copies of SIP messages → calls that had no channel, and numbers that are not ours (pure)
 answers         copies of SIP messages → a dialled citizen's answer that crosses our cancel (pure)

@@ -7,15 +7,17 @@ talk. What tells them apart:
   - RTCP (RFC 3550): a muted phone still reports every few seconds on what it hears;
   - OPTIONS: whether a phone that is silent answers at all (AMI PJSIPQualify);
   - the address: a phone that was reloaded registers with another one;
-  - a request within the call (re-INVITE): a phone that was started again does not know the call, and says 481. It is
-    sent after a registration, and once in each silence in which no report comes either.
+  - a request within the call (re-INVITE): a phone that was started again does not know the call, and says 481, or does
+    not hear it. It is sent after a registration, and once in each silence in which no report comes either;
+  - the registration's Call-ID: a phone that only has another address keeps it (RFC 3261, 10.2.4). It is not asked
+    within the call, for Asterisk knows its old address, and ends a call in which nobody answers.
 
 So a phone has died when
 
   - its sound was steady, and stopped, and within seconds the agent has registered with a new address, or has no
     address any more: `STOPPED` after the last packet;
   - nothing at all has come for `after` seconds, and no phone of the agent answers OPTIONS, asked twice;
-  - nothing has come for `after` seconds from a phone that used to report (RTCP), and the address is a new one.
+  - nothing has come since the address is a new one, nor an answer within the call (`telephony.in_call`).
 
 If nothing decides, the session timers do (RFC 4028, `telephony.realtime`): Asterisk asks within the call by itself.
 """
@@ -27,6 +29,7 @@ from enum import Enum
 
 from facts.times import SECOND
 from telephony.channels import Talk
+from telephony.in_call import InCallAnswer
 
 READ_FIRST = 2 * SECOND
 READ_AGAIN = SECOND
@@ -44,12 +47,15 @@ RELOAD_WITHIN = 5 * SECOND
 ASK_EVERY = 4 * SECOND
 ASK_TWICE = 2 * SECOND
 """How long a phone that did not answer OPTIONS has for a second one."""
+SETTLED = SECOND // 5
+"""After so long, what Asterisk tells of a registration is complete: that it came, and from where."""
 _NEAR = SECOND
 """By how much the last sound, whose moment is estimated, may be later than a new address."""
 _SHORTFALL = 0.8
 
 _NUMBERS = re.compile(r"(\w+)=([0-9.]+)")
-_REPORTED = ("txjitter", "rlp", "rtt")
+_REPORTED = ("rxjitter", "rlp", "rtt")
+"""What is in the phone's reports. Asterisk calls the jitter that it measures itself `txjitter`."""
 
 
 class Step(Enum):
@@ -70,6 +76,8 @@ class _Pulse:
     `heard_at`: the last packet or report.
 
     `rate`: packets a second of steady sound, 0 until it is known. `pauses`: the sound has stopped before and came back.
+
+    `registration`: the Call-ID of the one with which the talk began; empty while that is not known.
     """
 
     talk: Talk
@@ -82,7 +90,7 @@ class _Pulse:
     rate: float = 0.0
     pauses: bool = False
     suspect: bool = False
-    reported: bool = False
+    registration: str = ""
     moved_at: int = 0
     signed_in_at: int = 0
     gone_at: int = 0
@@ -132,8 +140,28 @@ class Pulses:
         for pulse in self._of(agent):
             pulse.signed_in_at = pulse.due = now
 
-    def heard(self, leg: str, told: str, now: int) -> list[Step]:
-        """What to do after the sound of this leg was read: `told` is what `CHANNEL(rtcp,all)` was at `now`."""
+    def identify(self, leg: str) -> bool:
+        """Whether the registration with which this talk began is still to be asked for, and can be."""
+        pulse = self._pulses.get(leg)
+        return pulse is not None and not (pulse.registration or pulse.moved_at)
+
+    def registered(self, leg: str, registration: str) -> None:
+        """The Call-ID of the registration of that talk's phone, if no other has come meanwhile."""
+        if self.identify(leg):
+            self._pulses[leg].registration = registration
+
+    def only_moved(self, leg: str, registration: str) -> bool:
+        """Whether the phone has another address than at the talk's beginning, and was not started again."""
+        pulse = self._pulses.get(leg)
+        return pulse is not None and pulse.moved_at > 0 and pulse.registration == registration != ""
+
+    def heard(
+        self, leg: str, told: str, now: int, answer: InCallAnswer = InCallAnswer.NONE_DUE
+    ) -> list[Step]:
+        """What to do after the sound of this leg was read: `told` is what `CHANNEL(rtcp,all)` was at `now`.
+
+        `answer`: what came of the last question within the call.
+        """
         pulse = self._pulses.get(leg)
         if pulse is None:
             return []
@@ -141,11 +169,11 @@ class Pulses:
         if not numbers.get("rxcount", "").isdigit():
             return []  # the leg has just ended
         _take(pulse, int(numbers["rxcount"]), "".join(numbers.get(n, "") for n in _REPORTED), now)
-        steps = self._judge(pulse, now)
+        steps = self._judge(pulse, now, answer)
         pulse.due = now + _wait(pulse, now)
         return steps
 
-    def _judge(self, pulse: _Pulse, now: int) -> list[Step]:
+    def _judge(self, pulse: _Pulse, now: int, answer: InCallAnswer) -> list[Step]:
         silent = now - pulse.heard_at
         if silent < STOPPED:
             return []
@@ -157,14 +185,16 @@ class Pulses:
         reloaded = moved and pulse.moved_at - pulse.sound_at < RELOAD_WITHIN
         if reloaded and pulse.rate and not pulse.pauses:
             return [Step.END]
-        if quiet and (gone or (moved and pulse.reported)):
+        if (quiet and gone) or (moved and answer is InCallAnswer.MISSING):
             return [Step.END]
         steps = []
         back_at = max(pulse.moved_at, pulse.signed_in_at)
-        back = back_at > since and pulse.asked_in_call_at < back_at
+        back = since < back_at <= now - SETTLED and pulse.asked_in_call_at < back_at
         # A phone that sends neither sound nor reports: once in each silence.
         mute = quiet and pulse.asked_in_call_at < pulse.heard_at
-        if (back or mute) and not pulse.talk.held:
+        waited = now - pulse.asked_in_call_at >= ASK_EVERY
+        once_more = moved and waited and answer is InCallAnswer.AWAITED
+        if back or mute or once_more:
             pulse.asked_in_call_at = now
             steps.append(Step.ASK_IN_CALL)
         asked_long_ago = now - pulse.asked_at >= ASK_EVERY
@@ -203,8 +233,6 @@ def _take(pulse: _Pulse, packets: int, reports: str, now: int) -> None:
         # Packets may be late and come all at once: the rate follows slowly, and never one burst.
         usual = pulse.rate or rate
         pulse.rate = (usual + rate) / 2 if short else min(rate, usual * 1.2)
-    if reports != pulse.reports and pulse.reports:
-        pulse.reported = True
-        if came <= 0:
-            pulse.heard_at = now
+    if reports != pulse.reports and pulse.reports and came <= 0:
+        pulse.heard_at = now
     pulse.packets, pulse.reports, pulse.read_at = packets, reports, now

@@ -68,6 +68,26 @@ class Switch:
             return ""
         return told.get("Value", "")
 
+    async def sip_call(self, channel: str) -> str:
+        """The Call-ID of the channel's SIP dialogue; empty for one that is gone."""
+        try:
+            answer = await self._link.act(
+                {"Action": "Getvar", "Channel": channel, "Variable": "CHANNEL(pjsip,call-id)"}
+            )
+        except ActionRefused as refusal:
+            if not _TOO_LATE.search(str(refusal)):
+                raise
+            return ""
+        return answer.get("Value", "")
+
+    async def registration(self, agent: str) -> str:
+        """The Call-ID by which the agent's phone registers: the same until it is started again; empty if unknown."""
+        entries = await self._link.gather(
+            {"Action": "PJSIPShowEndpoint", "Endpoint": agent}, "EndpointDetailComplete"
+        )
+        found = [one for one in entries if one.get("Event") == "ContactStatusDetail"]
+        return found[-1].get("CallID", "") if found else ""
+
     async def ask_in_call(self, channel: str) -> None:
         """Send a re-INVITE that changes nothing. If the phone does not know the call (481), Asterisk ends the leg."""
         await self._try(
@@ -91,14 +111,7 @@ class Switch:
     async def has_dialogue(self, agent: str, sip_call: str) -> bool:
         """Whether a channel of the agent's phone is this SIP call."""
         for channel in self._calls.agent_channels(agent):
-            asked = {"Action": "Getvar", "Channel": channel, "Variable": "CHANNEL(pjsip,call-id)"}
-            try:
-                answer = await self._link.act(asked)
-            except ActionRefused as refusal:
-                if not _TOO_LATE.search(str(refusal)):
-                    raise
-                continue
-            if answer.get("Value") == sip_call:
+            if await self.sip_call(channel) == sip_call:
                 return True
         return False
 

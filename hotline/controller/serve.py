@@ -195,7 +195,13 @@ class Controller:
             self._link, self._calls, settings.named_trunks, unnamed=bool(settings.outbound)
         )
         self._watch = PhoneWatch(
-            self._calls, self._switch, self._report, clock.now, settings.dead_phone_after
+            self._calls,
+            self._switch,
+            self._report,
+            clock.now,
+            settings.dead_phone_after,
+            self._sip_ports,
+            self._hear_answers,
         )
         self._leaving = LeavingPhones(
             self._calls,
@@ -399,8 +405,7 @@ class Controller:
         facts = self._leaving.heard(self._calls.read(message))
         if dialled := self._calls.dials(message):
             self._outbound.follow(*dialled)
-            if self._copies is not None:
-                self._copies.hear_more(self._settings.callback_rings + ANSWERED_WITHIN)
+            self._hear_answers(self._settings.callback_rings + ANSWERED_WITHIN)
         if facts:
             now = clock.now()
             self._lag = (now, now - facts[-1].at)
@@ -452,6 +457,11 @@ class Controller:
         except OSError as error:
             logger.error("refused_calls.no_port", port=port, error=str(error), effect="not seen")
 
+    def _hear_answers(self, seconds: float) -> None:
+        """Have copies of answers and ends come for so long."""
+        if self._copies is not None:
+            self._copies.hear_more(seconds)
+
     def _close_copies(self) -> None:
         if self._copies is not None:
             self._copies.close()
@@ -464,8 +474,9 @@ class Controller:
         copy = unpack(datagram, self._hep_secret)
         if copy is None:
             return
-        if self._leaving.take(copy) and self._copies is not None:
-            self._copies.hear_more(LEAVES_WITHIN)
+        if self._leaving.take(copy):
+            self._hear_answers(LEAVES_WITHIN)
+        self._watch.copied(copy)
         self._outbound.hear(copy.at, copy.text)
         if number := self._refused_calls.take(copy):
             logger.warning("number.unknown", number=mask_numbers(number))

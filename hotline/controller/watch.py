@@ -6,7 +6,7 @@ silent. While the controller is away, Asterisk's session timers do this more slo
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 import structlog
@@ -14,8 +14,10 @@ import structlog
 from facts import Fact, PhoneLost
 from facts.times import SECOND
 from telephony.channels import SIGN_IN_EVENT, Calls, Message, Talk
+from telephony.in_call import Questions
 from telephony.link import LinkError
 from telephony.pulse import Pulses, Step
+from telephony.refused import Copy
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +34,12 @@ class Verbs(Protocol):
     async def ask_phone(self, agent: str) -> None:
         """Ask the agent's phone by OPTIONS."""
 
+    async def sip_call(self, channel: str) -> str:
+        """The Call-ID of the channel's SIP dialogue."""
+
+    async def registration(self, agent: str) -> str:
+        """The Call-ID of the registration of the agent's phone."""
+
     async def ask_in_call(self, channel: str) -> None:
         """Send a request within the call."""
 
@@ -39,8 +47,15 @@ class Verbs(Protocol):
         """End the leg."""
 
 
+HEAR_FOR = 10.0
+"""Seconds for which the answer to a question within a call is listened for."""
+
+
 class PhoneWatch:
-    """`report` takes facts. `after`: seconds of silence after which a phone that does not answer is dead."""
+    """`report` takes facts. `after`: seconds of silence after which a phone that does not answer is dead.
+
+    `ports`: from which Asterisk speaks SIP. `hear`: have the copies of answers come for so many seconds.
+    """
 
     def __init__(
         self,
@@ -49,12 +64,16 @@ class PhoneWatch:
         report: Callable[[Fact], None],
         clock: Callable[[], int],
         after: float,
+        ports: Collection[int] = (),
+        hear: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._calls = calls
         self._switch = switch
         self._report = report
         self._clock = clock
         self._pulses = Pulses(after)
+        self._questions = Questions(ports)
+        self._hear = hear
         self._wake = asyncio.Event()
 
     def take(self, message: Message) -> None:
@@ -66,6 +85,10 @@ class PhoneWatch:
         else:
             return
         self._wake.set()
+
+    def copied(self, copy: Copy) -> None:
+        """Asterisk has received or sent a SIP message."""
+        self._questions.take(copy)
 
     async def run(self) -> None:
         """Watch for ever."""
@@ -87,13 +110,17 @@ class PhoneWatch:
 
     async def look(self) -> None:
         """Look after the talks whose turn it is."""
-        due = self._pulses.due(self._calls.talks(), self._clock())
+        talks = list(self._calls.talks())
+        self._questions.keep({talk.leg for talk in talks})
+        due = self._pulses.due(talks, self._clock())
         await asyncio.gather(*(self._look_at(talk) for talk in due))
 
     async def _look_at(self, talk: Talk) -> None:
         try:
             told = await self._switch.read_sound(talk.channel)
-            for step in self._pulses.heard(talk.leg, told, self._clock()):
+            now = self._clock()
+            answer = self._questions.answer(talk.leg, now)
+            for step in self._pulses.heard(talk.leg, told, now, answer):
                 await self._do(step, talk)
         except LinkError as error:
             log.info("phone.not_watched", agent=talk.agent, error=str(error))
@@ -102,10 +129,21 @@ class PhoneWatch:
         match step:
             case Step.ASK:
                 await self._switch.ask_phone(talk.agent)
+                if self._pulses.identify(talk.leg):
+                    registration = await self._switch.registration(talk.agent)
+                    self._pulses.registered(talk.leg, registration)
             case Step.ASK_IN_CALL:
-                await self._switch.ask_in_call(talk.channel)
+                await self._ask_in_call(talk)
             case Step.END:
                 log.warning("phone.lost", call_id=talk.call, agent=talk.agent)
                 # First the fact: by then the session knows that this talk's end is not the call's.
                 self._report(PhoneLost(self._clock(), talk.call, talk.agent))
                 await self._switch.end_dead(talk.channel, talk.citizen)
+
+    async def _ask_in_call(self, talk: Talk) -> None:
+        if self._pulses.only_moved(talk.leg, await self._switch.registration(talk.agent)):
+            return
+        if sip_call := await self._switch.sip_call(talk.channel):
+            self._hear(HEAR_FOR)
+            self._questions.ask(sip_call, talk.leg)
+            await self._switch.ask_in_call(talk.channel)

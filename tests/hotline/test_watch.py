@@ -2,9 +2,11 @@
 
 from facts import Fact, PhoneLost
 from facts.times import SECOND
-from hotline.controller.watch import PhoneWatch
+from hotline.controller.watch import HEAR_FOR, PhoneWatch
 from telephony.channels import Calls, Message
 from telephony.link import LinkDown
+from telephony.refused import Copy
+from tests.fakes.hep import HERE, TRUNK
 from tests.telephony.test_calls import NUMBERS, folded
 from tests.telephony.test_channels_ends import (
     AGENT,
@@ -24,7 +26,8 @@ class Wire:
     def __init__(self, done: list[object]) -> None:
         self.done = done
         self.packets = 0
-        self.away = False
+        self.away = self.gone = False
+        self.registered = "r1"
 
     async def read_sound(self, channel: str) -> str:
         if self.away:
@@ -34,6 +37,12 @@ class Wire:
 
     async def ask_phone(self, agent: str) -> None:
         self.done.append(("ask", agent))
+
+    async def sip_call(self, channel: str) -> str:
+        return "" if self.gone else "dialogue"
+
+    async def registration(self, agent: str) -> str:
+        return self.registered
 
     async def ask_in_call(self, channel: str) -> None:
         self.done.append(("ask in call", channel))
@@ -51,7 +60,16 @@ class Talking:
         folded([contact("sip:a", "NonQualified"), arrives(), begins(LEG), is_up(LEG)], self.calls)
         self.wire = Wire(self.done)
         self.now = 1000 * SECOND
-        self.watch = PhoneWatch(self.calls, self.wire, self.report, lambda: self.now, 8.0)
+        self.heard_for: list[float] = []
+        self.watch = PhoneWatch(
+            self.calls,
+            self.wire,
+            self.report,
+            lambda: self.now,
+            8.0,
+            {HERE[1]},
+            self.heard_for.append,
+        )
 
     def report(self, fact: Fact) -> None:
         self.done.append(fact)
@@ -61,6 +79,11 @@ class Talking:
             self.now += SECOND // 2
             self.wire.packets += packets // 2
             await self.watch.look()
+
+    def asks(self, seconds_ago: float) -> None:
+        """Asterisk has sent its question, or has repeated it."""
+        text = b"INVITE sip:a SIP/2.0\r\nCall-ID: dialogue\r\nCSeq: 2 INVITE\r\n\r\n"
+        self.watch.copied(Copy(self.now - round(seconds_ago * SECOND), HERE, TRUNK, text))
 
     def hear(self, message: Message) -> None:
         self.watch.take(message)
@@ -85,6 +108,40 @@ async def test_a_phone_that_signs_in_again_is_asked_within_the_call() -> None:
     await story.go_on(1.5, 0)
     assert ("ask in call", AGENT) in story.done
     assert not any(isinstance(one, PhoneLost) for one in story.done)
+
+
+async def test_a_muted_phone_that_was_reloaded_is_ended_when_it_does_not_answer() -> None:
+    story = Talking()
+    await story.go_on(10, 50)
+    await story.go_on(6, 0)
+    story.wire.registered = "r2"
+    story.hear(contact("sip:b", "NonQualified"))
+    await story.go_on(1, 0)
+    assert story.done.count(("ask in call", AGENT)) == 1
+    assert story.heard_for == [HEAR_FOR]
+    story.asks(0)
+    await story.go_on(3.5, 0)
+    assert ("end", AGENT) not in story.done
+    story.asks(0)
+    await story.go_on(0.5, 0)
+    assert story.done[-2:] == [PhoneLost(story.now, CALL, "1001"), ("end", AGENT)]
+
+
+async def test_a_phone_that_has_another_address_and_was_not_started_again_is_left_alone() -> None:
+    story = Talking()
+    await story.go_on(10, 50)
+    await story.go_on(6, 0)
+    story.hear(contact("sip:b", "NonQualified"))
+    await story.go_on(60, 0)
+    assert set(story.done) == {("ask", "1001")}
+
+
+async def test_a_channel_that_has_just_ended_is_not_asked() -> None:
+    story = Talking()
+    await story.go_on(10, 50)
+    story.wire.gone = True
+    await story.go_on(60, 0)
+    assert set(story.done) == {("ask", "1001")}
 
 
 async def test_a_silent_phone_is_asked_and_ended_only_when_it_is_gone() -> None:

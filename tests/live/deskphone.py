@@ -26,9 +26,11 @@ _KNOWS = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE"
 
 
 class DeskPhone:
-    """One telephone of the agent `number` at the exchange `address:port`. `port` 0: any."""
+    """One telephone of the agent `number` at the exchange `address:port`. `tcp`: it speaks SIP by TCP, not UDP."""
 
-    def __init__(self, exchange: str, number: str, password: str, *, tone: int = 2500) -> None:
+    def __init__(
+        self, exchange: str, number: str, password: str, *, tone: int = 2500, tcp: bool = False
+    ) -> None:
         host, _, port = exchange.rpartition(":")
         self.number, self.tone = number, tone
         self.muted = False
@@ -43,7 +45,8 @@ class DeskPhone:
         """Methods of the requests within a call that came so far."""
         self.talking = False
         self._exchange, self._host, self._to = exchange, host, (host, int(port))
-        self._password = password
+        self._password, self._tcp = password, tcp
+        self._registration = secrets.token_hex(8)
         self._signal: Any = None
         self._media: Any = None
         self._answers: asyncio.Queue[str] = asyncio.Queue()
@@ -62,7 +65,7 @@ class DeskPhone:
 
     async def sign_in(self, expires: int = 120) -> None:
         """Register. Raises `AssertionError` when refused, `TimeoutError` without an answer."""
-        call, proof, answer = secrets.token_hex(8), b"", ""
+        call, proof, answer = self._registration, b"", ""
         for sequence in (1, 2):
             self._send(
                 f"REGISTER sip:{self._exchange} SIP/2.0\r\n{self._via()}"
@@ -98,10 +101,16 @@ class DeskPhone:
         port = self.port if same_port else 0
         self.die()
         await asyncio.sleep(0.05)
-        self._dialog = ""
+        self._dialog, self._registration = "", secrets.token_hex(8)
         await self._open(port)
         if register:
             await self.sign_in()
+
+    async def move(self) -> None:
+        """Have another address from now on, as behind a router (NAT) that forgot the old one, and register."""
+        self._signal.close()
+        await self._listen()
+        await self.sign_in()
 
     async def until_rings(self, times: int = 1, within: float = 20) -> None:
         """Wait for the call of this number. Raises `TimeoutError`."""
@@ -122,14 +131,21 @@ class DeskPhone:
 
     async def _open(self, port: int = 0) -> None:
         loop = asyncio.get_running_loop()
-        self._signal, _ = await loop.create_datagram_endpoint(
-            lambda: _Datagrams(self._take), sock=_bound(self._host, port)
-        )
+        await self._listen(port)
         self._media, _ = await loop.create_datagram_endpoint(
             lambda: _Datagrams(self._hear), sock=_bound(self._host, 0)
         )
-        self.port = self._signal.get_extra_info("sockname")[1]
         spawn(self._hum(self._media), f"phone {self.number} hums")
+
+    async def _listen(self, port: int = 0) -> None:
+        loop = asyncio.get_running_loop()
+        if self._tcp:
+            self._signal, _ = await loop.create_connection(lambda: _Stream(self._take), *self._to)
+        else:
+            self._signal, _ = await loop.create_datagram_endpoint(
+                lambda: _Datagrams(self._take), sock=_bound(self._host, port)
+            )
+        self.port = self._signal.get_extra_info("sockname")[1]
 
     def _take(self, data: bytes, _where: Any) -> None:
         message = data.decode(errors="replace")
@@ -216,14 +232,19 @@ class DeskPhone:
         )
 
     def _send(self, message: str) -> None:
-        if self._signal is not None:
+        if self._signal is None:
+            return
+        if self._tcp:
+            self._signal.write(message.encode())
+        else:
             self._signal.sendto(message.encode(), self._to)
 
     def _contact(self) -> str:
-        return f"sip:{self.number}@{self._host}:{self.port}"
+        return f"sip:{self.number}@{self._host}:{self.port}" + ";transport=tcp" * self._tcp
 
     def _via(self) -> str:
-        return f"Via: SIP/2.0/UDP {self._host}:{self.port};branch=z9hG4bK{secrets.token_hex(8)};rport\r\n"
+        by = "TCP" if self._tcp else "UDP"
+        return f"Via: SIP/2.0/{by} {self._host}:{self.port};branch=z9hG4bK{secrets.token_hex(8)};rport\r\n"
 
 
 def _sender_report(source: bytes, sent: int, heard: bytes, jitter: int) -> bytes:
@@ -244,6 +265,25 @@ class _Datagrams(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         self._take(data, addr)
+
+
+class _Stream(asyncio.Protocol):
+    """Messages out of a stream of bytes (RFC 3261, 18.3)."""
+
+    def __init__(self, take: Any) -> None:
+        self._take = take
+        self._rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._rest += data
+        while (head := self._rest.partition(b"\r\n\r\n"))[1]:
+            length = re.search(rb"^Content-Length: *(\d+)", head[0], re.MULTILINE)
+            size = len(head[0]) + 4 + (int(length[1]) if length else 0)
+            if len(self._rest) < size:
+                return
+            message, self._rest = self._rest[:size], self._rest[size:]
+            if length:  # otherwise it is a ping
+                self._take(message, None)
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -15,6 +15,7 @@ from facts import (
     OfferAnswered,
     PhoneLost,
     TalkEnded,
+    TalkResumed,
     WrapUpStarted,
 )
 from facts.terms import Outcome, Party
@@ -27,6 +28,8 @@ from tests.live.gateway import Gateway, Manners
 GREETING = 18.0
 STEADY = 4.5
 """Seconds of a talk after which the watch knows its sound."""
+MUTED = 6.0
+"""Seconds of silence after which a new address is no sign of a reload any more (`telephony.pulse.RELOAD_WITHIN`)."""
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +109,72 @@ async def test_a_phone_that_is_started_again_without_a_word_is_asked_within_the_
         assert 7 * SECOND < lost.at - began < 11 * SECOND
         await phone.until_rings(2, 8)
         await leg.until_hears(phone.tone, 8)
+        await over(centre, leg, "1001")
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+async def test_a_muted_phone_without_reports_that_is_reloaded_elsewhere(
+    centre: Centre, phones: Phones, tcp: bool
+) -> None:
+    """The new phone answers OPTIONS. Only a question within the call tells that nobody is there any more."""
+    async with DeskPhone(centre.sip, "1001", PASSWORD, tcp=tcp) as phone:
+        phone.reports = False
+        leg, call = await talk(centre, phones, phone, f"1390020005{tcp:d}")
+        phone.muted = True
+        await asyncio.sleep(MUTED)
+        await phone.reload()
+        phone.muted = False
+        registered = clock.now()
+        lost = await centre.fact(PhoneLost, 10, call=call, agent="1001")
+        assert lost.at - registered < 8 * SECOND
+        await phone.until_rings(2, 8)
+        await leg.until_hears(phone.tone, 8)
+        await over(centre, leg, "1001")
+
+
+async def test_a_living_muted_phone_without_reports_is_told_from_a_reloaded_one(
+    centre: Centre, phones: Phones
+) -> None:
+    """Another phone of the agent registers; a phone has another address behind its router (NAT)."""
+    async with (
+        DeskPhone(centre.sip, "1001", PASSWORD) as phone,
+        DeskPhone(centre.sip, "1001", PASSWORD, tone=2700) as beside,
+        DeskPhone(centre.sip, "1002", PASSWORD, tone=2900) as moving,
+    ):
+        phone.reports = moving.reports = False
+        leg, call = await talk(centre, phones, phone, "13900200061")
+        second, another = await talk(centre, phones, moving, "13900200062")
+        phone.muted = moving.muted = True
+        await asyncio.sleep(MUTED)
+        await beside.sign_in()
+        await moving.move()
+        await asyncio.sleep(8)
+        assert "INVITE" in phone.asked
+        assert "INVITE" not in moving.asked
+        for one, at, its in ((phone, leg, call), (moving, second, another)):
+            one.muted = False
+            await at.until_hears(one.tone, 5)
+            assert not centre.facts(PhoneLost, call=its)
+        await leg.hang_up()
+        await over(centre, second, "1001", "1002")
+
+
+async def test_a_phone_that_holds_its_talk_is_asked_and_goes_on_holding(
+    centre: Centre, phones: Phones
+) -> None:
+    async with DeskPhone(centre.sip, "1001", PASSWORD, tone=2700) as beside:
+        agent = await centre.agent(phones, "1001", answer_after=0.1)
+        leg = await phones.citizen("13900200071").dial(NUMBER)
+        await leg.until_hears(agent.tone, GREETING)
+        call = await centre.call_id("13900200071")
+        await agent.offers[-1].hold()
+        await asyncio.sleep(3)
+        await beside.sign_in()
+        await asyncio.sleep(7)
+        assert not leg.hears(agent.tone)
+        assert not centre.facts(PhoneLost, TalkEnded, TalkResumed, call=call)
+        await agent.offers[-1].resume()
+        await leg.until_hears(agent.tone, 5)
         await over(centre, leg, "1001")
 
 

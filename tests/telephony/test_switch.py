@@ -194,6 +194,20 @@ async def test_whether_a_phone_is_still_in_a_dialogue() -> None:
     assert not await gone.has_dialogue("1001", "this one")
 
 
+@pytest.mark.parametrize(("listed", "known"), [([{"CallID": "r1"}], "r1"), ([{}], ""), ([], "")])
+async def test_by_which_call_id_a_phone_registers(listed: list[dict[str, str]], known: str) -> None:
+    class Shown(Sent):
+        async def gather(
+            self, action: Mapping[str, str], until: str, timeout: float = 5.0
+        ) -> list[Message]:
+            assert action == {"Action": "PJSIPShowEndpoint", "Endpoint": "1001"}
+            entries = [{"Event": "ContactStatusDetail", **one} for one in listed]
+            return [{"Event": "AorDetail", "CallID": "no"}, *entries]
+
+    switch = Switch(Shown(), Calls(NUMBERS), clock=lambda: NOW)
+    assert await switch.registration("1001") == known
+
+
 async def test_a_recording_is_marked_and_then_paused() -> None:
     switch, sent = desk(6)
     await switch.pause_recording(CALL, "7 1001 key")
