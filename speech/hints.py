@@ -4,7 +4,7 @@ Phrases are compared by sound: syllables without tones. From `FORGIVING` syllabl
 here judges: a hint says that something was heard, or was not, at a place.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -53,6 +53,26 @@ class WordHint:
     end: int
     phrase: str = ""
     rate: float = 0.0
+
+    def text(self, lang: str = "zh") -> str:
+        """The sentence for people. `lang`: zh or en."""
+        return _SAID[lang][self.kind].format(phrase=self.phrase, rate=self.rate)
+
+
+_SAID: Final[Mapping[str, Mapping[WordHintKind, str]]] = {
+    "zh": {
+        WordHintKind.FORBIDDEN: "疑似服务禁语“{phrase}”",
+        WordHintKind.NO_GREETING: "开头未听到问候",
+        WordHintKind.FAST: "语速偏快，{rate:.0f} 字/分钟",
+        WordHintKind.SLOW: "语速偏慢，{rate:.0f} 字/分钟",
+    },
+    "en": {
+        WordHintKind.FORBIDDEN: "sounds like the 服务禁语 “{phrase}”",
+        WordHintKind.NO_GREETING: "no greeting was heard at the beginning",
+        WordHintKind.FAST: "fast: {rate:.0f} characters a minute",
+        WordHintKind.SLOW: "slow: {rate:.0f} characters a minute",
+    },
+}
 
 
 def of_talk(talk: TalkWords, book: PhraseList) -> list[WordHint]:

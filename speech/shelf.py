@@ -264,6 +264,16 @@ async def hints_of(engine: AsyncEngine, since: int, until: int, limit: int) -> l
         return await _hints(connection, recording_words_hint.c.call.in_(calls), limit)
 
 
+async def hints_in(
+    connection: AsyncConnection, calls: Sequence[CallId]
+) -> dict[CallId, list[WordHint]]:
+    """The hints in these calls' recordings (at most `ledger.PAGE` of them), of each by place."""
+    found: dict[CallId, list[WordHint]] = {}
+    for one in await _hints(connection, recording_words_hint.c.call.in_(calls)):
+        found.setdefault(one.call, []).append(one.hint)
+    return found
+
+
 async def note(
     engine: AsyncEngine, begun: int, ended: int, *, done: int, failed: int, why: str
 ) -> None:

@@ -40,6 +40,7 @@ def hints(
     kind: Annotated[
         list[str] | None, typer.Option("--kind", help="only this kind; repeatable")
     ] = None,
+    agent: Annotated[str, typer.Option("--agent", help="only this agent's talks")] = "",
     call: Annotated[str, typer.Option("--call", help="only this call")] = "",
     form: JsonOrText = "text",
     lang: Language = "zh",
@@ -48,14 +49,17 @@ def hints(
     # numpy, and all that reads the diary: other commands do without.
     from metrics import hints as found_hints
     from recorder.hints import HintKind
+    from speech.hints import WordHintKind
 
     form_of(form, "text", "json")
+    there: dict[str, found_hints.AnyKind] = {one.value: one for one in (*HintKind, *WordHintKind)}
     for one in kind or ():
-        if one not in set(HintKind):
-            fail(f"--kind {one}: there is {', '.join(HintKind)}", status=2)
+        if one not in there:
+            fail(f"--kind {one}: there is {', '.join(there)}", status=2)
     if call and day:
         fail("--call names one call: leave out --day", status=2)
-    kinds = [HintKind(one) for one in kind or ()]
+    kinds = frozenset(there[one] for one in kind or ())
+    wanted = found_hints.HintFilter(kinds, agent, words=True)
     settings, now = read_settings(), clock.now()
     try:
         since, until = day_of(day, now) if day else (now - DAY, now)
@@ -65,8 +69,8 @@ def hints(
     async def work(engine: AsyncEngine) -> "DayOfHints":
         await note_look(engine, "recordings hints", *filter(None, [call]), day=day)
         if not call:
-            return await found_hints.of_time(engine, settings, since, until, kinds)
-        found = await found_hints.of_one(engine, settings, call, kinds)
+            return await found_hints.of_time(engine, settings, since, until, wanted)
+        found = await found_hints.of_one(engine, settings, call, wanted)
         if found is None:
             fail(f"there is no call {call[:100]!r}: see all calls with `hotline calls`")
         return found

@@ -222,8 +222,7 @@ def _lines(found: "CallWords", lang: str) -> Iterator[str]:
 
 
 def _hint(hint: "WordHint", lang: str) -> str:
-    what = _SAY[lang][hint.kind.value].format(phrase=hint.phrase, rate=hint.rate, agent=hint.agent)
-    return f"{_clock(hint.begin)} {what}"
+    return f"{_clock(hint.begin)} {_SAY[lang]['of'].format(hint.text(lang), hint.agent)}"
 
 
 def _rate(value: float) -> str:
@@ -249,10 +248,7 @@ _SAY = {
         "too_long": "录音太长，未转写",
         "failed": "转写失败",
         "rates": "语速（字/分钟）：话务员 {}，市民 {}",
-        "forbidden": "疑似服务禁语“{phrase}”（话务员 {agent}）",
-        "no_greeting": "开头未听到问候（话务员 {agent}）",
-        "fast": "语速偏快，{rate:.0f} 字/分钟（话务员 {agent}）",
-        "slow": "语速偏慢，{rate:.0f} 字/分钟（话务员 {agent}）",
+        "of": "{}（话务员 {}）",
         "citizen": "市民：",
         "agent": "话务员：",
     },
@@ -263,10 +259,7 @@ _SAY = {
         "too_long": "the recording is too long and was left out",
         "failed": "it could not be transcribed",
         "rates": "characters a minute: agent {}, citizen {}",
-        "forbidden": "sounds like the 服务禁语 “{phrase}” (agent {agent})",
-        "no_greeting": "no greeting was heard at the beginning (agent {agent})",
-        "fast": "fast: {rate:.0f} characters a minute (agent {agent})",
-        "slow": "slow: {rate:.0f} characters a minute (agent {agent})",
+        "of": "{} (agent {})",
         "citizen": "citizen: ",
         "agent": "agent: ",
     },

@@ -1,17 +1,23 @@
-"""What listeners do beside playing, in a real browser: exports that another person approves."""
+"""What listeners do beside playing, in a real browser: exports that another person approves, and a day's hints."""
 
 import re
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from base import clock
 from base.settings import Settings
 from bench import listening
 from bench.listening import CALL
+from diary.writer import Diary
+from facts.times import HOUR, SECOND, local
 from recorder.entry import LedgerEntry
 from tests.browser.test_player import PEOPLE, Desk, findings, ready
+from tests.metrics.test_hints import T, talk
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -23,7 +29,18 @@ EXPORTS = "/supervisor#exports"
 async def recorded() -> AsyncIterator[tuple[Settings, LedgerEntry]]:
     """A short call, at a centre where nobody takes a recording away alone."""
     async with listening.screens({"EXPORT_APPROVAL": "yes"}, **PEOPLE) as (settings, engine):
+        await busy_day(engine, settings)
         yield settings, await listening.record(engine, settings, SECONDS)
+
+
+async def busy_day(engine: AsyncEngine, settings: Settings) -> None:
+    """A day of 2,000 short talks that the agent ended: 4,000 hints."""
+    diary = Diary(engine, settings.run_dir)
+    diary.start()
+    for number in range(100, 2100):
+        for fact in talk(number, T + number * 20 * SECOND, 5):
+            diary.write(fact)
+    await diary.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -89,3 +106,46 @@ async def test_nobody_decides_their_own_and_a_refusal_tells_why(desk: Desk) -> N
     await page.locator("#export-state").select_option("all")
     refused = page.locator("#export-rows tr", has_text="training")
     await expect(refused).to_contain_text("li：申请理由不充分")
+
+
+async def test_a_day_of_hints_is_paged_and_leads_into_the_player(desk: Desk) -> None:
+    screen = await desk.open("chief", "/supervisor#hints")
+    screen.expected.append("Applying inline style")  # axe's own, to read the waveform's sheet
+    page = screen.page
+    rows = page.locator("#hint-rows tr")
+    await page.get_by_label("种类").select_option("话务员先挂机")
+    await page.get_by_label("日期").fill(f"{local(clock.now() - 2 * HOUR):%Y-%m-%d}")
+    await page.get_by_role("button", name="查询").locator("visible=true").click()
+    await expect(rows).to_have_count(1)
+    await expect(page.locator("#hints-note")).to_contain_text("不是评分")
+    await rows.get_by_role("link").click()
+    await ready(page)
+    await expect(page.get_by_role("slider")).to_have_attribute("aria-valuenow", str(SECONDS))
+
+    await page.get_by_role("tab", name="复听提示").click()
+    await page.get_by_label("日期").fill(f"{local(T):%Y-%m-%d}")
+    await page.get_by_label("种类").select_option("")
+    begun = time.monotonic()
+    await page.get_by_role("button", name="查询").locator("visible=true").click()
+    await expect(rows.nth(49)).to_be_visible()
+    print(f"first hints of the day after {time.monotonic() - begun:.2f} s")
+    shown = await rows.count()
+    assert shown < 1000
+    await expect(rows.first).to_contain_text("无录音")
+    await expect(rows.first).to_contain_text("通话只有 5.0 秒")
+    await page.get_by_role("button", name="更多").locator("visible=true").click()
+    await expect(rows.nth(shown)).to_be_visible()
+    await page.locator("#hint-agent").fill("1001")
+    await page.get_by_label("种类").select_option("通话过短")
+    await page.get_by_role("button", name="查询").locator("visible=true").click()
+    await expect(page.locator("#hint-rows td:nth-child(3)", has_text="1000")).to_have_count(0)
+    await expect(page.locator("#hint-rows td:nth-child(4)", has_text="话务员先挂机")).to_have_count(
+        0
+    )
+    assert await rows.count() >= 50
+    await page.locator("#language").click()
+    await expect(page.locator("#hints-note")).to_contain_text("never a score")
+    assert not await findings(page)
+    agent = (await desk.open("zhang", "/supervisor#hints")).page
+    await expect(agent.locator("#agents")).to_be_visible()
+    await expect(agent.locator("#tab-hints")).to_be_hidden()

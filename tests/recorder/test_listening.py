@@ -142,7 +142,9 @@ async def test_changed_rules_hold_for_what_was_heard_before(
     )
     found = await hints.of_time(engine, strict, NOW - DAY, NOW)
     assert {one["kind"] for one in found.hints} == {HintKind.TOO_QUIET}
-    only = await hints.of_time(engine, settings, NOW - DAY, NOW, [HintKind.TALK_OVER])
+    only = await hints.of_time(
+        engine, settings, NOW - DAY, NOW, hints.HintFilter({HintKind.TALK_OVER})
+    )
     assert [one["kind"] for one in only.hints] == [HintKind.TALK_OVER]
 
 

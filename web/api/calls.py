@@ -21,7 +21,7 @@ from web.accounts.accounts import Who
 from web.api.auth import Me, right
 from web.api.facts import FactOut
 from web.api.facts import shown as shown_fact
-from web.api.hints import HintOut
+from web.api.hints import HintOut, may_read_words
 from web.api.hints import shown as shown_hint
 from web.api.reasons import Why
 from web.backend import Backend, Behind, Problem
@@ -153,7 +153,10 @@ async def story(call: CallIdIn, me: Me, behind: Behind, _why: Why) -> Story:
         raise Problem(404, "there is no such call")
     found = []
     if "recordings.read" in me.rights:
-        found = (await hints.of_call(behind.engine, behind.settings, row["id"], facts)).hints
+        wanted = hints.HintFilter(words=may_read_words(me))
+        found = (
+            await hints.of_call(behind.engine, behind.settings, row["id"], facts, wanted)
+        ).hints
     return Story(
         call=_call(row, me.masked),
         facts=[shown_fact(fact, me.masked) for fact in facts],

@@ -31,6 +31,7 @@ from recorder.waveform import Waveform, WaveformError
 from web.accounts.accounts import Who
 from web.api import recordings
 from web.api.auth import Me, right
+from web.api.hints import may_read_words
 from web.backend import Behind, Problem
 
 router = APIRouter(prefix="/api/calls/{call}", tags=["listening"])
@@ -113,6 +114,7 @@ class ChangedMark(NewMark):
 @router.get("/peaks", **right("recordings.read", audited="every", response_model=Peaks))
 async def peaks(
     call: CallIdIn,
+    me: Me,
     behind: Behind,
     why: WhyIn = "",
 ) -> Peaks:
@@ -123,7 +125,8 @@ async def peaks(
     facts = (await reader.read_stories(behind.engine, [call])).get(call, ())
     known = policy.times(facts)
     talks = policy.talks(facts, known.ended)
-    hinted = await hints.of_call(behind.engine, behind.settings, call, facts)
+    wanted = hints.HintFilter(words=may_read_words(me))
+    hinted = await hints.of_call(behind.engine, behind.settings, call, facts, wanted)
     return Peaks(
         call=call,
         seconds=entry.duration / SECOND,

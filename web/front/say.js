@@ -68,3 +68,7 @@ export function moment(at) {
   const part = (type) => parts.find((one) => one.type === type).value;
   return `${part("month")}-${part("day")} ${minute(at)}`;
 }
+
+/** The day that it is in Shanghai: "2026-11-22". */
+export const today = () =>
+  new Intl.DateTimeFormat("en-CA", { timeZone: ZONE, year: "numeric", month: "2-digit", day: "2-digit" }).format(new Date());

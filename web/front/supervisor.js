@@ -1,4 +1,5 @@
-// The supervisor's page: agents, queues, callbacks, calls with their recordings, and requests to export one. What a role may not do is not shown;
+// The supervisor's page: agents, queues, callbacks, calls with their recordings, hints of
+// where to listen, and requests to export a recording. What a role may not do is not shown;
 // the server refuses it in any case.
 import "./supervisor.css";
 import { showAlarms } from "./alarms.js";
@@ -6,6 +7,7 @@ import { showAgents, startAgents } from "./desk-agents.js";
 import { startCallbacks } from "./desk-callbacks.js";
 import { startCalls } from "./desk-calls.js";
 import { startExports } from "./desk-exports.js";
+import { startHints } from "./desk-hints.js";
 import { startQueues } from "./desk-queues.js";
 import { follow, ServerClock } from "./live.js";
 import { at, make, start } from "./page.js";
@@ -14,7 +16,8 @@ import { ask, session, signOut } from "./session.js";
 import { attempt, problem } from "./tell.js";
 
 const TABS = {
-  agents: "agents.read", queues: "queues.read", callbacks: "callbacks.read", calls: "calls.read", exports: "recordings.read",
+  agents: "agents.read", queues: "queues.read", callbacks: "callbacks.read", calls: "calls.read", hints: "recordings.read",
+  exports: "recordings.read",
 };
 
 const MOST_ALARMS = 20;
@@ -97,6 +100,7 @@ async function begin() {
   parts.queues = startQueues(me);
   parts.callbacks = startCallbacks(me);
   parts.calls = startCalls(me);
+  if (allowed("hints")) parts.hints = startHints();
   if (allowed("exports")) parts.exports = startExports(me);
   for (const tab of Object.keys(TABS)) at(`tab-${tab}`).addEventListener("click", () => turnTo(tab));
   at("tabs").addEventListener("keydown", walk);
