@@ -8,6 +8,7 @@ floor      the floor alone: what a fact costs
 report     how long a report takes
 audit      how long an audit of 100,000 recordings takes
 press      what finishing a recording costs, beside ffmpeg alone
+backlog    how fast 10,000 recordings are worked off
 vault      what the encryption of recordings costs
 listening  first sound in a browser after a seek
 words      how well phrases are found by machine (not in `make bench`: it needs the extra `speech`)

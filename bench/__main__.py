@@ -18,7 +18,7 @@ import orjson
 
 from base.settings import SettingsError
 from base.settings import load as load_settings
-from bench import audit, floor, listening, press, report, vault, voice, words
+from bench import audit, backlog, floor, listening, press, report, vault, voice, words
 from bench.figures import table
 from bench.measure import NAMES, QUICK, Results, Workload, measure, table_rows
 from bench.side import stop_on_sigterm
@@ -49,6 +49,10 @@ def _press(quick: bool) -> None:
     print(table(press.measure(*size), beside="ffmpeg"))
 
 
+def _backlog(quick: bool) -> None:
+    print(table(backlog.measure(backlog.FILES // 20 if quick else backlog.FILES), beside=""))
+
+
 def _listening(quick: bool) -> None:
     print(table(listening.measure(360 if quick else 3600), beside="plain, static server"))
 
@@ -68,6 +72,7 @@ _ALONE: Final[Mapping[str, Callable[[bool], None]]] = {
     "audit": _audit,
     "vault": _vault,
     "press": _press,
+    "backlog": _backlog,
     "listening": _listening,
     "voice": _voice,
     "words": _words,

@@ -3,18 +3,21 @@
 import asyncio
 import math
 import re
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from bench import figures, floor, measure, press, talks, vault, voice
+from base.settings import Settings
+from bench import backlog, figures, floor, measure, press, talks, vault, voice
 from bench.figures import SippCalls, TableRow
 from bench.phone import BenchPhones
 from hotline.machine.programs import ProgramError
+from recorder import spool
 
 RTP = 0x80
 """The first byte of a packet of sound (RFC 3550)."""
@@ -280,6 +283,23 @@ def test_what_finishing_costs_is_measured_of_the_same_file(tmp_path: Path) -> No
         assert cost.clock > 0.01
         assert cost.memory > 1 << 20
     assert list(tmp_path.iterdir()) == [raw]
+
+
+def test_a_backlog_is_real_raw_files_of_calls_that_the_diary_knows(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    backlog._make(settings, 3)
+    found, odd = spool.look(settings.spool_dir)
+    assert (len(found), odd) == (3, [])
+    assert {raw.size for raw in found.values()} == {3 * 32_000}
+    database = tmp_path / "hotline.db"
+    with closing(sqlite3.connect(database)) as connection:
+        ended = connection.execute("SELECT call FROM diary WHERE kind = 'CallEnded'").fetchall()
+    assert {call for (call,) in ended} == found.keys()
+    with pytest.raises(OSError, match="has 0 of 3 recordings"):
+        backlog._check(database, 3)
+    log = tmp_path / "recorder.log"
+    log.write_text('{"event": "recorder.started"}\n' + '{"event": "recording.backlog"}\n' * 2)
+    assert backlog._told(log) == 2
 
 
 def test_listening_is_measured_beside_a_level() -> None:
