@@ -117,10 +117,11 @@ def written_at(row_id: int) -> int:
     return row_id >> _WRITER_BITS
 
 
-async def last_heard(engine: AsyncEngine) -> int | None:
-    """The time of the newest fact that the controller wrote (microseconds), or None for an empty diary."""
+async def last_heard(engine: AsyncEngine, before: int) -> int | None:
+    """The time of the newest fact that a controller wrote `before` (microseconds), or None if there is none."""
     recorder = (RecordingFinished.kind, RecordingMissing.kind)
-    question = select(diary.c.at).where(diary.c.kind.not_in(recorder)).order_by(diary.c.id.desc())
+    written = (diary.c.id < before << _WRITER_BITS, diary.c.kind.not_in(recorder))
+    question = select(diary.c.at).where(*written).order_by(diary.c.id.desc())
     async with engine.connect() as connection:
         at: int | None = (await connection.execute(question.limit(1))).scalar()
     return at

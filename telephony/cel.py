@@ -21,6 +21,8 @@ from facts import (
     CallbackAnswered,
     CallbackDialling,
     CallbackEnded,
+    CallbackRaced,
+    CallbackSpared,
     CallEnded,
     CallOverflowed,
     CallRefused,
@@ -58,6 +60,9 @@ NOTICE = "notice"
 
 HANDED_ON = "handed_on"
 """The dialplan's own CEL event: the citizen has left a callback and is a call of their own. It names the queue."""
+
+_CALLBACK_ANSWERS = (CallbackAnswered, CallbackSpared, CallbackRaced)
+"""As what the floor may have entered a citizen's answer."""
 
 _AFTERWARDS = frozenset({WrapUpStarted, WrapUpEnded, RecordingFinished, RecordingMissing})
 _COLUMNS = 12
@@ -317,24 +322,25 @@ def _attempts(events: list[CelEvent], known: list[Fact], held: list[Fact]) -> It
         if callback_of(event.linkedid):
             _about_attempt(event, found.setdefault(event.linkedid, _CelAttempt()))
     told = {(type(fact), getattr(fact, "call", "")) for fact in known}
+    answers = {fact.call for fact in known if isinstance(fact, _CALLBACK_ANSWERS)}
     unsure = {fact.call for fact in held if isinstance(fact, CallbackEnded)}
     for call, one in found.items():
         if not one.ended_at or not one.agent:
             continue
-        unseen = one.answered_at > 0 and (CallbackAnswered, call) not in told
+        unseen = one.answered_at > 0 and call not in answers
         if (CallbackEnded, call) in told and not (call in unsure and unseen):
             continue
         number = callback_of(call)
         if one.dialled_at and (CallbackDialling, call) not in told:
             yield CallbackDialling(one.dialled_at, number, call, one.agent)
-        if one.answered_at and (CallbackAnswered, call) not in told:
+        if unseen:
             yield CallbackAnswered(one.answered_at, number, call, one.agent)
         by, failure = Party.SYSTEM, one.failure or "lost"
         if one.source == one.channel:
             by, failure = Party.AGENT, "agent_hung_up"
         elif endpoint(one.source) == OUTBOUND:
             by = Party.CALLER
-        if one.answered_at or (CallbackAnswered, call) in told:
+        if one.answered_at or call in answers:
             # An answer that crossed our cancel is no talk.
             cut = one.cause == WITHDRAWN and by is Party.SYSTEM
             failure = "withdrawn" if cut else ""

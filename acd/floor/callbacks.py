@@ -2,12 +2,13 @@
 
 from acd.callbacks.task import AGENT_SIDE, State, Task
 from acd.commands import CancelAttempt
-from acd.floor.hall import Hall, Seat
+from acd.floor.hall import REMEMBERED, Hall, Seat
 from acd.floor.lanes import all_changed, update_idle
 from acd.floor.open_tasks import await_turn, close, enter, give_up, make_due, reopen, wait_in_lane
 from acd.floor.settle import cancel, settle_others
 from acd.floor.waiting import ringing_ended
 from acd.floor.work import free, not_taken
+from base.bounded import remember
 from facts import (
     CallbackAdded,
     CallbackAnswered,
@@ -55,6 +56,8 @@ def callback_answered(hall: Hall, fact: CallbackAnswered, now: int) -> None:
             hall.record(fact)
             settle_others(hall, task, fact.at, now)
         return
+    if fact.call in hall.raced:
+        return
     task = hall.tasks.get(fact.callback)
     if task is not None and not task.first:
         # The citizen's phone rang for nothing, so they are called back first.
@@ -65,7 +68,7 @@ def callback_answered(hall: Hall, fact: CallbackAnswered, now: int) -> None:
             wait_in_lane(hall, task)
         elif task.state is State.DUE:
             make_due(hall, task)
-    hall.record(CallbackRaced(fact.at, fact.callback, fact.call, fact.agent))
+    _race(hall, fact.at, fact.callback, fact.call, fact.agent)
     if task is None:
         reopen(hall, fact.callback, fact.call, now)
 
@@ -127,7 +130,7 @@ def callback_ended(hall: Hall, fact: CallbackEnded, now: int) -> None:
     if cut:
         # The answer crossed our cancel (a pause, for example): nobody spoke, and the citizen is called back first.
         task.first, task.not_before = True, answered_at
-        hall.record(CallbackRaced(answered_at, task.id, fact.call, fact.agent))
+        _race(hall, answered_at, task.id, fact.call, fact.agent)
     if fact.failure not in AGENT_SIDE:
         task.attempts_left -= 1
         task.not_before = fact.at + task.spacing
@@ -147,21 +150,25 @@ def callback_cancelled(hall: Hall, fact: CallbackCancelled, now: int) -> None:
 
 
 def take_up(hall: Hall, task: Task, now: int) -> None:
-    """After a start: an open task of the book. An attempt that was under way stays so until CallbackEnded comes."""
+    """After a start: an open task of the book. An attempt that was under way stays so until CallbackEnded comes.
+
+    Another call at its agent's phone changes nothing: its end comes all the same, and nobody is reached twice.
+    """
     if task.id in hall.tasks:
         return
     enter(hall, task)
     seat = hall.seats.get(task.agent)
-    if seat is None or seat.call or task.state is State.DUE:
+    if seat is None or task.state is State.DUE:
         await_turn(hall, task, now)
         return
-    seat.call, seat.callback = task.attempt, task.id
-    seat.answered = task.state is State.TALKING
     hall.attempts[task.attempt] = task.id
-    if not seat.answered:
-        hall.dialling[seat.agent] = task.id
+    if task.state is State.DIALLING:
+        hall.dialling.setdefault(seat.agent, task.id)
         hall.history.place(task.attempt, task.number, now)
-    update_idle(hall, seat)
+    if not seat.call:
+        seat.call, seat.callback = task.attempt, task.id
+        seat.answered = task.state is State.TALKING
+        update_idle(hall, seat)
 
 
 def _attempt(hall: Hall, call: CallId, agent: str) -> tuple[Task | None, Seat | None]:
@@ -188,6 +195,12 @@ def _back_to_its_seat(hall: Hall, call: CallId, agent: str) -> None:
         return
     seat.call, seat.callback = call, task.id
     update_idle(hall, seat)
+
+
+def _race(hall: Hall, answered_at: int, callback: int, call: CallId, agent: str) -> None:
+    """The citizen's answer and our cancel have crossed."""
+    hall.record(CallbackRaced(answered_at, callback, call, agent))
+    remember(hall.raced, call, None, REMEMBERED)
 
 
 def _place_no_more(hall: Hall, task: Task, at: int, now: int) -> None:

@@ -22,7 +22,7 @@ from facts import CallTransferred, DialRefused, Fact
 from facts.terms import CallId
 
 REMEMBERED = 4096
-"""The most ended calls, left places, last agents and unreached callbacks that the hall remembers, of each."""
+"""The most ended calls, left places, last agents, races and unreached callbacks that the hall remembers, of each."""
 
 WRAP_UP, LONGEST_WAIT, OVERFLOW, EXPECT = "wrap-up", "longest-wait", "overflow", "expect"
 CALLBACK_DUE, URGENT, MISSED = "callback-due", "callback-urgent", "callback-missed"
@@ -182,6 +182,8 @@ class Hall:
     dialling: dict[str, int] = field(default_factory=dict)
     tasks_of: dict[str, dict[int, None]] = field(default_factory=dict)
     wanted: set[str] = field(default_factory=set)
+    # Attempts whose race is counted: nobody counts it twice, whoever tells of the answer
+    raced: OrderedDict[CallId, None] = field(default_factory=OrderedDict)
     # Those that were closed as unreached, and when: the last answer may only be on its way
     unreached: OrderedDict[int, tuple[Task, int]] = field(default_factory=OrderedDict)
 

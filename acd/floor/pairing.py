@@ -122,7 +122,9 @@ def _yield_one(hall: Hall, lanes: list[Lane], now: int) -> bool:
         able = [
             hall.tasks[task]
             for agent, task in hall.dialling.items()
-            if agent in lane.penalties and not hall.tasks[task].place
+            if agent in lane.penalties
+            and not hall.tasks[task].place
+            and hall.seats[agent].call == hall.tasks[task].attempt
         ]
         if able:
             _yield(hall, max(able, key=lambda task: (task.latest, task.id)), call, now)

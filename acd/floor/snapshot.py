@@ -22,7 +22,8 @@ class HallState(TypedDict):
     """Everything that decisions rest on, ready for JSON. Times are microseconds.
 
     `callers`, `seats`, `tasks`: the fields of `Caller`, `Seat` (without its lanes) and `Task`. `attempts`: attempt →
-    task. `wanted`: citizens whose task is not in the book yet. `unreached`: closed tasks, when they were closed.
+    task. `wanted`: citizens whose task is not in the book yet. `raced`: attempts whose race is counted. `unreached`:
+    closed tasks, when they were closed.
     `held`: task, when a cap lets it be dialled; `dial_again_at`: when the centre's cap does, or 0. `ended`: ids of
     calls. `left`: citizen, (queue, place, when they left). `last_agent`: citizen, (agent, when they answered).
     `early`: transfers that wait (when, call, agent, to). `expected`: calls that must come back before offers are made,
@@ -34,6 +35,7 @@ class HallState(TypedDict):
     tasks: list[dict[str, Json]]
     attempts: dict[CallId, int]
     wanted: list[str]
+    raced: list[CallId]
     unreached: list[tuple[dict[str, Json], int]]
     history: DialledState
     held: list[tuple[int, int]]
@@ -59,6 +61,7 @@ def write_down(hall: Hall) -> HallState:
         "tasks": [asdict(task) for task in hall.tasks.values()],
         "attempts": hall.attempts,
         "wanted": sorted(hall.wanted),
+        "raced": list(hall.raced),
         "unreached": [(asdict(task), at) for task, at in hall.unreached.values()],
         "history": hall.history.write_down(),
         "held": list(hall.held.items()),
@@ -89,6 +92,7 @@ def fill(hall: Hall, state: HallState, now: int) -> None:
         hall.early[call] = CallTransferred(at, call, agent, to)
     hall.attempts.update(state["attempts"])
     hall.wanted.update(state["wanted"])
+    hall.raced.update(dict.fromkeys(state["raced"]))
     for one, at in state["unreached"]:
         closed = _task(one)
         hall.unreached[closed.id] = closed, at

@@ -33,6 +33,8 @@ LONGEST_AWAY = 7 * 86_400 * SECOND
 """How far back a start completes the diary from CEL."""
 OVERLAP = 10 * SECOND
 """How much earlier than the last fact that completion begins: the last facts may not have been written."""
+JOURNAL_WITHIN = 30.0
+"""Seconds for which a start waits until the journal is in the database: a million facts."""
 MOST_HELD = 20_000
 """Facts of AMI that wait for those of CEL: some ten seconds of the busiest hotline."""
 LONGEST_HELD = 10.0
@@ -71,6 +73,7 @@ class Recovery:
         self._numbers = numbers
         self._renew = renew
         self._learn = learn
+        self._began = clock.now()
         self._since = 0
         self._complete = True
         self._holding = True
@@ -82,7 +85,14 @@ class Recovery:
         """Give the floor the calls and the callbacks that the diary and the book know as open."""
         now = clock.now()
         self._complete = False
-        last = await reader.last_heard(self._engine)
+        # An earlier controller's journal is newer than all else: a call that ended in it would never end on the floor.
+        if not await self._diary.flush(JOURNAL_WITHIN):
+            log.error(
+                "recovery.journal_unread",
+                facts=self._diary.waiting,
+                effect="agents may seem to be on the phone; start the controller again",
+            )
+        last = await reader.last_heard(self._engine, self._began)
         self._since = now if last is None else max(last - OVERLAP, now - LONGEST_AWAY)
         told = await asyncio.to_thread(self._queue_log.read_back)
         unfinished = told.unfinished
@@ -97,7 +107,6 @@ class Recovery:
             page = ids[start : start + reader.PAGE]
             for facts in (await reader.read_stories(self._engine, page)).values():
                 self._queue_log.seed(facts, told)
-        await self._diary.flush()
         try:
             self._desk.floor.remember_dialled(await self._book.dialled(now))
             self._desk.take_up(await self._book.open_tasks())

@@ -17,6 +17,7 @@ from facts import (
     OfferAnswered,
     OfferEnded,
     OfferRinging,
+    TalkEnded,
 )
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
@@ -157,18 +158,55 @@ def test_a_due_task_is_placed_and_one_that_is_too_late_is_missed() -> None:
     assert [getattr(command, "fact", None) for command in late] == [CallbackMissed(600 * SECOND, 7)]
 
 
-def test_an_agent_who_is_gone_or_has_another_call_leaves_the_task_due() -> None:
+def test_an_agent_who_is_gone_leaves_the_task_due() -> None:
     story = Story()
     assert deeds(story.floor.take_up([task(state=State.DIALLING, agent="1009")], SECOND)) == []
     assert story.floor.tasks[7].state is State.DUE
-    busy = Story()
-    busy.agent("1001")
-    busy.caller("a", 1)
-    busy.tell(OfferAnswered(2 * SECOND, "a", "1001"))
-    talking = task(state=State.TALKING, agent="1001", attempt="hotline-c7.1")
-    assert deeds(busy.floor.take_up([talking], 3 * SECOND)) == []
-    assert busy.floor.tasks[7].state is State.DUE
-    assert busy.floor.seats["1001"].call == "a"
+
+
+def in_another_call(state: State) -> Story:
+    """The diary has the agent in a talk with `a`, and the book has them in an attempt."""
+    story = Story(one_queue(wrap_up_time=0))
+    story.agent("1001")
+    story.caller("a", 1)
+    story.tell(OfferAnswered(2 * SECOND, "a", "1001"))
+    one = task(state=state, agent="1001", attempt="hotline-c7.1")
+    assert deeds(story.floor.take_up([one], 3 * SECOND)) == []
+    assert story.floor.tasks[7].state is state
+    assert story.floor.seats["1001"].call == "a"
+    return story
+
+
+def test_an_attempt_ends_though_its_agent_is_in_another_call() -> None:
+    story = in_another_call(State.TALKING)
+    story.tell(CallbackEnded(9 * SECOND, 7, "hotline-c7.1", "1001"))
+    assert story.floor.tasks == {}, "the citizen was reached"
+    assert story.presence("1001") is Presence.TALKING
+    story = in_another_call(State.DIALLING)
+    story.tell(CallbackEnded(9 * SECOND, 7, "hotline-c7.1", "1001", "busy"))
+    assert story.floor.tasks[7].attempts_left == 2
+
+
+def test_who_picked_up_while_no_controller_ran_was_reached() -> None:
+    """That talk was counted as a race, and the citizen was called again, and first."""
+    story = in_another_call(State.DIALLING)
+    answered = CallbackAnswered(4 * SECOND, 7, "hotline-c7.1", "1001")
+    ended = CallbackEnded(5 * SECOND, 7, "hotline-c7.1", "1001")
+    told = [
+        *story.entries(TalkEnded(3 * SECOND, "a", "1001", Party.CALLER)),
+        *story.entries(CallEnded(3 * SECOND, "a", Party.CALLER)),
+        *story.entries(answered),
+        *story.entries(ended),
+    ]
+    assert [fact for fact in told if fact.kind.startswith("Callback")] == [answered, ended]
+    assert story.floor.tasks == {}
+    assert story.presence("1001") is Presence.READY
+
+
+def test_an_attempt_whose_agent_is_in_another_call_has_no_agent_to_give() -> None:
+    story = in_another_call(State.DIALLING)
+    assert story.caller("b", 4) == []
+    assert story.floor.seats["1001"].call == "a"
 
 
 def test_a_task_that_is_known_is_left_alone() -> None:

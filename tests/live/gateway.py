@@ -61,6 +61,8 @@ class GatewayCall:
     tag: str = field(default_factory=lambda: secrets.token_hex(6))
     ringing_at: float = 0.0
     cancelled_at: float = 0.0
+    crossed_at: float = 0.0
+    """Our CANCEL came when the citizen had picked up."""
     answered_at: float = 0.0
     acked_at: float = 0.0
     ended_at: float = 0.0
@@ -79,6 +81,8 @@ class GatewayCall:
         if self.ended_at or self.answered_at:
             return
         self.answered_at = time.time()
+        if self.cancelled_at:
+            self.crossed_at = self.answered_at
         self.gateway.reply(self, 200, "OK", self.gateway.offer())
         spawn(self.gateway.hum(self), "citizen hums")
 
@@ -242,7 +246,10 @@ class Gateway:
             self._invited(message, where)
         elif method == "CANCEL":
             self._answer(message, where, 200, "OK")
-            if call is None or call.answered_at or call.ended_at or call.cancelled_at:
+            if call is None or call.ended_at or call.cancelled_at:
+                return
+            if call.answered_at:
+                call.crossed_at = call.crossed_at or time.time()
                 return
             call.cancelled_at = time.time()
             if call.manners.crosses is not None:

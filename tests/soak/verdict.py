@@ -9,7 +9,7 @@ import json
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -17,14 +17,24 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.callbacks import book
+from acd.callbacks.entry import KINDS
 from acd.callbacks.task import State
 from base import clock
 from diary import reader
-from facts import AgentNotResponding, CallbackAnswered, RecordingMissing
+from facts import (
+    AgentNotResponding,
+    CallbackAnswered,
+    CallbackRaced,
+    CallbackSpared,
+    Fact,
+    RecordingMissing,
+)
 from facts.terms import Outcome, Party
 from facts.times import SECOND
+from metrics import callbacks
 from metrics.fold import CallRecord, record_of
 from metrics.verify import SETTLED
+from tests.live.gateway import GatewayCall
 from tests.soak.faults import ANNOUNCED, Ground, Receiver
 from tests.soak.people import Plan
 
@@ -268,34 +278,65 @@ class _Calls:
 
 async def _callbacks(engine: AsyncEngine, ground: Ground, found: Verdict) -> None:
     """Whoever picked up and was connected is known as reached, once."""
-    answers: Counter[str] = Counter()
     numbers = {entry.id: entry.number for entry in await book.find_all(engine, tuple(State))}
     since = int(found.began - 60) * SECOND
-    async for fact in reader.read_kinds(engine, {CallbackAnswered.kind}, since, clock.now()):
-        if isinstance(fact, CallbackAnswered):
-            answers[numbers.get(fact.callback, "?")] += 1
+    facts = [fact async for fact in reader.read_kinds(engine, KINDS, since, clock.now())]
     calls = ground.town.gateway.calls
-    seen = Counter(
-        f"+86{call.number}"
-        for call in calls
-        if call.acked_at and call.answered_at and call.ended_at - call.answered_at > 0.2
-    )
-    for number, count in seen.items():
-        if answers[number] < count:
-            near = [call.answered_at for call in ground.town.gateway.of(number[3:])]
-            crash = any(abs(at - crash) < 5 for at in near for crash in ground.crashes)
-            moments = ", ".join(f"{at - found.began:.1f} s" for at in near if at)
-            sentence = (
-                f"callback to {number}: picked up {count} times ({moments}), "
-                f"the diary has {answers[number]} answers"
-            )
-            (found.excused if crash else found.disagreements).append(sentence)
-            callbacks = tuple(f"callback={one}," for one, its in numbers.items() if its == number)
-            found.looks[sentence] = Look(callbacks, found.began, time.time())
+    answers = answers_of(facts, numbers)
+    for number, what in pick_ups(calls, answers).items():
+        near = [call.answered_at for call in ground.town.gateway.of(number[3:])]
+        crash = any(abs(at - crash) < 5 for at in near for crash in ground.crashes)
+        moments = ", ".join(f"{at - found.began:.1f} s" for at in near if at)
+        sentence = f"callback to {number}: {what} ({moments})"
+        (found.excused if crash else found.disagreements).append(sentence)
+        words = tuple(f"callback={one}," for one, its in numbers.items() if its == number)
+        found.looks[sentence] = Look(words, found.began, time.time())
+    found.disagreements += [f"callbacks: {one}" for one in told_twice(facts)]
     found.notes.append(
-        f"callbacks: {len(calls)} dialled, {sum(seen.values())} picked up, "
+        f"callbacks: {len(calls)} dialled, {sum(map(_talked, calls))} picked up, "
         f"{sum(answers.values())} answers in the diary"
     )
+
+
+def answers_of(facts: Iterable[Fact], numbers: Mapping[int, str]) -> Counter[str]:
+    """How often the diary has each number as answered. By M20 a race is none (`metrics.callbacks`), a spared one is."""
+    tasks: dict[int, callbacks.TaskHistory] = {}
+    for fact in facts:
+        callbacks.fold_task(tasks, fact)
+    answers: Counter[str] = Counter()
+    for record in callbacks.records(tasks):
+        talks = sum(attempt.answered is not None for attempt in record.attempts)
+        answers[numbers.get(record.id, "?")] += talks
+    return answers
+
+
+def pick_ups(calls: Iterable[GatewayCall], answers: Mapping[str, int]) -> dict[str, str]:
+    """What is wrong with a number's answers, by number: each talk is one, and there are no more than pick-ups."""
+    talks: Counter[str] = Counter()
+    picked_up: Counter[str] = Counter()
+    for call in calls:
+        number = f"+86{call.number}"
+        talks[number] += _talked(call)
+        picked_up[number] += call.answered_at > 0
+    return {
+        number: f"picked up {picked_up[number]} times, talked {talks[number]} times, "
+        f"the diary has {known} answers"
+        for number in sorted(picked_up.keys() | answers.keys())
+        if not talks[number] <= (known := answers.get(number, 0)) <= picked_up[number]
+    }
+
+
+def _talked(call: GatewayCall) -> bool:
+    """Whether the citizen was connected. A 200 that our CANCEL met is a race (R7), however late the BYE comes."""
+    connected = call.acked_at and call.answered_at and not call.crossed_at
+    return bool(connected) and call.ended_at - call.answered_at > 0.2
+
+
+def told_twice(facts: Iterable[Fact]) -> list[str]:
+    """Answers and races that the diary has more than once: of an attempt, each is one fact."""
+    once = (CallbackAnswered, CallbackRaced, CallbackSpared)
+    counts = Counter((fact.kind, fact.call) for fact in facts if isinstance(fact, once))
+    return [f"{call}: {count} times {kind}" for (kind, call), count in counts.items() if count > 1]
 
 
 async def _metrics(soak: "Soak", found: Verdict) -> None:

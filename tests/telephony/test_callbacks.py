@@ -13,6 +13,8 @@ from facts import (
     CallArrived,
     CallbackAnswered,
     CallbackEnded,
+    CallbackRaced,
+    CallbackSpared,
     CallEnded,
     CallSentOutside,
     Fact,
@@ -98,6 +100,18 @@ def test_an_attempt_by_cel_alone(shape: str) -> None:
     facts = complete(reading.events, [], numbers=NUMBERS)
     assert told(facts) == expected(shape)
     assert complete(reading.events, facts, numbers=NUMBERS) == []
+
+
+@pytest.mark.parametrize("kind", [CallbackRaced, CallbackSpared])
+def test_an_answer_is_known_as_whatever_the_floor_entered_it(
+    kind: type[CallbackRaced | CallbackSpared],
+) -> None:
+    """After each loss of the link CEL told of the answer again, and each time a race was counted."""
+    events = read_since(RECORDED / "reached_citizen_hangs_up.csv", 0).events
+    dialling, answered, ended = complete(events, [], numbers=NUMBERS)
+    assert isinstance(answered, CallbackAnswered)
+    known = [dialling, kind(answered.at, answered.callback, answered.call, answered.agent)]
+    assert complete(events, known, numbers=NUMBERS) == [ended]
 
 
 def test_an_open_attempt_is_no_call_that_vanished() -> None:

@@ -16,6 +16,7 @@ from base.settings import Settings, load
 from diary import reader
 from diary.writer import Diary
 from facts import (
+    AgentReady,
     CallArrived,
     CallbackAdded,
     CallEnded,
@@ -118,7 +119,8 @@ async def made(engine: AsyncEngine, settings: Settings, centre: Any, *known: Fac
     diary.start()
     for fact in known:
         diary.write(fact)
-    await diary.flush()
+    if known:
+        await diary.flush()
     return Recovery(
         engine,
         settings,
@@ -159,6 +161,48 @@ async def test_the_floor_gets_the_calls_that_have_no_end(
         (CallQueued, "n-1.3"),
     ]
     assert centre.did == ["remember ['n-c1.1']", "take up ['task']"]
+
+
+async def test_what_a_controller_left_in_its_journal_is_read_first(
+    engine: AsyncEngine, settings: Settings
+) -> None:
+    """The database went, then the controller. The end of `n-1.1` is in the journal: nobody would tell of it again."""
+    now, centre = clock.now(), Centre()
+    await made(
+        engine,
+        settings,
+        centre,
+        arrived(now - 90 * SECOND, "n-1.1"),
+        OfferAnswered(now - 80 * SECOND, "n-1.1", "1001"),
+    )
+    killed = Diary(engine, settings.run_dir)
+    for fact in (
+        TalkEnded(now - 70 * SECOND, "n-1.1", "1001", Party.CALLER),
+        CallEnded(now - 70 * SECOND, "n-1.1", Party.CALLER),
+        arrived(now - 60 * SECOND, "n-1.2"),
+    ):
+        killed.write(fact)
+    await killed.close()
+    assert killed.waiting == 3
+    back = await made(engine, settings, centre)
+    # What this controller writes itself is no sign of how long it was away.
+    back._diary.write(AgentReady(now + SECOND, "1001"))
+    await back.read_diary()
+    assert centre.seeded == [arrived(now - 60 * SECOND, "n-1.2")]
+    assert back._since == now - 60 * SECOND - OVERLAP
+
+
+async def test_a_journal_that_cannot_be_written_is_told(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(within: float = 5.0) -> bool:
+        return False
+
+    back = await made(engine, settings, Centre())
+    monkeypatch.setattr(back._diary, "flush", away)
+    with capture_logs() as logs:
+        await back.read_diary()
+    assert [entry["event"] for entry in logs] == ["recovery.journal_unread"]
 
 
 async def test_an_end_that_a_killed_controller_did_not_write_is_written(
