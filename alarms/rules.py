@@ -144,6 +144,19 @@ RULES: tuple[Rule, ...] = (
         "ffmpeg is not installed: {value:.0f} raw files wait for it: run `hotline check`",
     ),
     Rule(
+        *("recording_held_up", _C, _HIGH, 0, 0, 5, 5),
+        "录音存放目录无法写入（磁盘已满或没有权限），{value:.0f} 个录音暂存，"
+        "请查看 recorder.log 中的 recording.held_up",
+        "the folder of finished recordings cannot be written: {value:.0f} raw files wait: see recording.held_up in "
+        "recorder.log",
+    ),
+    Rule(
+        *("recording_ffmpeg_hangs", _C, _HIGH, 0, 0, 0, 5),
+        "ffmpeg 卡住，已被终止，{value:.0f} 个录音暂存、稍后重试，请查看 recorder.log 中的 recording.ffmpeg_hangs",
+        "ffmpeg hangs and was killed: {value:.0f} raw files wait and are tried again: see recording.ffmpeg_hangs in "
+        "recorder.log",
+    ),
+    Rule(
         *("recording_key", _C, _HIGH, 0, 0, 30, 5),
         "录音主密钥不可用，{value:.0f} 个录音暂存、未能加密入库，请运行 hotline check",
         "the recordings' master key is away: {value:.0f} raw files wait for it: run `hotline check`",

@@ -487,6 +487,8 @@ def _disk(settings: Settings, now: int) -> dict[Key, float | None]:
         ("recording_backlog", ""): waits.files,
         ("recording_key", ""): len(raws) if raws and _no_key(settings) else 0,
         ("recording_no_ffmpeg", ""): waits.files if waits.files and _no_ffmpeg(settings) else 0,
+        ("recording_held_up", ""): waits.files if waits.files and _is_closed(settings) else 0,
+        ("recording_ffmpeg_hangs", ""): waits.files if spool.hung(folder) else 0,
     }
 
 
@@ -496,12 +498,20 @@ _OF_SPOOL: Final = (
     "recording_backlog",
     "recording_key",
     "recording_no_ffmpeg",
+    "recording_held_up",
+    "recording_ffmpeg_hangs",
 )
 
 
 def _no_ffmpeg(settings: Settings) -> bool:
     """Whether recordings cannot be compressed, so that their raw files wait."""
     return settings.recording_format != RecordingForm.WAV and not press.is_there()
+
+
+def _is_closed(settings: Settings) -> bool:
+    """Whether no finished recording can be written, so that the raw files wait."""
+    folder = settings.recordings_dir
+    return folder.is_dir() and bool(spool.why_not(folder))
 
 
 def _no_key(settings: Settings) -> bool:

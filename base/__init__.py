@@ -7,6 +7,7 @@ clock       the one place that asks the machine for the time
 background  tasks that cannot vanish
 bounded     memories that forget the oldest
 retry       how long to wait before the next attempt
+outage      something that is away: one line when it begins, one when it is over
 log         one JSON line an event, numbers masked
 database    how the database is opened; the metadata of all tables
 migrations  the database's versions

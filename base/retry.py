@@ -44,5 +44,11 @@ DATABASE = Schedule(first=1.0, longest=1.0, jitter=0.1)
 REDIS = Schedule(first=0.5, longest=1.0, jitter=0.1)
 """For screens: they are stale until then."""
 
+DISK = Schedule(first=5.0, longest=60.0, jitter=0.1)
+"""For what waits for room on a disk, or for a folder that can be written: one attempt tells for all of it."""
+
+RECORDING = Schedule(first=5.0, longest=600.0)
+"""For one recording that cannot be finished while others can: its raw file stays meanwhile."""
+
 STORE = Schedule(first=2.0, longest=300.0, jitter=0.1)
 """For recordings that wait for their store: they lie safe on this machine meanwhile."""

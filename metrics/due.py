@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.callbacks.tables import callback
 from base import clock, database
+from base.outage import Outage
 from base.settings import Settings
 from diary import reader
 from facts.ids import callback_of, is_attempt
@@ -251,9 +252,18 @@ class Keeper:
         self._engine = engine
         self._settings = settings
         self._said = ""
+        self._database = Outage(log, "retention.database_away")
 
     async def look(self, now: int) -> None:
         """Do what is due at `now` (microseconds). Logs an error once, instead of raising it."""
+        try:
+            await self._do(now)
+        except database.AWAY as error:
+            self._database.begin(database.why(error)[:200])
+        else:
+            self._database.end()
+
+    async def _do(self, now: int) -> None:
         try:
             await deletion.resume(self._engine, self._settings)
             if not await deletion.is_confirmed(self._engine, self._settings):
@@ -267,6 +277,8 @@ class Keeper:
             self._said = ""
         except RetentionError as error:
             self._say("retention.stopped", str(error))
+        except database.AWAY:
+            raise
         except Exception as error:  # noqa: BLE001 the loop must outlive everything
             self._say("retention.failed", database.why(error)[:200])
 

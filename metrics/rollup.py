@@ -20,7 +20,8 @@ from acd.callbacks import tables as callbacks_tables
 from acd.callbacks.entry import KINDS as TASK_KINDS
 from acd.rules import book as rulebook
 from acd.rules.model import DEFAULT
-from base import clock
+from base import clock, database
+from base.outage import Outage
 from diary import reader
 from diary import tables as diary_tables
 from facts import ATTENDANCE_KINDS, Fact
@@ -62,9 +63,13 @@ _MOST = 200_000
 
 async def run(engine: AsyncEngine, stop: asyncio.Event) -> None:
     """Bring the roll-ups up to date every minute, until `stop` is set."""
+    away = Outage(log, "rollup.database_away")
     while not stop.is_set():
         try:
             await bring_up_to_date(engine, clock.now())
+            away.end()
+        except database.AWAY as error:
+            away.begin(database.why(error)[:200], effect="reports wait for it, too")
         except Exception:
             log.exception("rollup.failed", effect="reports fold the diary themselves")
         try:

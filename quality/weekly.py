@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, database
+from base.outage import Outage
 from base.settings import Settings
 from facts.times import DAY, HOUR
 from quality import draws
@@ -57,6 +58,7 @@ class WeeklyDraw:
         self._assessors = assessors
         self._done = ""
         self._said = ""
+        self._database = Outage(log, "quality.database_away")
 
     async def look(self, now: int) -> None:
         """Do what is due at `now` (microseconds). Logs an error once, instead of raising it."""
@@ -72,8 +74,11 @@ class WeeklyDraw:
                 )
                 log.info("quality.drawn", week=made.week, talks=made.talks, drawn=made.drawn)
             self._done, self._said = week.name, ""
+            self._database.end()
         except ValueError as error:  # DrawError, SampleError, ScoreCardError: a sentence for people
             self._say(week.name, str(error))
+        except database.AWAY as error:
+            self._database.begin(database.why(error)[:200])
         except Exception as error:  # noqa: BLE001 the loop must outlive everything
             self._say(week.name, database.why(error)[:200])
 

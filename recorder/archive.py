@@ -2,7 +2,7 @@
 
 Every second it looks for complete raw files, finishes them in worker processes, enters them, and only then removes
 them. A call that ended without a file is entered as missing. A file that cannot be finished stays where it is, raises
-an alarm and is tried again.
+an alarm and is tried again. If the disk or the database is why, one file tells for all: that costs none an attempt.
 """
 
 import asyncio
@@ -17,14 +17,15 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from base import clock, database
+from base import clock, database, retry
+from base.outage import Outage
+from base.retry import Schedule
 from base.settings import Settings
 from diary import tables as diary_tables
 from facts import CallbackEnded, CallbackRaced, CallbackYielded, CallEnded, Fact
@@ -63,8 +64,6 @@ _ENDS: Final = tuple(
 )
 GIVE_UP_AFTER: Final = 3
 """Attempts after which the ledger says that a recording cannot be finished. Further attempts follow anyway."""
-LONGEST_PAUSE: Final = 600
-"""Seconds at most between two attempts at one file."""
 
 
 async def run(
@@ -124,7 +123,12 @@ class Archive:
         self._read_from = 0
         self._audit_at = 0
         self._trouble: dict[CallId, _Trouble] = {}
-        self._alarms: set[str] = set()
+        self._outages: dict[str, Outage] = {}
+        self._refused: set[CallId] = set()
+        self._hung: set[CallId] = set()
+        self._disk_failures = 0
+        self._disk_again_at = 0
+        self._waiting = 0
         self._odd: set[str] = set()
         self._progress = backlog.Progress()
         self._ahead: dict[CallId, tuple[RawFile, int]] = {}
@@ -137,27 +141,26 @@ class Archive:
         except OSError as error:
             self._alarm("recording.spool_unreadable", on=True, error=str(error))
             return False
-        if line := self._progress.tell(backlog.waiting(raws.values(), now), now):
+        waits = backlog.waiting(raws.values(), now)
+        self._waiting = waits.files
+        if line := self._progress.tell(waits, now):
             log.info("recording.backlog", **line)
         self._alarm("recording.spool_unreadable", on=False)
-        try:
-            await self._read_diary(now, raws)
-        except Exception as error:  # noqa: BLE001 whatever a driver raises: the raw files wait
-            self._alarm("recording.database_away", on=True, error=database.why(error)[:200])
-            return False
-        self._alarm("recording.database_away", on=False)
         more = False
         try:
+            await self._read_diary(now, raws)
             ring, away = await self._ring()
             # Without the key nothing can be encrypted: the raw files wait, and are finished once it is back.
-            batches = [] if away or self._no_ffmpeg() else list(self._batches(raws, now))
+            batches = [] if away or self._no_ffmpeg() else self._batches(raws, now)
             more = await self._work_off(batches, now, ring, stop)
             await self._enter_missing(raws, now)
-        except DBAPIError as error:
-            self._alarm("recording.database_away", on=True, error=database.why(error)[:200])
+        except database.AWAY as error:
+            why = database.why(error)[:200]
+            self._alarm("recording.database_away", on=True, why=why, files=self._waiting)
         except Exception as error:  # noqa: BLE001 the loop must outlive everything
             self._alarm("recording.failed", on=True, exc_info=error)
         else:
+            self._alarm("recording.database_away", on=False)
             self._alarm("recording.failed", on=False)
         return more
 
@@ -217,18 +220,42 @@ class Archive:
         if audit:
             self._audit_at = now + AUDIT_EVERY
 
-    def _batches(self, raws: dict[CallId, RawFile], now: int) -> Iterator[list[RawFile]]:
-        """The files to finish now, oldest first. A file that failed before gets a job of its own."""
+    def _batches(self, raws: dict[CallId, RawFile], now: int) -> list[list[RawFile]]:
+        """What to finish now: all that is due; one file, if the disk or the database refused the ones before."""
+        due = [
+            raw
+            for raw in raws.values()
+            if policy.is_due(now=now, changed=self._changed(raw), ended=self._ended.get(raw.call))
+        ]
+        self._refused &= raws.keys()
+        self._hung &= raws.keys()
+        if not self._hung:
+            spool.note_hung(self._settings.spool_dir, on=False)
+            self._alarm("recording.ffmpeg_hangs", on=False)
+        if self._refused:
+            return self._probe(due, now)
+        self._alarm("recording.held_up", on=False)
+        self._disk_failures = 0
+        batches = list(self._together(due, now))
+        return batches[:1] if self._is_on("recording.database_away") else batches
+
+    def _probe(self, due: list[RawFile], now: int) -> list[list[RawFile]]:
+        """One file that tells whether the disk takes any: the smallest. Once it does, those that it refused."""
+        if self._disk_failures and now < self._disk_again_at <= now + _longest(retry.DISK):
+            return []
+        some = [
+            raw
+            for raw in due
+            if (self._disk_failures or raw.call in self._refused) and not self._is_delayed(raw, now)
+        ]
+        return [[min(some, key=lambda raw: raw.size)]] if some else []
+
+    def _together(self, due: list[RawFile], now: int) -> Iterator[list[RawFile]]:
+        """Files in batches, oldest first. One that failed before gets a job of its own."""
         batch: list[RawFile] = []
-        for raw in sorted(raws.values(), key=lambda raw: raw.changed):
-            if not policy.is_due(
-                now=now, changed=self._changed(raw), ended=self._ended.get(raw.call)
-            ):
-                continue
-            trouble = self._trouble.get(raw.call)
-            if trouble is not None:
-                # Further away than any pause: the clock was put back.
-                if not now < trouble.again_at <= now + LONGEST_PAUSE * SECOND:
+        for raw in sorted(due, key=lambda raw: raw.changed):
+            if raw.call in self._trouble:
+                if not self._is_delayed(raw, now):
                     yield [raw]
                 continue
             size = sum(one.size for one in batch)
@@ -238,6 +265,11 @@ class Archive:
             batch.append(raw)
         if batch:
             yield batch
+
+    def _is_delayed(self, raw: RawFile, now: int) -> bool:
+        """Whether this file failed by itself, and its next attempt is not due."""
+        trouble = self._trouble.get(raw.call)
+        return trouble is not None and now < trouble.again_at <= now + _longest(retry.RECORDING)
 
     # --- what is done
 
@@ -267,19 +299,23 @@ class Archive:
         ring: KeyRing | None,
         stop: asyncio.Event | None,
     ) -> bool:
-        """Finish batches, some at once, until time is up or `stop` is set. Says whether some are left."""
-        began = self._ticks()
+        """Finish batches, some at once, until time is up or `stop` is set. Says whether more can be done at once."""
+        began, probing = self._ticks(), bool(self._refused)
         for start in range(0, len(batches), self.workers):
             if (stop is not None and stop.is_set()) or (
                 start and self._ticks() - began >= SWEEP_FOR
             ):
                 return True
             at_once = batches[start : start + self.workers]
-            await asyncio.gather(*(self._finish(batch, now, ring) for batch in at_once))
-        return False
+            work = (self._finish(batch, now, ring) for batch in at_once)
+            for error in await asyncio.gather(*work, return_exceptions=True):
+                if isinstance(error, BaseException):
+                    raise error
+            if self._disk_failures:
+                return False
+        return probing and bool(batches)
 
     async def _finish(self, batch: list[RawFile], now: int, ring: KeyRing | None) -> None:
-        folder = self._settings.recordings_dir
         calls = [raw.call for raw in batch]
         entered = await ledger.look_up(self._engine, calls)
         facts = await ledger.facts_of(self._engine, calls)
@@ -306,13 +342,11 @@ class Archive:
             if isinstance(answer, Tape):
                 drafts.append(ledger.draft(raw.call, known, answer, at=now))
                 done.append(raw)
-            elif self._failed(raw, answer, now):
+            elif not answer.disk and self._failed(raw, answer, now):
                 why = f"{answer.why}; the raw file is kept and tried again"
                 drafts.append(ledger.draft(raw.call, known, None, at=now, fault=why))
-        if any(isinstance(answer, Fault) and answer.full for answer in answers):
-            self._alarm("recording.disk_full", on=True, folder=str(folder), files=len(batch))
-        elif done:
-            self._alarm("recording.disk_full", on=False)
+        self._note_disk(batch, answers, now)
+        self._note_ffmpeg(batch, answers)
         await self._enter(drafts)
         calls = [draft.entry.call for draft in drafts]
         await ledger.remove_other_forms(self._engine, self._settings, calls)
@@ -320,6 +354,40 @@ class Archive:
         for raw in done:
             _remove(raw)
             self._trouble.pop(raw.call, None)
+
+    def _note_disk(self, batch: list[RawFile], answers: list[Tape | Fault], now: int) -> None:
+        """Remember which files the disk refused: until each of them is finished, or gone, one at a time is tried."""
+        why = {
+            raw.call: answer.why
+            for raw, answer in zip(batch, answers, strict=True)
+            if isinstance(answer, Fault) and answer.disk
+        }
+        self._refused -= {raw.call for raw in batch}
+        self._refused |= why.keys()
+        if why:
+            self._disk_failures += 1
+            pause = retry.DISK.pause(self._disk_failures)
+            self._disk_again_at = now + int(pause * SECOND)
+            first = next(iter(why.values()))
+            self._alarm("recording.held_up", on=True, why=first, files=self._waiting)
+        elif any(isinstance(answer, Tape) and answer.size for answer in answers):
+            self._disk_failures = 0
+            if not self._refused:
+                self._alarm("recording.held_up", on=False)
+
+    def _note_ffmpeg(self, batch: list[RawFile], answers: list[Tape | Fault]) -> None:
+        """The same of files over which ffmpeg hung; each of them is tried again at its own time."""
+        why = {
+            raw.call: answer.why
+            for raw, answer in zip(batch, answers, strict=True)
+            if isinstance(answer, Fault) and answer.hangs
+        }
+        self._hung -= {raw.call for raw in batch}
+        self._hung |= why.keys()
+        if why:
+            first = next(iter(why.values()))
+            spool.note_hung(self._settings.spool_dir, on=True)
+            self._alarm("recording.ffmpeg_hangs", on=True, why=first, files=len(self._hung))
 
     async def _in_pool(self, work: list[Job]) -> list[Tape | Fault]:
         if self._pool is None:
@@ -339,7 +407,7 @@ class Archive:
     def _failed(self, raw: RawFile, fault: Fault, now: int) -> bool:
         """Plan the next attempt. True when the ledger must now say that the recording cannot be finished."""
         attempts = self._trouble[raw.call].attempts + 1 if raw.call in self._trouble else 1
-        pause = min(5 * 2 ** (attempts - 1), LONGEST_PAUSE)
+        pause = int(retry.RECORDING.pause(attempts))
         self._trouble[raw.call] = _Trouble(attempts, now + pause * SECOND)
         log.error(
             "recording.unfinished",
@@ -404,17 +472,21 @@ class Archive:
         free = min(shutil.disk_usage(folder).free for folder in folders) // 1_000_000
         least = self._settings.min_free_mb
         # The alarm ends only a tenth above the limit, so that it does not flap.
-        low = free < (least * 11 // 10 if "recording.disk_low" in self._alarms else least)
+        low = free < (least * 11 // 10 if self._is_on("recording.disk_low") else least)
         self._alarm("recording.disk_low", on=low, free_mb=free, min_free_mb=least)
 
-    def _alarm(self, name: str, *, on: bool, **fields: object) -> None:
+    def _alarm(self, name: str, *, on: bool, **fields: Any) -> None:
         """Log when an alarm begins and when it ends, not in between."""
-        if on and name not in self._alarms:
-            self._alarms.add(name)
-            log.error(name, on=True, **fields)
-        elif not on and name in self._alarms:
-            self._alarms.discard(name)
-            log.info(name, on=False, **fields)
+        outage = self._outages.setdefault(name, Outage(log, name, ticks=self._ticks))
+        (outage.begin if on else outage.end)(**fields)
+
+    def _is_on(self, name: str) -> bool:
+        return name in self._outages and self._outages[name].on
+
+
+def _longest(schedule: Schedule) -> int:
+    """Microseconds: a next attempt that is further away was planned before the clock was put back."""
+    return int(schedule.longest * SECOND)
 
 
 def workers() -> int:

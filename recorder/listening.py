@@ -17,10 +17,10 @@ from typing import Any, Final
 
 import structlog
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from base import clock, database, retry
+from base.outage import Outage
 from base.settings import Settings
 from facts.terms import CallId
 from facts.times import DAY, HOUR, MINUTE, SECOND
@@ -119,6 +119,7 @@ class Listening:
         self._again_at = 0
         self._told_at = 0
         self._said = ""
+        self._database = Outage(log, "voice.database_away")
 
     async def look(self, now: int, stop: asyncio.Event | None = None) -> None:
         """Hear what waits at `now` (microseconds), a page at most. Logs an error once, instead of raising it."""
@@ -129,11 +130,13 @@ class Listening:
             if entries:
                 await self._tell(now)
                 await self._hear(entries, now, stop)
-        except DBAPIError as error:
-            self._away(database.why(error)[:200])
+        except database.AWAY as error:
+            self._database.begin(database.why(error)[:200])
         except Exception as error:
             log.error("voice.failed", exc_info=error)
             self._again_at = now + MINUTE
+        else:
+            self._database.end()
 
     async def close(self) -> None:
         """End the worker processes; what they are hearing is dropped."""

@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, database
+from base.outage import Outage
 from base.retry import Schedule
 from base.settings import Settings
 from facts.times import HOUR, SECOND, local
@@ -51,12 +52,23 @@ class Notary:
         self._said = ""
         self._unstamped = 0
         self._stamp_at = 0
+        self._database = Outage(log, "seal.database_away")
 
     async def look(self, now: int) -> None:
         """Do what is due at `now` (microseconds). Logs an error once, instead of raising it."""
+        try:
+            await self._do(now)
+        except database.AWAY as error:
+            self._database.begin(database.why(error)[:200])
+        else:
+            self._database.end()
+
+    async def _do(self, now: int) -> None:
         made = False
         try:
             made = await self._seal(now)
+        except database.AWAY:
+            raise
         except EvidenceError as error:
             self._fail(str(error))
         except Exception as error:  # noqa: BLE001 the loop must outlive everything
@@ -68,6 +80,8 @@ class Notary:
         if made or now >= self._look_at:
             try:
                 await self._compare(now)
+            except database.AWAY:
+                raise
             except Exception as error:  # noqa: BLE001 as above: it is looked at again soon
                 log.warning("seal.not_compared", why=database.why(error)[:200])
             else:
@@ -86,6 +100,8 @@ class Notary:
     async def _stamp(self, now: int) -> None:
         try:
             made = await stamps.stamp(self._engine, self._settings)
+        except database.AWAY:
+            raise
         except Exception as error:  # noqa: BLE001 as above: it is asked again
             why = str(error) if isinstance(error, EvidenceError) else database.why(error)[:200]
             self._unstamped += 1

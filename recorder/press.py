@@ -60,6 +60,10 @@ class PressError(Exception):
     """ffmpeg did not do it. The message says why, for the operator. A full disk is an `OSError` instead."""
 
 
+class LateError(PressError):
+    """ffmpeg hangs: it had not ended in its time, and was killed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tags:
     """What a file says about itself; empty: nothing. Never a caller's number. `began` in ISO 8601."""
@@ -261,7 +265,7 @@ def _running(
 def _why(ffmpeg: _Ffmpeg, status: int, seconds: float, folder: Path | None) -> Exception:
     words = ffmpeg.words()
     if ffmpeg.late:
-        return PressError(f"ffmpeg was stopped: it had not finished after {seconds:.0f} seconds")
+        return LateError(f"ffmpeg hangs: it had not ended after {seconds:.0f} s, and was killed")
     if os.strerror(errno.ENOSPC) in words:
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder or ""))
     if status < 0:

@@ -12,6 +12,7 @@ from facts.ids import is_call_id
 from facts.terms import CallId
 
 ENDING: Final = ".raw"
+_HUNG: Final = ".ffmpeg-hangs"
 _PROBE: Final = bytes(65_536)
 """Two seconds of sound."""
 
@@ -43,6 +44,20 @@ def look(spool: Path) -> tuple[dict[CallId, RawFile], list[str]]:
                 else:
                     odd.append(entry.name)
     return found, odd
+
+
+def hung(spool: Path) -> bool:
+    """Whether ffmpeg hung over files that still wait there."""
+    return (spool / _HUNG).exists()
+
+
+def note_hung(spool: Path, *, on: bool) -> None:
+    """Leave, or take away, the mark by which the alarms, in another process, know that ffmpeg hangs."""
+    with contextlib.suppress(OSError):  # a disk that takes no mark has an alarm of its own
+        if on:
+            (spool / _HUNG).touch()
+        else:
+            (spool / _HUNG).unlink(missing_ok=True)
 
 
 def why_not(spool: Path) -> str:

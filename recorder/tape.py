@@ -6,6 +6,7 @@ one that is encrypted, is written piece by piece here: it is a header before the
 It runs in worker processes, because it reads, hashes and syncs. Nothing here knows calls, the diary or the database.
 """
 
+import errno
 import hashlib
 import io
 import os
@@ -25,7 +26,7 @@ from recorder import forms, press
 from recorder.entry import LedgerEntry
 from recorder.forms import HEADER, FormError, RecordingForm
 from recorder.policy import FRAME, RATE
-from recorder.press import PressError, Tags
+from recorder.press import LateError, PressError, Tags
 from recorder.sound import Meter, Sound
 from recorder.vault import crypt
 from recorder.vault.crypt import FileKey, WrappedKey, Writer
@@ -84,10 +85,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why one file of a batch was not finished. `full`: the disk is full, so it can be tried again."""
+    """Why one file of a batch was not finished.
+
+    `disk`: the disk or the folder is why (full, not to be written), so another file would not be finished either.
+    `hangs`: ffmpeg was stopped because it did not end.
+    """
 
     why: str
-    full: bool = False
+    disk: bool = False
+    hangs: bool = False
 
 
 def finish(raw: Path, wav: Path, *, swap: bool = False) -> Tape:
@@ -115,7 +121,7 @@ def finish_batch(work: Sequence[Job]) -> list[Tape | Fault]:
         try:
             tape, is_new = _do(job)
         except (OSError, TapeError, PressError) as error:
-            answers.append(_fault(error))
+            answers.append(_fault(error, job.raw))
         else:
             answers.append(tape)
             if is_new:
@@ -388,13 +394,14 @@ def _part(place: Path) -> Path:
     return place.with_name(f".{place.name}.part")
 
 
-def _fault(error: OSError | TapeError | PressError) -> Fault:
+def _fault(error: OSError | TapeError | PressError, raw: Path | None = None) -> Fault:
     if not isinstance(error, OSError):
-        return Fault(str(error))
+        return Fault(str(error), hangs=isinstance(error, LateError))
+    of_raw = raw is not None and error.filename == str(raw)
     return Fault(
         f"{error.filename or 'the recordings folder'}: {error.strerror or error}",
-        full=error.errno in _FULL,
+        disk=error.errno in _OF_DISK and not of_raw,
     )
 
 
-_FULL: Final = frozenset({28, 122})  # ENOSPC, EDQUOT
+_OF_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, database
+from base.outage import Outage
 from base.settings import Settings
 from facts import Fact
 from facts.times import MINUTE, SECOND
@@ -68,6 +68,7 @@ def lowest_priority() -> None:
 
 async def run(engine: AsyncEngine, settings: Settings, stop: asyncio.Event) -> None:
     """Hear recordings every night until `stop` is set. No error ends the loop: the alarms tell people."""
+    away = Outage(log, "words.database_away")
     while not stop.is_set():
         pause = EVERY
         now = clock.now()
@@ -86,6 +87,9 @@ async def run(engine: AsyncEngine, settings: Settings, stop: asyncio.Event) -> N
                         within=min(left, end - now),
                     )
                     pause = AGAIN if did.why else EVERY
+                away.end()
+            except database.AWAY as error:
+                away.begin(database.why(error)[:200])
             except Exception as error:  # noqa: BLE001 the loop must outlive everything
                 log.error("words.failed", why=database.why(error)[:200])
                 pause = AGAIN
@@ -129,12 +133,12 @@ async def work(
             )
         except (SpeechError, PhraseListError, KeyAwayError, StoreError) as error:
             did.why = str(error)
-        except SQLAlchemyError as error:
+        except database.FAILED as error:
             did.why = database.why(error)[:200]
         if did.why:
             log.error("words.stopped", why=did.why)
         if did.done or did.failed or did.why:
-            with contextlib.suppress(SQLAlchemyError):  # then `database_away` says it
+            with contextlib.suppress(*database.FAILED):  # then `database_away` says it
                 await shelf.note(
                     engine, begun, clock.now(), done=did.done, failed=did.failed, why=did.why
                 )

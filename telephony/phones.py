@@ -20,6 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agents import tables
+from base import database
 from base.settings import Settings
 from telephony.realtime import VIEWS
 
@@ -68,8 +69,8 @@ class PhoneMirror:
                 if found != self._written:
                     await asyncio.to_thread(_write, self._file, found)
                     self._written = found
-            except Exception:
-                log.warning("phones.as_before", exc_info=True)
+            except Exception as error:  # noqa: BLE001 a fault of ours is logged with its trace
+                log.warning("phones.as_before", **database.told(error))
                 return False
             return True
 

@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+import psutil
 import pytest
 
 _names = count(1)
@@ -38,6 +40,29 @@ class PostgresServer:
     def stop(self, mode: str = "immediate") -> None:
         """`immediate`: as if it had crashed."""
         self._control("stop", "-m", mode)
+
+    @contextmanager
+    def away(self, how: str = "crash") -> Iterator[None]:
+        """Not there meanwhile: after a `crash`, or a `stop` as an operator orders it."""
+        self.stop("immediate" if how == "crash" else "fast")
+        try:
+            yield
+        finally:
+            self.start()
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """It takes connections meanwhile, for the kernel does, and answers nothing."""
+        pid = (self.folder / "data" / "postmaster.pid").read_text().split()[0]
+        parent = psutil.Process(int(pid))
+        stopped = [parent, *parent.children()]
+        for one in stopped:
+            one.suspend()
+        try:
+            yield
+        finally:
+            for one in stopped:
+                one.resume()
 
     def url(self, database: str) -> str:
         return f"postgresql+asyncpg://hotline@/{database}?host={self.folder}"

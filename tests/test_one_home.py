@@ -20,6 +20,10 @@ HOMES: dict[str, tuple[str, str]] = {
     "names for no number": (r'"restricted"', "facts/numbers.py"),
     "the endpoint outbound": (r'^[A-Z_]+\s*=\s*"(?:outbound|trunk|outbound-watch)"', "facts/endpoints.py"),
     "the days of the week": (r'"mon", "tue"', "facts/times.py"),
+    "the database is away": (
+        r"asyncpg\.|DBAPIError|SQLAlchemyError|OperationalError|InterfaceError|PostgresError",
+        "base/database.py",
+    ),
     "the lists of a year": (r'"makeup_workdays"\)', "facts/calendar.py"),
 }  # fmt: skip
 """What, how it would be written, and where it may be."""

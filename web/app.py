@@ -21,13 +21,12 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from base import clock
+from base import clock, database
 from base.background import spawn
 from base.bus import Bus
 from base.settings import Settings
@@ -119,7 +118,7 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
         app.include_router(module.router)
     _describe(app)
     _pages(app)
-    _errors(app)
+    _errors(app, behind)
     app.add_middleware(_Guard, backend=behind)
     return app
 
@@ -128,7 +127,7 @@ async def _know_addresses(behind: Backend) -> None:
     """Learn from the audit log who has signed in from where, so that a restart locks no one out."""
     try:
         found = await audit.signed_in_from(behind.engine, clock.now() - _KNOWN_FOR)
-    except (SQLAlchemyError, OSError) as error:
+    except database.AWAY as error:
         log.warning("addresses.unknown", error=type(error).__name__)
     else:
         behind.limits.sign_ins.know(found)
@@ -206,7 +205,7 @@ def _to_sign_in(request: Request) -> Response:
 # --- errors
 
 
-def _errors(app: FastAPI) -> None:
+def _errors(app: FastAPI, behind: Backend) -> None:
     @app.exception_handler(Problem)
     async def problem(_request: Request, error: Problem) -> Response:
         headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
@@ -224,11 +223,12 @@ def _errors(app: FastAPI) -> None:
     async def plain(_request: Request, error: HTTPException) -> Response:
         return _error(error.status_code, str(error.detail), error.headers)
 
-    @app.exception_handler(SQLAlchemyError)
-    @app.exception_handler(OSError)
     async def away(_request: Request, error: Exception) -> Response:
-        log.error("web.database_away", error=type(error).__name__)
+        behind.away.begin(database.why(error)[:200])
         return _error(503, "the database does not answer: calls go on; try again later")
+
+    for kind in database.AWAY:
+        app.add_exception_handler(kind, away)
 
 
 def _error(status: int, sentence: str, headers: Any = None) -> JSONResponse:
@@ -283,6 +283,8 @@ class _Guard:
                 if scope["method"] not in auth.SAFE and message["status"] < 400:
                     # It may have changed who may see what: before whoever did it can rely on it.
                     await self._backend.recheck.look()
+                if message["status"] < 500 and _who(scope) is not None:
+                    self._backend.away.end()  # it has just said who this is
                 if self._matters(scope, message["status"]):
                     await self._note(scope, message["status"])
             await send(message)
@@ -350,8 +352,8 @@ class _Guard:
                 status=status,
                 why=why,
             )
-        except (SQLAlchemyError, OSError):
-            log.exception("audit.not_written", action=action)
+        except database.FAILED as error:
+            log.error("audit.not_written", action=action, **database.told(error))
 
 
 def _who(scope: Scope) -> Who | None:

@@ -5,12 +5,14 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
+import structlog
 from fastapi import Depends, Request
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base.background import spawn
 from base.bus import Bus, NoAnswer, Refused
+from base.outage import Outage
 from base.settings import Settings
 from facts.requests import Reply
 from facts.requests import Request as Asked
@@ -19,6 +21,8 @@ from web.limit import Limits
 from web.recheck import Recheck
 from web.webhooks.seal import Seal
 from web.webhooks.sender import Sender
+
+log = structlog.get_logger(__name__)
 
 ANSWER_WITHIN: Final = 0.9
 """Seconds in which the controller answers, or the screen hears that it does not."""
@@ -62,6 +66,8 @@ class Backend:
     recheck: Recheck = field(init=False)
     conversions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS))
     """Of recordings into another form, each of which takes a processor."""
+    away: Outage = field(default_factory=lambda: Outage(log, "web.database_away", settle=5.0))
+    """The database: `settle`, for other requests may go well while it is locked."""
     last_words: set[asyncio.Task[None]] = field(default_factory=set)
     """What is written after an answer has ended. A stop waits for it."""
 

@@ -9,10 +9,9 @@ import asyncio
 from typing import Final
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from base import clock
+from base import clock, database
 from base.background import stopping
 from web.accounts import accounts
 from web.feed import Feed
@@ -49,7 +48,7 @@ class Recheck:
                 if (now := asyncio.get_running_loop().time()) - stayed > STAY_EVERY:
                     stayed = now
                     await accounts.stay(self._engine, self._keys(), clock.now())
-            except (SQLAlchemyError, OSError) as error:
+            except database.AWAY as error:
                 log.warning("sessions.not_seen", error=type(error).__name__)
             except Exception:
                 log.exception("streams.not_looked_at")
@@ -63,7 +62,7 @@ class Recheck:
             try:
                 async with asyncio.timeout(ANSWER_WITHIN):
                     found = await accounts.by_keys(self._engine, keys, clock.now())
-            except (SQLAlchemyError, OSError) as error:
+            except database.AWAY as error:
                 self._is_away(now, error)
                 return
             self._looked_at = now

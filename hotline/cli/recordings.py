@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from base import clock, files
+from base import clock, database, files
 from facts.times import SECOND, local
 from hotline.cli import audit, backlog, exports, hints, listening, retention, words
 from hotline.cli.tools import (
@@ -164,7 +163,7 @@ def show_seals(
         trusted = stamps.trusted(settings)
         found = [one async for one in proofs.check(engine, heads, trusted)] if check else []
         if check:
-            with suppress(SQLAlchemyError):  # a backup that can only be read
+            with suppress(*database.FAILED):  # a backup that can only be read
                 await proofs.note(engine, found)
         return await seals.since(engine), await stamps.stamps(engine), found
 

@@ -18,7 +18,6 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, database, files, migrations, privileges
@@ -121,8 +120,12 @@ def with_database(
         fail(str(error), status=status)
     except migrations.DatabaseError as error:
         fail(str(error), status=status)
-    except (SQLAlchemyError, OSError) as error:
+    except database.FAILED as error:
         fail(f"the database cannot be used ({settings.root}): {database.why(error)}", status=status)
+    except OSError as error:
+        if not error.filename:
+            raise  # the answer cannot be written, which `main` says
+        fail(f"{error.filename}: {error.strerror or error}", status=status)
 
 
 async def note_look(
@@ -154,7 +157,7 @@ async def note_look(
                 status=audit.COMMAND,
                 why=why,
             )
-    except (SQLAlchemyError, OSError) as error:
+    except database.FAILED as error:
         print(
             f"hotline: this look is not in the audit log ({type(error).__name__}): tell whoever keeps it",
             file=sys.stderr,

@@ -6,7 +6,7 @@ from acd.callbacks.book import BY_HAND, TaskBook, still_open
 from acd.callbacks.entry import ATTEMPTS, SPACING, Entry, TaskError, Wanted, checked
 from acd.callbacks.task import State
 from acd.desk import Desk
-from base import clock
+from base import clock, database
 from base.bus import Refused
 from facts import CallbackCancelled
 from facts.requests import AddCallback, Reply
@@ -27,7 +27,7 @@ async def add(book: TaskBook, desk: Desk, asked: AddCallback) -> Reply:
     except TaskError as error:
         raise Refused(str(error)) from None
     except Exception as error:
-        log.exception("callback.not_entered")
+        log.error("callback.not_entered", **database.told(error))
         raise Refused("the database is away: nothing was entered, try again later") from error
     desk.report(fact)
     return Reply(f"callback {fact.callback} added", fact.callback)
@@ -67,7 +67,7 @@ async def _still_open(book: TaskBook, number: int) -> Entry:
     try:
         entry = await book.find(number)
     except Exception as error:
-        log.exception("callback.not_found")
+        log.error("callback.not_found", **database.told(error))
         raise Refused("the database is away: nothing was done, try again later") from error
     try:
         return still_open(entry, number)

@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.callbacks.book import TaskBook
 from acd.desk import Desk
-from base import clock
+from base import clock, database
+from base.outage import Outage
 from diary import reader
 from facts import Fact, RecordingFinished
 from hotline.controller.recovery import OVERLAP
@@ -26,6 +27,7 @@ LOOK_EVERY = 3.0
 async def feed_figures(engine: AsyncEngine, take: Callable[[Fact], None]) -> None:
     """Give the live figures the last two days, a little at a time; then, for ever, what the recorder enters (M23)."""
     since = 0
+    away = Outage(log, "figures.away")
     while True:
         now = clock.now()
         try:
@@ -35,10 +37,13 @@ async def feed_figures(engine: AsyncEngine, take: Callable[[Fact], None]) -> Non
                 kinds = {RecordingFinished.kind}
                 async for fact in reader.read_kinds(engine, kinds, since - OVERLAP, now + 1):
                     take(fact)
+        # Figures take a fact any number of times, so the whole is simply read again.
+        except database.AWAY as error:
+            away.begin(database.why(error)[:200], effect="the screens' figures are behind")
         except Exception:
-            # Figures take a fact any number of times, so the whole is simply read again.
-            log.exception("figures.away", effect="the screens' figures are behind")
+            log.exception("figures.failed", effect="the screens' figures are behind")
         else:
+            away.end()
             since = now
         await asyncio.sleep(RECORDER_EVERY)
 

@@ -10,7 +10,7 @@ from acd.rules import book as rulebook
 from acd.rules.book import Block
 from acd.rules.model import Rules
 from acd.rules.text import Rulebook
-from base import clock
+from base import clock, database
 from base.background import spawn
 from base.settings import Settings
 from facts.calendar import Calendar, make_calendar, read_years
@@ -61,8 +61,8 @@ class RulesInForce:
             rules = book.rules(rulebook.defaults(self._settings), self._settings.numbers)
             shipped = read_years(workdays.SHIPPED.read_text(encoding="utf-8"))
             calendar = make_calendar(shipped, await rulebook.calendar(self._engine))
-        except Exception:
-            log.exception("rules.away", effect="the rules of before hold")
+        except Exception as error:  # noqa: BLE001 a fault of ours is logged with its trace
+            log.error("rules.away", effect="the rules of before hold", **database.told(error))
             return
         self.book, self.rules = book, rules
         self._blocked, self._calendar = blocked, calendar
@@ -122,5 +122,5 @@ class RulesInForce:
     async def _count_blocked(self, caller: str) -> None:
         try:
             await rulebook.count_blocked(self._engine, caller)
-        except Exception:
-            log.exception("block.not_counted")
+        except Exception as error:  # noqa: BLE001 a fault of ours is logged with its trace
+            log.error("block.not_counted", **database.told(error))

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from agents import roster
 from agents.model import Agent, Intent
 from agents.pause import Pause, reason
-from base import clock
+from base import clock, database
 from facts import AgentAdded, AgentOut, AgentPaused, AgentReady, Fact
 from facts.requests import SetOut, SetPaused, SetReady
 
@@ -48,8 +48,8 @@ class People:
         """Put the agents of the roster on the floor: all, or `only` these. An absent database changes nothing."""
         try:
             agents = await roster.list_all(self._engine)
-        except Exception:
-            log.exception("roster.away")
+        except Exception as error:  # noqa: BLE001 a fault of ours is logged with its trace
+            log.error("roster.away", **database.told(error))
             return
         for agent in agents:
             self.names[agent.number] = agent.name
@@ -83,9 +83,9 @@ class People:
         why = asked.reason if isinstance(asked, SetPaused) else ""
         try:
             await roster.set_intent(self._engine, asked.number, intent, why, now)
-        except Exception:
+        except Exception as error:  # noqa: BLE001 a fault of ours is logged with its trace
             # The floor has it already; only after a restart would the old one come back.
-            log.exception("roster.away", agent=asked.number)
+            log.error("roster.away", agent=asked.number, **database.told(error))
         return "ok"
 
     def _known(self, number: str) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.callbacks.book import TaskBook
 from acd.desk import Desk
-from base import clock
+from base import clock, database
 from base.settings import Settings
 from diary import reader
 from diary.writer import Diary
@@ -112,8 +112,9 @@ class Recovery:
             self._desk.take_up(await self._book.open_tasks())
             for fact in await self._book.untold():
                 self._diary.write(fact)
-        except Exception:
-            log.exception("callbacks.away", effect="open callbacks wait for the next start")
+        except Exception as error:  # noqa: BLE001 a fault of ours is logged with its trace
+            effect = "open callbacks wait for the next start"
+            log.error("callbacks.away", effect=effect, **database.told(error))
         # The live figures read the diary next: what the book alone knew must be in it by then.
         await self._diary.flush()
 
@@ -174,8 +175,9 @@ class Recovery:
             reading = await asyncio.to_thread(cel_file.read_since, file, since)
             read = reader.read(self._engine, since - OVERLAP, now + SECOND)
             known = [fact async for fact in read]
-        except Exception:
-            log.exception("cel.failed", effect="what happened meanwhile is missing in the figures")
+        except Exception as error:  # noqa: BLE001 a fault of ours is logged with its trace
+            effect = "what happened meanwhile is missing in the figures"
+            log.error("cel.failed", effect=effect, **database.told(error))
             held = self._stop_holding()
             return catch_up.Story([*held[:before], *state.facts, *held[before:]], [])
         # Nothing is awaited from here on: what AMI tells next comes after all this.

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from acd.callbacks.book import policy
 from acd.gate import Purpose, may_dial
@@ -216,7 +215,7 @@ async def retention_rules(settings: Settings) -> tuple[bool, str]:
             engine = database.engine(settings.database)
             async with asyncio.timeout(5):
                 last = await deletion.confirmed(engine)
-    except (SQLAlchemyError, OSError, TimeoutError) as error:
+    except database.FAILED as error:
         return (
             False,
             f"retention: it is not known whether the rules are confirmed: {database.why(error)}",
@@ -287,7 +286,7 @@ async def store(settings: Settings) -> list[tuple[bool, str]]:
         found.append((False, str(error)))
     except TimeoutError:
         found.append((False, f"{named} did not answer within {_STORE_WITHIN} s"))
-    with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):  # another line says so
+    with contextlib.suppress(*database.FAILED):  # another line says so
         if waits := await _waits_for_store(settings):
             found.append((True, f"{waits} recordings wait for the store, and lie here meanwhile"))
     return found
@@ -331,7 +330,7 @@ async def _database(settings: Settings) -> tuple[bool, str]:
         async with asyncio.timeout(5), engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
         return True, f"database: {engine.url.render_as_string(hide_password=True)}"
-    except (SQLAlchemyError, OSError, TimeoutError) as error:
+    except database.FAILED as error:
         return False, f"HOTLINE_DATABASE_URL: the database cannot be reached: {database.why(error)}"
     finally:
         if engine is not None:
@@ -354,7 +353,7 @@ def _passwords(settings: Settings) -> Iterator[tuple[bool, str]]:
 
     try:
         short = asyncio.run(read())
-    except (SQLAlchemyError, OSError, TimeoutError):
+    except database.FAILED:
         return
     if short:
         yield (
@@ -382,7 +381,7 @@ def _erasures(settings: Settings) -> Iterator[tuple[bool, str]]:
 
     try:
         begun = asyncio.run(read())
-    except (SQLAlchemyError, OSError, TimeoutError):
+    except database.FAILED:
         return
     for name, at in begun:
         yield (
@@ -540,7 +539,7 @@ async def _rules(settings: Settings) -> list[str]:
         async with asyncio.timeout(5):
             book = await rulebook.read(engine)
             agents = {agent.number for agent in await roster.list_all(engine)}
-    except (SQLAlchemyError, OSError, TimeoutError):
+    except database.FAILED:
         return []  # a new database, or one that is away, which was said
     finally:
         await engine.dispose()

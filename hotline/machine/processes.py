@@ -5,6 +5,7 @@ import logging
 from functools import partial
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from alarms import watch as alarms
 from base import database, log, migrations
@@ -21,6 +22,8 @@ from speech import night
 
 logger = structlog.get_logger(__name__)
 
+_ANSWER_WITHIN = 30.0
+"""Seconds for one question of these loops, after which a server that stands still counts as away."""
 _ENDS_WITHIN = 10.0
 """Seconds that the recorder waits at its end for what listens to recordings."""
 
@@ -32,8 +35,7 @@ async def record(settings: Settings) -> None:
     log.configure(settings.log_level, settings.log_dir / "recorder.log")
     home.close(settings)
     stop = stop_event()
-    engine = database.engine(settings.database)
-    await migrations.upgrade(engine)
+    engine = await _opened(settings)
     bus = Bus(settings.redis, settings.node)
     sender = spawn(bus.run(), "bus")
     # Folding an hour's calls takes a second of CPU, which the controller must not spend.
@@ -66,12 +68,21 @@ async def transcribe(settings: Settings) -> None:
     log.configure(settings.log_level, settings.log_dir / "transcribe.log")
     home.close(settings)
     stop = stop_event()
-    engine = database.engine(settings.database)
-    await migrations.upgrade(engine)
+    engine = await _opened(settings)
     try:
         await night.run(engine, settings, stop)
     finally:
         await engine.dispose()
+
+
+async def _opened(settings: Settings) -> AsyncEngine:
+    """The database at this program's version; each question is bounded, but an upgrade takes what it takes."""
+    upgrading = database.engine(settings.database)
+    try:
+        await migrations.upgrade(upgrading)
+    finally:
+        await upgrading.dispose()
+    return database.engine(settings.database, answer_within=_ANSWER_WITHIN)
 
 
 async def web(settings: Settings) -> None:

@@ -14,14 +14,13 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import and_, func, or_, select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.callbacks import tables as callbacks_tables
 from acd.callbacks.entry import KINDS as TASK_KINDS
 from acd.rules import book as rulebook
 from acd.rules.model import Queue, Rules
-from base import clock
+from base import clock, database
 from diary import reader, writer
 from diary import tables as diary_tables
 from facts import CallbackAdded, ControllerStarted, ControllerStopped, LinkLost, LinkRestored
@@ -169,7 +168,7 @@ async def sla(
     now = clock.now()
     try:
         await rollup.bring_up_to_date(engine, now)
-    except SQLAlchemyError as error:
+    except database.FAILED as error:
         log.warning("rollup.not_written", error=type(error).__name__, effect="the report is slow")
     found = await rollup.gather(
         engine, since, at, only, hours=details, agents=details or bool(only.agent), now=now

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import structlog
 from sqlalchemy import insert, or_, select, update
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, database, retry
+from base.outage import Outage
 from base.settings import Settings
 from facts.terms import CallId
 from facts.times import DAY, HOUR, SECOND
@@ -79,12 +79,14 @@ class Uploads:
         self._again_at = 0
         self._trouble: dict[CallId, _Delayed] = {}
         self._said = ""
+        self._database = Outage(log, "store.database_away")
         self._no_lock = False
 
     async def look(self, now: int) -> None:
         """Do what is due at `now` (microseconds). Logs an error once, instead of raising it."""
         try:
             await self._find(now)
+            self._database.end()
             if now < self._again_at:
                 return
             await self._send(now)
@@ -94,8 +96,8 @@ class Uploads:
             self._failures += 1
             self._again_at = now + int(retry.STORE.pause(self._failures) * SECOND)
             self._away(str(error))
-        except DBAPIError as error:
-            self._away(database.why(error)[:200])
+        except database.AWAY as error:
+            self._database.begin(database.why(error)[:200])
         except Exception as error:
             log.error("store.failed", exc_info=error)
             self._again_at = now + 60 * SECOND

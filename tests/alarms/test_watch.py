@@ -23,6 +23,7 @@ from base.settings import Settings, SettingsError, load
 from diary import tables, writer
 from facts import CallbackMissed, DialRefused, Fact, RecordingMissing
 from hotline.cli.main import app
+from recorder import spool
 from recorder import tables as recorder_tables
 from recorder.vault import keys
 from tests.receivers import Hook, Mailbox
@@ -304,6 +305,35 @@ async def test_a_backlog_and_a_missing_ffmpeg_are_seen(
     assert await seen(later) == [2, 2]
     shutil.rmtree(settings.spool_dir)
     assert await seen(later) == [None, None]
+
+
+async def test_a_closed_folder_and_an_ffmpeg_that_hangs_are_seen(
+    engine: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(home=tmp_path)
+    settings.spool_dir.mkdir(parents=True)
+    settings.recordings_dir.mkdir(exist_ok=True)
+    later = clock.now() + 10 * S
+
+    async def seen() -> list[float | None]:
+        found = await alarms.recordings(engine, settings, later)
+        return [found["recording_held_up", ""], found["recording_ffmpeg_hangs", ""]]
+
+    def full(folder: Path) -> str:
+        return "the disk is full" if folder == settings.recordings_dir else ""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spool, "why_not", full)
+        assert await seen() == [0, 0], "nothing waits for it"
+    (settings.spool_dir / "hotline-1.1.raw").write_bytes(b"")
+    assert await seen() == [0, 0]
+    with monkeypatch.context() as patch:
+        patch.setattr(spool, "why_not", full)
+        assert await seen() == [1, 0]
+    spool.note_hung(settings.spool_dir, on=True)
+    assert await seen() == [0, 1]
+    spool.note_hung(settings.spool_dir, on=False)
+    assert await seen() == [0, 0]
 
 
 async def test_raw_files_that_wait_for_the_master_key_are_counted(

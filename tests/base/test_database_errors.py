@@ -1,5 +1,6 @@
 """A database that is locked, full, damaged or away: a sentence, and neither SQL nor values, for people and in logs."""
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
 from base import database, log
+from base.background import spawn
 from diary.tables import diary
 from hotline.cli.main import app
 
@@ -70,6 +72,96 @@ def test_each_fault_has_its_sentence(text: str, said: str) -> None:
     found = database.why(sqlite3.OperationalError(text))
     assert found.startswith(said)
     assert "SELECT" not in found
+
+
+# --- away, or asked wrongly
+
+
+async def test_a_database_that_is_locked_full_or_no_database_is_away(tmp_path: Path) -> None:
+    file = tmp_path / "some.db"
+    made = database.engine(f"sqlite+aiosqlite:///{file}")
+    async with made.begin() as connection:
+        await connection.exec_driver_sql("CREATE TABLE some (id INTEGER PRIMARY KEY, more BLOB)")
+    await made.dispose()
+
+    async def put(many: int = 1) -> None:
+        engine = database.engine(f"sqlite+aiosqlite:///{file}")
+        for setting in ("busy_timeout=50", "max_page_count=3"):
+            event.listen(
+                engine.sync_engine,
+                "connect",
+                lambda dbapi, _, setting=setting: dbapi.execute(f"PRAGMA {setting}"),
+            )
+        try:
+            async with engine.begin() as connection:
+                await connection.exec_driver_sql(
+                    "INSERT INTO some (more) VALUES (zeroblob(?))", (many,)
+                )
+        finally:
+            await engine.dispose()
+
+    await put()
+    with pytest.raises(database.DatabaseAwayError, match="full"):
+        await put(100_000)
+    with locked(file), pytest.raises(database.DatabaseAwayError, match="locked"):
+        await put()
+    file.write_bytes(b"no database" * 1000)
+    with pytest.raises(database.DatabaseAwayError):
+        await put()
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(database.DatabaseAwayError, match="unable to open"):
+        await put()
+
+
+@pytest.mark.parametrize(
+    "question", ["SELECT no_such_column FROM diary", "SELECT 1 FROM nowhere", "SELEC 1"]
+)
+async def test_a_wrong_question_is_no_database_that_is_away(
+    engine: AsyncEngine, question: str
+) -> None:
+    """It is our fault: its trace goes into the log."""
+    async with engine.connect() as connection:
+        with pytest.raises(SQLAlchemyError) as raised:
+            await connection.exec_driver_sql(question)
+    assert not isinstance(raised.value, database.AWAY)
+    assert database.told(raised.value) == {"exc_info": raised.value}
+    double = await error_of(engine, [row(NUMBER)])
+    assert not isinstance(double, database.AWAY)
+
+
+async def test_a_cancelled_question_stays_cancelled(engine: AsyncEngine) -> None:
+    """Its connection is given up, as that of a database that went; but nobody may take it for that."""
+    ended: list[BaseException] = []
+
+    async def ask() -> None:
+        try:
+            async with engine.connect() as connection:
+                await connection.exec_driver_sql(
+                    "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 400000) "
+                    "SELECT sum(x) FROM n"
+                )
+                await connection.exec_driver_sql("SELECT 1")
+        except BaseException as error:
+            ended.append(error)
+            raise
+
+    for pause in (0.0, 0.001, 0.01):
+        asking = spawn(ask(), "ask")
+        await asyncio.sleep(pause)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    assert not any(isinstance(error, database.AWAY) for error in ended)
+
+
+async def test_nobody_listens_at_its_address() -> None:
+    gone = database.engine("postgresql+asyncpg://nobody@127.0.0.1:1/nothing")
+    with pytest.raises(database.DatabaseAwayError) as raised:
+        await gone.connect()
+    said = "no server listens at its address: look whether PostgreSQL runs"
+    assert database.told(raised.value) == {"why": said}
+    assert database.why(TimeoutError()) == "it does not answer"
 
 
 # --- the commands

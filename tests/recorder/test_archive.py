@@ -15,11 +15,11 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from base import clock, database
+from base.database import DatabaseAwayError
 from base.migrations import upgrade
 from base.settings import Settings
 from facts import (
@@ -36,6 +36,8 @@ from facts.times import SECOND
 from recorder import archive, ledger, policy, tape
 from recorder.archive import Archive
 from recorder.policy import RecordingState
+from recorder.press import LateError
+from recorder.spool import hung
 from recorder.tape import Fault, Job, Tape
 from recorder.vault import keys
 from tests.recorder.conftest import NOW, Spool, a_call, call_id, recording_facts, write
@@ -359,9 +361,145 @@ async def test_a_long_recording_does_not_hold_up_short_ones_in_its_job(
     ]
 
 
-async def test_a_full_disk_keeps_the_raw_file_alarms_and_tries_again(
+class Disk:
+    """A disk with room for so many bytes of one recording, or a folder that cannot be written."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.room: float = 0
+        self.error = OSError(errno.ENOSPC, "No space left on device", "/recordings")
+        self.tried: list[int] = []
+        self._write = tape._write
+        monkeypatch.setattr(tape, "_write", self.write)
+
+    def write(self, job: Job) -> Tape:
+        size = job.raw.stat().st_size
+        self.tried.append(size)
+        if size > self.room:
+            raise self.error
+        return self._write(job)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(monkeypatch)
+
+
+async def sweep_for(work: Archive, now: int, seconds: int) -> int:
+    """Sweep each second, and again at once when it says so."""
+    for _ in range(seconds):
+        for _ in range(200):
+            if not await work.sweep(now):
+                break
+        now += SECOND
+    return now
+
+
+WHYS = [(errno.ENOSPC, "No space left on device"), (errno.EACCES, "Permission denied")]
+
+
+@pytest.mark.parametrize(("number", "why"), WHYS)
+async def test_a_disk_that_takes_nothing_is_told_of_once_and_costs_no_file_an_attempt(
     engine: AsyncEngine,
-    settings: Settings,
+    work: Archive,
+    posted: list[Fact],
+    spool: Spool,
+    disk: Disk,
+    number: int,
+    why: str,
+) -> None:
+    disk.error = OSError(number, why, "/recordings")
+    calls = [call_id(number) for number in range(80)]
+    raws = [spool(call, seconds=0.5) for call in calls]
+    await write(engine, [fact for call in calls for fact in a_call(call, seconds=1, talk=0)])
+    with capture_logs() as logs:
+        now = await sweep_for(work, NOW, 600)
+    told = [one for one in logs if one["event"] != "recording.backlog"]
+    assert [(one["event"], one["on"], one["files"]) for one in told] == [
+        ("recording.held_up", True, 80)
+    ]
+    assert why in told[0]["why"]
+    # All of the first look; then one file at a time, at longer and longer pauses.
+    assert 64 <= len(disk.tried) <= 80 + 20
+    assert all(raw.exists() for raw in raws)
+    assert await ledger.look_up(engine, calls) == {}
+    assert posted == []
+
+    disk.room = 1e9
+    with capture_logs() as logs:
+        await sweep_for(work, now, 61)
+    told = [one for one in logs if one["event"] == "recording.held_up"]
+    assert [one["on"] for one in told] == [False]
+    assert len(posted) == 80
+    assert not any(raw.exists() for raw in raws)
+
+
+async def test_a_disk_with_room_for_some_does_not_flap(
+    engine: AsyncEngine, work: Archive, posted: list[Fact], spool: Spool, disk: Disk
+) -> None:
+    """What fits is finished, one at a time; the alarm lasts until what did not fit is finished."""
+    disk.room = 100_000
+    spool(CALL, seconds=10)
+    await write(engine, a_call(CALL))
+    now = NOW
+    with capture_logs() as logs:
+        for number in range(30, 60):
+            spool(call_id(number), seconds=1, age=20 - (now - NOW) / SECOND)
+            await write(engine, a_call(call_id(number), seconds=1, talk=0))
+            now = await sweep_for(work, now, 20)
+    told = [one for one in logs if one["event"] in {"recording.held_up", "recording.unfinished"}]
+    assert [(one["event"], one["on"]) for one in told] == [("recording.held_up", True)]
+    assert len(posted) >= 29
+    disk.room = 1e9
+    with capture_logs() as logs:
+        await sweep_for(work, now, 61)
+    assert [one["on"] for one in logs if one["event"] == "recording.held_up"] == [False]
+    assert CALL in await ledger.look_up(engine, [CALL])
+
+
+async def test_while_the_disk_is_full_a_broken_file_does_not_stand_for_it(
+    engine: AsyncEngine,
+    work: Archive,
+    spool: Spool,
+    disk: Disk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The smallest file is tried first, and it is the one that no disk would take."""
+    broken, calls = call_id(1), [call_id(2), call_id(3)]
+    full = disk.write
+
+    def writes(job: Job) -> Tape:
+        if job.raw.name.startswith(broken):
+            raise tape.TapeError("it is broken")
+        return full(job)
+
+    monkeypatch.setattr(tape, "_write", writes)
+    for call in calls:
+        spool(call, seconds=2)
+    spool(broken, seconds=1)
+    await write(engine, [fact for call in (broken, *calls) for fact in a_call(call)])
+    with capture_logs() as logs:
+        await sweep_for(work, NOW, 120)
+    events = [one["event"] for one in logs]
+    assert events.count("recording.held_up") == 1
+    assert events.count("recording.unfinished") <= 6
+    assert disk.tried.count(64_000) >= 3, "the disk was asked all the same"
+
+
+async def test_what_was_refused_and_then_taken_away_holds_nothing_up(
+    engine: AsyncEngine, work: Archive, spool: Spool, disk: Disk
+) -> None:
+    raw = spool(CALL)
+    await write(engine, a_call(CALL))
+    with capture_logs() as logs:
+        await work.sweep(NOW)
+        raw.unlink()
+        await work.sweep(NOW + SECOND)
+    held = [one["on"] for one in logs if one["event"] == "recording.held_up"]
+    assert held == [True, False]
+
+
+async def test_an_ffmpeg_that_hangs_is_an_attempt_of_its_file_and_has_an_alarm_of_its_own(
+    engine: AsyncEngine,
     work: Archive,
     posted: list[Fact],
     spool: Spool,
@@ -370,33 +508,28 @@ async def test_a_full_disk_keeps_the_raw_file_alarms_and_tries_again(
     raw = spool(CALL)
     await write(engine, a_call(CALL))
 
-    def full(_descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def hangs(_job: Job) -> Tape:
+        raise LateError("ffmpeg hangs: it had not ended after 63 s, and was killed")
 
-    now = NOW
     with monkeypatch.context() as patch, capture_logs() as logs:
-        patch.setattr(os, "fsync", full)
-        for _ in range(40):
-            await work.sweep(now)
-            now += SECOND
-    alarms = [entry for entry in logs if entry["event"] == "recording.disk_full"]
-    assert [entry["on"] for entry in alarms] == [True]
-    tries = [entry["again_in"] for entry in logs if entry["event"] == "recording.unfinished"]
-    assert tries == [5, 10, 20, 40]
+        patch.setattr(tape, "_write", hangs)
+        now = await sweep_for(work, NOW, 100)
+    alarms = [one["on"] for one in logs if one["event"] == "recording.ffmpeg_hangs"]
+    tries = [one["again_in"] for one in logs if one["event"] == "recording.unfinished"]
+    assert (alarms, tries) == ([True], [5, 10, 20, 40, 80])
     assert raw.exists()
-    assert not list(settings.recordings_dir.rglob("*.wav*"))
+    assert hung(raw.parent), "the alarms, in another process, know of it"
     entry = (await ledger.look_up(engine, [CALL]))[CALL]
     assert entry.state is RecordingState.DAMAGED
-    assert "No space left on device; the raw file is kept and tried again" in entry.note
+    assert entry.note.startswith("ffmpeg hangs")
     assert [type(fact) for fact in posted] == [RecordingMissing]
 
     with capture_logs() as logs:
-        await work.sweep(now + 60 * SECOND)
-    alarms = [entry for entry in logs if entry["event"] == "recording.disk_full"]
-    assert [entry["on"] for entry in alarms] == [False]
+        await sweep_for(work, now, 60)
+    assert [one["on"] for one in logs if one["event"] == "recording.ffmpeg_hangs"] == [False]
+    assert not hung(raw.parent)
     assert (await ledger.look_up(engine, [CALL]))[CALL].state is RecordingState.FINISHED
     assert [type(fact) for fact in posted] == [RecordingMissing, RecordingFinished]
-    assert not raw.exists()
 
 
 async def test_low_disk_space_is_alarmed_and_called_off(
@@ -439,7 +572,7 @@ async def test_a_database_that_is_locked_is_away_and_shows_no_sql(
     """It could be read, but not written."""
 
     async def locked(*_: object) -> None:
-        raise OperationalError("INSERT INTO recording", {}, Exception("database is locked"))
+        raise DatabaseAwayError("INSERT INTO recording", {}, Exception("database is locked"))
 
     monkeypatch.setattr(work, "_enter_missing", locked)
     with capture_logs() as logs:

@@ -17,7 +17,7 @@ import pytest
 
 from recorder import press
 from recorder.forms import FormError, RecordingForm, form_of, measured_box, read_header
-from recorder.press import PressError, Tags, decode
+from recorder.press import LateError, PressError, Tags, decode
 from recorder.sound import Meter
 from tests.recorder.test_tape import interleaved, loudest, tone
 
@@ -200,7 +200,7 @@ def test_it_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) 
     monkeypatch.setattr(press, "LEAST_TIME", 0.2)
     monkeypatch.setattr(press, "SLOWEST", 100.0)
     before = time.monotonic()
-    with pytest.raises(PressError, match="it had not finished after 0 seconds"):
+    with pytest.raises(LateError, match="ffmpeg hangs: it had not ended after 0 s"):
         pressed(tmp_path)
     assert time.monotonic() - before < 20
 

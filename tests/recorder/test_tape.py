@@ -202,7 +202,7 @@ def test_one_bad_file_costs_the_others_of_its_batch_nothing(tmp_path: Path) -> N
     assert first.duration == 125_000
     assert isinstance(second, Fault)
     assert "gone.raw: No such file" in second.why
-    assert not second.full
+    assert not second.disk
     assert third == Tape(0, 0, "", 0)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.wav"]
 
@@ -224,9 +224,9 @@ def test_a_full_disk_leaves_nothing_half_done(
         tape.STREAM_FROM = {0 if stream else 1 << 40}
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-        tape._FULL = frozenset({{errno.EFBIG}})
+        tape._OF_DISK = frozenset({{errno.EFBIG}})
         fault, = tape.finish_batch([tape.Job(Path(sys.argv[1]), Path(sys.argv[2]))])
-        assert fault.full, fault
+        assert fault.disk, fault
         print(fault.why)
     """
     done = _python(code, str(raw), str(wav))
@@ -238,9 +238,17 @@ def test_a_full_disk_leaves_nothing_half_done(
 
 def test_no_space_left_is_told_from_other_faults() -> None:
     assert tape._fault(OSError(errno.ENOSPC, "No space left on device", "/x")) == Fault(
-        "/x: No space left on device", full=True
+        "/x: No space left on device", disk=True
     )
-    assert not tape._fault(OSError(errno.EIO, "Input/output error", "/x")).full
+    assert not tape._fault(OSError(errno.EIO, "Input/output error", "/x")).disk
+
+
+@pytest.mark.parametrize(("of_raw", "disk"), [(True, False), (False, True)])
+def test_a_raw_file_that_cannot_be_read_is_no_fault_of_the_disk(
+    raw: Path, of_raw: bool, disk: bool
+) -> None:
+    where = raw if of_raw else raw.parent / "recordings"
+    assert tape._fault(OSError(errno.EACCES, "Permission denied", str(where)), raw).disk is disk
 
 
 def test_an_hour_needs_little_memory(raw: Path, wav: Path) -> None:

@@ -222,9 +222,9 @@ async def test_the_disk_fills_in_the_middle_and_nothing_plain_is_left(
         from recorder import tape
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-        tape._FULL = frozenset({errno.EFBIG})
+        tape._OF_DISK = frozenset({errno.EFBIG})
         fault, = tape.finish_batch([pickle.load(sys.stdin.buffer)])
-        assert fault.full, fault
+        assert fault.disk, fault
     """
     subprocess.run(  # noqa: ASYNC221
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)],

@@ -7,10 +7,10 @@ import httpx
 import orjson
 import pytest
 from sqlalchemy import update
-from sqlalchemy.exc import OperationalError
 
 from base import clock, database
 from base.background import spawn
+from base.database import DatabaseAwayError
 from tests.web.conftest import PASSWORD, Web, state
 from web import recheck
 from web.accounts import accounts, tables
@@ -206,7 +206,7 @@ async def test_without_the_database_nothing_unmasked_leaves_for_long(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(*_: object) -> None:
-        raise OperationalError("", None, OSError("away"))
+        raise DatabaseAwayError(None, None, OSError("away"))
 
     monkeypatch.setattr(recheck, "EVERY", 0.05)
     monkeypatch.setattr(recheck, "SURE_FOR", 0.2)

@@ -32,8 +32,9 @@ ANNOUNCED = frozenset(
         *("program.died", "program.stuck", "program.killed", "link.down", "recording.incomplete"),
         *("diary.away", "callbacks.away", "webhooks.away", "web.database_away", "figures.away"),
         *("roster.away", "rules.away", "feature.late", "recording.database_away"),
-        *("phones.as_before", "rollup.failed", "voice.waits"),
-        *("recording.unfinished", "recording.disk_full", "recording.blocked"),
+        *("phones.as_before", "rollup.database_away", "voice.database_away"),
+        *("store.database_away", "seal.database_away", "retention.database_away"),
+        *("quality.database_away", "recording.held_up", "recording.blocked"),
     }
 )
 """Events of level error that the faults bring about: the program says what is away, or that something died."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert, select
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock
+from base.database import DatabaseAwayError
 from diary.writer import Diary
 from facts import CallArrived, CallEnded, CallQueued, OfferAnswered, OfferMade, TalkEnded
 from facts.terms import Party
@@ -119,7 +119,7 @@ async def test_the_audit_log_is_looked_at_every_day_and_again_when_the_database_
 
     async def sometimes(engine: AsyncEngine, now: int, days: int) -> int:
         if len(pauses) == 1:
-            raise OperationalError("", None, OSError("away"))
+            raise DatabaseAwayError(None, None, OSError("away"))
         return await prune(engine, now, days)
 
     monkeypatch.setattr(audit, "asyncio", SimpleNamespace(sleep=next_day))

@@ -12,6 +12,7 @@ from sqlalchemy import insert
 from acd.callbacks import tables as callbacks_tables
 from acd.rules.book import read
 from base import clock
+from base.database import DatabaseAwayError
 from diary.writer import Diary
 from facts import (
     CallArrived,
@@ -416,7 +417,7 @@ async def test_a_database_that_is_away_is_a_clear_error(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(*_: object) -> None:
-        raise OSError("gone")
+        raise DatabaseAwayError(None, None, OSError("gone"))
 
     monkeypatch.setattr("acd.rules.book.read", away)
     answer = await web.clients[Role.SUPERVISOR].get("/api/queues")

@@ -11,11 +11,10 @@ from typing import Final, cast
 
 import structlog
 from sqlalchemy import and_, delete, func, insert, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typing_extensions import TypedDict
 
-from base import clock
+from base import clock, database
 from base.background import stopping
 from facts.masking import mask, mask_numbers, reason_of
 from facts.times import DAY, local, midnight
@@ -155,8 +154,8 @@ async def keep(engine: AsyncEngine, days: int) -> None:
         try:
             if gone := await prune(engine, clock.now(), days):
                 log.info("audit.pruned", rows=gone, days=days)
-        except (SQLAlchemyError, OSError) as error:
-            log.error("audit.not_pruned", error=type(error).__name__)
+        except database.AWAY as error:
+            log.error("audit.not_pruned", why=database.why(error)[:200])
             pause = AGAIN
         except Exception:
             log.exception("audit.not_pruned")

@@ -24,11 +24,11 @@ import orjson
 import structlog
 from sqlalchemy import delete, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from base import clock
+from base import clock, database
 from base.background import spawn, stopping
+from base.outage import Outage
 from base.retry import Schedule
 from diary import tables as diary_tables
 from web.accounts.rights import masked_fact
@@ -91,7 +91,7 @@ class Sender:
         self._news = asyncio.Event()
         self._looked_at = 0
         self._far_at = 0
-        self._away = False
+        self._away = Outage(log, "webhooks.away")
         self._workers: dict[int, asyncio.Task[None]] = {}
 
     def wake(self) -> None:
@@ -104,8 +104,8 @@ class Sender:
             while not stopping():
                 try:
                     await self.sweep()
-                    self._away = False
-                except (SQLAlchemyError, OSError) as error:
+                    self._away.end()
+                except database.AWAY as error:
                     self._lost(error)
                 except Exception:
                     log.exception("webhooks.failed")
@@ -150,9 +150,7 @@ class Sender:
         del self._workers[hook]
 
     def _lost(self, error: Exception) -> None:
-        if not self._away:
-            log.error("webhooks.away", error=type(error).__name__)
-        self._away = True
+        self._away.begin(database.why(error)[:200])
 
     def _read(self, hooks: Sequence[Any]) -> list[_Hook]:
         """The webhooks whose addresses can be decrypted. Deliveries to the others wait."""
@@ -227,7 +225,7 @@ class Sender:
                 while rows := await self._due(hook.id, clock.now()):
                     if not await self._send_all(client, hook, rows):
                         return
-        except (SQLAlchemyError, OSError) as error:
+        except database.AWAY as error:
             self._lost(error)
 
     async def _due(self, hook: int, now: int) -> Sequence[Any]:

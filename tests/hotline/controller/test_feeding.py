@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from base import clock, database
 from base.background import spawn
+from base.database import DatabaseAwayError
 from diary import reader
 from diary.writer import Diary
 from facts import AgentReady, CallArrived, Fact, RecordingFinished
@@ -94,7 +95,7 @@ async def test_an_absent_database_ends_nothing(
 
     def read_kinds(*args: Any) -> Any:
         if away[0]:
-            raise OSError("away")
+            raise DatabaseAwayError(None, None, OSError("away"))
         return read(*args)
 
     monkeypatch.setattr(reader, "read_kinds", read_kinds)
@@ -108,6 +109,8 @@ async def test_an_absent_database_ends_nothing(
             await written(engine, tmp_path, entered)
             away[0] = False
             await until(lambda: entered in took)
+    assert [one["on"] for one in logs if one["event"] == "figures.away"] == [True, False]
+    assert not any("exc_info" in one for one in logs)
     await engine.dispose()
 
 
