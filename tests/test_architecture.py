@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -192,7 +193,8 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
             yield from _statements(one)
 
 
-def _read(module: str) -> set[str]:
+@cache
+def imports_of(module: str) -> set[str]:
     """What a module imports: modules of ours by their whole name, others by their first word's package."""
     path = MODULES[module]
     names = set()
@@ -206,9 +208,6 @@ def _read(module: str) -> set[str]:
                 whole = f"{source}.{alias.name}"
                 names.add(whole if whole in MODULES else source)
     return names - {module}
-
-
-IMPORTS = {module: _read(module) for module in MODULES}
 
 
 def _with_packages(name: str) -> Iterator[str]:
@@ -225,7 +224,7 @@ def reached(module: str) -> dict[str, list[str]]:
     todo = [module]
     while todo:
         at = todo.pop()
-        for name in IMPORTS.get(at, ()):
+        for name in imports_of(at) if at in MODULES else ():
             for step in _with_packages(name) if name.partition(".")[0] in ROOMS else (name,):
                 if step not in ways:
                     ways[step] = [*ways[at], step]
@@ -263,7 +262,7 @@ def test_the_order_within_a_room(room: str) -> None:
     order = ORDER[room]
     for module in MODULES:
         floor = next((n for n, name in enumerate(order) if f"{module}.".startswith(f"{name}.")), -1)
-        for name in IMPORTS[module] if floor >= 0 else ():
+        for name in imports_of(module) if floor >= 0 else ():
             other = next((n for n, one in enumerate(order) if f"{name}.".startswith(f"{one}.")), -1)
             assert other <= floor, f"{module} → {name}"
 
@@ -283,7 +282,7 @@ def test_pure_modules_reach_no_impure_one(module: str) -> None:
 
 
 def test_nothing_in_the_core_knows_the_bus() -> None:
-    users = {_room(module) for module in MODULES if "base.bus" in IMPORTS[module]}
+    users = {_room(module) for module in MODULES if "base.bus" in imports_of(module)}
     assert users.isdisjoint(CORE)
 
 
@@ -296,7 +295,7 @@ def test_there_is_no_circle_of_modules() -> None:
 def _walk(module: str, way: list[str], done: set[str]) -> None:
     assert module not in way, " → ".join([*way[way.index(module) :], module])
     if module not in done:
-        for name in sorted(IMPORTS[module] & set(MODULES)):
+        for name in sorted(imports_of(module) & set(MODULES)):
             _walk(name, [*way, module], done)
         done.add(module)
 
@@ -308,8 +307,8 @@ def test_there_is_no_circle_of_packages() -> None:
         return name if name in packages else name.rpartition(".")[0]
 
     ways: dict[str, set[str]] = {name: set() for name in packages}
-    for module, names in IMPORTS.items():
-        for name in names & set(MODULES):
+    for module in MODULES:
+        for name in imports_of(module) & set(MODULES):
             here, there = package(module), package(name)
             # A package and what is inside it are one thing: only sisters can stand in each other's way.
             if (

@@ -115,7 +115,8 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
     of_recordings = (recordings, listening, exports, hints, words)
     of_calls = (calls, *of_recordings, quality)
     for module in (auth, live, facts, people, queues, callbacks, *of_calls, webhooks, admin):
-        app.include_router(module.router)
+        # As they are: `include_router` makes each route once more, while the first request waits.
+        app.router.routes.extend(module.router.routes)
     _describe(app)
     _pages(app)
     _errors(app, behind)

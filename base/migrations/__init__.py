@@ -10,23 +10,25 @@ program. A test compares what all of them together make with `hotline.machine.ta
 
 import asyncio
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from base import database
 from base.retry import Schedule
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 log = structlog.get_logger(__name__)
 
 LOCK_WAIT: Final = 60
 """Seconds to wait while another process upgrades the same database."""
+
+NEWEST: Final = max(file.name for file in Path(__file__).parent.glob("versions/[0-9]*.py"))[:4]
+"""This program's version: that of the last file. To ask Alembic would load it, and every version, at every start."""
 
 _POSTGRESQL_LOCK: Final = 0x686F746C696E65  # "hotline"
 _RETRY: Final = Schedule(first=0.1, longest=1.0, jitter=0.5)
@@ -66,12 +68,13 @@ async def upgrade(engine: AsyncEngine) -> None:
 async def is_current(engine: AsyncEngine) -> bool:
     """Whether the database is at this program's version. Changes nothing."""
     async with engine.connect() as connection:
-        found = await connection.run_sync(_revision)
-    return found == ScriptDirectory.from_config(config()).get_current_head()
+        return await connection.run_sync(_revision) == NEWEST
 
 
-def config(connection: Connection | None = None) -> Config:
+def config(connection: Connection | None = None) -> "Config":
     """Alembic's configuration, which needs no file of its own."""
+    from alembic.config import Config
+
     made = Config()
     made.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     made.attributes["connection"] = connection
@@ -79,11 +82,10 @@ def config(connection: Connection | None = None) -> Config:
 
 
 async def _upgrade(connection: AsyncConnection) -> None:
-    scripts = ScriptDirectory.from_config(config())
-    before = await connection.run_sync(_revision)
-    if before == scripts.get_current_head():
+    if await connection.run_sync(_revision) == NEWEST:
         return
     await connection.rollback()
+    from alembic import command
 
     if connection.dialect.name == "sqlite":
         # Python's driver would commit before each CREATE: transactions are ours here.
@@ -94,7 +96,7 @@ async def _upgrade(connection: AsyncConnection) -> None:
         await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})")
 
     before = await connection.run_sync(_revision)
-    _refuse_newer(scripts, before)
+    _refuse_newer(before)
     await connection.run_sync(lambda sync: command.upgrade(config(sync), "head"))
     after = await connection.run_sync(_revision)
 
@@ -107,15 +109,20 @@ async def _upgrade(connection: AsyncConnection) -> None:
 
 
 def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
 
 
-def _refuse_newer(scripts: ScriptDirectory, revision: str | None) -> None:
-    known = [script.revision for script in scripts.walk_revisions()]
+def _refuse_newer(revision: str | None) -> None:
+    from alembic.script import ScriptDirectory
+
+    known = [script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()]
     if revision is not None and revision not in known:
         raise DatabaseError(
             f"The database is at version {revision}, made by a newer Hotline; this program knows "
-            f"versions up to {known[0]}. Nothing was changed. Start the newer Hotline again, or "
+            f"versions up to {NEWEST}. Nothing was changed. Start the newer Hotline again, or "
             "restore the backup that was made before it was installed."
         )
 

@@ -15,6 +15,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -93,6 +94,10 @@ async def test_many_who_start_at_once_upgrade_once(engine: AsyncEngine) -> None:
         assert await connection.run_sync(_differences) == []
     for other in others:
         await other.dispose()
+
+
+def test_the_newest_version_is_that_of_the_last_file() -> None:
+    assert ScriptDirectory.from_config(migrations.config()).get_heads() == [migrations.NEWEST]
 
 
 def test_processes_that_start_at_once(tmp_path: Path) -> None:
