@@ -576,8 +576,16 @@ class Settings(BaseSettings):
 
     @cached_property
     def named_trunks(self) -> tuple[Trunk, ...]:
-        """The trunks of `trunks.toml` in the home, read once. Raises `TrunkError`."""
-        return self.read_trunks()
+        """The trunks of `trunks.toml` in the home, until `take_trunks`. Those in force, if the file cannot be used.
+
+        Raises `TrunkError` if there are none in force either.
+        """
+        try:
+            return self.read_trunks()
+        except TrunkError:
+            if (kept := self.trunks_in_force()) is None:
+                raise
+            return kept
 
     def read_trunks(self) -> tuple[Trunk, ...]:
         """The trunks of `trunks.toml` as it is now. Raises `TrunkError`."""
@@ -596,6 +604,15 @@ class Settings(BaseSettings):
                     'write transport = "tls"'
                 )
         return found
+
+    def trunks_in_force(self) -> tuple[Trunk, ...] | None:
+        """The trunks that Asterisk was given last; None before the first start. Raises `TrunkError`."""
+        kept = self.asterisk_dir / trunks.FILE
+        return trunks.read(kept) if kept.exists() else None
+
+    def take_trunks(self, found: tuple[Trunk, ...]) -> None:
+        """From now on these are the `named_trunks`: all that is computed from them follows."""
+        self.__dict__["named_trunks"] = found
 
     @property
     def all_trunks(self) -> tuple[str, ...]:

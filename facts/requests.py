@@ -97,6 +97,13 @@ class RulesChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class TrunksChanged:
+    """Asterisk has been given other trunks."""
+
+    name: ClassVar[str] = "trunks.changed"
+
+
+@dataclass(frozen=True, slots=True)
 class AcknowledgeAlarm:
     """Acknowledge an open alarm, named by its id or its rule."""
 
@@ -140,6 +147,7 @@ Request: TypeAlias = (
     | PauseRecording
     | ResumeRecording
     | RulesChanged
+    | TrunksChanged
     | AcknowledgeAlarm
     | AddCallback
     | CancelCallback

@@ -141,14 +141,13 @@ class Exporter:
         self._due = gauge("hotline_callbacks_open", "callbacks that are not done")
         self._alarms = gauge("hotline_alarms", "alarms that are raised", "severity", Severity)
         self._ami_up = gauge("hotline_ami_up", "1 while Asterisk's manager interface is there")
-        self._trunks = gauge(
-            "hotline_trunk_up",
-            "1 while calls can leave by it, 0 if not, NaN: not known",
-            "trunk",
-            trunks,
+        self._trunks = Gauge(
+            *("hotline_trunk_up", "1 while calls can leave by it, 0 if not, NaN: not known"),
+            ["trunk"],
+            registry=registry,
         )
-        for unknown in self._trunks.values():
-            unknown.set(math.nan)
+        self._trunk_names: set[str] = set()
+        self.show_trunks(dict.fromkeys(trunks))
         self._redis_up = gauge("hotline_redis_up", "1 while Redis answers")
         self._lag = Histogram(
             *("hotline_ami_event_lag_seconds", "from Asterisk's own time to our reading"),
@@ -231,10 +230,12 @@ class Exporter:
         self._unheard.set(math.nan if seconds is None else seconds)
 
     def show_trunks(self, up: Mapping[str, bool | None]) -> None:
-        """Whether calls can leave by each trunk; None: not known."""
-        for name, child in self._trunks.items():
-            there = up.get(name)
-            child.set(math.nan if there is None else there)
+        """Whether calls can leave by each trunk that there is; None: not known."""
+        for gone in self._trunk_names - up.keys():
+            self._trunks.remove(gone)
+        self._trunk_names = set(up)
+        for name, there in up.items():
+            self._trunks.labels(name).set(math.nan if there is None else there)
 
     def show_backlogs(
         self, recordings: float | None, oldest: float | None, store: float | None

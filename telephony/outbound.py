@@ -144,6 +144,10 @@ class Outbound:
                 remedy="set HOTLINE_OUTBOUND to the operator's SIP address, or write trunks.toml",
             )
 
+    def enable(self, *, enabled: bool) -> None:
+        """Whether there is a way out from now on."""
+        self._enabled = enabled
+
     # --- what the desk commands
 
     def place(self, wanted: PlaceCallback) -> None:

@@ -121,7 +121,7 @@ class RefusedCalls:
     ) -> None:
         self.untold = 0
         self._node = node
-        self._trunks = [ipaddress.ip_network(trunk, strict=False) for trunk in trunks]
+        self.follow(trunks)
         self._ports = frozenset(ports)
         self._numbers = numbers
         self._asked: OrderedDict[tuple[str, str], _Invite] = OrderedDict()
@@ -129,6 +129,10 @@ class RefusedCalls:
         self._told: OrderedDict[str, None] = OrderedDict()
         self._lately: deque[int] = deque()
         self._unknown: dict[str, _Unknown] = {}
+
+    def follow(self, trunks: Iterable[str]) -> None:
+        """From now on these are the trunks' addresses and networks."""
+        self._trunks = [ipaddress.ip_network(trunk, strict=False) for trunk in trunks]
 
     @property
     def waiting(self) -> bool:

@@ -78,12 +78,23 @@ class Trunks:
     ) -> None:
         self._link = link
         self._calls = calls
-        self._trunks = {trunk.name: trunk for trunk in trunks}
         self._unnamed = unnamed
-        self._known = {trunk.name: _LastHeard() for trunk in trunks}
-        self._watches = {watch(trunk.name): trunk.name for trunk in trunks}
+        self._trunks: dict[str, Trunk] = {}
+        self._known: dict[str, _LastHeard] = {}
+        self._watches: dict[str, str] = {}
+        self.follow(trunks)
         self._listening: dict[CallId, asyncio.Task[None]] = {}
         self._cut: set[CallId] = set()
+
+    def follow(self, trunks: Sequence[Trunk]) -> None:
+        """These are the trunks from now on. What is known of one that stays as it was stays known."""
+        before, known = self._trunks, self._known
+        self._trunks = {trunk.name: trunk for trunk in trunks}
+        self._known = {
+            name: known[name] if before.get(name) == trunk else _LastHeard()
+            for name, trunk in self._trunks.items()
+        }
+        self._watches = {watch(name): name for name in self._trunks}
 
     def states(self) -> dict[str, TrunkState]:
         """What is known of each trunk, in their order."""
@@ -123,10 +134,13 @@ class Trunks:
         if not self._calls.unheard(call):
             return
         loop = asyncio.get_running_loop()
+        known = self._known.get(name)
+        if known is None:
+            return  # it was taken out of the file meanwhile
         try:
             await self._link.act({"Action": "PJSIPQualify", "Endpoint": watch(name)})
             deadline = loop.time() + ANSWERS_WITHIN
-            while self._known[name].answers is not False:
+            while known.answers is not False:
                 if loop.time() > deadline:
                     return
                 await asyncio.sleep(_LOOK_EVERY)
@@ -190,6 +204,8 @@ class Trunks:
     def _tell(
         self, name: str, *, answers: bool | None = None, registration: str | None = None
     ) -> None:
+        if name not in self._trunks:
+            return  # it was taken out of the file while Asterisk was asked
         known, before = self._known[name], self._state(self._trunks[name])
         if answers is not None:
             known.answers = answers

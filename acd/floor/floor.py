@@ -218,6 +218,10 @@ class Floor:
         """Which numbers the hotline may dial, and how often."""
         return self.hall.policy
 
+    def open_way_out(self, *, outbound: bool, outside: Collection[str]) -> None:
+        """Whether callbacks are placed from now on, and the outside numbers that agents may transfer to."""
+        self.hall.outbound, self.hall.outside = outbound, frozenset(outside)
+
     @property
     def outbound(self) -> bool:
         """Whether callbacks are placed."""

@@ -6,6 +6,7 @@ from typing import Protocol
 from alarms.rules import Alarm, UnknownAlarm
 from base import clock
 from base.bus import Refused
+from base.trunks import TrunkError
 from facts import AgentRemoved, Fact
 from facts.requests import (
     AcknowledgeAlarm,
@@ -23,6 +24,7 @@ from facts.requests import (
     SetOut,
     SetPaused,
     SetReady,
+    TrunksChanged,
 )
 from facts.terms import PauseWhy
 from telephony.pauses import PauseRefused
@@ -62,6 +64,7 @@ class Requests:
         presence: Callable[[str], str],
         report: Callable[[Fact], None],
         read_rules: Callable[[], Awaitable[None]],
+        read_trunks: Callable[[], Awaitable[None]],
         acknowledge: Callable[[str, str], Alarm],
         pauses: Pauses,
         add_callback: Callable[[AddCallback], Awaitable[Reply]],
@@ -73,6 +76,7 @@ class Requests:
         self._presence = presence
         self._report = report
         self._read_rules = read_rules
+        self._read_trunks = read_trunks
         self._acknowledge = acknowledge
         self._pauses = pauses
         self._add_callback = add_callback
@@ -95,6 +99,12 @@ class Requests:
                 return await self._tell_asterisk()
             case RulesChanged():
                 await self._read_rules()
+                return Reply()
+            case TrunksChanged():
+                try:
+                    await self._read_trunks()
+                except TrunkError as error:
+                    raise Refused(str(error)) from None
                 return Reply()
             case AcknowledgeAlarm(name, by):
                 return self._acknowledged(name, by)

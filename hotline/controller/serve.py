@@ -300,6 +300,7 @@ class Controller:
             presence=self._presence,
             report=self._report,
             read_rules=self._in_force.read,
+            read_trunks=self._read_trunks,
             acknowledge=self._alarms.acknowledge,
             pauses=self._pauses,
             add_callback=lambda asked: callbacks.add(self._book, self._desk, asked),
@@ -342,7 +343,7 @@ class Controller:
             record=self._pauses.key,
             pace=Pace(self._settings.announce_every),
             callbacks=self._outbound,
-            ways=self._trunks if self._settings.named_trunks else None,
+            ways=self._trunks,
             receive=self._in_force.receive,
             sounds=render.sounds_folder(self._settings),
             seen=lambda channel: self._calls.knows(channel) if self._informed else None,
@@ -667,6 +668,19 @@ class Controller:
             self._trunks_unseen = str(error)
             if before != self._trunks_unseen:
                 logger.warning("trunks.not_seen", error=self._trunks_unseen)
+
+    async def _read_trunks(self) -> None:
+        """Go by the trunks that Asterisk has been given. Raises `TrunkError`."""
+        settings = self._settings
+        settings.take_trunks(settings.trunks_in_force() or ())
+        self._trunks.follow(settings.named_trunks)
+        self._refused_calls.follow(settings.all_trunks)
+        self._outbound.enable(enabled=settings.calls_out)
+        self._desk.floor.open_way_out(outbound=settings.calls_out, outside=settings.outside)
+        # Numbers that were added later may come in by others of Asterisk's endpoints now.
+        await self._in_force.announce_numbers()
+        await self.look_at_trunks()
+        logger.info("trunks.read", trunks=len(settings.named_trunks))
 
     def trunk_states(self) -> Mapping[str, TrunkState]:
         """What is known of each trunk of `trunks.toml`."""

@@ -459,6 +459,12 @@ def _without_recording(settings: Settings) -> Iterator[tuple[bool, str]]:
 
 def _trunks(settings: Settings) -> Iterator[tuple[bool, str]]:
     """The trunks of `trunks.toml`, and numbers that come in nowhere."""
+    try:
+        settings.read_trunks()
+    except TrunkError as error:
+        for line in str(error).splitlines():
+            yield False, line
+        yield False, "trunks.toml cannot be used: the trunks that follow are in force"
     for trunk in settings.named_trunks:
         by = f"registers as {trunk.user}" if trunk.registered else "known by its address"
         numbers = ", ".join(trunk.numbers) or "all numbers"
@@ -480,16 +486,14 @@ def _trunks(settings: Settings) -> Iterator[tuple[bool, str]]:
 
 def trunks_changed(settings: Settings) -> Iterator[tuple[bool, str]]:
     """Whether the running centre goes by other trunks than those that `trunks.toml` has now."""
-    with contextlib.suppress(
-        TrunkError
-    ):  # what Asterisk was given cannot be read: `hotline up` of before
-        if render.trunks_in_force(settings) != settings.named_trunks:
+    with contextlib.suppress(TrunkError):  # which was said
+        if settings.trunks_in_force() != settings.read_trunks():
             yield False, TRUNKS_CHANGED
 
 
 TRUNKS_CHANGED = (
-    "trunks.toml has changed since the centre was started, and the trunks of before are in use: "
-    "restart `hotline up`; talks go on meanwhile"
+    "trunks.toml has changed, and the trunks of before are in use: "
+    "`hotline up` takes it up within seconds; if it does not, up.log says why"
 )
 
 

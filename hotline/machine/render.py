@@ -16,7 +16,6 @@ from pathlib import Path
 from agents.signin import SIP_REALM
 from base import files, trunks
 from base.settings import Settings
-from base.trunks import Trunk
 from facts.endpoints import TRUNK
 from facts.numbers import HOTLINE_NUMBER
 from hotline.machine import trunk_lines
@@ -67,20 +66,32 @@ def render(settings: Settings, asterisk: AsteriskBinary) -> None:
         ) from None
 
 
-def trunks_in_force(settings: Settings) -> tuple[Trunk, ...]:
-    """The trunks that the configuration was written with: those of `trunks.toml` at the start of `hotline up`.
+def render_trunks(settings: Settings, asterisk: AsteriskBinary, text: str) -> None:
+    """Write what depends on the trunks, for a reload of `TRUNK_MODULES` to take up. Raises `ProgramError`.
 
-    Raises `TrunkError`.
+    `text`: what `trunks.toml` was when `settings.named_trunks` were read from it.
     """
-    return trunks.read(settings.asterisk_dir / trunks.FILE)
+    try:
+        values = _values(settings, asterisk)
+        for name in _OF_TRUNKS:
+            _write(settings.asterisk_dir / name, _filled(TEMPLATES / name, values))
+        _write(settings.asterisk_dir / trunks.FILE, text)
+    except OSError as error:
+        raise ProgramError(
+            f"Asterisk's configuration cannot be written: {explained(error)}"
+        ) from None
+
+
+TRUNK_MODULES = ("res_pjsip.so", "pbx_config.so")
+"""Asterisk's modules that read what `render_trunks` writes."""
+
+_OF_TRUNKS = ("pjsip.conf", "extensions.conf")
 
 
 def _keep_trunks(settings: Settings) -> None:
-    file, kept = settings.root / trunks.FILE, settings.asterisk_dir / trunks.FILE
-    if settings.named_trunks:
-        _write(kept, file.read_text(encoding="utf-8"))
-    else:
-        kept.unlink(missing_ok=True)
+    file = settings.root / trunks.FILE
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    _write(settings.asterisk_dir / trunks.FILE, text)
 
 
 def render_numbers(settings: Settings, numbers: Iterable[str]) -> bool:

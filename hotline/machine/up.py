@@ -9,17 +9,17 @@ import asyncio
 import fcntl
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
 
-from base import database, lease, log, migrations
+from base import database, lease, log, migrations, trunks
 from base.background import spawn
-from base.bus import Bus, NoAnswer
+from base.bus import Bus, NoAnswer, Refused
 from base.settings import Settings
 from base.trunks import Trunk, TrunkError
-from facts.requests import GetStatus
+from facts.requests import GetStatus, TrunksChanged
 from hotline.machine import home, logs, programs, render
 from hotline.machine.programs import AsteriskBinary, ProgramError
 from metrics import due
@@ -48,6 +48,10 @@ async def up(settings: Settings, say: Callable[[str], None] | None = None) -> No
         if os.geteuid() == 0:
             logger.warning("up.as_root", hint="HOTLINE_USER names a user without root's rights")
         home.close(settings)
+        try:
+            settings.take_trunks(settings.read_trunks())
+        except TrunkError as error:
+            raise ProgramError(str(error)) from None
         asterisk = programs.find_asterisk()
         keepers: list[asyncio.Task[None]] = []
         try:
@@ -78,7 +82,6 @@ async def start(
         raise ProgramError(str(error)) from None
     render.render(settings, asterisk)
     keepers.append(spawn(logs.keep_small(settings), "log files"))
-    keepers.append(spawn(watch_trunks(settings), "trunks.toml"))
     engine = database.engine(settings.database)
     try:
         await migrations.upgrade(engine)
@@ -92,6 +95,7 @@ async def start(
         await programs.start_redis(settings)
         keepers.append(spawn(programs.keep(programs.redis_program(settings)), "keep redis"))
     await programs.start_asterisk(settings, asterisk)
+    keepers.append(spawn(watch_trunks(settings, take_trunks(settings, asterisk)), "trunks.toml"))
     if settings.tls_port:
         keepers.append(spawn(_keep_certificate(settings, asterisk), "certificate"))
     keepers.append(
@@ -193,26 +197,67 @@ async def _keep_certificate(settings: Settings, asterisk: AsteriskBinary) -> Non
             said = str(error)
 
 
-async def watch_trunks(settings: Settings, every: float = _TRUNKS_EVERY) -> None:
-    """Say once for each change that `trunks.toml` waits for a restart, or cannot be used; look `every` seconds."""
-    before: tuple[Trunk, ...] | str = settings.named_trunks
+async def watch_trunks(
+    settings: Settings, take: Callable[[str], Awaitable[None]], every: float = _TRUNKS_EVERY
+) -> None:
+    """Have each change of `trunks.toml` taken up, for ever; look `every` seconds.
+
+    A file that cannot be used is named once, and the trunks of before hold. What could not be told to Asterisk or the
+    controller is told again. `take` is given the file's text once `settings` have its trunks.
+    """
+    said, untold = "", False
     while True:
         await asyncio.sleep(every)
-        found = await asyncio.to_thread(_trunks_or_why, settings)
-        if found == before:
-            continue
-        before = found
-        if isinstance(found, str):
-            logger.error("trunks.not_usable", why=found, instead="those of before")
-        elif found != settings.named_trunks:
-            logger.warning("trunks.changed", instead="those of before", hint="restart `hotline up`")
+        before = settings.named_trunks
+        try:
+            text, found = await asyncio.to_thread(_trunks_now, settings)
+            if not untold and found == before:
+                said = ""
+                continue
+            settings.take_trunks(found)
+            untold = True
+            await take(text)
+            untold, said = False, ""
+            logger.warning("trunks.taken", trunks=[trunk.name for trunk in found])
+        except (TrunkError, ProgramError, OSError) as error:
+            if str(error) != said:
+                logger.error("trunks.not_usable", why=str(error), instead="those of before")
+            said = str(error)
+        except (NoAnswer, Refused) as error:
+            if str(error) != said:
+                logger.error("trunks.not_told", why=str(error), again=every)
+            said = str(error)
 
 
-def _trunks_or_why(settings: Settings) -> tuple[Trunk, ...] | str:
-    try:
-        return settings.read_trunks()
-    except TrunkError as error:
-        return str(error)
+def take_trunks(settings: Settings, asterisk: AsteriskBinary) -> Callable[[str], Awaitable[None]]:
+    """What gives the trunks of `settings` to Asterisk and then to the controller. No call is touched."""
+
+    async def take(text: str) -> None:
+        render.render_trunks(settings, asterisk, text)
+        for module in render.TRUNK_MODULES:
+            said = await programs.asterisk_cli(settings, asterisk, f"module reload {module}")
+            if "successfully" not in said:
+                raise ProgramError(
+                    f"Asterisk did not take the trunks: {said.strip() or 'no answer'}"
+                )
+        bus = Bus(settings.redis, settings.node)
+        try:
+            await bus.ask(TrunksChanged(), wait=_TRUNKS_EVERY)
+        finally:
+            await bus.close()
+
+    return take
+
+
+def _trunks_now(settings: Settings) -> tuple[str, tuple[Trunk, ...]]:
+    """The text of `trunks.toml`, and its trunks."""
+    file = settings.root / trunks.FILE
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    found = settings.read_trunks()
+    again = file.read_text(encoding="utf-8") if file.exists() else ""
+    if again != text:
+        raise TrunkError(f"{file} is being written")
+    return text, found
 
 
 async def _channels(settings: Settings, asterisk: AsteriskBinary) -> int:

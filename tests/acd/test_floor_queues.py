@@ -87,6 +87,16 @@ def comes(story: Story, call: str, second: float, queue: str = "tax", caller: st
 # --- whose rules hold
 
 
+def test_a_way_out_may_open_and_close() -> None:
+    floor = Floor(rules())
+    floor.open_way_out(outbound=True, outside=["12333"])
+    assert floor.outbound
+    assert floor.hall.outside == {"12333"}
+    floor.open_way_out(outbound=False, outside=())
+    assert not floor.outbound
+    assert not floor.hall.outside
+
+
 def test_a_phone_rings_as_long_as_the_callers_queue_says(story: Story) -> None:
     story.agent("1001")
     story.agent("1003")

@@ -1,6 +1,7 @@
 """`hotline check`: by which settings and rules the hotline would dial itself."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from acd.rules.text import Rulebook
 from agents import roster, tables
 from base import database, files, migrations
 from base.background import spawn
+from base.bus import NoAnswer
 from base.settings import Settings
 from base.trunks import Trunk
 from hotline.machine import render, up
@@ -193,7 +195,7 @@ def test_a_number_that_comes_in_by_no_trunk_is_named(tmp_path: Path) -> None:
     ]
 
 
-def test_a_change_of_the_trunks_waits_for_a_restart(tmp_path: Path) -> None:
+def test_a_change_of_the_trunks_that_is_not_taken_up_is_named(tmp_path: Path) -> None:
     file = tmp_path / "trunks.toml"
     file.write_text('[[trunk]]\nname = "a"\nhost = "10.0.0.1"\n')
     begun = Settings(home=tmp_path)
@@ -209,27 +211,64 @@ def test_a_change_of_the_trunks_waits_for_a_restart(tmp_path: Path) -> None:
     assert list(trunks_changed(Settings(home=tmp_path))) == []
 
 
-async def test_hotline_up_says_that_a_change_of_the_trunks_waits(tmp_path: Path) -> None:
+GOOD = '[[trunk]]\nname = "a"\nhost = "10.0.0.1"\n'
+
+
+async def test_hotline_up_takes_up_a_change_of_the_trunks(tmp_path: Path) -> None:
+    """A bad file is named once, and nothing of it holds; what was not told is told again."""
     file = tmp_path / "trunks.toml"
-    good = '[[trunk]]\nname = "a"\nhost = "10.0.0.1"\n'
-    file.write_text(good)
+    file.write_text(GOOD)
     settings = Settings(home=tmp_path)
+    taken: list[tuple[str, str]] = []
+    away = True
+
+    async def take(text: str) -> None:
+        if away:
+            raise NoAnswer("the controller does not answer")
+        taken.append((text, settings.named_trunks[0].host))
+
+    async def until(true: Callable[[], object]) -> None:
+        async with asyncio.timeout(5):
+            while not true():
+                await asyncio.sleep(0.001)
+
+    other, bad = GOOD.replace("10.0.0.1", "10.0.0.2"), GOOD.replace("host", "hots")
     with structlog.testing.capture_logs() as told:
-        watch = spawn(up.watch_trunks(settings, every=0.001), "watch")
-
-        async def next_line(text: str, count: int) -> None:
-            files.put(file, text.encode())
-            async with asyncio.timeout(5):
-                while len(told) < count:
-                    await asyncio.sleep(0.001)
-
         assert settings.named_trunks[0].host == "10.0.0.1"
-        await next_line(good.replace("10.0.0.1", "10.0.0.2"), 1)
-        await next_line(good.replace("host", "hots"), 2)
+        watch = spawn(up.watch_trunks(settings, take, every=0.001), "watch")
+        files.put(file, bad.encode())
+        await until(lambda: told)
+        assert settings.named_trunks[0].host == "10.0.0.1"
+        files.put(file, other.encode())
+        await until(lambda: len(told) == 2)
+        away = False
+        await until(lambda: taken)
+        files.put(file, GOOD.encode())
+        await until(lambda: len(taken) == 2)
         watch.cancel()
-    assert [one["event"] for one in told] == ["trunks.changed", "trunks.not_usable"]
-    assert "restart" in told[0]["hint"]
-    assert "line 3" in told[1]["why"]
+    assert taken == [(other, "10.0.0.2"), (GOOD, "10.0.0.1")]
+    assert [one["event"] for one in told] == [
+        *("trunks.not_usable", "trunks.not_told"),
+        *("trunks.taken", "trunks.taken"),
+    ]
+    assert "line 3" in told[0]["why"]
+
+
+def test_a_bad_file_of_trunks_is_named_and_those_in_force_are_shown(tmp_path: Path) -> None:
+    file = tmp_path / "trunks.toml"
+    file.write_text(GOOD)
+    begun = Settings(home=tmp_path)
+    begun.asterisk_dir.mkdir()
+    render._keep_trunks(begun)
+    file.write_text(GOOD.replace("host", "hots"))
+    now = Settings(home=tmp_path)
+    assert now.named_trunks == begun.named_trunks
+    found = list(_trunks(now))
+    assert [fine for fine, _ in found if not fine]
+    assert any(not fine and "line 3" in line for fine, line in found)
+    assert any("in force" in line for _, line in found)
+    assert any(line.startswith("trunk a: sip:10.0.0.1") for _, line in found)
+    assert list(trunks_changed(now)) == []
 
 
 def test_the_key_of_the_seals_is_named(tmp_path: Path) -> None:

@@ -334,3 +334,62 @@ async def test_the_password_is_nowhere_to_be_read(centre: Centre) -> None:
     holders = [centre.home / "trunks.toml", centre.home / "asterisk" / "pjsip.conf"]
     assert [file.stat().st_mode & 0o077 for file in holders] == [0, 0]
     assert not [line for line in centre.log_lines() if PASSWORD in line or "other-password" in line]
+
+
+async def test_other_trunks_are_taken_up_while_a_call_goes_on(
+    centre: Centre, phones: Phones, both: tuple[Gateway, Gateway], citizen: str
+) -> None:
+    """The first trunk is taken out of the file in the middle of its call, and a third one comes with a new number."""
+    first, second = both
+    file = centre.home / "trunks.toml"
+    before = file.read_text()
+    first.manners[citizen] = Manners(answer_after=0.2)
+    agent = await centre.agent(phones, "1001", answer_after=0.1)
+    callback = await call_back(centre, citizen)
+    call = await first.call(1, citizen)
+    await centre.fact(CallbackAnswered, callback=callback)
+    third = Gateway(third="third-password")
+    try:
+        async with third:
+            await centre.cli("queue", "number", "add", "8891")
+            with Wire(centre.sip) as wire:
+                unknown = await wire.call("8891", b"<sip:13900000103@x.invalid>")
+                assert unknown.status == 401, "no trunk has it here yet"
+            centre.expected.append("trunks.not_usable")
+            file.write_text(before.replace("match =", "mtach ="))
+            await centre.until(lambda: "trunks.not_usable" in centre.logs(), 10, "the sentence")
+            said = await centre.cli("check", status=1)
+            assert "trunks.toml, line 15: mtach" in said
+            assert "✓  trunk second: registered" in said, "those of before hold"
+            file.write_text(
+                f"""
+                [[trunk]]{before.rpartition("[[trunk]]")[2]}
+                [[trunk]]
+                name = "third"
+                host = "{third.address.removeprefix("sip:")}"
+                user = "third"
+                password = "third-password"
+                numbers = ["8891"]
+                """
+            )
+            await centre.until(lambda: registered(centre, "second", "third"), 20, "to register")
+            await centre.until(lambda: "trunks.read" in centre.logs(), 5, "the controller")
+            assert "outbound-first/" not in centre.asterisk("pjsip show registrations")
+            with Wire(centre.sip) as wire:
+                dialog = await wire.call("8891", b"<sip:13900000104@x.invalid>")
+                assert dialog.status == 200
+                await dialog.hang_up()
+            assert not call.ended_at, "a call on a trunk that is gone goes on"
+            await agent.offers[-1].hang_up()
+            await one_attempt(centre, callback, "")
+            assert call.ended_at
+            again = "13900000004"
+            second.manners[again] = Manners(answer_after=0.1, hang_up_after=0.3)
+            await one_attempt(centre, await call_back(centre, again), "")
+            assert second.of(again)
+            assert 'hotline_trunk_up{trunk="first"}' not in measured(centre)
+            file.write_text(before)
+            await centre.until(lambda: registered(centre, "first", "second"), 20, "the old ones")
+    finally:
+        file.write_text(before)
+        third.close()

@@ -188,7 +188,9 @@ def test_which_trunks_are_there() -> None:
     assert found['hotline_trunk_up{trunk="telecom"}'] == 0
     assert math.isnan(found['hotline_trunk_up{trunk="mobile"}'])
     exporter.show_trunks({"unicom": False})
-    assert read(exporter)['hotline_trunk_up{trunk="unicom"}'] == 0
+    found = read(exporter)
+    assert found['hotline_trunk_up{trunk="unicom"}'] == 0
+    assert 'hotline_trunk_up{trunk="telecom"}' not in found, "it was taken out of trunks.toml"
 
 
 def test_no_label_holds_a_number_or_a_name() -> None:

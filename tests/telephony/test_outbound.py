@@ -175,6 +175,9 @@ async def test_without_a_way_out_nothing_is_placed(asterisk: Asterisk) -> None:
     await asterisk.until(lambda: asterisk.facts)
     assert asterisk.sent == []
     assert asterisk.facts == [CallbackEnded(5, 7, ATTEMPT, "1001", "unreachable")]
+    asterisk.outbound.enable(enabled=True)
+    asterisk.outbound.place(WANTED)
+    await asterisk.until(lambda: asterisk.sent)
 
 
 async def test_a_number_that_the_gate_refuses_now_is_not_placed(asterisk: Asterisk) -> None:

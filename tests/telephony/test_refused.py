@@ -67,6 +67,15 @@ def test_a_call_by_tls_is_heard_at_its_own_port() -> None:
     assert told(calls, asked, replace(answer(488, "b"), source=elsewhere)) == []
 
 
+def test_the_trunks_may_become_others() -> None:
+    calls = made()
+    calls.follow(["192.0.2.0/24"])
+    assert told(calls, invite(), answer(488)) == []
+    elsewhere = ("192.0.2.9", 5060)
+    refusal = replace(answer(488, "b"), destination=elsewhere)
+    assert told(calls, invite("b", source=elsewhere), refusal) == [488]
+
+
 def test_a_refused_call_is_two_facts() -> None:
     calls = made()
     assert not calls.waiting

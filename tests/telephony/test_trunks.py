@@ -258,3 +258,40 @@ async def test_a_trunk_that_is_not_watched_is_not_asked() -> None:
     asterisk.trunks.begins(CALL, asterisk.trunks.ways("12345")[0])
     await asyncio.sleep(0.06)
     assert asterisk.sent == []
+
+
+async def test_a_trunk_that_stays_as_it_was_stays_known() -> None:
+    asterisk = Asterisk(trunk("first"), trunk("second", user="u"), trunk("third"))
+    for name in ("first", "second", "third"):
+        asterisk.contact(name, "Reachable")
+    asterisk.registry("u", "Registered")
+    asterisk.trunks.follow([trunk("second", user="u"), trunk("third", numbers=("8890",))])
+    assert asterisk.trunks.states() == {"second": TrunkState.UP, "third": TrunkState.UNKNOWN}
+    asterisk.contact("first", "Unreachable")
+    assert asterisk.names("8890") == ["second", "third"]
+    asterisk.trunks.follow([])
+    assert asterisk.trunks.ways("12345") == [Way("", endpoint="outbound")]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_the_leg_of_a_trunk_that_was_taken_out_is_left_alone() -> None:
+    asterisk = Asterisk(trunk("first"), trunk("second"))
+    asterisk.dials()
+    asterisk.trunks.begins(CALL, asterisk.trunks.ways("12345")[0])
+    asterisk.trunks.follow([trunk("second")])
+    await asyncio.sleep(0.06)
+    assert asterisk.sent == []
+    assert not asterisk.trunks.over(CALL)
+
+
+async def test_a_trunk_that_is_taken_out_while_asterisk_is_asked() -> None:
+    class Slow(Asterisk):
+        async def gather(
+            self, action: Mapping[str, str], until: str, timeout: float = 5.0
+        ) -> list[Message]:
+            self.trunks.follow([trunk("second")])
+            return [{"Event": "ContactStatusDetail", "Status": "Reachable"}]
+
+    asterisk = Slow(trunk("first"), trunk("second"))
+    await asterisk.trunks.look()
+    assert asterisk.trunks.states() == {"second": TrunkState.UP}

@@ -7,6 +7,7 @@ import pytest
 
 from alarms.rules import UnknownAlarm
 from base.bus import Refused
+from base.trunks import TrunkError
 from facts import AgentRemoved, Fact
 from facts.requests import (
     AcknowledgeAlarm,
@@ -23,6 +24,7 @@ from facts.requests import (
     SetOut,
     SetPaused,
     SetReady,
+    TrunksChanged,
 )
 from facts.terms import PauseWhy
 from hotline.controller.requests import Requests
@@ -52,6 +54,11 @@ class Centre:
     async def read_rules(self) -> None:
         self.did.append("rules")
 
+    async def read_trunks(self) -> None:
+        if self.away:
+            raise TrunkError("line 3: name")
+        self.did.append("trunks")
+
     def acknowledge(self, name: str, by: str) -> Any:
         if name != "7":
             raise UnknownAlarm(f"there is no open alarm {name}")
@@ -79,6 +86,7 @@ class Centre:
             presence=lambda number: self.presence.get(number, ""),
             report=self.reported.append,
             read_rules=self.read_rules,
+            read_trunks=self.read_trunks,
             acknowledge=self.acknowledge,
             pauses=self,
             add_callback=self.add,
@@ -109,6 +117,15 @@ async def test_asterisk_learns_of_a_new_agent_and_a_new_password_at_once() -> No
     await centre.requests().answer(AgentWasAdded("1001"))
     await centre.requests().answer(AgentPasswordChanged("1001"))
     assert centre.did == ["phones", "phones"]
+
+
+async def test_other_trunks_are_read_or_refused_in_a_sentence() -> None:
+    centre = Centre()
+    assert await centre.requests().answer(TrunksChanged()) == Reply()
+    assert centre.did == ["trunks"]
+    centre.away = True
+    with pytest.raises(Refused, match="line 3: name"):
+        await centre.requests().answer(TrunksChanged())
 
 
 async def test_what_asterisk_does_not_know_yet_is_not_in_force() -> None:
