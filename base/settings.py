@@ -418,8 +418,8 @@ class Settings(BaseSettings):
     quality_per_agent: Annotated[int, Field(ge=1, le=100)] = 3
     """Talks of each agent that are drawn for a week."""
     quality_strata: Names = ("queue", "length")
-    """What a sample is spread over: `queue`, `number`, `kind`, `length`, `ending`, `part-of-day`, `transfer`, with
-    commas between. Empty: at random over all."""
+    """What a sample is spread over: `queue`, `number`, `kind`, `length`, `ending`, `part-of-day`, `transfer`, `hints`
+    (with a hint or without), with commas between. Empty: at random over all."""
     quality_shortest: Annotated[float, Field(ge=0, le=3600)] = 10.0
     """Seconds that a talk must last to be drawn."""
     quality_most: Annotated[int, Field(ge=1, le=100_000)] = 500

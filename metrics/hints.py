@@ -4,7 +4,7 @@ Hints by voice are not stored; those of transcripts (`speech`) are, and stand am
 page by page, and a reader who wants a part of it (`limit`) has that part in bounded time.
 """
 
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -134,8 +134,18 @@ async def of_call(
     wanted: HintFilter = EVERY,
 ) -> DayOfHints:
     """The hints about one call. `facts`: all of it."""
+    return await of_stories(engine, settings, {call: facts}, wanted)
+
+
+async def of_stories(
+    engine: AsyncEngine,
+    settings: Settings,
+    stories: Mapping[CallId, Sequence[Fact]],
+    wanted: HintFilter = EVERY,
+) -> DayOfHints:
+    """The hints about these calls (at most `PAGE` of them), of which all facts are there."""
     found = DayOfHints()
-    await _add(engine, settings, {call: facts}, found, wanted)
+    await _add(engine, settings, stories, found, wanted)
     return found
 
 
@@ -183,7 +193,7 @@ async def _pages(
 async def _add(
     engine: AsyncEngine,
     settings: Settings,
-    stories: _Stories,
+    stories: Mapping[CallId, Sequence[Fact]],
     found: DayOfHints,
     wanted: HintFilter,
 ) -> None:

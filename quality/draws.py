@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from base.settings import Settings
+from facts.terms import CallId
 from facts.times import DAY, SECOND
 from metrics.reports import period as periods
 from metrics.reports.period import Period
@@ -24,7 +25,7 @@ from quality import population, sample, scorecard
 from quality.sample import Assessor, Drawn, SamplePlan
 from quality.scorecard import ScoreCard
 from quality.states import AssessmentEvent, AssessmentState
-from quality.tables import assessment, draw, event, score_card
+from quality.tables import assessment, draw, draw_hint, event, score_card
 
 OLDEST: Final = 90 * DAY
 """A week that ended longer ago is not drawn: its recordings may be gone soon."""
@@ -129,6 +130,8 @@ async def draw_week(
     seed = seed or secrets.token_hex(16)
     shortest = round(settings.quality_shortest * SECOND)
     talks = await population.read(engine, week.since, week.until, shortest)
+    hinted = await population.hinted(engine, settings, talks) if plan.wants_hints else set()
+    talks = sample.with_hints(talks, hinted)
     drawn = sample.draw(talks, plan, seed, week.name)
     limit = settings.quality_most if most is None else most
     if len(drawn) > limit:
@@ -144,7 +147,7 @@ async def draw_week(
         strata=plan.by,
         shortest=settings.quality_shortest,
         card=card.digest,
-        population=sample.population_hash(talks),
+        population=sample.population_hash(talks, plan.by),
         talks=len(talks),
         drawn=len(drawn),
         by=by[:80],
@@ -154,6 +157,9 @@ async def draw_week(
         async with engine.begin() as connection:
             await _keep_card(connection, card, now)
             await connection.execute(insert(draw).values(_row(made)))
+            hints = [{"week": week.name, "call": one, "agent": who} for one, who in sorted(hinted)]
+            for start in range(0, len(hints), _BATCH):
+                await connection.execute(insert(draw_hint), hints[start : start + _BATCH])
             for start in range(0, len(given), _BATCH):
                 await _enter(connection, made, given[start : start + _BATCH])
     except IntegrityError:
@@ -260,6 +266,7 @@ async def redraw(engine: AsyncEngine, week: Period) -> Redrawn:
         raise DrawError(f"{week.name} was not drawn yet: hotline quality draw --week {week.name}")
     talks = await population.read(engine, week.since, week.until, round(known.shortest * SECOND))
     plan = SamplePlan(known.count, known.strata)
+    talks = sample.with_hints(talks, await _hinted_then(engine, known.week))
     now = {
         (one.talk.call, one.talk.agent) for one in sample.draw(talks, plan, known.seed, known.week)
     }
@@ -267,5 +274,15 @@ async def redraw(engine: AsyncEngine, week: Period) -> Redrawn:
     async with engine.connect() as connection:
         then = {(row.call, row.agent) for row in await connection.execute(question)}
     return Redrawn(
-        known, sample.population_hash(talks), tuple(sorted(then - now)), tuple(sorted(now - then))
+        known,
+        sample.population_hash(talks, plan.by),
+        tuple(sorted(then - now)),
+        tuple(sorted(now - then)),
     )
+
+
+async def _hinted_then(engine: AsyncEngine, week: str) -> set[tuple[CallId, str]]:
+    """The talks, as (call, agent), that had a hint when the week was drawn."""
+    question = select(draw_hint.c.call, draw_hint.c.agent).where(draw_hint.c.week == week)
+    async with engine.connect() as connection:
+        return {(row.call, row.agent) for row in await connection.execute(question)}

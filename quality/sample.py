@@ -8,7 +8,7 @@ It does not depend on the order in which talks are listed, and `sha256sum` is en
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import rfc8785
@@ -31,7 +31,8 @@ class Candidate:
     """One agent's talk in one call, which may be drawn. `at`: when the call arrived; `length`: both in microseconds.
 
     `kind`: `inbound`, or `callback` for an attempt. `ended_by`: who hung up, or empty. `others`: agents who also spoke
-    in the call. Strata are made of these fields alone.
+    in the call. `hinted`: there was a hint about this talk when the week was drawn. Strata are made of these fields
+    alone.
     """
 
     call: CallId
@@ -43,6 +44,7 @@ class Candidate:
     number: str = ""
     ended_by: str = ""
     others: tuple[str, ...] = ()
+    hinted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,11 @@ class SamplePlan:
             raise SampleError(f"strata: there is no {unknown[0]}: there is {', '.join(STRATA)}")
         if len({*self.by}) != len(self.by):
             raise SampleError("strata: one is named twice")
+
+    @property
+    def wants_hints(self) -> bool:
+        """Whether it must be known which talks have hints."""
+        return HINTS in self.by
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,7 @@ def _part_of_day(talk: Candidate) -> str:
     return ("night", "morning", "afternoon", "evening")[local(talk.at).hour // 6]
 
 
+HINTS: Final = "hints"
 STRATA: Final[Mapping[str, Callable[[Candidate], str]]] = {
     "queue": lambda talk: talk.queue or "-",
     "number": lambda talk: talk.number or "-",
@@ -88,6 +96,7 @@ STRATA: Final[Mapping[str, Callable[[Candidate], str]]] = {
     "ending": lambda talk: talk.ended_by or "-",
     "part-of-day": _part_of_day,
     "transfer": lambda talk: "several" if talk.others else "one",
+    HINTS: lambda talk: "hinted" if talk.hinted else "none",
 }
 """What talks can be sorted by → its value for one talk. A new one is one line here, and a field of `Candidate`."""
 
@@ -118,10 +127,21 @@ def talks_of(item: Item, shortest: int) -> list[Candidate]:
     ]
 
 
-def population_hash(talks: Iterable[Candidate]) -> str:
-    """SHA-256 over all talks that could have been drawn, whatever their order: the same population, the same hash."""
+def with_hints(
+    talks: Iterable[Candidate], hinted: Collection[tuple[CallId, str]]
+) -> list[Candidate]:
+    """The same talks; those of (call, agent) in `hinted` have a hint."""
+    return [replace(one, hinted=(one.call, one.agent) in hinted) for one in talks]
+
+
+def population_hash(talks: Iterable[Candidate], by: Collection[str] = ()) -> str:
+    """SHA-256 over all talks that could have been drawn, whatever their order: the same population, the same hash.
+
+    Hints are in it if the plan goes `by` them: a draw without them has the hash that it always had.
+    """
+    values = [of for name, of in STRATA.items() if name != HINTS or name in by]
     rows = sorted(
-        [one.call, one.agent, str(one.at), str(one.length), *(of(one) for of in STRATA.values())]
+        [one.call, one.agent, str(one.at), str(one.length), *(of(one) for of in values)]
         for one in talks
     )
     return hashlib.sha256(rfc8785.dumps(rows)).hexdigest()

@@ -38,6 +38,15 @@ draw = Table(
 )
 """One row a week. No row ever changes."""
 
+draw_hint = Table(
+    "quality_draw_hint",
+    metadata,
+    Column("week", String(8), ForeignKey("quality_draw.week"), primary_key=True),
+    Column("call", String(80), primary_key=True),
+    Column("agent", String(8), primary_key=True),
+)
+"""The talks that had a hint when the week was drawn, if the plan goes by hints: rules and recordings change later."""
+
 assessment = Table(
     "quality_assessment",
     metadata,

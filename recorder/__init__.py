@@ -13,6 +13,7 @@ hints      which calls a person should listen to, and where, by rule (pure)
 levels     a finished file, read once: SHA-256, duration, when each side is heard
 entry      a row of the ledger
 ledger     the table `recording`: enter, look up, export, verify
+parts      what is not in a recording as it was spoken, and why: holds, pauses, what is lost (pure)
 playing    a part of a recording into a player or a pipe
 exports    a second person approves what leaves
 spool      which raw files lie in Asterisk's spool

@@ -1,4 +1,4 @@
-"""What listeners do beside playing, in a real browser: exports that another person approves, and a day's hints."""
+"""What listeners do beside playing, in a real browser: exports that another person approves, hints, holds."""
 
 import re
 import time
@@ -13,7 +13,10 @@ from base import clock
 from base.settings import Settings
 from bench import listening
 from bench.listening import CALL
+from diary import reader
 from diary.writer import Diary
+from facts import RecordingPaused, RecordingResumed, TalkHeld, TalkResumed
+from facts.terms import PauseWhy
 from facts.times import HOUR, SECOND, local
 from recorder.entry import LedgerEntry
 from tests.browser.test_player import PEOPLE, Desk, findings, ready
@@ -30,7 +33,21 @@ async def recorded() -> AsyncIterator[tuple[Settings, LedgerEntry]]:
     """A short call, at a centre where nobody takes a recording away alone."""
     async with listening.screens({"EXPORT_APPROVAL": "yes"}, **PEOPLE) as (settings, engine):
         await busy_day(engine, settings)
-        yield settings, await listening.record(engine, settings, SECONDS)
+        entry = await listening.record(engine, settings, SECONDS)
+        await held_and_paused(engine, settings)
+        yield settings, entry
+
+
+async def held_and_paused(engine: AsyncEngine, settings: Settings) -> None:
+    """The citizen was on hold from second 20 to 40, and the recording paused from 50 to 60."""
+    arrived = (await reader.read_stories(engine, [CALL]))[CALL][0].at
+    diary = Diary(engine, settings.run_dir)
+    diary.start()
+    for second, kind in ((20, TalkHeld), (40, TalkResumed)):
+        diary.write(kind(arrived + second * SECOND, CALL, "1001"))
+    for second, turn in ((50, RecordingPaused), (60, RecordingResumed)):
+        diary.write(turn(arrived + second * SECOND, CALL, "1001", PauseWhy.KEY))
+    await diary.close()
 
 
 async def busy_day(engine: AsyncEngine, settings: Settings) -> None:
@@ -149,3 +166,24 @@ async def test_a_day_of_hints_is_paged_and_leads_into_the_player(desk: Desk) -> 
     agent = (await desk.open("zhang", "/supervisor#hints")).page
     await expect(agent.locator("#agents")).to_be_visible()
     await expect(agent.locator("#tab-hints")).to_be_hidden()
+
+
+_REGIONS = """[...document.querySelector('.wave > div').shadowRoot.querySelectorAll('[part^="region "]')]
+  .map((one) => [one.textContent, Math.round(parseFloat(one.style.left)), Math.round(parseFloat(one.style.right))])"""
+"""What stands on the waveform, and where: percent from the left, and from the right."""
+
+
+async def test_holds_and_pauses_are_shown_on_the_waveform_with_their_names(desk: Desk) -> None:
+    screen = await desk.open("chief")
+    page = screen.page
+    await ready(page)
+    assert sorted(await page.evaluate(_REGIONS)) == [["保持", 22, 56], ["录音暂停", 56, 33]]
+    held, paused = page.locator(".parts li").nth(0), page.locator(".parts li").nth(1)
+    await expect(held).to_contain_text("保持：音乐不录")
+    await expect(paused).to_contain_text("等长静音")
+    await held.get_by_role("button", name="跳到 0:20–0:40").click()
+    await expect(page.get_by_role("slider")).to_have_attribute("aria-valuenow", "20")
+    await screen.picture("player-parts")
+    await page.locator("#language").click()
+    await expect(held).to_contain_text("the music is not recorded")
+    assert sorted(one for one, *_ in await page.evaluate(_REGIONS)) == ["on hold", "paused"]

@@ -68,11 +68,14 @@ async def draw(centre: Centre) -> draws.WeekDraw:
 
 
 async def sound(page: Page) -> float:
-    """Seconds of the recording, as the browser's player has them."""
-    audio = page.locator("#audio")
+    """Seconds of the recording, as the browser's player has them once it plays."""
+    await expect(page.locator("#player")).to_have_attribute("data-state", "ready")
+    await page.locator("#player .toggle").click()
+    audio = page.locator("#player audio")
     async with asyncio.timeout(10):
-        while await audio.evaluate("audio => audio.readyState") < 1:
+        while await audio.evaluate("audio => audio.currentTime") < 0.1:
             await asyncio.sleep(0.05)
+    await page.locator("#player .toggle").click()
     return float(await audio.evaluate("audio => audio.duration"))
 
 
@@ -93,12 +96,18 @@ async def test_from_a_call_to_the_monthly_card(
 
     # Blind: the page has the recording, and names nobody.
     screen = await open_screen()
+    screen.expected.append("Applying inline style")  # axe's own, to read the waveform's sheet
     page = await screen.sign_in("zhao")
     await expect(page).to_have_url(re.compile("/quality$"))
     await expect(page.locator("#task-list button")).to_have_count(2)
     for knocked in (True, False):
         await page.locator("#task-list button").first.click()
         assert await sound(page) > 1
+        await expect(page.locator("#player").get_by_role("link", name="下载")).to_have_count(0)
+        await expect(page.locator("#player .marks")).to_have_count(0)
+        await page.locator("#player").get_by_role("slider").press("Home")
+        await page.locator("#items button[title]").first.click()
+        await expect(page.locator("#second-greeting")).to_have_value(re.compile(r"^0\.0$"))
         text = await page.content()
         assert not any(word in text for word in (*calls, *CITIZENS, "1001", "gao"))
         if knocked:

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base.settings import Settings
 from diary.tables import diary
 from facts.times import DAY, HOUR, SECOND
-from quality import book, draws, weekly
+from quality import book, draws, tables, weekly
 from quality.draws import DrawError
 from quality.sample import Assessor, SampleError
 from quality.scorecard import ScoreCardError
-from quality.tables import assessment, event
+from quality.tables import assessment, draw_hint, event
 from recorder.tables import recording
 from tests.quality.conftest import MONDAY, NOW, PEOPLE, WEEK, Fill
 
@@ -48,6 +48,38 @@ async def test_a_week_is_drawn_and_given_out(
     assert [(one.event.value, one.by, one.assessor) for one in steps] == [
         ("draw", "cli:test", found[0].assessor)
     ]
+
+
+async def test_talks_with_a_hint_are_drawn_apart_and_again_though_the_rules_have_changed(
+    engine: AsyncEngine, settings: Settings, fill: Fill
+) -> None:
+    """Of each agent's six talks, the two of 30 s are short by the centre's rule."""
+    await fill()
+    plain = await draws.draw_week(
+        engine, settings, WEEK, PEOPLE, by="x", now=NOW, seed="a-public-lot"
+    )
+    wanted = {"quality_strata": ("hints",), "hint_too_short": 60.0}
+    by_hints = settings.model_copy(update=wanted)
+    async with engine.begin() as connection:
+        for table in (event, assessment, tables.draw):
+            await connection.execute(delete(table))
+    made = await draw(engine, by_hints, seed="a-public-lot")
+    assert made.population != plain.population
+    found = await book.of_week(engine, made.week)
+    assert sorted((one.agent, one.stratum) for one in found) == [
+        ("1001", "hinted"),
+        ("1001", "none"),
+        ("1002", "hinted"),
+        ("1002", "none"),
+    ]
+    assert all((one.length <= 30 * SECOND) is (one.stratum == "hinted") for one in found)
+    async with engine.begin() as connection:
+        await connection.execute(update(recording).values(certificate=1))
+    again = await draws.redraw(engine, WEEK)
+    assert again.same
+    async with engine.begin() as connection:
+        await connection.execute(delete(draw_hint))
+    assert not (await draws.redraw(engine, WEEK)).same_population
 
 
 async def test_anybody_can_draw_it_again(

@@ -67,9 +67,23 @@ async def test_a_waveform_of_both_sides(web: Web, encrypted: bool) -> None:
     assert shown["right"] == pytest.approx([0] * 100 + [0.49] * 20, abs=0.02)
     assert shown["silences"] == [[2.0, 5.0]]
     assert shown["talks"] == [{"agent": "1001", "begin": 1.0, "end": 6.0}]
-    assert shown["paused"] == [{"agent": "1001", "begin": 3.0, "end": 4.0}]
+    (part,) = shown["parts"]
+    assert (part["kind"], part["agent"], part["begin"], part["end"]) == ("paused", "1001", 3.0, 4.0)
+    assert part["text_zh"] == "录音暂停：此段为等长静音"
     (hint,) = shown["hints"]
     assert (hint["at"], hint["text_zh"]) == (1.0, "通话只有 4.0 秒（限值 10 秒）")
+
+
+async def test_what_is_lost_at_the_end_is_shown_with_its_reason(web: Web) -> None:
+    """The file ends three seconds before the talk."""
+    web.settings.spool_dir.mkdir(parents=True, exist_ok=True)
+    (web.settings.spool_dir / f"{CALL}.raw").write_bytes(_sound()[: 3 * RATE * 4])
+    await write(web.engine, _facts())
+    await ledger.finish(web.engine, web.settings, CALL)
+    shown = (await web.clients[Role.AUDITOR].get(f"{PATH}/peaks")).json()
+    lost = shown["parts"][-1]
+    assert (lost["kind"], lost["begin"], lost["end"]) == ("lost", 3.0, 3.0)
+    assert lost["text_zh"] == "此后缺 2.5 秒：部分通话没有录上"
 
 
 async def test_a_waveform_after_the_master_key_was_changed(web: Web) -> None:
@@ -93,7 +107,7 @@ async def test_without_a_waveform_the_answer_says_why_and_the_rest_is_there(
     shown = (await web.clients[Role.SUPERVISOR].get(f"{PATH}/peaks")).json()
     assert (shown["left"], shown["right"], shown["silences"]) == ([], [], [])
     assert shown["missing"] == f"a recording in {form.upper()} has no waveform"
-    assert (shown["seconds"], len(shown["paused"])) == (6.0, 1)
+    assert (shown["seconds"], len(shown["parts"])) == (6.0, 1)
 
 
 async def test_a_recording_that_is_not_there_has_no_waveform(web: Web) -> None:

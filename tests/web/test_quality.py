@@ -4,12 +4,14 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from base import clock
 from diary.writer import Diary
 from facts.times import HOUR, SECOND
 from quality import draws
+from recorder import ledger
+from recorder.tables import recording
 from tests.quality.conftest import NOW, WEEK, record, story
 from tests.web.conftest import PASSWORD, Web
 from web.accounts import accounts, audit, tables
@@ -103,6 +105,32 @@ async def test_a_task_names_neither_the_agent_nor_the_call(web: Web, task: int) 
     for path in (f"/api/calls/{call}", f"/api/calls/{call}/recording", "/api/agents", "/api/live"):
         assert (await client.get(path)).status_code == 403
     assert (await client.get(f"/api/quality/assessments/{task}")).status_code == 403
+
+
+async def test_the_players_waveform_names_nobody_and_gives_no_hints(web: Web, task: int) -> None:
+    """What the player shows beside the sound: nothing of it tells whose the talk is, or steers the score."""
+    call = f"hotline-{(WEEK.since // SECOND) + 3600}.1"
+    async with web.engine.begin() as connection:
+        await connection.execute(delete(recording).where(recording.c.call == call))
+    web.settings.spool_dir.mkdir(parents=True, exist_ok=True)
+    (web.settings.spool_dir / f"{call}.raw").write_bytes(b"\1\2" * 8000 * 2 * 5)
+    await ledger.finish(web.engine, web.settings, call)
+    assessor, agent = web.clients[Role.ASSESSOR], web.clients[Role.AGENT]
+    text = (await assessor.get(f"/api/quality/tasks/{task}/peaks")).text
+    assert not any(word in text for word in (call, "1001", "13812345678"))
+    shown = await _get(assessor, f"tasks/{task}/peaks")
+    assert (shown["call"], shown["hints"], shown["seconds"]) == ("", [], 5.0)
+    assert len(shown["left"]) == 100
+    assert shown["parts"][-1]["kind"] == "lost"
+    assert {one["agent"] for one in shown["talks"] + shown["parts"]} == {""}
+    assert (await agent.get(f"/api/quality/own/{task}/peaks")).status_code == 404, "no score yet"
+    for role in (Role.GUEST, Role.SUPERVISOR, Role.AUDITOR):
+        path = f"/api/quality/tasks/{task}/peaks"
+        assert (await web.clients[role].get(path)).status_code == 403
+    await assessor.post(f"/api/quality/tasks/{task}/score", json=SHEET)
+    assert await _get(agent, f"own/{task}/peaks") == shown
+    await accounts.set_role(web.engine, "agent", "agent", "1002")
+    assert (await agent.get(f"/api/quality/own/{task}/peaks")).status_code == 404, "not theirs"
 
 
 async def test_an_agent_sees_no_assessor(web: Web, task: int) -> None:

@@ -5,7 +5,7 @@ has rows of its own. The screens ask for waveform and marks once each time a pla
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Final
 
@@ -16,23 +16,25 @@ from pydantic import BaseModel, Field
 from base import clock
 from base.settings import Settings
 from diary import reader
+from facts import Fact
 from facts.ids import LONGEST
 from facts.masking import hide_digits
+from facts.terms import CallId
 from facts.times import SECOND
 from metrics import hints
-from recorder import forms, marks, policy, waveform
+from recorder import audit, forms, marks, parts, policy, waveform
 from recorder.entry import LedgerEntry
 from recorder.forms import FormError
 from recorder.ledger import form_by_path
 from recorder.marks import MarkedPlace, MarkError, NoMarkError, OthersMarkError
-from recorder.policy import Stretch
+from recorder.parts import PartKind, RecordingPart
 from recorder.vault import reading
 from recorder.waveform import Waveform, WaveformError
 from web.accounts.accounts import Who
 from web.api import recordings
 from web.api.auth import Me, right
 from web.api.hints import may_read_words
-from web.backend import Behind, Problem
+from web.backend import Backend, Behind, Problem
 
 router = APIRouter(prefix="/api/calls/{call}", tags=["listening"])
 
@@ -53,6 +55,20 @@ class Talk(BaseModel):
     end: float
 
 
+class Part(BaseModel):
+    """A part that is not in the recording as it was spoken, in seconds from its beginning, and why.
+
+    `kind` `lost`: what is missing would begin here. It names no agent where the reader may not know whose talk it is.
+    """
+
+    kind: PartKind
+    agent: str
+    begin: float
+    end: float
+    text_zh: str
+    text_en: str
+
+
 class HintPlace(BaseModel):
     """Where a person should listen, in seconds from the recording's beginning, and why. It is no score."""
 
@@ -65,7 +81,7 @@ class Peaks(BaseModel):
     """A waveform. `left` (the citizen) and `right` (the agent): evenly over `seconds`, at most 4000 values, 0 to 1.
 
     `silences`: [begin, end] in seconds where both sides are below -36 dB for two seconds and longer. `talks`: who
-    talked when; `paused`: where the recording was paused; both as the diary has it, to some tenths of a second.
+    talked when; `parts`: holds, pauses, and what is lost; both as the diary has it, to some tenths of a second.
     `hints`: by rule (`GET /api/hints`). `missing`: why there is no waveform, or empty.
     """
 
@@ -75,7 +91,7 @@ class Peaks(BaseModel):
     right: list[float]
     silences: list[tuple[float, float]]
     talks: list[Talk]
-    paused: list[Talk]
+    parts: list[Part]
     hints: list[HintPlace]
     missing: str
 
@@ -119,25 +135,48 @@ async def peaks(
     why: WhyIn = "",
 ) -> Peaks:
     """The waveform of a call's recording, as wavesurfer.js takes it, and what is known about its parts."""
-    with _told():
-        entry = await recordings.entry_of(behind, _known(call))
-        drawn, missing = await asyncio.to_thread(_waveform, behind.settings, entry)
-    facts = (await reader.read_stories(behind.engine, [call])).get(call, ())
-    known = policy.times(facts)
-    talks = policy.talks(facts, known.ended)
+    made, facts = await _drawn(behind, _known(call))
     wanted = hints.HintFilter(words=may_read_words(me))
     hinted = await hints.of_call(behind.engine, behind.settings, call, facts, wanted)
-    return Peaks(
+    return made.model_copy(
+        update={"hints": [HintPlace.model_validate(one) for one in hinted.hints]}
+    )
+
+
+async def blind_peaks(behind: Backend, call: CallId) -> Peaks:
+    """The waveform for somebody who may not know whose talk it is, and without hints: none may steer a score.
+
+    Raises `Problem`.
+    """
+    made, _ = await _drawn(behind, call)
+    nobody = {"agent": ""}
+    return made.model_copy(
+        update={
+            "call": "",
+            "talks": [one.model_copy(update=nobody) for one in made.talks],
+            "parts": [one.model_copy(update=nobody) for one in made.parts],
+        }
+    )
+
+
+async def _drawn(behind: Backend, call: CallId) -> tuple[Peaks, Sequence[Fact]]:
+    """The waveform without hints, and the call's facts."""
+    with _told():
+        entry = await recordings.entry_of(behind, call)
+        drawn, missing = await asyncio.to_thread(_waveform, behind.settings, entry)
+    facts = (await reader.read_stories(behind.engine, [call])).get(call, ())
+    made = Peaks(
         call=call,
         seconds=entry.duration / SECOND,
         left=drawn.left,
         right=drawn.right,
         silences=drawn.silences,
-        talks=_shifted(talks, known.arrived, entry.duration),
-        paused=_shifted(policy.pauses(facts, talks), known.arrived, entry.duration),
-        hints=[HintPlace.model_validate(one) for one in hinted.hints],
+        talks=_talks(facts, entry.duration),
+        parts=[_part(one) for one in parts.parts_of(facts, entry.duration, entry.state)],
+        hints=[],
         missing=missing,
     )
+    return made, facts
 
 
 @router.get(
@@ -217,18 +256,28 @@ def _waveform(settings: Settings, entry: LedgerEntry) -> tuple[Waveform, str]:
 _NONE: Final = Waveform([], [], [])
 
 
-def _shifted(found: list[Stretch], began: int | None, duration: int) -> list[Talk]:
-    """Moments as places in the recording, which begins as the call arrives."""
-    if began is None:
+def _talks(facts: Sequence[Fact], duration: int) -> list[Talk]:
+    """Who talked when, as places in the recording."""
+    known = policy.times(facts)
+    if known.arrived is None:
         return []
-    places = [
-        (one.agent, max(0, one.begin - began), min(duration, one.end - began)) for one in found
-    ]
+    talks = policy.talks(facts, known.ended)
+    began = audit.file_begins(known, duration)
     return [
-        Talk(agent=agent, begin=begin / SECOND, end=end / SECOND)
-        for agent, begin, end in places
-        if begin < end
+        Talk(agent=talk.agent, begin=begin / SECOND, end=end / SECOND)
+        for talk, begin, end in parts.placed(talks, began, duration)
     ]
+
+
+def _part(one: RecordingPart) -> Part:
+    return Part(
+        kind=one.kind,
+        agent=one.agent,
+        begin=one.begin / SECOND,
+        end=one.end / SECOND,
+        text_zh=one.text("zh"),
+        text_en=one.text("en"),
+    )
 
 
 def _note(given: NewMark) -> MarkedPlace:

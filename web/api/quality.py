@@ -25,6 +25,7 @@ from web.accounts import accounts
 from web.accounts.accounts import Who
 from web.api import recordings
 from web.api.auth import Me, right
+from web.api.listening import Peaks, blind_peaks
 from web.backend import Backend, Behind, Problem
 
 router = APIRouter(prefix="/api/quality", tags=["quality"])
@@ -244,6 +245,13 @@ async def task_recording(
     return await recordings.listen(behind, found.call, request)
 
 
+@router.get("/tasks/{id}/peaks", **right("quality.assess", audited="every", response_model=Peaks))
+async def task_peaks(id: Number, me: Me, behind: Behind) -> Peaks:  # noqa: A002 the path's word
+    """The waveform of the talk to be scored, which names neither call nor agent."""
+    found = await _found(book.task(behind.engine, id, me.name))
+    return await blind_peaks(behind, found.call)
+
+
 @router.post("/tasks/{id}/score", **right("quality.assess", response_model=Task))
 async def score(
     id: Number,  # noqa: A002 the path's word
@@ -313,6 +321,13 @@ async def own_recording(
     """One's own talk that was scored, whole or in parts (Range)."""
     found = await _found(book.one_of_agent(behind.engine, id, me.agent))
     return await recordings.listen(behind, found.call, request)
+
+
+@router.get("/own/{id}/peaks", **right("quality.own", audited="every", response_model=Peaks))
+async def own_peaks(id: Number, me: Me, behind: Behind) -> Peaks:  # noqa: A002 the path's word
+    """The waveform of one's own talk that was scored."""
+    found = await _found(book.one_of_agent(behind.engine, id, me.agent))
+    return await blind_peaks(behind, found.call)
 
 
 @router.post("/own/{id}/appeal", **right("quality.own", response_model=Own))

@@ -17,16 +17,20 @@ const KEPT = 0.25;
 const STEPS = { ArrowLeft: -5, ArrowDown: -5, ArrowRight: 5, ArrowUp: 5, PageDown: -60, PageUp: 60 };
 const REASONS = ["quality", "complaint", "request", "training"];
 const LONGEST_NOTE = 500;
+/** What is not in the sound as it was spoken → its colour on the waveform, and how much of it. */
+const PARTS = { hold: ["--wrap-up", 35], paused: ["--ringing", 35], asked: ["--own-call", 35], lost: ["--alarm", 100] };
 
 /**
  * Puts a player of a call's recording into `element`.
  *
  * `options`: `me`, the session; `seconds`, the place to begin at; `title()`, a line that says which call it is;
- * `onPlace(seconds)`, told where the listener went; `onClose()`, for a button that closes it.
- * Gives {play(), seek(seconds), speak(), close()}: `speak` after the language or the colours have changed.
+ * `onPlace(seconds)`, told where the listener went; `onClose()`, for a button that closes it; `path`, where the server has
+ * waveform and sound of a recording whose call the listener may not know: without marks and download.
+ * Gives {play(), seek(seconds), place(), speak(), close()}: `speak` after the language or the colours have changed.
  */
 export function mountPlayer(element, call, options) {
-  const path = `/api/calls/${encodeURIComponent(call)}`;
+  const blind = options.path !== undefined;
+  const path = options.path ?? `/api/calls/${encodeURIComponent(call)}`;
   const parts = build(element, call, options);
   const { audio, slider } = parts;
   let peaks = null;
@@ -44,7 +48,7 @@ export function mountPlayer(element, call, options) {
 
   async function load() {
     try {
-      [peaks, marks] = await Promise.all([ask("GET", `${path}/peaks`), ask("GET", `${path}/marks`)]);
+      [peaks, marks] = await Promise.all([ask("GET", `${path}/peaks`), blind ? [] : ask("GET", `${path}/marks`)]);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       return put(parts.notice, reasonOf(error));
@@ -94,7 +98,7 @@ export function mountPlayer(element, call, options) {
     const place = audio.currentTime;
     audio.src = address + because();
     audio.currentTime = place;
-    parts.download.href = address + because("download=1");
+    if (!blind) parts.download.href = address + because("download=1");
     setSpeed();
     return true;
   }
@@ -136,20 +140,31 @@ export function mountPlayer(element, call, options) {
   function draw() {
     if (regions) {
       regions.clearRegions();
-      for (const one of peaks.paused) region(one, colour("--ringing", 35), say("player.paused"));
+      for (const one of peaks.parts) region(one, colour(...PARTS[one.kind]), say(`part.${one.kind}`));
       marks.forEach((one, number) => region(one, colour("--accent", one.end === null ? 100 : 40), String(number + 1)));
     }
     parts.marks.replaceChildren(...marks.map(item));
     parts.none.hidden = marks.length > 0;
+    parts.apart.replaceChildren(...(peaks?.parts ?? []).map(apart));
+    parts.unheard.hidden = !peaks?.parts.length;
     parts.hints.replaceChildren(...(peaks?.hints ?? []).map(hint));
     parts.hinted.hidden = !peaks?.hints.length;
   }
 
-  function hint(one) {
-    const go = make("button", { type: "button" }, precise(one.at));
-    go.setAttribute("aria-label", say("mark.go", { place: precise(one.at) }));
-    go.addEventListener("click", () => seek(one.at));
-    return make("li", {}, go, make("span", { className: "note" }, language() === "zh" ? one.text_zh : one.text_en));
+  const hint = (one) => make("li", {}, goTo(one.at, precise(one.at)), told(one));
+
+  const apart = (one) => make("li", {}, goTo(one.begin, stretch(one)), told(one));
+
+  const told = (one) => make("span", { className: "note" }, language() === "zh" ? one.text_zh : one.text_en);
+
+  const stretch = ({ begin, end }) => (end === null || end === begin ? precise(begin) : `${precise(begin)}–${precise(end)}`);
+
+  /** A button that leads to a place. */
+  function goTo(seconds, where) {
+    const go = make("button", { type: "button" }, where);
+    go.setAttribute("aria-label", say("mark.go", { place: where }));
+    go.addEventListener("click", () => seek(seconds));
+    return go;
   }
 
   function region({ begin, end }, color, content) {
@@ -157,12 +172,8 @@ export function mountPlayer(element, call, options) {
   }
 
   function item(mark) {
-    const where = mark.end === null ? precise(mark.begin) : `${precise(mark.begin)}–${precise(mark.end)}`;
-    const go = make("button", { type: "button" }, where);
-    go.setAttribute("aria-label", say("mark.go", { place: where }));
-    go.addEventListener("click", () => seek(mark.begin));
     const line = make(
-      "li", {}, go, make("span", { className: "note" }, mark.text),
+      "li", {}, goTo(mark.begin, stretch(mark)), make("span", { className: "note" }, mark.text),
       make("span", { className: "by" }, `${mark.by} ${moment(mark.changed)}`),
     );
     line.dataset.mark = mark.id;
@@ -223,7 +234,7 @@ export function mountPlayer(element, call, options) {
     if (peaks) put(parts.notice, peaks.missing ? say("player.no-waveform") : "");
     parts.skip.disabled = !peaks || Boolean(peaks.missing);
     surfer?.setOptions(colours());
-    parts.exporting.speak();
+    if (!blind) parts.exporting.speak();
     draw();
     moved();
   }
@@ -278,12 +289,12 @@ export function mountPlayer(element, call, options) {
   audio.addEventListener("error", () => audio.hasAttribute("src") && problem(say("play.failed")));
   speak();
   load();
-  parts.exporting.check();
-  return { play, seek, speak, close };
+  if (!blind) parts.exporting.check();
+  return { play, seek, place: () => audio.currentTime, speak, close };
 }
 
 /** Everything that is seen. Words with data-say are filled in by sayAll. */
-function build(element, call, { me, onClose }) {
+function build(element, call, { me, onClose, path }) {
   const button = (word, properties = {}) => make("button", { type: "button", "data-say": word, ...properties });
   const label = (word, field) => make("label", {}, make("span", { "data-say": word }), field);
   const audio = make("audio", { preload: "none" });
@@ -318,6 +329,8 @@ function build(element, call, { me, onClose }) {
   const marks = make("ol", { className: "marks" });
   const none = make("p", { className: "hint", "data-say": "marks.none" });
   const hints = make("ol", { className: "hints" });
+  const apart = make("ol", { className: "parts" });
+  const unheard = make("section", { hidden: true }, make("h2", { "data-say": "parts" }), apart);
   const hinted = make(
     "section", { hidden: true },
     make("h2", { "data-say": "hints" }), make("p", { className: "hint", "data-say": "hints.hint" }), hints,
@@ -329,18 +342,18 @@ function build(element, call, { me, onClose }) {
     audio,
     make(
       "div", { className: "row" }, toggle, place, label("player.speed", speed),
-      make("label", {}, skip, make("span", { "data-say": "player.skip" })), download, exporting.button, exporting.said, ...(close ? [close] : []),
+      make("label", {}, skip, make("span", { "data-say": "player.skip" })), ...(path === undefined ? [download, exporting.button, exporting.said] : []), ...(close ? [close] : []),
     ),
     make("p", { className: "hint", "data-say": "player.skip.hint" }),
     why,
-    exporting.form,
+    ...(path === undefined ? [exporting.form] : []),
+    unheard,
     hinted,
-    make("h2", { "data-say": "marks" }),
-    form, marks, none,
+    ...(path === undefined ? [make("h2", { "data-say": "marks" }), form, marks, none] : []),
   );
   return {
     audio, toggle, place, speed, skip, download, close, title, notice, slider, why, form, save, here, cancel, marks, none,
-    hints, hinted, exporting,
+    hints, hinted, apart, unheard, exporting,
   };
 }
 

@@ -5,12 +5,14 @@ import { say } from "./say.js";
 
 const name = (one) => (language() === "zh" ? one.zh : one.en);
 
-/** Draws the card; `sheet` fills it in; without `open` nothing can be changed. */
-export function drawSheet(card, sheet, open) {
-  at("items").replaceChildren(...card.items.map((item) => row(item, sheet, open)));
+/**
+ * Draws the card; `sheet` fills it in; without `open` nothing can be changed. `recording`: {place(), playFrom(seconds)}.
+ */
+export function drawSheet(card, sheet, open, recording) {
+  at("items").replaceChildren(...card.items.map((item) => row(item, sheet, open, recording)));
 }
 
-function row(item, sheet, open) {
+function row(item, sheet, open, recording) {
   const off = (sheet?.deductions ?? []).find((one) => one.item === item.key);
   const field = (kind, key, properties) =>
     make("input", { type: kind, id: `${key}-${item.key}`, disabled: !open, "aria-label": `${name(item)} ${say(`quality.${key}`)}`, ...properties });
@@ -20,13 +22,11 @@ function row(item, sheet, open) {
   const second = field("number", "second", { min: 0, step: 0.1, value: off?.second ?? "" });
   const here = make("button", { type: "button", hidden: !open, title: say("quality.now"), "aria-label": `${name(item)} ${say("quality.now")}` }, "◉");
   here.addEventListener("click", () => {
-    second.value = (Math.floor(at("audio").currentTime * 10) / 10).toFixed(1);
+    second.value = (Math.floor(recording.place() * 10) / 10).toFixed(1);
   });
   const play = make("button", { type: "button", "aria-label": `${name(item)} ${say("quality.play")}` }, "▶");
   play.addEventListener("click", () => {
-    if (second.value === "") return;
-    at("audio").currentTime = Number(second.value);
-    at("audio").play().catch(() => {});
+    if (second.value !== "") recording.playFrom(Number(second.value));
   });
   const quote = make("span", { className: "quote" }, item.phrases.length ? item.phrases.join("、") : item.quote);
   const gone = item.knock_out

@@ -15,6 +15,7 @@ const LISTS = {
 let me = null;
 let found = {};
 let shown = null; // {kind, id, card, sheet, events, open}
+let player = null;
 
 const points = (score) => (score === null ? "–" : (score / 100).toFixed(2));
 
@@ -62,20 +63,38 @@ async function open(kind, one) {
   } catch (refusal) {
     return problem(refusal.message);
   }
-  const sound = kind === "appeals" ? `/api/calls/${encodeURIComponent(one.call)}/recording` : `/api/quality/${path}/recording`;
+  shut();
   shown = { kind, id: one.id, card: whole.card, sheet: whole.sheet ?? null, events: whole.events ?? [], open: kind !== "own", one };
-  at("audio").src = sound;
   at("reason").value = "";
   drawShown();
   at("sheet").hidden = false;
+  await openPlayer(shown, path);
   at("sheet").scrollIntoView({ block: "start" });
 }
+
+/** Whoever decides an appeal may know the call. An assessor may not; their player, and the agent's own, are without marks. */
+async function openPlayer(wanted, path) {
+  const { mountPlayer } = await import("./player.js");
+  if (shown !== wanted) return; // another one was opened meanwhile
+  player = wanted.kind === "appeals"
+    ? mountPlayer(at("player"), wanted.one.call, { me })
+    : mountPlayer(at("player"), "", { me, path: `/api/quality/${path}` });
+}
+
+/** What the sheet's buttons do with the recording. */
+const recording = {
+  place: () => player?.place() ?? 0,
+  playFrom(seconds) {
+    player?.seek(seconds);
+    player?.play();
+  },
+};
 
 function drawShown() {
   const { kind, card, sheet, events, one } = shown;
   at("sheet-title").textContent = `${say(`quality.sheet-${kind}`, { id: one.id })} · ${say("quality.passing", { points: points(card.passing) })}`;
   at("events").replaceChildren(...events.map((event) => make("li", {}, line(event))));
-  drawSheet(card, sheet, shown.open);
+  drawSheet(card, sheet, shown.open, recording);
   const appealable = kind === "own" && one.appeal_until !== null;
   for (const [id, there] of Object.entries({
     submit: kind === "tasks", return: kind === "tasks", appeal: appealable, uphold: kind === "appeals", change: kind === "appeals",
@@ -89,8 +108,8 @@ const line = (event) =>
 
 function shut() {
   shown = null;
-  at("audio").removeAttribute("src");
-  at("audio").load();
+  player?.close();
+  player = null;
   at("sheet").hidden = true;
 }
 
@@ -126,6 +145,7 @@ async function begin() {
 start("title.quality", () => {
   if (me) at("who").textContent = `${me.name} · ${say(`role.${me.role}`)}`;
   draw();
+  player?.speak();
 });
 for (const [id, act] of Object.entries(ACTS)) at(id).addEventListener("click", (event) => act(event.currentTarget));
 at("card").addEventListener("submit", (event) => event.preventDefault());
