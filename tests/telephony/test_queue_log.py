@@ -16,6 +16,7 @@ from facts import (
     CallEnded,
     CallMoved,
     CallQueued,
+    CallRefused,
     CallReleased,
     CallReturned,
     CallTransferred,
@@ -312,3 +313,25 @@ _FACTS = st.one_of(
 def test_whatever_happens_each_line_can_be_read(facts: list[Fact]) -> None:
     for line in _lines(*facts):
         assert "\n" not in line
+
+
+def test_a_day_after_the_last_call_nothing_is_remembered() -> None:
+    """Calls that ended, one that was refused, one whose transfer is told, and two whose ends were lost."""
+    log = QueueLog()
+    hour = 3600 * SECOND
+    for fact in (
+        CallArrived(T, "n-1.1", "12345", ""),
+        CallRefused(_at(1), "n-1.1", 488),
+        CallQueued(_at(2), "n-1.2", "tax"),
+        OfferAnswered(_at(3), "n-1.2", "1001"),
+        TalkEnded(_at(4), "n-1.2", "1001", Party.AGENT),
+        CallTransferred(_at(4), "n-1.2", "1001", "1002"),
+        CallEnded(_at(9), "n-1.2", Party.CALLER),
+        CallQueued(_at(10), "n-1.3", "tax"),
+        CallQueued(T + hour, "n-1.4", "tax"),
+    ):
+        log.lines(fact)
+    lost = [line for n in range(24, 30) for line in log.lines(AgentReady(T + n * hour, "1001"))]
+    assert [line.split("|")[1] for line in lost if "ABANDON" in line] == ["n-1.3", "n-1.4"]
+    left = (log._calls, log._over, log._gone, *log._waiting.values())
+    assert all(not one for one in left)
