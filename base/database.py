@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import asyncpg  # type: ignore[import-untyped]
 import orjson
 from sqlalchemy import URL, BigInteger, Integer, MetaData, event, make_url
-from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine import Dialect, ExceptionContext
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 metadata = MetaData()
@@ -24,7 +27,8 @@ ROW_ID = BigInteger().with_variant(Integer, "sqlite")
 def engine(url: str | URL, *, read_only: bool = False, **options: Any) -> AsyncEngine:
     """Open the database at `url`. SQLite gets WAL mode, so that readers (Asterisk is one) never wait for writers.
 
-    A connection to PostgreSQL is tested before it is used again, so a restart of the server breaks no work.
+    A connection to PostgreSQL is tested before it is used again, so a restart of the server breaks no work. A server
+    that cannot be reached, or lets nobody in, raises SQLAlchemy's `DBAPIError` as every other fault of a database does.
     `read_only`, of SQLite: every change is refused.
     """
     url = make_url(url)
@@ -37,6 +41,7 @@ def engine(url: str | URL, *, read_only: bool = False, **options: Any) -> AsyncE
         **options,
     )
     event.listen(made.sync_engine, "handle_error", _without_sql)
+    event.listen(made.sync_engine, "do_connect", _connect)
     if made.dialect.name == "sqlite":
 
         @event.listens_for(made.sync_engine, "connect")
@@ -52,6 +57,16 @@ def engine(url: str | URL, *, read_only: bool = False, **options: Any) -> AsyncE
             cursor.close()
 
     return made
+
+
+def _connect(
+    dialect: Dialect, _record: object, arguments: list[Any], options: dict[str, Any]
+) -> DBAPIConnection:
+    """SQLAlchemy lets the errors of asyncpg, and of its socket, through as they are."""
+    try:
+        return dialect.connect(*arguments, **options)
+    except (OSError, asyncpg.PostgresError) as error:
+        raise OperationalError("", None, error) from error
 
 
 def file_of(url: str) -> Path | None:
@@ -77,7 +92,10 @@ def lying_still(file: Path) -> URL:
 
 def why(error: BaseException) -> str:
     """What is wrong with the database, as a sentence for whoever asked for something: no SQL, no values."""
-    text = str(getattr(error, "orig", None) or error)
+    cause = getattr(error, "orig", None) or error
+    if isinstance(error, DBAPIError) and isinstance(cause, OSError):
+        return "its server cannot be reached: look whether it runs"
+    text = str(cause)
     for sign, sentence in _SIGNS:
         if sign in text:
             return sentence

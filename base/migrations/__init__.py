@@ -12,7 +12,6 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
-import asyncpg  # type: ignore[import-untyped]
 import structlog
 from alembic import command
 from alembic.config import Config
@@ -55,7 +54,7 @@ async def upgrade(engine: AsyncEngine) -> None:
             finally:
                 await connection.close()
             return
-        except (DBAPIError, OSError, asyncpg.PostgresError) as error:
+        except DBAPIError as error:
             # SQLite refuses at once, not after its busy time-out, while another process turns a
             # new file to WAL mode.
             if "database is locked" in str(error) and asyncio.get_running_loop().time() < deadline:

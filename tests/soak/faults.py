@@ -34,6 +34,7 @@ ANNOUNCED = frozenset(
         *("roster.away", "rules.away", "feature.late", "recording.database_away"),
         *("phones.as_before", "rollup.failed", "voice.waits"),
         *("recording.unfinished", "recording.disk_full", "recording.blocked"),
+        *("seal.not_made", "cel.failed", "recovery.journal_unread"),
     }
 )
 """Events of level error that the faults bring about: the program says what is away, or that something died."""
