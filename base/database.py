@@ -143,11 +143,15 @@ _SIGNS = (
 
 
 def _connect(dialect: Any, _record: Any, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
-    """Connect, and raise what `connect` of PEP 249 may: asyncpg lets the system's own errors through."""
+    """Connect, and raise what `connect` of PEP 249 may: SQLAlchemy lets asyncpg's and the system's errors through."""
     try:
         return dialect.connect(*arguments, **named)
-    except OSError as error:
-        raise DatabaseAwayError(None, None, error) from error
+    except dialect.loaded_dbapi.Error:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) or _is_no_fault_of_ours(error):
+            raise DatabaseAwayError(None, None, error) from error
+        raise
 
 
 def _without_sql(context: ExceptionContext) -> Exception | None:

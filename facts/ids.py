@@ -20,7 +20,7 @@ _NODE = r"[a-z][a-z0-9]{0,15}"
 _NODE_NAME = re.compile(_NODE)
 _CALL = re.compile(rf"{_NODE}-([0-9]{{1,11}})\.[0-9]{{1,10}}")
 _REFUSED = re.compile(rf"{_NODE}-r[0-9]{{1,11}}\.[0-9]{{1,10}}")
-_ATTEMPT = re.compile(rf"{_NODE}-c([0-9]{{1,12}})\.[0-9]{{1,9}}")
+_ATTEMPT = re.compile(rf"{_NODE}-c([0-9]{{1,12}})\.([0-9]{{1,9}})")
 
 
 def is_call_id(text: str) -> bool:
@@ -60,6 +60,12 @@ def callback_of(call: CallId) -> int:
     """The callback of an attempt, `hotline-c7.1` → 7; 0 for any other call."""
     found = _ATTEMPT.fullmatch(call)
     return int(found[1]) if found is not None else 0
+
+
+def try_of(call: CallId) -> int:
+    """The running number of an attempt, `hotline-c7.2` → 2; 0 for any other call."""
+    found = _ATTEMPT.fullmatch(call)
+    return int(found[2]) if found is not None else 0
 
 
 def second_of(call: CallId) -> int:

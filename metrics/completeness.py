@@ -7,7 +7,7 @@ A day is read page by page: memory grows only by the ids of its calls. A few wor
 import asyncio
 import os
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext, suppress
@@ -45,12 +45,11 @@ from facts import (
     RecordingResumed,
 )
 from facts.ids import is_call_id
-from facts.offers import NO_TALK
 from facts.terms import CallId, Outcome
 from facts.times import DAY, HOUR, MINUTE, SECOND, local
 from metrics.fold import KINDS, CallRecord, item_of
-from metrics.verify import NEAR, SETTLED
-from metrics.window import Metric, shares_of
+from metrics.verify import SETTLED, first_talk
+from metrics.window import Metric, recorded_whole
 from recorder import ledger, policy, tape
 from recorder.archive import workers
 from recorder.audit import (
@@ -258,8 +257,8 @@ class _Audit:
         self._numbers.add(record.number)
         if record.outcome is Outcome.HUMAN and not record.origin:
             self._human += 1
-            self._reported += _counts_as_recorded(record)
-            self._recorded += _counts_as_recorded(replace(record, recorded=examined.recorded))
+            self._reported += recorded_whole(record)
+            self._recorded += recorded_whole(replace(record, recorded=examined.recorded))
 
     def _without_row(self, call: CallId) -> KeptSound:
         raw = (self._settings.spool_dir / f"{call}.raw").exists()
@@ -350,7 +349,7 @@ class _Audit:
                     call: at
                     for call, seen in cel.seen(reading.events, numbers).items()
                     if begin < seen.arrived <= end and 0 < seen.ended < self._now - SETTLED
-                    if (at := _answered(seen.answers))
+                    if (at := first_talk(seen.answers)[0])
                 }
             )
             begin = end
@@ -401,15 +400,6 @@ def _kept(row: LedgerEntry, heard: HeardFile | None) -> KeptSound:
     if heard is None:
         return kept
     return replace(kept, file=heard.state, levels=heard.levels, why=heard.why)
-
-
-def _counts_as_recorded(record: CallRecord) -> bool:
-    return ("recorded", 1) in shares_of(record)
-
-
-def _answered(answers: Iterable[cel.Answer]) -> int:
-    """When the first answer that is surely a talk was given, or 0."""
-    return next((at for at, lasted in answers if lasted is None or lasted > NO_TALK + 2 * NEAR), 0)
 
 
 async def _of_cel(read: Callable[..., T], file: Path, *times: int) -> T:

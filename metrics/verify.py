@@ -30,7 +30,7 @@ from metrics.live import WARM_UP, Live
 from metrics.reports import sla as reports
 from metrics.rollup import Gathered
 from metrics.sums import ALL
-from metrics.window import Tally
+from metrics.window import Tally, recorded_whole
 from recorder import tables
 from telephony import cel, cel_file
 
@@ -371,7 +371,7 @@ def _broken_off(record: CallRecord, seen: cel.Seen, losses: Iterable[int]) -> in
 def _compare_with_cel(record: CallRecord, seen: cel.Seen, *, broken_off: bool) -> Iterator[str]:
     human = record.outcome is Outcome.HUMAN
     answered = record.answered or 0 if human else 0
-    first, maybe = _first_talk(seen.answers)
+    first, maybe = first_talk(seen.answers)
     for name, here, there in (
         ("arrived", record.arrived, {seen.arrived}),
         ("answered", answered, {first, *maybe}),
@@ -395,7 +395,7 @@ def _compare_with_cel(record: CallRecord, seen: cel.Seen, *, broken_off: bool) -
         )
 
 
-def _first_talk(answers: Iterable[cel.Answer]) -> tuple[int, list[int]]:
+def first_talk(answers: Iterable[cel.Answer]) -> tuple[int, list[int]]:
     """When the first talk began in CEL, 0 if there was none; and the answers before it that may be talks or not.
 
     An answer whose talk is over within `NO_TALK` is none. Two witnesses may differ by `NEAR` about each end.
@@ -424,19 +424,15 @@ async def _ledger(engine: AsyncEngine, calls: Mapping[CallId, CallRecord], found
     before = len(found.differences)
     for call, record in calls.items():
         entered = lengths.get(call)
-        if record.recorded != entered and (record.recorded is not None or _whole(record, entered)):
+        # Of a whole recording of a talk there must be a fact.
+        in_ledger = replace(record, recorded=entered)
+        whole = record.outcome is Outcome.HUMAN and recorded_whole(in_ledger)
+        if record.recorded != entered and (record.recorded is not None or whole):
             found.differences.append(
                 f"{call}: recording: facts {_seconds(record.recorded)}, ledger {_seconds(entered)}"
             )
     if len(found.differences) == before:
         found.checked.append(f"recordings: {len(lengths)}")
-
-
-def _whole(record: CallRecord, entered: int | None) -> bool:
-    """Whether the ledger holds a whole recording of a talk, of which there must be a fact."""
-    if entered is None or record.outcome is not Outcome.HUMAN:
-        return False
-    return entered >= record.talk - SECOND // 2
 
 
 def _seconds(length: int | None) -> str:

@@ -8,6 +8,7 @@ from facts.live import Figure, Share
 from facts.terms import OfferReason, Outcome, Party
 from facts.times import DAY, MINUTE, SECOND
 from metrics.fold import AttemptRecord, CallRecord, Item
+from recorder.policy import TOLERANCE
 
 SMALLEST_SAMPLE = 20
 """Under so many calls a share is shown, but no verdict is given (M1r)."""
@@ -262,9 +263,14 @@ def shares_of(record: Item) -> list[tuple[str, int]]:
         found += _wrapped(record)
         if record.cut:
             found.append(("cut", 1))
-        if record.recorded is not None and record.recorded >= record.talk - SECOND // 2:
+        if recorded_whole(record):
             found.append(("recorded", 1))
     return found
+
+
+def recorded_whole(record: CallRecord) -> bool:
+    """Whether the sound of the talks is there, as M23 counts it."""
+    return record.recorded is not None and record.recorded >= record.talk - TOLERANCE
 
 
 def _wrapped(record: Item) -> list[tuple[str, int]]:

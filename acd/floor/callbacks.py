@@ -4,7 +4,16 @@ from acd.callbacks.task import AGENT_SIDE, State, Task
 from acd.commands import CancelAttempt
 from acd.floor.hall import REMEMBERED, Hall, Seat
 from acd.floor.lanes import all_changed, update_idle
-from acd.floor.open_tasks import await_turn, close, enter, give_up, make_due, reopen, wait_in_lane
+from acd.floor.open_tasks import (
+    await_turn,
+    close,
+    enter,
+    give_up,
+    make_due,
+    reopen,
+    wait_in_lane,
+    wait_no_more,
+)
 from acd.floor.settle import cancel, settle_others
 from acd.floor.waiting import ringing_ended
 from acd.floor.work import free, not_taken
@@ -15,10 +24,12 @@ from facts import (
     CallbackCancelled,
     CallbackDialling,
     CallbackEnded,
+    CallbackPlaced,
     CallbackRaced,
     CallbackSpared,
     OfferEnded,
 )
+from facts.ids import attempt_id, try_of
 from facts.terms import CallId, OfferReason
 
 _NOT_RESPONDING = {"agent_no_answer", "agent_refused", "agent_unreachable"}
@@ -38,6 +49,7 @@ def callback_added(hall: Hall, fact: CallbackAdded, now: int) -> None:
 
 def callback_dialling(hall: Hall, fact: CallbackDialling, now: int) -> None:
     """The agent has picked up; the citizen is being dialled."""
+    _found_again(hall, fact, now)
     hall.history.dial(fact.call, fact.at)
     task, _ = _attempt(hall, fact.call, fact.agent)
     if task is not None:
@@ -46,6 +58,7 @@ def callback_dialling(hall: Hall, fact: CallbackDialling, now: int) -> None:
 
 def callback_answered(hall: Hall, fact: CallbackAnswered, now: int) -> None:
     """The citizen has picked up: they and the agent talk, unless the answer crossed with our cancel."""
+    _found_again(hall, fact, now)
     hall.history.dial(fact.call, fact.at)
     _back_to_its_seat(hall, fact.call, fact.agent)
     task, seat = _attempt(hall, fact.call, fact.agent)
@@ -87,7 +100,7 @@ def callback_spared(hall: Hall, fact: CallbackSpared, now: int) -> None:
     caller = hall.callers.get(seat.call)
     seat.call, seat.since = "", fact.at
     if task is not None and task.state is State.DUE:
-        hall.due_tasks.remove(task)
+        wait_no_more(hall, task)
         task.state, task.agent, task.attempt = State.TALKING, fact.agent, fact.call
         task.first = False
         hall.attempts[fact.call] = task.id
@@ -161,6 +174,11 @@ def take_up(hall: Hall, task: Task, now: int) -> None:
     if seat is None or task.state is State.DUE:
         await_turn(hall, task, now)
         return
+    _goes_on(hall, task, seat, now)
+
+
+def _goes_on(hall: Hall, task: Task, seat: Seat, now: int) -> None:
+    """The task's attempt, of before a start, is under way at this seat, unless there is another call."""
     hall.attempts[task.attempt] = task.id
     if task.state is State.DIALLING:
         hall.dialling.setdefault(seat.agent, task.id)
@@ -169,6 +187,24 @@ def take_up(hall: Hall, task: Task, now: int) -> None:
         seat.call, seat.callback = task.attempt, task.id
         seat.answered = task.state is State.TALKING
         update_idle(hall, seat)
+
+
+def _found_again(hall: Hall, fact: CallbackDialling | CallbackAnswered, now: int) -> None:
+    """An attempt of which there is no diary: a controller was killed in the moment in which it had placed it.
+
+    The floor numbers a task's attempts, so it knows that this one is none of its own.
+    """
+    task, seat = hall.tasks.get(fact.callback), hall.seats.get(fact.agent)
+    if task is None or seat is None or task.state is not State.DUE:
+        return
+    tries = try_of(fact.call)
+    if tries <= task.tries or fact.call != attempt_id(hall.node, task.id, tries):
+        return
+    wait_no_more(hall, task)
+    task.tries, task.state = tries, State.DIALLING
+    task.agent, task.attempt = fact.agent, fact.call
+    hall.record(CallbackPlaced(fact.at, task.id, fact.call, fact.agent))
+    _goes_on(hall, task, seat, now)
 
 
 def _attempt(hall: Hall, call: CallId, agent: str) -> tuple[Task | None, Seat | None]:

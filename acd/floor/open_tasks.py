@@ -50,17 +50,22 @@ def wait_in_lane(hall: Hall, task: Task) -> None:
     hall.changed[lane] = None
 
 
-def close(hall: Hall, task: Task, state: State) -> None:
-    """The task has come to its end, `state`, and leaves the floor."""
-    task.state = state
+def wait_no_more(hall: Hall, task: Task) -> None:
+    """No idle agent may be used for the task any more."""
     hall.due_tasks.remove(task)
     if task.place:
         home(hall, hall.rules.queue(task.queue).name).waiting.discard(_rank(task))
+    hall.held.pop(task.id, None)
+
+
+def close(hall: Hall, task: Task, state: State) -> None:
+    """The task has come to its end, `state`, and leaves the floor."""
+    task.state = state
+    wait_no_more(hall, task)
     del hall.tasks[task.id]
     # Those that yielded, too: the citizen could still have answered one.
     for attempt in range(1, task.tries + 1):
         hall.attempts.pop(attempt_id(hall.node, task.id, attempt), None)
-    hall.held.pop(task.id, None)
     others = hall.tasks_of[task.number]
     del others[task.id]
     if not others:

@@ -1,5 +1,6 @@
 """After a start: the open callbacks of the book, with agents who may be in the middle of one."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +11,14 @@ from agents.model import Presence
 from facts import (
     CallbackAnswered,
     CallbackCancelled,
+    CallbackDialling,
     CallbackEnded,
     CallbackMissed,
+    CallbackPlaced,
     CallbackRaced,
+    CallbackSpared,
     CallEnded,
+    Fact,
     OfferAnswered,
     OfferEnded,
     OfferRinging,
@@ -147,6 +152,51 @@ def test_an_attempt_whose_agent_is_seen_with_another_call_ends_all_the_same(stat
     assert left == ([] if state is State.TALKING else [(State.DUE, 2)])
     assert story.floor.hall.attempts == {}
     assert story.presence("1001") is Presence.TALKING
+
+
+DIALLING = CallbackDialling(4 * SECOND, 7, "hotline-c7.2", "1001")
+ANSWERED = CallbackAnswered(5 * SECOND, 7, "hotline-c7.2", "1001")
+ENDED = CallbackEnded(6 * SECOND, 7, "hotline-c7.2", "1001")
+
+
+def just_started(**more: Any) -> Story:
+    """The book has the task as due after one attempt, and CEL has not been read."""
+    story = Story(one_queue(wrap_up_time=0))
+    story.floor.listen()
+    story.agent("1001")
+    assert story.floor.take_up([task(**more)], SECOND) == []
+    return story
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("told", [[DIALLING, ANSWERED], [ANSWERED]], ids=["dialled", "answered"])
+def test_an_attempt_whose_placing_is_in_no_diary_is_one(told: list[Fact], place: int) -> None:
+    """A controller was killed in the moment in which it placed it. CEL has the rest. It was counted as a race."""
+    story = just_started(place=place)
+    found = [fact for one in told for fact in story.entries(one)]
+    assert found == [CallbackPlaced(told[0].at, 7, "hotline-c7.2", "1001"), *told]
+    assert (story.floor.tasks[7].tries, story.presence("1001")) == (2, Presence.TALKING)
+    assert deeds(story.floor.heard(5 * SECOND)) == [], "who talks is not placed a second time"
+    assert story.entries(ENDED) == [ENDED]
+    assert story.floor.tasks == {}, "the citizen was reached"
+
+
+@pytest.mark.parametrize(
+    "call", ["hotline-c7.1", "other-c7.2", "hotline-c8.2"], ids=["known", "node", "task"]
+)
+def test_an_answer_of_another_attempt_is_not_taken_for_one_that_goes_on(call: str) -> None:
+    story = just_started()
+    for fact in (replace(DIALLING, call=call), replace(ANSWERED, call=call)):
+        assert CallbackPlaced not in {type(told) for told in story.entries(fact)}
+    assert story.floor.tasks[7].state is State.DUE
+
+
+def test_a_spared_task_with_a_kept_place_waits_no_more() -> None:
+    story = just_started(place=1)
+    story.agent("1002")
+    story.tell(CallbackSpared(4 * SECOND, 7, "hotline-c7.1", "1001"))
+    assert deeds(story.floor.heard(5 * SECOND)) == []
+    assert story.floor.tasks[7].state is State.TALKING
 
 
 def test_a_due_task_is_placed_and_one_that_is_too_late_is_missed() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 from sqlalchemy import event, insert
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
@@ -52,6 +52,32 @@ async def test_an_error_holds_neither_sql_nor_values(
     text = file.read_text()
     assert "row.not_written" in text
     assert "INSERT INTO" not in text
+
+
+@pytest.mark.parametrize("where", ["?host=/nowhere", "?host=127.0.0.1&port=1"])
+async def test_a_server_that_is_away_is_a_fault_of_the_database(where: str) -> None:
+    """To programs, too: the recorder took it for a fault of its own, and told `[Errno 2] No such file or directory`."""
+    away = database.engine(f"postgresql+asyncpg://hotline@/none{where}")
+    with pytest.raises(DBAPIError) as raised:
+        await away.connect()
+    await away.dispose()
+    assert (
+        database.why(raised.value)
+        == "no server listens at its address: look whether PostgreSQL runs"
+    )
+
+
+async def test_a_server_that_lets_nobody_in_is_a_fault_of_the_database(
+    engine: AsyncEngine,
+) -> None:
+    """One that has just started says so to everybody; one without this database, too."""
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no server")
+    locked = database.engine(engine.url.set(database="none"))
+    with pytest.raises(DBAPIError) as raised:
+        await locked.connect()
+    await locked.dispose()
+    assert database.why(raised.value) == 'database "none" does not exist'
 
 
 @pytest.mark.parametrize(
@@ -138,7 +164,7 @@ async def test_a_cancelled_question_stays_cancelled(engine: AsyncEngine) -> None
         try:
             async with engine.connect() as connection:
                 await connection.exec_driver_sql(
-                    "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 400000) "
+                    "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 400000) "
                     "SELECT sum(x) FROM n"
                 )
                 await connection.exec_driver_sql("SELECT 1")

@@ -13,6 +13,7 @@ from facts.ids import (
     is_node,
     refused_id,
     second_of,
+    try_of,
 )
 
 
@@ -23,7 +24,7 @@ def test_an_attempt_that_is_made_can_be_read(node: str, callback: int, tries: in
     assert is_node(node)
     assert is_call_id(call)
     assert is_attempt(call)
-    assert callback_of(call) == callback
+    assert (callback_of(call), try_of(call)) == (callback, tries)
     assert second_of(call) == 0
     assert len(call) <= LONGEST
 
@@ -33,7 +34,7 @@ def test_a_call_knows_its_second_and_is_no_attempt() -> None:
     assert is_call_id(call)
     assert not is_attempt(call)
     assert second_of(call) == 1763731200
-    assert callback_of(call) == 0
+    assert callback_of(call) == try_of(call) == 0
 
 
 def test_a_refused_call_has_an_id_of_its_own() -> None:

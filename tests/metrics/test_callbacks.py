@@ -41,6 +41,7 @@ from metrics.callbacks import (
     LONGEST_ATTEMPT,
     NO_FIGURES,
     CallbackRecord,
+    Compliance,
     Done,
     InboundFirst,
     Situation,
@@ -51,6 +52,7 @@ from metrics.callbacks import (
     m22,
     records,
 )
+from metrics.fold import CallHistory
 from metrics.window import Metric
 from tests.acd.world import World
 from tests.metrics.histories import at
@@ -448,6 +450,52 @@ def test_without_callbacks_no_call_is_looked_at() -> None:
     assert not inbound.needs_calls
     inbound.add(waits("a", 5))
     assert inbound.situations() == []
+
+
+# --- kept up to date
+
+
+def both(
+    callbacks: list[CallbackRecord], call: list[Fact], since: float, until: float
+) -> tuple[Metric | None, Metric]:
+    """M22 of (since, until] as it is kept up to date, and as it is found in the same facts."""
+    compliance, history = Compliance(), CallHistory()
+    compliance.rule(Rules())
+    for record in callbacks:
+        compliance.put_task(record)
+    for fact in call:
+        history.add(fact)
+    compliance.put_call("a", call[0].at, history)
+    return (
+        compliance.m22(at(since), at(until)),
+        figures(callbacks, found(callbacks, call), at(since), at(until)).metrics["M22"],
+    )
+
+
+OFFERED_IN_VAIN: list[Fact] = [
+    *waits("a", 5),
+    OfferMade(at(6), "a", "1003"),
+    OfferEnded(at(20), "a", "1003", OfferReason.NO_ANSWER),
+    CallEnded(at(60), "a", Party.CALLER),
+]
+"""This citizen waits twice: for a second, and for forty."""
+
+
+def test_of_two_waits_beside_one_callback_the_first_one_is_the_situation() -> None:
+    callbacks = of([added(), placed(0), told(CallbackEnded, 40, "busy")])
+    assert both(callbacks, OFFERED_IN_VAIN, 4, 99) == (Metric(0, 1), Metric(0, 1))
+    assert both(callbacks, OFFERED_IN_VAIN, 5, 99) == (Metric(0, 0), Metric(0, 0))
+
+
+def test_after_a_yield_the_next_wait_may_be_a_situation_of_its_own() -> None:
+    other: list[Fact] = [
+        added(8),
+        placed(10, 8, agent="1002"),
+        told(CallbackEnded, 40, "busy", task=8),
+    ]
+    callbacks = of(yielded(6, "a", agent="1003"), other)
+    assert both(callbacks, OFFERED_IN_VAIN, 4, 99) == (Metric(1, 2), Metric(1, 2))
+    assert both(callbacks, OFFERED_IN_VAIN, 7, 99) == (Metric(0, 1), Metric(0, 1))
 
 
 # --- the floor's own histories

@@ -35,6 +35,7 @@ ANNOUNCED = frozenset(
         *("phones.as_before", "rollup.database_away", "voice.database_away"),
         *("store.database_away", "seal.database_away", "retention.database_away"),
         *("quality.database_away", "recording.held_up", "recording.blocked"),
+        "recovery.journal_unread",
     }
 )
 """Events of level error that the faults bring about: the program says what is away, or that something died."""

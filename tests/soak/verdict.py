@@ -34,6 +34,7 @@ from facts.times import SECOND
 from metrics import callbacks
 from metrics.fold import CallRecord, record_of
 from metrics.verify import SETTLED
+from metrics.window import recorded_whole
 from tests.live.gateway import GatewayCall
 from tests.soak.faults import ANNOUNCED, Ground, Receiver
 from tests.soak.people import Plan
@@ -242,7 +243,7 @@ class _Calls:
             yield from self._sound(plan, record)
 
     def _sound(self, plan: Plan, record: CallRecord) -> Iterator[str]:
-        whole = record.recorded is not None and record.recorded >= record.talk - SECOND // 2
+        whole = recorded_whole(record)
         named = any(isinstance(fact, RecordingMissing) for fact in self.stories[record.id])
         assert plan.leg is not None
         if not whole and not named:
