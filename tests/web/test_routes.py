@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import insert
+from structlog.testing import capture_logs
 
 from acd.callbacks import tables as callbacks_tables
 from acd.rules.book import read
@@ -420,9 +421,17 @@ async def test_a_database_that_is_away_is_a_clear_error(
         raise DatabaseAwayError(None, None, OSError("gone"))
 
     monkeypatch.setattr("acd.rules.book.read", away)
-    answer = await web.clients[Role.SUPERVISOR].get("/api/queues")
-    assert answer.status_code == 503
-    assert "database" in answer.json()["error"]
+    with capture_logs() as logs:
+        for _ in range(3):
+            answer = await web.clients[Role.SUPERVISOR].get("/api/queues")
+            assert answer.status_code == 503
+            assert "database" in answer.json()["error"]
+            assert (await web.clients[Role.SUPERVISOR].get("/api/session")).status_code == 200
+    assert [(one["event"], one["on"]) for one in logs] == [("web.database_away", True)]
+    web.backend.away._failed -= 5.1
+    with capture_logs() as logs:
+        assert (await web.clients[Role.SUPERVISOR].get("/api/session")).status_code == 200
+    assert [(one["event"], one["on"]) for one in logs] == [("web.database_away", False)]
 
 
 async def test_a_request_that_is_too_large_is_refused(web: Web) -> None:
