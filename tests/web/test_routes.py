@@ -5,6 +5,7 @@ import time
 import wave
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from sqlalchemy import insert
@@ -14,6 +15,7 @@ from acd.callbacks import tables as callbacks_tables
 from acd.rules.book import read
 from base import clock
 from base.database import DatabaseAwayError
+from base.settings import Settings
 from diary.writer import Diary
 from facts import (
     CallArrived,
@@ -29,7 +31,8 @@ from facts.terms import Party
 from facts.times import SECOND
 from recorder import ledger, policy, tape
 from recorder import tables as recorder_tables
-from recorder.vault import keys
+from recorder.entry import LedgerEntry
+from recorder.vault import keys, reading
 from tests.web.conftest import Web, state
 from web import backend
 from web.accounts.rights import Role
@@ -297,9 +300,17 @@ def recorded(web: Web) -> Callable[[str], Path]:
 
 
 async def test_a_recording_is_heard_in_parts_and_that_is_written_down(
-    web: Web, recorded: Callable[[str], Path]
+    web: Web, recorded: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call = "hotline-1763731200.5"
+    opened: list[BinaryIO] = []
+    open_really = reading.open_recording
+
+    def opens(settings: Settings, entry: LedgerEntry) -> BinaryIO:
+        opened.append(open_really(settings, entry))
+        return opened[-1]
+
+    monkeypatch.setattr(reading, "open_recording", opens)
     file = recorded(call)
     found = tape.inspect(file)
     row = {
@@ -319,7 +330,9 @@ async def test_a_recording_is_heard_in_parts_and_that_is_written_down(
     assert whole.status_code == 200
     assert whole.headers["content-type"] == "audio/wav"
     assert whole.content == file.read_bytes()
+    opened.clear()
     part = await client.get(address, headers={"Range": "bytes=100-199"})
+    assert len(opened) == 1, "the store, too, is asked for it once"
     assert part.status_code == 206
     assert part.headers["content-range"] == f"bytes 100-199/{len(whole.content)}"
     assert part.content == whole.content[100:200]
@@ -327,6 +340,8 @@ async def test_a_recording_is_heard_in_parts_and_that_is_written_down(
     assert (
         "attachment" in (await client.get(address + "?download=1")).headers["content-disposition"]
     )
+    assert len(opened) >= 3
+    assert all(one.closed for one in opened)
     entries = (await client.get("/api/audit")).json()["entries"]
     heard = [one for one in entries if one["action"].endswith("/recording")]
     assert {(one["who"], one["target"]) for one in heard} == {
