@@ -141,8 +141,11 @@ def complete(
         facts.extend(_missing(call_id, call, diary))
     if alive is not None:
         ended = {fact.call for fact in facts if isinstance(fact, CallEnded)} | diary.ended
+        added: dict[CallId, list[Fact]] = {}
+        for fact in facts:
+            added.setdefault(getattr(fact, "call", ""), []).append(fact)
         for call_id in sorted(diary.calls - ended - frozenset(alive)):
-            facts.extend(diary.close(call_id, now, facts))
+            facts.extend(diary.close(call_id, now, added.get(call_id, [])))
     facts.sort(key=lambda fact: fact.at)
     return facts
 
@@ -581,17 +584,15 @@ class _Diary:
         return nearest
 
     def close(self, call: CallId, now: int, added: Iterable[Fact]) -> Iterator[Fact]:
-        """End a call that vanished without a trace, and free its agents."""
+        """End a call that vanished without a trace, and free its agents. `added`: what CEL told of this call."""
         legs = dict(self._open.get(call, {}))
         for fact in added:
             match fact:
-                case OfferRinging(call=same, agent=agent) if same == call:
+                case OfferRinging(agent=agent):
                     legs.setdefault(agent, False)
-                case OfferAnswered(call=same, agent=agent) if same == call:
+                case OfferAnswered(agent=agent):
                     legs[agent] = True
-                case OfferEnded(call=same, agent=agent) | TalkEnded(call=same, agent=agent) if (
-                    same == call
-                ):
+                case OfferEnded(agent=agent) | TalkEnded(agent=agent):
                     legs.pop(agent, None)
         for agent, answered in legs.items():
             if answered:

@@ -1,18 +1,22 @@
 """What the routes do: through the same functions as the command line, and with clear errors."""
 
+import asyncio
 import hashlib
 import time
 import wave
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from sqlalchemy import insert
+from structlog.testing import capture_logs
 
 from acd.callbacks import tables as callbacks_tables
 from acd.rules.book import read
 from base import clock
 from base.database import DatabaseAwayError
+from base.settings import Settings
 from diary.writer import Diary
 from facts import (
     CallArrived,
@@ -28,7 +32,8 @@ from facts.terms import Party
 from facts.times import SECOND
 from recorder import ledger, policy, tape
 from recorder import tables as recorder_tables
-from recorder.vault import keys
+from recorder.entry import LedgerEntry
+from recorder.vault import keys, reading
 from tests.web.conftest import Web, state
 from web import backend
 from web.accounts.rights import Role
@@ -296,9 +301,17 @@ def recorded(web: Web) -> Callable[[str], Path]:
 
 
 async def test_a_recording_is_heard_in_parts_and_that_is_written_down(
-    web: Web, recorded: Callable[[str], Path]
+    web: Web, recorded: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call = "hotline-1763731200.5"
+    opened: list[BinaryIO] = []
+    open_really = reading.open_recording
+
+    def opens(settings: Settings, entry: LedgerEntry) -> BinaryIO:
+        opened.append(open_really(settings, entry))
+        return opened[-1]
+
+    monkeypatch.setattr(reading, "open_recording", opens)
     file = recorded(call)
     found = tape.inspect(file)
     row = {
@@ -318,7 +331,9 @@ async def test_a_recording_is_heard_in_parts_and_that_is_written_down(
     assert whole.status_code == 200
     assert whole.headers["content-type"] == "audio/wav"
     assert whole.content == file.read_bytes()
+    opened.clear()
     part = await client.get(address, headers={"Range": "bytes=100-199"})
+    assert len(opened) == 1, "the store, too, is asked for it once"
     assert part.status_code == 206
     assert part.headers["content-range"] == f"bytes 100-199/{len(whole.content)}"
     assert part.content == whole.content[100:200]
@@ -326,6 +341,10 @@ async def test_a_recording_is_heard_in_parts_and_that_is_written_down(
     assert (
         "attachment" in (await client.get(address + "?download=1")).headers["content-disposition"]
     )
+    assert len(opened) >= 3
+    async with asyncio.timeout(10):  # the last one soon after its answer
+        while not all(one.closed for one in opened):
+            await asyncio.sleep(0.01)
     entries = (await client.get("/api/audit")).json()["entries"]
     heard = [one for one in entries if one["action"].endswith("/recording")]
     assert {(one["who"], one["target"]) for one in heard} == {
@@ -420,9 +439,17 @@ async def test_a_database_that_is_away_is_a_clear_error(
         raise DatabaseAwayError(None, None, OSError("gone"))
 
     monkeypatch.setattr("acd.rules.book.read", away)
-    answer = await web.clients[Role.SUPERVISOR].get("/api/queues")
-    assert answer.status_code == 503
-    assert "database" in answer.json()["error"]
+    with capture_logs() as logs:
+        for _ in range(3):
+            answer = await web.clients[Role.SUPERVISOR].get("/api/queues")
+            assert answer.status_code == 503
+            assert "database" in answer.json()["error"]
+            assert (await web.clients[Role.SUPERVISOR].get("/api/session")).status_code == 200
+    assert [(one["event"], one["on"]) for one in logs] == [("web.database_away", True)]
+    web.backend.away._failed -= 5.1
+    with capture_logs() as logs:
+        assert (await web.clients[Role.SUPERVISOR].get("/api/session")).status_code == 200
+    assert [(one["event"], one["on"]) for one in logs] == [("web.database_away", False)]
 
 
 async def test_a_request_that_is_too_large_is_refused(web: Web) -> None:

@@ -4,12 +4,14 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from pathlib import PurePosixPath
-from typing import Any, Final
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Final
 
 import anyio
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from base.settings import Settings
 from facts.times import SECOND
@@ -71,7 +73,8 @@ async def recording(
         raise Problem(422, "format goes with download=1")
     if not download:
         return await listen(behind, text_of(call, "call"), request)
-    entry, told = await _ready(behind, text_of(call, "call"), check=True)
+    entry, opened = await _ready(behind, text_of(call, "call"), check=True)
+    answer = None
     try:
         async with exports.allowed(
             behind.engine, behind.settings, entry.call, by=me.name
@@ -81,24 +84,26 @@ async def recording(
             if format not in {None, form_by_path(entry.path)}:
                 return await _converted(behind, entry, RecordingForm(format))
             name = PurePosixPath(entry.path.removesuffix(reading.SUFFIX)).name
-            return _sound(behind, entry, told, filename=name)
+            answer = _sound(behind, entry, opened, filename=name)
+        return answer
     except ExportError as error:
         raise Problem(403, f"{error}: POST /api/calls/{entry.call}/export-requests") from None
+    finally:
+        if answer is None:  # else the answer closes it
+            opened.close()
 
 
 async def listen(behind: Backend, call: str, request: Request) -> FileResponse:
     """A call's sound for whoever may hear it, whole or in parts (Range), as no file to keep. Raises `Problem`."""
-    entry, told = await _ready(behind, call, _is_whole(request))
-    return _sound(behind, entry, told)
+    return _sound(behind, *await _ready(behind, call, _is_whole(request)))
 
 
 def _sound(
-    behind: Backend, entry: LedgerEntry, told: os.stat_result, filename: str | None = None
+    behind: Backend, entry: LedgerEntry, opened: "_Opened", filename: str | None = None
 ) -> FileResponse:
     return _SoundResponse(
-        behind.settings,
-        entry,
-        stat_result=told,
+        behind.settings.recordings_dir / entry.path,
+        opened,
         media_type=form_by_path(entry.path).media_type,
         headers={"Cache-Control": "private, no-store"},
         filename=filename,
@@ -156,14 +161,30 @@ def _is_whole(request: Request) -> bool:
     return request.headers.get("range", "bytes=0-") == "bytes=0-"
 
 
-async def _ready(behind: Backend, call: str, check: bool) -> tuple[LedgerEntry, os.stat_result]:
-    """The row of a recording that can be given, and its file's state. `check`: it is what the row says."""
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A recording's plain bytes, opened once for a whole answer, and what its file's state is. To be closed."""
+
+    sound: BinaryIO
+    stat: os.stat_result
+
+    def close(self) -> None:
+        """It is not needed any more."""
+        self.sound.close()
+
+
+async def _ready(behind: Backend, call: str, check: bool) -> tuple[LedgerEntry, _Opened]:
+    """The row of a recording that can be given, and the recording. `check`: it is what the row says."""
     with problems():
         entry = await entry_of(behind, call)
-        told = await asyncio.to_thread(_stat, behind.settings, entry)
-        if check:
-            await ledger.verify(behind.engine, behind.settings, call)
-    return entry, told
+        opened = await asyncio.to_thread(_open, behind.settings, entry)
+        try:
+            if check:
+                await ledger.verify(behind.engine, behind.settings, call)
+        except BaseException:
+            opened.close()
+            raise
+    return entry, opened
 
 
 async def entry_of(behind: Backend, call: str) -> LedgerEntry:
@@ -194,28 +215,35 @@ def problems() -> Iterator[None]:
 class _SoundResponse(FileResponse):
     """A recording's plain bytes, whole or in parts, as a `FileResponse` gives a file's."""
 
-    def __init__(self, settings: Settings, entry: LedgerEntry, **more: Any) -> None:
-        super().__init__(settings.recordings_dir / entry.path, **more)
-        self._recording = settings, entry
+    def __init__(self, place: Path, opened: _Opened, **more: Any) -> None:
+        super().__init__(place, stat_result=opened.stat, **more)
+        self._opened = opened
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, and close the recording, whatever came of it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await asyncio.to_thread(self._opened.close)
 
     @asynccontextmanager
     async def _open_file(self) -> AsyncIterator[anyio.AsyncFile[bytes]]:
-        sound = await asyncio.to_thread(reading.open_recording, *self._recording)
-        file: anyio.AsyncFile[bytes] = anyio.wrap_file(sound)
-        try:
-            yield file
-        finally:
-            with anyio.CancelScope(shield=True):
-                await file.aclose()
+        yield anyio.wrap_file(self._opened.sound)
 
 
-def _stat(settings: Settings, entry: LedgerEntry) -> os.stat_result:
-    """The file's, with the size of the plain sound. Raises as `open_recording`."""
+def _open(settings: Settings, entry: LedgerEntry) -> _Opened:
+    """Raises as `open_recording`. The state is the file's, with the size of the plain sound."""
     try:
         found = list((settings.recordings_dir / entry.path).stat())
     except FileNotFoundError:  # it is in the store, or nowhere
         found = [0] * 10
         found[8] = entry.finished_at // SECOND
-    with reading.open_recording(settings, entry) as sound:
+    sound = reading.open_recording(settings, entry)
+    try:
         found[6] = sound.seek(0, os.SEEK_END)
-    return os.stat_result(found)
+        sound.seek(0)
+    except BaseException:
+        sound.close()
+        raise
+    return _Opened(sound, os.stat_result(found))
