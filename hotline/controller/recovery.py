@@ -5,6 +5,7 @@ have been read.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -13,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from acd.callbacks.book import TaskBook
 from acd.desk import Desk
 from base import clock, database
+from base.outage import Outage
+from base.retry import Schedule
 from base.settings import Settings
 from diary import reader
 from diary.writer import Diary
@@ -21,6 +24,7 @@ from facts.terms import CallId
 from facts.times import SECOND
 from telephony import catch_up, cel_file
 from telephony.channels import AsteriskState
+from telephony.link import LinkError
 from telephony.outbound import Outbound
 from telephony.queue_log_file import QueueLogFile
 from telephony.switch import Switch
@@ -39,6 +43,8 @@ MOST_HELD = 20_000
 """Facts of AMI that wait for those of CEL: some ten seconds of the busiest hotline."""
 LONGEST_HELD = 10.0
 """Seconds for which they wait."""
+AGAIN = Schedule(first=5.0, longest=60.0, jitter=0.1)
+"""When CEL is compared with the diary once more, if it could not be."""
 
 
 class Recovery:
@@ -79,6 +85,9 @@ class Recovery:
         self._holding = True
         self._held: list[Fact] = []
         self._letting_go: asyncio.TimerHandle | None = None
+        self._reading = asyncio.Lock()
+        self._unread = Outage(log, "cel.failed")
+        self._missing = asyncio.Event()
         self.link_lost_at = 0
 
     async def read_diary(self) -> None:
@@ -142,6 +151,36 @@ class Recovery:
 
     async def link_restored(self) -> AsteriskState:
         """Bring the floor to what exists in Asterisk, then allow offers. Gives what exists."""
+        async with self._reading:
+            self._holding = True
+            state = await self._catch_up()
+        floor = self._desk.floor
+        self._outbound.caught_up(floor.tasks.values())
+        until = clock.now() + round(self._settings.settle_time * SECOND)
+        floor.expect((one.call for one in state.waiting if one.queued_at), until)
+        for one in state.waiting:
+            if one.application == "Queue":
+                await self._switch.recall(one.call)
+        self._desk.report(LinkRestored(clock.now()))
+        return state
+
+    async def run(self) -> None:
+        """Compare CEL with the diary once more, for ever, whenever the database was away when the link came back.
+
+        Offers go on meanwhile, since no message of AMI was lost; facts wait only while the two are read.
+        """
+        while True:
+            await self._missing.wait()
+            await asyncio.sleep(AGAIN.pause(max(1, self._unread.failures)))
+            async with self._reading:
+                if self._complete or not await self._diary.flush():
+                    continue
+                self._holding = True
+                with contextlib.suppress(LinkError):  # when it is back, everything is read
+                    await self._catch_up()
+
+    async def _catch_up(self) -> AsteriskState:
+        """Tell what the diary has missed, then what AMI has told meanwhile. Gives what exists in Asterisk."""
         asked = clock.now()
         state = await self._switch.read_state()
         story = await self._read_missed(state, asked)
@@ -153,14 +192,6 @@ class Recovery:
             lives = getattr(fact, "call", "") in state.alive
             if isinstance(fact, CallTransferred) and id(fact) in missed and lives:
                 self._renew(fact.call)
-        floor = self._desk.floor
-        self._outbound.caught_up(floor.tasks.values())
-        until = clock.now() + round(self._settings.settle_time * SECOND)
-        floor.expect((one.call for one in state.waiting if one.queued_at), until)
-        for one in state.waiting:
-            if one.application == "Queue":
-                await self._switch.recall(one.call)
-        self._desk.report(LinkRestored(clock.now()))
         return state
 
     async def _read_missed(self, state: AsteriskState, asked: int) -> catch_up.Story:
@@ -176,13 +207,16 @@ class Recovery:
             read = reader.read(self._engine, since - OVERLAP, now + SECOND)
             known = [fact async for fact in read]
         except Exception as error:  # noqa: BLE001 a fault of ours is logged with its trace
-            effect = "what happened meanwhile is missing in the figures"
-            log.error("cel.failed", effect=effect, **database.told(error))
+            effect = "what happened meanwhile is missing in the figures until it can be read"
+            self._unread.begin(effect=effect, **database.told(error))
+            self._missing.set()
             held = self._stop_holding()
             return catch_up.Story([*held[:before], *state.facts, *held[before:]], [])
         # Nothing is awaited from here on: what AMI tells next comes after all this.
         held = self._stop_holding()
         self._complete = True
+        self._missing.clear()
+        self._unread.end()
         if reading.garbage:
             log.warning("cel.garbage", lines=reading.garbage)
         story = catch_up.put_together(

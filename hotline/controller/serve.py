@@ -323,6 +323,7 @@ class Controller:
             spawn(self._shown.run(), "live state"),
             spawn(feeding.feed_figures(self._engine, self._figures.add), "live figures"),
             spawn(self._link.run(), "link"),
+            spawn(self._recovery.run(), "completion"),
             spawn(self._phones.run(), "phones"),
             spawn(self._watch.run(), "phone watch"),
             spawn(self._pauses.run(), "pauses of recordings"),

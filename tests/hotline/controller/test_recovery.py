@@ -11,7 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from acd.floor.hall import Caller
-from base import clock
+from base import clock, database
+from base.background import spawn
+from base.retry import Schedule
 from base.settings import Settings, load
 from diary import reader
 from diary.writer import Diary
@@ -334,6 +336,43 @@ async def test_a_record_that_cannot_be_read_costs_the_figures_and_not_the_start(
         await back.link_restored()
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["cel.failed"]
     assert isinstance(centre.reported[-1], LinkRestored)
+
+
+async def test_what_could_not_be_read_is_read_when_the_database_is_back(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that only CEL knows is told once; meanwhile the controller goes on, and one line of the log says so."""
+    now, centre, read = clock.now(), Centre(), reader.read
+    back = await made(engine, settings, centre, arrived(now - SECOND, "n-1.1"))
+    missed = OfferAnswered(now, "n-1.1", "1001")
+    away = 3
+
+    def read_diary(*asked: Any) -> Any:
+        nonlocal away
+        away -= 1
+        if away >= 0:
+            raise database.DatabaseAwayError(None, None, ConnectionRefusedError())
+        return read(*asked)
+
+    monkeypatch.setattr(reader, "read", read_diary)
+    monkeypatch.setattr(cel_file, "read_since", lambda *_: Reading((), 0))
+    monkeypatch.setattr(cel, "complete", lambda *_, **__: [missed])
+    monkeypatch.setattr(recovery, "AGAIN", Schedule(first=0.001, longest=0.001))
+    back.link_lost()
+    with capture_logs() as logs:
+        running = spawn(back.run(), "completion")
+        await back.link_restored()
+        assert missed not in centre.reported
+        async with asyncio.timeout(10):
+            while missed not in centre.reported:
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)
+        running.cancel()
+    assert centre.reported.count(missed) == 1
+    assert [fact.kind for fact in centre.reported[:2]] == ["LinkLost", "LinkRestored"]
+    assert [entry["on"] for entry in logs if entry["event"] == "cel.failed"] == [True, False]
+    back.report(arrived(now, "n-1.2"))
+    assert centre.reported[-1] == arrived(now, "n-1.2"), "nothing waits after that"
 
 
 async def test_a_call_that_arrived_after_the_question_is_not_ended(
