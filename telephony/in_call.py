@@ -15,6 +15,8 @@ from telephony.refused import Copy, parsed
 
 REPEATED_AFTER = 3 * SECOND
 """A request that leaves once more so long after it first did has not been answered in between."""
+SOON = SECOND // 2
+"""By then a living phone has answered: it need not ask anybody."""
 ANSWERS_WITHIN = SECOND
 """How long a phone has for the second question."""
 
@@ -25,6 +27,10 @@ class InCallAnswer(Enum):
     NONE_DUE = "none due"
     """Nothing was asked, or it was answered."""
     AWAITED = "awaited"
+    LATE = "late"
+    """The phone has not answered within `SOON`."""
+    UNHEARD = "unheard"
+    """No copies come, so nobody knows."""
     MISSING = "missing"
     """The phone was asked twice, and has not answered."""
 
@@ -76,6 +82,8 @@ class Questions:
         """What is known of the answer to the last question at this leg."""
         for question in self._open.values():
             if question.leg == leg and question.left_at:
-                missing = 0 < question.missing_at <= now
-                return InCallAnswer.MISSING if missing else InCallAnswer.AWAITED
+                if 0 < question.missing_at <= now:
+                    return InCallAnswer.MISSING
+                late = now - question.left_at >= SOON
+                return InCallAnswer.LATE if late else InCallAnswer.AWAITED
         return InCallAnswer.NONE_DUE

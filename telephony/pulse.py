@@ -15,7 +15,7 @@ talk. What tells them apart:
 So a phone has died when
 
   - its sound was steady, and stopped, and within seconds the agent has registered with a new address, or has no
-    address any more: `STOPPED` after the last packet;
+    address any more. It does not answer within the call either: `STOPPED` after the last packet;
   - nothing at all has come for `after` seconds, and no phone of the agent answers OPTIONS, asked twice;
   - nothing has come since the address is a new one, nor an answer within the call (`telephony.in_call`).
 
@@ -35,9 +35,10 @@ READ_FIRST = 2 * SECOND
 READ_AGAIN = SECOND
 READ_EVERY = 3 * SECOND
 """When a talk's sound is read: after its beginning, once more, and from then on."""
+ALERT_EVERY = SECOND // 4
 SUSPECT_EVERY = SECOND // 2
 SILENT_EVERY = 2 * SECOND
-"""The same while the sound is away: of a steady phone, and of one that pauses."""
+"""The same just after a registration, and while the sound is away: of a steady phone, and of one that pauses."""
 ALERT_FOR = 3 * SECOND
 """After the agent's phone has registered, its sound is read as if it were away."""
 STOPPED = SECOND
@@ -52,6 +53,8 @@ SETTLED = SECOND // 5
 _NEAR = SECOND
 """By how much the last sound, whose moment is estimated, may be later than a new address."""
 _SHORTFALL = 0.8
+
+_NO_ANSWER = frozenset({InCallAnswer.LATE, InCallAnswer.MISSING, InCallAnswer.UNHEARD})
 
 _NUMBERS = re.compile(r"(\w+)=([0-9.]+)")
 _REPORTED = ("rxjitter", "rlp", "rtt")
@@ -175,31 +178,32 @@ class Pulses:
 
     def _judge(self, pulse: _Pulse, now: int, answer: InCallAnswer) -> list[Step]:
         silent = now - pulse.heard_at
-        if silent < STOPPED:
+        if silent < SETTLED:
             return []
+        stopped = silent >= STOPPED
         since = pulse.heard_at - _NEAR
         moved = pulse.moved_at > since
         gone = pulse.gone_at and now - pulse.gone_at >= ASK_TWICE
         quiet = silent >= self._after
         # Muted for long before that, it may be another phone that registers, or the registration has run out.
         reloaded = moved and pulse.moved_at - pulse.sound_at < RELOAD_WITHIN
-        if reloaded and pulse.rate and not pulse.pauses:
+        if stopped and reloaded and pulse.rate and not pulse.pauses and answer in _NO_ANSWER:
             return [Step.END]
-        if (quiet and gone) or (moved and answer is InCallAnswer.MISSING):
+        if (quiet and gone) or (stopped and moved and answer is InCallAnswer.MISSING):
             return [Step.END]
         steps = []
         back_at = max(pulse.moved_at, pulse.signed_in_at)
         back = since < back_at <= now - SETTLED and pulse.asked_in_call_at < back_at
         # A phone that sends neither sound nor reports: once in each silence.
         mute = quiet and pulse.asked_in_call_at < pulse.heard_at
-        waited = now - pulse.asked_in_call_at >= ASK_EVERY
-        once_more = moved and waited and answer is InCallAnswer.AWAITED
+        waited = 0 < pulse.asked_in_call_at <= now - ASK_EVERY
+        once_more = moved and waited and answer is InCallAnswer.LATE
         if back or mute or once_more:
             pulse.asked_in_call_at = now
             steps.append(Step.ASK_IN_CALL)
         asked_long_ago = now - pulse.asked_at >= ASK_EVERY
         again = pulse.gone_at and pulse.asked_at < pulse.gone_at
-        if asked_long_ago or again:
+        if stopped and (asked_long_ago or again):
             pulse.asked_at = now
             steps.append(Step.ASK)
         return steps
@@ -212,7 +216,7 @@ def _wait(pulse: _Pulse, now: int) -> int:
     if now - max(pulse.moved_at, pulse.signed_in_at) < ALERT_FOR:
         # The citizen waits for this answer: read at the very moment when the silence has lasted long enough.
         left = pulse.heard_at + STOPPED - now
-        return min(SUSPECT_EVERY, left) if left > 0 else SUSPECT_EVERY
+        return min(ALERT_EVERY, left) if left > 0 else ALERT_EVERY
     if pulse.suspect:
         return SUSPECT_EVERY if pulse.rate and not pulse.pauses else SILENT_EVERY
     return READ_EVERY if pulse.rate else READ_AGAIN

@@ -459,10 +459,11 @@ class Controller:
         except OSError as error:
             logger.error("refused_calls.no_port", port=port, error=str(error), effect="not seen")
 
-    def _hear_answers(self, seconds: float) -> None:
-        """Have copies of answers and ends come for so long."""
+    def _hear_answers(self, seconds: float) -> bool:
+        """Have copies of answers and ends come for so long. False: none come, for the port was taken."""
         if self._copies is not None:
             self._copies.hear_more(seconds)
+        return self._copies is not None
 
     def _close_copies(self) -> None:
         if self._copies is not None:

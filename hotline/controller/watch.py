@@ -14,7 +14,7 @@ import structlog
 from facts import Fact, PhoneLost
 from facts.times import SECOND
 from telephony.channels import SIGN_IN_EVENT, Calls, Message, Talk
-from telephony.in_call import Questions
+from telephony.in_call import InCallAnswer, Questions
 from telephony.link import LinkError
 from telephony.pulse import Pulses, Step
 from telephony.refused import Copy
@@ -54,7 +54,7 @@ HEAR_FOR = 10.0
 class PhoneWatch:
     """`report` takes facts. `after`: seconds of silence after which a phone that does not answer is dead.
 
-    `ports`: from which Asterisk speaks SIP. `hear`: have the copies of answers come for so many seconds.
+    `ports`: from which Asterisk speaks SIP. `hear`: have the copies of answers come for so many seconds, if they can.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class PhoneWatch:
         clock: Callable[[], int],
         after: float,
         ports: Collection[int] = (),
-        hear: Callable[[float], None] = lambda _: None,
+        hear: Callable[[float], bool] = lambda _: False,
     ) -> None:
         self._calls = calls
         self._switch = switch
@@ -74,6 +74,7 @@ class PhoneWatch:
         self._pulses = Pulses(after)
         self._questions = Questions(ports)
         self._hear = hear
+        self._heard = True
         self._wake = asyncio.Event()
 
     def take(self, message: Message) -> None:
@@ -119,7 +120,7 @@ class PhoneWatch:
         try:
             told = await self._switch.read_sound(talk.channel)
             now = self._clock()
-            answer = self._questions.answer(talk.leg, now)
+            answer = self._questions.answer(talk.leg, now) if self._heard else InCallAnswer.UNHEARD
             for step in self._pulses.heard(talk.leg, told, now, answer):
                 await self._do(step, talk)
         except LinkError as error:
@@ -144,6 +145,6 @@ class PhoneWatch:
         if self._pulses.only_moved(talk.leg, await self._switch.registration(talk.agent)):
             return
         if sip_call := await self._switch.sip_call(talk.channel):
-            self._hear(HEAR_FOR)
+            self._heard = self._hear(HEAR_FOR)
             self._questions.ask(sip_call, talk.leg)
             await self._switch.ask_in_call(talk.channel)

@@ -61,6 +61,7 @@ class Talking:
         self.wire = Wire(self.done)
         self.now = 1000 * SECOND
         self.heard_for: list[float] = []
+        self.copies = True
         self.watch = PhoneWatch(
             self.calls,
             self.wire,
@@ -68,7 +69,7 @@ class Talking:
             lambda: self.now,
             8.0,
             {HERE[1]},
-            self.heard_for.append,
+            self.hears,
         )
 
     def report(self, fact: Fact) -> None:
@@ -79,6 +80,10 @@ class Talking:
             self.now += SECOND // 2
             self.wire.packets += packets // 2
             await self.watch.look()
+
+    def hears(self, seconds: float) -> bool:
+        self.heard_for.append(seconds)
+        return self.copies
 
     def asks(self, seconds_ago: float) -> None:
         """Asterisk has sent its question, or has repeated it."""
@@ -94,6 +99,30 @@ async def test_a_phone_that_was_reloaded_is_told_before_its_leg_is_ended() -> No
     story = Talking()
     await story.go_on(10, 50)
     assert story.done == []
+    story.hear(contact("sip:b", "NonQualified"))
+    await story.go_on(0.5, 0)
+    story.asks(0)
+    await story.go_on(0.5, 0)
+    assert story.done[-2:] == [PhoneLost(story.now, CALL, "1001"), ("end", AGENT)]
+
+
+async def test_a_phone_that_has_just_been_muted_and_answers_is_left_alone() -> None:
+    """A second phone of the agent registers."""
+    story = Talking()
+    await story.go_on(10, 50)
+    story.hear(contact("sip:b", "NonQualified"))
+    await story.go_on(0.5, 0)
+    story.asks(0)
+    answer = b"SIP/2.0 200 OK\r\nCall-ID: dialogue\r\nCSeq: 2 INVITE\r\n\r\n"
+    story.watch.copied(Copy(story.now, TRUNK, HERE, answer))
+    await story.go_on(30, 0)
+    assert ("end", AGENT) not in story.done
+
+
+async def test_without_copies_nobody_knows_of_an_answer() -> None:
+    story = Talking()
+    story.copies = False
+    await story.go_on(10, 50)
     story.hear(contact("sip:b", "NonQualified"))
     await story.go_on(1.5, 0)
     assert story.done[-2:] == [PhoneLost(story.now, CALL, "1001"), ("end", AGENT)]

@@ -144,8 +144,10 @@ async def test_a_living_muted_phone_without_reports_is_told_from_a_reloaded_one(
         phone.reports = moving.reports = False
         leg, call = await talk(centre, phones, phone, "13900200061")
         second, another = await talk(centre, phones, moving, "13900200062")
-        phone.muted = moving.muted = True
-        await asyncio.sleep(MUTED)
+        moving.muted = True
+        await asyncio.sleep(MUTED - 2)
+        phone.muted = True
+        await asyncio.sleep(2)
         await beside.sign_in()
         await moving.move()
         await asyncio.sleep(8)

@@ -3,7 +3,7 @@
 import pytest
 
 from facts.times import SECOND
-from telephony.in_call import ANSWERS_WITHIN, REPEATED_AFTER, InCallAnswer, Questions
+from telephony.in_call import ANSWERS_WITHIN, REPEATED_AFTER, SOON, InCallAnswer, Questions
 from telephony.refused import Copy
 from tests.fakes.hep import HERE, TRUNK
 
@@ -33,7 +33,8 @@ def test_what_has_not_left_is_no_question(asked: Questions) -> None:
     asked.take(left(0, call="another"))
     assert asked.answer("a.1", T + 60 * SECOND) is InCallAnswer.NONE_DUE
     asked.take(left(0))
-    assert asked.answer("a.1", T) is InCallAnswer.AWAITED
+    assert asked.answer("a.1", T + SOON - 1) is InCallAnswer.AWAITED
+    assert asked.answer("a.1", T + SOON) is InCallAnswer.LATE
     assert asked.answer("b.1", T) is InCallAnswer.NONE_DUE
 
 
@@ -42,15 +43,15 @@ def test_silence_alone_proves_nothing(asked: Questions) -> None:
     asked.take(left(0))
     for at in (SECOND // 2, 3 * SECOND // 2):
         asked.take(left(at))
-    assert asked.answer("a.1", T + 60 * SECOND) is InCallAnswer.AWAITED
+    assert asked.answer("a.1", T + 60 * SECOND) is InCallAnswer.LATE
 
 
 def test_a_request_that_asterisk_repeats_was_not_answered(asked: Questions) -> None:
     asked.take(left(0))
     asked.take(left(REPEATED_AFTER - 1))
-    assert asked.answer("a.1", T + REPEATED_AFTER) is InCallAnswer.AWAITED
+    assert asked.answer("a.1", T + REPEATED_AFTER) is InCallAnswer.LATE
     asked.take(left(REPEATED_AFTER))
-    assert asked.answer("a.1", T + REPEATED_AFTER - 1) is InCallAnswer.AWAITED
+    assert asked.answer("a.1", T + REPEATED_AFTER - 1) is InCallAnswer.LATE
     assert asked.answer("a.1", T + REPEATED_AFTER) is InCallAnswer.MISSING
 
 
@@ -60,7 +61,7 @@ def test_a_second_question_has_a_second_for_its_answer(asked: Questions) -> None
     asked.take(left(4 * SECOND, sequence=3))
     asked.take(left(5 * SECOND, sequence=4))  # puts nothing off
     due = T + 4 * SECOND + ANSWERS_WITHIN
-    assert asked.answer("a.1", due - 1) is InCallAnswer.AWAITED
+    assert asked.answer("a.1", due - 1) is InCallAnswer.LATE
     assert asked.answer("a.1", due) is InCallAnswer.MISSING
 
 
@@ -81,7 +82,7 @@ def test_whatever_the_phone_says_is_an_answer(asked: Questions, line: str) -> No
     assert asked.answer("a.1", T + 60 * SECOND) is InCallAnswer.NONE_DUE
     asked.ask("c1", "a.1")
     asked.take(left(10 * SECOND))
-    assert asked.answer("a.1", T + 60 * SECOND) is InCallAnswer.AWAITED
+    assert asked.answer("a.1", T + 60 * SECOND) is InCallAnswer.LATE
 
 
 def test_the_question_of_a_talk_that_is_over_is_forgotten(asked: Questions) -> None:

@@ -27,6 +27,7 @@ class Line:
         self.told: list[tuple[float, Step]] = []
         self.reads = 0
         self.answer = InCallAnswer.NONE_DUE
+        self.dead = False
 
     def go_on(self, seconds: float) -> None:
         """Let time pass, until the leg is ended."""
@@ -41,6 +42,8 @@ class Line:
                 told = f"ssrc=1;rxcount={int(self.packets)};rxjitter=0.{jitter:03};rlp=0;rtt=0.1"
                 for step in self.pulses.heard(talk.leg, told, self.now, self.answer):
                     self.told.append(((self.now - START) / SECOND, step))
+                    if step is Step.ASK_IN_CALL and self.dead:
+                        self.answer = InCallAnswer.LATE
 
     def steps(self) -> list[Step]:
         return [step for _, step in self.told]
@@ -50,7 +53,8 @@ class Line:
         return next(at for at, step in self.told if step is Step.END)
 
     def die(self) -> None:
-        self.pps, self.reports = 0.0, False
+        """Whoever asks within the call gets no answer any more."""
+        self.pps, self.reports, self.dead = 0.0, False, True
 
     def gone(self) -> None:
         """Asterisk has found out that no phone of the agent answers."""
@@ -348,10 +352,14 @@ class Readings:
         return self.pulses.due([replace(TALK, held=held, there=there)], moment(at))
 
     def read(
-        self, at: float, packets: int, reports: str = "rxjitter=0.1;rlp=0;rtt=0.1"
+        self,
+        at: float,
+        packets: int,
+        reports: str = "rxjitter=0.1;rlp=0;rtt=0.1",
+        answer: InCallAnswer = InCallAnswer.LATE,
     ) -> set[Step]:
         told = f"ssrc=9;themssrc=8;rxcount={packets};{reports}"
-        steps = self.pulses.heard("a.1", told, moment(at))
+        steps = self.pulses.heard("a.1", told, moment(at), answer)
         assert len(steps) == len(set(steps))
         return set(steps)
 
@@ -405,18 +413,33 @@ def test_after_an_address_the_sound_is_read_as_soon_as_a_second_is_over() -> Non
     talk.pulses.moved("1001", moment(3.3))
     assert talk.next() == 3.3
     assert talk.read(3.3, 150) == set()
+    assert talk.next() == 3.55
+    assert talk.read(3.55, 150) == {Step.ASK_IN_CALL}
     assert talk.next() == 3.8
     assert talk.read(3.8, 150) == set()
     assert talk.next() == 4
     assert talk.read(4, 150) == {Step.END}
-    assert talk.next() == 4.5
+    assert talk.next() == 4.25
+
+
+@pytest.mark.parametrize("answer", [InCallAnswer.NONE_DUE, InCallAnswer.AWAITED])
+def test_a_phone_that_has_just_been_muted_is_not_ended_before_it_could_answer(
+    answer: InCallAnswer,
+) -> None:
+    """A second phone of the agent registers."""
+    talk = steady()
+    talk.pulses.moved("1001", moment(3.3))
+    assert talk.read(3.55, 150) == {Step.ASK_IN_CALL}
+    assert talk.read(4, 150, answer=answer) == {Step.ASK}
+    unheard = talk.read(4.1, 150, answer=InCallAnswer.UNHEARD)
+    assert unheard == {Step.END}, "without copies the address decides"
 
 
 def test_three_seconds_after_an_address_the_alert_is_over() -> None:
     talk = steady()
     talk.pulses.signed_in("1001", moment(3))
     talk.read(5.999, 300)
-    assert talk.next() == 6.499
+    assert talk.next() == 6.249
     talk = steady()
     talk.pulses.signed_in("1001", moment(3))
     talk.read(6, 300)
@@ -442,7 +465,7 @@ def test_an_address_shortly_before_the_last_sound_is_a_reload(
 def test_the_moment_of_the_last_packet_is_told_from_the_rate() -> None:
     talk = steady()
     talk.pulses.moved("1001", moment(5))
-    assert talk.read(6, 150 + 101) == set()  # 2.02 of 3 seconds: it stopped at 5.02
+    assert talk.read(6, 150 + 101) == {Step.ASK_IN_CALL}  # 2.02 of 3 seconds: it stopped at 5.02
     talk = steady()
     talk.pulses.moved("1001", moment(5))
     assert talk.read(6, 150 + 100) == {Step.END}
@@ -452,7 +475,7 @@ def test_more_packets_than_usual_were_late_and_not_early() -> None:
     talk = steady()
     assert talk.read(6, 150 + 600) == set()
     talk.pulses.moved("1001", moment(6.5))
-    assert talk.read(6.999, 750) == set()
+    assert talk.read(6.999, 750) == {Step.ASK_IN_CALL}
     assert talk.read(7, 750) == {Step.END}
 
 
@@ -465,12 +488,12 @@ def test_one_burst_makes_the_rate_a_fifth_higher() -> None:
     talk = steady()
     talk.read(4, 150 + 200)
     talk.pulses.moved("1001", moment(6))
-    assert talk.read(7, 350 + 121) == set()
+    assert talk.read(7, 350 + 121) == {Step.ASK_IN_CALL}
 
 
 def test_a_shortfall_brings_the_rate_down_by_half_of_it() -> None:
     """From 50 to 40: then 80 packets in three seconds leave one out."""
-    for came, steps in ((80, {Step.END}), (81, set())):
+    for came, steps in ((80, {Step.END}), (81, {Step.ASK_IN_CALL})):
         talk = steady()
         talk.read(4, 150 + 30)
         talk.read(4.5, 180 + 20)
