@@ -202,7 +202,7 @@ async def test_speed_keeps_the_pitch_and_silence_is_skipped(desk: Desk) -> None:
     screen = await desk.open("chief", f"{PLAYER}&t={end - PAUSE - 60}")
     page = screen.page
     await ready(page)
-    await page.get_by_label("语速").select_option("2")
+    await page.locator("#player").get_by_label("语速").select_option("2")
     await page.get_by_role("button", name="播放", exact=False).last.click()
     await hears(page, pitches(end - PAUSE - 60))
     begin, before = time.monotonic(), await place(page)
@@ -210,7 +210,7 @@ async def test_speed_keeps_the_pitch_and_silence_is_skipped(desk: Desk) -> None:
     speed = (await place(page) - before) / (time.monotonic() - begin)
     assert 1.5 < speed < 2.5
     await hears(page, pitches(end - PAUSE - 60))
-    await page.get_by_label("语速").select_option("1")
+    await page.locator("#player").get_by_label("语速").select_option("1")
     await page.get_by_label("跳过静音").check()
     await page.evaluate(f"document.querySelector('audio').currentTime = {end - PAUSE - 0.5}")
     begin = time.monotonic()
@@ -324,7 +324,7 @@ async def test_the_player_fits_is_readable_and_speaks_both_languages(desk: Desk)
         wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         for language in ("Speed", "语速"):
             await page.locator("#language").click()
-            await expect(page.get_by_label(language)).to_be_visible()
+            await expect(page.locator("#player").get_by_label(language)).to_be_visible()
             assert await page.evaluate(wider) <= 0
             assert (
                 await page.locator("#player").evaluate("(one) => one.scrollWidth - one.clientWidth")

@@ -21,6 +21,7 @@ from base.settings import Settings
 from diary.writer import Diary
 from facts import CallArrived, CallEnded, OfferAnswered, TalkEnded
 from facts.terms import Party
+from facts.times import local
 from hotline.cli.main import app
 from recorder import ledger
 from recorder.tape import Tape
@@ -28,7 +29,7 @@ from speech import shelf
 from speech.hints import WordHint, WordHintKind
 from speech.transcript import TalkWords, Word
 from tests.web.conftest import Web, state
-from web.accounts import audit
+from web.accounts import accounts, audit
 from web.accounts.audit import AuditRow
 from web.accounts.rights import Role
 
@@ -220,6 +221,45 @@ async def test_a_wall_that_asks_again_and_again_is_one_entry_an_hour(
     await web.clients[Role.GUEST].get("/api/live")
     monkeypatch.setattr(clock, "now", real)
     assert sorted(one["who"] for one in await _entries(web)) == ["guest", "guest", "supervisor"]
+
+
+async def test_hints_and_exports_are_for_few_and_each_look_and_step_is_entered(web: Web) -> None:
+    """Who may, what they see, and what is written down of a day's hints and of a request to take a recording away."""
+    await _fill(web.engine, web.settings.run_dir)
+    await _hear(web.engine, web.settings)
+    web.backend.settings = web.backend.settings.model_copy(update={"export_approval": True})
+    auditor, chief = web.clients[Role.AUDITOR], web.clients[Role.SUPERVISOR]
+    ask = f"/api/calls/{CALL}/export-requests"
+    for role in (Role.GUEST, Role.AGENT, Role.ASSESSOR):
+        for path in ("/api/hints", "/api/export-requests", f"/api/calls/{CALL}/peaks"):
+            assert (await web.clients[role].get(path)).status_code == 403, (role, path)
+        assert (await web.clients[role].post(ask, json={"why": "x"})).status_code == 403
+    day = f"{local(clock.now() - HOUR):%Y-%m-%d}"
+    before = len(await _entries(web))
+    asked = {"day": day, "agent": "1001", "why": f"complaint of {NUMBER}"}
+    kinds = {one["kind"] for one in (await chief.get("/api/hints", params=asked)).json()["hints"]}
+    assert kinds == {"too_short", "no_greeting"}
+    scopes = ["recordings.read"]
+    secret = await accounts.add_token(web.engine, "crm", "auditor", scopes, "x", clock.now())
+    headers = {"Authorization": f"Bearer {secret}"}
+    seen = await web.nobody.get("/api/hints", params={"day": day}, headers=headers)
+    kinds = {one["kind"] for one in seen.json()["hints"]}
+    assert kinds == {"too_short"}, "hints of words need the right to read words"
+    request = (await auditor.post(ask, json={"why": f"court, {NUMBER}"})).json()["id"]
+    shown = (await chief.get("/api/export-requests")).text
+    assert NUMBER not in shown
+    assert CALL in shown
+    decide = f"/api/export-requests/{request}/approve"
+    assert (await auditor.post(decide, json={})).status_code == 403
+    assert (await chief.post(decide, json={"why": "checked"})).status_code == 200
+    rows = (await _entries(web))[:-before][::-1]
+    assert [(one["who"], one["action"], one["target"], one["status"], one["why"]) for one in rows] == [
+        ("supervisor", "GET /api/hints", f"agent=1001 day={day}", 200, "complaint of 138****5678"),
+        ("token:crm", "GET /api/hints", f"day={day}", 200, ""),
+        ("auditor", "POST /api/calls/{call}/export-requests", CALL, 201, "court, 138****5678"),
+        ("auditor", "POST /api/export-requests/{id}/approve", str(request), 403, ""),
+        ("supervisor", "POST /api/export-requests/{id}/approve", str(request), 200, "checked"),
+    ]  # fmt: skip
 
 
 # --- the command line
