@@ -10,9 +10,8 @@ import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import httpx
 from cryptography.x509 import Certificate, load_pem_x509_certificates
 from rfc3161_client import (
     HashAlgorithm,
@@ -31,6 +30,9 @@ from facts.times import local, microseconds
 from recorder import evidence, seals
 from recorder import tables as recorder_tables
 from recorder.evidence import DaySeal, EvidenceError, StampJson
+
+if TYPE_CHECKING:
+    import httpx
 
 WITHIN: Final = 20.0
 """Seconds that an authority has for its answer, from the name's look-up to the last byte."""
@@ -131,6 +133,8 @@ def _read(file: Path) -> list[Certificate]:
 
 
 async def _ask(url: str, sealed: DaySeal, known: list[Certificate]) -> TimeStamp:
+    import httpx
+
     request = (
         TimestampRequestBuilder().data(_text(sealed)).hash_algorithm(HashAlgorithm.SHA256).build()
     )
@@ -155,7 +159,7 @@ async def _ask(url: str, sealed: DaySeal, known: list[Certificate]) -> TimeStamp
     return TimeStamp(sealed.day, body, microseconds(response.tst_info.gen_time))
 
 
-async def _post(client: httpx.AsyncClient, url: str, query: bytes) -> bytes:
+async def _post(client: "httpx.AsyncClient", url: str, query: bytes) -> bytes:
     kind = {"Content-Type": "application/timestamp-query"}
     async with client.stream("POST", url, content=query, headers=kind) as answer:
         answer.raise_for_status()

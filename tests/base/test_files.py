@@ -140,7 +140,7 @@ def test_an_answer_that_finds_no_room_says_so(home: Path) -> None:
                     sys.executable,
                     "-P",
                     "-c",
-                    "from hotline.cli.main import main; main()",
+                    "from hotline.__main__ import main; main()",
                     *arguments,
                 ],
                 env={**os.environ, "PYTHONPATH": str(ROOT), "HOTLINE_HOME": str(home)},

@@ -1,10 +1,13 @@
 """What all commands have in common."""
 
+import gc
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from hotline import __main__
+from hotline.cli import main
 from hotline.cli.main import app
 
 
@@ -17,3 +20,13 @@ def test_a_language_that_does_not_exist_is_a_sentence(
     assert done.exit_code == 2
     assert done.stderr == "hotline: --lang fr: there is zh, en\n"
     assert not (tmp_path / "home").exists(), "nothing was begun"
+
+
+def test_the_collector_is_off_only_while_the_program_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on: list[bool] = []
+    monkeypatch.setattr(gc, "freeze", lambda: on.append(gc.isenabled()))
+    monkeypatch.setattr(main, "main", lambda: on.append(gc.isenabled()))
+    __main__.main()
+    assert on == [False, True]

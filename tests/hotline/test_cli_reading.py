@@ -179,7 +179,7 @@ def medium(home: Path) -> Iterator[Path]:
 
 def test_another_user_reads_a_backup(medium: Path) -> None:
     """With the real rights of a user who may not write there."""
-    program = [sys.executable, "-P", "-c", "from hotline.cli.main import main; main()", *SLA]
+    program = [sys.executable, "-P", "-c", "from hotline.__main__ import main; main()", *SLA]
     if os.geteuid() == 0:
         nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
         if subprocess.run([*nobody, sys.executable, "-c", ""], check=False).returncode:

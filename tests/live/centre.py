@@ -39,7 +39,7 @@ PASSWORD = "a-long-enough-password"
 
 _BLOCK = 500
 _BLOCKS = range(12_000, 32_000, _BLOCK)  # below the ports that the kernel hands out by itself
-_PROGRAM = [sys.executable, "-c", "from hotline.cli.main import main; main()"]
+_PROGRAM = [sys.executable, "-c", "from hotline.__main__ import main; main()"]
 
 
 F = TypeVar("F", bound=Fact)

@@ -306,7 +306,7 @@ def machine(home: Path, tmp_path: Path) -> dict[str, str]:
     programs = tmp_path / "bin"
     programs.mkdir()
     for name, text in {
-        "hotline": f'exec {shlex.quote(sys.executable)} -P -c "from hotline.cli.main import main; main()" "$@"',
+        "hotline": f'exec {shlex.quote(sys.executable)} -P -c "from hotline.__main__ import main; main()" "$@"',
         "logger": f'echo "$@" >> {shlex.quote(str(tmp_path / "logger"))}',
     }.items():
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")

@@ -104,9 +104,11 @@ async def centre(engine: AsyncEngine, settings: Settings) -> Settings:
         await connection.execute(
             callback_tables.callback.update().values(state="reached", reason=f"to {FORMS[0]}")
         )
+    # One is compressed, as by default, which starts an encoder; the others are not.
+    plain = settings.model_copy(update={"recording_format": "wav"})
     for call in (*CALLS, ATTEMPT, NEIGHBOUR):
         (settings.spool_dir / f"{call}.raw").write_bytes(b"\1\0\2\0" * 8000)
-        await ledger.finish(engine, settings, call)
+        await ledger.finish(engine, settings if call == CALLS[0] else plain, call)
     flag = Flag(NUMBER, 1, "knows much")
     await rulebook.change(
         engine,
