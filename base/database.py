@@ -120,7 +120,7 @@ def why(error: BaseException) -> str:
     return text.partition("\n")[0] or type(error).__name__
 
 
-def told(error: BaseException) -> dict[str, Any]:
+def told(error: BaseException) -> dict[str, object]:
     """What a line of the log says of a failure: why, if the database is away; else the trace, for it is our fault."""
     return {"why": why(error)[:200]} if isinstance(error, AWAY) else {"exc_info": error}
 
