@@ -4,6 +4,8 @@ import os
 import pwd
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,12 +31,11 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become som
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """A folder that everybody can reach, as /var/lib is."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.is_relative_to("/tmp") and folder != Path("/tmp"):
-            folder.chmod(folder.stat().st_mode | 0o011)
-    return tmp_path
+def place() -> Iterator[Path]:
+    """A folder that everybody can reach, as /var/lib is. pytest closes its own whenever another run of it begins."""
+    with tempfile.TemporaryDirectory(prefix="hotline-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
 
 
 def become(home: Path, user: str = "nobody", at: Path = Path("/"), **more: str) -> str:
