@@ -719,7 +719,7 @@ async def test_kill_9_at_any_moment_loses_nothing_and_enters_nothing_twice(
         victim.send_signal(signal.SIGKILL)
         victim.wait()
     # Its workers end with it: nobody is left in its session.
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while _session(victim.pid):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
