@@ -39,10 +39,15 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """`facts`: everything, in order. `missed`: those of them that only CEL knew."""
+    """`facts`: everything, in order. `missed`: those of them that only CEL knew.
+
+    `past`: what only CEL knew of calls whose end the diary has. It belongs into the diary alone: nobody will tell the
+    floor of such a call's end again, so an agent would ring for it for ever.
+    """
 
     facts: list[Fact]
     missed: list[Fact]
+    past: list[Fact]
 
 
 def put_together(
@@ -61,22 +66,25 @@ def put_together(
     Other arguments: as `cel.complete`. AMI knows only that the system ended a call or a talk if the event that says
     more was lost. Then CEL is asked.
     """
-    events = list(events)
+    events, known = list(events), list(known)
+    ended = {fact.call for fact in known if isinstance(fact, CallEnded)}
     live = [*(fact for fact in held.before if not _is_guess(fact)), *held.after]
     known = [*known, *live]
     # Of these calls AMI has told everything.
     new = {fact.call for fact in known if isinstance(fact, CallArrived) and fact.at > asked}
-    missed = cel.complete(events, known, held=live, numbers=numbers, alive={*alive, *new}, now=now)
+    found = cel.complete(events, known, held=live, numbers=numbers, alive={*alive, *new}, now=now)
+    past = [fact for fact in found if getattr(fact, "call", "") in ended]
+    missed = [fact for fact in found if getattr(fact, "call", "") not in ended]
     told = [
-        *(fact for fact in held.before if not (_is_guess(fact) and _is_old(fact, missed, asked))),
-        *(fact for fact in held.found if not _is_old(fact, missed, asked)),
+        *(fact for fact in held.before if not (_is_guess(fact) and _is_old(fact, found, asked))),
+        *(fact for fact in held.found if not _is_old(fact, found, asked)),
         *held.after,
     ]
     ends: dict[tuple[CallId, str], Party] = {}
     if any(_by_system(fact) and fact.call not in new for fact in told):
-        ends = cel.ends(events, [*known, *missed], numbers=numbers)
+        ends = cel.ends(events, [*known, *found], numbers=numbers)
         ends = {one: by for one, by in ends.items() if one[0] not in new}
-    return Story(_merge(missed, told, ends), missed)
+    return Story(_merge(missed, told, ends), missed, past)
 
 
 def _by_system(fact: Fact) -> TypeIs[TalkEnded | CallEnded]:

@@ -473,7 +473,9 @@ def _missing_leg(call_id: CallId, call: _CelCall, leg: _CelLeg, diary: "_Diary")
     reason = unanswered.reason if isinstance(unanswered, OfferEnded) else _reason(leg, call)
     was_answered = bool(leg.answered_at) or answered is not None
     over = bool(leg.ended_at) or unanswered is not None
-    may_have_rung = was_answered or leg.picked_up or (over and reason in _RANG)
+    # Whoever left in the moment of the offer: the phone was asked when that offer was over already.
+    late = unanswered is not None and unanswered.at <= leg.started_at
+    may_have_rung = was_answered or leg.picked_up or (over and reason in _RANG and not late)
     if leg.handed_by and (call_id, leg.agent) not in diary.handed:
         yield CallTransferred(leg.started_at, call_id, leg.handed_by, leg.agent, attended=True)
     if rang is None and leg.started_at and may_have_rung and not leg.handed_by:

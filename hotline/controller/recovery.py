@@ -50,7 +50,8 @@ AGAIN = Schedule(first=5.0, longest=60.0, jitter=0.1)
 class Recovery:
     """What has to be read again. `renew` renews the recording of a call whose talk went on elsewhere.
 
-    `learn` tells what reads AMI about a talk whose end it missed. The facts of AMI come through `report`.
+    `record` takes what the floor need not know. `learn` tells what reads AMI about a talk whose end it missed. The
+    facts of AMI come through `report`.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Recovery:
         outbound: Outbound,
         queue_log: QueueLogFile,
         numbers: Callable[[], Iterable[str]],
+        record: Callable[[Fact], None],
         renew: Callable[[CallId], None],
         learn: Callable[[TalkEnded], None],
     ) -> None:
@@ -77,6 +79,7 @@ class Recovery:
         self._outbound = outbound
         self._queue_log = queue_log
         self._numbers = numbers
+        self._record = record
         self._renew = renew
         self._learn = learn
         self._began = clock.now()
@@ -184,6 +187,8 @@ class Recovery:
         asked = clock.now()
         state = await self._switch.read_state()
         story = await self._read_missed(state, asked)
+        for fact in story.past:
+            self._record(fact)
         missed = {id(fact) for fact in story.missed}
         for fact in story.facts:
             self._desk.report(fact)
@@ -212,7 +217,7 @@ class Recovery:
             self._unread.begin(database.why(error)[:200], effect=effect, exc_info=trace)
             self._missing.set()
             held = self._stop_holding()
-            return catch_up.Story([*held[:before], *state.facts, *held[before:]], [])
+            return catch_up.Story([*held[:before], *state.facts, *held[before:]], [], [])
         # Nothing is awaited from here on: what AMI tells next comes after all this.
         held = self._stop_holding()
         self._complete = True
@@ -229,8 +234,8 @@ class Recovery:
             asked=asked,
             now=now,
         )
-        if story.missed:
-            log.info("cel.completed", facts=len(story.missed))
+        if story.missed or story.past:
+            log.info("cel.completed", facts=len(story.missed) + len(story.past))
         return story
 
     def _stop_holding(self) -> list[Fact]:

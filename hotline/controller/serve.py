@@ -266,6 +266,7 @@ class Controller:
             outbound=self._outbound,
             queue_log=self._queue_log,
             numbers=lambda: self._calls.numbers,
+            record=self._outlets.record,
             renew=self._renew_recording,
             learn=self._calls.learn,
         )

@@ -148,6 +148,20 @@ def test_an_estimated_ring_says_so() -> None:
     assert ring.estimated
 
 
+def test_a_phone_that_was_asked_after_the_offers_end_did_not_ring() -> None:
+    """The caller left in the moment of the offer: the floor ends it before the phone's channel is made."""
+    facts = from_ami("gives_up_ringing")
+    (rang,) = [fact for fact in missing(events("gives_up_ringing")) if fact.kind == "OfferRinging"]
+    for early, expected in ((1, ["OfferRinging"]), (0, []), (-100, [])):
+        known = [
+            replace(fact, at=rang.at + early) if isinstance(fact, OfferEnded) else fact
+            for fact in facts
+            if not isinstance(fact, OfferRinging)
+        ]
+        found = missing(events("gives_up_ringing"), known)
+        assert [fact.kind for fact in found] == expected
+
+
 def test_a_withheld_number_is_not_taken_from_the_line_before_the_answer() -> None:
     told = [
         replace(event, number="") if event.kind != "CHAN_START" else event

@@ -46,6 +46,7 @@ class Centre:
         self.did: list[str] = []
         self.seeded: list[Fact] = []
         self.reported: list[Fact] = []
+        self.past: list[Fact] = []
         self.callers: dict[str, Caller] = {}
         self.tasks = {1: "task"}
         self.floor = self
@@ -133,6 +134,7 @@ async def made(engine: AsyncEngine, settings: Settings, centre: Any, *known: Fac
         outbound=centre,
         queue_log=QueueLogFile(settings.log_dir / "queue_log", "masked"),
         numbers=lambda: {"12345"},
+        record=centre.past.append,
         renew=centre.renew,
         learn=centre.learn,
     )
@@ -373,6 +375,24 @@ async def test_what_could_not_be_read_is_read_when_the_database_is_back(
     assert [entry["on"] for entry in logs if entry["event"] == "cel.failed"] == [True, False]
     back.report(arrived(now, "n-1.2"))
     assert centre.reported[-1] == arrived(now, "n-1.2"), "nothing waits after that"
+
+
+async def test_what_was_missed_of_a_call_that_is_over_is_not_told_to_the_floor(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch, since: list[int]
+) -> None:
+    """Nobody tells of its end again: a controller that had just started showed the agent ringing for ever."""
+    now, centre = clock.now(), Centre()
+    known: list[Fact] = [arrived(now - 9, "n-1.1"), CallEnded(now - 5, "n-1.1", Party.CALLER)]
+    back = await made(engine, settings, centre, *known)
+    missed: list[Fact] = [
+        OfferAnswered(now - 7, "n-1.1", "1001"),
+        OfferAnswered(now, "n-1.2", "1002"),
+    ]
+    monkeypatch.setattr(cel, "complete", lambda *_, **__: missed)
+    await back.link_restored()
+    assert centre.past == missed[:1]
+    assert centre.reported[:-1] == missed[1:]
+    assert since
 
 
 async def test_a_call_that_arrived_after_the_question_is_not_ended(
