@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from facts import CallArrived, CallEnded, CallQueued, RecordingMissing
+from facts import CallArrived, CallEnded, CallQueued, RecordingFinished, RecordingMissing
 from facts.numbers import normalise
 from softphone.phones import LOUD, RATE, Leg, Phones, loudness
 from tests.live.centre import A_TALK, NUMBER, PASSWORD, Centre, until_talk
@@ -233,6 +233,12 @@ def small_disk(centre: Centre) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def give_room(centre: Centre) -> None:
+    """The small disk grows to 20 MB."""
+    folder = centre.home / "recordings"
+    subprocess.run(["mount", "-o", "remount,size=20m", str(folder)], check=True)
+
+
 async def test_a_full_disk_for_recordings() -> None:
     centre = Centre(min_free_mb=1)
     with small_disk(centre), centre:
@@ -252,8 +258,18 @@ async def test_a_full_disk_for_recordings() -> None:
             assert talking.hears(agent.tone), "a full disk must not cut a talk"
             for leg in legs:
                 await leg.hang_up()
-            await centre.fact(RecordingMissing, 30)
-        assert any("disk" in line for line in centre.log_lines())
+            held_up = "recording.held_up"
+            await centre.until(lambda: held_up in "\n".join(centre.log_lines()), 30, held_up)
+            # Nothing can be entered, and nothing is given up. With room all is, and what the disk did not take is told.
+            assert centre.facts(RecordingMissing) == []
+            give_room(centre)
+            await centre.fact(RecordingMissing, 60)
+            calls = [await centre.call_id(caller) for caller in callers]
+            for call in calls:
+                await centre.fact(RecordingFinished, 60, call=call)
+        begun, over = (line for line in centre.log_lines() if held_up in line)
+        assert '"on":true' in begun
+        assert '"on":false' in over
         rows = await centre.calls()
         assert sorted(row["outcome"] for row in rows) == [
             "abandoned_queue",
