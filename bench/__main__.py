@@ -18,7 +18,7 @@ import orjson
 
 from base.settings import SettingsError
 from base.settings import load as load_settings
-from bench import audit, backlog, floor, listening, press, report, vault, voice, words
+from bench import audit, floor, listening, press, report, unfinished, vault, voice, words
 from bench.figures import table
 from bench.measure import NAMES, QUICK, Results, Workload, measure, table_rows
 from bench.side import stop_on_sigterm
@@ -49,8 +49,9 @@ def _press(quick: bool) -> None:
     print(table(press.measure(*size), beside="ffmpeg"))
 
 
-def _backlog(quick: bool) -> None:
-    print(table(backlog.measure(backlog.FILES // 20 if quick else backlog.FILES), beside=""))
+def _unfinished(quick: bool) -> None:
+    files = unfinished.FILES // 20 if quick else unfinished.FILES
+    print(table(unfinished.measure(files), beside=""))
 
 
 def _listening(quick: bool) -> None:
@@ -72,7 +73,7 @@ _ALONE: Final[Mapping[str, Callable[[bool], None]]] = {
     "audit": _audit,
     "vault": _vault,
     "press": _press,
-    "backlog": _backlog,
+    "unfinished": _unfinished,
     "listening": _listening,
     "voice": _voice,
     "words": _words,

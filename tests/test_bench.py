@@ -13,7 +13,8 @@ from xml.etree import ElementTree
 import pytest
 
 from base.settings import Settings
-from bench import backlog, figures, floor, measure, press, talks, vault, voice
+from bench import figures, floor, measure, press, talks, unfinished, vault, voice
+from bench.__main__ import _ALONE
 from bench.figures import SippCalls, TableRow
 from bench.phone import BenchPhones
 from hotline.machine.programs import ProgramError
@@ -285,9 +286,14 @@ def test_what_finishing_costs_is_measured_of_the_same_file(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == [raw]
 
 
+def test_each_measurement_has_a_name_of_its_own() -> None:
+    """`--only` chooses by it: one that two had chose only one of them."""
+    assert not set(measure.NAMES) & _ALONE.keys()
+
+
 def test_a_backlog_is_real_raw_files_of_calls_that_the_diary_knows(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
-    backlog._make(settings, 3)
+    unfinished._make(settings, 3)
     found, odd = spool.look(settings.spool_dir)
     assert (len(found), odd) == (3, [])
     assert {raw.size for raw in found.values()} == {3 * 32_000}
@@ -296,10 +302,10 @@ def test_a_backlog_is_real_raw_files_of_calls_that_the_diary_knows(tmp_path: Pat
         ended = connection.execute("SELECT call FROM diary WHERE kind = 'CallEnded'").fetchall()
     assert {call for (call,) in ended} == found.keys()
     with pytest.raises(OSError, match="has 0 of 3 recordings"):
-        backlog._check(database, 3)
+        unfinished._check(database, 3)
     log = tmp_path / "recorder.log"
     log.write_text('{"event": "recorder.started"}\n' + '{"event": "recording.backlog"}\n' * 2)
-    assert backlog._told(log) == 2
+    assert unfinished._told(log) == 2
 
 
 def test_listening_is_measured_beside_a_level() -> None:
