@@ -46,6 +46,14 @@ class Actions(Protocol):
         """Send an action and return the entries of its list."""
 
 
+async def contacts_of(link: Actions, endpoint: str) -> list[Message]:
+    """What Asterisk knows of each contact of an endpoint (`ContactStatusDetail`). Raises `LinkError`."""
+    entries = await link.gather(
+        {"Action": "PJSIPShowEndpoint", "Endpoint": endpoint}, "EndpointDetailComplete"
+    )
+    return [entry for entry in entries if entry.get("Event") == "ContactStatusDetail"]
+
+
 class Switch:
     """Acts on one node. `calls` knows the channels' names; it must be the one that reads this link's messages."""
 
@@ -82,10 +90,7 @@ class Switch:
 
     async def registration(self, agent: str) -> str:
         """The Call-ID by which the agent's phone registers: the same until it is started again; empty if unknown."""
-        entries = await self._link.gather(
-            {"Action": "PJSIPShowEndpoint", "Endpoint": agent}, "EndpointDetailComplete"
-        )
-        found = [one for one in entries if one.get("Event") == "ContactStatusDetail"]
+        found = await contacts_of(self._link, agent)
         return found[-1].get("CallID", "") if found else ""
 
     async def ask_in_call(self, channel: str) -> None:
@@ -216,14 +221,8 @@ class Switch:
 
     async def outbound_answers(self) -> bool | None:
         """Whether the way out answers Asterisk's OPTIONS; None when that is not known yet, or without a way out."""
-        entries = await self._link.gather(
-            {"Action": "PJSIPShowEndpoint", "Endpoint": OUTBOUND_WATCH}, "EndpointDetailComplete"
-        )
-        found = {
-            entry.get("Status", "")
-            for entry in entries
-            if entry.get("Event") == "ContactStatusDetail"
-        }
+        contacts = await contacts_of(self._link, OUTBOUND_WATCH)
+        found = {contact.get("Status", "") for contact in contacts}
         if "Reachable" in found:
             return True
         return False if "Unreachable" in found else None

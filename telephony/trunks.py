@@ -23,7 +23,7 @@ from facts.endpoints import OUTBOUND, watch, way_out
 from facts.terms import CallId
 from telephony.channels import REGISTRY_EVENT, Calls, Message
 from telephony.link import LinkError
-from telephony.switch import Actions
+from telephony.switch import Actions, contacts_of
 
 log = structlog.get_logger(__name__)
 
@@ -174,12 +174,9 @@ class Trunks:
         for name, trunk in self._trunks.items():
             if not trunk.watch:
                 continue
-            entries = await self._link.gather(
-                {"Action": "PJSIPShowEndpoint", "Endpoint": watch(name)}, "EndpointDetailComplete"
-            )
-            for entry in entries:
-                answers = _ANSWERS.get(entry.get("Status", ""))
-                if entry.get("Event") == "ContactStatusDetail" and answers is not None:
+            for contact in await contacts_of(self._link, watch(name)):
+                answers = _ANSWERS.get(contact.get("Status", ""))
+                if answers is not None:
                     self._tell(name, answers=answers)
         if any(trunk.registered for trunk in self._trunks.values()):
             entries = await self._link.gather(
