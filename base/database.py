@@ -6,7 +6,8 @@ Each room has its own tables in its `tables.py`; all of them are in one `metadat
 import json
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -15,6 +16,8 @@ import orjson
 from sqlalchemy import URL, BigInteger, Integer, MetaData, event, exc, make_url
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from base.outage import Outage
 
 metadata = MetaData()
 """Every table that has been imported."""
@@ -118,6 +121,20 @@ def why(error: BaseException) -> str:
         if sign in text:
             return sentence
     return text.partition("\n")[0] or type(error).__name__
+
+
+@contextmanager
+def noting(outage: Outage, **fields: object) -> Iterator[None]:
+    """What is done with the database. If it is away, `outage` begins (with `fields`) and the rest is left out.
+
+    Otherwise it is over at the end. Any other error goes through, and says nothing about the database.
+    """
+    try:
+        yield
+    except AWAY as error:
+        outage.begin(**told(error), **fields)
+    else:
+        outage.end()
 
 
 def told(error: BaseException) -> dict[str, object]:

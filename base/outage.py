@@ -34,14 +34,13 @@ class Outage:
         """Whether it is away."""
         return self.failures > 0
 
-    def begin(self, why: str = "", **fields: object) -> None:
-        """It is away, or still is. `why`: a sentence without citizens' data; `fields`: more, such as what waits."""
-        told = {"why": why} if why else {}
+    def begin(self, **fields: object) -> None:
+        """It is away, or still is. `fields`: why, in a sentence without citizens' data, and what waits."""
         self.failures += 1
         self._failed = self._ticks()
         if self.failures == 1:
             self._began = self._failed
-            self._log.error(self._event, on=True, **told, **fields)
+            self._log.error(self._event, on=True, **fields)
 
     def end(self, **fields: object) -> None:
         """It is there, or still is."""

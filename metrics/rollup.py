@@ -66,10 +66,8 @@ async def run(engine: AsyncEngine, stop: asyncio.Event) -> None:
     away = Outage(log, "rollup.database_away")
     while not stop.is_set():
         try:
-            await bring_up_to_date(engine, clock.now())
-            away.end()
-        except database.AWAY as error:
-            away.begin(database.why(error)[:200], effect="reports wait for it, too")
+            with database.noting(away, effect="reports wait for it, too"):
+                await bring_up_to_date(engine, clock.now())
         except Exception:
             log.exception("rollup.failed", effect="reports fold the diary themselves")
         try:

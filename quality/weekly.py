@@ -68,17 +68,16 @@ class WeeklyDraw:
         if week.name == self._done or now < week.until + FROM:
             return
         try:
-            if await draws.find(self._engine, week.name) is None:
-                made = await draws.draw_week(
-                    *(self._engine, self._settings, week, await self._assessors()), by=BY, now=now
-                )
-                log.info("quality.drawn", week=made.week, talks=made.talks, drawn=made.drawn)
-            self._done, self._said = week.name, ""
-            self._database.end()
+            with database.noting(self._database):
+                if await draws.find(self._engine, week.name) is None:
+                    assessors = await self._assessors()
+                    made = await draws.draw_week(
+                        *(self._engine, self._settings, week, assessors), by=BY, now=now
+                    )
+                    log.info("quality.drawn", week=made.week, talks=made.talks, drawn=made.drawn)
+                self._done, self._said = week.name, ""
         except ValueError as error:  # DrawError, SampleError, ScoreCardError: a sentence for people
             self._say(week.name, str(error))
-        except database.AWAY as error:
-            self._database.begin(database.why(error)[:200])
         except Exception as error:  # noqa: BLE001 the loop must outlive everything
             self._say(week.name, database.why(error)[:200])
 

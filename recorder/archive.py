@@ -11,13 +11,13 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from sqlalchemy import select
@@ -155,8 +155,8 @@ class Archive:
             more = await self._work_off(batches, now, ring, stop)
             await self._enter_missing(raws, now)
         except database.AWAY as error:
-            why = database.why(error)[:200]
-            self._alarm("recording.database_away", on=True, why=why, files=self._waiting)
+            told = database.told(error)
+            self._alarm("recording.database_away", on=True, files=self._waiting, **told)
         except Exception as error:  # noqa: BLE001 the loop must outlive everything
             self._alarm("recording.failed", on=True, exc_info=error)
         else:
@@ -357,11 +357,7 @@ class Archive:
 
     def _note_disk(self, batch: list[RawFile], answers: list[Tape | Fault], now: int) -> None:
         """Remember which files the disk refused: until each of them is finished, or gone, one at a time is tried."""
-        why = {
-            raw.call: answer.why
-            for raw, answer in zip(batch, answers, strict=True)
-            if isinstance(answer, Fault) and answer.disk
-        }
+        why = {call: fault.why for call, fault in _faults(batch, answers) if fault.disk}
         self._refused -= {raw.call for raw in batch}
         self._refused |= why.keys()
         if why:
@@ -377,11 +373,7 @@ class Archive:
 
     def _note_ffmpeg(self, batch: list[RawFile], answers: list[Tape | Fault]) -> None:
         """The same of files over which ffmpeg hung; each of them is tried again at its own time."""
-        why = {
-            raw.call: answer.why
-            for raw, answer in zip(batch, answers, strict=True)
-            if isinstance(answer, Fault) and answer.hangs
-        }
+        why = {call: fault.why for call, fault in _faults(batch, answers) if fault.hangs}
         self._hung -= {raw.call for raw in batch}
         self._hung |= why.keys()
         if why:
@@ -475,13 +467,21 @@ class Archive:
         low = free < (least * 11 // 10 if self._is_on("recording.disk_low") else least)
         self._alarm("recording.disk_low", on=low, free_mb=free, min_free_mb=least)
 
-    def _alarm(self, name: str, *, on: bool, **fields: Any) -> None:
+    def _alarm(self, name: str, *, on: bool, **fields: object) -> None:
         """Log when an alarm begins and when it ends, not in between."""
         outage = self._outages.setdefault(name, Outage(log, name, ticks=self._ticks))
         (outage.begin if on else outage.end)(**fields)
 
     def _is_on(self, name: str) -> bool:
         return name in self._outages and self._outages[name].on
+
+
+def _faults(
+    batch: Sequence[RawFile], answers: Sequence[Tape | Fault]
+) -> Iterator[tuple[CallId, Fault]]:
+    for raw, answer in zip(batch, answers, strict=True):
+        if isinstance(answer, Fault):
+            yield raw.call, answer
 
 
 def _longest(schedule: Schedule) -> int:

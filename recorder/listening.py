@@ -126,17 +126,14 @@ class Listening:
         if now < self._again_at:
             return
         try:
-            entries = await self._next(now)
-            if entries:
-                await self._tell(now)
-                await self._hear(entries, now, stop)
-        except database.AWAY as error:
-            self._database.begin(database.why(error)[:200])
+            with database.noting(self._database):
+                entries = await self._next(now)
+                if entries:
+                    await self._tell(now)
+                    await self._hear(entries, now, stop)
         except Exception as error:
             log.error("voice.failed", exc_info=error)
             self._again_at = now + MINUTE
-        else:
-            self._database.end()
 
     async def close(self) -> None:
         """End the worker processes; what they are hearing is dropped."""

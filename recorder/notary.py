@@ -56,12 +56,8 @@ class Notary:
 
     async def look(self, now: int) -> None:
         """Do what is due at `now` (microseconds). Logs an error once, instead of raising it."""
-        try:
+        with database.noting(self._database):
             await self._do(now)
-        except database.AWAY as error:
-            self._database.begin(database.why(error)[:200])
-        else:
-            self._database.end()
 
     async def _do(self, now: int) -> None:
         made = False

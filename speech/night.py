@@ -89,7 +89,7 @@ async def run(engine: AsyncEngine, settings: Settings, stop: asyncio.Event) -> N
                     pause = AGAIN if did.why else EVERY
                 away.end()
             except database.AWAY as error:
-                away.begin(database.why(error)[:200])
+                away.begin(**database.told(error))
             except Exception as error:  # noqa: BLE001 the loop must outlive everything
                 log.error("words.failed", why=database.why(error)[:200])
                 pause = AGAIN

@@ -225,7 +225,7 @@ def _errors(app: FastAPI, behind: Backend) -> None:
         return _error(error.status_code, str(error.detail), error.headers)
 
     async def away(_request: Request, error: Exception) -> Response:
-        behind.away.begin(database.why(error)[:200])
+        behind.away.begin(**database.told(error))
         return _error(503, "the database does not answer: calls go on; try again later")
 
     for kind in database.AWAY:

@@ -30,21 +30,18 @@ async def feed_figures(engine: AsyncEngine, take: Callable[[Fact], None]) -> Non
     away = Outage(log, "figures.away")
     while True:
         now = clock.now()
+        # Figures take a fact any number of times: after an error the whole is simply read again.
         try:
-            if not since:
-                await _warm_up(engine, take, now)
-            else:
-                kinds = {RecordingFinished.kind}
-                async for fact in reader.read_kinds(engine, kinds, since - OVERLAP, now + 1):
-                    take(fact)
-        # Figures take a fact any number of times, so the whole is simply read again.
-        except database.AWAY as error:
-            away.begin(database.why(error)[:200], effect="the screens' figures are behind")
+            with database.noting(away, effect="the screens' figures are behind"):
+                if not since:
+                    await _warm_up(engine, take, now)
+                else:
+                    kinds = {RecordingFinished.kind}
+                    async for fact in reader.read_kinds(engine, kinds, since - OVERLAP, now + 1):
+                        take(fact)
+                since = now
         except Exception:
             log.exception("figures.failed", effect="the screens' figures are behind")
-        else:
-            away.end()
-            since = now
         await asyncio.sleep(RECORDER_EVERY)
 
 

@@ -213,8 +213,7 @@ class Recovery:
             known = [fact async for fact in read]
         except Exception as error:  # noqa: BLE001 a fault of ours is logged with its trace
             effect = "what happened meanwhile is missing in the figures until it can be read"
-            trace = None if isinstance(error, database.AWAY) else error
-            self._unread.begin(database.why(error)[:200], effect=effect, exc_info=trace)
+            self._unread.begin(effect=effect, **database.told(error))
             self._missing.set()
             held = self._stop_holding()
             return catch_up.Story([*held[:before], *state.facts, *held[before:]], [], [])

@@ -97,7 +97,7 @@ class Uploads:
             self._again_at = now + int(retry.STORE.pause(self._failures) * SECOND)
             self._away(str(error))
         except database.AWAY as error:
-            self._database.begin(database.why(error)[:200])
+            self._database.begin(**database.told(error))
         except Exception as error:
             log.error("store.failed", exc_info=error)
             self._again_at = now + 60 * SECOND

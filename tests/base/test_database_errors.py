@@ -11,10 +11,12 @@ import structlog
 from sqlalchemy import event, insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from base import database, log
 from base.background import spawn
+from base.outage import Outage
 from diary.tables import diary
 from hotline.cli.main import app
 
@@ -246,3 +248,17 @@ def test_a_command_on_a_damaged_file_says_a_sentence(file: Path, damage: str) ->
     assert done.exit_code == 1
     assert "its file is damaged" in done.output
     has_no_sql(done.output)
+
+
+def test_only_an_absent_database_begins_its_outage() -> None:
+    outage = Outage(structlog.get_logger(), "seal.database_away")
+    with capture_logs() as logs:
+        with database.noting(outage, files=7):
+            raise database.DatabaseAwayError(None, None, ConnectionRefusedError())
+        with pytest.raises(KeyError), database.noting(outage):
+            raise KeyError
+        assert outage.on, "a fault of ours says nothing about the database"
+        with database.noting(outage):
+            pass
+    assert not outage.on
+    assert [(one["on"], one.get("files")) for one in logs] == [(True, 7), (False, None)]

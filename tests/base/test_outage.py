@@ -15,13 +15,13 @@ def test_one_line_when_it_begins_and_one_when_it_is_over() -> None:
         outage.end()
         for _ in range(3):
             now += 20
-            outage.begin("it does not answer", files=7)
+            outage.begin(why="it does not answer", files=7)
         assert outage.on
         now += 1
         outage.end()
         outage.end()
         assert not outage.on
-        outage.begin("gone again")
+        outage.begin(why="gone again")
     for one in logs:
         del one["log_level"]
     assert logs == [
@@ -36,7 +36,7 @@ def test_a_success_among_failures_does_not_end_it() -> None:
     outage = Outage(log, "web.database_away", settle=5.0, ticks=lambda: now)
     with capture_logs() as logs:
         for _ in range(10):
-            outage.begin("locked")
+            outage.begin(why="locked")
             now += 4
             outage.end()
         now += 1

@@ -150,7 +150,7 @@ class Sender:
         del self._workers[hook]
 
     def _lost(self, error: Exception) -> None:
-        self._away.begin(database.why(error)[:200])
+        self._away.begin(**database.told(error))
 
     def _read(self, hooks: Sequence[Any]) -> list[_Hook]:
         """The webhooks whose addresses can be decrypted. Deliveries to the others wait."""
