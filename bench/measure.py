@@ -37,12 +37,15 @@ from bench.side import (
     SIDES,
     Centre,
 )
+from facts.offers import NO_TALK
+from facts.times import SECOND
 
 NAMES = ("backlog", "idle", "load", "waiting", "talks", "yields")
 RATES = (40, 80)
 WAITING = 300
 YIELDS_AGENTS = 4
-_TALK = 1.0
+_TALK = NO_TALK / SECOND + 0.1
+"""Seconds of the shortest talk here: one that an agent ends sooner is none, and they are not responding (M1)."""
 _RINGS_WITHIN = 0.1
 """R7: seconds from the trigger until the inbound call rings at the yielding agent, at the 99th percentile."""
 
@@ -141,7 +144,7 @@ async def _backlog(
         # Each agent's first talk lasts until all callers wait. After that lengths are spread over a whole second,
         # so that they neither favour nor burden app_queue, which looks once a second.
         if agent in served:
-            return chance.uniform(0.5, 1.5)
+            return _TALK + chance.uniform(0.0, 1.0)
         served.add(agent)
         return 5.0
 
@@ -169,7 +172,7 @@ async def _idle(
     results: Results,
     _chance: random.Random,
 ) -> str:
-    phones.talk = lambda _agent, _caller: 0.1
+    phones.talk = lambda _agent, _caller: _TALK
     async with centre.side(side, ready=4) as number:
         for index in range(plan.idle_calls):
             phones.call(f"1380000{index:04}", number)
@@ -306,7 +309,7 @@ async def _yields(
     _chance: random.Random,
 ) -> str:
     # An agent whose callback rings at its citizen hears that, and hangs up only on citizens who have called.
-    phones.talk = lambda _agent, caller: math.inf if caller == NUMBER else 0.1
+    phones.talk = lambda _agent, caller: math.inf if caller == NUMBER else _TALK
     async with centre.side(side, ready=YIELDS_AGENTS) as number:
         await centre.call_back([f"1390000{index:04}" for index in range(YIELDS_AGENTS)])
         for index in range(plan.yields):
