@@ -18,12 +18,12 @@ import threading
 import time
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Protocol, Self, TypeAlias
 
 import baresip
 import numpy as np
@@ -231,6 +231,12 @@ class Phones:
                 leg.carry_sound()
 
 
+class Hums(Protocol):
+    """Who hums a tone of their own: a telephone, or its side of a call."""
+
+    tone: int
+
+
 class Leg:
     """One telephone's side of one call. Times are seconds of `time.monotonic()`, None until it happens."""
 
@@ -291,6 +297,17 @@ class Leg:
     async def until_hears(self, tone: int, within: float = 5.0) -> float:
         """Wait until this side hears `tone`, and return the moment. Raises `TimeoutError`."""
         return await self._until(lambda: self.hears(tone), within, f"hearing {tone} Hz")
+
+    async def until_hears_one_of(self, others: Sequence[Hums], within: float = 5.0) -> int:
+        """Wait until this side hears one of these, and return which one. Raises `TimeoutError`."""
+        heard: list[int] = []
+
+        def true() -> bool:
+            heard.extend(n for n, other in enumerate(others) if self.hears(other.tone))
+            return bool(heard)
+
+        await self._until(true, within, f"hearing one of {[other.tone for other in others]} Hz")
+        return heard[0]
 
     async def until_hears_something(self, within: float = 5.0) -> float:
         """Wait for any sound: a prompt, music, a voice. Raises `TimeoutError`."""

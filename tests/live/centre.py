@@ -163,14 +163,16 @@ class Centre:
 
     def stop(self, within: float = 30) -> None:
         """SIGTERM to `hotline up`: it must end by itself, with status 0, and leave no process behind."""
-        up, self._up = self._up, None
+        up = self._up
         if up is None:
             return
         up.terminate()
+        self.revive()  # a test that failed may have left it halted
         try:
             status = up.wait(within)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"hotline up did not end on SIGTERM:\n{self.logs()}") from None
+        self._up = None
         assert status == 0, f"hotline up ended with status {status}:\n{self.logs()}"
         self.wait(lambda: not self.processes(), 5, f"no process left of {self.processes()}")
 
@@ -267,6 +269,9 @@ class Centre:
                 os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(AssertionError):
             self.wait(lambda: not self.processes(), 5, "everything killed")
+        if self._up is not None:
+            self._up.wait(5)
+            self._up = None
         self._block.close()
         if "HOTLINE_KEEP_TEST_HOMES" not in os.environ:
             shutil.rmtree(self.home, ignore_errors=True)

@@ -392,7 +392,7 @@ async def test_a_controller_that_dies_in_a_talk(exchange: Exchange, phones: Phon
         await talk(leg, agent)
         controller.die()
         await asyncio.sleep(1)
-        assert leg.hears(agent.tone)
+        await leg.until_hears(agent.tone, 2)
         await agent.offers[0].hang_up()
         await leg.until_ended()
     assert len(agent.offers) == 1
@@ -713,7 +713,7 @@ async def test_with_calls_left_it_ends_after_the_last_one(tmp_path: Path) -> Non
             await talk(leg, agent)
             await programs.stop_asterisk(exchange.settings, exchange.asterisk, leave_calls=True)
             await asyncio.sleep(1)
-            assert leg.hears(agent.tone)
+            await leg.until_hears(agent.tone, 2)
             # Called off when somebody comes back before the end, and asked for again.
             assert await programs.start_asterisk(exchange.settings, exchange.asterisk) is False
             second = await phones.citizen("13900000002").dial(NUMBER)

@@ -49,7 +49,7 @@ async def test_phones_ring_and_citizens_talk_while_postgresql_is_away(
             await asyncio.to_thread(postgres_server.stop)
             stopped = time.monotonic()
             try:
-                assert talking.hears(agent.tone)
+                await talking.until_hears(agent.tone, 2)
                 await talking.hang_up()
                 await agent.offers[-1].until_ended(5)
                 for caller in ("13900600002", "13900600003"):
@@ -63,7 +63,7 @@ async def test_phones_ring_and_citizens_talk_while_postgresql_is_away(
             finally:
                 await asyncio.to_thread(postgres_server.start)
             await asyncio.sleep(1)
-            assert leg.hears(agent.tone)
+            await leg.until_hears(agent.tone, 2)
             await leg.hang_up()
             await agent.offers[-1].until_ended(5)
             await centre.presence("1001", "ready", within=10)
@@ -136,9 +136,7 @@ async def test_offers_that_fail_by_themselves_bench_nobody_and_lose_nobody() -> 
             assert not centre.facts(AgentNotResponding)
             with closing(sqlite3.connect(centre.home / "hotline.db", timeout=5)) as file:
                 file.execute(VIEWS["ps_endpoints"])
-            await centre.until(
-                lambda: any(leg.hears(agent.tone) for agent in agents), 40, "an agent's voice"
-            )
+            await leg.until_hears_one_of(agents, 40)
             await asyncio.sleep(A_TALK)
             await leg.hang_up()
             row = await centre.call("13900700001")
@@ -164,7 +162,7 @@ async def test_a_second_home_on_one_database_is_refused_and_a_killed_one_comes_b
                     await asyncio.to_thread(second.start)
             finally:
                 second.discard()
-            assert leg.hears(agent.tone), "the first one's call goes on"
+            await leg.until_hears(agent.tone, 2)  # the first one's call goes on
             # Beside it, reports are made as ever.
             assert json.loads(await centre.cli("calls", "--format", "json"))
             await asyncio.to_thread(centre.kill_controller)

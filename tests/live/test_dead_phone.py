@@ -248,7 +248,7 @@ async def test_a_second_phone_of_the_agent_cuts_no_living_talk(
         leg, call = await talk(centre, phones, phone, "13900200031")
         await second.sign_in()
         await asyncio.sleep(6)
-        assert leg.hears(phone.tone)
+        await leg.until_hears(phone.tone, 2)
         assert not centre.facts(PhoneLost, call=call)
         await over(centre, leg, "1001")
         await centre.fact(CallEnded, call=call)

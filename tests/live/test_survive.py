@@ -87,15 +87,10 @@ async def test_kill_9_of_the_controller_with_talking_ringing_and_waiting_calls(
         )
 
         # Each talker hears their citizen: the pairs are found out by ear.
-        pairs: list[tuple[AgentPhone, Leg]] = []
-        for phone in talkers:
-            offer = phone.offers[0]
-            await centre.until(
-                lambda offer=offer: any(offer.hears(leg.tone) for leg in talking),  # type: ignore[misc]
-                3,
-                "a citizen's voice",
-            )
-            pairs.append((phone, next(leg for leg in talking if offer.hears(leg.tone))))
+        pairs: list[tuple[AgentPhone, Leg]] = [
+            (phone, talking[await phone.offers[0].until_hears_one_of(talking, 3)])
+            for phone in talkers
+        ]
         killed = time.monotonic()
         centre.kill_controller(for_good=True)
 
@@ -103,8 +98,8 @@ async def test_kill_9_of_the_controller_with_talking_ringing_and_waiting_calls(
         await asyncio.sleep(4)
         for phone, leg in pairs:
             assert longest_silence(leg, killed, time.monotonic()) < 0.5
-            assert leg.hears(phone.tone)
-            assert phone.offers[0].hears(leg.tone)
+            await leg.until_hears(phone.tone, 2)
+            await phone.offers[0].until_hears(leg.tone, 2)
         for leg in queue:
             assert leg.talking
             assert longest_silence(leg, killed, time.monotonic()) < 1.5
@@ -134,11 +129,7 @@ async def test_kill_9_of_the_controller_with_talking_ringing_and_waiting_calls(
         for phone in (gone_agent, slow):
             phone.answer_after = 0.2
         await queue[2].until_hears_something(1)
-        await centre.until(
-            lambda: any(queue[2].hears(phone.tone) for phone in (gone_agent, slow)),
-            8,
-            "the third caller to be served",
-        )
+        await queue[2].until_hears_one_of((gone_agent, slow), 8)
         await asyncio.sleep(A_TALK)
         for leg in (*talking, *queue, ringing):
             await leg.hang_up()
@@ -229,8 +220,8 @@ async def test_sigterm_in_a_talk_does_not_cut_it() -> None:
             stopping = asyncio.create_task(asyncio.to_thread(centre.stop, 40))  # noqa: TID251
             stopped = time.monotonic()
             await asyncio.sleep(4)
-            assert leg.hears(agent.tone)
-            assert agent.offers[0].hears(leg.tone)
+            await leg.until_hears(agent.tone, 2)
+            await agent.offers[0].until_hears(leg.tone, 2)
             assert longest_silence(leg, stopped, time.monotonic()) < 0.5
             await leg.hang_up()
             over = time.monotonic()

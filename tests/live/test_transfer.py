@@ -797,7 +797,7 @@ async def test_kill_9_with_a_transferred_talk(fragile: Centre) -> None:
         fragile.kill_controller()
         await fragile.presence("1002", "talking", 15)
         await fragile.presence("1001", "ready", 10)
-        assert leg.hears(second.tone)
+        await leg.until_hears(second.tone, 2)
         await second.offers[0].hang_up()
         await one_call(fragile, "13900000101", "1001", "1002")
         assert len(fragile.facts(OfferAnswered, call=call)) == 2
