@@ -236,16 +236,21 @@ class Outbound:
             if leg.cut or not self._calls.dialling(call):
                 spawn(self._race(call, leg), "answer crossed")
 
-    def caught_up(self, tasks: Iterable[Task]) -> None:
-        """After a start or a lost link: `calls` knows what exists again, `tasks` are what the floor holds.
-
-        Attempts that are gone have ended. An attempt that the floor does not know may talk on, but not dial on.
-        """
+    def look_after(self, tasks: Iterable[Task]) -> set[CallId]:
+        """Tasks of before a start: an attempt that does not exist has ended. Gives the attempts of all of them."""
         held = {task.attempt: task for task in tasks if task.attempt}
         for call, task in held.items():
             if not self._exists(call):
                 failure = "" if task.state is State.TALKING else "lost"
                 self._finish(CallbackEnded(self._clock(), task.id, call, task.agent, failure))
+        return set(held)
+
+    def caught_up(self, tasks: Iterable[Task]) -> None:
+        """After a start or a lost link: `calls` knows what exists again, `tasks` are what the floor holds.
+
+        Attempts that are gone have ended. An attempt that the floor does not know may talk on, but not dial on.
+        """
+        held = self.look_after(tasks)
         for attempt in self._calls.attempts():
             if attempt.citizen:
                 self.follow(attempt.call, attempt.citizen)
@@ -259,7 +264,7 @@ class Outbound:
                 )
             else:
                 spawn(self._hang_up(attempt.call), "callback unknown")
-        for call in set(self._placed) - held.keys():
+        for call in set(self._placed) - held:
             del self._placed[call]
 
     # --- placing

@@ -1,16 +1,17 @@
 """The controller: puts floor, Asterisk, database and screens together.
 
-serve      wires the parts; read it first
-recovery   coming back: diary, CEL and AMI after a start and after a lost link
-in_force   the rules, the block list and the calendar that hold now
-watch      the phones of agents who talk: which of them has died
-tape       whether calls can be recorded now
-people     the agents, and what they ask for
-requests   what screens, API and command line ask for
-callbacks  requests about callback tasks
-outlets    where recorded facts go
-feeding    what the live figures and the floor get from the database
-shown      the live state
-rows       the agents as the live state has them
-readings   what the alarms are measured by
+serve           wires the parts; read it first
+recovery        coming back: diary, CEL and AMI after a start and after a lost link
+in_force        the rules, the block list and the calendar that hold now
+watch           the phones of agents who talk: which of them has died
+tape            whether calls can be recorded now
+people          the agents, and what they ask for
+requests        what screens, API and command line ask for
+callbacks       requests about callback tasks
+open_callbacks  the book's open tasks, at a start and as other programs change them
+outlets         where recorded facts go
+feeding         what the live figures and the floor get from the database
+shown           the live state
+rows            the agents as the live state has them
+readings        what the alarms are measured by
 """

@@ -1,4 +1,4 @@
-"""What the live figures and the floor get from the database: history at a start, and what other processes write."""
+"""What the live figures get from the database: history at a start, and what other processes write."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,8 +6,6 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd.callbacks.book import TaskBook
-from acd.desk import Desk
 from base import clock, database
 from base.outage import Outage
 from diary import reader
@@ -20,8 +18,6 @@ log = structlog.get_logger(__name__)
 
 RECORDER_EVERY = 10.0
 """Seconds between two looks for recordings that the recorder has entered."""
-LOOK_EVERY = 3.0
-"""Seconds between two looks for callbacks that the command line wrote when it could not reach the controller."""
 
 
 async def feed_figures(engine: AsyncEngine, take: Callable[[Fact], None]) -> None:
@@ -54,19 +50,3 @@ async def _warm_up(engine: AsyncEngine, take: Callable[[Fact], None], now: int) 
         count += 1
         if count % 200 == 0:
             await asyncio.sleep(0)
-
-
-async def take_up_callbacks(book: TaskBook, desk: Desk) -> None:
-    """Take up, without a restart, what was entered or cancelled while Redis was away and the database was not."""
-    while True:
-        await asyncio.sleep(LOOK_EVERY)
-        try:
-            added, cancelled = await book.changes()
-        except Exception as error:  # noqa: BLE001 - whatever a driver raises; the book says that it is away
-            log.debug("callbacks.not_read", error=type(error).__name__)
-            continue
-        if added:
-            log.info("callbacks.taken_up", count=len(added))
-            desk.take_up(added)
-        if cancelled:
-            desk.report(*cancelled)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from acd.callbacks.book import TaskBook
 from acd.desk import Desk
 from base import clock, database
 from base.outage import Outage
@@ -22,6 +21,7 @@ from diary.writer import Diary
 from facts import CallTransferred, Fact, LinkLost, LinkRestored, TalkEnded
 from facts.terms import CallId
 from facts.times import SECOND
+from hotline.controller.open_callbacks import OpenCallbacks
 from telephony import catch_up, cel_file
 from telephony.channels import AsteriskState
 from telephony.link import LinkError
@@ -61,7 +61,7 @@ class Recovery:
         *,
         desk: Desk,
         diary: Diary,
-        book: TaskBook,
+        callbacks: OpenCallbacks,
         switch: Switch,
         outbound: Outbound,
         queue_log: QueueLogFile,
@@ -74,7 +74,7 @@ class Recovery:
         self._settings = settings
         self._desk = desk
         self._diary = diary
-        self._book = book
+        self._callbacks = callbacks
         self._switch = switch
         self._outbound = outbound
         self._queue_log = queue_log
@@ -119,14 +119,7 @@ class Recovery:
             page = ids[start : start + reader.PAGE]
             for facts in (await reader.read_stories(self._engine, page)).values():
                 self._queue_log.seed(facts, told)
-        try:
-            self._desk.floor.remember_dialled(await self._book.dialled(now))
-            self._desk.take_up(await self._book.open_tasks())
-            for fact in await self._book.untold():
-                self._diary.write(fact)
-        except Exception as error:  # noqa: BLE001 a fault of ours is logged with its trace
-            effect = "open callbacks wait for the next start"
-            log.error("callbacks.away", effect=effect, **database.told(error))
+        await self._callbacks.look()
         # The live figures read the diary next: what the book alone knew must be in it by then.
         await self._diary.flush()
 

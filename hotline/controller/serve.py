@@ -43,6 +43,7 @@ from facts.times import HOUR, SECOND
 from hotline import __version__
 from hotline.controller import callbacks, feeding, readings
 from hotline.controller.in_force import RulesInForce
+from hotline.controller.open_callbacks import OpenCallbacks
 from hotline.controller.outlets import Outlets
 from hotline.controller.people import People
 from hotline.controller.recovery import Recovery
@@ -256,12 +257,19 @@ class Controller:
             outbound=self._outbound,
             clock=clock.now,
         )
+        self._open_callbacks = OpenCallbacks(
+            self._book,
+            self._desk,
+            self._outbound,
+            note=self._diary.write,
+            informed=lambda: self._informed,
+        )
         self._recovery = Recovery(
             self._engine,
             settings,
             desk=self._desk,
             diary=self._diary,
-            book=self._book,
+            callbacks=self._open_callbacks,
             switch=self._switch,
             outbound=self._outbound,
             queue_log=self._queue_log,
@@ -320,7 +328,7 @@ class Controller:
         self._tasks = [
             spawn(self._bus.run(), "bus"),
             spawn(self._bus.answer(self._requests.answer), "requests"),
-            spawn(feeding.take_up_callbacks(self._book, self._desk), "callbacks of others"),
+            spawn(self._open_callbacks.run(), "callbacks of others"),
             spawn(self._shown.run(), "live state"),
             spawn(feeding.feed_figures(self._engine, self._figures.add), "live figures"),
             spawn(self._link.run(), "link"),

@@ -1,4 +1,4 @@
-"""What the live figures and the floor get from the database."""
+"""What the live figures get from the database."""
 
 import asyncio
 import contextlib
@@ -112,35 +112,3 @@ async def test_an_absent_database_ends_nothing(
     assert [one["on"] for one in logs if one["event"] == "figures.away"] == [True, False]
     assert not any("exc_info" in one for one in logs)
     await engine.dispose()
-
-
-class Book:
-    """A book in which somebody entered a task, and cancelled another."""
-
-    def __init__(self) -> None:
-        self.answers: list[Any] = [OSError("away"), ([], []), (["task"], ["cancelled"])]
-
-    async def changes(self) -> Any:
-        answer = self.answers.pop(0) if self.answers else ([], [])
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-class Desk:
-    def __init__(self) -> None:
-        self.did: list[Any] = []
-
-    def take_up(self, tasks: Any) -> None:
-        self.did.append(("take up", tasks))
-
-    def report(self, *facts: Any) -> None:
-        self.did.append(("report", facts))
-
-
-async def test_callbacks_of_others_are_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeding, "LOOK_EVERY", 0.001)
-    desk = Desk()
-    async with running(feeding.take_up_callbacks(Book(), desk)):  # type: ignore[arg-type]
-        await until(lambda: len(desk.did) == 2)
-    assert desk.did == [("take up", ["task"]), ("report", ("cancelled",))]

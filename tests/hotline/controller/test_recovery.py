@@ -33,6 +33,7 @@ from facts import (
 from facts.terms import Party
 from facts.times import SECOND
 from hotline.controller import recovery
+from hotline.controller.open_callbacks import OpenCallbacks
 from hotline.controller.recovery import LONGEST_AWAY, LONGEST_OPEN, OVERLAP, Recovery
 from telephony import cel, cel_file
 from telephony.cel import Reading
@@ -70,12 +71,12 @@ class Centre:
         self.did.append(f"remember {[attempt for attempt, _, _ in attempts]}")
 
     def take_up(self, tasks: Iterable[Any]) -> None:
-        self.did.append(f"take up {list(tasks)}")
+        self.did.append(f"take up {[task.id for task in tasks]}")
 
-    async def open_tasks(self) -> list[str]:
+    async def open_tasks(self) -> list[Any]:
         if self.broken:
-            raise OSError("the database is away")
-        return ["task"]
+            raise database.DatabaseAwayError(None, None, ConnectionRefusedError())
+        return [SimpleNamespace(id=7)]
 
     async def untold(self) -> list[Fact]:
         return self.not_told
@@ -129,7 +130,7 @@ async def made(engine: AsyncEngine, settings: Settings, centre: Any, *known: Fac
         settings,
         desk=centre,
         diary=diary,
-        book=centre,
+        callbacks=OpenCallbacks(centre, centre, centre, note=diary.write, informed=lambda: False),
         switch=centre,
         outbound=centre,
         queue_log=QueueLogFile(settings.log_dir / "queue_log", "masked"),
@@ -164,7 +165,7 @@ async def test_the_floor_gets_the_calls_that_have_no_end(
         (CallArrived, "n-1.3"),
         (CallQueued, "n-1.3"),
     ]
-    assert centre.did == ["remember ['n-c1.1']", "take up ['task']"]
+    assert centre.did == ["remember ['n-c1.1']", "take up [7]"]
 
 
 async def test_what_a_controller_left_in_its_journal_is_read_first(
