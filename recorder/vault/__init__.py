@@ -10,5 +10,6 @@ uploads   the loop beside the archive: recordings go to their store, and the cop
 objects   what the database knows of the store's objects: how many recordings wait for it
 store     one bucket of an S3-compatible store: put and prove, read by ranges, list, delete, lock
 trouble   what can be wrong with a store, as a type and a sentence (pure)
+seeking   a file of a known size that is read from any place
 signed    requests to S3 that the library for the bucket lacks: locks, versions, uploads left behind
 """

@@ -22,6 +22,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from facts.terms import CallId
+from recorder.vault.seeking import SeekingFile
 
 SUFFIX: Final = ".enc"
 """What the name of an encrypted file ends with."""
@@ -123,7 +124,7 @@ class SealedFile(Protocol):
         """There is no more to read."""
 
 
-class Reader(io.RawIOBase):
+class Reader(SeekingFile):
     """The plain bytes of an encrypted file, and of no other chunks than those that are asked for.
 
     Opening reads the first and the last chunk: then key, call and size are known to be right. It closes `source`, also
@@ -147,7 +148,6 @@ class Reader(io.RawIOBase):
             self._prefix = _HEAD.unpack(head)[2]
             self._with = _associated(call, head)
             self._aead = AESGCM(data_key)
-            self._at = 0
             self._number = -1
             self._plain = b""
             self._open(self._chunks - 1)
@@ -156,35 +156,15 @@ class Reader(io.RawIOBase):
             self.close()
             raise
 
-    def readable(self) -> bool:
-        """It is for reading."""
-        return True
-
-    def seekable(self) -> bool:
-        """It has every byte at hand."""
-        return True
-
-    def tell(self) -> int:
-        """The place in the plain bytes."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Go to a place in the plain bytes, as in a file."""
-        at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
-        if at < 0:
-            raise ValueError(f"{at} is before the beginning")
-        self._at = at
-        return at
-
     def readinto(self, buffer: "bytearray | memoryview", /) -> int:  # type: ignore[override]
         """Give what is left of the chunk at this place, up to the size of `buffer`."""
-        if self._at >= self.size:
+        if self.at >= self.size:
             return 0
-        number, start = divmod(self._at, CHUNK)
+        number, start = divmod(self.at, CHUNK)
         self._open(number)
         part = self._plain[start : start + len(buffer)]
         buffer[: len(part)] = part
-        self._at += len(part)
+        self.at += len(part)
         return len(part)
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ from base import clock
 from base.settings import Settings
 from facts.times import DAY, SECOND
 from recorder.vault import signed
+from recorder.vault.seeking import SeekingFile
 from recorder.vault.signed import AccessKey, StoreAnswer
 from recorder.vault.trouble import StoreError, StoreGoneError, StoreTrouble
 
@@ -502,44 +503,23 @@ class Store:
         return StoreError(StoreTrouble.GARBLED, f"{self._named} gave {what}")
 
 
-class StoredFile(io.RawIOBase):
+class StoredFile(SeekingFile):
     """An object as a file. Each read is one request, for no more than was asked for."""
 
     def __init__(self, store: Store, whole: StoredObject) -> None:
-        super().__init__()
+        super().__init__(whole.size)
         self._store = store
         self._whole = whole
-        self._at = 0
         self.name = whole.key
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def tell(self) -> int:
-        """The place of the next read."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place. Nothing is fetched."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._whole.size}[whence]
-        if base + offset < 0:
-            raise ValueError("no place before the beginning")
-        self._at = base + offset
-        return self._at
 
     def readinto(self, buffer: Any) -> int:
         """Fetch what fits into `buffer`, up to a part. Raises `StoreError`."""
-        length = min(len(buffer), self._whole.size - self._at, PART)
+        length = min(len(buffer), self.size - self.at, PART)
         if length <= 0:
             return 0
-        found = self._store.read(self._whole, self._at, self._at + length)
+        found = self._store.read(self._whole, self.at, self.at + length)
         buffer[:length] = found
-        self._at += length
+        self.at += length
         return length
 
     def readall(self) -> bytes:
