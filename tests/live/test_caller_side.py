@@ -136,7 +136,7 @@ async def test_a_silent_caller_hears_the_phrase_three_times_and_the_farewell(
     assert not leg.hung_up_here
     assert how_often(leg, "no_response") == 3
     assert hears(leg, "no_response_farewell")
-    await talk.until_ended(2)
+    await talk.until_ended()
     row = await centre.call("13900000001")
     assert (row["disposition"], row["outcome"], row["hung_up_by"], row["agents"]) == (
         "silent",
@@ -175,12 +175,10 @@ async def test_the_agent_need_not_wait_for_a_silent_caller(
     assert len(centre.facts(TalkEnded, call=row["id"])) == 1
     assert centre.facts(CallTransferred, call=row["id"]) == []
     # One recording, to the farewell's end.
-    assert leg.ended_at is not None
-    assert leg.answered_at is not None
     await centre.fact(RecordingFinished, 20, call=row["id"])
     await centre.cli("recordings", "export", row["id"], "--out", str(tmp_path / "silent.wav"))
     left, _ = sounds.stereo(tmp_path / "silent.wav")
-    assert abs(left.size / RATE - (leg.ended_at - leg.answered_at)) < 0.5
+    sounds.assert_whole(left.size / RATE, leg)
 
 
 async def test_a_word_after_the_agent_has_gone_brings_the_caller_to_the_next_at_the_old_place(
@@ -203,8 +201,8 @@ async def test_a_word_after_the_agent_has_gone_brings_the_caller_to_the_next_at_
     # The caller stands before another who has waited all that time, for the first agent still writes up.
     second = await centre.agent(phones, "1002", answer_after=0.2)
     await centre.cli("queue", "set", "default", "wrap_up_time=")
-    await leg.until_hears(second.tone, 5)
-    await second.offers[0].until_hears(leg.tone, 5)
+    await leg.until_hears(second.tone)
+    await second.offers[0].until_hears(leg.tone)
     assert second.offers[0].peer == "13900000004"
     assert len(first.offers) == 1
     await asyncio.sleep(1)
@@ -290,9 +288,9 @@ async def test_a_word_brings_the_caller_back_to_the_same_agent(
     speak(leg, loudness)
     await asyncio.sleep(0.6)
     leg.silent = True
-    await leg.until_hears(agent.tone, 5)
+    await leg.until_hears(agent.tone)
     speak(leg, 6000)
-    await talk.until_hears(leg.tone, 3)
+    await talk.until_hears(leg.tone)
     await leg.hang_up()
     row = await centre.call(caller)
     assert (row["disposition"], row["outcome"], row["hung_up_by"]) == (None, "human", "caller")
@@ -311,7 +309,7 @@ async def test_the_caller_has_no_such_key(centre: Centre, phones: Phones) -> Non
     leg, talk, agent = await silent_talk(centre, phones, "13900000021")
     await leg.press("*0")
     await asyncio.sleep(2)
-    await leg.until_hears(agent.tone, 1)
+    await leg.until_hears(agent.tone)
     assert how_often(leg, "no_response") == 0
     assert how_often(talk, "no_response") == 0
 
@@ -373,7 +371,7 @@ async def test_a_caller_keeps_the_place_and_is_called_in_turn(
             assert placed.agent == "1001"
             assert not centre.facts(OfferMade, call=await centre.call_id("13900000042"))
             assert later.talking
-            await agent.until_rings(1, 5)
+            await agent.until_rings(1)
             await agent.offers[0].hang_up()
     finally:
         await centre.cli("queue", "set", "default", "callback_key=")
@@ -508,7 +506,7 @@ async def test_a_number_of_its_own_language_speaks_it(centre: Centre, phones: Ph
     # 1002 speaks Mandarin only.
     other = await centre.agent(phones, "1002", answer_after=0.1)
     agent = await centre.agent(phones, "1001", answer_after=0.1)
-    await leg.until_hears(agent.tone, 5)
+    await leg.until_hears(agent.tone)
     assert not other.offers
 
 
@@ -533,12 +531,12 @@ async def test_a_number_that_is_not_to_be_shown_is_nowhere(
     with Wire(centre.sip) as wire:
         dialog = await wire.call(NUMBER, sender, headers=headers)
         assert dialog.status == 200
-        await centre.until(lambda: len(centre.facts(CallArrived)) > before, 5, "the arrival")
+        await centre.until(lambda: len(centre.facts(CallArrived)) > before, 10, "the arrival")
         arrived = centre.facts(CallArrived)[-1]
         assert isinstance(arrived, CallArrived)
         await centre.fact(CallQueued, GREETING, call=arrived.call)
         await dialog.hang_up()
-        await centre.fact(CallEnded, 5, call=arrived.call)
+        await centre.fact(CallEnded, call=arrived.call)
     assert arrived.caller == ""
     for file in (centre.home / "log" / "serve.log", centre.home / "log" / "asterisk" / "messages"):
         assert "13900000091" not in file.read_text(errors="replace")

@@ -36,7 +36,7 @@ async def test_three_calls_counted_by_hand_and_proven(centre: Centre, phones: Ph
     await leg.until_hears(agent.tone, 15)
     await asyncio.sleep(1)
     await agent.offers[-1].hang_up()
-    await leg.until_ended(5)
+    await leg.until_ended()
     second = await centre.call("13900000102")
     assert second["hung_up_by"] == "agent"
     await centre.fact(WrapUpEnded, 15, agent="1001", call=second["id"])

@@ -63,7 +63,7 @@ async def test_a_phone_signs_in_by_tls_and_talks_by_srtp(centre: Centre, phones:
     # This phone takes no call without SRTP: what is heard was encrypted.
     await leg.until_hears(agent.tone)
     await offered.until_hears(leg.tone)
-    await centre.until(lambda: leg.seconds_of(agent.tone) > 1.5, 5, "a talk")
+    await centre.until(lambda: leg.seconds_of(agent.tone) > 1.5, 10, "a talk")
     await leg.hang_up()
     call = await centre.call("13900000001")
     assert call["outcome"] == "human"
