@@ -287,7 +287,7 @@ class Centre:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=90,
             check=False,
         )
         assert status is None or done.returncode == status, (

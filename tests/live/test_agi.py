@@ -320,7 +320,7 @@ async def test_asterisk_reads_an_argument_as_it_was_meant(
     )
     async with listening:
         leg = await phones.citizen("13900000002").dial(NUMBER)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             connection = await connections.get()
         await connection.environment(5)
         await connection.ask("SET VARIABLE", "TRIED", value)

@@ -697,7 +697,7 @@ async def test_nobody_else_gets_in(exchange: Exchange) -> None:
     address = exchange.settings.control_address, exchange.settings.ami_port
     reader, writer = await asyncio.open_connection(*address)
     writer.write(b"Action: Login\r\nUsername: hotline\r\nSecret: wrong\r\n\r\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         answer = await reader.readuntil(b"\r\n\r\n")
     assert b"Authentication failed" in answer
     writer.close()

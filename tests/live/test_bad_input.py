@@ -88,7 +88,7 @@ async def test_malformed_agi(centre: Centre, witness: Leg) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", centre.agi_port)
         with contextlib.suppress(OSError):  # the other side may have hung up already
             writer.write(lines)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await writer.drain()
             writer.write_eof()
         assert await closed_by_server(reader, 15), what
@@ -126,7 +126,7 @@ async def test_strangers_at_the_manager_interface(centre: Centre, witness: Leg) 
         _reader, writer = await asyncio.open_connection("127.0.0.1", centre.ami_port)
         with contextlib.suppress(OSError):  # the other side may have hung up already
             writer.write(lines)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await writer.drain()
             await asyncio.sleep(0.3)
         writer.close()
@@ -158,7 +158,7 @@ async def test_odd_callers(centre: Centre, witness: Leg) -> None:
         arrived = len(centre.facts(CallArrived))
         with Wire(centre.sip) as wire:
             try:
-                dialog = await wire.call(NUMBER, sender, within=2)
+                dialog = await wire.call(NUMBER, sender, within=5)
             except TimeoutError:
                 continue  # Asterisk drops a message that is no SIP
             assert dialog.status == 200, what

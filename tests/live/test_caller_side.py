@@ -47,7 +47,7 @@ from tests.live.test_asterisk_conf import Exchange
 
 ENGLISH = "8890"
 GREETING = 10.0
-PHRASES = 35.0
+PHRASES = 60.0
 """Seconds that three phrases, their pauses and the farewell take at most."""
 
 
@@ -80,11 +80,20 @@ def hears(leg: Leg, key: str, language: str = "zh", last: float | None = None) -
     return sum(likeness(heard, piece) > 0.9 for piece in pieces) >= len(pieces) / 2
 
 
-def how_often(leg: Leg, key: str) -> int:
-    """How many times this prompt was heard: the piece of it that was heard most often counts, for a gap costs one."""
-    whole, prompt = leg.heard().astype(np.float64), sounds.prompt(key).astype(np.float64)
+async def how_often(centre: Centre, leg: Leg, call: str, key: str) -> int:
+    """How many times this prompt was played to the caller, as their telephone or the recording has it.
+
+    A busy machine loses packets on the way to the telephone. The piece of the prompt that was heard most often counts,
+    for a gap costs one.
+    """
+    await centre.fact(RecordingFinished, 30, call=call)
+    prompt = sounds.prompt(key).astype(np.float64)
+    wholes = [
+        one.astype(np.float64) for one in (leg.heard(), sounds.recording(centre.home, call)[1])
+    ]
     return max(
         _how_often(whole, prompt[at : at + RATE // 2])
+        for whole in wholes
         for at in range(0, prompt.size - RATE // 2, RATE // 2)
     )
 
@@ -118,9 +127,8 @@ async def silent_talk(centre: Centre, phones: Phones, caller: str) -> tuple[Leg,
 
 async def until_asked(leg: Leg) -> None:
     """Wait until the caller has heard the beginning of the phrase, just now."""
-    beginning = sounds.prompt("no_response")[:RATE]
-    async with asyncio.timeout(8):
-        while likeness(leg.heard(3), beginning) < 0.9:
+    async with asyncio.timeout(20):
+        while not hears(leg, "no_response", last=4):
             await asyncio.sleep(0.1)
 
 
@@ -134,10 +142,10 @@ async def test_a_silent_caller_hears_the_phrase_three_times_and_the_farewell(
     await talk.press("*0")
     await leg.until_ended(PHRASES)
     assert not leg.hung_up_here
-    assert how_often(leg, "no_response") == 3
-    assert hears(leg, "no_response_farewell")
     await talk.until_ended()
     row = await centre.call("13900000001")
+    assert await how_often(centre, leg, row["id"], "no_response") == 3
+    assert await how_often(centre, leg, row["id"], "no_response_farewell") == 1
     assert (row["disposition"], row["outcome"], row["hung_up_by"], row["agents"]) == (
         "silent",
         "human",
@@ -162,9 +170,9 @@ async def test_the_agent_need_not_wait_for_a_silent_caller(
     assert leg.talking
     await leg.until_ended(PHRASES)
     assert not leg.hung_up_here
-    assert how_often(leg, "no_response") == 3
-    assert hears(leg, "no_response_farewell")
     row = await centre.call("13900000002")
+    assert await how_often(centre, leg, row["id"], "no_response") == 3
+    assert await how_often(centre, leg, row["id"], "no_response_farewell") == 1
     assert (row["disposition"], row["outcome"], row["hung_up_by"], row["agents"]) == (
         "silent",
         "human",
@@ -215,7 +223,7 @@ async def test_a_word_after_the_agent_has_gone_brings_the_caller_to_the_next_at_
         "caller",
         ["1001", "1002"],
     )
-    assert how_often(leg, "no_response") < 3
+    assert await how_often(centre, leg, call, "no_response") < 3
     assert centre.facts(CallSilent, call=call) == []
     assert [end.agent for end in centre.facts(TalkEnded, call=call)] == ["1001", "1002"]
     assert len(centre.facts(CallEnded, call=call)) == 1
@@ -310,8 +318,10 @@ async def test_the_caller_has_no_such_key(centre: Centre, phones: Phones) -> Non
     await leg.press("*0")
     await asyncio.sleep(2)
     await leg.until_hears(agent.tone)
-    assert how_often(leg, "no_response") == 0
-    assert how_often(talk, "no_response") == 0
+    await leg.hang_up()
+    row = await centre.call("13900000021")
+    for one in (leg, talk):
+        assert await how_often(centre, one, row["id"], "no_response") == 0
 
 
 async def test_silence_before_the_queue_when_the_queue_says_so(
@@ -324,8 +334,8 @@ async def test_silence_before_the_queue_when_the_queue_says_so(
         speaks = await phones.citizen("13900000032").dial(NUMBER)
         await centre.fact(CallQueued, GREETING, call=await centre.call_id("13900000032"))
         await silent.until_ended(PHRASES + 5)
-        assert how_often(silent, "no_response") == 3
         row = await centre.call("13900000031")
+        assert await how_often(centre, silent, row["id"], "no_response") == 3
         assert (row["disposition"], row["queued"], row["outcome"]) == (
             "silent",
             None,

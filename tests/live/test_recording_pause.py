@@ -386,7 +386,7 @@ async def test_where_pauses_are_not_allowed_the_agent_is_told_so(phones_off: Off
     at_agent = agent.offers[-1]
     await at_agent.press("*7")
     await centre.until(
-        lambda: sounds.spoken(REFUSED, at_agent.heard(6)) > 0.5, 8, "the refusal at the agent"
+        lambda: sounds.spoken(REFUSED, at_agent.heard(6)) > 0.5, 20, "the refusal at the agent"
     )
     said = await centre.cli("agent", "pause-recording", "1001", status=1)
     assert said == ""
@@ -417,7 +417,7 @@ async def test_a_talk_that_is_not_recorded_is_not_said_to_be_paused(
     centre.asterisk(f"mixmonitor stop {citizen}")
     await at_agent.press("*7")
     await centre.until(
-        lambda: sounds.spoken(REFUSED, at_agent.heard(6)) > 0.5, 8, "the refusal at the agent"
+        lambda: sounds.spoken(REFUSED, at_agent.heard(6)) > 0.5, 20, "the refusal at the agent"
     )
     await until_talk(leg, agent.tone)
     await leg.hang_up()

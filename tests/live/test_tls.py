@@ -163,7 +163,7 @@ async def test_a_phone_by_tls_that_keeps_the_dialogue_after_a_transfer_is_sent_b
         second = await secure(phones, centre, "1001", answer_after=0.1)
         target = f"Refer-To: <sip:1001@{centre.tls}>\r\n".encode()
         assert await dialog.ask("REFER", 1, target) == 202
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while not (asked := (await wire.receive()).decode()).startswith("BYE "):
                 if not asked.startswith(("SIP/2.0 ", "ACK ")):
                     await wire.reply(asked)
