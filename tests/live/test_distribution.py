@@ -295,7 +295,7 @@ async def test_three_rings_last_fifteen_seconds_and_places_are_announced(standar
         await other.until_rings(1)
         third, fourth = await queued(standard, phones, "13900009913", "13900009914")
         await missed.until_ended(25)
-        ended = standard.facts(OfferEnded, agent="1001")[-1]
+        ended = await standard.fact(OfferEnded, agent="1001")
         assert 14.5 < await rang_for(standard, ended.call, "1001") < 20
         both = (first, second)
         which = await other.offers[0].until_hears_one_of(both)
