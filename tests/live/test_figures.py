@@ -41,9 +41,10 @@ async def test_three_calls_counted_by_hand_and_proven(centre: Centre, phones: Ph
     assert second["hung_up_by"] == "agent"
     await centre.fact(WrapUpEnded, 15, agent="1001", call=second["id"])
 
+    centre.change_prompts()  # the whole greeting: on a busy machine the short one may be over
     leg = await phones.citizen("13900000103").dial(NUMBER)
     await leg.until_answered()
-    # A caller who leaves in the same instant may leave no sound at all; the greeting lasts a second.
+    # A caller who leaves in the same instant may leave no sound at all.
     await asyncio.sleep(0.3)
     await leg.hang_up()
     third = await centre.call("13900000103")

@@ -210,14 +210,14 @@ async def test_a_renewed_certificate_is_taken_in_a_talk(
     centre.expected.append('"event":"certificate.not_taken"')
     theirs.write_bytes(certificate.read_bytes())
     await centre.until(
-        lambda: any('"certificate.not_taken"' in line for line in centre.log_lines()), 15, "a word"
+        lambda: any('"certificate.not_taken"' in line for line in centre.log_lines()), 40, "a word"
     )
     assert await shown(centre.tls) == before
     await raised(centre, "certificate_unusable")
     assert "does not fit" in await centre.cli("check", status=1)
 
     Path(centre.environment["HOTLINE_TLS_KEY"]).write_bytes(key.read_bytes())
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(40):
         while await shown(centre.tls) == before:
             await asyncio.sleep(0.2)
     await raised(centre, "certificate_unusable", wanted=False)
