@@ -282,11 +282,11 @@ class Leg:
         counted = self._call.final_stats
         return counted.tx_bytes / RATE if counted is not None else 0.0
 
-    async def until_answered(self, within: float | None = 5.0) -> None:
+    async def until_answered(self, within: float | None = 10.0) -> None:
         """Wait for the answer. Raises `TimeoutError`, also when the call ends instead."""
         await self._until(self._answered.is_set, within, "answered")
 
-    async def until_ended(self, within: float | None = 5.0) -> None:
+    async def until_ended(self, within: float | None = 10.0) -> None:
         """Wait until the call is over. Raises `TimeoutError`."""
         try:
             async with asyncio.timeout(within):
@@ -294,11 +294,11 @@ class Leg:
         except TimeoutError:
             raise TimeoutError(f"{self} was not over within {within} s") from None
 
-    async def until_hears(self, tone: int, within: float = 5.0) -> float:
+    async def until_hears(self, tone: int, within: float = 10.0) -> float:
         """Wait until this side hears `tone`, and return the moment. Raises `TimeoutError`."""
         return await self._until(lambda: self.hears(tone), within, f"hearing {tone} Hz")
 
-    async def until_hears_one_of(self, others: Sequence[Hums], within: float = 5.0) -> int:
+    async def until_hears_one_of(self, others: Sequence[Hums], within: float = 10.0) -> int:
         """Wait until this side hears one of these, and return which one. Raises `TimeoutError`."""
         heard: list[int] = []
 
@@ -309,7 +309,7 @@ class Leg:
         await self._until(true, within, f"hearing one of {[other.tone for other in others]} Hz")
         return heard[0]
 
-    async def until_hears_something(self, within: float = 5.0) -> float:
+    async def until_hears_something(self, within: float = 10.0) -> float:
         """Wait for any sound: a prompt, music, a voice. Raises `TimeoutError`."""
         return await self._until(
             lambda: loudness(self.heard(0.2)) > LOUD, within, "hearing something"

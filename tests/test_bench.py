@@ -172,7 +172,7 @@ class Exchange(asyncio.DatagramProtocol):
         self.transport.sendto(f"{first}\r\n{head}".encode(), self.phone)
 
     async def next(self) -> str:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return (await self.heard.get()).split("\r\n")[0]
 
 
@@ -185,7 +185,7 @@ async def signed_in() -> AsyncIterator[tuple[BenchPhones, Exchange]]:
         async with BenchPhones(exchange.here, answer_after=0.0) as phones:
             async with asyncio.TaskGroup() as group:
                 group.create_task(phones.register(["1001"], "secret"))
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(20):
                     register = await exchange.heard.get()
                 assert register.startswith("REGISTER ")
                 call_id = re.search(r"Call-ID: (\S+)", register)
@@ -231,7 +231,7 @@ async def test_phones_that_speak_send_sound_from_the_answer_until_they_hang_up()
         assert await exchange.next() == "SIP/2.0 200 OK"
         assert phones._mouth.where == {}
         exchange.say("ACK sip:1001@127.0.0.1 SIP/2.0", "one", "7 ACK")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             heard = [await ear.sound.get() for _ in range(3)]
         assert {len(packet) for packet in heard} == {12 + 160}
         numbers = [int.from_bytes(packet[2:4]) for packet in heard]

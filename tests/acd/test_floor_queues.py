@@ -527,7 +527,9 @@ def test_a_caller_who_cannot_be_recorded_is_sent_outside_by_the_gate() -> None:
     asked = CallSentOutside(SECOND, "a", "0411000")
     assert story.tell(asked) == [SendOutside("a", "0411000")]
     assert story.floor.callers["a"].stage is Stage.OUTSIDE
-    # Asterisk tells the same again, and of the answer without the number.
+    # Asterisk tells the same again, and of the answer without the number. Nobody is sent twice.
+    assert story.tell(CallSentOutside(2 * SECOND, "a", "0411000")) == []
+    assert story.floor.handle(CallSentOutside(2 * SECOND, "unknown", "0411000"), 2 * SECOND) == []
     assert story.entries(CallSentOutside(2 * SECOND, "a", "", answered=True)) == [
         CallSentOutside(2 * SECOND, "a", "0411000", answered=True)
     ]

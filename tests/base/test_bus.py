@@ -81,7 +81,7 @@ async def test_live_state_and_facts_reach_the_screens(pair: tuple[Bus, Bus]) -> 
             got.append(fact)  # noqa: PERF401 the stream never ends
 
     listener, sender = spawn(listen(), "listen"), spawn(controller.run(), "bus")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not got:
             controller.send(LinkLost(7))
             await asyncio.sleep(0.05)

@@ -55,7 +55,7 @@ async def test_a_start_after_a_kill_in_the_same_home_waits_for_nothing(
 ) -> None:
     monkeypatch.setattr(module, "WATCH", 3600)
     await Lease(engine, at(tmp_path, "a")).take()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await Lease(engine, at(tmp_path, "a")).take()
 
 
@@ -75,7 +75,7 @@ async def test_another_home_takes_over_at_once_from_one_that_stopped(
     first = Lease(engine, at(tmp_path, "a"))
     await first.take()
     await first.release()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await Lease(engine, at(tmp_path, "b")).take()
 
 
@@ -94,7 +94,7 @@ async def test_a_controller_that_stood_still_learns_that_it_was_replaced(
     await first.take()
     await Lease(engine, at(tmp_path, "b")).take()
     gone, _ = beating(first)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await gone.wait()
     assert first.lost
 

@@ -18,7 +18,7 @@ __all__ = ["centre", "pytest_runtest_makereport"]
 PASSWORD = "a-long-enough-password"
 AGENTS = ("1001", "1002", "1003")
 OUTPUT = ROOT / "test-output" / "screens"
-expect.set_options(timeout=10_000)  # milliseconds; a busy machine is no defect
+expect.set_options(timeout=20_000)  # milliseconds; a busy machine is no defect
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "tests/browser/" in item.nodeid:
             item.add_marker(pytest.mark.live)
             if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(120))
+                item.add_marker(pytest.mark.timeout(240))
 
 
 @pytest.fixture(scope="module")

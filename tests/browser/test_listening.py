@@ -19,7 +19,7 @@ from facts import RecordingPaused, RecordingResumed, TalkHeld, TalkResumed
 from facts.terms import PauseWhy
 from facts.times import HOUR, SECOND, local
 from recorder.entry import LedgerEntry
-from tests.browser.test_player import PEOPLE, Desk, findings, ready
+from tests.browser.test_player import PEOPLE, Desk, findings, ready, until
 from tests.metrics.test_hints import T, talk
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
@@ -177,7 +177,11 @@ async def test_holds_and_pauses_are_shown_on_the_waveform_with_their_names(desk:
     screen = await desk.open("chief")
     page = screen.page
     await ready(page)
-    assert sorted(await page.evaluate(_REGIONS)) == [["保持", 22, 56], ["录音暂停", 56, 33]]
+
+    async def drawn() -> bool:
+        return sorted(await page.evaluate(_REGIONS)) == [["保持", 22, 56], ["录音暂停", 56, 33]]
+
+    await until(page, drawn, "hold and pause are not drawn")
     held, paused = page.locator(".parts li").nth(0), page.locator(".parts li").nth(1)
     await expect(held).to_contain_text("保持：音乐不录")
     await expect(paused).to_contain_text("等长静音")
@@ -186,4 +190,8 @@ async def test_holds_and_pauses_are_shown_on_the_waveform_with_their_names(desk:
     await screen.picture("player-parts")
     await page.locator("#language").click()
     await expect(held).to_contain_text("the music is not recorded")
-    assert sorted(one for one, *_ in await page.evaluate(_REGIONS)) == ["on hold", "paused"]
+
+    async def named() -> bool:
+        return sorted(one for one, *_ in await page.evaluate(_REGIONS)) == ["on hold", "paused"]
+
+    await until(page, named, "hold and pause are not named")

@@ -72,7 +72,7 @@ async def sound(page: Page) -> float:
     await expect(page.locator("#player")).to_have_attribute("data-state", "ready")
     await page.locator("#player .toggle").click()
     audio = page.locator("#player audio")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await audio.evaluate("audio => audio.currentTime") < 0.1:
             await asyncio.sleep(0.05)
     await page.locator("#player .toggle").click()

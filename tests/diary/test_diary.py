@@ -131,7 +131,7 @@ async def test_a_fact_reaches_the_database_within_moments(
     book = Diary(engine, tmp_path)
     book.start()
     book.write(AgentReady(T, "1001"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while await rows(engine) == 0:
             await asyncio.sleep(0.01)
     book.write(AgentReady(T + 1, "1001"))

@@ -50,19 +50,19 @@ async def test_what_neither_database_nor_disk_takes_stays_in_memory_up_to_the_bo
     book.start()
     with capture_logs() as logs:
         write(book, 49)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while "diary.journal_failed" not in [line["event"] for line in logs]:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
         assert (book.waiting, book.lost) == (49, 0)
         write(book, 1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not book.lost:
                 await asyncio.sleep(0.01)
         assert (book.waiting, book.lost) == (0, 50)
         # The next ones stay again, and what is lost afterwards is counted without a second alarm.
         write(book, 50)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while book.lost < 100:
                 await asyncio.sleep(0.01)
     assert [line["event"] for line in logs] == ["diary.away", "diary.journal_failed", "diary.lost"]

@@ -228,7 +228,7 @@ async def test_hotline_up_takes_up_a_change_of_the_trunks(tmp_path: Path) -> Non
         taken.append((text, settings.named_trunks[0].host))
 
     async def until(true: Callable[[], object]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not true():
                 await asyncio.sleep(0.001)
 

@@ -48,7 +48,7 @@ A_TALK: Final = NO_TALK / SECOND + 0.1
 """Seconds after which an answer is one: a talk that is over sooner is none (M1)."""
 
 
-async def until_talk(leg: Leg, tone: int, within: float = 5) -> None:
+async def until_talk(leg: Leg, tone: int, within: float = 10) -> None:
     """Wait until one side hears the other, and then until this is a talk (`A_TALK`)."""
     await leg.until_hears(tone, within)
     await asyncio.sleep(A_TALK)
@@ -287,7 +287,7 @@ class Centre:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=90,
             check=False,
         )
         assert status is None or done.returncode == status, (
@@ -343,7 +343,7 @@ class Centre:
     async def press(self, phone: AgentPhone, code: str) -> None:
         """Dial a feature code and hear its answer to the end."""
         leg = await phone.dial(code)
-        await leg.until_hears_something(5)
+        await leg.until_hears_something()
         await leg.until_ended(10)
 
     async def presences(self) -> dict[str, str]:
@@ -355,14 +355,14 @@ class Centre:
             await bus.close()
         return {agent["number"]: agent["presence"] for agent in shown["agents"]} if shown else {}
 
-    async def presence(self, number: str, presence: str | None, within: float = 3) -> None:
+    async def presence(self, number: str, presence: str | None, within: float = 10) -> None:
         """Wait until this agent's presence is this one; None: until there is no such agent. Raises `AssertionError`."""
         deadline = time.monotonic() + within
         while (found := (await self.presences()).get(number)) != presence:
             assert time.monotonic() < deadline, f"{number} is {found}, not {presence}"
             await asyncio.sleep(0.1)
 
-    async def without_phone(self, number: str, within: float = 3) -> None:
+    async def without_phone(self, number: str, within: float = 10) -> None:
         """Wait until nothing can be offered to this agent: no phone, or not asked for. Raises `AssertionError`."""
         deadline = time.monotonic() + within
         while (found := (await self.presences()).get(number)) not in ("out", "unreachable"):
@@ -374,14 +374,14 @@ class Centre:
         rows: list[dict[str, Any]] = json.loads(await self.cli("calls", "--format", "json"))
         return rows
 
-    async def call(self, caller: str, within: float = 15) -> dict[str, Any]:
+    async def call(self, caller: str, within: float = 30) -> dict[str, Any]:
         """The ended call of this caller as `hotline calls` shows it."""
         await self.fact(CallEnded, within, call=await self.call_id(caller))
         row = [row for row in await self.calls() if row["caller"] == normalise(caller)][-1]
         assert row["ended"], row
         return row
 
-    async def call_id(self, caller: str, within: float = 5) -> str:
+    async def call_id(self, caller: str, within: float = 15) -> str:
         """The id of this caller's newest call."""
         return (await self.fact(CallArrived, within, caller=normalise(caller))).call
 
@@ -418,7 +418,7 @@ class Centre:
             if (not of_call or call == of_call) and (not of_agent or agent == of_agent)
         ]
 
-    async def fact(self, kind: type[F], within: float = 5, count: int = 1, **values: object) -> F:
+    async def fact(self, kind: type[F], within: float = 15, count: int = 1, **values: object) -> F:
         """Wait for the `count`-th fact of a kind whose fields have these values."""
         found: list[F] = []
 

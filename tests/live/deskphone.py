@@ -75,7 +75,7 @@ class DeskPhone:
                 f"Contact: <{self._contact()}>\r\nExpires: {expires}\r\n{proof.decode()}"
                 "Content-Length: 0\r\n\r\n"
             )
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(10):
                 answer = await self._answers.get()
             if answer.startswith("SIP/2.0 200"):
                 return

@@ -67,8 +67,10 @@ class GatewayCall:
     acked_at: float = 0.0
     ended_at: float = 0.0
     hung_up_here: bool = False
+    sent: float = 0.0
+    """Seconds of sound that the citizen sent."""
 
-    async def until(self, true: Callable[[], object], within: float = 5.0) -> None:
+    async def until(self, true: Callable[[], object], within: float = 10.0) -> None:
         """Wait for a condition. Raises `TimeoutError`."""
         deadline = time.monotonic() + within
         while not true():
@@ -222,6 +224,7 @@ class Gateway:
             )  # fmt: skip
             self._sound.sendto(self.protected(packet), where)
             sequence += 1
+            call.sent += _STEP
             due += _STEP
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 

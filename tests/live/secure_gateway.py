@@ -78,7 +78,7 @@ class SecureGateway(Gateway):
         made: bytes = self._protection.protect(packet)
         return made
 
-    async def until_hears(self, call: GatewayCall, tone: int, within: float = 5.0) -> None:
+    async def until_hears(self, call: GatewayCall, tone: int, within: float = 10.0) -> None:
         """Wait until the citizen hears a tone that was encrypted as the INVITE said. Raises `TimeoutError`."""
         said = re.search(r"a=crypto:\d+ AES_CM_128_HMAC_SHA1_80 inline:([\w+/=]+)", call.request)
         assert said is not None, call.request

@@ -35,7 +35,7 @@ class Wire:
         """Send one datagram."""
         await asyncio.get_running_loop().sock_sendall(self._socket, message)
 
-    async def answer(self, within: float = 3) -> str:
+    async def answer(self, within: float = 10) -> str:
         """The next answer; what the exchange asks by itself (OPTIONS) is passed over. Raises `TimeoutError`."""
         async with asyncio.timeout(within):
             while True:
@@ -89,7 +89,7 @@ class Wire:
         from_: bytes,
         *,
         headers: bytes = b"",
-        within: float = 5,
+        within: float = 10,
         call: str = "",
         media: bytes = b"8\r\na=rtpmap:8 PCMA/8000\r\n",
         profile: bytes = b"RTP/AVP",
@@ -243,7 +243,12 @@ class Dialog:
         )  # fmt: skip
 
     async def ask(
-        self, method: str, sequence: int, headers: bytes = b"", body: bytes = b"", within: float = 3
+        self,
+        method: str,
+        sequence: int,
+        headers: bytes = b"",
+        body: bytes = b"",
+        within: float = 10,
     ) -> int:
         """Send a request inside this dialogue. The status of its answer, 0 when there is none."""
         await self._wire.send(self.request(method, sequence, headers, body))

@@ -10,7 +10,7 @@ from base.settings import Settings
 from recorder import press, tape
 from recorder.forms import RecordingForm
 from recorder.vault import reading
-from softphone.phones import RATE, Sound, likeness
+from softphone.phones import RATE, Leg, Sound, likeness, seconds_of
 
 _ASTERISK_CONF = Path(__file__).parents[2] / "asterisk-conf"
 
@@ -36,6 +36,24 @@ def spoken(key: str, heard: Sound) -> float:
     step = RATE // 2 if whole.size > 3 * RATE else RATE // 4
     pieces = [whole[at : at + step] for at in range(0, whole.size - step + 1, step)]
     return sum(likeness(heard, piece) > 0.9 for piece in pieces) / len(pieces)
+
+
+def assert_whole(seconds: float, leg: Leg) -> None:
+    """A recording has all that this telephone sent, and lasts no longer than it was on the line.
+
+    A telephone whose process stands still for a moment sends nothing, so there is nothing to record.
+    """
+    assert leg.answered_at is not None
+    assert leg.ended_at is not None
+    assert leg.sent * 0.95 - 0.7 < seconds < leg.ended_at - leg.answered_at + 0.5, leg.sent
+
+
+def assert_hums(side: Sound, leg: Leg) -> None:
+    """This side of a recording is the telephone's tone for as long as it was sent: each gap in it costs its edges."""
+    assert leg.answered_at is not None
+    assert leg.ended_at is not None
+    hummed = seconds_of(side, leg.tone)
+    assert leg.sent * 0.9 - 0.7 < hummed < leg.ended_at - leg.answered_at + 0.7, leg.sent
 
 
 def recording(home: Path, call: str) -> tuple[Sound, Sound]:

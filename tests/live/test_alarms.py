@@ -49,7 +49,7 @@ async def until_shown(centre: Centre, rule: str, *, raised: bool = True) -> dict
     """Wait until this rule's alarm is on the screens, or is not any more; they follow within half a second."""
     bus = Bus(f"unix://{centre.home}/run/redis.sock", "hotline")
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while True:
                 live = await bus.live()
                 found = [one for one in live["alarms"] if one["rule"] == rule] if live else []
@@ -142,23 +142,25 @@ async def test_what_prometheus_reads(centre: Centre, phones: Phones) -> None:
     leg = await phones.citizen("13800000022").dial(NUMBER)
     await until_talk(leg, agent.tone, 20)
     await centre.until(
-        lambda: measured(centre)['hotline_agents{state="talking"}'] == 1, 5, "an agent who talks"
+        lambda: measured(centre)['hotline_agents{state="talking"}'] == 1, 10, "an agent who talks"
     )
-    assert measured(centre)['hotline_callers{stage="talking"}'] == 1
+    await centre.until(
+        lambda: measured(centre)['hotline_callers{stage="talking"}'] == 1, 10, "a caller who talks"
+    )
     await leg.hang_up()
     await centre.call("13800000022")
 
     def grown(name: str) -> float:
         return measured(centre)[name] - before[name]
 
-    await centre.until(lambda: grown('hotline_calls_ended_total{outcome="human"}') == 1, 5, "it")
+    await centre.until(lambda: grown('hotline_calls_ended_total{outcome="human"}') == 1, 10, "it")
     assert grown("hotline_calls_arrived_total") == 1
     assert grown("hotline_offers_made_total") == 1
     assert grown('hotline_offers_ended_total{result="answered"}') == 1
     assert grown('hotline_wait_seconds_count{result="answered"}') == 1
     assert grown("hotline_talk_seconds_count") == 1
     assert 0 < grown("hotline_talk_seconds_sum") < 30
-    assert 0 < grown("hotline_ring_seconds_sum") < 3
+    assert 0 < grown("hotline_ring_seconds_sum") < 10
     assert grown("hotline_ami_event_lag_seconds_count") > 3
     late = grown("hotline_ami_event_lag_seconds_sum") / grown("hotline_ami_event_lag_seconds_count")
     assert late < 1

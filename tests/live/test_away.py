@@ -31,7 +31,7 @@ async def talks(phones: Phones, agent: AgentPhone, caller: str, within: float = 
     leg = await phones.citizen(caller).dial(NUMBER)
     await until_talk(leg, agent.tone, within)
     await leg.hang_up()
-    await agent.offers[-1].until_ended(5)
+    await agent.offers[-1].until_ended()
 
 
 async def test_phones_ring_and_citizens_talk_while_postgresql_is_away(
@@ -49,9 +49,9 @@ async def test_phones_ring_and_citizens_talk_while_postgresql_is_away(
             await asyncio.to_thread(postgres_server.stop)
             stopped = time.monotonic()
             try:
-                await talking.until_hears(agent.tone, 2)
+                await talking.until_hears(agent.tone)
                 await talking.hang_up()
-                await agent.offers[-1].until_ended(5)
+                await agent.offers[-1].until_ended()
                 for caller in ("13900600002", "13900600003"):
                     await talks(phones, agent, caller)
                 # An agent whose phone registers again meanwhile, and a citizen who calls then.
@@ -63,9 +63,9 @@ async def test_phones_ring_and_citizens_talk_while_postgresql_is_away(
             finally:
                 await asyncio.to_thread(postgres_server.start)
             await asyncio.sleep(1)
-            await leg.until_hears(agent.tone, 2)
+            await leg.until_hears(agent.tone)
             await leg.hang_up()
-            await agent.offers[-1].until_ended(5)
+            await agent.offers[-1].until_ended()
             await centre.presence("1001", "ready", within=10)
             await talks(phones, agent, "13900600005")
 
@@ -162,7 +162,7 @@ async def test_a_second_home_on_one_database_is_refused_and_a_killed_one_comes_b
                     await asyncio.to_thread(second.start)
             finally:
                 second.discard()
-            await leg.until_hears(agent.tone, 2)  # the first one's call goes on
+            await leg.until_hears(agent.tone)  # the first one's call goes on
             # Beside it, reports are made as ever.
             assert json.loads(await centre.cli("calls", "--format", "json"))
             await asyncio.to_thread(centre.kill_controller)
@@ -170,7 +170,7 @@ async def test_a_second_home_on_one_database_is_refused_and_a_killed_one_comes_b
                 centre.wait, lambda: bool(centre.processes(" serve")), 10, "the controller"
             )
             await leg.hang_up()
-            await agent.offers[-1].until_ended(5)
+            await agent.offers[-1].until_ended()
             await centre.presence("1001", "ready", within=15)
             await talks(phones, agent, "13900800002")
         assert not [line for line in centre.log_lines() if "another Hotline" in line]

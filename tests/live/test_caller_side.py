@@ -47,7 +47,7 @@ from tests.live.test_asterisk_conf import Exchange
 
 ENGLISH = "8890"
 GREETING = 10.0
-PHRASES = 35.0
+PHRASES = 60.0
 """Seconds that three phrases, their pauses and the farewell take at most."""
 
 
@@ -80,11 +80,20 @@ def hears(leg: Leg, key: str, language: str = "zh", last: float | None = None) -
     return sum(likeness(heard, piece) > 0.9 for piece in pieces) >= len(pieces) / 2
 
 
-def how_often(leg: Leg, key: str) -> int:
-    """How many times this prompt was heard: the piece of it that was heard most often counts, for a gap costs one."""
-    whole, prompt = leg.heard().astype(np.float64), sounds.prompt(key).astype(np.float64)
+async def how_often(centre: Centre, leg: Leg, call: str, key: str) -> int:
+    """How many times this prompt was played to the caller, as their telephone or the recording has it.
+
+    A busy machine loses packets on the way to the telephone. The piece of the prompt that was heard most often counts,
+    for a gap costs one.
+    """
+    await centre.fact(RecordingFinished, 30, call=call)
+    prompt = sounds.prompt(key).astype(np.float64)
+    wholes = [
+        one.astype(np.float64) for one in (leg.heard(), sounds.recording(centre.home, call)[1])
+    ]
     return max(
         _how_often(whole, prompt[at : at + RATE // 2])
+        for whole in wholes
         for at in range(0, prompt.size - RATE // 2, RATE // 2)
     )
 
@@ -118,9 +127,8 @@ async def silent_talk(centre: Centre, phones: Phones, caller: str) -> tuple[Leg,
 
 async def until_asked(leg: Leg) -> None:
     """Wait until the caller has heard the beginning of the phrase, just now."""
-    beginning = sounds.prompt("no_response")[:RATE]
-    async with asyncio.timeout(8):
-        while likeness(leg.heard(3), beginning) < 0.9:
+    async with asyncio.timeout(20):
+        while not hears(leg, "no_response", last=4):
             await asyncio.sleep(0.1)
 
 
@@ -134,10 +142,10 @@ async def test_a_silent_caller_hears_the_phrase_three_times_and_the_farewell(
     await talk.press("*0")
     await leg.until_ended(PHRASES)
     assert not leg.hung_up_here
-    assert how_often(leg, "no_response") == 3
-    assert hears(leg, "no_response_farewell")
-    await talk.until_ended(2)
+    await talk.until_ended()
     row = await centre.call("13900000001")
+    assert await how_often(centre, leg, row["id"], "no_response") == 3
+    assert await how_often(centre, leg, row["id"], "no_response_farewell") >= 1
     assert (row["disposition"], row["outcome"], row["hung_up_by"], row["agents"]) == (
         "silent",
         "human",
@@ -162,9 +170,9 @@ async def test_the_agent_need_not_wait_for_a_silent_caller(
     assert leg.talking
     await leg.until_ended(PHRASES)
     assert not leg.hung_up_here
-    assert how_often(leg, "no_response") == 3
-    assert hears(leg, "no_response_farewell")
     row = await centre.call("13900000002")
+    assert await how_often(centre, leg, row["id"], "no_response") == 3
+    assert await how_often(centre, leg, row["id"], "no_response_farewell") >= 1
     assert (row["disposition"], row["outcome"], row["hung_up_by"], row["agents"]) == (
         "silent",
         "human",
@@ -175,12 +183,10 @@ async def test_the_agent_need_not_wait_for_a_silent_caller(
     assert len(centre.facts(TalkEnded, call=row["id"])) == 1
     assert centre.facts(CallTransferred, call=row["id"]) == []
     # One recording, to the farewell's end.
-    assert leg.ended_at is not None
-    assert leg.answered_at is not None
     await centre.fact(RecordingFinished, 20, call=row["id"])
     await centre.cli("recordings", "export", row["id"], "--out", str(tmp_path / "silent.wav"))
     left, _ = sounds.stereo(tmp_path / "silent.wav")
-    assert abs(left.size / RATE - (leg.ended_at - leg.answered_at)) < 0.5
+    sounds.assert_whole(left.size / RATE, leg)
 
 
 async def test_a_word_after_the_agent_has_gone_brings_the_caller_to_the_next_at_the_old_place(
@@ -203,8 +209,8 @@ async def test_a_word_after_the_agent_has_gone_brings_the_caller_to_the_next_at_
     # The caller stands before another who has waited all that time, for the first agent still writes up.
     second = await centre.agent(phones, "1002", answer_after=0.2)
     await centre.cli("queue", "set", "default", "wrap_up_time=")
-    await leg.until_hears(second.tone, 5)
-    await second.offers[0].until_hears(leg.tone, 5)
+    await leg.until_hears(second.tone)
+    await second.offers[0].until_hears(leg.tone)
     assert second.offers[0].peer == "13900000004"
     assert len(first.offers) == 1
     await asyncio.sleep(1)
@@ -217,7 +223,7 @@ async def test_a_word_after_the_agent_has_gone_brings_the_caller_to_the_next_at_
         "caller",
         ["1001", "1002"],
     )
-    assert how_often(leg, "no_response") < 3
+    assert await how_often(centre, leg, call, "no_response") < 3
     assert centre.facts(CallSilent, call=call) == []
     assert [end.agent for end in centre.facts(TalkEnded, call=call)] == ["1001", "1002"]
     assert len(centre.facts(CallEnded, call=call)) == 1
@@ -290,9 +296,9 @@ async def test_a_word_brings_the_caller_back_to_the_same_agent(
     speak(leg, loudness)
     await asyncio.sleep(0.6)
     leg.silent = True
-    await leg.until_hears(agent.tone, 5)
+    await leg.until_hears(agent.tone)
     speak(leg, 6000)
-    await talk.until_hears(leg.tone, 3)
+    await talk.until_hears(leg.tone)
     await leg.hang_up()
     row = await centre.call(caller)
     assert (row["disposition"], row["outcome"], row["hung_up_by"]) == (None, "human", "caller")
@@ -311,9 +317,11 @@ async def test_the_caller_has_no_such_key(centre: Centre, phones: Phones) -> Non
     leg, talk, agent = await silent_talk(centre, phones, "13900000021")
     await leg.press("*0")
     await asyncio.sleep(2)
-    await leg.until_hears(agent.tone, 1)
-    assert how_often(leg, "no_response") == 0
-    assert how_often(talk, "no_response") == 0
+    await leg.until_hears(agent.tone)
+    await leg.hang_up()
+    row = await centre.call("13900000021")
+    for one in (leg, talk):
+        assert await how_often(centre, one, row["id"], "no_response") == 0
 
 
 async def test_silence_before_the_queue_when_the_queue_says_so(
@@ -326,8 +334,8 @@ async def test_silence_before_the_queue_when_the_queue_says_so(
         speaks = await phones.citizen("13900000032").dial(NUMBER)
         await centre.fact(CallQueued, GREETING, call=await centre.call_id("13900000032"))
         await silent.until_ended(PHRASES + 5)
-        assert how_often(silent, "no_response") == 3
         row = await centre.call("13900000031")
+        assert await how_often(centre, silent, row["id"], "no_response") == 3
         assert (row["disposition"], row["queued"], row["outcome"]) == (
             "silent",
             None,
@@ -373,7 +381,7 @@ async def test_a_caller_keeps_the_place_and_is_called_in_turn(
             assert placed.agent == "1001"
             assert not centre.facts(OfferMade, call=await centre.call_id("13900000042"))
             assert later.talking
-            await agent.until_rings(1, 5)
+            await agent.until_rings(1)
             await agent.offers[0].hang_up()
     finally:
         await centre.cli("queue", "set", "default", "callback_key=")
@@ -508,7 +516,7 @@ async def test_a_number_of_its_own_language_speaks_it(centre: Centre, phones: Ph
     # 1002 speaks Mandarin only.
     other = await centre.agent(phones, "1002", answer_after=0.1)
     agent = await centre.agent(phones, "1001", answer_after=0.1)
-    await leg.until_hears(agent.tone, 5)
+    await leg.until_hears(agent.tone)
     assert not other.offers
 
 
@@ -533,12 +541,12 @@ async def test_a_number_that_is_not_to_be_shown_is_nowhere(
     with Wire(centre.sip) as wire:
         dialog = await wire.call(NUMBER, sender, headers=headers)
         assert dialog.status == 200
-        await centre.until(lambda: len(centre.facts(CallArrived)) > before, 5, "the arrival")
+        await centre.until(lambda: len(centre.facts(CallArrived)) > before, 10, "the arrival")
         arrived = centre.facts(CallArrived)[-1]
         assert isinstance(arrived, CallArrived)
         await centre.fact(CallQueued, GREETING, call=arrived.call)
         await dialog.hang_up()
-        await centre.fact(CallEnded, 5, call=arrived.call)
+        await centre.fact(CallEnded, call=arrived.call)
     assert arrived.caller == ""
     for file in (centre.home / "log" / "serve.log", centre.home / "log" / "asterisk" / "messages"):
         assert "13900000091" not in file.read_text(errors="replace")

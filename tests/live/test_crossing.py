@@ -35,7 +35,7 @@ CITIZEN = "13800000001"
 OTHER = "13800000002"
 THIRD = "13800000003"
 CALLER = "13900000001"
-QUEUED = 5.0
+QUEUED = 10.0
 GREETING = 1.205
 """Seconds from the answer to the queue, as measured."""
 TURNS = 16

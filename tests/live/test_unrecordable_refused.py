@@ -47,5 +47,6 @@ async def test_new_callers_hear_that_the_hotline_has_a_fault_and_reach_nobody(
             assert not centre.facts(kind, call=row["id"]), "an agent is ready, and is not asked"
         assert talking.talking, "whoever talks already is not cut off"
         await talking.hang_up()
+        await centre.fact(CallbackAdded)
         added = [fact.number[-11:] for fact in centre.facts(CallbackAdded)]
         assert added == [REFUSED], "whoever was lost is called back as ever"

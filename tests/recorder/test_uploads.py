@@ -252,7 +252,7 @@ async def test_recordings_of_before_are_sent_too_and_another_nodes_are_not(
 
 
 async def test_nothing_runs_without_a_store(engine: AsyncEngine, tmp_path: Path) -> None:
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         await uploads.run(engine, Settings(home=tmp_path), asyncio.Event())
 
 

@@ -111,7 +111,7 @@ async def test_the_secret_is_in_no_log_even_when_the_controller_is_gone(centre: 
         leg = await phones.citizen("13900000003").dial(NUMBER)
         await leg.until_answered()
         await centre.until(
-            lambda: any("agi://" in line for line in centre.log_lines()), 8, "Asterisk to complain"
+            lambda: any("agi://" in line for line in centre.log_lines()), 20, "Asterisk to complain"
         )
         await leg.hang_up()
         centre.revive()

@@ -88,7 +88,7 @@ async def test_a_number_that_is_not_ours_is_no_call_but_is_seen(centre: Centre) 
     with Wire(centre.sip) as wire:
         assert (await wire.call("12346", b"<sip:13900000503@x.invalid>")).status == 404
     await centre.until(
-        lambda: any('"number.unknown"' in line for line in centre.log_lines()), 5, "the line"
+        lambda: any('"number.unknown"' in line for line in centre.log_lines()), 10, "the line"
     )
     found = await alarm(centre, "unknown_number")
     assert found["subject"] == "12346"

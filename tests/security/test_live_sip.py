@@ -40,10 +40,10 @@ async def test_guesses_are_logged_told_of_and_recognised(centre: Centre, tmp_pat
         assert await guess(centre, "1001", secrets.token_hex(4)) == "401"
     security = centre.home / "log" / "asterisk" / "security"
     await centre.until(
-        lambda: security.read_text().count("ChallengeResponseFailed") >= 40, 5, "the log"
+        lambda: security.read_text().count("ChallengeResponseFailed") >= 40, 10, "the log"
     )
     await centre.until(
-        lambda: any('"sip.sign_in_refused"' in line for line in centre.log_lines()), 5, "our log"
+        lambda: any('"sip.sign_in_refused"' in line for line in centre.log_lines()), 10, "our log"
     )
     async with asyncio.timeout(10):
         while not (found := json.loads(await centre.cli("alarm", "list", "--format", "json"))):

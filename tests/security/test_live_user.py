@@ -36,7 +36,7 @@ async def a_call(centre: Centre, caller: str, count: int) -> None:
         agent = await centre.agent(phones, "1001", answer_after=0.1)
         leg = await phones.citizen(caller).dial(NUMBER)
         await leg.until_hears(agent.tone, 18)
-        await centre.until(lambda: leg.seconds_of(agent.tone) > 1.5, 5, "a talk")
+        await centre.until(lambda: leg.seconds_of(agent.tone) > 1.5, 10, "a talk")
         await leg.hang_up()
         assert (await centre.call(caller))["outcome"] == "human"
         await centre.fact(RecordingFinished, 15, count=count)

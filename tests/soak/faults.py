@@ -393,7 +393,7 @@ async def _crowd(port: int, count: int, say: bytes, seconds: float) -> str:
     try:
         with contextlib.suppress(OSError):
             for _ in range(count):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(20):
                     _, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.write(say)
                 crowd.append(writer)

@@ -254,7 +254,7 @@ class Soak:
         """The live state, None while Redis is away or the state is old."""
         bus = Bus(f"unix://{self.centre.home}/run/redis.sock", "hotline")
         try:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(20):
                 shown = await bus.live()
         except (redis.RedisError, TimeoutError, OSError):
             return None

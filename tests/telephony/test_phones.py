@@ -57,7 +57,7 @@ async def test_a_change_that_nobody_told_is_found(
     await mirror.look()
     running = spawn(mirror.run(), "phones")
     await roster.add(engine, "1001", "name", PASSWORD, clock.now())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while read(settings, "ps_aors", "id") != ["1001"]:
             await asyncio.sleep(0.02)
     running.cancel()

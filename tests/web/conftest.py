@@ -126,7 +126,7 @@ async def web(
     controller = Bus(settings.redis, settings.node)
     made = Web(url, settings, engine, controller, app.state.backend)
     work = [spawn(controller.run(), "bus"), spawn(controller.answer(made.answer), "answer")]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not server.started:
             await asyncio.sleep(0.01)
     made.nobody = httpx.AsyncClient(base_url=url, timeout=20)

@@ -135,7 +135,7 @@ async def running(made: Shown) -> AsyncIterator[None]:
 
 async def rounds(stage: Stage, count: int) -> None:
     until = stage.handed_on + count
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while stage.handed_on < until:
             await asyncio.sleep(0)
 
@@ -212,7 +212,7 @@ async def test_making_states_takes_a_fortieth_of_a_processor_at_most(
     stage = Stage()
     work = spawn(stage.shown().run(), "shown")
     stage.news.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(slept) < 3:
             stage.news.set()
             await real(0)
