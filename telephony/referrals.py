@@ -82,9 +82,9 @@ def invited(copy: Copy, ports: Collection[int]) -> tuple[str, str] | None:
     """The Call-ID, and the address of the phone that Asterisk rings by this message; None for any other one."""
     if not copy.text.startswith(b"INVITE ") or copy.source[1] not in ports:
         return None
-    line, headers = parsed(copy.text)
-    sip_call = headers.get("call-id", "")
-    return (sip_call, line.split(" ")[1]) if sip_call else None
+    # Each call has one, so only what is needed is read.
+    uri = copy.text.split(b" ", 2)[1].decode(errors="replace")
+    return (copy.sip_call, uri) if copy.sip_call else None
 
 
 def over(copy: Copy) -> str:

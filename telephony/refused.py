@@ -15,6 +15,7 @@ import struct
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from base.bounded import remember
@@ -35,6 +36,8 @@ MOST_NUMBERS = 5
 
 _REMEMBERED_FOR = 60 * MINUTE
 _MOST_ASKED = 5000
+_LONGEST_KEPT = 4096
+"""Bytes of an INVITE that is kept to be read later: a flood of long ones must not fill the memory."""
 _LONGEST_SHOWN = 1000
 _MOST_TOLD = 10_000
 _NOT_REFUSED = frozenset({401, 407, 481, 482, 487})
@@ -43,12 +46,16 @@ _NOT_REFUSED = frozenset({401, 407, 481, 482, 487})
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A SIP message that Asterisk received or sent. `at`: microseconds UTC. `source`, `destination`: address, port."""
+    """A SIP message that Asterisk received or sent. `at`: microseconds UTC. `source`, `destination`: address, port.
+
+    `sip_call`: its Call-ID, which Asterisk tells beside the message; empty if it does not.
+    """
 
     at: int
     source: tuple[str, int]
     destination: tuple[str, int]
     text: bytes
+    sip_call: str = ""
 
 
 def unpack(datagram: bytes, secret: bytes) -> Copy | None:
@@ -75,6 +82,7 @@ def unpack(datagram: bytes, secret: bytes) -> Copy | None:
             (_address(chunks, _SOURCE), int.from_bytes(chunks[_SOURCE_PORT], "big")),
             (_address(chunks, _DESTINATION), int.from_bytes(chunks[_DESTINATION_PORT], "big")),
             chunks[_PAYLOAD],
+            chunks.get(_CORRELATION, b"").decode(errors="replace"),
         )
     except (KeyError, StopIteration, ValueError):
         return None
@@ -83,16 +91,22 @@ def unpack(datagram: bytes, secret: bytes) -> Copy | None:
 _CHUNK = struct.Struct("!HHH")
 _SOURCE, _DESTINATION = (3, 5), (4, 6)
 _SOURCE_PORT, _DESTINATION_PORT, _SECONDS, _MICROSECONDS, _SECRET, _PAYLOAD = 7, 8, 9, 10, 14, 15
+_CORRELATION = 17
+_MOST_ADDRESSES = 1000
 
 
 def _address(chunks: dict[int, bytes], kinds: tuple[int, int]) -> str:
-    packed = next(chunks[kind] for kind in kinds if kind in chunks)
+    return _written(next(chunks[kind] for kind in kinds if kind in chunks))
+
+
+@lru_cache(_MOST_ADDRESSES)
+def _written(packed: bytes) -> str:
     return str(ipaddress.ip_address(packed))
 
 
 @dataclass(slots=True)
 class _Invite:
-    """`shown`: the header that names the caller, as it came: few calls are refused, and reading it takes long."""
+    """`shown`: the header that names the caller, as it came."""
 
     at: int
     sip_call: str
@@ -124,6 +138,7 @@ class RefusedCalls:
         self.follow(trunks)
         self._ports = frozenset(ports)
         self._numbers = numbers
+        self._first: OrderedDict[str, Copy | None] = OrderedDict()
         self._asked: OrderedDict[tuple[str, str], _Invite] = OrderedDict()
         self._refused: dict[str, tuple[int, _Invite, int]] = {}
         self._told: OrderedDict[str, None] = OrderedDict()
@@ -132,7 +147,14 @@ class RefusedCalls:
 
     def follow(self, trunks: Iterable[str]) -> None:
         """From now on these are the trunks' addresses and networks."""
-        self._trunks = [ipaddress.ip_network(trunk, strict=False) for trunk in trunks]
+        networks = [ipaddress.ip_network(trunk, strict=False) for trunk in trunks]
+
+        @lru_cache(_MOST_ADDRESSES)
+        def is_trunk(source: str) -> bool:
+            address = ipaddress.ip_address(source)
+            return any(address in network for network in networks)
+
+        self._is_trunk = is_trunk
 
     @property
     def waiting(self) -> bool:
@@ -178,9 +200,24 @@ class RefusedCalls:
         return {number: seen.times for number, seen in self._unknown.items()}
 
     def _invited(self, copy: Copy) -> None:
-        address = ipaddress.ip_address(copy.source[0])
-        if not any(address in trunk for trunk in self._trunks):
+        """Take an INVITE. Few calls are refused and reading takes long, so the first one of a call is read later."""
+        sip_call = copy.sip_call
+        if not self._is_trunk(copy.source[0]):
             return
+        known = sip_call in self._first or sip_call in self._refused
+        if known or len(copy.text) > _LONGEST_KEPT:
+            self._read_first(sip_call)
+            self._read(copy)
+        else:
+            remember(self._first, sip_call, copy, _MOST_ASKED)
+
+    def _read_first(self, sip_call: str) -> None:
+        """More than an INVITE has come in this call."""
+        if (first := self._first.get(sip_call)) is not None:
+            self._first[sip_call] = None
+            self._read(first)
+
+    def _read(self, copy: Copy) -> None:
         line, headers = parsed(copy.text)
         if "tag=" in headers.get("to", "").rpartition(">")[2]:
             return  # within a call
@@ -199,6 +236,7 @@ class RefusedCalls:
         _, headers = parsed(copy.text)
         if not headers.get("cseq", "").endswith("INVITE"):
             return ""
+        self._read_first(copy.sip_call)
         invite = self._asked.get((headers.get("call-id", ""), _branch(headers)))
         if invite is None or invite.sip_call in self._told or invite.sip_call in self._refused:
             return ""

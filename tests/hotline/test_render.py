@@ -471,7 +471,7 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
     dialplan = rendered(Settings(home=tmp_path / "home"), asterisk)["extensions.conf"]
     # First of all the caller's number is cleaned, and then it is not looked at again.
     cleaned = (
-        "[hotline-call]\nexten = s,1,Set(CALLERID(num)=${FILTER(0-9A-Za-z*#+,${CALLERID(num)})})\n"
+        "[hotline-call]\nexten = s,1,MSet(CALLERID(num)=${FILTER(0-9A-Za-z*#+,${CALLERID(num)})},"
     )
     assert dialplan.count(cleaned) == 1
     dialplan = dialplan.replace(cleaned, "")
@@ -511,6 +511,33 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
     # Nobody gets to the other place but by a Goto whose argument stands in a file, or in the view.
     assert "\nexten = _X.,1,Set(HL_TARGET=${EXTEN})\n" in dialplan
     assert re.findall(r"Goto\(hotline-transfer,(.*)\)", dialplan) == ["12345,1"]
+
+
+def test_no_message_is_declined_that_somebody_reads(
+    tmp_path: Path, asterisk: AsteriskBinary
+) -> None:
+    declined = re.findall(
+        r"^decline = (\w+)$",
+        rendered(Settings(home=tmp_path / "home"), asterisk)["stasis.conf"],
+        re.MULTILINE,
+    )
+    read = {
+        # The events of telephony.channels
+        *("ast_channel_snapshot_type", "ast_channel_dial_type", "ast_channel_hangup_request_type"),
+        *("ast_channel_entered_bridge_type", "ast_attended_transfer_type", "ast_channel_hold_type"),
+        *("ast_channel_unhold_type", "ast_multi_user_event_type", "ast_channel_dtmf_end_type"),
+        *("ast_endpoint_contact_state_type", "ast_security_event_type", "ast_system_registry_type"),
+        # CEL, and what Asterisk tells itself of phones, bridges and queues
+        *("cel_generic_type", "ast_channel_left_bridge_type", "ast_blind_transfer_type"),
+        *("ast_bridge_snapshot_type", "ast_device_state_message_type", "ast_endpoint_state_type"),
+        *("ast_endpoint_snapshot_type", "ast_channel_masquerade_type", "ast_call_pickup_type"),
+        *("ast_local_optimization_begin_type", "ast_local_optimization_end_type"),
+        *("stasis_subscription_change_type", "stasis_cache_update_type", "ast_local_bridge_type"),
+        *("stasis_cache_clear_type", "ast_bridge_merge_message_type", "ast_network_change_type"),
+    }
+    assert declined
+    assert not read & set(declined)
+    assert len(declined) == len(set(declined))
 
 
 def test_where_an_agent_may_transfer_to(tmp_path: Path, asterisk: AsteriskBinary) -> None:

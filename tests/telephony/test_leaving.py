@@ -51,7 +51,7 @@ class Story:
             port=5060,
             ports=frozenset({5060}),
         )
-        self.phones.take(Copy(T, HERE, TRUNK, RINGS))
+        self.phones.take(Copy(T, HERE, TRUNK, RINGS, "one"))
 
     def report(self, *facts: Fact) -> None:
         self.facts += facts

@@ -80,12 +80,12 @@ def test_a_phone_in_a_browser_cannot_be_spoken_for() -> None:
 
 def test_which_phone_is_rung() -> None:
     text = b"INVITE sip:1001@203.0.113.7:5080;ob SIP/2.0\r\nCall-ID: one\r\n\r\n"
-    rings = Copy(T, HERE, TRUNK, text)
+    rings = Copy(T, HERE, TRUNK, text, "one")
     assert invited(rings, PORTS) == ("one", "sip:1001@203.0.113.7:5080;ob")
     for other in (
         replace(rings, source=TRUNK, destination=HERE),
         replace(rings, text=text.replace(b"INVITE", b"NOTIFY")),
-        replace(rings, text=text.replace(b"Call-ID", b"X")),
+        replace(rings, sip_call=""),
         COPY,
     ):
         assert invited(other, PORTS) is None

@@ -38,7 +38,7 @@ def invite(
         f"INVITE sip:{number}@10.1.2.3 SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z{branch};rport\r\n{headers}"
         f"To: <sip:{number}@x>{to}\r\nCall-ID: {call}\r\nCSeq: 1 INVITE\r\n\r\nCall-ID: body\r\n"
     )
-    return Copy(at, source, HERE, text.encode())
+    return Copy(at, source, HERE, text.encode(), call)
 
 
 def answer(
@@ -48,7 +48,7 @@ def answer(
         f"SIP/2.0 {status} No\r\nVia: SIP/2.0/UDP x;received=y;branch=z{branch}\r\n"
         f"Call-ID: {call}\r\nCSeq: 1 {method}\r\n\r\n"
     )
-    return Copy(at, HERE, TRUNK, text.encode())
+    return Copy(at, HERE, TRUNK, text.encode(), call)
 
 
 def told(calls: RefusedCalls, *copies: Copy, after: int = SETTLE + 5) -> list[int]:
@@ -137,7 +137,7 @@ def test_an_invite_within_a_call_is_none() -> None:
     assert told(made(), invite(), answer(488, method="BYE")) == []
     # A name may contain what is a parameter elsewhere.
     text = invite().text.replace(b"To: ", b'To: "a > tag=" ')
-    assert told(made(), Copy(T, TRUNK, HERE, text), answer(488)) == [488]
+    assert told(made(), Copy(T, TRUNK, HERE, text, "a"), answer(488)) == [488]
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_flood_fills_neither_memory_nor_diary(monkeypatch: pytest.MonkeyPatch)
     assert len(calls.due(T + SETTLE + 5)) == 20
     assert calls.untold == 190
     assert len(calls.unknown(T)) == refused.MOST_NUMBERS
-    assert (len(calls._asked), len(calls._told)) == (100, 50)
+    assert (len(calls._first), len(calls._asked), len(calls._told)) == (100, 100, 50)
     calls.take(invite("later"))
     calls.take(answer(488, "later"))
     assert len(calls.due(T + MINUTE + SETTLE + 6)) == 2
@@ -232,7 +232,7 @@ def test_nothing_that_is_sent_stops_it(one: str, other: str) -> None:
 
 
 def test_a_packet_is_read() -> None:
-    assert unpack(packet(), SECRET) == Copy(T + 250_000, TRUNK, HERE, b"OPTIONS")
+    assert unpack(packet(), SECRET) == Copy(T + 250_000, TRUNK, HERE, b"OPTIONS", "call-id")
     six = unpack(packet(six=True), SECRET)
     assert six is not None
     assert six.source == ("2001:db8::7", 5080)
@@ -276,6 +276,43 @@ def test_an_answer_with_an_older_stamp_is_no_earlier_than_its_call() -> None:
 
 def test_the_first_refusal_of_a_try_counts() -> None:
     assert told(made(), invite(), answer(488), answer(503)) == [488]
+
+
+def test_of_a_call_that_is_not_refused_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+
+    def parsed(text: bytes) -> tuple[str, dict[str, str]]:
+        read.append(text)
+        return really(text)
+
+    really = refused.parsed
+    monkeypatch.setattr(refused, "parsed", parsed)
+    calls = made()
+    first, again = invite(), invite(branch="2")
+    calls.take(first)
+    assert read == []
+    calls.take(again)
+    assert read == [first.text, again.text]
+
+
+def test_a_long_invite_is_not_kept() -> None:
+    calls = made()
+    long = invite(headers=f"From: <sip:13812345678@x>;tag=f\r\nX: {'x' * 4000}\r\n")
+    assert told(calls, long, long, answer(488)) == [488]
+    assert not calls._first
+
+
+def test_a_message_whose_call_id_asterisk_does_not_tell_is_read_all_the_same() -> None:
+    copies = (replace(copy, sip_call="") for copy in (invite(), invite("b"), answer(488, "b")))
+    assert told(made(), *copies) == [488]
+
+
+def test_a_call_that_is_tried_again_after_many_others_is_no_refused_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(refused, "_MOST_ASKED", 2)
+    others = [invite(name) for name in "bcd"]
+    assert told(made(), invite(), answer(488), *others, invite(branch="2")) == []
 
 
 def test_an_invite_that_was_told_of_twice_is_asked_once() -> None:
@@ -353,7 +390,7 @@ def test_only_a_404_says_that_a_number_is_not_ours() -> None:
     ],
 )
 def test_an_invite_is_read_however_it_is_written(text: str) -> None:
-    assert told(made(), Copy(T, TRUNK, HERE, text.encode()), answer(488)) == [488]
+    assert told(made(), Copy(T, TRUNK, HERE, text.encode(), "a"), answer(488)) == [488]
 
 
 @pytest.mark.parametrize(
@@ -364,7 +401,7 @@ def test_an_invite_is_read_however_it_is_written(text: str) -> None:
     ],
 )
 def test_an_answer_is_read_however_it_is_written(text: str) -> None:
-    assert told(made(), invite(), Copy(T, HERE, TRUNK, text.encode())) == [488]
+    assert told(made(), invite(), Copy(T, HERE, TRUNK, text.encode(), "a")) == [488]
 
 
 @pytest.mark.parametrize(
@@ -378,14 +415,16 @@ def test_an_answer_is_read_however_it_is_written(text: str) -> None:
     ],
 )
 def test_an_answer_to_something_else_refuses_nothing(text: str) -> None:
-    calls, copy = made(), Copy(T, HERE, TRUNK, text.encode())
+    calls, copy = made(), Copy(T, HERE, TRUNK, text.encode(), "a")
     assert told(calls, invite(), copy) == []
     assert calls.take(copy) == ""
 
 
 def test_bytes_that_are_no_text_and_a_body_of_two_parts_are_read() -> None:
     text = invite(headers='From: "X" <sip:13812345678@x>\r\n').text + b"\r\n\r\nVia: y"
-    assert told(made(), Copy(T, TRUNK, HERE, text.replace(b"X", b"\xff")), answer(488)) == [488]
+    assert told(made(), Copy(T, TRUNK, HERE, text.replace(b"X", b"\xff"), "a"), answer(488)) == [
+        488
+    ]
     strange = answer(488).text.replace(b"\r\nCSeq: 1 INVITE", b"") + b"CSeq: 1 INVITE\r\n\r\nx"
     assert told(made(), invite(), Copy(T, HERE, TRUNK, strange)) == []
 
