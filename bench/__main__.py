@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -88,12 +89,15 @@ def main() -> int:
     """Run the bench. Status 0 when everything was measured, for any figures; 1 when it could not be."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round: a look, not figures")
+    parser.add_argument("--rounds", type=int, help="rounds of each side; 5, or 1 with --quick")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all values to FILE")
     every = (*NAMES, *_ALONE)
     usual = tuple(name for name in every if name != _EXTRA)
     parser.add_argument("--only", choices=every, nargs="+", default=usual, help=_HELP)
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else Workload()
+    if arguments.rounds is not None:
+        plan = replace(plan, rounds=max(arguments.rounds, 1))
     stop_on_sigterm()
     load = os.getloadavg()[0]
     began = time.monotonic()
