@@ -19,7 +19,7 @@ import orjson
 
 from base.settings import SettingsError
 from base.settings import load as load_settings
-from bench import audit, floor, listening, press, report, unfinished, vault, voice, words
+from bench import audit, floor, listening, press, rate, report, unfinished, vault, voice, words
 from bench.figures import table
 from bench.measure import NAMES, QUICK, Results, Workload, measure, table_rows
 from bench.side import stop_on_sigterm
@@ -68,8 +68,18 @@ def _words(quick: bool) -> None:
     print(table(words.measure(load_settings(), quick)))
 
 
+def _rate(quick: bool) -> None:
+    print(table(rate.measure_rate(*((1, 10) if quick else (rate.ROUNDS, 20))), beside=""))
+
+
+def _size(quick: bool) -> None:
+    print(table(rate.measure_size(*((1, 15) if quick else (rate.ROUNDS, 30))), beside=""))
+
+
 _ALONE: Final[Mapping[str, Callable[[bool], None]]] = {
     "floor": _floor,
+    "rate": _rate,
+    "size": _size,
     "report": _report,
     "audit": _audit,
     "vault": _vault,
@@ -126,7 +136,7 @@ def main() -> int:
         for name, show in _ALONE.items():
             if name in arguments.only:
                 show(arguments.quick)
-    except SpeechError as error:
+    except (SpeechError, ProgramError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     if arguments.json:

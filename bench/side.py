@@ -20,7 +20,8 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -89,10 +90,13 @@ _SCENARIOS = Path(__file__).parent
 class Centre:
     """Asterisk and Redis of one bench, and the controller whenever its side is measured.
 
-    Its folder is removed at the end, unless `BENCH_KEEP` is in the environment.
+    Its folder is removed at the end, unless `BENCH_KEEP` is in the environment. Without `asterisk` none
+    is started: then something else must be where the settings say that it is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, agents: Sequence[str] = AGENTS, *, asterisk: bool = True) -> None:
+        self._agents = tuple(agents)
+        self._with_asterisk = asterisk
         self.home = Path(tempfile.mkdtemp(prefix="hotline-bench-"))
         sip, ami, agi, web, self.way_out, self._loop_port = _free_ports(6)
         chosen = {
@@ -154,12 +158,13 @@ class Centre:
         engine = database.engine(self.settings.database)
         try:
             await migrations.upgrade(engine)
-            for number in AGENTS:
+            for number in self._agents:
                 await roster.add(engine, number, f"Agent {number}", PASSWORD, clock.now())
         finally:
             await engine.dispose()
         await programs.start_redis(self.settings)
-        await programs.start_asterisk(self.settings, self.asterisk)
+        if self._with_asterisk:
+            await programs.start_asterisk(self.settings, self.asterisk)
 
     async def _stop(self) -> None:
         await programs.stop(self._serve)
@@ -186,13 +191,20 @@ class Centre:
             async with self._bare_loop(ready):
                 yield _LOOP_NUMBER
             return
-        await self._want_calls(AGENTS[:ready])
-        programs.start(self._serve)
+        async with self.controller(ready):
+            yield NUMBER
+
+    @contextlib.asynccontextmanager
+    async def controller(self, ready: int, command: Sequence[str] = ()) -> AsyncIterator[None]:
+        """Run the controller with so many agents who want calls; `command`: by this, in place of `hotline serve`."""
+        await self._want_calls(self._agents[:ready])
+        program = replace(self._serve, command=tuple(command) or self._serve.command)
+        programs.start(program)
         try:
             await self._until_ready(ready)
-            yield NUMBER
+            yield
         finally:
-            await programs.stop(self._serve)
+            await programs.stop(program)
 
     @contextlib.asynccontextmanager
     async def _bare_loop(self, ready: int) -> AsyncIterator[None]:
@@ -229,7 +241,7 @@ class Centre:
     async def _want_calls(self, ready: Collection[str]) -> None:
         engine = database.engine(self.settings.database)
         try:
-            for number in AGENTS:
+            for number in self._agents:
                 # Paused, not signed out: in a centre without any agents, callers hear that nobody is there.
                 intent = Intent.READY if number in ready else Intent.PAUSED
                 await roster.set_intent(engine, number, intent, "", clock.now())
@@ -242,7 +254,7 @@ class Centre:
 
         async def all_there() -> bool:
             live = await bus.live()
-            if live is None or live["at"] < since or len(live["agents"]) < len(AGENTS):
+            if live is None or live["at"] < since or len(live["agents"]) < len(self._agents):
                 return False
             return [agent["presence"] for agent in live["agents"]].count("ready") == ready
 

@@ -1,11 +1,13 @@
 """The bench's arithmetic, its scenarios and its telephones. Nothing here is timed: that is what `make bench` is for."""
 
 import asyncio
+import gc
 import math
 import re
 import sqlite3
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,12 +15,27 @@ from xml.etree import ElementTree
 import pytest
 
 from base.settings import Settings
-from bench import bare_loop, figures, floor, measure, press, talks, unfinished, vault, voice
+from bench import (
+    bare_loop,
+    exchange,
+    figures,
+    floor,
+    measure,
+    press,
+    rate,
+    stalls,
+    talks,
+    unfinished,
+    vault,
+    voice,
+)
 from bench.__main__ import _ALONE
 from bench.figures import SippCalls, TableRow
 from bench.phone import BenchPhones
+from bench.side import NUMBER, _free_ports
 from hotline.machine.programs import ProgramError
 from recorder import spool
+from telephony.channels import Calls
 
 RTP = 0x80
 """The first byte of a packet of sound (RFC 3550)."""
@@ -456,3 +473,116 @@ async def test_the_bare_loop_hears_hang_ups_of_agents_only() -> None:
     async with asyncio.timeout(5):
         await bare_loop.hear(reader, loop)
     assert [b"Dial" in wire.written for wire in waiting] == [True, False]
+
+
+class Controller:
+    """The least of a controller: hears AMI, and has each caller hear a prompt and music, and dials an agent."""
+
+    def __init__(self) -> None:
+        self.heard: list[dict[str, str]] = []
+        self.environments: list[bytes] = []
+
+    async def listen_to(self, port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"Action: Login\r\nActionID: 1\r\nUsername: a\r\nSecret: b\r\n\r\n")
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            await reader.readline()
+            while True:
+                block = (await reader.readuntil(b"\r\n\r\n")).decode().strip()
+                event = dict(line.split(": ", 1) for line in block.split("\r\n"))
+                self.heard += [event] if "Event" in event else []
+        writer.close()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.environments.append(await reader.readuntil(b"\n\n"))
+        # The second command ends the prompt.
+        writer.write(b'STREAM FILE a ""\n')
+        await asyncio.sleep(0)
+        for command in (b"SET MUSIC ON\n", b"EXEC Dial PJSIP/1001,15.000,miI\n"):
+            writer.write(command)
+            await reader.readline()
+        assert await reader.readline() == b"200 result=-1\n"
+        writer.close()
+
+
+async def test_the_scripted_asterisk_plays_a_call_as_it_was_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exchange, "ANSWER_PAUSE", 0.0)
+    monkeypatch.setattr(exchange, "PROMPT", 60.0)
+    controller = Controller()
+    server = await asyncio.start_server(controller.serve, "127.0.0.1", 0)
+    (ami,) = _free_ports(1)
+    place = server.sockets[0].getsockname()
+    secrets = {"agi_secret": "of-agi", "hep_secret": "of-hep"}
+    scripted = exchange.Exchange(place, ["1001"], lambda: 0.0, **secrets)
+    async with server, asyncio.TaskGroup() as group, asyncio.timeout(10), scripted.listen(ami):
+        group.create_task(controller.listen_to(ami))
+        while not controller.heard:
+            await asyncio.sleep(0.01)
+        for calls in (1, 2):
+            scripted.call(again=False)
+            while [event["Event"] for event in controller.heard].count("Hangup") < 2 * calls:
+                await asyncio.sleep(0.01)
+    first = controller.heard[1:9]
+    assert [event["Event"] for event in first] == [
+        *("Newchannel", "Newstate", "Newchannel", "Newstate", "Newstate"),
+        *("HangupRequest", "Hangup", "Hangup"),
+    ]
+    assert len({event["Uniqueid"] for event in first}) == 2
+    assert {event["Linkedid"] for event in first} == {first[0]["Uniqueid"]}
+    assert first[2]["Channel"].startswith("PJSIP/1001-")
+    assert controller.heard[9]["Uniqueid"] not in {event["Uniqueid"] for event in first}
+    assert not [event for event in controller.heard if "@{" in str(event)]
+    calls_ = Calls(numbers={NUMBER})
+    told = [type(fact).__name__ for event in first for fact in calls_.read(event)]
+    assert told == [
+        *("CallArrived", "OfferRinging", "OfferAnswered", "TalkEnded", "CallEnded"),
+    ]
+    assert controller.environments[0].endswith(b"agi_arg_7: of-agi\n\n")
+    assert (scripted.counted.talks, len(scripted.counted.gaps)) == (2, 1)
+    assert (scripted.waiting, scripted.talking, scripted.lost) == (0, 0, 0)
+
+
+async def test_a_stall_of_the_loop_is_seen_with_the_collectors_share(tmp_path: Path) -> None:
+    async def work() -> None:
+        await asyncio.sleep(0)
+        gc.freeze()  # nothing of other tests is collected here
+        gc.collect()
+        gc.unfreeze()
+        time.sleep(0.05)  # noqa: ASYNC251 the stall
+        await asyncio.sleep(stalls.TICK)
+
+    file = tmp_path / "stalls.json"
+    before = time.perf_counter()
+    await stalls._watched(work(), file)
+    found = max(stalls.Stall.read(file, before, time.perf_counter()), key=lambda one: one.clock)
+    assert found.clock >= 0.05 - stalls.TICK
+    assert 0 < found.collector <= found.clock
+    assert stalls.Stall.read(file, before - 2, before) == []
+
+
+def run_of(cost: float, gap: float, cpu: float) -> rate.Run:
+    """A run with one stall, longer by the clock."""
+    return rate.Run(249.6, [gap] * 9, cost, [stalls.Stall(1.0, 0.1, cpu, 0.012)], 0, 50)
+
+
+def test_the_rate_holds_or_falls_short_by_the_median_round() -> None:
+    good, bad = run_of(0.001, 0.009, 0.019), run_of(0.001, 0.011, 0.021)
+    for runs, verdict in (([good, bad, good], True), ([bad, good, bad], False)):
+        rows = {row.name.rpartition(": ")[2]: row for row in rate.rate_rows(runs)}
+        assert rows["hang-up → Dial, p99"].holds is verdict
+        assert rows["longest stall, in the loop's processor time"].holds is verdict
+        assert rows["calls a second"].hotline == "250"
+        assert rows["… of it the garbage collector"].hotline == "12.0 ms"
+        assert rows["… longest by the clock"].hotline == "100 ms"
+    lost = replace(good, lost=1)
+    assert rate.rate_rows([lost])[1].holds is False
+
+
+def test_a_size_costs_more_by_the_ratio_of_each_round() -> None:
+    small, same, more = (run_of(cost, 0.004, 0.001) for cost in (0.002, 0.002, 0.003))
+    assert [row.holds for row in rate.size_rows([(small, same)] * 3)][1] is True
+    worse = rate.size_rows([(small, more), (small, same), (small, more)])[1]
+    assert (worse.ratio, worse.holds) == ("1.50 (1.00 to 1.50)", False)
+    assert worse.name.startswith("1,000 agents, 1,000 waiting")
