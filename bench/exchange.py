@@ -45,7 +45,8 @@ class Exchange:
     """Answers one controller's AMI, and lets callers call it by AGI and HEP at `controller`, an address and a port.
 
     `agents` are registered. `talk` gives the seconds of the next talk. `counted` may be replaced at any time. `waiting`
-    callers hear music, and `lost` ones were left by the controller without a talk.
+    callers hear music, and `lost` ones were left by the controller without a talk. `greets`: the dialplan plays the
+    prompts, as it does before the bare loop.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Exchange:
         *,
         agi_secret: str,
         hep_secret: str,
+        greets: bool = False,
     ) -> None:
         self.counted = Counted()
         self.waiting = self.talking = self.lost = 0
@@ -64,6 +66,7 @@ class Exchange:
         self._talk = talk
         self._agi_secret = agi_secret
         self._hep_secret = hep_secret.encode()
+        self._pause = ANSWER_PAUSE + (2 * PROMPT if greets else 0)
         self._script = read_script()
         self._callers: set[asyncio.Task[None]] = set()
         self._number = 0
@@ -114,7 +117,7 @@ class Exchange:
                     self._listeners.append(writer)
 
     def _answer(self, action: Mapping[str, str]) -> bytes:
-        tag = {"ActionID": action["ActionID"]}
+        tag = {"ActionID": action["ActionID"]} if "ActionID" in action else {}
         answers: list[dict[str, str]] = [{"Response": "Success", **tag}]
         if action["Action"] == "Login":
             answers.append({"Event": "FullyBooted", "Privilege": "system,all"})
@@ -163,7 +166,7 @@ class Exchange:
         arrived = time.time_ns() // 1000
         self._copy(places, to=NUMBER)
         await self._tell("arrives", places)
-        await asyncio.sleep(ANSWER_PAUSE)
+        await asyncio.sleep(self._pause)
         reader, writer = await asyncio.open_connection(*self._controller)
         try:
             writer.write(self._environment(places, arrived))

@@ -98,7 +98,7 @@ class Centre:
         self._agents = tuple(agents)
         self._with_asterisk = asterisk
         self.home = Path(tempfile.mkdtemp(prefix="hotline-bench-"))
-        sip, ami, agi, web, self.way_out, self._loop_port = _free_ports(6)
+        sip, ami, agi, web, self.way_out, self.loop_port = _free_ports(6)
         chosen = {
             "HOME": self.home,
             "CONFIG": self.home / "none.toml",
@@ -188,7 +188,7 @@ class Centre:
             yield QUEUES[ready]
             return
         if name == BARE_LOOP:
-            async with self._bare_loop(ready):
+            async with self.bare_loop(ready):
                 yield _LOOP_NUMBER
             return
         async with self.controller(ready):
@@ -207,7 +207,8 @@ class Centre:
             await programs.stop(program)
 
     @contextlib.asynccontextmanager
-    async def _bare_loop(self, ready: int) -> AsyncIterator[None]:
+    async def bare_loop(self, ready: int) -> AsyncIterator[None]:
+        """Run the bare loop with so many idle agents; callers reach it at `loop_port`."""
         program = self._loop(ready)
         programs.start(program)
         try:
@@ -217,17 +218,24 @@ class Centre:
             await programs.stop(program)
 
     def _loop(self, ready: int) -> Program:
-        ports = str(self.settings.ami_port), str(self._loop_port)
+        ports = str(self.settings.ami_port), str(self.loop_port)
         return Program(
             "bare-loop",
-            (sys.executable, "-m", "bench.bare_loop", *ports, self._loop_secret, *AGENTS[:ready]),
+            (
+                sys.executable,
+                "-m",
+                "bench.bare_loop",
+                *ports,
+                self._loop_secret,
+                *self._agents[:ready],
+            ),
             self.settings.run_dir / "bench-bare-loop.pid",
             self.settings.log_dir / "bare-loop.out",
         )
 
     async def _loop_answers(self) -> bool:
         # It opens this port when it has signed in to Asterisk.
-        return await programs.answers("127.0.0.1", self._loop_port)
+        return await programs.answers("127.0.0.1", self.loop_port)
 
     async def call_back(self, citizens: Collection[str]) -> None:
         """Have these citizens called back, again and again."""
@@ -444,7 +452,7 @@ class Centre:
         # Whoever calls: SIPp's callers are 1391, 1392, …, so that no two talk to one agent in a short time.
         agent = f"$[${{CALLERID(num):3}} % {len(AGENTS)} + {AGENTS[0]}]"
         for number, context, step in (
-            (_LOOP_NUMBER, "bench-loop", f"AGI(agi://127.0.0.1:{self._loop_port})"),
+            (_LOOP_NUMBER, "bench-loop", f"AGI(agi://127.0.0.1:{self.loop_port})"),
             (_TALKS[DIALPLAN], "bench-dial", f"Dial(PJSIP/{agent},15,miI)"),
             (_TALKS[NOT_RECORDED], "bench-dial-plain", f"Dial(PJSIP/{agent},15,miI)"),
             (MUSIC[DIALPLAN], "bench-music", "MusicOnHold()"),

@@ -514,8 +514,9 @@ async def test_the_scripted_asterisk_plays_a_call_as_it_was_recorded(
     server = await asyncio.start_server(controller.serve, "127.0.0.1", 0)
     (ami,) = _free_ports(1)
     place = server.sockets[0].getsockname()
-    secrets = {"agi_secret": "of-agi", "hep_secret": "of-hep"}
-    scripted = exchange.Exchange(place, ["1001"], lambda: 0.0, **secrets)
+    scripted = exchange.Exchange(
+        place, ["1001"], lambda: 0.0, agi_secret="of-agi", hep_secret="of-hep"
+    )
     async with server, asyncio.TaskGroup() as group, asyncio.timeout(10), scripted.listen(ami):
         group.create_task(controller.listen_to(ami))
         while not controller.heard:
@@ -570,14 +571,20 @@ def run_of(cost: float, gap: float, cpu: float) -> rate.Run:
 def test_the_rate_holds_or_falls_short_by_the_median_round() -> None:
     good, bad = run_of(0.001, 0.009, 0.019), run_of(0.001, 0.011, 0.021)
     for runs, verdict in (([good, bad, good], True), ([bad, good, bad], False)):
-        rows = {row.name.rpartition(": ")[2]: row for row in rate.rate_rows(runs)}
+        rows = {
+            row.name.rpartition(": ")[2]: row
+            for row in rate.rate_rows(runs, [run_of(0.0005, 0.003, 0.0)] * 3)
+        }
         assert rows["hang-up → Dial, p99"].holds is verdict
-        assert rows["longest stall, in the loop's processor time"].holds is verdict
+        assert rows["longest stall, in the loop's processor time"].holds is False
+        assert (rows["CPU a call"].limit, rows["CPU a call"].to_limit[:4]) == ("0.5 ms", "2.00")
         assert rows["calls a second"].hotline == "250"
         assert rows["… of it the garbage collector"].hotline == "12.0 ms"
         assert rows["… longest by the clock"].hotline == "100 ms"
     lost = replace(good, lost=1)
-    assert rate.rate_rows([lost])[1].holds is False
+    rows = {row.name.rpartition(": ")[2]: row for row in rate.rate_rows([lost], [good])}
+    assert rows["calls lost"].holds is False
+    assert rows["longest stall, in the loop's processor time"].holds is True
 
 
 def test_a_size_costs_more_by_the_ratio_of_each_round() -> None:
