@@ -543,6 +543,8 @@ async def test_the_scripted_asterisk_plays_a_call_as_it_was_recorded(
     assert controller.environments[0].endswith(b"agi_arg_7: of-agi\n\n")
     assert (scripted.counted.talks, len(scripted.counted.gaps)) == (2, 1)
     assert (scripted.waiting, scripted.talking, scripted.lost) == (0, 0, 0)
+    asked = {"Action": "Getvar", "ActionID": "2", "Variable": "CHANNEL(rtcp,all)"}
+    assert b"\r\nValue: rxcount=" in scripted._answer(asked)
 
 
 async def test_a_stall_of_the_loop_is_seen_with_the_collectors_share(tmp_path: Path) -> None:
