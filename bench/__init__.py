@@ -1,7 +1,8 @@
 """The same work beside app_queue, on the same Asterisk, in one run: `make bench`.
 
 measure     runs the measurements and lays out the table; start here
-side        one centre, and its two sides: app_queue without the controller, Hotline with it
+side        one centre, and its sides: app_queue without the controller, Hotline with it, and the limits
+bare_loop   a limit: the smallest program that does a queue's work
 phone       simulated agents and callers: SIP over one socket, each INVITE and BYE with its moment
 talks       what recording adds to a talk, beside app_queue's own
 floor       the floor alone: what a fact costs

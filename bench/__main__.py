@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -18,7 +19,7 @@ import orjson
 
 from base.settings import SettingsError
 from base.settings import load as load_settings
-from bench import audit, floor, listening, press, report, unfinished, vault, voice, words
+from bench import audit, floor, listening, press, rate, report, unfinished, vault, voice, words
 from bench.figures import table
 from bench.measure import NAMES, QUICK, Results, Workload, measure, table_rows
 from bench.side import stop_on_sigterm
@@ -67,8 +68,18 @@ def _words(quick: bool) -> None:
     print(table(words.measure(load_settings(), quick)))
 
 
+def _rate(quick: bool) -> None:
+    print(table(rate.measure_rate(*((1, 10) if quick else (rate.ROUNDS, 20))), beside=""))
+
+
+def _size(quick: bool) -> None:
+    print(table(rate.measure_size(*((1, 15) if quick else (rate.ROUNDS, 30))), beside=""))
+
+
 _ALONE: Final[Mapping[str, Callable[[bool], None]]] = {
     "floor": _floor,
+    "rate": _rate,
+    "size": _size,
     "report": _report,
     "audit": _audit,
     "vault": _vault,
@@ -88,12 +99,15 @@ def main() -> int:
     """Run the bench. Status 0 when everything was measured, for any figures; 1 when it could not be."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round: a look, not figures")
+    parser.add_argument("--rounds", type=int, help="rounds of each side; 5, or 1 with --quick")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all values to FILE")
     every = (*NAMES, *_ALONE)
     usual = tuple(name for name in every if name != _EXTRA)
     parser.add_argument("--only", choices=every, nargs="+", default=usual, help=_HELP)
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else Workload()
+    if arguments.rounds is not None:
+        plan = replace(plan, rounds=max(arguments.rounds, 1))
     stop_on_sigterm()
     load = os.getloadavg()[0]
     began = time.monotonic()
@@ -122,7 +136,7 @@ def main() -> int:
         for name, show in _ALONE.items():
             if name in arguments.only:
                 show(arguments.quick)
-    except SpeechError as error:
+    except (SpeechError, ProgramError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     if arguments.json:

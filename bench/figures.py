@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 
 def percentile(values: Iterable[float], percent: float) -> float:
@@ -58,7 +59,10 @@ def gaps(marks: Iterable[tuple[float, str, str]]) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One row of the table. `wanted` says in words what `holds` is about; None where nothing is asked."""
+    """One row of the table. `wanted` says in words what `holds` is about; None where nothing is asked.
+
+    `limit`: what it costs where nothing is done but what must be; `to_limit`: ours beside that.
+    """
 
     name: str
     app_queue: str
@@ -66,23 +70,34 @@ class TableRow:
     ratio: str = ""
     wanted: str = ""
     holds: bool | None = None
+    limit: str = ""
+    to_limit: str = ""
 
 
 def table(rows: Sequence[TableRow], beside: str = "app_queue") -> str:
-    """Lay the rows out as a Markdown table whose columns are aligned. `beside`: whose figures stand beside ours."""
-    cells = [("", beside, "Hotline", "ratio", "wanted", "")]
+    """Lay the rows out as a Markdown table whose columns are aligned. `beside`: whose figures stand beside ours.
+
+    The limit has its columns where a row knows one.
+    """
+    limited = any(row.limit for row in rows)
+    head = ["", beside, "Hotline", "ratio", "wanted", ""]
+    if limited:
+        head[3:4] = ["limit", "to app_queue", "to the limit"]
+    cells = [head]
     for row in rows:
         verdict = {None: "", True: "holds", False: "**falls short**"}[row.holds]
-        cells.append((row.name, row.app_queue, row.hotline, row.ratio, row.wanted, verdict))
-    widths = [max(len(row[column]) for row in cells) for column in range(6)]
-    rule = tuple(
-        "-" * width if column in {0, 4, 5} else "-" * (width - 1) + ":"
+        ratios = [row.limit, row.ratio, row.to_limit] if limited else [row.ratio]
+        cells.append([row.name, row.app_queue, row.hotline, *ratios, row.wanted, verdict])
+    texts = {0, len(head) - 2, len(head) - 1}
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    rule = [
+        "-" * width if column in texts else "-" * (width - 1) + ":"
         for column, width in enumerate(widths)
-    )
+    ]
     return "\n".join(
         "| "
         + " | ".join(
-            _aligned(cell, width, column)
+            cell.ljust(width) if column in texts else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         + " |"
@@ -90,8 +105,16 @@ def table(rows: Sequence[TableRow], beside: str = "app_queue") -> str:
     )
 
 
-def _aligned(cell: str, width: int, column: int) -> str:
-    return cell.ljust(width) if column in {0, 4, 5} else cell.rjust(width)
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """Ours beside theirs, round by round: both had the same machine in it."""
+    return [one / other for one, other in zip(ours, theirs, strict=True)]
+
+
+def spread(values: Sequence[float]) -> str:
+    """`1.07 (1.06 to 1.11)`: the median, the smallest and the largest."""
+    if len(values) == 1:
+        return f"{values[0]:.2f}"
+    return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def milliseconds(seconds: float) -> str:

@@ -1,20 +1,27 @@
-"""One centre for the bench, in a folder of its own, and its two sides on the same Asterisk.
+"""One centre for the bench, in a folder of its own, and its sides on the same Asterisk.
 
 `app_queue`: the dialplan alone, no controller. `hotline`: the controller beside it, as `hotline up` would run it.
-Both have the same agents' phones, the same trunk, greeting, recording, music and CEL. On the side of app_queue no
+All have the same agents' phones, the same trunk, greeting, recording, music and CEL. On the side of app_queue no
 program listens to Asterisk's manager interface, so Asterisk makes no events: the comparison is the hardest for us.
+
+The limits are no queues: `bare loop` is the smallest program that does a queue's work (`bench.bare_loop`). `dialplan`
+is what the call costs Asterisk when nobody decides anything: each caller's own agent is in the dialplan, and whoever
+waits hears music for ever; `dialplan, not recorded` is the same without MixMonitor.
 """
 
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -26,16 +33,21 @@ from agents import roster
 from agents.model import Intent
 from base import clock, database, log, migrations, settings
 from base.bus import Bus
+from bench import bare_loop
 from bench.figures import SippCalls, sipp_calls
 from bench.phone import GREETING_SOUND
 from diary import tables as diary_tables
 from facts.requests import AddCallback
 from hotline.machine import programs, render
-from hotline.machine.programs import AsteriskBinary, ProgramError
+from hotline.machine.programs import AsteriskBinary, Program, ProgramError
 
 HOTLINE = "hotline"
 APP_QUEUE = "app_queue"
 SIDES = (APP_QUEUE, HOTLINE)
+BARE_LOOP = "bare loop"
+DIALPLAN = "dialplan"
+NOT_RECORDED = "dialplan, not recorded"
+LIMITS = (BARE_LOOP, DIALPLAN, NOT_RECORDED)
 
 NUMBER = "12345"
 AGENTS = tuple(str(number) for number in range(1001, 1201))
@@ -49,6 +61,11 @@ GREETING = ANSWER_PAUSE + 2 * PROMPT
 """Seconds from the answer until the caller wants a person, at least."""
 QUEUES = {4: "20004", 200: "20200", 0: "20000"}
 """Agents in one of app_queue's queues → the number that leads there."""
+_LOOP_NUMBER = "20401"
+_TALKS = {DIALPLAN: "20501", NOT_RECORDED: "20502"}
+"""Numbers that dial an agent by the dialplan alone."""
+MUSIC = {DIALPLAN: "20503", NOT_RECORDED: "20504"}
+"""Numbers that play music by the dialplan alone, until the caller hangs up."""
 
 TALKS = 12
 """Talks of each kind at the same moment, where it is measured what recording adds (`talks`)."""
@@ -73,12 +90,15 @@ _SCENARIOS = Path(__file__).parent
 class Centre:
     """Asterisk and Redis of one bench, and the controller whenever its side is measured.
 
-    Its folder is removed at the end, unless `BENCH_KEEP` is in the environment.
+    Its folder is removed at the end, unless `BENCH_KEEP` is in the environment. Without `asterisk` none
+    is started: then something else must be where the settings say that it is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, agents: Sequence[str] = AGENTS, *, asterisk: bool = True) -> None:
+        self._agents = tuple(agents)
+        self._with_asterisk = asterisk
         self.home = Path(tempfile.mkdtemp(prefix="hotline-bench-"))
-        sip, ami, agi, web, self.way_out = _free_ports(5)
+        sip, ami, agi, web, self.way_out, self.loop_port = _free_ports(6)
         chosen = {
             "HOME": self.home,
             "CONFIG": self.home / "none.toml",
@@ -110,6 +130,7 @@ class Centre:
         self.asterisk: AsteriskBinary = programs.find_asterisk()
         self._serve = programs.own_program(self.settings, "serve")
         self._recorder = programs.own_program(self.settings, "recorder")
+        self._loop_secret = secrets.token_hex(32)
 
     @property
     def exchange(self) -> tuple[str, int]:
@@ -132,41 +153,89 @@ class Centre:
         render.render(self.settings, self.asterisk)
         self._write_comparison()
         self._write_unrecorded()
+        self._admit_loop()
         self._shorten_greeting()
         engine = database.engine(self.settings.database)
         try:
             await migrations.upgrade(engine)
-            for number in AGENTS:
+            for number in self._agents:
                 await roster.add(engine, number, f"Agent {number}", PASSWORD, clock.now())
         finally:
             await engine.dispose()
         await programs.start_redis(self.settings)
-        await programs.start_asterisk(self.settings, self.asterisk)
+        if self._with_asterisk:
+            await programs.start_asterisk(self.settings, self.asterisk)
 
     async def _stop(self) -> None:
         await programs.stop(self._serve)
         await programs.stop(self._recorder)
+        await programs.stop(self._loop(0))
         await programs.stop_asterisk(self.settings, self.asterisk, leave_calls=False)
         await programs.stop_redis(self.settings)
         if "BENCH_KEEP" not in os.environ:
             shutil.rmtree(self.home, ignore_errors=True)
 
-    # --- the two sides
+    # --- the sides
 
     @contextlib.asynccontextmanager
     async def side(self, name: str, ready: int) -> AsyncIterator[str]:
         """Make one side take calls; gives the number to call. `ready` agents want calls: 0, 4 or 200."""
         await self._forget()
+        if name in _TALKS:
+            yield _TALKS[name]
+            return
         if name == APP_QUEUE:
             yield QUEUES[ready]
             return
-        await self._want_calls(AGENTS[:ready])
-        programs.start(self._serve)
+        if name == BARE_LOOP:
+            async with self.bare_loop(ready):
+                yield _LOOP_NUMBER
+            return
+        async with self.controller(ready):
+            yield NUMBER
+
+    @contextlib.asynccontextmanager
+    async def controller(self, ready: int, command: Sequence[str] = ()) -> AsyncIterator[None]:
+        """Run the controller with so many agents who want calls; `command`: by this, in place of `hotline serve`."""
+        await self._want_calls(self._agents[:ready])
+        program = replace(self._serve, command=tuple(command) or self._serve.command)
+        programs.start(program)
         try:
             await self._until_ready(ready)
-            yield NUMBER
+            yield
         finally:
-            await programs.stop(self._serve)
+            await programs.stop(program)
+
+    @contextlib.asynccontextmanager
+    async def bare_loop(self, ready: int) -> AsyncIterator[None]:
+        """Run the bare loop with so many idle agents; callers reach it at `loop_port`."""
+        program = self._loop(ready)
+        programs.start(program)
+        try:
+            await programs.until(program, self._loop_answers, 30)
+            yield
+        finally:
+            await programs.stop(program)
+
+    def _loop(self, ready: int) -> Program:
+        ports = str(self.settings.ami_port), str(self.loop_port)
+        return Program(
+            "bare-loop",
+            (
+                sys.executable,
+                "-m",
+                "bench.bare_loop",
+                *ports,
+                self._loop_secret,
+                *self._agents[:ready],
+            ),
+            self.settings.run_dir / "bench-bare-loop.pid",
+            self.settings.log_dir / "bare-loop.out",
+        )
+
+    async def _loop_answers(self) -> bool:
+        # It opens this port when it has signed in to Asterisk.
+        return await programs.answers("127.0.0.1", self.loop_port)
 
     async def call_back(self, citizens: Collection[str]) -> None:
         """Have these citizens called back, again and again."""
@@ -180,7 +249,7 @@ class Centre:
     async def _want_calls(self, ready: Collection[str]) -> None:
         engine = database.engine(self.settings.database)
         try:
-            for number in AGENTS:
+            for number in self._agents:
                 # Paused, not signed out: in a centre without any agents, callers hear that nobody is there.
                 intent = Intent.READY if number in ready else Intent.PAUSED
                 await roster.set_intent(engine, number, intent, "", clock.now())
@@ -193,7 +262,7 @@ class Centre:
 
         async def all_there() -> bool:
             live = await bus.live()
-            if live is None or live["at"] < since or len(live["agents"]) < len(AGENTS):
+            if live is None or live["at"] < since or len(live["agents"]) < len(self._agents):
                 return False
             return [agent["presence"] for agent in live["agents"]].count("ready") == ready
 
@@ -211,6 +280,7 @@ class Centre:
             "redis": programs.redis_program(self.settings),
             "controller": self._serve,
             "recorder": self._recorder,
+            BARE_LOOP: self._loop(0),
         }
         # Every program runs in a session of its own.
         sessions = {programs.running(program): name for name, program in known.items()}
@@ -347,12 +417,14 @@ class Centre:
     def _write_comparison(self) -> None:
         """Put app_queue beside the hotline: the same trunk, greeting and phones, and a queue for the controller."""
         folder = self.settings.asterisk_dir
-        numbers = "|".join([*QUEUES.values(), *_TALK_QUEUES])
+        limits = [_LOOP_NUMBER, *_TALKS.values(), *MUSIC.values()]
+        numbers = "|".join([*QUEUES.values(), *_TALK_QUEUES, *limits])
         (folder / "pjsip_extra.conf").write_text(
             "[trunk-bench]\ntype = identify\nendpoint = trunk\nmatch = 127.0.0.1\n"
             f"match_request_uri = /^(sips?|tel):({numbers})([@\\;]|$)/\n"
         )
         extensions = ["[inbound](+)"]
+        later: list[str] = []
         queues = []
         for size, number in QUEUES.items():
             extensions += [
@@ -377,17 +449,46 @@ class Centre:
             ]
         # What is written is what `wav` writes, without a header; format_wav is not loaded.
         queues.append("monitor-format = sln")
-        extensions += [
-            "[bench]",
-            "exten = s,1,Answer()",
-            f" same = n,MixMonitor({self.settings.spool_dir}/${{UNIQUEID}}.raw,D)",
-            f" same = n(greeting),Wait({ANSWER_PAUSE})",
-            " same = n,Playback(hotline/greeting_12345&hotline/recording_notice)",
-            " same = n,Queue(${BENCH_QUEUE},iI)",
-            " same = n,Hangup()",
-        ]
+        # Whoever calls: SIPp's callers are 1391, 1392, …, so that no two talk to one agent in a short time.
+        agent = f"$[${{CALLERID(num):3}} % {len(AGENTS)} + {AGENTS[0]}]"
+        for number, context, step in (
+            (_LOOP_NUMBER, "bench-loop", f"AGI(agi://127.0.0.1:{self.loop_port})"),
+            (_TALKS[DIALPLAN], "bench-dial", f"Dial(PJSIP/{agent},15,miI)"),
+            (_TALKS[NOT_RECORDED], "bench-dial-plain", f"Dial(PJSIP/{agent},15,miI)"),
+            (MUSIC[DIALPLAN], "bench-music", "MusicOnHold()"),
+            (MUSIC[NOT_RECORDED], "bench-music-plain", "MusicOnHold()"),
+        ):
+            extensions += [f"exten = {number},1,Goto({context},s,1)"]
+            later += self._greeted(context, step, recorded=not context.endswith("plain"))
+        extensions += self._greeted("bench", "Queue(${BENCH_QUEUE},iI)")
+        extensions += later
         (folder / "extensions_extra.conf").write_text("\n".join([*extensions, ""]))
         (folder / "queues_extra.conf").write_text("\n".join([*queues, ""]))
+
+    def _greeted(self, context: str, step: str, *, recorded: bool = True) -> list[str]:
+        """A context that answers, records, greets, and takes one step."""
+        monitor = f" same = n,MixMonitor({self.settings.spool_dir}/${{UNIQUEID}}.raw,D)"
+        return [
+            f"[{context}]",
+            "exten = s,1,Answer()",
+            *([monitor] if recorded else []),
+            f" same = n(greeting),Wait({ANSWER_PAUSE})",
+            " same = n,Playback(hotline/greeting_12345&hotline/recording_notice)",
+            f" same = n,{step}",
+            " same = n,Hangup()",
+        ]
+
+    def _admit_loop(self) -> None:
+        """Let the bare loop hear of hang-ups, by the filter that Hotline has for them, and of nothing else."""
+        manager = self.settings.asterisk_dir / "manager.conf"
+        written = manager.read_text()
+        filters = re.findall(r"^eventfilter.*\bHangup\b.*$", written, re.MULTILINE)
+        if len(filters) != 1:
+            raise ProgramError(
+                f"{manager} has {len(filters)} filters for Hangup: correct bench/side.py"
+            )
+        own = [f"[{bare_loop.USER}]", f"secret = {self._loop_secret}", "read = call", *filters]
+        manager.write_text("\n".join([written, *own, ""]))
 
     def _write_unrecorded(self) -> None:
         """Lead `UNRECORDED` past the place where Hotline's dialplan begins to record."""

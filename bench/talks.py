@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Final
 
-from bench.figures import TableRow
+from bench.figures import TableRow, ratios, spread
 from bench.phone import BenchPhones
 from bench.side import APP_QUEUE, HOTLINE, RECORDED, SIDES, TALK_NUMBERS, TALKS, Centre
 from hotline.machine.programs import ProgramError
@@ -100,15 +100,14 @@ def rows(rounds: Mapping[str, Sequence[float]]) -> list[TableRow]:
         ]
         for side in SIDES
     }
-    ratios = [ours / theirs for theirs, ours in zip(*added.values(), strict=True)]
-    spread = f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    beside = spread(ratios(added[HOTLINE], added[APP_QUEUE]))
     alone, more = (_said(median(added[side])) for side in (APP_QUEUE, HOTLINE))
     return [
         TableRow(
             "a second of a talk, not recorded: Asterisk's CPU", cost[APP_QUEUE], cost[HOTLINE]
         ),
         TableRow("… recorded", cost[APP_QUEUE + RECORDED], cost[HOTLINE + RECORDED]),
-        TableRow("… what recording adds", alone, more, spread),
+        TableRow("… what recording adds", alone, more, beside),
     ]
 
 

@@ -1,11 +1,13 @@
 """The bench's arithmetic, its scenarios and its telephones. Nothing here is timed: that is what `make bench` is for."""
 
 import asyncio
+import gc
 import math
 import re
 import sqlite3
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,12 +15,27 @@ from xml.etree import ElementTree
 import pytest
 
 from base.settings import Settings
-from bench import figures, floor, measure, press, talks, unfinished, vault, voice
+from bench import (
+    bare_loop,
+    exchange,
+    figures,
+    floor,
+    measure,
+    press,
+    rate,
+    stalls,
+    talks,
+    unfinished,
+    vault,
+    voice,
+)
 from bench.__main__ import _ALONE
 from bench.figures import SippCalls, TableRow
 from bench.phone import BenchPhones
+from bench.side import NUMBER, _free_ports
 from hotline.machine.programs import ProgramError
 from recorder import spool
+from telephony.channels import Calls
 
 RTP = 0x80
 """The first byte of a packet of sound (RFC 3550)."""
@@ -87,6 +104,28 @@ def test_table_is_markdown_and_says_what_falls_short() -> None:
     assert [row.rsplit("|", 2)[1].strip() for row in rows[2:]] == ["holds", "**falls short**", ""]
 
 
+def test_a_table_with_limits_has_columns_for_them() -> None:
+    gap = TableRow("gap", "923 ms", "6 ms", "154 × shorter", limit="4 ms", to_limit="1.50")
+    head, _, first, second = figures.table([gap, TableRow("remark", "", "3 ms")]).split("\n")
+    assert [cell.strip() for cell in head.split("|")][2:7] == [
+        "app_queue",
+        "Hotline",
+        "limit",
+        "to app_queue",
+        "to the limit",
+    ]
+    assert [cell.strip() for cell in first.split("|")][4:7] == ["4 ms", "154 × shorter", "1.50"]
+    assert len(first) == len(second)
+
+
+def test_a_ratio_is_that_of_each_round() -> None:
+    beside = figures.ratios([1.0, 9.0, 2.0], [1.0, 10.0, 4.0])
+    assert figures.spread(beside) == "0.90 (0.50 to 1.00)"
+    assert figures.spread(beside[:1]) == "1.00"
+    with pytest.raises(ValueError, match="longer"):
+        figures.ratios([1.0], [1.0, 2.0])
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.0056, "5.6 ms"), (0.923, "923 ms"), (1.5, "1500 ms")]
 )
@@ -94,28 +133,39 @@ def test_milliseconds(seconds: float, text: str) -> None:
     assert figures.milliseconds(seconds) == text
 
 
-def test_every_row_of_the_table_from_results() -> None:
+def measured() -> measure.Results:
+    """All measurements, with rounds in which the machine is a different one for all sides alike."""
     results = measure.Results()
-    for side, gap in (("app_queue", 0.5), ("hotline", 0.01)):
+    for side, gap in (("app_queue", 0.5), ("hotline", 0.01), ("bare loop", 0.008)):
         results.backlog[side] += [gap, gap * 1.1]
         results.idle[side] += [gap / 100]
-        cost = {"asterisk": 0.010, "controller": 0.0 if side == "app_queue" else 0.003}
-        results.load[80][side].append(measure.Load(800, 0, cost))
-        controller = 0.0 if side == "app_queue" else 0.01
-        # Another machine in every round, the same one for both sides: only the ratio of each round tells anything.
-        results.waiting[side] += [
-            {"asterisk": busy, "controller": controller} for busy in (0.5, 0.9, 0.7)
-        ]
+    shares = {"app_queue": 1, "hotline": 0.8, "bare loop": 0.6, "dialplan": 0.5}
+    shares["dialplan, not recorded"] = 0.4
+    for busy in (0.5, 0.9, 0.7):
+        for side, share in shares.items():
+            deciding = 0.1 * share if side == "hotline" else 0
+            cost = {"asterisk": 0.01 * busy * share, "bare loop": 0.0002 * busy}
+            cost["controller"] = 0.01 * busy * deciding
+            results.load[80][side].append(measure.Load(800, 0, cost))
+            results.waiting[side].append({"asterisk": busy * share, "controller": busy * deciding})
+    for side in ("app_queue", "hotline"):
         # A talk costs 2 ms a second, recorded 3 and 3.3 ms.
         results.talks[side] += [0.002] * 3
         results.talks[f"{side} recorded"] += [0.003 if side == "app_queue" else 0.0033] * 3
     results.yields += [0.007] * 99 + [0.150]
     results.failed["hotline"] = 1
+    return results
+
+
+def test_every_row_of_the_table_from_results() -> None:
+    results = measured()
     verdicts = {line.name: line.holds for line in measure.table_rows(results)}
     assert verdicts["backlog, 4 agents: hang-up → next INVITE, median"] is True
-    assert verdicts["80 calls/s, recorded: Asterisk's CPU a call"] is True
-    assert verdicts["80 calls/s, recorded: the controller's CPU a call"] is False
-    assert verdicts["300 callers waiting: CPU, Asterisk and controller"] is False
+    assert verdicts["80 calls/s, recorded: Asterisk's CPU a call, limit: the dialplan"] is True
+    controller = "80 calls/s, recorded: the controller's CPU a call, limit: the bare loop"
+    assert verdicts[controller] is True
+    waiting = "300 callers waiting: CPU, Asterisk and controller, limit: the dialplan"
+    assert verdicts[waiting] is True
     assert verdicts["calls that failed in the other measurements"] is False
     added = next(line for line in measure.table_rows(results) if "recording adds" in line.name)
     assert (added.app_queue, added.hotline) == ("1.00 ms", "1.30 ms")
@@ -127,6 +177,44 @@ def test_every_row_of_the_table_from_results() -> None:
     late = [line for line in measure.table_rows(results) if "102 times" in line.name]
     assert [(line.app_queue, line.holds) for line in late if "p99" in line.name] == [("–", False)]
     assert measure.table_rows(measure.Results())
+
+
+def test_what_a_call_costs_stands_beside_app_queue_and_beside_the_limit_of_the_same_round() -> None:
+    rows = {row.name: row for row in measure.table_rows(measured())}
+    call = rows["80 calls/s, recorded: Asterisk's CPU a call, limit: the dialplan"]
+    assert (call.app_queue, call.hotline, call.limit) == ("7.0 ms", "5.6 ms", "3.5 ms")
+    assert (call.ratio, call.to_limit) == ("0.80 (0.80 to 0.80)", "1.60 (1.60 to 1.60)")
+    assert rows["80 calls/s, recorded: … limit: the bare loop"].to_limit.startswith("1.33")
+    plain = rows["80 calls/s, recorded: … limit: the dialplan, not recorded"]
+    assert plain.to_limit.startswith("2.00")
+    controller = rows["80 calls/s, recorded: the controller's CPU a call, limit: the bare loop"]
+    assert (controller.ratio, controller.limit) == ("10 % of Asterisk's", "0.1 ms")
+    waiting = rows["300 callers waiting: CPU, Asterisk and controller, limit: the dialplan"]
+    assert (waiting.ratio, waiting.to_limit) == ("0.88 (0.88 to 0.88)", "1.76 (1.76 to 1.76)")
+    gap = rows["backlog, 4 agents: hang-up → next INVITE, median"]
+    assert (gap.limit, gap.to_limit) == ("8.4 ms", "1.25")
+
+
+@pytest.mark.parametrize(
+    ("what", "row"),
+    [
+        ("gap", "backlog, 4 agents: hang-up → next INVITE, median"),
+        ("asterisk", "80 calls/s, recorded: Asterisk's CPU a call, limit: the dialplan"),
+        ("controller", "80 calls/s, recorded: the controller's CPU a call, limit: the bare loop"),
+        ("waiting", "300 callers waiting: CPU, Asterisk and controller, limit: the dialplan"),
+    ],
+)
+def test_a_goal_that_is_missed_falls_short(what: str, row: str) -> None:
+    results = measured()
+    if what == "gap":
+        results.backlog["bare loop"] = [0.006]
+    elif what == "waiting":
+        for one in results.waiting["hotline"]:
+            one["controller"] += 0.03
+    else:
+        for load in results.load[80]["hotline"]:
+            load.cost[what] *= 1.1
+    assert {line.name: line.holds for line in measure.table_rows(results)}[row] is False
 
 
 def test_scenarios_are_there() -> None:
@@ -316,3 +404,194 @@ def test_listening_is_measured_beside_a_level() -> None:
     assert float(missed.hotline.split()[0]) < 6
     assert float(music.app_queue.split()[0]) > 90
     assert float(music.hotline.split()[0]) == 0
+
+
+class Wire(asyncio.Transport):
+    """What the bare loop has written, and whether it has hung up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def arrives(loop: bare_loop.Loop) -> tuple[bare_loop.Caller, Wire]:
+    """A caller whose environment comes in two parts."""
+    caller, wire = bare_loop.Caller(loop), Wire()
+    caller.connection_made(wire)
+    caller.data_received(b"agi_network: yes\nagi_uniqueid: h")
+    assert wire.written == b""
+    caller.data_received(b"otline-1.1\n\n")
+    return caller, wire
+
+
+def test_the_bare_loop_serves_whoever_came_first_by_whoever_is_free() -> None:
+    loop = bare_loop.Loop(["1001"])
+    first, wire = arrives(loop)
+    assert wire.written == b"EXEC Dial PJSIP/1001,15.000,miI\n"
+    second, other = arrives(loop)
+    third, gone = arrives(loop)
+    fourth, last = arrives(loop)
+    assert other.written == gone.written == last.written == b"SET MUSIC ON\n"
+    second.data_received(b"200 result=0\n")
+    assert not other.closed
+    third.data_received(b"200 result=0\nHANGUP\n")
+    assert gone.closed
+    third.connection_lost(None)
+    loop.hung_up("trunk")
+    loop.hung_up("1001")
+    assert other.written.endswith(b"EXEC Dial PJSIP/1001,15.000,miI\n")
+    # The answer to the music, which had been asked for before, is not the talk's end.
+    loop.hung_up("1001")
+    assert last.written.endswith(b"EXEC Dial PJSIP/1001,15.000,miI\n")
+    fourth.data_received(b"200 result=0\n")
+    assert not last.closed
+    fourth.data_received(b"200 result=-1\n")
+    first.data_received(b"200 result=-1\n")
+    assert (last.closed, wire.closed) == (True, True)
+    loop.hung_up("1001")
+    assert arrives(loop)[1].written.startswith(b"EXEC Dial PJSIP/1001,")
+
+
+async def test_the_bare_loop_hears_hang_ups_of_agents_only() -> None:
+    loop, reader = bare_loop.Loop(["1001"]), asyncio.StreamReader()
+    arrives(loop)
+    waiting = [arrives(loop)[1] for _ in range(2)]
+    for name, channel in (
+        ("HangupRequest", "PJSIP/1001-00000001"),
+        ("Hangup", "PJSIP/trunk-00000002"),
+        ("Hangup", "PJSIP/1001-00000001"),
+    ):
+        reader.feed_data(f"Event: {name}\r\nChannel: {channel}\r\nCause: 16\r\n\r\n".encode())
+    reader.feed_eof()
+    async with asyncio.timeout(5):
+        await bare_loop.hear(reader, loop)
+    assert [b"Dial" in wire.written for wire in waiting] == [True, False]
+
+
+class Controller:
+    """The least of a controller: hears AMI, and has each caller hear a prompt and music, and dials an agent."""
+
+    def __init__(self) -> None:
+        self.heard: list[dict[str, str]] = []
+        self.environments: list[bytes] = []
+
+    async def listen_to(self, port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"Action: Login\r\nActionID: 1\r\nUsername: a\r\nSecret: b\r\n\r\n")
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            await reader.readline()
+            while True:
+                block = (await reader.readuntil(b"\r\n\r\n")).decode().strip()
+                event = dict(line.split(": ", 1) for line in block.split("\r\n"))
+                self.heard += [event] if "Event" in event else []
+        writer.close()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.environments.append(await reader.readuntil(b"\n\n"))
+        # The second command ends the prompt.
+        writer.write(b'STREAM FILE a ""\n')
+        await asyncio.sleep(0)
+        for command in (b"SET MUSIC ON\n", b"EXEC Dial PJSIP/1001,15.000,miI\n"):
+            writer.write(command)
+            await reader.readline()
+        assert await reader.readline() == b"200 result=-1\n"
+        writer.close()
+
+
+async def test_the_scripted_asterisk_plays_a_call_as_it_was_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exchange, "ANSWER_PAUSE", 0.0)
+    monkeypatch.setattr(exchange, "PROMPT", 60.0)
+    controller = Controller()
+    server = await asyncio.start_server(controller.serve, "127.0.0.1", 0)
+    (ami,) = _free_ports(1)
+    place = server.sockets[0].getsockname()
+    scripted = exchange.Exchange(
+        place, ["1001"], lambda: 0.0, agi_secret="of-agi", hep_secret="of-hep"
+    )
+    async with server, asyncio.TaskGroup() as group, asyncio.timeout(10), scripted.listen(ami):
+        group.create_task(controller.listen_to(ami))
+        while not controller.heard:
+            await asyncio.sleep(0.01)
+        for calls in (1, 2):
+            scripted.call(again=False)
+            while [event["Event"] for event in controller.heard].count("Hangup") < 2 * calls:
+                await asyncio.sleep(0.01)
+    first = controller.heard[1:9]
+    assert [event["Event"] for event in first] == [
+        *("Newchannel", "Newstate", "Newchannel", "Newstate", "Newstate"),
+        *("HangupRequest", "Hangup", "Hangup"),
+    ]
+    assert len({event["Uniqueid"] for event in first}) == 2
+    assert {event["Linkedid"] for event in first} == {first[0]["Uniqueid"]}
+    assert first[2]["Channel"].startswith("PJSIP/1001-")
+    assert controller.heard[9]["Uniqueid"] not in {event["Uniqueid"] for event in first}
+    assert not [event for event in controller.heard if "@{" in str(event)]
+    calls_ = Calls(numbers={NUMBER})
+    told = [type(fact).__name__ for event in first for fact in calls_.read(event)]
+    assert told == [
+        *("CallArrived", "OfferRinging", "OfferAnswered", "TalkEnded", "CallEnded"),
+    ]
+    assert controller.environments[0].endswith(b"agi_arg_7: of-agi\n\n")
+    assert (scripted.counted.talks, len(scripted.counted.gaps)) == (2, 1)
+    assert (scripted.waiting, scripted.talking, scripted.lost) == (0, 0, 0)
+    asked = {"Action": "Getvar", "ActionID": "2", "Variable": "CHANNEL(rtcp,all)"}
+    assert b"\r\nValue: rxcount=" in scripted._answer(asked)
+
+
+async def test_a_stall_of_the_loop_is_seen_with_the_collectors_share(tmp_path: Path) -> None:
+    async def work() -> None:
+        await asyncio.sleep(0)
+        gc.freeze()  # nothing of other tests is collected here
+        gc.collect()
+        gc.unfreeze()
+        time.sleep(0.05)  # noqa: ASYNC251 the stall
+        await asyncio.sleep(stalls.TICK)
+
+    file = tmp_path / "stalls.json"
+    before = time.perf_counter()
+    await stalls._watched(work(), file)
+    found = max(stalls.Stall.read(file, before, time.perf_counter()), key=lambda one: one.clock)
+    assert found.clock >= 0.05 - stalls.TICK
+    assert 0 < found.collector <= found.clock
+    assert stalls.Stall.read(file, before - 2, before) == []
+
+
+def run_of(cost: float, gap: float, cpu: float) -> rate.Run:
+    """A run with one stall, longer by the clock."""
+    return rate.Run(249.6, [gap] * 9, cost, [stalls.Stall(1.0, 0.1, cpu, 0.012)], 0, 50)
+
+
+def test_the_rate_holds_or_falls_short_by_the_median_round() -> None:
+    good, bad = run_of(0.001, 0.009, 0.019), run_of(0.001, 0.011, 0.021)
+    for runs, verdict in (([good, bad, good], True), ([bad, good, bad], False)):
+        rows = {
+            row.name.rpartition(": ")[2]: row
+            for row in rate.rate_rows(runs, [run_of(0.0005, 0.003, 0.0)] * 3)
+        }
+        assert rows["hang-up → Dial, p99"].holds is verdict
+        assert rows["longest stall, in the loop's processor time"].holds is False
+        assert (rows["CPU a call"].limit, rows["CPU a call"].to_limit[:4]) == ("0.5 ms", "2.00")
+        assert rows["calls a second"].hotline == "250"
+        assert rows["… of it the garbage collector"].hotline == "12.0 ms"
+        assert rows["… longest by the clock"].hotline == "100 ms"
+    lost = replace(good, lost=1)
+    rows = {row.name.rpartition(": ")[2]: row for row in rate.rate_rows([lost], [good])}
+    assert rows["calls lost"].holds is False
+    assert rows["longest stall, in the loop's processor time"].holds is True
+
+
+def test_a_size_costs_more_by_the_ratio_of_each_round() -> None:
+    small, same, more = (run_of(cost, 0.004, 0.001) for cost in (0.002, 0.002, 0.003))
+    assert [row.holds for row in rate.size_rows([(small, same)] * 3)][1] is True
+    worse = rate.size_rows([(small, more), (small, same), (small, more)])[1]
+    assert (worse.ratio, worse.holds) == ("1.50 (1.00 to 1.50)", False)
+    assert worse.name.startswith("1,000 agents, 1,000 waiting")
