@@ -7,6 +7,8 @@ sums          tallies by queue, number and agent; any stretch of time from slots
 callbacks     callbacks' facts → M20; 呼入优先 → M22 (pure)
 live          the same figures, kept up to date fact by fact for the screens (pure)
 rollup        tallies written down, corrected by late facts, and read
+condensed     minutes of days, agents' months: what the report of a year reads
+rows          a row of a roll-up, and the lock of its writers
 reports       `hotline report`
 verify        `hotline metrics verify`: counted again, and compared
 completeness  `hotline recordings audit`: is every answered second on record?

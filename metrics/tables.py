@@ -7,12 +7,23 @@ from base.database import metadata
 rollup = Table(
     "rollup",
     metadata,
-    Column("level", Integer, primary_key=True, autoincrement=False, doc="minutes: 5, 60 or 1440"),
+    Column(
+        "level",
+        Integer,
+        primary_key=True,
+        autoincrement=False,
+        doc="minutes: 5, 60, 1440; or metrics.condensed",
+    ),
     Column("begin", BigInteger, primary_key=True, autoincrement=False, doc="microseconds UTC"),
     Column("queue", String(32), primary_key=True),
     Column("number", String(80), primary_key=True),
     Column("agent", String(16), primary_key=True, doc="empty: all calls of this queue and number"),
-    Column("counts", Text, nullable=False, doc="JSON: the counts of a metrics.window.Tally"),
+    Column(
+        "counts",
+        Text,
+        nullable=False,
+        doc="JSON: the counts of a metrics.window.Tally, or of metrics.condensed",
+    ),
 )
 
 rollup_version = Table(
