@@ -18,7 +18,7 @@ import orjson
 
 from base.settings import SettingsError
 from base.settings import load as load_settings
-from bench import audit, floor, listening, press, report, unfinished, vault, voice, words
+from bench import audit, floor, listening, press, report, search, unfinished, vault, voice, words
 from bench.figures import table
 from bench.measure import NAMES, QUICK, Results, Workload, measure, table_rows
 from bench.side import stop_on_sigterm
@@ -34,6 +34,10 @@ def _floor(quick: bool) -> None:
 
 def _report(quick: bool) -> None:
     print(table(report.measure(report.CALLS // 10 if quick else report.CALLS), beside=""))
+
+
+def _search(quick: bool) -> None:
+    print(table(search.measure(search.DAYS // 20 if quick else search.DAYS), beside=""))
 
 
 def _audit(quick: bool) -> None:
@@ -70,6 +74,7 @@ def _words(quick: bool) -> None:
 _ALONE: Final[Mapping[str, Callable[[bool], None]]] = {
     "floor": _floor,
     "report": _report,
+    "search": _search,
     "audit": _audit,
     "vault": _vault,
     "press": _press,

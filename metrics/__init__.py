@@ -17,5 +17,7 @@ due           retention: which recordings are due by the rules, and the daily ru
 exporter      figures for Prometheus; `prometheus/` has the rules and the dashboard
 calls         `hotline calls`: the calls themselves
 search        calls by what is known of them, for the screens
-tables        roll-ups, long waits, incidents
+traits        what calls are searched by
+older         the traits of calls that arrived before there were any
+tables        roll-ups, long waits, incidents, traits
 """

@@ -26,7 +26,7 @@ from diary import reader
 from diary import tables as diary_tables
 from facts import ATTENDANCE_KINDS, Fact
 from facts.times import DAY, MINUTE, day_of
-from metrics import condensed, people
+from metrics import condensed, people, traits
 from metrics import tables as metrics_tables
 from metrics.callbacks import InboundFirst, Wait, waits_of
 from metrics.fold import KINDS, CallRecord, item_of
@@ -145,6 +145,8 @@ async def fold_slots(
             sums.add(item)
             if isinstance(item, CallRecord) and item.reached_queue:
                 sums.waits += waits_of(facts)
+            if isinstance(item, CallRecord) and not item.origin:
+                sums.traits += traits.of_call(item, facts)
     yield current, sums
 
 
@@ -619,6 +621,7 @@ async def _write_hour(
             await connection.execute(
                 delete(metrics_tables.long_wait).where(metrics_tables.long_wait.c.slot == slot)
             )
+            await traits.store(connection, slot, slot + SLOT, sums.traits)
             if sums.waits:
                 rows = [{"slot": slot, **asdict(wait)} for wait in sums.waits]
                 await connection.execute(insert(metrics_tables.long_wait), rows)

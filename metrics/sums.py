@@ -7,6 +7,7 @@ what is folded from facts go into the same `Sums`, and give the same result.
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
+from facts.terms import CallId
 from facts.times import DAY, MINUTE, day_of, local, midnight
 from metrics.callbacks import Wait
 from metrics.fold import CallRecord, Item
@@ -81,12 +82,13 @@ class Sums:
     """Tallies by `Key`. `queue_of`: number → queue, for calls that never waited.
 
     `waits`: when callers waited with no phone ringing for them. With callbacks at that time they may be situations of
-    R7 (`metrics.callbacks`).
+    R7 (`metrics.callbacks`). `traits`: what its calls are searched by.
     """
 
     queue_of: Callable[[str], str]
     tallies: dict[Key, Tally] = field(default_factory=dict)
     waits: list[Wait] = field(default_factory=list)
+    traits: list[tuple[CallId, int, str]] = field(default_factory=list)
 
     def add(self, item: Item) -> None:
         """Count a call, or an attempt of a callback, for its queue and number, and for its agents."""

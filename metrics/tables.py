@@ -1,4 +1,4 @@
-"""Figures that are written down: roll-ups, long waits, approved incidents."""
+"""Figures that are written down: roll-ups, long waits, approved incidents; and what calls are searched by."""
 
 from sqlalchemy import BigInteger, Column, Integer, String, Table, Text
 
@@ -42,6 +42,17 @@ long_wait = Table(
     Column("end", BigInteger, nullable=True, doc="null: still waiting"),
     Column("queue", String(32), nullable=False),
     Column("number", String(80), nullable=False),
+)
+
+call_trait = Table(
+    "call_trait",
+    metadata,
+    Column(
+        "trait", String(88), primary_key=True, doc="metrics.traits; empty: complete from `at` on"
+    ),
+    Column("at", BigInteger, primary_key=True, autoincrement=False, doc="when the call arrived"),
+    Column("id", BigInteger, primary_key=True, autoincrement=False, doc="the diary's row of that"),
+    sqlite_with_rowid=False,
 )
 
 incident = Table(
