@@ -183,12 +183,12 @@ _MOST_MARKED = 5000
 class _Places:
     """Where candidates are looked for. `traits`: the rarest first, from `complete_from` on; empty: in the diary alone.
 
-    `marked`: calls that may lack some of their traits.
+    `marked`: arrivals of calls that may lack some of their traits.
     """
 
     traits: Sequence[str] = ()
     complete_from: int = 2**63 - 1
-    marked: Sequence[CallId] = ()
+    marked: Sequence[Any] = ()
 
 
 _Place: TypeAlias = tuple[int, int]
@@ -232,11 +232,15 @@ async def _places(engine: AsyncEngine, wanted: CallSearch) -> _Places:
     begin = max(wanted.since, await traits.complete_from(engine))
     if begin >= wanted.until:
         return _Places()
+    marked: list[Any] = []
     async with engine.connect() as connection:
         question = select(tables.changed.c.call).where(tables.changed.c.call.not_like("@%"))
-        marked = list((await connection.execute(question.limit(_MOST_MARKED + 1))).scalars())
-    if len(marked) > _MOST_MARKED:
-        return _Places()
+        calls = (await connection.execute(question.limit(_MOST_MARKED + 1))).scalars().all()
+        if len(calls) > _MOST_MARKED:
+            return _Places()
+        for start in range(0, len(calls), reader.PAGE):
+            some = _of_marked(wanted, calls[start : start + reader.PAGE])
+            marked += (await connection.execute(some)).all()
     return _Places(await traits.rarest(engine, some, begin, wanted.until), begin, marked)
 
 
@@ -275,8 +279,7 @@ async def _candidates(
             edge = await _edge(connection, places, wanted.until, after)
             stretch = _Stretch(begin, wanted.until, after, edge)
             await look(_newest(_by_traits(wanted, places), trait, stretch, size))
-            for start in range(0, len(places.marked), reader.PAGE):
-                await look(_of_marked(wanted, places.marked[start : start + reader.PAGE]))
+            found |= {(row.at, row.id): row for row in places.marked}
             if wanted.recorded is not None and (attempts := _about_attempts(wanted)):
                 await look(_newest(_diary(wanted, *attempts), rows, stretch, size))
             found = {place: row for place, row in found.items() if stretch.has(place)}
@@ -340,6 +343,8 @@ def _of_marked(wanted: CallSearch, calls: Sequence[CallId]) -> Select[Any]:
     question = select(rows.kind, rows.call, rows.at, rows.id).where(rows.call.in_(calls), arrived)
     if wanted.caller:
         question = question.where(_has_end(wanted))
+    if wanted.number:
+        question = question.where(_says(rows.more, wanted.number))
     for kind, column in ((OfferAnswered.kind, "agent"), (CallQueued.kind, "queue")):
         value = getattr(wanted, column)
         if not value:
