@@ -234,13 +234,14 @@ async def _places(engine: AsyncEngine, wanted: CallSearch) -> _Places:
         return _Places()
     marked: list[Any] = []
     async with engine.connect() as connection:
-        question = select(tables.changed.c.call).where(tables.changed.c.call.not_like("@%"))
-        calls = (await connection.execute(question.limit(_MOST_MARKED + 1))).scalars().all()
+        call = tables.changed.c.call
+        marks = select(call).where(call.not_like("@%")).limit(_MOST_MARKED + 1)
+        calls = (await connection.execute(marks)).scalars().all()
         if len(calls) > _MOST_MARKED:
             return _Places()
         for start in range(0, len(calls), reader.PAGE):
-            some = _of_marked(wanted, calls[start : start + reader.PAGE])
-            marked += (await connection.execute(some)).all()
+            question = _of_marked(wanted, calls[start : start + reader.PAGE])
+            marked += (await connection.execute(question)).all()
     return _Places(await traits.rarest(engine, some, begin, wanted.until), begin, marked)
 
 
