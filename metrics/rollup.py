@@ -32,6 +32,7 @@ from metrics.callbacks import InboundFirst, Wait, waits_of
 from metrics.fold import KINDS, CallRecord, item_of
 from metrics.rows import claim, row_of, version_of
 from metrics.sums import (
+    ALL,
     ATTENDANCE,
     DAYS,
     HOUR,
@@ -233,6 +234,17 @@ async def gather(
                     if not key.agent:
                         found.put_hour(slot, tally)
     return found
+
+
+async def written_slots(engine: AsyncEngine, since: int, until: int) -> dict[int, Tally]:
+    """The figures of whole slots in (since, until], by their beginnings: written down, up to date, no call goes on."""
+    dirty = await marked(engine)
+    found: dict[int, Tally] = {}
+    for span in spans(since, until, dirty, coarsest=SLOTS):
+        if span.level:
+            async for begin, _, tally in _read(engine, span, ALL, agents=False):
+                found.setdefault(begin, Tally()).merge(tally)
+    return {begin: tally for begin, tally in found.items() if not tally.pending}
 
 
 async def waits(
