@@ -10,6 +10,7 @@ themselves: a report is never behind the diary.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 
 import orjson
 import structlog
@@ -29,7 +30,7 @@ from facts.times import DAY, MINUTE, day_of
 from metrics import condensed, people, traits
 from metrics import tables as metrics_tables
 from metrics.callbacks import InboundFirst, Wait, waits_of
-from metrics.fold import KINDS, CallRecord, item_of
+from metrics.fold import KINDS, CallRecord, Item, item_of
 from metrics.rows import claim, row_of, version_of
 from metrics.sums import (
     ALL,
@@ -130,15 +131,23 @@ async def queues(engine: AsyncEngine) -> Callable[[str], str]:
 
 
 async def fold_slots(
-    engine: AsyncEngine, begin: int, end: int, queue_of: Callable[[str], str]
+    engine: AsyncEngine,
+    begin: int,
+    end: int,
+    queue_of: Callable[[str], str],
+    each: Callable[[Item], object] = bool,
 ) -> AsyncIterator[tuple[int, Sums]]:
-    """The figures of (begin, end] from the facts alone, slot by slot: when each began, and its sums."""
+    """The figures of (begin, end] from the facts alone, slot by slot: when each began, and its sums.
+
+    `each` is given every record.
+    """
     sums, current = Sums(queue_of), begin_of(SLOTS, begin + 1)
     for since, until in pieces(begin, end, DAY):
         async for facts in reader.read_calls(engine, since, until, kinds=_KINDS, attempts=True):
             item = item_of(facts)
             if item is None:
                 continue
+            each(item)
             slot = begin_of(SLOTS, min(max(item.arrived, since + 1), until))
             if slot != current:
                 yield current, sums
@@ -177,6 +186,50 @@ class Gathered:
     def put_hour(self, begin: int, tally: Tally) -> None:
         """Add to `hours` what was counted of all calls in the hour (or slot) that began at `begin`."""
         self.hours.setdefault(begin_of(HOURS, begin + 1), Tally()).merge(tally)
+
+
+@dataclass(slots=True)
+class Folded:
+    """A stretch from the facts alone. `rolling` begins a day before its end; `waits_before`: of the time before it."""
+
+    gathered: Gathered = field(default_factory=Gathered)
+    rolling: Rolling = field(default_factory=Rolling)
+    waits: list[Wait] = field(default_factory=list)
+    waits_before: list[Wait] = field(default_factory=list)
+
+
+async def fold(
+    engine: AsyncEngine,
+    since: int,
+    until: int,
+    *,
+    before: int,
+    each: Callable[[Item], object],
+    tell: Callable[[int, int], object],
+) -> Folded:
+    """Fold (since, until] once, for everything that is counted there.
+
+    `before`: microseconds before it whose waits are needed, too. `each` is given every record; `tell`, how many minutes
+    are done, and of how many.
+    """
+    queue_of = await queues(engine)
+    found = Folded()
+    cuts = sorted({until - DAY, since - before, since, until})
+    for begin, end in pairwise(cuts):
+        async for slot, sums in fold_slots(engine, begin, end, queue_of, each):
+            tell((slot - cuts[0]) // MINUTE, (until - cuts[0]) // MINUTE)
+            if begin >= since:
+                found.waits += sums.waits
+            elif begin >= since - before:
+                found.waits_before += sums.waits
+            for key, tally in sums.tallies.items():
+                if not key.agent:
+                    _put(found.rolling, slot, tally)
+                if begin >= since:
+                    found.gathered.put(key, tally, ALL)
+                    if not key.agent:
+                        found.gathered.put_hour(slot, tally)
+    return found
 
 
 async def gather(

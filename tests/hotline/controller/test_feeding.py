@@ -134,8 +134,8 @@ async def test_the_figures_are_right_before_the_diary_is_read(
         may_read.set()
         await until(lambda: figures.borrowed[-1] is None)
         said, wanted = figures.snapshot(now), again.snapshot(now)
-        for live in (said, wanted):
-            live["figures"]["M1r"].pop("lowest")  # up to a minute old
+        for state in (said, wanted):
+            state["figures"]["M1r"].pop("lowest")  # up to a minute old
         for part in ("stages", "today", "figures", "sla15", "sla60"):
             assert said[part] == wanted[part]
 
