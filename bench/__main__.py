@@ -19,7 +19,19 @@ import orjson
 
 from base.settings import SettingsError
 from base.settings import load as load_settings
-from bench import audit, floor, listening, press, rate, report, unfinished, vault, voice, words
+from bench import (
+    audit,
+    floor,
+    listening,
+    press,
+    rate,
+    report,
+    search,
+    unfinished,
+    vault,
+    voice,
+    words,
+)
 from bench.figures import table
 from bench.measure import NAMES, QUICK, Results, Workload, measure, table_rows
 from bench.side import stop_on_sigterm
@@ -35,6 +47,10 @@ def _floor(quick: bool) -> None:
 
 def _report(quick: bool) -> None:
     print(table(report.measure(report.CALLS // 10 if quick else report.CALLS), beside=""))
+
+
+def _search(quick: bool) -> None:
+    print(table(search.measure(search.DAYS // 20 if quick else search.DAYS), beside=""))
 
 
 def _audit(quick: bool) -> None:
@@ -81,6 +97,7 @@ _ALONE: Final[Mapping[str, Callable[[bool], None]]] = {
     "rate": _rate,
     "size": _size,
     "report": _report,
+    "search": _search,
     "audit": _audit,
     "vault": _vault,
     "press": _press,

@@ -38,7 +38,7 @@ from facts import (
 )
 from facts.terms import Party
 from facts.times import DAY, SECOND, local, midnight
-from metrics import rollup
+from metrics import condensed, rollup
 
 CALLS = 100_000
 AGENTS = 400
@@ -70,6 +70,7 @@ def measure(calls: int = CALLS) -> list[TableRow]:
         page = _report(home, "--day", days[0], "--format", "html")
         now = _report(home, "--at", f"{days[0]}T15:07:33")
         _copy_days(home / "hotline.db")
+        asyncio.run(_condense(home / "hotline.db"))
         year = _report(home, "--from", days[1], "--to", days[2])
         year_page = _report(home, "--from", days[1], "--to", days[2], "--format", "html")
     print(f"the day and its roll-ups took {built:.0f} s of CPU to make", flush=True)
@@ -77,14 +78,14 @@ def measure(calls: int = CALLS) -> list[TableRow]:
         TableRow("report, day", "", _said(day), "", "≤ 2 s", day.seconds <= 2),
         TableRow("report, day, with pictures", "", _said(page)),
         TableRow("report, 24 hours to any second", "", _said(now), "", "≤ 2 s", now.seconds <= 2),
-        TableRow("report, year", "", _said(year), "", "≤ 20 s", year.seconds <= 20),
+        TableRow("report, year", "", _said(year), "", "≤ 2 s", year.seconds <= 2),
         TableRow(
             "report, year, with pictures",
             "",
             _said(year_page),
             "",
-            "≤ 20 s",
-            year_page.seconds <= 20,
+            "≤ 4 s",
+            year_page.seconds <= 4,
         ),
         TableRow("rolling a call up, CPU", "", f"{rolled / calls * 1e6:.0f} µs"),
     ]
@@ -133,6 +134,14 @@ async def _roll_up(path: Path) -> float:
     return took
 
 
+async def _condense(path: Path) -> None:
+    """What the recorder's process makes of days and months that are over, a run a minute."""
+    engine = database.engine(f"sqlite+aiosqlite:///{path}")
+    for _ in range(-(-_WHOLE_YEAR // condensed.MOST)):
+        await condensed.condense(engine, clock.now())
+    await engine.dispose()
+
+
 def _rows(row: int, facts: Iterable[Fact]) -> Iterator[tuple[int, int, str, str, str, str]]:
     for fact in facts:
         row += 1
@@ -175,6 +184,8 @@ def _copy_days(path: Path) -> None:
     """The same day again and again, back through the year: what reports of whole days read."""
     connection = sqlite3.connect(path)
     with connection:
+        # What is made of days and months is made again, of the copies too.
+        connection.execute("DELETE FROM rollup WHERE level > 1441")
         for day in range(1, _WHOLE_YEAR):
             connection.execute(
                 "INSERT OR IGNORE INTO rollup "

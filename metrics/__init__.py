@@ -7,6 +7,8 @@ sums          tallies by queue, number and agent; any stretch of time from slots
 callbacks     callbacks' facts → M20; 呼入优先 → M22 (pure)
 live          the same figures, kept up to date fact by fact for the screens (pure)
 rollup        tallies written down, corrected by late facts, and read
+condensed     minutes of days, agents' months: what the report of a year reads
+rows          a row of a roll-up, and the lock of its writers
 reports       `hotline report`
 verify        `hotline metrics verify`: counted again, and compared
 completeness  `hotline recordings audit`: is every answered second on record?
@@ -15,5 +17,7 @@ due           retention: which recordings are due by the rules, and the daily ru
 exporter      figures for Prometheus; `prometheus/` has the rules and the dashboard
 calls         `hotline calls`: the calls themselves
 search        calls by what is known of them, for the screens
-tables        roll-ups, long waits, incidents
+traits        what calls are searched by
+older         the traits of calls that arrived before there were any
+tables        roll-ups, long waits, incidents, traits
 """

@@ -26,6 +26,7 @@ from facts.times import DAY, MINUTE, SECOND, day_of, local, midnight
 from metrics import callbacks, people
 from metrics.fold import CallerStage, CallHistory, CallRecord, Item, Sketch, fold_call
 from metrics.people import Attendance, Crowd, m10
+from metrics.sums import SLOT, SLOTS, begin_of
 from metrics.window import (
     LEFT_OUT,
     SHORT_ABANDON,
@@ -46,12 +47,34 @@ _LONGEST_CALL = DAY
 """Microseconds after its last fact at which a call without an end is dropped: its end was lost."""
 
 _STEP = 5 * MINUTE
+_MINUTES = SLOT // MINUTE
 _DRAW_EVERY = 5 * SECOND
 _MINUTES_KEPT = 60
 _IN_TIME = 15 * SECOND
 _NEVER = 1 << 62
 _STAGES = [(stage.value, stage) for stage in CallerStage if stage is not CallerStage.AFTER_TALK]
 _CALLBACKS = frozenset({CallbackYielded, CallbackAnswered, CallbackMissed})
+
+
+class Written:
+    """Whole slots of calls as roll-ups have them, by their beginnings (microseconds): M1r and the days' tallies."""
+
+    def __init__(self, slots: Mapping[int, Tally]) -> None:
+        self.slots = frozenset(slots)
+        self.rolling = Rolling()
+        self.days: dict[int, Tally] = {}
+        for begin, tally in slots.items():
+            self.days.setdefault(day_of(begin + 1), Tally()).merge(tally)
+            counts = [[tally.counts.get(f"{of}{n}", 0) for n in range(_MINUTES)] for of in "ca"]
+            self.rolling.put_minutes(begin + MINUTE, *counts)
+
+    def add(self, record: Item, sign: int) -> None:
+        """Count one call in, or with sign -1 out, if it is in none of the slots."""
+        if begin_of(SLOTS, record.arrived) in self.slots:
+            return
+        self.days.setdefault(day_of(record.arrived), Tally()).add(record, sign)
+        if isinstance(record, CallRecord):
+            self.rolling.add(record, sign)
 
 
 class LiveFigures(Figures):
@@ -93,6 +116,7 @@ class Live:
         self._moved: set[str] = set()
         self._crowd = Crowd()
         self._crowd_of = 0
+        self._written: Written | None = None
 
     def add(self, fact: Fact) -> None:
         """Take one fact."""
@@ -127,6 +151,18 @@ class Live:
         if allowed != self._allowed:
             self._allowed = allowed
             self._crowd_of = 0
+
+    def borrow(self, written: Written | None) -> None:
+        """From now on these slots are counted as they were written down; None: all is counted from facts.
+
+        The first is for a start, until all facts have been added.
+        """
+        self._written = written
+        self._figures, self._lowest = None, (-1, None)
+        self._drawn = (0, -1, [])
+        if written is not None:
+            for record in self._counted.values():
+                written.add(record, 1)
 
     def rule(self, rules: Rules) -> None:
         """From now on these rules say who may take which call (M22)."""
@@ -302,6 +338,8 @@ class Live:
         tally.add(record, sign)
         if self._figures is not None and self._figures[0] == began:
             self._figures = None
+        if self._written is not None:
+            self._written.add(record, sign)
         if not isinstance(record, CallRecord) or record.origin:
             return
         self._rolling.add(record, sign)
@@ -333,7 +371,7 @@ class Live:
     def _of_today(self, today: int) -> tuple[Today, dict[str, Figure]]:
         """Two parts of the snapshot: `today` but for `pending`, and those `figures` that only calls change."""
         if self._figures is None or self._figures[0] != today:
-            tally = self._days.get(today) or Tally()
+            tally = self._tally_of(today) or Tally()
             metrics = tally.metrics(short_abandon=self._short_abandon)
             m1 = metrics["M1"]
             of_today: Today = {
@@ -348,8 +386,14 @@ class Live:
             self._figures = (today, of_today, figures)
         return self._figures[1:]
 
+    def _tally_of(self, today: int) -> Tally | None:
+        return (self._days if self._written is None else self._written.days).get(today)
+
+    def _rolling_now(self) -> Rolling:
+        return self._rolling if self._written is None else self._written.rolling
+
     def _worked(self, today: int) -> int:
-        tally = self._days.get(today)
+        tally = self._tally_of(today)
         return tally.busy() if tally is not None else 0
 
     def _present(self, now: int, today: int) -> tuple[int, int]:
@@ -388,18 +432,20 @@ class Live:
 
     def _curve(self, now: int) -> list[list[Any]]:
         at, changes, _ = self._drawn
+        rolling = self._rolling_now()
         # Drawing it costs more than all the rest together, and nobody sees a day's curve move within seconds.
-        stale = changes != self._rolling.changes and not at <= now < at + _DRAW_EVERY
+        stale = changes != rolling.changes and not at <= now < at + _DRAW_EVERY
         if stale or at // _STEP != now // _STEP:
-            points = self._rolling.curve(now, _STEP // MINUTE)
-            self._drawn = (now, self._rolling.changes, [_point(one) for one in points])
+            points = rolling.curve(now, _STEP // MINUTE)
+            self._drawn = (now, rolling.changes, [_point(one) for one in points])
         return self._drawn[2]
 
     def _m1r(self, now: int, today: int) -> Figure:
         minute = now // MINUTE
+        rolling = self._rolling_now()
         if self._lowest[0] != minute:
-            self._lowest = (minute, self._rolling.lowest(today, now))
-        metric, lowest = self._rolling.metric(now), self._lowest[1]
+            self._lowest = (minute, rolling.lowest(today, now))
+        metric, lowest = rolling.metric(now), self._lowest[1]
         return {
             **metric.as_json(),
             "enough": metric.denominator >= SMALLEST_SAMPLE,

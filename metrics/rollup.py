@@ -10,10 +10,11 @@ themselves: a report is never behind the diary.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 
 import orjson
 import structlog
-from sqlalchemy import bindparam, delete, func, insert, literal_column, or_, select, text, update
+from sqlalchemy import bindparam, delete, func, insert, literal_column, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from acd.callbacks import tables as callbacks_tables
@@ -26,11 +27,14 @@ from diary import reader
 from diary import tables as diary_tables
 from facts import ATTENDANCE_KINDS, Fact
 from facts.times import DAY, MINUTE, day_of
-from metrics import people
+from metrics import condensed, people, traits
 from metrics import tables as metrics_tables
 from metrics.callbacks import InboundFirst, Wait, waits_of
-from metrics.fold import KINDS, CallRecord, item_of
+from metrics.fold import KINDS, CallRecord, Item, item_of
+from metrics.rows import claim, row_of, version_of
 from metrics.sums import (
+    ALL,
+    ATTENDANCE,
     DAYS,
     HOUR,
     HOURS,
@@ -42,6 +46,7 @@ from metrics.sums import (
     Sums,
     begin_of,
     end_of,
+    end_of_month,
     pieces,
     spans,
 )
@@ -106,6 +111,7 @@ async def bring_up_to_date(engine: AsyncEngine, now: int) -> int:
         if len(marks) < _MOST or not hours:
             break
     await _write_attendance(engine, now)
+    await condensed.condense(engine, now)
     async with engine.begin() as connection:
         old = (
             metrics_tables.rollup.c.level == SLOTS,
@@ -125,15 +131,23 @@ async def queues(engine: AsyncEngine) -> Callable[[str], str]:
 
 
 async def fold_slots(
-    engine: AsyncEngine, begin: int, end: int, queue_of: Callable[[str], str]
+    engine: AsyncEngine,
+    begin: int,
+    end: int,
+    queue_of: Callable[[str], str],
+    each: Callable[[Item], object] = bool,
 ) -> AsyncIterator[tuple[int, Sums]]:
-    """The figures of (begin, end] from the facts alone, slot by slot: when each began, and its sums."""
+    """The figures of (begin, end] from the facts alone, slot by slot: when each began, and its sums.
+
+    `each` is given every record.
+    """
     sums, current = Sums(queue_of), begin_of(SLOTS, begin + 1)
     for since, until in pieces(begin, end, DAY):
         async for facts in reader.read_calls(engine, since, until, kinds=_KINDS, attempts=True):
             item = item_of(facts)
             if item is None:
                 continue
+            each(item)
             slot = begin_of(SLOTS, min(max(item.arrived, since + 1), until))
             if slot != current:
                 yield current, sums
@@ -141,6 +155,8 @@ async def fold_slots(
             sums.add(item)
             if isinstance(item, CallRecord) and item.reached_queue:
                 sums.waits += waits_of(facts)
+            if isinstance(item, CallRecord) and not item.origin:
+                sums.traits += traits.of_call(item, facts)
     yield current, sums
 
 
@@ -158,15 +174,62 @@ class Gathered:
     hours: dict[int, Tally] = field(default_factory=dict)
     agents: dict[str, Tally] = field(default_factory=dict)
 
-    def put(self, begin: int, key: Key, tally: Tally, only: Only) -> None:
-        """Add what was counted in the hour (or slot) that began at `begin`."""
+    def put(self, key: Key, tally: Tally, only: Only) -> None:
+        """Add what was counted, but not to `hours`."""
         if key.agent:
             if not only.agent or key.agent == only.agent:
                 self.agents.setdefault(key.agent, Tally()).merge(tally)
             return
         self.total.merge(tally)
         self.by_queue.setdefault((key.queue, key.number), Tally()).merge(tally)
+
+    def put_hour(self, begin: int, tally: Tally) -> None:
+        """Add to `hours` what was counted of all calls in the hour (or slot) that began at `begin`."""
         self.hours.setdefault(begin_of(HOURS, begin + 1), Tally()).merge(tally)
+
+
+@dataclass(slots=True)
+class Folded:
+    """A stretch from the facts alone. `rolling` begins a day before its end; `waits_before`: of the time before it."""
+
+    gathered: Gathered = field(default_factory=Gathered)
+    rolling: Rolling = field(default_factory=Rolling)
+    waits: list[Wait] = field(default_factory=list)
+    waits_before: list[Wait] = field(default_factory=list)
+
+
+async def fold(
+    engine: AsyncEngine,
+    since: int,
+    until: int,
+    *,
+    before: int,
+    each: Callable[[Item], object],
+    tell: Callable[[int, int], object],
+) -> Folded:
+    """Fold (since, until] once, for everything that is counted there.
+
+    `before`: microseconds before it whose waits are needed, too. `each` is given every record; `tell`, how many minutes
+    are done, and of how many.
+    """
+    queue_of = await queues(engine)
+    found = Folded()
+    cuts = sorted({until - DAY, since - before, since, until})
+    for begin, end in pairwise(cuts):
+        async for slot, sums in fold_slots(engine, begin, end, queue_of, each):
+            tell((slot - cuts[0]) // MINUTE, (until - cuts[0]) // MINUTE)
+            if begin >= since:
+                found.waits += sums.waits
+            elif begin >= since - before:
+                found.waits_before += sums.waits
+            for key, tally in sums.tallies.items():
+                if not key.agent:
+                    _put(found.rolling, slot, tally)
+                if begin >= since:
+                    found.gathered.put(key, tally, ALL)
+                    if not key.agent:
+                        found.gathered.put_hour(slot, tally)
+    return found
 
 
 async def gather(
@@ -184,20 +247,35 @@ async def gather(
     queue_of = await queues(engine)
     found = Gathered()
     dirty = await marked(engine) if written else set()
-    plan = spans(since, until, dirty, coarsest=HOURS if hours else DAYS)
+    plan = spans(since, until, dirty, coarsest=DAYS)
     if not written:
         plan = [Span(0, since, until)]
     kept = begin_of(HOURS, now - AGENTS_KEPT) + HOUR
-    people_plan = spans(since, until, dirty, coarsest=DAYS, finest_from=kept) if written else plan
+    people_plan = plan
+    if agents and written:
+        months = await condensed.agent_months(engine, since, until, dirty, only)
+        for month in months.values():
+            for key, tally in month:
+                found.put(key, tally, only)
+        people_plan = [
+            span
+            for begin, end in condensed.beside(since, until, months)
+            for span in spans(begin, end, dirty, coarsest=DAYS, finest_from=kept)
+        ]
     for span in plan:
         if span.level:
-            async for begin, key, tally in _read(engine, span, only, agents=False):
-                found.put(begin, key, tally, only)
+            async for _, key, tally in _read(engine, span, only, agents=False):
+                found.put(key, tally, only)
+    # Hours have plans and sums of their own: a year has a few hundred days beside its thousands of hours.
+    for span in spans(since, until, dirty, coarsest=HOURS) if hours and written else ():
+        if span.level:
+            async for begin, _, tally in _read(engine, span, only, agents=False):
+                found.put_hour(begin, tally)
     if agents and written:
         for span in people_plan:
             if span.level:
-                async for begin, key, tally in _read(engine, span, only, agents=True):
-                    found.put(begin, key, tally, only)
+                async for _, key, tally in _read(engine, span, only, agents=True):
+                    found.put(key, tally, only)
     raw = {(span.begin, span.end) for span in plan if not span.level}
     raw_people = {(one.begin, one.end) for one in people_plan if not one.level} if agents else set()
     for begin, end in sorted(raw | raw_people):
@@ -205,8 +283,21 @@ async def gather(
             for key, tally in sums.tallies.items():
                 wanted = raw_people if key.agent else raw
                 if (begin, end) in wanted and only.takes(key):
-                    found.put(slot, key, tally, only)
+                    found.put(key, tally, only)
+                    if not key.agent:
+                        found.put_hour(slot, tally)
     return found
+
+
+async def written_slots(engine: AsyncEngine, since: int, until: int) -> dict[int, Tally]:
+    """The figures of whole slots in (since, until], by their beginnings: written down, up to date, no call goes on."""
+    dirty = await marked(engine)
+    found: dict[int, Tally] = {}
+    for span in spans(since, until, dirty, coarsest=SLOTS):
+        if span.level:
+            async for begin, _, tally in _read(engine, span, ALL, agents=False):
+                found.setdefault(begin, Tally()).merge(tally)
+    return {begin: tally for begin, tally in found.items() if not tally.pending}
 
 
 async def waits(
@@ -241,10 +332,24 @@ async def minutes(
     """
     queue_of = await queues(engine)
     dirty = await marked(engine) if written else set()
+    dirty_days = {day_of(slot + 1) for slot in dirty}
     rolling = Rolling()
     begin = since - DAY
+    whole: dict[int, condensed.DayMinutes] = {}
+    read_until = begin if written else until
     while begin < until:
+        if begin >= read_until:
+            read_until = begin + _DAYS_OF_MINUTES * DAY
+            whole = await condensed.day_minutes(engine, begin, min(read_until, until), only)
         end = min(until, end_of(DAYS, day_of(begin + 1)))
+        if begin in whole and end == end_of(DAYS, begin) and begin not in dirty_days:
+            day = whole.pop(begin)
+            rolling.put_minutes(begin + MINUTE, day.connected, day.counted)
+            if end > since:
+                yield end, rolling
+            rolling.forget(end - DAY - MINUTE)
+            begin = end
+            continue
         plan = spans(begin, end, dirty, coarsest=SLOTS) if written else [Span(0, begin, end)]
         for span in plan:
             if span.level:
@@ -259,6 +364,10 @@ async def minutes(
             yield end, rolling
         rolling.forget(end - DAY - MINUTE)
         begin = end
+
+
+_DAYS_OF_MINUTES = 40
+"""Days whose minutes are in memory at once."""
 
 
 def _put(rolling: Rolling, slot: int, tally: Tally) -> None:
@@ -309,11 +418,15 @@ async def attendance(
 
     raw: list[tuple[int, int]] = []
     begin = since
-    last, known = await _attended_days(engine, since, until) if written else (-1, {})
+    last, known, months = await _attended(engine, since, until) if written else (-1, {}, {})
+    for month in months.values():
+        put({key.agent: tally for key, tally in month})
     while begin < until:
         day = day_of(begin + 1)
         end = min(until, end_of(DAYS, day))
-        if day == begin and day <= last and end == end_of(DAYS, day):
+        if begin in months:
+            end = end_of_month(begin)
+        elif day == begin and day <= last and end == end_of(DAYS, day):
             put(known.get(day, {}))
         elif raw and raw[-1][1] == begin:
             raw[-1] = (raw[-1][0], end)
@@ -390,42 +503,47 @@ async def _attendance_facts(engine: AsyncEngine, since: int, until: int) -> list
     return facts
 
 
-async def _attended_days(
+async def _attended(
     engine: AsyncEngine, since: int, until: int
-) -> tuple[int, dict[int, dict[str, Tally]]]:
-    """The last day that is written down and still right, and the written attendance of the days from `since` on."""
+) -> tuple[int, dict[int, dict[str, Tally]], dict[int, condensed.Month]]:
+    """What is written down of attendance: its last day that is still right, its days from `since` on, its months.
+
+    The days of those months are left out.
+    """
     row, mark = metrics_tables.rollup.c, diary_tables.changed.c
     marked_facts = (
         select(func.min(diary_tables.diary.c.at))
         .join(diary_tables.changed, mark.stamp == diary_tables.diary.c.id)
         .where(mark.call.like("@%"))
     )
-    question = select(row.begin, row.agent, row.counts).where(
-        row.level == _ATTENDANCE, row.begin >= since, row.begin < until, row.agent != ""
-    )
-    found: dict[int, dict[str, Tally]] = {}
     async with engine.connect() as connection:
         # Marks are read before the days. A writer that removes a mark in between has removed its days, too; the other
         # way round, stale days could be read together with no mark.
         late: int | None = await connection.scalar(marked_facts)
         last: int | None = await connection.scalar(
-            select(row.begin).where(row.level == _ATTENDANCE, row.agent == "")
+            select(row.begin).where(row.level == ATTENDANCE, row.agent == "")
         )
-        for begin, agent, counts in await connection.execute(question):
-            found.setdefault(begin, {})[agent] = Tally(counts=orjson.loads(counts))
     if last is None:
-        return -1, {}
-    return last if late is None else min(last, day_of(late) - 1), found
-
-
-_ATTENDANCE = 1441
-"""The level of days of attendance. One row without an agent says which day was written down last."""
+        return -1, {}, {}
+    if late is not None:
+        last = min(last, day_of(late) - 1)
+    months = await condensed.attended_months(engine, since, until, last)
+    found: dict[int, dict[str, Tally]] = {}
+    question = select(row.begin, row.agent, row.counts).where(
+        row.level == ATTENDANCE, row.agent != ""
+    )
+    async with engine.connect() as connection:
+        for begin, end in condensed.beside(since, until, months):
+            within = question.where(row.begin >= begin, row.begin < end)
+            for day, agent, counts in await connection.execute(within):
+                found.setdefault(day, {})[agent] = Tally(counts=orjson.loads(counts))
+    return last, found, months
 
 
 async def _write_attendance(engine: AsyncEngine, now: int) -> None:
     """Write down the days that are over. A late fact first removes its day and those after it."""
     row, mark = metrics_tables.rollup.c, diary_tables.changed.c
-    version = await _version(engine)
+    version = await version_of(engine)
     async with engine.connect() as connection:
         marks = (
             await connection.execute(
@@ -437,7 +555,7 @@ async def _write_attendance(engine: AsyncEngine, now: int) -> None:
             )
         ).all()
         last = await connection.scalar(
-            select(func.max(row.begin)).where(row.level == _ATTENDANCE, row.agent == "")
+            select(func.max(row.begin)).where(row.level == ATTENDANCE, row.agent == "")
         )
         oldest = await connection.scalar(
             select(func.min(diary_tables.diary.c.at)).where(
@@ -447,15 +565,16 @@ async def _write_attendance(engine: AsyncEngine, now: int) -> None:
     if marks:
         first = day_of(min(one.at for one in marks))
         async with engine.begin() as connection:
-            if not await _claim(connection, version):
+            if not await claim(connection, version):
                 return
             await connection.execute(
-                delete(metrics_tables.rollup).where(row.level == _ATTENDANCE, row.begin >= first)
+                delete(metrics_tables.rollup).where(row.level == ATTENDANCE, row.begin >= first)
             )
+            await condensed.remove_attended(connection, first)
             await connection.execute(_UNMARK, [_unmark(one.call, one.stamp) for one in marks])
             if last is not None and last >= first:
                 last = day_of(first)
-                marker = _row(_ATTENDANCE, last, Key("", ""), Tally())
+                marker = row_of(ATTENDANCE, last, Key("", ""), Tally())
                 await connection.execute(insert(metrics_tables.rollup), [marker])
         version += 1
     if oldest is not None:
@@ -474,17 +593,17 @@ async def _write_days(engine: AsyncEngine, begin: int, now: int, version: int) -
         end = end_of(DAYS, days[-1])
         facts = await _attendance_facts(engine, begin, end)
         rows = [
-            _row(_ATTENDANCE, day, Key("", "", agent), one)
+            row_of(ATTENDANCE, day, Key("", "", agent), one)
             for day in days
             for agent, one in people.attendance(facts, day, end_of(DAYS, day), allowed).items()
         ]
-        rows.append(_row(_ATTENDANCE, days[-1], Key("", ""), Tally()))
+        rows.append(row_of(ATTENDANCE, days[-1], Key("", ""), Tally()))
         async with engine.begin() as connection:
-            if not await _claim(connection, version):
+            if not await claim(connection, version):
                 return
             for some in (row.begin >= begin, row.agent == ""):
                 await connection.execute(
-                    delete(metrics_tables.rollup).where(row.level == _ATTENDANCE, some)
+                    delete(metrics_tables.rollup).where(row.level == ATTENDANCE, some)
                 )
             await connection.execute(insert(metrics_tables.rollup), rows)
         version += 1
@@ -540,7 +659,7 @@ async def _write_hour(
     now: int,
 ) -> int:
     """Fold these slots of an hour again and write the difference. Gives how many; 0 when another writer was quicker."""
-    version = await _version(engine)
+    version = await version_of(engine)
     in_slots = hour >= begin_of(HOURS, now - AGENTS_KEPT)
     wanted = sorted(slots) if in_slots else [hour + n * SLOT for n in range(12)]
     new: dict[int, Sums] = {}
@@ -548,10 +667,11 @@ async def _write_hour(
         async for _, sums in fold_slots(engine, slot, slot + SLOT, queue_of):
             new[slot] = sums
     async with engine.begin() as connection:
-        if not await _claim(connection, version):
+        if not await claim(connection, version):
             return 0
         gone = [_unmark(call, stamp) for marks in slots.values() for call, stamp in marks]
         await connection.execute(_UNMARK, gone)
+        await condensed.remove(connection, hour)
         change = Sums(queue_of)
         for slot, sums in new.items():
             old = await _stored(connection, SLOTS, slot, queue_of)
@@ -566,6 +686,7 @@ async def _write_hour(
             await connection.execute(
                 delete(metrics_tables.long_wait).where(metrics_tables.long_wait.c.slot == slot)
             )
+            await traits.store(connection, slot, slot + SLOT, sums.traits)
             if sums.waits:
                 rows = [{"slot": slot, **asdict(wait)} for wait in sums.waits]
                 await connection.execute(insert(metrics_tables.long_wait), rows)
@@ -611,21 +732,9 @@ async def _store(
                 for key in replace
             ],
         )
-    rows = [_row(level, begin, key, tally) for key, tally in sums.tallies.items()]
+    rows = [row_of(level, begin, key, tally) for key, tally in sums.tallies.items()]
     if rows:
         await connection.execute(insert(metrics_tables.rollup), rows)
-
-
-def _row(level: int, begin: int, key: Key, tally: Tally) -> dict[str, object]:
-    counts = orjson.dumps(tally.counts, option=orjson.OPT_SORT_KEYS).decode()
-    return {
-        "level": level,
-        "begin": begin,
-        "queue": key.queue,
-        "number": key.number,
-        "agent": key.agent,
-        "counts": counts,
-    }
 
 
 def _unmark(call: str, stamp: int) -> dict[str, object]:
@@ -642,21 +751,3 @@ _DELETE = delete(metrics_tables.rollup).where(
         for name in ("level", "begin", "queue", "number", "agent")
     )
 )
-
-
-async def _version(engine: AsyncEngine) -> int:
-    """How often the roll-ups were changed. Read before the facts, it tells whether another process wrote meanwhile."""
-    async with engine.begin() as connection:
-        known: int | None = await connection.scalar(select(metrics_tables.rollup_version.c.version))
-        if known is None:
-            await connection.execute(insert(metrics_tables.rollup_version).values(id=1, version=0))
-    return known or 0
-
-
-async def _claim(connection: AsyncConnection, version: int) -> bool:
-    """Take the lock of all writers; False when the roll-ups no longer have that version."""
-    row = metrics_tables.rollup_version
-    done = await connection.execute(
-        update(row).where(row.c.version == version).values(version=version + 1)
-    )
-    return done.rowcount == 1

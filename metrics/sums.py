@@ -7,7 +7,8 @@ what is folded from facts go into the same `Sums`, and give the same result.
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from facts.times import DAY, MINUTE, day_of, midnight
+from facts.terms import CallId
+from facts.times import DAY, MINUTE, day_of, local, midnight
 from metrics.callbacks import Wait
 from metrics.fold import CallRecord, Item
 from metrics.window import CONNECTED, LEFT_OUT, Tally, shares_of, shares_of_agents
@@ -15,6 +16,8 @@ from metrics.window import CONNECTED, LEFT_OUT, Tally, shares_of, shares_of_agen
 SLOT, HOUR = 5 * MINUTE, 60 * MINUTE
 SLOTS, HOURS, DAYS = 5, 60, 1440
 """The levels of roll-ups, by their minutes."""
+ATTENDANCE = 1441
+"""The level of days of attendance. One row without an agent says which day was written down last."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,17 +65,30 @@ def end_of(level: int, begin: int) -> int:
     return midnight(begin + DAY + DAY // 2) if level == DAYS else begin + level * MINUTE
 
 
+def month_of(at: int) -> int:
+    """When the month in China began that `at` counts in."""
+    day = day_of(at)
+    # Noon of the first day: a day need not have 24 hours.
+    return midnight(day + DAY // 2 - (local(day).day - 1) * DAY)
+
+
+def end_of_month(begin: int) -> int:
+    """When the month ends that began at `begin`."""
+    return month_of(begin + 32 * DAY)
+
+
 @dataclass(slots=True)
 class Sums:
     """Tallies by `Key`. `queue_of`: number → queue, for calls that never waited.
 
     `waits`: when callers waited with no phone ringing for them. With callbacks at that time they may be situations of
-    R7 (`metrics.callbacks`).
+    R7 (`metrics.callbacks`). `traits`: what its calls are searched by.
     """
 
     queue_of: Callable[[str], str]
     tallies: dict[Key, Tally] = field(default_factory=dict)
     waits: list[Wait] = field(default_factory=list)
+    traits: list[tuple[CallId, int, str]] = field(default_factory=list)
 
     def add(self, item: Item) -> None:
         """Count a call, or an attempt of a callback, for its queue and number, and for its agents."""

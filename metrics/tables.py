@@ -1,4 +1,4 @@
-"""Figures that are written down: roll-ups, long waits, approved incidents."""
+"""Figures that are written down: roll-ups, long waits, approved incidents; and what calls are searched by."""
 
 from sqlalchemy import BigInteger, Column, Integer, String, Table, Text
 
@@ -7,12 +7,23 @@ from base.database import metadata
 rollup = Table(
     "rollup",
     metadata,
-    Column("level", Integer, primary_key=True, autoincrement=False, doc="minutes: 5, 60 or 1440"),
+    Column(
+        "level",
+        Integer,
+        primary_key=True,
+        autoincrement=False,
+        doc="minutes: 5, 60, 1440; or metrics.condensed",
+    ),
     Column("begin", BigInteger, primary_key=True, autoincrement=False, doc="microseconds UTC"),
     Column("queue", String(32), primary_key=True),
     Column("number", String(80), primary_key=True),
     Column("agent", String(16), primary_key=True, doc="empty: all calls of this queue and number"),
-    Column("counts", Text, nullable=False, doc="JSON: the counts of a metrics.window.Tally"),
+    Column(
+        "counts",
+        Text,
+        nullable=False,
+        doc="JSON: the counts of a metrics.window.Tally, or of metrics.condensed",
+    ),
 )
 
 rollup_version = Table(
@@ -31,6 +42,17 @@ long_wait = Table(
     Column("end", BigInteger, nullable=True, doc="null: still waiting"),
     Column("queue", String(32), nullable=False),
     Column("number", String(80), nullable=False),
+)
+
+call_trait = Table(
+    "call_trait",
+    metadata,
+    Column(
+        "trait", String(88), primary_key=True, doc="metrics.traits; empty: complete from `at` on"
+    ),
+    Column("at", BigInteger, primary_key=True, autoincrement=False, doc="when the call arrived"),
+    Column("id", BigInteger, primary_key=True, autoincrement=False, doc="the diary's row of that"),
+    sqlite_with_rowid=False,
 )
 
 incident = Table(

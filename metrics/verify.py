@@ -7,8 +7,9 @@ Asterisk it tells no end; that is said once. The recordings' ledger must hold wh
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import select
@@ -25,10 +26,11 @@ from facts.offers import NO_TALK
 from facts.terms import CallId, Outcome, Party
 from facts.times import DAY, SECOND, day_of, local
 from metrics import rollup
-from metrics.fold import KINDS, CallRecord, record_of
+from metrics.callbacks import Wait
+from metrics.fold import KINDS, CallRecord, Item, record_of
 from metrics.live import WARM_UP, Live
 from metrics.reports import sla as reports
-from metrics.rollup import Gathered
+from metrics.rollup import Folded, Gathered
 from metrics.sums import ALL
 from metrics.window import Tally, recorded_whole
 from recorder import tables
@@ -64,14 +66,31 @@ class Findings:
 
 
 async def verify(
-    engine: AsyncEngine, settings: Settings, since: int, until: int, live: LiveState | None
+    engine: AsyncEngine,
+    settings: Settings,
+    since: int,
+    until: int,
+    live: LiveState | None,
+    tell: Callable[[int, int], object] = max,
 ) -> Findings:
-    """Compare the figures of (since, until]; `live` is what a running controller shows, or None."""
+    """Compare the figures of (since, until]; `live` is what a running controller shows, or None.
+
+    `tell` is told how many minutes of facts have been folded, and of how many: most of the time goes there.
+    """
     found = Findings()
-    await _rollups(engine, since, until, found)
-    await _callbacks(engine, since, until, found)
+    known = _Known(clock.now() - SETTLED)
+    folded = await rollup.fold(
+        engine,
+        since,
+        until,
+        before=reports.LONGEST_CALL,
+        each=partial(_know, known, since, until),
+        tell=tell,
+    )
+    await _beside(engine, since, until, known)
+    await _rollups(engine, since, until, folded, found)
+    await _callbacks(engine, since, until, [*folded.waits_before, *folded.waits], found)
     await _live(engine, settings, until, live, found)
-    known = await _calls(engine, since, until, clock.now() - SETTLED)
     await _cel(engine, settings, since, until, known, found)
     await _ledger(engine, known.calls, found)
     return found
@@ -80,44 +99,32 @@ async def verify(
 # --- roll-ups
 
 
-async def _rollups(engine: AsyncEngine, since: int, until: int, found: Findings) -> None:
+async def _rollups(
+    engine: AsyncEngine, since: int, until: int, folded: Folded, found: Findings
+) -> None:
     now = clock.now()
     before = len(found.differences)
-    folded = await rollup.gather(
-        engine, since, until, ALL, hours=True, agents=True, now=now, written=False
-    )
-    for hours in (True, False):
-        read = await rollup.gather(engine, since, until, ALL, hours=hours, agents=True, now=now)
-        found.differences += _compare(read, folded, hours=hours)
+    read = await rollup.gather(engine, since, until, ALL, hours=True, agents=True, now=now)
+    found.differences += _compare(read, folded.gathered)
     present = await rollup.attendance(engine, since, until, now=now)
     again = await rollup.attendance(engine, since, until, now=now, written=False)
     for agent in sorted(present.keys() | again.keys()):
         found.differences += _counts(
             f"attendance of agent {agent}", present.get(agent), again.get(agent)
         )
-    curves = []
-    for written in (True, False):
-        source = rollup.minutes(engine, since, until, ALL, written=written)
-        curves.append([(end, rolling.metric(end)) async for end, rolling in source])
-    found.differences += [
-        f"M1r at {_time(end)}: roll-ups {one}, facts {other}"
-        for (end, one), (_, other) in zip(*curves, strict=True)
-        if one != other
-    ]
-    found.differences += await _waits(engine, since, until)
+    async for end, rolling in rollup.minutes(engine, since, until, ALL):
+        one, other = rolling.metric(end), folded.rolling.metric(end)
+        if end == until and one != other:
+            found.differences.append(f"M1r at {_time(end)}: roll-ups {one}, facts {other}")
+    found.differences += await _waits(engine, since, until, folded.waits)
     if len(found.differences) == before:
-        found.checked.append(f"roll-ups: {folded.total.counted} calls")
+        found.checked.append(f"roll-ups: {folded.gathered.total.counted} calls")
 
 
-async def _waits(engine: AsyncEngine, since: int, until: int) -> list[str]:
+async def _waits(engine: AsyncEngine, since: int, until: int, known: Iterable[Wait]) -> list[str]:
     """The waits (M22): where the roll-ups and the facts differ, one sentence each."""
-    read, folded = [
-        {
-            (one.call, one.begin): one.end
-            async for one in rollup.waits(engine, since, until, written=written)
-        }
-        for written in (True, False)
-    ]
+    read = {(one.call, one.begin): one.end async for one in rollup.waits(engine, since, until)}
+    folded = {(one.call, one.begin): one.end for one in known}
     return [
         f"{call}: waited from {_time(begin)}: roll-ups {_until(read, call, begin)}, "
         f"facts {_until(folded, call, begin)}"
@@ -133,18 +140,15 @@ def _until(waits: Mapping[tuple[str, int], int | None], call: str, begin: int) -
     return "until now" if end is None else f"until {_time(end)}"
 
 
-def _compare(read: Gathered, folded: Gathered, *, hours: bool) -> Iterator[str]:
+def _compare(read: Gathered, folded: Gathered) -> Iterator[str]:
     yield from _counts("all calls", read.total, folded.total)
     for key in sorted(read.by_queue.keys() | folded.by_queue.keys()):
         name = f"queue {key[0] or '-'}, number {key[1] or '-'}"
         yield from _counts(name, read.by_queue.get(key), folded.by_queue.get(key))
     for agent in sorted(read.agents.keys() | folded.agents.keys()):
         yield from _counts(f"agent {agent}", read.agents.get(agent), folded.agents.get(agent))
-    if hours:
-        for begin in sorted(read.hours.keys() | folded.hours.keys()):
-            yield from _counts(
-                f"hour {_time(begin)}", read.hours.get(begin), folded.hours.get(begin)
-            )
+    for begin in sorted(read.hours.keys() | folded.hours.keys()):
+        yield from _counts(f"hour {_time(begin)}", read.hours.get(begin), folded.hours.get(begin))
 
 
 def _counts(name: str, read: Tally | None, folded: Tally | None) -> Iterator[str]:
@@ -162,11 +166,13 @@ _MINUTES = frozenset("01234")
 # --- callbacks
 
 
-async def _callbacks(engine: AsyncEngine, since: int, until: int, found: Findings) -> None:
+async def _callbacks(
+    engine: AsyncEngine, since: int, until: int, waits: Sequence[Wait], found: Findings
+) -> None:
     """M20 and M22, as a report gives them, and from every fact that there is about callbacks and waits."""
     before = len(found.differences)
     read = await reports.callbacks(engine, since, until)
-    folded = await reports.callbacks(engine, since, until, written=False)
+    folded = await reports.callbacks(engine, since, until, waits=waits)
     for name, metric in folded.metrics.items():
         if read.metrics[name] != metric:
             found.differences.append(
@@ -264,24 +270,27 @@ class _Known:
     refused: int = 0
 
 
-async def _calls(engine: AsyncEngine, since: int, until: int, settled: int) -> _Known:
-    """The calls that arrived in (since, until]: a talk across midnight belongs to the day it began on."""
-    known = _Known(settled)
-    async for facts in reader.read_calls(engine, since - NEAR, until + NEAR, kinds=KINDS):
-        record = record_of(facts)
-        if record is None:
-            continue
-        if not since < record.arrived <= until:
-            known.others.add(record.id)
-        elif record.outcome is Outcome.NO_CAPACITY:
-            known.refused += 1
-        elif record.ended is None:
-            known.going_on.add(record.id)
-        elif record.ended > settled:
-            known.others.add(record.id)
-        else:
-            known.calls[record.id] = record
-    return known
+def _know(known: _Known, since: int, until: int, item: Item) -> None:
+    """Take a call: those that arrived in (since, until], so a talk across midnight belongs to the day it began on."""
+    if not isinstance(item, CallRecord) or item.origin or not since < item.arrived <= until:
+        return
+    if item.outcome is Outcome.NO_CAPACITY:
+        known.refused += 1
+    elif item.ended is None:
+        known.going_on.add(item.id)
+    elif item.ended > known.settled:
+        known.others.add(item.id)
+    else:
+        known.calls[item.id] = item
+
+
+async def _beside(engine: AsyncEngine, since: int, until: int, known: _Known) -> None:
+    """Take the calls that CEL may see on this side of the day's edges."""
+    for begin, end in ((since - NEAR, since), (until, until + NEAR)):
+        async for facts in reader.read_calls(engine, begin, end, kinds=KINDS):
+            record = record_of(facts)
+            if record is not None and not since < record.arrived <= until:
+                known.others.add(record.id)
 
 
 async def _cel(

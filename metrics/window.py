@@ -3,6 +3,8 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import itemgetter, sub
 
 from facts.live import Figure, Share
 from facts.terms import OfferReason, Outcome, Party
@@ -105,7 +107,10 @@ class Tally:
 
     def merge(self, other: "Tally", sign: int = 1) -> None:
         """Add what another tally counted, or with sign -1 take it away."""
-        self.count(other.counts.items(), sign)
+        if not self.counts and sign > 0:
+            self.counts = dict(other.counts)
+        else:
+            self.count(other.counts.items(), sign)
 
     @property
     def outcomes(self) -> dict[Outcome, int]:
@@ -371,6 +376,14 @@ class Rolling:
             self._counted += counted
         self.changes += 1
 
+    def put_minutes(self, first: int, connected: Sequence[int], counted: Sequence[int]) -> None:
+        """Count the calls of minutes one after another, of which the first ends at `first`: none is known yet."""
+        minute = self._minute(first)
+        pairs = map(list, zip(connected, counted, strict=True))
+        self._minutes.update(zip(range(minute, minute + len(counted)), pairs, strict=True))
+        self._until = None
+        self.changes += 1
+
     def metric(self, at: int) -> Metric:
         """M1r at the first whole minute that is not before `at`."""
         minute = self._minute(at)
@@ -405,14 +418,18 @@ class Rolling:
         """The lowest M1r of the minutes T with `after` < T ≤ `until`; None when no sample was large enough."""
         last = (until - self._origin) // MINUTE
         first = (after - self._origin) // MINUTE + 1
-        window = _sum(self._minutes, first - 1 - _MINUTES_A_DAY, first - 1)
-        connected, counted = int(window.numerator), window.denominator
+        minutes = self._minutes
+        # Sums from the first of all minutes on: a window is the difference of two of them.
+        known = [minutes.get(one, _NONE) for one in range(first - _MINUTES_A_DAY, last + 1)]
+        good = list(accumulate(map(itemgetter(0), known)))
+        every = list(accumulate(map(itemgetter(1), known)))
         found: tuple[int, int, int] | None = None
-        for minute in range(first, last + 1):
-            came = self._minutes.get(minute, _NONE)
-            went = self._minutes.get(minute - _MINUTES_A_DAY, _NONE)
-            connected += came[0] - went[0]
-            counted += came[1] - went[1]
+        for minute, connected, counted in zip(
+            range(first, last + 1),
+            map(sub, good[_MINUTES_A_DAY:], good),
+            map(sub, every[_MINUTES_A_DAY:], every),
+            strict=False,
+        ):
             if counted < SMALLEST_SAMPLE:
                 continue
             if found is None or connected * found[2] < found[1] * counted:

@@ -28,7 +28,9 @@ from acd.rules.text import Rulebook
 from base import bus, clock, database
 from base.settings import Settings
 from diary.tables import diary
+from facts import CallArrived
 from facts.numbers import written_forms
+from metrics import traits
 from metrics.tables import incident
 from privacy import find, texts
 from privacy.find import DiaryTrace, PrivacyError, Traces
@@ -231,6 +233,8 @@ async def _write(
         for trace in page:
             more = _without(trace.more, number, form, erased.token)
             await connection.execute(update(diary).where(diary.c.id == trace.id).values(more=more))
+            if trace.kind == CallArrived.kind:
+                await traits.forget_caller(connection, number, trace.at, trace.id)
         await _count(connection, erased, "facts", len(page))
 
 

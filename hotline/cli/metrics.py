@@ -8,7 +8,15 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock
-from hotline.cli.tools import JsonOrText, fail, live_state, print_rows, read_settings, with_database
+from hotline.cli.tools import (
+    JsonOrText,
+    fail,
+    live_state,
+    print_rows,
+    progress_bar,
+    read_settings,
+    with_database,
+)
 from metrics import tables
 
 app = typer.Typer(help="Figures, proven and explained.", no_args_is_help=True)
@@ -40,9 +48,11 @@ def verify(
     except ValueError as error:
         fail(str(error), status=2)
     live = live_state()
+    say = f"{local(since):%Y-%m-%d}: minutes folded"
 
     async def work(engine: AsyncEngine) -> Findings:
-        return await compare(engine, settings, since, until, live)
+        with progress_bar(say) as tell:
+            return await compare(engine, settings, since, until, live, tell)
 
     found = with_database(work, OSError, status=2)
     for line in found.checked:

@@ -78,6 +78,9 @@ LISTEN_FOR = 3.0
 ANSWERED_WITHIN = 10.0
 """Seconds for which a dialled citizen's answer is listened for after their phone has rung as long as it may."""
 
+FIGURES_WITHIN = 3.0
+"""Seconds for which the first live state waits at most for what the database knows of the last 24 hours."""
+
 MOST_REFUSALS = 1000
 """Refused AGI connections that are remembered for the alarm."""
 
@@ -144,6 +147,7 @@ class Controller:
         trunks = [trunk.name for trunk in settings.named_trunks]
         self._exporter = Exporter(__version__, trunks) if settings.metrics_port else None
         self._figures = Live(settings.short_abandon)
+        self._figures_known = asyncio.Event()
         self._queue_log = QueueLogFile(settings.log_dir / "queue_log", settings.queue_log)
         self._diary = Diary(engine, settings.run_dir)
         self._book = callback_book.TaskBook(engine, settings.run_dir, self._report)
@@ -329,8 +333,11 @@ class Controller:
             spawn(self._bus.run(), "bus"),
             spawn(self._bus.answer(self._requests.answer), "requests"),
             spawn(self._open_callbacks.run(), "callbacks of others"),
-            spawn(self._shown.run(), "live state"),
-            spawn(feeding.feed_figures(self._engine, self._figures.add), "live figures"),
+            spawn(self._show_states(), "live state"),
+            spawn(
+                feeding.feed_figures(self._engine, self._figures, self._figures_known),
+                "live figures",
+            ),
             spawn(self._link.run(), "link"),
             spawn(self._recovery.run(), "completion"),
             spawn(self._phones.run(), "phones"),
@@ -363,6 +370,13 @@ class Controller:
             await asyncio.sleep(0.02)
         if self._up.is_set():
             logger.info("controller.ready", version=__version__)
+
+    async def _show_states(self) -> None:
+        """Show the live state, once its figures are right: whoever looks at the wall takes a 0 for a fact."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIGURES_WITHIN):
+                await self._figures_known.wait()
+        await self._shown.run()
 
     async def stop(self) -> None:
         """Make no more offers, hand waiting callers to the dialplan, wait for talks, write the last facts."""

@@ -14,7 +14,7 @@ from base.bus import Bus
 from base.settings import Settings
 from hotline.machine import home
 from hotline.machine.up import stop_event
-from metrics import due, rollup
+from metrics import due, older, rollup
 from quality import weekly
 from recorder import archive, listening, notary
 from recorder.vault import uploads
@@ -40,6 +40,7 @@ async def record(settings: Settings) -> None:
     sender = spawn(bus.run(), "bus")
     # Folding an hour's calls takes a second of CPU, which the controller must not spend.
     figures = spawn(rollup.run(engine, stop), "roll-ups")
+    searched = spawn(older.run(engine, stop), "traits of older calls")
     sealing = spawn(notary.run(engine, settings, stop), "seals")
     keeping = spawn(due.run(engine, settings, stop), "retention")
     sending = spawn(uploads.run(engine, settings, stop), "uploads")
@@ -57,6 +58,7 @@ async def record(settings: Settings) -> None:
         keeping.cancel()
         sealing.cancel()
         figures.cancel()
+        searched.cancel()
         sender.cancel()
         await bus.close()
         await engine.dispose()

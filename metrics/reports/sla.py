@@ -34,6 +34,7 @@ from metrics.callbacks import (
     InboundFirst,
     Situation,
     TaskHistory,
+    Wait,
     figures,
     fold_task,
     records,
@@ -338,20 +339,28 @@ def parse_time(text: str, now: int, option: str = "--at") -> int:
 
 
 async def callbacks(
-    engine: AsyncEngine, since: int, at: int, only: Only = ALL, *, written: bool = True
+    engine: AsyncEngine,
+    since: int,
+    at: int,
+    only: Only = ALL,
+    *,
+    waits: Sequence[Wait] | None = None,
 ) -> CallbackFigures:
     """M20 and M22 of (since, at]. The callback book says how far back the facts of its tasks go.
 
-    Without `written`, they come from the facts alone: all callbacks that ever were, and each call's waits. Neither
-    figure has a roll-up of its own. M20 counts a task when it is settled, which its deadline may decide without any
-    fact. M22 asks today's rules who may take which call. What is written down are the book's dates, and the waits
-    (`metrics.rollup.waits`).
+    With `waits`, they come from the facts alone: all callbacks that ever were, and these waits, which must begin
+    `LONGEST_CALL` before `since`. Neither figure has a roll-up of its own. M20 counts a task when it is settled, which
+    its deadline may decide without any fact. M22 asks today's rules who may take which call. What is written down are
+    the book's dates, and the waits (`metrics.rollup.waits`).
     """
     if only.number or only.agent:
         return NO_FIGURES
     tasks: dict[int, TaskHistory] = {}
     day = 0
-    begin = await (_first_of_book(engine, since, at) if written else _first_of_all(engine, since))
+    if waits is None:
+        begin = await _first_of_book(engine, since, at)
+    else:
+        begin = await _first_of_all(engine, since)
     async for fact in reader.read_kinds(engine, TASK_KINDS, begin, at + 1):
         fold_task(tasks, fact)
         if fact.at - day > DAY:
@@ -361,7 +370,9 @@ async def callbacks(
     rules = await rulebook.load(engine, Queue()) if known else Rules()
     inbound = InboundFirst(known, rules, at)
     if inbound.needs_calls:
-        async for wait in rollup.waits(engine, since - LONGEST_CALL, at, written=written):
+        if waits is None:
+            waits = [one async for one in rollup.waits(engine, since - LONGEST_CALL, at)]
+        for wait in waits:
             inbound.add_wait(wait)
     return figures(known, inbound.situations(), since, at)
 

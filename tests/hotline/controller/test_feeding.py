@@ -15,10 +15,22 @@ from base.background import spawn
 from base.database import DatabaseAwayError
 from diary import reader
 from diary.writer import Diary
-from facts import AgentReady, CallArrived, Fact, RecordingFinished
-from facts.times import SECOND
+from facts import (
+    AgentReady,
+    CallArrived,
+    CallEnded,
+    CallQueued,
+    Fact,
+    OfferAnswered,
+    OfferMade,
+    OfferRinging,
+    RecordingFinished,
+)
+from facts.terms import Party
+from facts.times import HOUR, MINUTE, SECOND
 from hotline.controller import feeding
-from metrics.live import WARM_UP
+from metrics import rollup
+from metrics.live import WARM_UP, Live, Written
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +52,16 @@ async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+class Took:
+    """Figures that note what they were given."""
+
+    def __init__(self) -> None:
+        self.took: list[Fact] = []
+        self.add = self.took.append
+        self.borrowed: list[Written | None] = []
+        self.borrow = self.borrowed.append
 
 
 async def until(true: Any) -> None:
@@ -65,17 +87,94 @@ async def test_the_last_two_days_and_the_state_before_them(
     state = AgentReady(now - WARM_UP - SECOND, "1001")
     new = CallArrived(now - WARM_UP + 60 * SECOND, "n-1.2", "12345", "")
     await written(engine, tmp_path, old, state, new)
-    took: list[Fact] = []
-    async with running(feeding.feed_figures(engine, took.append)):
+    figures = Took()
+    took, known = figures.took, asyncio.Event()
+    async with running(feeding.feed_figures(engine, figures, known)):
         await until(lambda: new in took)
+    assert known.is_set()
     assert state in took
     assert old not in took
 
 
+async def test_the_figures_are_right_before_the_diary_is_read(
+    engine: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rolling 24 hours and today, from the first second on, though a day's facts take a minute to read."""
+    now = clock.now()
+    facts = [fact for n in range(60) for fact in a_call(f"n-1.{n}", now - n * 40 * MINUTE, n)]
+    going_on = a_call("n-1.long", now - 3 * HOUR, 1)[:-1]
+    await written(engine, tmp_path, *facts, *going_on)
+    await rollup.bring_up_to_date(engine, now)
+    again = Live()
+    for fact in (*facts, *going_on):
+        again.add(fact)
+    read, may_read = reader.read, asyncio.Event()
+
+    async def read_slowly(*args: Any) -> AsyncIterator[Fact]:
+        await may_read.wait()
+        async for fact in read(*args):
+            yield fact
+
+    monkeypatch.setattr(reader, "read", read_slowly)
+    figures, known = Noted(), asyncio.Event()
+    early = a_call("n-1.early", now - 2 * SECOND, 1)
+    for live in (figures, again):
+        for fact in early:
+            live.add(fact)
+    async with running(feeding.feed_figures(engine, figures, known)):
+        async with asyncio.timeout(5):
+            await known.wait()
+        assert shown(figures, now)["M1r"]["denominator"] == 37
+        assert shown(figures, now) == shown(again, now)
+        # What happens meanwhile is counted, too: a call begins and ends, and the long one ends.
+        for fact in (*a_call("n-1.new", now - SECOND, 0), CallEnded(now, "n-1.long", Party.CALLER)):
+            figures.add(fact)
+            again.add(fact)
+        assert shown(figures, now) == shown(again, now)
+        may_read.set()
+        await until(lambda: figures.borrowed[-1] is None)
+        said, wanted = figures.snapshot(now), again.snapshot(now)
+        for state in (said, wanted):
+            state["figures"]["M1r"].pop("lowest")  # up to a minute old
+        for part in ("stages", "today", "figures", "sla15", "sla60"):
+            assert said[part] == wanted[part]
+
+
+class Noted(Live):
+    """Live figures that note what they borrowed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.borrowed: list[Written | None] = []
+
+    def borrow(self, written: Written | None) -> None:
+        super().borrow(written)
+        self.borrowed.append(written)
+
+
+def shown(live: Live, now: int) -> dict[str, Any]:
+    said = live.snapshot(now)
+    figures = {name: said["figures"][name] for name in ("M1", "M1r", "M4", "M5", "M7", "M8", "M9")}
+    return {**figures, "today": said["today"], "curve": said["curve"]}
+
+
+def a_call(call: str, begin: int, n: int) -> list[Fact]:
+    """Answered, unless `n` is a multiple of three."""
+    facts: list[Fact] = [
+        CallArrived(begin, call, "12345", ""),
+        CallQueued(begin + 1, call, "default"),
+    ]
+    if n % 3:
+        facts += [OfferMade(begin + 2, call, "1001"), OfferRinging(begin + 3, call, "1001")]
+        facts += [OfferAnswered(begin + 4, call, "1001")]
+    return [*facts, CallEnded(begin + 2 * SECOND, call, Party.CALLER)]
+
+
 async def test_what_the_recorder_enters_later(engine: AsyncEngine, tmp_path: Path) -> None:
-    took: list[Fact] = []
+    figures = Took()
+    took = figures.took
     entered = RecordingFinished(clock.now(), "n-1.1", 3 * SECOND, "aa")
-    async with running(feeding.feed_figures(engine, took.append)):
+    async with running(feeding.feed_figures(engine, figures, asyncio.Event())):
         await asyncio.sleep(0.02)
         await written(engine, tmp_path, entered, CallArrived(clock.now(), "n-1.2", "12345", ""))
         await until(lambda: entered in took)
@@ -99,10 +198,11 @@ async def test_an_absent_database_ends_nothing(
         return read(*args)
 
     monkeypatch.setattr(reader, "read_kinds", read_kinds)
-    took: list[Fact] = []
+    figures = Took()
+    took = figures.took
     entered = RecordingFinished(clock.now(), "n-1.1", 3 * SECOND, "aa")
     with capture_logs() as logs:
-        async with running(feeding.feed_figures(engine, took.append)):
+        async with running(feeding.feed_figures(engine, figures, asyncio.Event())):
             await asyncio.sleep(0.1)
             away[0] = True
             await until(lambda: any(entry["event"] == "figures.away" for entry in logs))
