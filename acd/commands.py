@@ -1,13 +1,13 @@
 """Commands: what the floor wants done, in the imperative. The desk carries them out; the floor never waits. Pure."""
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from facts import Fact
 from facts.terms import CallId, Release
+from facts.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ring:
     """Ring these agents' phones for this call, for at most `ring_for` seconds (R3). Nearly always one agent."""
 
@@ -16,7 +16,7 @@ class Ring:
     ring_for: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StopRinging:
     """Take the offer back: the agent may not answer this call any more."""
 
@@ -24,7 +24,7 @@ class StopRinging:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReleaseCall:
     """Say the farewell for this reason and hang up."""
 
@@ -32,7 +32,7 @@ class ReleaseCall:
     reason: Release
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SendOutside:
     """Connect the caller to an outside number: the queue overflows, or an agent transfers them there."""
 
@@ -40,7 +40,7 @@ class SendOutside:
     number: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CreateCallback:
     """Enter a callback task into the book. `CallbackAdded` with the task's number follows.
 
@@ -55,7 +55,7 @@ class CreateCallback:
     place: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PlaceCallback:
     """Ring the agent's phone for the task, then dial the citizen. `call` is the id of the attempt."""
 
@@ -66,7 +66,7 @@ class PlaceCallback:
     queue: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Yield:
     """In one step (R7): cancel the unanswered attempt `cancel`, and ring its agent for `call`, `ring_for` seconds.
 
@@ -81,7 +81,7 @@ class Yield:
     stay_on_line: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CancelAttempt:
     """Hang up an attempt: the task was cancelled, or the agent asked for a pause."""
 
@@ -89,7 +89,7 @@ class CancelAttempt:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Record:
     """Write a fact into the diary: one that the floor accepts, or concludes itself."""
 

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from facts.values import words
 
+
+@words
 class Intent(StrEnum):
     """What the agent asked for, last."""
 
@@ -12,6 +15,7 @@ class Intent(StrEnum):
     PAUSED = "paused"
 
 
+@words
 class Presence(StrEnum):
     """The one state that supervisors see, and that decides whether a call may be offered."""
 

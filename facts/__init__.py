@@ -21,6 +21,7 @@ causes      why a leg was hung up (Q.850)
 dialling    what kind of number one is: a subscriber at home, an emergency call
 endpoints   the trunk and the way out, as Asterisk names them
 times       microseconds, and days in China
+values      what facts and their words are made with: quick dataclasses, quick enumerations
 calendar    China's working calendar
 """
 

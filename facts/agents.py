@@ -1,12 +1,12 @@
 """Facts about an agent: what they want, and what their phone does. Pure."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from facts.terms import CallId
+from facts.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentAdded:
     """A person joined the roster."""
 
@@ -15,7 +15,7 @@ class AgentAdded:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentRemoved:
     """A person left the roster; a talk that goes on is not cut."""
 
@@ -24,7 +24,7 @@ class AgentRemoved:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentReady:
     """The agent asked for calls."""
 
@@ -33,7 +33,7 @@ class AgentReady:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentPaused:
     """The agent asked for a pause, with its reason."""
 
@@ -43,7 +43,7 @@ class AgentPaused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentOut:
     """The agent signed out."""
 
@@ -52,7 +52,7 @@ class AgentOut:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PhoneReachable:
     """The agent's softphone is registered."""
 
@@ -61,7 +61,7 @@ class PhoneReachable:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PhoneUnreachable:
     """The registration of the agent's softphone is gone."""
 
@@ -70,7 +70,7 @@ class PhoneUnreachable:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OwnCallStarted:
     """The agent's phone is in a call of its own (a feature code, a colleague), or still in one that it hands on."""
 
@@ -79,7 +79,7 @@ class OwnCallStarted:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OwnCallEnded:
     """The call of the agent's own is over."""
 
@@ -88,7 +88,7 @@ class OwnCallEnded:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentNotResponding:
     """Three rings without an answer: no more offers until the agent says that they are there."""
 
@@ -97,7 +97,7 @@ class AgentNotResponding:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WrapUpStarted:
     """After-call work on `call` began; `until` is the moment at which the floor ends it by itself."""
 
@@ -108,7 +108,7 @@ class WrapUpStarted:
     call: CallId = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WrapUpEnded:
     """After-call work is over."""
 

@@ -1,12 +1,12 @@
 """Facts about a callback (回访): a task to call a citizen, and each attempt at it. Pure."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from facts.terms import CallId, Party
+from facts.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallbackAdded:
     """A task to call a citizen. The agents of `queue` may do it; `agent` is the preferred one, or empty.
 
@@ -30,7 +30,7 @@ class CallbackAdded:
     place: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallbackMerged:
     """The same citizen gave up again: one task is enough."""
 
@@ -40,7 +40,7 @@ class CallbackMerged:
     call: CallId
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallbackPlaced:
     """The agent was chosen, and their phone rings for the task. `call` names the attempt, and its recording."""
 
@@ -51,7 +51,7 @@ class CallbackPlaced:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallbackDialling:
     """The agent picked up; the citizen is being dialled: from now on this is an attempt."""
 
@@ -62,7 +62,7 @@ class CallbackDialling:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallbackAnswered:
     """The citizen picked up: nothing cuts this talk any more (R7)."""
 
@@ -73,7 +73,7 @@ class CallbackAnswered:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallbackEnded:
     """An attempt is over. `failure` is empty after a talk, else why there was none."""
 
@@ -86,7 +86,7 @@ class CallbackEnded:
     hung_up_by: Party = Party.SYSTEM
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallbackYielded:
     """呼入优先 (R7): the unanswered callback was cancelled, and its agent is offered `inbound` in the same step.
 
@@ -101,7 +101,7 @@ class CallbackYielded:
     inbound: CallId
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallbackSpared:
     """The floor counted an attempt as ended, but the citizen had answered: the talk is not cut (R7).
 
@@ -115,7 +115,7 @@ class CallbackSpared:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallbackRaced:
     """The citizen's answer and our cancel crossed on the wire: they are called back first (R7).
 
@@ -130,7 +130,7 @@ class CallbackRaced:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallbackCancelled:
     """The task is over without a talk; `why`: by a person, or because the citizen called and was answered."""
 
@@ -140,7 +140,7 @@ class CallbackCancelled:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallbackUnreached:
     """All attempts were made, and the citizen was never reached."""
 
@@ -149,7 +149,7 @@ class CallbackUnreached:
     callback: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallbackReopened:
     """The last attempt, `call`, was a race (`CallbackRaced`): after `CallbackUnreached` there is one more attempt."""
 
@@ -159,7 +159,7 @@ class CallbackReopened:
     call: CallId
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallbackMissed:
     """The deadline passed without a talk."""
 
@@ -168,7 +168,7 @@ class CallbackMissed:
     callback: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DialRefused:
     """The gate (`acd.gate`) refused a number: `why` is one of its `Why`, `purpose` one of its `Purpose`.
 
@@ -183,7 +183,7 @@ class DialRefused:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallbackAsked:
     """A waiting caller pressed the key: they hang up, keep their place, and are called in their turn."""
 

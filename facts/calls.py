@@ -1,12 +1,12 @@
 """Facts about a call: one citizen's call to one of the hotline's numbers, from INVITE to hang-up. Pure."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from facts.terms import CallId, Party, Release
+from facts.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallArrived:
     """The INVITE reached one of the hotline's numbers. `caller` is empty when the number is withheld.
 
@@ -24,7 +24,7 @@ class CallArrived:
     queue: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallQueued:
     """Greeting over: the citizen wants a person."""
 
@@ -34,7 +34,7 @@ class CallQueued:
     queue: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallDetached:
     """The session that spoke for this waiting call is gone (the call itself may live on in the dialplan)."""
 
@@ -43,7 +43,7 @@ class CallDetached:
     call: CallId
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallReturned:
     """A waiting call came back to the controller, with the place it had (`queued_at`, microseconds)."""
 
@@ -54,7 +54,7 @@ class CallReturned:
     queued_at: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallReleased:
     """The hotline decided to end the call without an agent."""
 
@@ -64,7 +64,7 @@ class CallReleased:
     reason: Release
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallOverflowed:
     """The fallback queue in Asterisk took the call, because no controller did."""
 
@@ -73,7 +73,7 @@ class CallOverflowed:
     call: CallId
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallEnded:
     """The caller's channel is gone. `cause` is the Q.850 cause code, 0 when unknown."""
 
@@ -84,7 +84,7 @@ class CallEnded:
     cause: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallRefused:
     """Asterisk refused the INVITE before the call had a channel; `status` is that of SIP (RFC 3261), such as 488.
 
@@ -97,7 +97,7 @@ class CallRefused:
     status: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PlaceRestored:
     """A caller who had given up or was cut off redialled in time: `place` (microseconds) is theirs again."""
 
@@ -107,7 +107,7 @@ class PlaceRestored:
     place: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallMoved:
     """The call overflowed into another queue, with its place."""
 
@@ -117,7 +117,7 @@ class CallMoved:
     queue: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallSentOutside:
     """The call overflowed to an outside number; `answered` says whether a person there picked up."""
 
@@ -128,7 +128,7 @@ class CallSentOutside:
     answered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallSilent:
     """The caller was silent, even after the phrase had been said three times (R20)."""
 
@@ -137,7 +137,7 @@ class CallSilent:
     call: CallId
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallerAsked:
     """An agent who hears nobody pressed `*0`: the caller is asked by a phrase, which is not in the recording (R20).
 
@@ -149,7 +149,7 @@ class CallerAsked:
     call: CallId
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallerFound:
     """The caller who was asked (`CallerAsked`) has spoken, and goes back to the talk."""
 
@@ -158,7 +158,7 @@ class CallerFound:
     call: CallId
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallTransferred:
     """The agent handed the citizen over (SIP REFER), `to` an agent, a number of ours (its queue) or an outside number.
 

@@ -1,10 +1,11 @@
 """Facts about the centre itself: its controller and its link to Asterisk. Pure."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from facts.values import value
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class ControllerStarted:
     """The controller took the floor."""
 
@@ -13,7 +14,7 @@ class ControllerStarted:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ControllerStopped:
     """The controller left the floor on purpose."""
 
@@ -21,7 +22,7 @@ class ControllerStopped:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LinkLost:
     """Asterisk's manager interface is gone: no new offers."""
 
@@ -29,7 +30,7 @@ class LinkLost:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LinkRestored:
     """Asterisk's manager interface is back, and its state has been read."""
 

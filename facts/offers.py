@@ -1,16 +1,16 @@
 """Facts about an offer of a call to an agent, and the talk that follows. Pure."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from facts.terms import CallId, OfferReason, Party
 from facts.times import SECOND
+from facts.values import value
 
 NO_TALK = SECOND
 """Microseconds: an answer whose talk is over by then is no answer (docs/metrics.md, the one-second rule)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OfferMade:
     """The floor chose this agent for this call; our INVITE leaves now."""
 
@@ -20,7 +20,7 @@ class OfferMade:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OfferRinging:
     """The agent's phone rings: its 180, not our INVITE (M4). `estimated` when only CEL's INVITE time is known."""
 
@@ -31,7 +31,7 @@ class OfferRinging:
     estimated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OfferAnswered:
     """The agent picked up. During the recording notice (`offer_in_notice`): the talk begins, when that is over."""
 
@@ -41,7 +41,7 @@ class OfferAnswered:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OfferEnded:
     """The offer ended without an answer."""
 
@@ -52,7 +52,7 @@ class OfferEnded:
     reason: OfferReason
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TalkEnded:
     """An answered agent's leg is gone."""
 
@@ -63,7 +63,7 @@ class TalkEnded:
     hung_up_by: Party
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PhoneLost:
     """The agent's phone has died in the talk, or has forgotten it. `TalkEnded` follows, and the citizen waits again."""
 
@@ -73,7 +73,7 @@ class PhoneLost:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TalkHeld:
     """The agent put the talk on hold: the citizen hears music, until `TalkResumed` or the talk's end."""
 
@@ -83,7 +83,7 @@ class TalkHeld:
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TalkResumed:
     """The agent is back from a hold."""
 

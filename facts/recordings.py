@@ -1,12 +1,12 @@
 """Facts about the recording of a call. Pure."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from facts.terms import CallId, PauseWhy
+from facts.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RecordingFinished:
     """The call's stereo file is in the ledger. `duration` in microseconds, `sha256` in hex."""
 
@@ -17,7 +17,7 @@ class RecordingFinished:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RecordingMissing:
     """A call that should have a recording has none, or a short one; `why` is in the operator's words."""
 
@@ -27,7 +27,7 @@ class RecordingMissing:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RecordingPaused:
     """From now on the recording holds silence, as long as the pause: the citizen says something confidential.
 
@@ -42,7 +42,7 @@ class RecordingPaused:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RecordingResumed:
     """The pause is over: the recording has both sides again, or the talk has ended (`why` is `left`)."""
 

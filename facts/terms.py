@@ -3,10 +3,13 @@
 from enum import StrEnum
 from typing import TypeAlias
 
+from facts.values import words
+
 CallId: TypeAlias = str
 """Asterisk's unique id of the caller's channel, with the node's name in front: `hotline-1763731200.17`."""
 
 
+@words
 class Party(StrEnum):
     """Who ended a call first (R6)."""
 
@@ -15,6 +18,7 @@ class Party(StrEnum):
     SYSTEM = "system"
 
 
+@words
 class OfferReason(StrEnum):
     """Why an offer ended without an answer."""
 
@@ -29,6 +33,7 @@ CONTINUE, REFUSE = "continue", "refuse"
 """What may become of new callers who cannot be recorded, beside a number to which they are sent."""
 
 
+@words
 class Release(StrEnum):
     """Why the hotline itself ends a call that no agent has answered."""
 
@@ -39,6 +44,7 @@ class Release(StrEnum):
     SYSTEM_FAILURE = "system_failure"
 
 
+@words
 class Outcome(StrEnum):
     """Every call ends in exactly one of these (`docs/metrics.md`; `docs/glossary.md` has the words)."""
 

@@ -43,6 +43,7 @@ from facts import (
 from facts.offers import NO_TALK
 from facts.terms import CallId, OfferReason, Outcome, Party, Release
 from facts.times import SECOND
+from facts.values import value
 
 RING = 5 * SECOND
 """One ring: 1 s of tone and 4 s of silence (GB/T 3380-1982), so three rings last 15.000 s (M4)."""
@@ -51,7 +52,7 @@ _CROSSING = SECOND
 """Microseconds: an answer this soon after the end of its offer crossed that end on the wire. The agent did pick up."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Offer:
     """One agent's phone rung for one call. Times in microseconds, None when not known.
 
@@ -78,7 +79,7 @@ class Offer:
         return max(1, (self.answered - began) // RING + 1)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallRecord:
     """What is known of one call. Times in microseconds UTC, None when it did not happen or is not known.
 
@@ -143,7 +144,7 @@ class CallRecord:
         return self.ended is None and any(_talking(offer) for offer in self.offers)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AttemptRecord:
     """One attempt of a callback, as the agents' figures count it. Times in microseconds UTC, None when not known.
 
@@ -316,8 +317,21 @@ def attempt_of(facts: Iterable[Fact]) -> AttemptRecord | None:
 
 def record_of(facts: Iterable[Fact]) -> CallRecord | None:
     """Fold the facts of one call, given in any order. None when its arrival is not among them."""
-    known = {fact for fact in facts if type(fact) in _ORDER}
-    return _folded(sorted(known, key=_order)).freeze()
+    known = [fact for fact in facts if type(fact) in _ORDER]
+    if not _in_order(known):
+        known = sorted(set(known), key=_order)
+    return _folded(known).freeze()
+
+
+def _in_order(facts: Iterable[Fact]) -> bool:
+    """Whether each fact comes after the one before, so that none is there twice. It costs a third of sorting them."""
+    last, last_rank = 0, -1
+    for fact in facts:
+        at, rank = fact.at, _ORDER[type(fact)][0]
+        if at < last or (at == last and rank <= last_rank):
+            return False
+        last, last_rank = at, rank
+    return True
 
 
 def _folded(ordered: Iterable[Fact]) -> "_CallFold":
@@ -354,50 +368,71 @@ class _CallFold:
 
     def add(self, fact: Fact) -> None:
         """Take the next fact."""
-        if isinstance(fact, CallArrived):
-            self._arrival = self._arrival or fact
-        elif isinstance(fact, CallQueued):
-            self._wait(fact.at)
-            self._queue = self._queue or fact.queue
-        elif isinstance(fact, OfferMade):
-            self._offers.made(fact)
-        elif isinstance(fact, OfferRinging):
-            self._offers.ringing(fact)
-        elif isinstance(fact, OfferAnswered):
-            self._offers.answered(fact)
-        elif isinstance(fact, OfferEnded):
-            self._offers.ended(fact)
-        elif isinstance(fact, TalkEnded):
-            self._offers.talk_ended(fact)
-        elif isinstance(fact, CallEnded):
-            self._end = self._end or fact
-        elif isinstance(fact, CallRefused):
-            self._refused = True
-            self._end = self._end or CallEnded(fact.at, fact.call, Party.SYSTEM)
-        elif isinstance(fact, CallReleased):
-            self._released = self._released or fact.reason
-        elif isinstance(fact, CallSilent):
-            self._silent = True
-        elif isinstance(fact, CallReturned):
-            self._wait(fact.queued_at)
-            self._returned = True
-            self._offers.dial_is_over(fact.at)
-        elif isinstance(fact, CallOverflowed):
-            self._overflowed = fact.at if self._overflowed is None else self._overflowed
-            self._offers.dial_is_over(fact.at)
-        elif isinstance(fact, CallSentOutside):
-            if fact.answered:
-                self._outside = fact.at if self._outside is None else self._outside
-        elif isinstance(fact, RecordingFinished):
-            self._recorded = max(self._recorded or 0, fact.duration)
-        elif isinstance(fact, CallTransferred):
-            if fact.to:
-                self._sent_on = fact.at
-        elif isinstance(fact, TalkHeld | TalkResumed):
-            self._holds.append(fact)
-        elif isinstance(fact, WrapUpStarted | WrapUpEnded):
-            self._wraps = self._wraps or _WrapUps()
-            self._wraps.add(fact)
+        take = _TAKE.get(type(fact))
+        if take is not None:
+            take(self, fact)
+
+    def arrived(self, fact: CallArrived) -> None:
+        self._arrival = self._arrival or fact
+
+    def queued(self, fact: CallQueued) -> None:
+        self._wait(fact.at)
+        self._queue = self._queue or fact.queue
+
+    def returned(self, fact: CallReturned) -> None:
+        self._wait(fact.queued_at)
+        self._returned = True
+        self._offers.dial_is_over(fact.at)
+
+    def overflowed(self, fact: CallOverflowed) -> None:
+        self._overflowed = fact.at if self._overflowed is None else self._overflowed
+        self._offers.dial_is_over(fact.at)
+
+    def sent_outside(self, fact: CallSentOutside) -> None:
+        if fact.answered:
+            self._outside = fact.at if self._outside is None else self._outside
+
+    def offer_made(self, fact: OfferMade) -> None:
+        self._offers.made(fact)
+
+    def offer_ringing(self, fact: OfferRinging) -> None:
+        self._offers.ringing(fact)
+
+    def offer_answered(self, fact: OfferAnswered) -> None:
+        self._offers.answered(fact)
+
+    def offer_ended(self, fact: OfferEnded) -> None:
+        self._offers.ended(fact)
+
+    def talk_ended(self, fact: TalkEnded) -> None:
+        self._offers.talk_ended(fact)
+
+    def held(self, fact: TalkHeld | TalkResumed) -> None:
+        self._holds.append(fact)
+
+    def transferred(self, fact: CallTransferred) -> None:
+        if fact.to:
+            self._sent_on = fact.at
+
+    def wrapped_up(self, fact: WrapUpStarted | WrapUpEnded) -> None:
+        self._wraps = self._wraps or _WrapUps()
+        self._wraps.add(fact)
+
+    def recorded(self, fact: RecordingFinished) -> None:
+        self._recorded = max(self._recorded or 0, fact.duration)
+
+    def was_silent(self, fact: CallSilent) -> None:
+        self._silent = True
+
+    def released(self, fact: CallReleased) -> None:
+        self._released = self._released or fact.reason
+
+    def refused(self, fact: CallRefused) -> None:
+        self._refused = True
+        self._end = self._end or CallEnded(fact.at, fact.call, Party.SYSTEM)
+
+    def ended(self, fact: CallEnded) -> None:
+        self._end = self._end or fact
 
     def sketch(self) -> Sketch | None:
         """What is known while the call goes on."""
@@ -504,6 +539,31 @@ class _CallFold:
 
     def _wait(self, since: int) -> None:
         self._queued = since if self._queued is None else min(self._queued, since)
+
+
+_TAKE: dict[type[Fact], Callable[[_CallFold, Any], None]] = {
+    CallArrived: _CallFold.arrived,
+    CallQueued: _CallFold.queued,
+    CallReturned: _CallFold.returned,
+    CallOverflowed: _CallFold.overflowed,
+    CallSentOutside: _CallFold.sent_outside,
+    OfferMade: _CallFold.offer_made,
+    OfferRinging: _CallFold.offer_ringing,
+    OfferAnswered: _CallFold.offer_answered,
+    OfferEnded: _CallFold.offer_ended,
+    TalkEnded: _CallFold.talk_ended,
+    TalkHeld: _CallFold.held,
+    TalkResumed: _CallFold.held,
+    CallTransferred: _CallFold.transferred,
+    WrapUpStarted: _CallFold.wrapped_up,
+    WrapUpEnded: _CallFold.wrapped_up,
+    RecordingFinished: _CallFold.recorded,
+    CallSilent: _CallFold.was_silent,
+    CallReleased: _CallFold.released,
+    CallRefused: _CallFold.refused,
+    CallEnded: _CallFold.ended,
+}
+"""What each kind of fact changes in a call. The other kinds change nothing in its record."""
 
 
 def _held(
@@ -673,15 +733,19 @@ class _Offer:
 
     def is_too_late(self, call_ended: int | None) -> bool:
         """Whether it was made after the caller had hung up, which was not known yet, and no phone rang before."""
+        if call_ended is None or (self.made is not None and self.made <= call_ended):
+            return False
         began = [at for at in (self.made, self.ringing, self.answered) if at is not None]
-        return call_ended is not None and bool(began) and min(began) > call_ended
+        return bool(began) and min(began) > call_ended
 
     def freeze(self, call_ended: int | None) -> Offer:
         """The offer with the length of its talk, which is over at the latest when the caller's channel is gone."""
         talk = 0
-        ends = [at for at in (self.ended, call_ended) if at is not None]
-        if self.answered is not None and ends:
-            talk = min(ends) - self.answered
+        end = self.ended
+        if end is None or (call_ended is not None and call_ended < end):
+            end = call_ended
+        if self.answered is not None and end is not None:
+            talk = end - self.answered
         return Offer(
             agent=self.agent,
             made=self.made,

@@ -12,8 +12,10 @@ from sortedcontainers import SortedList
 from facts import CallbackAdded
 from facts.terms import CallId
 from facts.times import SECOND
+from facts.values import words
 
 
+@words
 class State(StrEnum):
     """Where a task is; the words of `hotline callback list`."""
 

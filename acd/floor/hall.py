@@ -20,6 +20,7 @@ from agents.model import Intent, Presence
 from agents.presence import presence
 from facts import CallTransferred, DialRefused, Fact
 from facts.terms import CallId
+from facts.values import words
 
 REMEMBERED = 4096
 """The most ended calls, left places, last agents, races and unreached callbacks that the hall remembers, of each."""
@@ -37,6 +38,7 @@ Rank: TypeAlias = tuple[int, str]
 """(microseconds since which the caller counts as waiting, the call's id or `#` and a callback's number)"""
 
 
+@words
 class Stage(IntEnum):
     """How far a call has come."""
 
@@ -166,9 +168,11 @@ class Hall:
     seats: dict[str, Seat] = field(default_factory=dict)
     tasks: dict[int, Task] = field(default_factory=dict)
 
-    # Lanes, all and by queue; `members`: queue → agent → penalty; `changed`: the lanes that wait for pairing
+    # Lanes: all, by queue, and by queue and dialled number as far as they were asked for; `members`: queue → agent →
+    # penalty; `changed`: the lanes that wait for pairing
     lanes: dict[tuple[str, Needs], Lane] = field(default_factory=dict)
     lanes_of: dict[str, list[Lane]] = field(default_factory=dict)
+    lane_for: dict[tuple[str, str], Lane] = field(default_factory=dict)
     members: dict[str, dict[str, int]] = field(default_factory=dict)
     changed: dict[Lane, None] = field(default_factory=dict)
 

@@ -15,12 +15,12 @@ from facts.terms import CallId
 
 def lane_of(hall: Hall, caller: Caller) -> Lane:
     """The lane of this caller's queue and needs."""
-    return _lane(hall, caller.queue, hall.rules.needs(caller.queue, caller.number))
+    return _lane_for(hall, caller.queue, caller.number)
 
 
 def home(hall: Hall, queue: str) -> Lane:
     """The lane that callbacks of this queue are taken from: the queue's own needs, no language."""
-    return _lane(hall, queue, hall.rules.needs(queue, ""))
+    return _lane_for(hall, queue, "")
 
 
 def waiting_in(hall: Hall, queue: str) -> int:
@@ -84,7 +84,8 @@ def drop_seat(hall: Hall, seat: Seat) -> None:
 
 def update_idle(hall: Hall, seat: Seat) -> None:
     """Put the agent among the idle of all their lanes, or take them out, as their presence says."""
-    idle = seat.presence() is Presence.READY and not seat.removed
+    # Most facts are about an agent with a call, who cannot be idle.
+    idle = not seat.call and not seat.removed and seat.presence() is Presence.READY
     if seat.idle_keys:
         if idle and seat.idle_keys[0][2] == seat.idle_since:
             return
@@ -108,7 +109,7 @@ def _leave_idle(seat: Seat) -> None:
 
 def make_lanes(hall: Hall) -> None:
     """Make all lanes again from the rules, with their idle agents. No caller waits in them yet."""
-    hall.lanes, hall.lanes_of, hall.members = {}, {}, {}
+    hall.lanes, hall.lanes_of, hall.lane_for, hall.members = {}, {}, {}, {}
     hall.changed.clear()
     for member in hall.rules.members:
         hall.members.setdefault(member.queue, {})[member.agent] = member.penalty
@@ -125,9 +126,14 @@ def all_changed(hall: Hall) -> None:
     hall.changed.update(dict.fromkeys(hall.lanes.values()))
 
 
-def _lane(hall: Hall, queue: str, needs: Needs) -> Lane:
-    lane = hall.lanes.get((queue, needs))
-    return _open(hall, queue, needs) if lane is None else lane
+def _lane_for(hall: Hall, queue: str, number: str) -> Lane:
+    lane = hall.lane_for.get((queue, number))
+    if lane is None:
+        needs = hall.rules.needs(queue, number)
+        lane = hall.lanes.get((queue, needs)) or _open(hall, queue, needs)
+        if not number or number in hall.rules.numbers:
+            hall.lane_for[queue, number] = lane
+    return lane
 
 
 def _open(hall: Hall, queue: str, needs: Needs) -> Lane:

@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from facts.numbers import dialable
 from facts.times import SECOND
+from facts.values import words
 
 DEFAULT = "default"
 """The queue of every number that names no other."""
@@ -25,6 +26,7 @@ MANDARIN = "zh"
 HIGHEST_PRIORITY = 9
 
 
+@words
 class Strategy(StrEnum):
     """Which idle agent is offered a call first."""
 
