@@ -1,5 +1,6 @@
 """One alarm's life, and what a rule takes for bad. Readings in, news out."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -81,6 +82,13 @@ def test_acknowledged_by_the_first_who_did() -> None:
     assert book.acknowledge("longest_wait", "李雷", T + 2 * S).acknowledged_by == "王芳"
     (cleared,) = book.look({WAIT: 0}, T + 3 * S)
     assert (cleared.id, cleared.acknowledged_by) == (raised.id, "王芳")
+    two = Alarms([rule("pause_too_long")])
+    two.look({("pause_too_long", "1001"): 61, ("pause_too_long", "1002"): 90}, T)
+    listed = ", ".join(f"{one.id} (pause_too_long)" for one in two.open())
+    with pytest.raises(
+        UnknownAlarm, match=re.escape(f"no open alarm 'pause_too_long'; open: {listed}")
+    ):
+        two.acknowledge("pause_too_long", "王芳", T)
     with pytest.raises(UnknownAlarm, match="open: none"):
         book.acknowledge(raised.id, "王芳", T + 4 * S)
 
@@ -163,6 +171,15 @@ def test_what_cannot_be_is_said(changes: dict[str, dict[str, Any]], says: str) -
         changed(changes)
 
 
+def test_a_limit_to_clear_at_is_the_operators_own_and_no_time_at_all_is_one() -> None:
+    asked = {"longest_wait": {"raise_at": 300, "clear_at": 100, "hold": 0, "rest": 0}}
+    found = {one.name: one for one in changed(asked)}["longest_wait"]
+    assert (found.raise_at, found.clear_at, found.hold, found.rest) == (300, 100, 0, 0)
+    for name in ("hold", "rest"):
+        with pytest.raises(ValueError, match=rf"alarms.longest_wait.{name}: -1 is not "):
+            changed({"longest_wait": {name: -1}})
+
+
 def state(**changes: Any) -> Any:
     return {
         "figures": {"M1r": {"value": 0.9, "enough": True}},
@@ -200,6 +217,9 @@ def test_readings_of_a_live_state() -> None:
 def test_phones_that_ring_have_not_been_answered_either() -> None:
     waits = state(waiting_since=T - 7 * S, stages={"waiting": 2, "ringing": 3, "talking": 4})
     assert of_live_state(waits, T)["nobody_ready", ""] == 5
+    # Who has waited is somebody, also while no stage counts them.
+    moves = state(waiting_since=T - 7 * S, stages={"waiting": 0, "ringing": 0, "talking": 4})
+    assert of_live_state(moves, T)["nobody_ready", ""] == 1
 
 
 def test_each_alarm_has_a_name_of_its_own() -> None:
@@ -227,7 +247,7 @@ def test_an_alarm_as_screens_show_it() -> None:
         "severity": "warning",
         "since": T,
         "text_zh": "话务员 1001 示忙超时 90 秒",
-        "text_en": seen.text("en"),
+        "text_en": "agent 1001 has exceeded the pause by 90 seconds",
         "value": 90.3,
         "acknowledged_by": "王芳",
         "acknowledged_at": T + S,
