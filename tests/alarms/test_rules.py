@@ -235,6 +235,21 @@ def test_each_alarm_has_a_name_of_its_own() -> None:
     assert len(set(ids)) == len(ids) == 8
 
 
+def test_the_gravest_come_first_and_then_the_oldest() -> None:
+    names = ("longest_wait", "pause_too_long", "nobody_ready")
+    book = Alarms([rule(name, hold=0) for name in names])
+    seen: dict[Key, float | None] = {("pause_too_long", "1002"): 90}
+    book.look(seen, T)
+    book.look(seen := {**seen, WAIT: 200}, T + S)
+    book.look(seen | {("nobody_ready", ""): 1, ("pause_too_long", "1001"): 90}, T + 2 * S)
+    assert [(one.severity.value, one.rule, one.subject) for one in book.open()] == [
+        ("critical", "nobody_ready", ""),
+        ("warning", "pause_too_long", "1002"),
+        ("warning", "longest_wait", ""),
+        ("warning", "pause_too_long", "1001"),
+    ]
+
+
 def test_an_alarm_as_screens_show_it() -> None:
     book = Alarms([rule("pause_too_long", hold=0)])
     (raised,) = book.look({("pause_too_long", "1001"): 90.26}, T)
