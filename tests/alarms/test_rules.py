@@ -43,6 +43,7 @@ def test_the_worst_value_is_kept() -> None:
     low = Alarms([rule("m1r", hold=0)])
     look(low, ("m1r", ""), 94, 90, 93)
     assert [alarm.value for alarm in low.open()] == [90]
+    assert [alarm.limit for alarm in low.open()] == [rule("m1r").raise_at]
 
 
 def test_between_the_limits_nothing_changes() -> None:
