@@ -64,6 +64,16 @@ def test_an_unknown_value_neither_raises_nor_clears() -> None:
     assert look(patient, ("m1r", ""), 94, None, 94, 94, 94) == list("....+")
 
 
+def test_what_is_unknown_hides_nothing_else() -> None:
+    book = Alarms([rule("m1r", hold=0, rest=0), rule("longest_wait", hold=0, rest=0)])
+    (raised,) = book.look({("of another version", ""): 1, ("m1r", ""): None, WAIT: 200}, T)
+    assert raised.rule == "longest_wait"
+    # Nobody has measured the wait: it is not over for that.
+    (second,) = book.look({("m1r", ""): 90}, T + S)
+    assert second.rule == "m1r"
+    assert {one.rule for one in book.open()} == {"m1r", "longest_wait"}
+
+
 def test_each_agent_has_an_alarm_of_their_own_that_ends_when_they_are_gone() -> None:
     book = Alarms([rule("pause_too_long")])
     two: dict[Key, float | None] = {("pause_too_long", "1001"): 61, ("pause_too_long", "1002"): 90}
