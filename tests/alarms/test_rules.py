@@ -1,5 +1,6 @@
 """One alarm's life, and what a rule takes for bad. Readings in, news out."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -42,6 +43,7 @@ def test_the_worst_value_is_kept() -> None:
     low = Alarms([rule("m1r", hold=0)])
     look(low, ("m1r", ""), 94, 90, 93)
     assert [alarm.value for alarm in low.open()] == [90]
+    assert [alarm.limit for alarm in low.open()] == [rule("m1r").raise_at]
 
 
 def test_between_the_limits_nothing_changes() -> None:
@@ -60,6 +62,16 @@ def test_an_unknown_value_neither_raises_nor_clears() -> None:
     # A time without a verdict does not count towards `hold`.
     patient = Alarms([rule("m1r", hold=2)])
     assert look(patient, ("m1r", ""), 94, None, 94, 94, 94) == list("....+")
+
+
+def test_what_is_unknown_hides_nothing_else() -> None:
+    book = Alarms([rule("m1r", hold=0, rest=0), rule("longest_wait", hold=0, rest=0)])
+    (raised,) = book.look({("of another version", ""): 1, ("m1r", ""): None, WAIT: 200}, T)
+    assert raised.rule == "longest_wait"
+    # Nobody has measured the wait: it is not over for that.
+    (second,) = book.look({("m1r", ""): 90}, T + S)
+    assert second.rule == "m1r"
+    assert {one.rule for one in book.open()} == {"m1r", "longest_wait"}
 
 
 def test_each_agent_has_an_alarm_of_their_own_that_ends_when_they_are_gone() -> None:
@@ -81,6 +93,13 @@ def test_acknowledged_by_the_first_who_did() -> None:
     assert book.acknowledge("longest_wait", "李雷", T + 2 * S).acknowledged_by == "王芳"
     (cleared,) = book.look({WAIT: 0}, T + 3 * S)
     assert (cleared.id, cleared.acknowledged_by) == (raised.id, "王芳")
+    two = Alarms([rule("pause_too_long")])
+    two.look({("pause_too_long", "1001"): 61, ("pause_too_long", "1002"): 90}, T)
+    listed = ", ".join(f"{one.id} (pause_too_long)" for one in two.open())
+    with pytest.raises(
+        UnknownAlarm, match=re.escape(f"no open alarm 'pause_too_long'; open: {listed}")
+    ):
+        two.acknowledge("pause_too_long", "王芳", T)
     with pytest.raises(UnknownAlarm, match="open: none"):
         book.acknowledge(raised.id, "王芳", T + 4 * S)
 
@@ -163,6 +182,15 @@ def test_what_cannot_be_is_said(changes: dict[str, dict[str, Any]], says: str) -
         changed(changes)
 
 
+def test_a_limit_to_clear_at_is_the_operators_own_and_no_time_at_all_is_one() -> None:
+    asked = {"longest_wait": {"raise_at": 300, "clear_at": 100, "hold": 0, "rest": 0}}
+    found = {one.name: one for one in changed(asked)}["longest_wait"]
+    assert (found.raise_at, found.clear_at, found.hold, found.rest) == (300, 100, 0, 0)
+    for name in ("hold", "rest"):
+        with pytest.raises(ValueError, match=rf"alarms.longest_wait.{name}: -1 is not "):
+            changed({"longest_wait": {name: -1}})
+
+
 def state(**changes: Any) -> Any:
     return {
         "figures": {"M1r": {"value": 0.9, "enough": True}},
@@ -200,6 +228,9 @@ def test_readings_of_a_live_state() -> None:
 def test_phones_that_ring_have_not_been_answered_either() -> None:
     waits = state(waiting_since=T - 7 * S, stages={"waiting": 2, "ringing": 3, "talking": 4})
     assert of_live_state(waits, T)["nobody_ready", ""] == 5
+    # Who has waited is somebody, also while no stage counts them.
+    moves = state(waiting_since=T - 7 * S, stages={"waiting": 0, "ringing": 0, "talking": 4})
+    assert of_live_state(moves, T)["nobody_ready", ""] == 1
 
 
 def test_each_alarm_has_a_name_of_its_own() -> None:
@@ -215,6 +246,21 @@ def test_each_alarm_has_a_name_of_its_own() -> None:
     assert len(set(ids)) == len(ids) == 8
 
 
+def test_the_gravest_come_first_and_then_the_oldest() -> None:
+    names = ("longest_wait", "pause_too_long", "nobody_ready")
+    book = Alarms([rule(name, hold=0) for name in names])
+    seen: dict[Key, float | None] = {("pause_too_long", "1002"): 90}
+    book.look(seen, T)
+    book.look(seen := {**seen, WAIT: 200}, T + S)
+    book.look(seen | {("nobody_ready", ""): 1, ("pause_too_long", "1001"): 90}, T + 2 * S)
+    assert [(one.severity.value, one.rule, one.subject) for one in book.open()] == [
+        ("critical", "nobody_ready", ""),
+        ("warning", "pause_too_long", "1002"),
+        ("warning", "longest_wait", ""),
+        ("warning", "pause_too_long", "1001"),
+    ]
+
+
 def test_an_alarm_as_screens_show_it() -> None:
     book = Alarms([rule("pause_too_long", hold=0)])
     (raised,) = book.look({("pause_too_long", "1001"): 90.26}, T)
@@ -227,7 +273,7 @@ def test_an_alarm_as_screens_show_it() -> None:
         "severity": "warning",
         "since": T,
         "text_zh": "话务员 1001 示忙超时 90 秒",
-        "text_en": seen.text("en"),
+        "text_en": "agent 1001 has exceeded the pause by 90 seconds",
         "value": 90.3,
         "acknowledged_by": "王芳",
         "acknowledged_at": T + S,
