@@ -5,6 +5,9 @@ side        one centre, and its sides: app_queue without the controller, Hotline
 bare_loop   a limit: the smallest program that does a queue's work
 phone       simulated agents and callers: SIP over one socket, each INVITE and BYE with its moment
 talks       what recording adds to a talk, beside app_queue's own
+rate        one controller at 250 calls a second, and with 1,000 agents
+exchange    a scripted Asterisk that plays `call.jsonl` again and again
+stalls      `hotline serve` with a watch on its event loop
 floor       the floor alone: what a fact costs
 report      how long a report takes
 audit       how long an audit of 100,000 recordings takes

@@ -28,9 +28,9 @@ class Loop:
     def __init__(self, agents: Collection[str]) -> None:
         self._agents = frozenset(agents)
         self._idle = deque(agents)
-        self.waiting: deque[Caller] = deque()
+        self.waiting: deque[LoopSession] = deque()
 
-    def arrived(self, caller: "Caller") -> None:
+    def arrived(self, caller: "LoopSession") -> None:
         """A caller wants a person."""
         if self._idle:
             caller.dial(self._idle.popleft())
@@ -48,7 +48,7 @@ class Loop:
             self._idle.append(agent)
 
 
-class Caller(asyncio.Protocol):
+class LoopSession(asyncio.Protocol):
     """One AGI session: the environment is read, music or `Dial` asked for, and the answers awaited."""
 
     def __init__(self, loop: Loop) -> None:
@@ -122,7 +122,7 @@ async def run(ami: int, agi: int, secret: str, agents: Sequence[str]) -> None:
     answer = await reader.readuntil(b"\r\n\r\n")
     if b"Response: Success" not in answer:
         raise ConnectionError(f"Asterisk's manager interface says {answer!r}")
-    server = await asyncio.get_running_loop().create_server(lambda: Caller(loop), HOST, agi)
+    server = await asyncio.get_running_loop().create_server(lambda: LoopSession(loop), HOST, agi)
     async with server:
         await hear(reader, loop)
     writer.close()

@@ -421,9 +421,9 @@ class Wire(asyncio.Transport):
         self.closed = True
 
 
-def arrives(loop: bare_loop.Loop) -> tuple[bare_loop.Caller, Wire]:
+def arrives(loop: bare_loop.Loop) -> tuple[bare_loop.LoopSession, Wire]:
     """A caller whose environment comes in two parts."""
-    caller, wire = bare_loop.Caller(loop), Wire()
+    caller, wire = bare_loop.LoopSession(loop), Wire()
     caller.connection_made(wire)
     caller.data_received(b"agi_network: yes\nagi_uniqueid: h")
     assert wire.written == b""
