@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import redis.asyncio as redis
-from sqlalchemy import Text, cast, insert, select
+from sqlalchemy import Text, cast, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
@@ -34,8 +34,9 @@ from facts.numbers import written_forms
 from facts.terms import Party
 from facts.times import DAY, HOUR, SECOND
 from hotline.cli.main import app
-from metrics import verify
+from metrics import rollup, traits, verify
 from metrics.reports import sla
+from metrics.tables import call_trait
 from privacy import erase, find, texts
 from privacy.find import PrivacyError, Traces
 from quality import book, draws
@@ -278,6 +279,22 @@ async def test_the_number_goes_everywhere_and_the_other_citizens_stays(
         entry = (await ledger.look_up(engine, [call]))[call]
         assert (centre.recordings_dir / entry.path).exists() == bool(kept), call
         assert bool(entry.certificate) == (not kept)
+
+
+async def test_the_ends_of_the_number_by_which_calls_are_searched_go(
+    engine: AsyncEngine, centre: Settings
+) -> None:
+    await rollup.bring_up_to_date(engine, clock.now())
+
+    async def known(number: str) -> int:
+        question = select(func.count()).where(call_trait.c.trait.in_(traits.ends(number)))
+        async with engine.connect() as connection:
+            found: int = (await connection.execute(question)).scalar_one()
+        return found
+
+    assert (await known(NUMBER), await known(OTHER)) == (6, 2)
+    await erased(engine, centre)
+    assert (await known(NUMBER), await known(OTHER)) == (0, 2)
 
 
 async def test_no_figure_moves(engine: AsyncEngine, centre: Settings) -> None:
