@@ -5,6 +5,7 @@ side        one centre, and its two sides: app_queue without the controller, Hot
 phone       simulated agents and callers: SIP over one socket, each INVITE and BYE with its moment
 talks       what recording adds to a talk, beside app_queue's own
 floor       the floor alone: what a fact costs
+simulator   how long a million simulated calls take, and the staffing of a week
 report      how long a report takes
 audit       how long an audit of 100,000 recordings takes
 press       what finishing a recording costs, beside ffmpeg alone

@@ -18,7 +18,18 @@ import orjson
 
 from base.settings import SettingsError
 from base.settings import load as load_settings
-from bench import audit, floor, listening, press, report, unfinished, vault, voice, words
+from bench import (
+    audit,
+    floor,
+    listening,
+    press,
+    report,
+    simulator,
+    unfinished,
+    vault,
+    voice,
+    words,
+)
 from bench.figures import table
 from bench.measure import NAMES, QUICK, Results, Workload, measure, table_rows
 from bench.side import stop_on_sigterm
@@ -30,6 +41,11 @@ _QUIET = 0.5
 
 def _floor(quick: bool) -> None:
     floor.main(["--quick"] if quick else [])
+
+
+def _simulator(quick: bool) -> None:
+    size = (simulator.CALLS // 10, simulator.LEAST_CALLS // 10) if quick else ()
+    print(table(simulator.measure(*size), beside="one processor"))
 
 
 def _report(quick: bool) -> None:
@@ -69,6 +85,7 @@ def _words(quick: bool) -> None:
 
 _ALONE: Final[Mapping[str, Callable[[bool], None]]] = {
     "floor": _floor,
+    "simulator": _simulator,
     "report": _report,
     "audit": _audit,
     "vault": _vault,
