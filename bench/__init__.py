@@ -9,6 +9,7 @@ rate        one controller at 250 calls a second, and with 1,000 agents
 exchange    a scripted Asterisk that plays `call.jsonl` again and again
 stalls      `hotline serve` with a watch on its event loop
 floor       the floor alone: what a fact costs
+simulator   how long a million simulated calls take, and the staffing of a week
 report      how long a report takes
 audit       how long an audit of 100,000 recordings takes
 press       what finishing a recording costs, beside ffmpeg alone

@@ -27,6 +27,7 @@ from bench import (
     rate,
     report,
     search,
+    simulator,
     unfinished,
     vault,
     voice,
@@ -43,6 +44,11 @@ _QUIET = 0.5
 
 def _floor(quick: bool) -> None:
     floor.main(["--quick"] if quick else [])
+
+
+def _simulator(quick: bool) -> None:
+    size = (simulator.CALLS // 10, simulator.LEAST_CALLS // 10) if quick else ()
+    print(table(simulator.measure(*size), beside="one processor"))
 
 
 def _report(quick: bool) -> None:
@@ -96,6 +102,7 @@ _ALONE: Final[Mapping[str, Callable[[bool], None]]] = {
     "floor": _floor,
     "rate": _rate,
     "size": _size,
+    "simulator": _simulator,
     "report": _report,
     "search": _search,
     "audit": _audit,

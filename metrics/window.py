@@ -384,6 +384,13 @@ class Rolling:
         self._until = None
         self.changes += 1
 
+    def counts(self) -> list[tuple[int, int, int]]:
+        """What was counted, by minute and in their order: (a moment in it, connected, counted), as `put` takes it."""
+        return [
+            (self._origin + minute * MINUTE, connected, counted)
+            for minute, (connected, counted) in sorted(self._minutes.items())
+        ]
+
     def metric(self, at: int) -> Metric:
         """M1r at the first whole minute that is not before `at`."""
         minute = self._minute(at)

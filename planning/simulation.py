@@ -1,12 +1,18 @@
 """`hotline simulate`: a simulated floor, its report, and how it compares with queueing theory.
 
 The figures are folded by the code of `hotline report sla`, call by call as each ends, so that memory does not grow.
+
+A long run is made of parts, and all processors work on them. Each part has citizens of its own, and begins with a floor
+at work. How many parts there are depends on the run alone, so the same seed gives the same figures on every machine.
 """
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
 
 from acd.rules.model import DEFAULT, Queue, Rules
 from facts import (
@@ -26,12 +32,19 @@ from metrics.fold import CallRecord, record_of
 from metrics.reports.sla import SlaReport, render_json, render_text
 from metrics.window import LowestRate, Rolling, Tally
 from planning.erlang import Steady, erlang_a
-from planning.simulator import BEGIN, Length, Scenario, Totals, simulate
+from planning.simulator import BEGIN, DAY_OF_HOURS, Length, Scenario, Totals, check, simulate
+from planning.workers import Workers
 
-Progress = Callable[[int], None]
-"""Called from time to time with how many calls have ended."""
+Progress = Callable[[int, int], None]
+"""Called from time to time with how many calls have ended, and of about how many."""
 
 _PROGRESS_EVERY = 5_000
+
+PART = 50_000
+"""Calls: the least that a part has. It has a day at least, too, so the hour before it costs little."""
+
+FORGETS_IN = 1800.0
+"""Seconds: a floor on which nobody talks or waits for longer, on average, forgets in an hour how it began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +64,26 @@ def run(
     hours: float | None = None,
     fail_under: float = 95.0,
     progress: Progress | None = None,
+    processors: int | None = None,
 ) -> Result:
-    """Simulate and report. Raises `ValueError` with a message for the operator."""
-    figures = _Figures(progress)
-    totals = simulate(scenario, rules, figures.add, seed=seed, calls=calls, hours=hours)
+    """Simulate and report, on so many `processors`, by default on all.
+
+    Raises `ValueError` with a message for the operator.
+    """
+    check(scenario, rules, calls, hours)
+    parts = parts_of(scenario, rules, calls, hours)
+    many = _expected(scenario, calls, hours)
+    if len(parts) == 1:
+        figures = _Figures(progress and partial(_tell, progress, many))
+        totals = simulate(scenario, rules, figures.add, seed=seed, calls=calls, hours=hours)
+    else:
+        figures, totals = _Figures(None), Totals(began=BEGIN)
+        with Workers(processors) as workers:
+            for done in workers.map(partial(_run_part, scenario, rules, seed), parts, many):
+                figures.merge(done)
+                totals.merge(done.totals)
+                if progress is not None:
+                    _tell(progress, many, totals.calls)
     rolling, lowest = figures.over(totals.ended)
     figures.tally.count([("wrap_up", totals.wrapping_up)])
     found = figures.tally.metrics()
@@ -76,10 +105,94 @@ def run(
     return Result(report, totals)
 
 
-class _Figures:
-    """Folds calls as they end. The rolling figure is kept for three days only."""
+def _tell(progress: Progress, many: float, done: int) -> None:
+    progress(done, max(done, round(many)))
 
-    def __init__(self, progress: Progress | None) -> None:
+
+# --- parts
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a run: it begins `first_hour` hours into it, and has so many `calls`, or lasts so many `hours`."""
+
+    number: int
+    first_hour: int
+    calls: int | None
+    hours: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What a part has given. `minutes`: as `Rolling.put` takes them, in the order of time."""
+
+    tally: Tally
+    minutes: list[tuple[int, int, int]]
+    totals: Totals
+
+
+def parts_of(
+    scenario: Scenario, rules: Rules, calls: int | None, hours: float | None
+) -> list[Part]:
+    """The parts of a run, each beginning in the hour in which the one before ends, on average.
+
+    A run has a single part if it is short, or if the floor remembers for longer than an hour how it began: callbacks
+    stay open for a day, and a queue without end grows for as long as it likes.
+    """
+    many = _expected(scenario, calls, hours)
+    count = int(many / max(PART, DAY_OF_HOURS * _mean(scenario.per_hour)))
+    if count < 2 or not _forgets(scenario, rules):
+        return [Part(0, 0, calls, hours)]
+    begins = [_hour_of(scenario.per_hour, many * one / count) for one in range(count)]
+    if calls is not None:
+        ends = [calls * one // count for one in range(count + 1)]
+        return [Part(one, begins[one], ends[one + 1] - ends[one], None) for one in range(count)]
+    assert hours is not None  # noqa: S101 - `check` has seen to it
+    until = [*begins[1:], hours]
+    return [Part(one, begins[one], None, until[one] - begins[one]) for one in range(count)]
+
+
+def _expected(scenario: Scenario, calls: int | None, hours: float | None) -> float:
+    """About how many calls come."""
+    return float(calls or 0) if hours is None else hours * _mean(scenario.per_hour)
+
+
+def _mean(per_hour: Sequence[float]) -> float:
+    return sum(per_hour) / len(per_hour)
+
+
+def _forgets(scenario: Scenario, rules: Rules) -> bool:
+    wait = min(scenario.patience.mean, max(queue.longest_wait for queue in rules.queues.values()))
+    callbacks = scenario.call_back_lost or scenario.callbacks_per_hour > 0
+    return not callbacks and max(wait, scenario.talk.mean) <= FORGETS_IN
+
+
+def _hour_of(per_hour: Sequence[float], calls: float) -> int:
+    """The hour, counted from the beginning, by whose end so many calls have come on average."""
+    cycles, rest = divmod(calls, sum(per_hour))
+    return round(cycles) * len(per_hour) + bisect_left(list(accumulate(per_hour)), rest)
+
+
+def _run_part(scenario: Scenario, rules: Rules, seed: int, part: Part) -> _Done:
+    """Runs in a worker process."""
+    tally, rolling = Tally(), Rolling(origin=BEGIN)
+
+    def add(facts: list[Fact]) -> None:
+        record = record_of(facts)
+        if record is not None:
+            tally.add(record)
+            rolling.add(record)
+
+    how = {"calls": part.calls, "hours": part.hours}
+    own = f"{seed} part {part.number}"
+    totals = simulate(scenario, rules, add, seed=own, first_hour=part.first_hour, **how)
+    return _Done(tally, rolling.counts(), totals)
+
+
+class _Figures:
+    """Folds calls as they end, or parts. The rolling figure is kept for three days only."""
+
+    def __init__(self, progress: Callable[[int], None] | None) -> None:
         self.tally = Tally()
         self._rolling = Rolling(origin=BEGIN)
         self._lowest: LowestRate | None = None
@@ -93,13 +206,23 @@ class _Figures:
             return
         self.tally.add(record)
         self._rolling.add(record)
-        # A day later no call of that day is still open.
-        if record.arrived > self._seen + 2 * DAY:
-            self._close_day(self._seen + DAY)
-            self._rolling.forget(self._seen - DAY)
+        self._see(record.arrived)
         self._count += 1
         if self._progress is not None and self._count % _PROGRESS_EVERY == 0:
             self._progress(self._count)
+
+    def merge(self, part: _Done) -> None:
+        """Take a part, after those before it."""
+        self.tally.merge(part.tally)
+        for at, connected, counted in part.minutes:
+            self._rolling.put(at, connected, counted)
+            self._see(at)
+
+    def _see(self, at: int) -> None:
+        # A day later no call of that day is still open.
+        if at > self._seen + 2 * DAY:
+            self._close_day(self._seen + DAY)
+            self._rolling.forget(self._seen - DAY)
 
     def over(self, until: int) -> tuple[Rolling, LowestRate | None]:
         """The end: the rolling figures, and the lowest of all minutes."""
@@ -252,19 +375,26 @@ def compare(
 
     `calls` for a small floor; a large one gets twice as many, because its states depend on each other for longer.
     """
+    asked = list(points)
+    with Workers() as workers:
+        yield from workers.map(partial(_compare_one, calls, seed), asked, calls * len(asked))
+
+
+def _compare_one(calls: int, seed: int, point: tuple[int, float, float]) -> Compared:
+    """Runs in a worker process."""
+    agents, load, patience = point
     rules = Rules(queues={DEFAULT: Queue(wrap_up_time=0, longest_wait=86_400.0 * 7)})
-    for agents, load, patience in points:
-        scenario = Scenario(
-            per_hour=(load / CHECK_TALK * 3600,),
-            agents=(agents,),
-            talk=Length(CHECK_TALK),
-            patience=Length(patience),
-        )
-        counts, many = _Waits(), calls if agents < _LARGE else 2 * calls
-        # Each point has a seed of its own. With a common one, an unlucky seed would spoil all points.
-        simulate(scenario, rules, counts.add, seed=f"{seed} {agents} {load}", calls=many)
-        theory = erlang_a(load / CHECK_TALK, CHECK_TALK, patience, agents)
-        yield Compared(theory, many, counts.waited / many, counts.abandoned / many)
+    scenario = Scenario(
+        per_hour=(load / CHECK_TALK * 3600,),
+        agents=(agents,),
+        talk=Length(CHECK_TALK),
+        patience=Length(patience),
+    )
+    counts, many = _Waits(), calls if agents < _LARGE else 2 * calls
+    # Each point has a seed of its own. With a common one, an unlucky seed would spoil all points.
+    simulate(scenario, rules, counts.add, seed=f"{seed} {agents} {load}", calls=many)
+    theory = erlang_a(load / CHECK_TALK, CHECK_TALK, patience, agents)
+    return Compared(theory, many, counts.waited / many, counts.abandoned / many)
 
 
 class _Waits:

@@ -154,6 +154,15 @@ class Totals:
     talking: int = 0
     wrapping_up: int = 0
 
+    def merge(self, other: "Totals") -> None:
+        """Add what another simulation came to."""
+        self.ended = max(self.ended, other.ended)
+        self.calls += other.calls
+        self.kinds.update(other.kinds)
+        self.on_duty += other.on_duty
+        self.talking += other.talking
+        self.wrapping_up += other.wrapping_up
+
     @property
     def facts(self) -> int:
         """All facts in the diary."""
@@ -177,12 +186,21 @@ def simulate(
     seed: int | str = 1,
     calls: int | None = None,
     hours: float | None = None,
+    first_hour: int = 0,
 ) -> Totals:
     """Run the floor until `calls` have come, or for so many `hours`, and until all of them have ended.
 
     Give one of the two. `finished` gets each call when it ends, and nothing of it is kept here. So memory depends on
     how many calls there are at once, not on how many there were. Raises `ValueError` with a message for the operator.
+
+    `first_hour`: begin so many hours after `BEGIN`, with a floor at work: it has run for an hour that does not count.
     """
+    check(scenario, rules, calls, hours)
+    return _Play(scenario, rules, finished, seed, first_hour).run(calls, hours)
+
+
+def check(scenario: Scenario, rules: Rules, calls: int | None, hours: float | None) -> None:
+    """Raise `ValueError` with a message for the operator if `simulate` could not run this."""
     for problem in problems(scenario, rules):
         raise ValueError(problem)
     if (calls is None) == (hours is None):
@@ -193,7 +211,6 @@ def simulate(
         raise ValueError(f"{hours:g} hours: give more than 0")
     if calls is not None and not any(scenario.per_hour):
         raise ValueError("no calls ever come: give a rate above 0")
-    return _Play(scenario, rules, finished, seed).run(calls, hours)
 
 
 def problems(scenario: Scenario, rules: Rules) -> Iterator[str]:
@@ -272,7 +289,12 @@ class _Play:
     """One simulation."""
 
     def __init__(
-        self, scenario: Scenario, rules: Rules, finished: Finished, seed: int | str
+        self,
+        scenario: Scenario,
+        rules: Rules,
+        finished: Finished,
+        seed: int | str,
+        first_hour: int,
     ) -> None:
         self._scenario = scenario
         self._rules = rules
@@ -284,7 +306,9 @@ class _Play:
             Random(f"{seed} {stream}")
             for stream in ("arrivals", "talks", "patience", "people", "tasks")
         )
-        self._now = BEGIN
+        self._hour = max(0, first_hour - 1)
+        self._counts_from = BEGIN + first_hour * HOUR
+        self._now = BEGIN + self._hour * HOUR
         self._events: list[_Event] = []
         self._order = count()
         self._untold: deque[Fact] = deque()
@@ -295,11 +319,11 @@ class _Play:
         self._wrapping_up: dict[str, int] = {}
         self._names = _agents_of(rules) or [f"{1001 + one}" for one in range(max(scenario.agents))]
         self._on_duty: set[str] = set()
-        self._shift_ends = BEGIN
+        self._shift_ends = self._now
         self._numbers = self._shares()
-        self._next_task = 0
+        self._next_task = self._next_name = 0
         self._coming = True
-        self._totals = Totals(began=BEGIN)
+        self._totals = Totals(began=self._counts_from)
         self._obey: dict[type, Callable[[Any], None]] = {
             Ring: self._ring,
             StopRinging: self._stop_ringing,
@@ -313,13 +337,15 @@ class _Play:
 
     def run(self, calls: int | None, hours: float | None) -> Totals:
         """Run until all calls have come and ended."""
-        until = None if hours is None else BEGIN + round(hours * HOUR)
+        until = None if hours is None else self._counts_from + round(hours * HOUR)
         coming = self._moments(self._scenario.per_hour, self._arrivals, until, calls)
         self._tell(LinkRestored(self._now))
         for agent in self._names[: max(self._scenario.agents)]:
             self._tell(AgentAdded(self._now, agent))
             self._tell(PhoneReachable(self._now, agent))
-        self._change_shift(0)
+        if self._now < self._counts_from:
+            self._at(self._counts_from, self._count_from_now)
+        self._change_shift(self._hour)
         self._next_call(coming)
         if self._scenario.callbacks_per_hour:
             self._next_callback(
@@ -339,6 +365,10 @@ class _Play:
         self._totals.ended = max(self._now, until or 0)
         self._totals.on_duty -= len(self._on_duty) * (self._shift_ends - self._totals.ended)
         return self._totals
+
+    def _count_from_now(self) -> None:
+        """The hour that does not count is over. The shift that begins now counts its own time."""
+        self._totals = Totals(began=self._now)
 
     # --- the floor
 
@@ -371,9 +401,10 @@ class _Play:
     def _moments(
         self, per_hour: tuple[float, ...], chance: Random, until: int | None, most: int | None
     ) -> Iterator[int]:
-        """When calls come: a Poisson process whose rate changes with the hour."""
-        hour, into = 0, 0.0
-        for _ in range(most) if most is not None else count():
+        """When calls come: a Poisson process whose rate changes with the hour. `most`: of those that count."""
+        hour, into = self._hour, 0.0
+        counted = 0
+        while counted != most:
             left = chance.expovariate(1.0)
             while left >= (still := per_hour[hour % len(per_hour)] * (1 - into)):
                 left -= still
@@ -384,6 +415,7 @@ class _Play:
             at = BEGIN + hour * HOUR + round(into * HOUR)
             if until is not None and at >= until:
                 return
+            counted += at >= self._counts_from
             yield at
 
     def _shares(self) -> list[tuple[float, str, str]]:
@@ -407,7 +439,8 @@ class _Play:
 
     def _arrive(self, coming: Iterator[int]) -> None:
         self._totals.calls += 1
-        name = f"sim-1.{self._totals.calls}"
+        self._next_name += 1
+        name = f"sim-1.{self._next_name}"
         _, number, queue = self._numbers[0]
         if len(self._numbers) > 1:
             drawn = self._people.random()
@@ -419,7 +452,7 @@ class _Play:
         # A shorter talk would be no answer, and so no load: the theory beside the figures knows none.
         self._calls[name] = _SimulatedCall(name, queue, max(NO_TALK + 1, talk), patience)
         # A caller without a number cannot be called back, so the floor makes no task.
-        caller = f"+86{13_000_000_000 + self._totals.calls}" if scenario.call_back_lost else ""
+        caller = f"+86{13_000_000_000 + self._next_name}" if scenario.call_back_lost else ""
         self._tell(CallArrived(self._now, name, number, caller))
         if scenario.greeting:
             self._at(self._now + round(scenario.greeting * SECOND), self._queue, name)
@@ -446,7 +479,9 @@ class _Play:
         if name not in self._calls:
             return
         self._tell(CallEnded(self._now, name, by))
-        self._finished(self._calls.pop(name).facts)
+        facts = self._calls.pop(name).facts
+        if facts[0].at >= self._counts_from:
+            self._finished(facts)
 
     def _release(self, command: ReleaseCall) -> None:
         self._at(self._now, self._end, command.call, Party.SYSTEM)

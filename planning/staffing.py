@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,10 @@ from planning.simulator import (
     Shape,
     simulate,
 )
+from planning.workers import Workers
+
+Progress = Callable[[int, int], None]
+"""Called with how many hours have been measured, each with its agents, and of how many that are known to be needed."""
 
 RING = 5.0
 """Seconds of one ring (M4)."""
@@ -39,7 +44,7 @@ LEAST_CALLS = 2000
 """The verdict over an hour needs at least this many calls. A quiet hour is simulated on more days to get them."""
 
 MOST_CYCLES = 2000
-"""Days or weeks that are simulated at most."""
+"""Days on which an hour is simulated at most."""
 
 MOST_ROUNDS = 20
 
@@ -122,14 +127,16 @@ def staff(
     seed: int = 1,
     calls: int = 100_000,
     least_calls: int = LEAST_CALLS,
-    progress: Callable[[str], None] = lambda said: None,
+    progress: Progress = lambda done, asked: None,
+    processors: int | None = None,
 ) -> list[Hour]:
     """The smallest staffing of each hour with which the simulated floor reaches the target in that hour.
 
-    It begins with Erlang A. Then whole days (weeks) are simulated, about `calls` calls a round, and more for hours
-    that would have fewer than `least_calls`. An hour that falls short gets one agent more, an hour that holds is tried
-    with one fewer, until every hour holds and none is known to hold with fewer. Hours affect each other: a caller who
-    waits at the end of one is answered in the next. Raises `ValueError` with a message for the operator.
+    It begins with Erlang A. Then each hour is simulated after the hour before it, on so many days that all hours
+    together have about `calls` calls, and on more if it had fewer than `least_calls`. An hour that falls short gets one
+    agent more, an hour that holds is tried with one fewer, until every hour holds and none is known to hold with fewer.
+    Hours affect each other: a caller who waits at the end of one is answered in the next. All `processors` work on it,
+    and the same seed gives the same answer on every machine. Raises `ValueError` with a message for the operator.
     """
     _check_reachable(demand, target)
     rules = _one_pool(rules)
@@ -137,10 +144,31 @@ def staff(
         _by_erlang(rate, demand, target, rules.queue(DEFAULT).wrap_up_time)
         for rate in demand.per_hour
     ]
+    with Workers(processors) as workers:
+        floors = _Floors(
+            demand,
+            target,
+            rules,
+            seed=seed,
+            calls=calls,
+            least_calls=least_calls,
+            workers=workers,
+            progress=progress,
+        )
+        agents, measured = _search(demand, target, starts, floors)
+    return [
+        Hour(hour, demand.per_hour[hour], starts[hour], agents[hour], found)
+        for hour, found in enumerate(measured)
+    ]
+
+
+def _search(
+    demand: Demand, target: Target, starts: Sequence[int], floors: "_Floors"
+) -> tuple[list[int], list[Measured]]:
+    """The agents of each hour, and what was measured with them."""
     agents, least = list(starts), [1 if rate else 0 for rate in demand.per_hour]
-    for round_ in range(1, MOST_ROUNDS + 1):
-        progress(f"round {round_}: {sum(agents)} hours of work in a {_cycle(demand)}")
-        measured = _measure(demand, target, agents, rules, seed, calls, least_calls)
+    for _ in range(MOST_ROUNDS):
+        measured = floors.measure(agents)
         settled = True
         following = list(agents)
         for hour, found in enumerate(measured):
@@ -154,10 +182,7 @@ def staff(
                 following[hour] = agents[hour] - 1
                 settled = False
         if settled:
-            return [
-                Hour(hour, demand.per_hour[hour], starts[hour], agents[hour], found)
-                for hour, found in enumerate(measured)
-            ]
+            return agents, measured
         agents = following
     raise ValueError(
         f"after {MOST_ROUNDS} rounds the targets are still not reached in every hour: take more calls a round, "
@@ -210,70 +235,102 @@ def _stay(demand: Demand) -> float:
     return math.exp(-demand.answer_after / demand.patience)
 
 
-def _measure(
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What decides how an hour goes: its own agents, and those `before`, for the hour before sets the floor going."""
+
+    hour: int
+    before: int
+    agents: int
+
+
+class _Floors:
+    """Measures hours, each on as many days as it needs; what was measured before is not measured again.
+
+    An hour has a seed of its own, so whatever is asked beside it, it meets the same citizens.
+    """
+
+    def __init__(
+        self,
+        demand: Demand,
+        target: Target,
+        rules: Rules,
+        *,
+        seed: int,
+        calls: int,
+        least_calls: int,
+        workers: Workers,
+        progress: Progress,
+    ) -> None:
+        self._demand = demand
+        self._measure_one = partial(_measure_hour, demand, target, rules, seed, calls, least_calls)
+        self._enough = max(calls / sum(demand.per_hour), least_calls)
+        self._workers = workers
+        self._progress = progress
+        self._known: dict[_Asked, Measured] = {}
+        self._asked = 0
+
+    def measure(self, agents: Sequence[int]) -> list[Measured]:
+        """What the simulator counts in each hour with these agents."""
+        asked = [_Asked(hour, agents[hour - 1], own) for hour, own in enumerate(agents)]
+        rates = self._demand.per_hour
+        new = [one for one in asked if rates[one.hour] and one not in self._known]
+        self._asked += len(new)
+        calls = sum(self._enough * (1 + rates[one.hour - 1] / rates[one.hour]) for one in new)
+        for one, found in zip(new, self._workers.map(self._measure_one, new, calls), strict=True):
+            self._known[one] = found
+            self._progress(len(self._known), self._asked)
+        return [self._known.get(one, _NOBODY) for one in asked]
+
+
+_NOBODY = Measured(0, 0, 0)
+
+
+def _measure_hour(
     demand: Demand,
     target: Target,
-    agents: Sequence[int],
     rules: Rules,
     seed: int,
     calls: int,
     least_calls: int,
-) -> list[Measured]:
-    """Count every hour in whole days, then quiet hours in more days that have only them and the hours before them."""
-    rates = demand.per_hour
-    cycles = min(MOST_CYCLES, max(2, math.ceil(calls / sum(rates))))
-    found = _count(demand, target, agents, rules, seed, cycles)
-    quiet = {hour for hour, one in enumerate(found) if rates[hour] and one.calls < least_calls}
-    while quiet:
-        # Busier hours first. They need fewer days: in as many as the quietest one needs, they would get far too many
-        # calls.
-        busiest = max(rates[hour] for hour in quiet)
-        now = {hour for hour in quiet if rates[hour] * 2 >= busiest}
-        wanted = {*now, *((hour - 1) % len(rates) for hour in now)}
-        only = tuple(rate if hour in wanted else 0.0 for hour, rate in enumerate(rates))
-        cycles = min(MOST_CYCLES, math.ceil(least_calls / min(rates[hour] for hour in now)))
-        more = _count(replace(demand, per_hour=only), target, agents, rules, seed, cycles)
-        found = [more[hour] if hour in now else one for hour, one in enumerate(found)]
-        quiet -= now
-    return found
-
-
-def _count(
-    demand: Demand, target: Target, agents: Sequence[int], rules: Rules, seed: int, cycles: int
-) -> list[Measured]:
-    hours = len(demand.per_hour)
+    asked: _Asked,
+) -> Measured:
+    """Count one hour on days that have only it and the hour before. Runs in a worker process."""
+    rates, hour = demand.per_hour, asked.hour
+    cycles = math.ceil(max(least_calls / rates[hour], calls / sum(rates)))
+    cycles = min(MOST_CYCLES, max(2, cycles))
+    quiet = DAY_OF_HOURS - 2
+    # Who still waits at the end is answered in the next hour, if anybody works then.
+    after = asked.agents if rates[(hour + 1) % len(rates)] else 0
     scenario = Scenario(
-        per_hour=demand.per_hour,
-        agents=tuple(agents),
+        per_hour=(rates[hour - 1], rates[hour], *(0.0,) * quiet),
+        agents=(asked.before, asked.agents, *(after,) * quiet),
         talk=Length(demand.talk, Shape.LOGNORMAL),
         patience=Length(demand.patience),
         answer_after=Length(demand.answer_after, Shape.FIXED),
     )
-    counts = [[0, 0, 0] for _ in range(hours)]
-    in_time = round(target.seconds * SECOND)
+    came = answered = in_time = 0
+    longest = round(target.seconds * SECOND)
 
     def count(facts: list[Fact]) -> None:
+        nonlocal came, answered, in_time
         record = record_of(facts)
-        if record is None:
+        if record is None or (record.arrived - BEGIN) // HOUR % DAY_OF_HOURS != 1:
             return
-        one = counts[(record.arrived - BEGIN) // HOUR % hours]
-        one[0] += 1
+        came += 1
         if record.answered is not None:
-            one[1] += 1
-            one[2] += record.answered - (record.queued or record.arrived) <= in_time
+            answered += 1
+            in_time += record.answered - (record.queued or record.arrived) <= longest
 
-    simulate(scenario, rules, count, seed=seed, hours=hours * cycles)
-    return [Measured(*one) for one in counts]
+    hours = DAY_OF_HOURS * cycles
+    simulate(scenario, rules, count, seed=f"{seed} hour {hour}", hours=hours)
+    return Measured(came, answered, in_time)
 
 
 def _holds(found: Measured, target: Target) -> bool:
     return (
         found.answered >= target.m1 * found.calls and found.in_time >= target.within * found.calls
     )
-
-
-def _cycle(demand: Demand) -> str:
-    return "day" if len(demand.per_hour) == DAY_OF_HOURS else "week"
 
 
 # --- the demand

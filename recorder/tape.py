@@ -12,15 +12,14 @@ import io
 import os
 import signal
 import struct
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from base import files
+from base.workers import end_with_parent
 from facts.times import SECOND
 from recorder import forms, press
 from recorder.entry import LedgerEntry
@@ -220,14 +219,7 @@ def prepare_worker() -> None:
     os.nice(10)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
+    end_with_parent()
 
 
 def _do(job: Job) -> tuple[Tape, bool]:

@@ -4,7 +4,6 @@ import math
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -15,12 +14,14 @@ from acd.rules import book as rulebook
 from acd.rules import text as ruletext
 from acd.rules.model import Rules
 from facts.numbers import HOTLINE_NUMBER
-from hotline.cli.tools import JsonOrText, Language, fail, form_of, read_settings
+from hotline.cli.tools import JsonOrText, Language, fail, form_of, progress_bar, read_settings
 from planning import simulation
 from planning.simulator import DAY_OF_HOURS, Length, Scenario, Shape
 
 app = typer.Typer()
 
+_CALLS = {"zh": "模拟来电", "en": "calls"}
+_POINTS = {"zh": "对照点", "en": "points"}
 _PROFILE = "one value, 24 with commas, or hours such as 8-18=600,18-24=120 (others: 0)"
 
 
@@ -68,7 +69,7 @@ def simulate(
     form: JsonOrText = "text",
     lang: Language = "zh",
     check: Annotated[
-        bool, typer.Option("--check", help="compare with Erlang A instead, some twenty minutes")
+        bool, typer.Option("--check", help="compare with Erlang A instead; it takes minutes")
     ] = False,
 ) -> None:
     """Run the production floor on a virtual clock and print the report's figures.
@@ -77,7 +78,7 @@ def simulate(
     """
     form_of(form, "text", "json")
     if check:
-        _check(calls, seed)
+        _check(calls, seed, lang)
     scenario = Scenario(
         per_hour=profile("--per-hour", per_hour),
         agents=tuple(whole("--agents", value) for value in profile("--agents", agents)),
@@ -98,15 +99,16 @@ def simulate(
         fail(f"--fail-under {fail_under:g}: give a percentage from 0 to 100", status=2)
     began = time.monotonic()
     try:
-        result = simulation.run(
-            scenario,
-            rules,
-            seed=seed,
-            calls=calls,
-            hours=hours,
-            fail_under=95.0 if fail_under is None else fail_under,
-            progress=progress_line("calls"),
-        )
+        with progress_bar(_CALLS[lang]) as progress:
+            result = simulation.run(
+                scenario,
+                rules,
+                seed=seed,
+                calls=calls,
+                hours=hours,
+                fail_under=95.0 if fail_under is None else fail_under,
+                progress=progress,
+            )
     except ValueError as error:
         fail(str(error), status=2)
     took = time.monotonic() - began
@@ -120,20 +122,18 @@ def simulate(
         sys.exit(int(result.report.verdict))
 
 
-def _check(calls: int | None, seed: int) -> None:
+def _check(calls: int | None, seed: int, lang: str) -> None:
     if calls is not None and calls < 1000:
         fail(f"--calls {calls}: chance needs 1000 or more to even out", status=2)
-    holds = True
-
-    def seen() -> Iterator[simulation.Compared]:
-        nonlocal holds
+    seen: list[simulation.Compared] = []
+    with progress_bar(_POINTS[lang]) as progress:
+        progress(0, len(simulation.CHECK_POINTS))
         for one in simulation.compare(calls=calls or simulation.CHECK_CALLS, seed=seed):
-            holds = holds and one.holds
-            yield one
-
-    for line in simulation.check_table(seen()):
-        print(line, flush=True)
-    sys.exit(0 if holds else 1)
+            seen.append(one)
+            progress(len(seen), len(simulation.CHECK_POINTS))
+    for line in simulation.check_table(seen):
+        print(line)
+    sys.exit(0 if all(one.holds for one in seen) else 1)
 
 
 # --- what `hotline staff` reads in the same way
@@ -204,17 +204,6 @@ def whole(option: str, value: float) -> int:
     if value != int(value):
         fail(f"{option} {value:g}: agents are whole", status=2)
     return int(value)
-
-
-def progress_line(what: str) -> Callable[[int], None] | None:
-    """Counts on standard error, if that is a terminal; else None."""
-    if not sys.stderr.isatty():
-        return None
-
-    def show(count: int) -> None:
-        print(f"\r{count:,} {what}", end="\r", file=sys.stderr, flush=True)
-
-    return show
 
 
 def _share(text: str) -> tuple[str, float]:

@@ -11,10 +11,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, files
 from hotline.cli.simulate import percentage, read_rules, seconds
-from hotline.cli.tools import JsonOrText, Language, fail, form_of, print_table, with_database
+from hotline.cli.tools import (
+    JsonOrText,
+    Language,
+    fail,
+    form_of,
+    print_table,
+    progress_bar,
+    with_database,
+)
 from planning import staffing
 
 app = typer.Typer()
+
+_HOURS = {"zh": "模拟时段", "en": "hours simulated"}
 
 
 @app.command()
@@ -76,7 +86,8 @@ def staff(
         demand = replace(demand, answer_after=ring)
     rules = read_rules(None, wrap_up)
     try:
-        hours = staffing.staff(demand, wanted, rules, seed=seed, calls=calls, progress=_say)
+        with progress_bar(_HOURS[lang]) as progress:
+            hours = staffing.staff(demand, wanted, rules, seed=seed, calls=calls, progress=progress)
         drawn = staffing.plot(hours, wanted, plot, lang) if plot is not None else lang
     except ValueError as error:
         fail(str(error), status=2)
@@ -122,8 +133,3 @@ def _demand(csv_file: Path | None, days: int | None, *, weekly: bool) -> staffin
         return await staffing.from_history(engine, clock.now(), count, weekly=weekly)
 
     return with_database(work, ValueError, status=2)
-
-
-def _say(said: str) -> None:
-    if sys.stderr.isatty():
-        print(said, file=sys.stderr)

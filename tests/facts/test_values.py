@@ -1,7 +1,7 @@
 """Values and words: what facts are made with."""
 
 from acd.floor.hall import Stage
-from facts import CallQueued, OfferMade
+from facts import CallQueued, Fact, OfferMade
 from facts.terms import Outcome
 
 
@@ -13,7 +13,8 @@ def test_values_compare_and_hash_by_their_fields() -> None:
 
 
 def test_values_of_different_kinds_are_never_equal() -> None:
-    assert OfferMade(1, "a", "x") != CallQueued(1, "a", "x")
+    facts: list[Fact] = [OfferMade(1, "a", "x"), CallQueued(1, "a", "x")]
+    assert facts[0] != facts[1]
 
 
 def test_words_are_plain_attributes() -> None:

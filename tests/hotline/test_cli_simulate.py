@@ -21,6 +21,7 @@ from metrics.window import Metric, Rolling, Tally
 from planning import simulation, staffing
 from planning.simulator import BEGIN, HOUR, Length, Scenario, Shape, simulate
 from planning.staffing import Demand, Measured, Target, from_csv, from_history, staff
+from planning.workers import Workers
 
 RULES = Rules(queues={DEFAULT: Queue(wrap_up_time=5)})
 DAY_OF_CALLS = tuple([4.0] * 7 + [60.0] * 11 + [20.0] * 6)
@@ -192,7 +193,7 @@ def test_what_check_tolerates() -> None:
 @pytest.mark.timeout(300)  # half a million simulated calls
 def test_every_hour_holds_and_none_holds_with_one_fewer() -> None:
     demand, target = Demand(DAY_OF_CALLS, talk=150.0), Target()
-    hours = staff(demand, target, RULES, calls=20_000, least_calls=1000)
+    hours = staff(demand, target, RULES, calls=20_000, least_calls=1000, processors=1)
     assert len(hours) == 24
     for one in hours:
         assert one.m1 is not None
@@ -202,7 +203,9 @@ def test_every_hour_holds_and_none_holds_with_one_fewer() -> None:
         assert one.measured.calls >= 800
         assert abs(one.agents - one.erlang) <= 2
     fewer = [one.agents - 1 for one in hours]
-    found = staffing._measure(demand, target, fewer, RULES, 1, 20_000, 0)
+    how = {"seed": 1, "calls": 20_000, "least_calls": 0, "progress": lambda done, asked: None}
+    floors = staffing._Floors(demand, target, RULES, workers=Workers(1), **how)
+    found = floors.measure(fewer)
     busy = [one for one, rate in zip(found, DAY_OF_CALLS, strict=True) if rate == 60]
     assert not any(staffing._holds(one, target) for one in busy)
 
