@@ -397,7 +397,7 @@ async def test_other_trunks_are_taken_up_while_a_call_goes_on(
             assert second.of(again)
             assert 'hotline_trunk_up{trunk="first"}' not in measured(centre)
             file.write_text(before)
-            await centre.until(lambda: registered(centre, "first", "second"), 20, "the old ones")
+            await until_registered(centre, "first", "second")
     finally:
         file.write_text(before)
         third.close()
