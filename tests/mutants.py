@@ -22,6 +22,7 @@ import mutmut.__main__ as mutmut
 from mutmut.configuration import config
 from mutmut.mutation.data import SourceFileMutationData
 from mutmut.stats import status_by_exit_code
+from mutmut.workers.isolation import MutantRunner
 
 from tests.test_architecture import MODULES, PURE
 
@@ -94,15 +95,22 @@ def main() -> None:
         if args.sample:
             every = random.Random(args.seed).sample(every, min(args.sample, len(every)))
         tried.extend(every)
-        if args.minutes:
-            signal.signal(signal.SIGALRM, _stop)
-            signal.alarm(round(60 * args.minutes))
         for data, name, code in every:
             if status_by_exit_code[code] not in KILLED:
                 data.exit_code_by_key[name] = None
         return [(data, name, data.exit_code_by_key[name]) for data, name, _ in every], found
 
+    last_before_mutants = mutmut.run_forced_fail_test
+
+    def begin(runner: MutantRunner) -> None:
+        last_before_mutants(runner)
+        # Not sooner: what runs in this process before, runs with pytest-timeout, which takes the timer of an alarm.
+        if args.minutes:
+            signal.signal(signal.SIGALRM, _stop)
+            signal.alarm(round(60 * args.minutes))
+
     mutmut.collect_source_file_mutation_data = collect
+    mutmut.run_forced_fail_test = begin
     _forget_old_stats()
     # The tests import `tests` again, from `mutants/`.
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:

@@ -143,7 +143,7 @@ async def test_hold_music_for_the_citizen_and_the_recording_goes_on(
     # The agent is heard from the talk's beginning to the hold, and between the two holds.
     began = await centre.fact(OfferAnswered, call=call, agent="1001")
     heard = (held.at - began.at + again.at - resumed.at) / SECOND
-    assert heard - 1 < said[agent.tone] < heard + 0.5
+    assert heard * 0.7 - 1 < said[agent.tone] < heard + 0.5
 
 
 async def test_a_blind_transfer_to_a_colleague(
