@@ -163,6 +163,9 @@ def main() -> int:
     except (SpeechError, ProgramError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        return 130
     if arguments.json:
         written = {"machine": machine(), "load": load, "plan": plan, "results": results}
         options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE

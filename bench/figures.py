@@ -82,7 +82,7 @@ def table(rows: Sequence[TableRow], beside: str = "app_queue") -> str:
     limited = any(row.limit for row in rows)
     head = ["", beside, "Hotline", "ratio", "wanted", ""]
     if limited:
-        head[3:4] = ["limit", "to app_queue", "to the limit"]
+        head[3:4] = ["limit", f"to {beside}" if beside else "ratio", "to the limit"]
     cells = [head]
     for row in rows:
         verdict = {None: "", True: "holds", False: "**falls short**"}[row.holds]
