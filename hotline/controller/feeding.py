@@ -12,6 +12,7 @@ from base import clock, database
 from base.outage import Outage
 from diary import reader
 from facts import Fact, RecordingFinished
+from hotline.controller import garbage
 from hotline.controller.recovery import OVERLAP
 from metrics import rollup
 from metrics.live import WARM_UP
@@ -20,12 +21,20 @@ log = structlog.get_logger(__name__)
 
 RECORDER_EVERY = 10.0
 """Seconds between two looks for recordings that the recorder has entered."""
+SLICE = 50
+"""Facts of the diary that the figures take at a time: callers are served in between."""
+_LOOK_AFTER = 500
 LOOK_EVERY = 3.0
 """Seconds between two looks for callbacks that the command line wrote when it could not reach the controller."""
 
 
-async def feed_figures(engine: AsyncEngine, take: Callable[[Fact], None]) -> None:
-    """Give the live figures the last two days, a little at a time; then, for ever, what the recorder enters (M23)."""
+async def feed_figures(
+    engine: AsyncEngine, take: Callable[[Fact], None], warm: Callable[[], None]
+) -> None:
+    """Give the live figures the last two days, a little at a time; then, for ever, what the recorder enters (M23).
+
+    `warm` is called once the two days have been read.
+    """
     since = 0
     away = Outage(log, "figures.away")
     while True:
@@ -34,7 +43,8 @@ async def feed_figures(engine: AsyncEngine, take: Callable[[Fact], None]) -> Non
         try:
             with database.noting(away, effect="the screens' figures are behind"):
                 if not since:
-                    await _warm_up(engine, take, now)
+                    await warm_up(engine, take, now)
+                    warm()
                 else:
                     kinds = {RecordingFinished.kind}
                     async for fact in reader.read_kinds(engine, kinds, since - OVERLAP, now + 1):
@@ -45,14 +55,17 @@ async def feed_figures(engine: AsyncEngine, take: Callable[[Fact], None]) -> Non
         await asyncio.sleep(RECORDER_EVERY)
 
 
-async def _warm_up(engine: AsyncEngine, take: Callable[[Fact], None], now: int) -> None:
+async def warm_up(engine: AsyncEngine, take: Callable[[Fact], None], now: int) -> None:
+    """Give the figures what they need of the diary up to `now`, a little at a time."""
     for fact in await rollup.state_at(engine, now - WARM_UP):
         take(fact)
     count = 0
     async for fact in reader.read(engine, now - WARM_UP, now):
         take(fact)
         count += 1
-        if count % 200 == 0:
+        if count % _LOOK_AFTER == 0:
+            garbage.look()
+        if count % SLICE == 0:
             await asyncio.sleep(0)
 
 

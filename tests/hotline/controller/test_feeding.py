@@ -66,7 +66,7 @@ async def test_the_last_two_days_and_the_state_before_them(
     new = CallArrived(now - WARM_UP + 60 * SECOND, "n-1.2", "12345", "")
     await written(engine, tmp_path, old, state, new)
     took: list[Fact] = []
-    async with running(feeding.feed_figures(engine, took.append)):
+    async with running(feeding.feed_figures(engine, took.append, lambda: None)):
         await until(lambda: new in took)
     assert state in took
     assert old not in took
@@ -75,7 +75,7 @@ async def test_the_last_two_days_and_the_state_before_them(
 async def test_what_the_recorder_enters_later(engine: AsyncEngine, tmp_path: Path) -> None:
     took: list[Fact] = []
     entered = RecordingFinished(clock.now(), "n-1.1", 3 * SECOND, "aa")
-    async with running(feeding.feed_figures(engine, took.append)):
+    async with running(feeding.feed_figures(engine, took.append, lambda: None)):
         await asyncio.sleep(0.02)
         await written(engine, tmp_path, entered, CallArrived(clock.now(), "n-1.2", "12345", ""))
         await until(lambda: entered in took)
@@ -100,15 +100,17 @@ async def test_an_absent_database_ends_nothing(
 
     monkeypatch.setattr(reader, "read_kinds", read_kinds)
     took: list[Fact] = []
+    warm: list[bool] = []
     entered = RecordingFinished(clock.now(), "n-1.1", 3 * SECOND, "aa")
     with capture_logs() as logs:
-        async with running(feeding.feed_figures(engine, took.append)):
+        async with running(feeding.feed_figures(engine, took.append, lambda: warm.append(away[0]))):
             await asyncio.sleep(0.1)
             away[0] = True
             await until(lambda: any(entry["event"] == "figures.away" for entry in logs))
             await written(engine, tmp_path, entered)
             away[0] = False
             await until(lambda: entered in took)
+    assert warm == [False], "once, when the two days have been read"
     assert [one["on"] for one in logs if one["event"] == "figures.away"] == [True, False]
     assert not any("exc_info" in one for one in logs)
     await engine.dispose()
