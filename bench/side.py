@@ -78,7 +78,7 @@ class Centre:
 
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="hotline-bench-"))
-        sip, ami, agi, web, self.way_out = _free_ports(5)
+        sip, ami, agi, web, self.way_out = free_ports(5)
         chosen = {
             "HOME": self.home,
             "CONFIG": self.home / "none.toml",
@@ -441,7 +441,7 @@ def stop_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, interrupt)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that no process uses, TCP or UDP."""
     found: list[int] = []
     deadline = time.monotonic() + 5
