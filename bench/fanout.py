@@ -1,8 +1,8 @@
 """How 200 screens of a centre of 1,000 agents keep up with 100 calls a second: the CPU of `hotline web`, and how late.
 
 A made-up controller (`bench.made_up`) tells a real Redis what happens, at the pace of the clock. The real `hotline web`
-serves 200 connections to another process. A screen's delay is from the moment of a fact about an agent, by the fact
-itself, to the moment at which the screen has the whole message that shows it.
+serves 200 connections to another process. A screen's delay begins at the moment of a fact about an
+agent, by the fact itself. It ends when the screen has the whole message that shows it.
 """
 
 import asyncio

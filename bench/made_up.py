@@ -243,7 +243,7 @@ class MadeUp(Controller):
         """Let this happen at that moment."""
         heapq.heappush(self._due, (at, next(self._turn), happens))
 
-    def tell(self, *facts: Fact) -> None:
+    def report(self, *facts: Fact) -> None:
         """Report facts as the seam to Asterisk does."""
         self._report(*facts)
 
@@ -266,11 +266,11 @@ class MadeUp(Controller):
         session = _Session(self, call)
         self._desk.attach(call, session)
         number = self._settings.numbers[0]
-        self.tell(CallArrived(now, call, number, f"+86138{self._chance.randrange(10**8):08}"))
+        self.report(CallArrived(now, call, number, f"+86138{self._chance.randrange(10**8):08}"))
         if self._chance.random() < GIVES_UP:
             self.later(now + _GREETING, lambda: session.end(Party.CALLER))
         else:
-            self.later(now + _GREETING, lambda: self.tell(CallQueued(clock.now(), call, "")))
+            self.later(now + _GREETING, lambda: self.report(CallQueued(clock.now(), call, "")))
         self._next()
 
 
@@ -285,8 +285,8 @@ class _Session:
         """The phone rings, and is answered."""
         centre, call, agent, now = self._centre, self._call, agents[0], clock.now()
         rings, answered = now + _RINGS_AFTER, now + _ANSWERS_AFTER
-        centre.later(rings, lambda: centre.tell(OfferRinging(clock.now(), call, agent)))
-        centre.later(answered, lambda: centre.tell(OfferAnswered(clock.now(), call, agent)))
+        centre.later(rings, lambda: centre.report(OfferRinging(clock.now(), call, agent)))
+        centre.later(answered, lambda: centre.report(OfferAnswered(clock.now(), call, agent)))
         centre.later(answered + centre.talk(), lambda: self._hang_up(agent))
 
     def send_outside(self, number: str) -> None:
@@ -297,10 +297,10 @@ class _Session:
         self._centre.later(clock.now() + _GREETING, lambda: self.end(Party.SYSTEM))
 
     def _hang_up(self, agent: str) -> None:
-        self._centre.tell(TalkEnded(clock.now(), self._call, agent, Party.CALLER))
+        self._centre.report(TalkEnded(clock.now(), self._call, agent, Party.CALLER))
         self.end(Party.CALLER)
 
     def end(self, by: Party) -> None:
         """The caller's channel is gone."""
-        self._centre.tell(CallEnded(clock.now(), self._call, by, 16))
+        self._centre.report(CallEnded(clock.now(), self._call, by, 16))
         self._centre.leave(self._call, self)

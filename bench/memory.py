@@ -35,7 +35,7 @@ _GROWTH: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class MemoryLook:
     """After so many calls, on such a day, so many bytes of memory (resident)."""
 
     calls: int
@@ -48,15 +48,15 @@ def measure(calls: int = CALLS) -> list[TableRow]:
     return rows(take_samples(calls))
 
 
-def take_samples(calls: int, calls_a_day: int = _BY_DAY) -> list[Sample]:
+def take_samples(calls: int, calls_a_day: int = _BY_DAY) -> list[MemoryLook]:
     """Let so many calls pass, and look at the memory now and then. Interrupted, it gives what it has."""
-    taken: list[Sample] = []
+    taken: list[MemoryLook] = []
     with contextlib.suppress(KeyboardInterrupt):
         uvloop.run(_sample(calls, calls_a_day, taken))
     return taken
 
 
-async def _sample(calls: int, calls_a_day: int, taken: list[Sample]) -> None:
+async def _sample(calls: int, calls_a_day: int, taken: list[MemoryLook]) -> None:
     work = Work(agents=600, talk=110.0, wrap_up=10.0, arrivals=by_day(calls_a_day))
     began = midnight(clock.now()) + 1
     moment = Moment(began)
@@ -71,7 +71,7 @@ async def _sample(calls: int, calls_a_day: int, taken: list[Sample]) -> None:
                 wanted = calls * number // _SAMPLES
                 await centre.pass_on(moment, lambda: centre.ended >= wanted)  # noqa: B023 awaited here
                 held = own.memory_info().rss
-                taken.append(Sample(centre.ended, (moment.at - began) / DAY, held))
+                taken.append(MemoryLook(centre.ended, (moment.at - began) / DAY, held))
                 if number % 10 == 0:
                     said = (
                         f"{centre.ended:,} calls, day {taken[-1].day:.1f}, {held / 2**20:.1f} MiB"
@@ -80,7 +80,7 @@ async def _sample(calls: int, calls_a_day: int, taken: list[Sample]) -> None:
             await centre.close()
 
 
-def rows(samples: Sequence[Sample]) -> list[TableRow]:
+def rows(samples: Sequence[MemoryLook]) -> list[TableRow]:
     """The rows of the table."""
     first, last = samples[0], samples[-1]
     full = [one for one in samples if one.day >= _FULL]
@@ -106,7 +106,7 @@ def rows(samples: Sequence[Sample]) -> list[TableRow]:
     return found
 
 
-def draw(samples: Sequence[Sample]) -> str:
+def draw(samples: Sequence[MemoryLook]) -> str:
     """The curve as SVG: calls from left to right, memory from 0 upwards."""
     left, top, width, height = 60, 20, 600, 220
     most = max(one.memory for one in samples) * 1.15

@@ -1,4 +1,4 @@
-"""The ids of calls whose facts are gone, for two days: a late or repeated fact of one must not begin it anew. Pure.
+"""The ids of calls whose facts are gone, for two days: a late or repeated fact of one must not begin it again. Pure.
 
 Nothing else that the live figures keep grows with the number of calls. So an id takes eight bytes here, where a string
 in a dictionary would take two hundred: its hash, in a sorted array for each few hours. That two of a million ids share

@@ -4,7 +4,7 @@ uvicorn ends a connection only when nothing at all comes after an answer. A requ
 is held for ever (Kludex/uvicorn#157). A proxy in front may have such a limit, but a proxy is not required.
 
 The short way is for answers that never end: two hundred screens get the same bytes a dozen times a second. ASGI would
-wake a task for each of them and have each piece framed anew, which costs several times what the sending itself does.
+wake a task for each of them and have each piece framed again, which costs several times what the sending itself does.
 """
 
 import asyncio
