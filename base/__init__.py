@@ -6,6 +6,7 @@ privileges  the user that each command becomes
 clock       the one place that asks the machine for the time
 background  tasks that cannot vanish
 workers     processes that end with the one that started them
+stalls      how long the event loop stands still
 bounded     memories that forget the oldest
 retry       how long to wait before the next attempt
 outage      something that is away: one line when it begins, one when it is over

@@ -1,8 +1,9 @@
 """Redis: the live state and facts for the screens, requests from them. Calls never depend on it.
 
 What goes out in one moment is sent in one pipeline, and the controller hands its facts on a few times a second: a round
-trip for each would cost more than all the rest. When Redis is away the newest state is kept, older facts are dropped
-(the diary has them), and screens are stale: they show the age of their state.
+trip for each would cost more than all the rest. Of the live state mostly the changes go out, and the whole once a
+second. When Redis is away the newest state is kept, older facts are dropped (the diary has them), and screens are
+stale: they show the age of their state.
 
 Requests are a list per node, with a list per request for its reply. A request has a deadline for its reply, so a
 controller that comes back late does not carry out an expired one.
@@ -25,13 +26,16 @@ from base import clock
 from base.background import stopping
 from base.retry import REDIS
 from facts import Fact, as_json
-from facts.live import Json, LiveState
+from facts.live import Following, Json, LiveState, difference
 from facts.requests import Reply, Request, RequestError, read_reply, read_request, words_of
+from facts.times import SECOND
 
 log = structlog.get_logger(__name__)
 
 _BUFFERED_FACTS = 10_000
 _ANSWER_KEPT = 10
+WHOLE_EVERY = SECOND
+"""Microseconds after which the live state is sent whole: who has missed a change goes on from there."""
 
 
 class NoAnswer(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -59,8 +63,12 @@ class Bus:
         self._facts = f"hotline:{node}:facts"
         self._live = f"hotline:{node}:live"
         self._shown = f"hotline:{node}:shown"
+        self._changed = f"hotline:{node}:changed"
         self._outgoing: deque[bytes] = deque(maxlen=_BUFFERED_FACTS)
         self._snapshot: bytes | None = None
+        self._changes: list[bytes] = []
+        self._state: LiveState | None = None
+        self._whole_at = 0
         self._away = False
         self._news = asyncio.Event()
         self._away_since = 0
@@ -77,8 +85,17 @@ class Bus:
         self._news.set()
 
     def show(self, state: LiveState) -> None:
-        """Replace the live state that screens read. Returns at once."""
-        self._snapshot = orjson.dumps(state)
+        """Replace the live state that screens read. Returns at once. The state is not to be changed afterwards."""
+        before, self._state = self._state, state
+        change = None
+        if before is not None and state["at"] - self._whole_at < WHOLE_EVERY:
+            change = difference(before, state)
+        if before is None or change is None:
+            self._snapshot, self._whole_at = orjson.dumps(state), state["at"]
+            self._changes.clear()
+        else:
+            told: Following = {"before": before["at"], "at": state["at"], **change}
+            self._changes.append(orjson.dumps(told))
         self._news.set()
 
     async def run(self) -> None:
@@ -136,15 +153,19 @@ class Bus:
     async def _flush(self) -> None:
         batch = [self._outgoing.popleft() for _ in range(len(self._outgoing))]
         snapshot, self._snapshot = self._snapshot, None
+        changes, self._changes = self._changes, []
         async with self._redis.pipeline(transaction=False) as pipe:
             if snapshot is not None:
                 pipe.set(self._live, snapshot)
                 pipe.publish(self._shown, snapshot)
+            for change in changes:
+                pipe.publish(self._changed, change)
             if batch:
                 pipe.publish(self._facts, b"\n".join(batch))
             await pipe.execute()
 
     def _lost(self, error: Exception) -> None:
+        self._state = None  # what was sent may be lost: the next state goes out whole
         if not self._away:
             self._away = True
             self._away_since = clock.now()
@@ -203,21 +224,21 @@ class Bus:
                         yield orjson.loads(line)
 
     async def watch(self) -> AsyncIterator[tuple[str, bytes]]:
-        """What screens need: `live` with each state, beginning with the newest, and `facts`, JSON lines.
+        """What screens need: `live` with a whole state, the newest first, `change` with what follows on one (JSON of
+        `Following`), and `facts`, JSON lines.
 
         Ends with `RedisError` or `OSError` when Redis goes away.
         """
         async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-            await pubsub.subscribe(self._facts, self._shown)
+            names = {self._shown: "live", self._changed: "change", self._facts: "facts"}
+            await pubsub.subscribe(*names)
             newest = await self._redis.get(self._live)
             if newest is not None:
                 yield "live", _bytes(newest)
             while not stopping():
                 message = await pubsub.get_message(timeout=1.0)
                 if message is not None:
-                    channel = message["channel"].decode()
-                    name = "live" if channel == self._shown else "facts"
-                    yield name, _bytes(message["data"])
+                    yield names[message["channel"].decode()], _bytes(message["data"])
 
     async def close(self) -> None:
         """Send what is left, then disconnect."""

@@ -7,7 +7,7 @@ phone       simulated agents and callers: SIP over one socket, each INVITE and B
 talks       what recording adds to a talk, beside app_queue's own
 rate        one controller at 250 calls a second, and with 1,000 agents
 exchange    a scripted Asterisk that plays `call.jsonl` again and again
-stalls      `hotline serve` with a watch on its event loop
+watched     `hotline serve` with a watch on its event loop
 floor       the floor alone: what a fact costs
 simulator   how long a million simulated calls take, and the staffing of a week
 report      how long a report takes
@@ -18,7 +18,11 @@ vault       what the encryption of recordings costs
 listening   first sound in a browser after a seek
 words       how well phrases are found by machine (not in `make bench`: it needs the extra `speech`)
 voice       how fast recordings are listened to, beside ffmpeg's silencedetect
-screens     from a fact in Asterisk to the screens
+screens     from a fact in Asterisk to the screens (not in `make bench`: `python -m bench.screens`)
+made_up     a controller without Asterisk, whose callers and agents are made up
+fanout      200 screens of 1,000 agents: CPU of `hotline web`, and how late they are (`--only screens`)
+stalls      how long the controller's loop stands still, in a day and at a start
+memory      what a million calls in one process leave behind (not in `make bench`: it takes half an hour)
 figures     percentiles, processor time, SIPp's counts, the table (pure)
 *.xml       what SIPp does as a caller
 """

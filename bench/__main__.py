@@ -21,13 +21,16 @@ from base.settings import SettingsError
 from base.settings import load as load_settings
 from bench import (
     audit,
+    fanout,
     floor,
     listening,
+    memory,
     press,
     rate,
     report,
     search,
     simulator,
+    stalls,
     unfinished,
     vault,
     voice,
@@ -86,6 +89,18 @@ def _voice(quick: bool) -> None:
     print(table(voice.measure(rounds), beside="silencedetect"))
 
 
+def _screens(quick: bool) -> None:
+    print(table(fanout.measure(fanout.SECONDS / 4 if quick else fanout.SECONDS), beside=""))
+
+
+def _stalls(quick: bool) -> None:
+    print(table(stalls.measure(stalls.CALLS // 10 if quick else stalls.CALLS), beside=""))
+
+
+def _memory(quick: bool) -> None:
+    print(table(memory.measure(memory.CALLS // 100 if quick else memory.CALLS), beside=""))
+
+
 def _words(quick: bool) -> None:
     print(table(words.measure(load_settings(), quick)))
 
@@ -111,12 +126,18 @@ _ALONE: Final[Mapping[str, Callable[[bool], None]]] = {
     "unfinished": _unfinished,
     "listening": _listening,
     "voice": _voice,
+    "screens": _screens,
+    "stalls": _stalls,
+    "memory": _memory,
     "words": _words,
 }
 """Measurements that need no Asterisk: each prints its table, and takes whether to be quick."""
-_EXTRA: Final = "words"
-"""It needs the extra `speech`, and is measured only if it is asked for."""
-_HELP = f"some measurements; {_EXTRA} is none of all: it needs the extra `speech` and its model"
+_EXTRA: Final = ("words", "memory")
+"""The one needs the extra `speech`, the other half an hour: they are measured only if they are asked for."""
+_HELP: Final = (
+    "some measurements; all are without words, which needs the extra `speech` and its model, "
+    "and without memory, which takes half an hour"
+)
 
 
 def main() -> int:
@@ -126,7 +147,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="rounds of each side; 5, or 1 with --quick")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all values to FILE")
     every = (*NAMES, *_ALONE)
-    usual = tuple(name for name in every if name != _EXTRA)
+    usual = tuple(name for name in every if name not in _EXTRA)
     parser.add_argument("--only", choices=every, nargs="+", default=usual, help=_HELP)
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else Workload()

@@ -5,7 +5,7 @@ The controller is `hotline serve` with database and Redis, as `hotline up` runs 
 followed by the next one, and there are always more callers than agents.
 
 rate  250 calls a second: from the moment an agent's hang-up is told to the `Dial` of the next call at the same agent,
-      the controller's processor time a call, and its stalls (`bench.stalls`). The limit is the bare loop beside the
+      the controller's processor time a call, and its stalls (`bench.watched`). The limit is the bare loop beside the
       same scripted Asterisk, which is a program of Python itself and may be late, too.
 size  20 agents with 10 waiting, then 1,000 agents with 1,000 waiting, both with as many calls a second: the processor
       time a call must not grow.
@@ -25,7 +25,7 @@ import uvloop
 from bench.exchange import RINGS, Counted, Exchange
 from bench.figures import TableRow, milliseconds, percentile, ratios, spread
 from bench.side import BARE_LOOP, GREETING, HOTLINE, Centre
-from bench.stalls import Stall
+from bench.watched import Stall
 from facts.offers import NO_TALK
 from facts.times import SECOND
 from hotline.machine import render
@@ -83,7 +83,7 @@ async def play(
             greets=bare,
         )
         stalls = centre.home / "stalls.json"
-        command = (sys.executable, "-m", "bench.stalls", str(stalls)) if watched else ()
+        command = (sys.executable, "-m", "bench.watched", str(stalls)) if watched else ()
         beside = centre.bare_loop(agents) if bare else centre.controller(agents, command)
         async with exchange.listen(settings.ami_port), beside:
             await _fill(exchange, agents, waiting, talk)

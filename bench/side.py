@@ -98,7 +98,7 @@ class Centre:
         self._agents = tuple(agents)
         self._with_asterisk = asterisk
         self.home = Path(tempfile.mkdtemp(prefix="hotline-bench-"))
-        sip, ami, agi, web, self.way_out, self.loop_port = _free_ports(6)
+        sip, ami, agi, web, self.way_out, self.loop_port = free_ports(6)
         chosen = {
             "HOME": self.home,
             "CONFIG": self.home / "none.toml",
@@ -542,7 +542,7 @@ def stop_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, interrupt)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that no process uses, TCP or UDP."""
     found: list[int] = []
     deadline = time.monotonic() + 5

@@ -27,6 +27,8 @@ from facts.terms import CallId
 
 log = structlog.get_logger(__name__)
 
+STORIES = 100
+"""Calls whose facts are all read at once, where callers are served in between."""
 PAGE = 500
 """Calls whose facts are in memory at once."""
 _ROWS = 1000
@@ -186,8 +188,8 @@ async def open_calls(
     )
     async with engine.connect() as connection:
         calls = sorted((await connection.execute(arrived.except_(ended))).scalars())
-    for start in range(0, len(calls), PAGE):
-        page = calls[start : start + PAGE]
+    for start in range(0, len(calls), STORIES):
+        page = calls[start : start + STORIES]
         async with engine.connect() as connection:
             found = await _facts_of(connection, page, None)
         for call in page:

@@ -4,7 +4,8 @@ The controller makes one several times a second and sends it as JSON; these type
 UTC, shares are 0 to 1 or None when there is nothing to divide by.
 """
 
-from typing import NotRequired, TypeAlias
+from bisect import bisect_left
+from typing import Final, NotRequired, TypeAlias, cast
 
 from typing_extensions import TypedDict
 
@@ -117,5 +118,73 @@ class LiveState(Figures):
     """All that screens show. `at`: when the controller made it; older than five seconds, it shows the past."""
 
     at: int
-    agents: list[AgentNow]
+    agents: list[AgentNow]  # by their numbers
     alarms: list[AlarmNow]
+
+
+class Change(TypedDict):
+    """What makes a state of the one before.
+
+    `set`: the top-level fields that changed, except `agents`. `agents`: the agents that changed, whole. `gone`: the
+    numbers of agents who are no longer there.
+    """
+
+    set: dict[str, Json]
+    agents: list[AgentNow]
+    gone: list[str]
+
+
+class Following(Change):
+    """A change as it is sent through Redis: of the state made at `before`, into the one made `at`."""
+
+    before: int
+    at: int
+
+
+def difference(before: LiveState, after: LiveState) -> Change | None:
+    """The change from `before` to `after`; None when only the time differs."""
+    was, now = cast("dict[str, Json]", before), cast("dict[str, Json]", after)
+    changed = {
+        name: value
+        for name, value in now.items()
+        if name not in {"at", "agents"} and was.get(name, _NOTHING) != value
+    }
+    changed |= dict.fromkeys(was.keys() - now.keys() - {"at", "agents"})
+    agents, gone = _moved(before.get("agents", []), after.get("agents", []))
+    if not (changed or agents or gone):
+        return None
+    return {"set": changed, "agents": agents, "gone": gone}
+
+
+def _moved(before: list[AgentNow], after: list[AgentNow]) -> tuple[list[AgentNow], list[str]]:
+    """Agents that changed or came, and the numbers of those who went."""
+    if [agent["number"] for agent in before] == [agent["number"] for agent in after]:
+        return [
+            now for was, now in zip(before, after, strict=True) if now is not was and now != was
+        ], []
+    old = {agent["number"]: agent for agent in before}
+    new = {agent["number"]: agent for agent in after}
+    return [agent for number, agent in new.items() if old.get(number) != agent], sorted(
+        old.keys() - new.keys()
+    )
+
+
+def follow(before: LiveState, change: Following) -> LiveState:
+    """The state after this change of `before`, which stays as it is. Agents must be in the order of their numbers."""
+    rows = before["agents"].copy()
+    for agent in change["agents"]:
+        place = bisect_left(rows, agent["number"], key=_number)
+        there = place < len(rows) and rows[place]["number"] == agent["number"]
+        rows[place : place + there] = [agent]
+    gone = set(change["gone"])
+    if gone:
+        rows = [agent for agent in rows if agent["number"] not in gone]
+    after = {**before, **change["set"], "at": change["at"], "agents": rows}
+    return cast("LiveState", after)
+
+
+def _number(agent: AgentNow) -> str:
+    return agent["number"]
+
+
+_NOTHING: Final = object()

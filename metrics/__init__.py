@@ -5,6 +5,7 @@ window        records → tallies → metrics by their ID; rolling 24 hours (pur
 people        agents' facts → time signed in and breaks: M10 (pure)
 sums          tallies by queue, number and agent; any stretch of time from slots, hours and days (pure)
 callbacks     callbacks' facts → M20; 呼入优先 → M22 (pure)
+settled       ids of calls whose facts are gone, in eight bytes each (pure)
 live          the same figures, kept up to date fact by fact for the screens (pure)
 rollup        tallies written down, corrected by late facts, and read
 condensed     minutes of days, agents' months: what the report of a year reads

@@ -55,6 +55,7 @@ _WAITS = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900)
 _TALKS = (5, 15, 30, 60, 90, 120, 180, 240, 300, 450, 600, 900, 1800, 3600)
 _RINGS = (1, 2, 3, 5, 7.5, 10, 15, 20, 30)
 """Three rings are 15 s (M4)."""
+_STALLS = (0.03, 0.05, 0.1, 0.2, 0.5, 1, 2)
 _LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5)
 
 _CALLBACKS = {
@@ -149,6 +150,11 @@ class Exporter:
         self._trunk_names: set[str] = set()
         self.show_trunks(dict.fromkeys(trunks))
         self._redis_up = gauge("hotline_redis_up", "1 while Redis answers")
+        self._stalls = Histogram(
+            *("hotline_loop_stall_seconds", "how long the controller stood still, from 20 ms on"),
+            buckets=_STALLS,
+            registry=self.registry,
+        )
         self._lag = Histogram(
             *("hotline_ami_event_lag_seconds", "from Asterisk's own time to our reading"),
             buckets=_LAGS,
@@ -208,6 +214,10 @@ class Exporter:
     def lag(self, seconds: float) -> None:
         """How late an event of Asterisk was read."""
         self._lag.observe(max(0.0, seconds))
+
+    def stalled(self, seconds: float) -> None:
+        """The controller stood still for so long."""
+        self._stalls.observe(seconds)
 
     def refused(self, why: str) -> None:
         """An AGI connection was not believed to be Asterisk's: one of `ivr.door.REASONS`."""

@@ -3,8 +3,9 @@
 `Live.snapshot` says what the screens get; the controller adds what only the floor knows (agents, open callbacks).
 
 It keeps the facts of open calls, and of the last few thousand ended ones, which a late fact may still change. Of older
-calls it keeps the ids, and the waits of those that waited beside a callback. Besides, it keeps one tally a day and two
-numbers a minute. All of it is kept for 48 hours: the rolling figure at midnight needs the whole day before.
+calls it keeps eight bytes (`metrics.settled`), and the waits of those that waited beside a callback. Besides, it keeps
+one tally a day and two numbers a minute. All of it is kept for 48 hours: the rolling figure at midnight needs the whole
+day before.
 
 A snapshot is made several times a second. So its cost depends on what has changed since the previous one, not on how
 much there is: only the calls and agents that facts have touched are counted again, and sums stand for all others.
@@ -14,7 +15,6 @@ from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 from operator import attrgetter
 from typing import Any
 
@@ -26,6 +26,7 @@ from facts.times import DAY, MINUTE, SECOND, day_of, local, midnight
 from metrics import callbacks, people
 from metrics.fold import CallerStage, CallHistory, CallRecord, Item, Sketch, fold_call
 from metrics.people import Attendance, Crowd, m10
+from metrics.settled import Settled
 from metrics.sums import SLOT, SLOTS, begin_of
 from metrics.window import (
     LEFT_OUT,
@@ -42,6 +43,9 @@ WARM_UP = 2 * DAY
 
 _REMEMBERED = 4096
 """How many ended calls still accept late facts. It bounds the memory: the facts of older calls are dropped."""
+
+_MOST_TOUCHED = 32
+"""How many calls a snapshot counts again at most: that takes it some three milliseconds."""
 
 _LONGEST_CALL = DAY
 """Microseconds after its last fact at which a call without an end is dropped: its end was lost."""
@@ -99,7 +103,7 @@ class Live:
         self._ended: dict[CallId, CallHistory] = {}
         self._counted: dict[CallId, Item] = {}
         self._order: deque[CallId] = deque()
-        self._settled: dict[CallId, int] = {}
+        self._settled = Settled()
         self._days: dict[int, Tally] = {}
         self._day = (0, 0)
         self._figures: tuple[int, Today, dict[str, Figure]] | None = None
@@ -131,14 +135,14 @@ class Live:
         call: CallId = getattr(fact, "call", "")
         if call in self._ended:
             fold_call(self._ended, fact)
-            self._touched.add(call)
+            self._touch(call)
             return
-        if call in self._settled:
+        if call not in self._open and call in self._settled:
             return  # a late or repeated fact of a call whose facts are gone; roll-ups and reports still count it
         history = fold_call(self._open, fact)
         if history is None:
             return
-        self._touched.add(call)
+        self._touch(call)
         if not (history.ended and history.begun):
             return
         self._ended[call] = self._open.pop(call)
@@ -193,9 +197,7 @@ class Live:
         A day begins after its midnight in China: a call at midnight itself belongs to the day before, as in reports.
         Parts that have not changed are shared with the previous snapshot: treat them as read-only.
         """
-        for call in self._touched:
-            self._renew(call)
-        self._touched.clear()
+        self._renew_all()
         today = self._day_of(now)
         self._forget(now, today)
         since: int | None = None
@@ -245,6 +247,17 @@ class Live:
         figures["M1r"] = self._m1r(now, today)
         return figures
 
+    def _touch(self, call: CallId) -> None:
+        """A call is to be counted again: with the next snapshot, or sooner if it would have too many to count."""
+        self._touched.add(call)
+        if len(self._touched) > _MOST_TOUCHED:
+            self._renew_all()
+
+    def _renew_all(self) -> None:
+        for call in self._touched:
+            self._renew(call)
+        self._touched.clear()
+
     def _renew(self, call: CallId) -> None:
         """Count a call as it is now: by its record when it has ended, by its sketch while it goes on."""
         history = self._ended.get(call)
@@ -269,7 +282,7 @@ class Live:
         self._renew_tasks()
         self._inbound_first.close_call(call)
         self._touched.discard(call)
-        self._settled[call] = self._ended.pop(call).last
+        self._settled.add(call, self._ended.pop(call).last)
         self._counted.pop(call, None)
 
     def _renew_tasks(self) -> None:
@@ -469,10 +482,7 @@ class Live:
             self._rolling.forget(now - WARM_UP - MINUTE)
             self._tasks.forget(today - DAY)
             self._inbound_first.forget(today - DAY)
-        # They are in the order in which they ended, which is near enough to the order of their last facts.
-        oldest = takewhile(lambda one: one[1] < now - WARM_UP, self._settled.items())
-        for call, _ in list(oldest):
-            del self._settled[call]
+            self._settled.forget(now - WARM_UP)
 
     def _drop(self, before: int) -> None:
         """Drop the open calls whose last fact is older."""

@@ -42,12 +42,13 @@ class Story:
     """`facts`: everything, in order. `missed`: those of them that only CEL knew.
 
     `past`: what only CEL knew of calls whose end the diary has. It belongs into the diary alone: nobody will tell the
-    floor of such a call's end again, so an agent would ring for it for ever.
+    floor of such a call's end again, so an agent would ring for it for ever. `read`: CEL and diary could be read.
     """
 
     facts: list[Fact]
     missed: list[Fact]
     past: list[Fact]
+    read: bool = True
 
 
 def put_together(

@@ -108,13 +108,19 @@ class QueueLogFile:
                 log.error("queue_log.failed", error=str(error), file=str(self._path))
 
     def _append(self, lines: bytes) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            descriptor = self._open()
+        except FileNotFoundError:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = self._open()
         try:
             os.write(descriptor, lines)
         finally:
             os.close(descriptor)
         self._failed = False
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def _shown(self, fact: Fact) -> Fact:
         if self._masked and isinstance(fact, CallArrived):

@@ -23,16 +23,16 @@ from bench import (
     measure,
     press,
     rate,
-    stalls,
     talks,
     unfinished,
     vault,
     voice,
+    watched,
 )
 from bench.__main__ import _ALONE
 from bench.figures import SippCalls, TableRow
 from bench.phone import BenchPhones
-from bench.side import NUMBER, _free_ports
+from bench.side import NUMBER, free_ports
 from hotline.machine.programs import ProgramError
 from recorder import spool
 from telephony.channels import Calls
@@ -512,7 +512,7 @@ async def test_the_scripted_asterisk_plays_a_call_as_it_was_recorded(
     monkeypatch.setattr(exchange, "PROMPT", 60.0)
     controller = Controller()
     server = await asyncio.start_server(controller.serve, "127.0.0.1", 0)
-    (ami,) = _free_ports(1)
+    (ami,) = free_ports(1)
     place = server.sockets[0].getsockname()
     scripted = exchange.Exchange(
         place, ["1001"], lambda: 0.0, agi_secret="of-agi", hep_secret="of-hep"
@@ -554,20 +554,20 @@ async def test_a_stall_of_the_loop_is_seen_with_the_collectors_share(tmp_path: P
         gc.collect()
         gc.unfreeze()
         time.sleep(0.05)  # noqa: ASYNC251 the stall
-        await asyncio.sleep(stalls.TICK)
+        await asyncio.sleep(watched.TICK)
 
-    file = tmp_path / "stalls.json"
+    file = tmp_path / "watched.json"
     before = time.perf_counter()
-    await stalls._watched(work(), file)
-    found = max(stalls.Stall.read(file, before, time.perf_counter()), key=lambda one: one.clock)
-    assert found.clock >= 0.05 - stalls.TICK
+    await watched._watched(work(), file)
+    found = max(watched.Stall.read(file, before, time.perf_counter()), key=lambda one: one.clock)
+    assert found.clock >= 0.05 - watched.TICK
     assert 0 < found.collector <= found.clock
-    assert stalls.Stall.read(file, before - 2, before) == []
+    assert watched.Stall.read(file, before - 2, before) == []
 
 
 def run_of(cost: float, gap: float, cpu: float) -> rate.Run:
     """A run with one stall, longer by the clock."""
-    return rate.Run(249.6, [gap] * 9, cost, [stalls.Stall(1.0, 0.1, cpu, 0.012)], 0, 50)
+    return rate.Run(249.6, [gap] * 9, cost, [watched.Stall(1.0, 0.1, cpu, 0.012)], 0, 50)
 
 
 def test_the_rate_holds_or_falls_short_by_the_median_round() -> None:

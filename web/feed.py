@@ -6,14 +6,18 @@ with names and numbers masked; which of them a screen gets is decided when it le
 `beat` says how old the newest state is: if the controller, Redis or this process fails, the screen knows since when it
 shows the past.
 
-A screen that does not take its messages is dropped. Others do not wait for it: its queue is short, and it may connect
-again.
+A screen that does not take its messages is dropped. Others do not wait for it: what may wait is bounded, and it may
+connect again.
+
+A message goes to a screen's connection at once, framed once for all (`Wire`). Where a connection cannot take that
+(HTTP/1.0, another server), messages wait in a queue for the screen's own task.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Final, Protocol
 
 import orjson
 import structlog
@@ -26,7 +30,7 @@ from base import clock
 from base.background import spawn, stopping
 from base.bus import Bus
 from base.retry import REDIS
-from facts.live import AgentNow, Json, LiveState
+from facts.live import Change, Following, Json, LiveState, difference, follow
 from web.accounts.accounts import Who
 from web.accounts.rights import masked_agents, masked_fact, masked_part, masked_state
 
@@ -37,6 +41,10 @@ BEAT_EVERY: Final = 2.0
 QUEUED: Final = 128
 """Messages that wait for a screen before it is dropped: six seconds of a busy centre."""
 QUEUED_FACTS: Final = 1024
+UNSENT: Final = 4 << 20
+"""Bytes that a screen may leave unread before it is dropped: several whole states of a thousand agents."""
+WIRE: Final = "hotline.wire"
+"""The ASGI extension under which a request finds its `Wire`."""
 SENT_WITHIN: Final = 5.0
 """Seconds in which a screen must take a message."""
 
@@ -47,18 +55,6 @@ class Snapshot(TypedDict):
     seq: int
     now: int
     state: LiveState
-
-
-class Change(TypedDict):
-    """What makes a state of the one before.
-
-    `set`: the top-level fields that changed, except `agents`. `agents`: the agents that changed, whole. `gone`: the
-    numbers of agents who are no longer there.
-    """
-
-    set: dict[str, Json]
-    agents: list[AgentNow]
-    gone: list[str]
 
 
 class Feed:
@@ -85,6 +81,8 @@ class Feed:
                     failures = 0
                     if channel == "live":
                         self.show(orjson.loads(data))
+                    elif channel == "change":
+                        self.follow(orjson.loads(data))
                     else:
                         self.send(orjson.loads(line) for line in data.split(b"\n"))
                     self._found()
@@ -104,19 +102,34 @@ class Feed:
 
     def show(self, state: LiveState) -> None:
         """Take a new state, and send what is new about it."""
-        before, self.state = self.state, state
-        self.heard = clock.now()
-        self._whole = None
+        before = self.state
+        self._take(state)
         if before is None:
             self.number += 1
             for screen in list(self._screens):
                 screen.begin()
-            return
-        changed = difference(before, state)
-        if changed is None:
-            return
+        elif (changed := difference(before, state)) is not None:
+            self._tell(changed, state["at"])
+
+    def follow(self, change: Following) -> None:
+        """Take a change, and send it on. One that was missed makes the next unusable, until a whole state comes."""
+        if self.state is not None and self.state["at"] == change["before"]:
+            self._take(follow(self.state, change))
+            told: Change = {
+                "set": change["set"],
+                "agents": change["agents"],
+                "gone": change["gone"],
+            }
+            self._tell(told, change["at"])
+
+    def _take(self, state: LiveState) -> None:
+        self.state = state
+        self.heard = clock.now()
+        self._whole = None
+
+    def _tell(self, changed: Change, at: int) -> None:
         self.number += 1
-        message = _change_message(changed, self.number, state["at"])
+        message = _change_message(changed, self.number, at)
         for screen in list(self._screens):
             screen.put(message)
 
@@ -180,12 +193,34 @@ class Message:
     def __init__(self, make: Callable[[bool], bytes]) -> None:
         self._make = make
         self._made: dict[bool, bytes] = {}
+        self._pieces: dict[bool, bytes] = {}
 
     def of(self, masked: bool) -> bytes:
         """Its bytes."""
         if masked not in self._made:
             self._made[masked] = self._make(masked)
         return self._made[masked]
+
+    def piece(self, masked: bool) -> bytes:
+        """The same as a piece of a body."""
+        if masked not in self._pieces:
+            self._pieces[masked] = piece(self.of(masked))
+        return self._pieces[masked]
+
+
+class Wire(Protocol):
+    """A screen's connection: `web.server` offers it."""
+
+    def write(self, pieces: bytes) -> None:
+        """Send pieces of a body. Returns at once."""
+
+    def unsent(self) -> int:
+        """How many bytes the other side has not taken yet."""
+
+
+def piece(body: bytes) -> bytes:
+    """A piece of a body as HTTP/1.1 frames it (RFC 9112, section 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(body), body)
 
 
 def _change_message(changed: Change, number: int, at: int) -> Message:
@@ -219,6 +254,8 @@ class Screen:
     whole: bool = False
     dropped: bool = False
     masked: bool = field(init=False)
+    _wire: Wire | None = None
+    _told: bool = False
     _waiting: "asyncio.Queue[Message]" = field(init=False)
 
     def __post_init__(self) -> None:
@@ -250,7 +287,14 @@ class Screen:
         return not self.kinds or kind in self.kinds
 
     def put(self, message: Message) -> None:
-        """Add a message. If the queue is full, drop the screen: a slow screen must not use up memory."""
+        """Send a message, or add it to the queue. A slow screen is dropped: it must not use up memory."""
+        if self._wire is not None:
+            if self._wire.unsent() > UNSENT:
+                self.drop()
+            else:
+                self._wire.write(message.piece(self.masked))
+                self._told = True
+            return
         try:
             self._waiting.put_nowait(message)
         except asyncio.QueueFull:
@@ -264,6 +308,28 @@ class Screen:
             while not self._waiting.empty():
                 self._waiting.get_nowait()
             self._waiting.put_nowait(_OVER)
+
+    async def write_to(self, wire: Wire) -> None:
+        """Send what waits, and from then on every message at once, until it is over. Beats go out in between.
+
+        Raises `TimeoutError` when the screen takes nothing for `SENT_WITHIN` seconds.
+        """
+        self._wire = wire
+        while not self._waiting.empty():
+            wire.write(self._waiting.get_nowait().piece(self.masked))
+        took = asyncio.get_running_loop().time()
+        while not self.dropped:
+            self._told = False
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_EVERY):
+                    await self._waiting.get()  # nothing comes here any more but the end
+            now = asyncio.get_running_loop().time()
+            if not wire.unsent():
+                took = now
+            elif now - took > SENT_WITHIN:
+                raise TimeoutError
+            if not (self._told or self.dropped):
+                wire.write(piece(self.feed.beat()))
 
     async def next(self) -> bytes:
         """The next messages in one piece, or a beat when there is none; empty when it is over."""
@@ -303,6 +369,10 @@ class Stream(Response):
                 }
             )
             body = screen.feed.beat()
+            if (wire := scope.get("extensions", {}).get(WIRE)) is not None:
+                wire.write(piece(body))
+                await screen.write_to(wire)
+                body = b""
             while body:
                 async with asyncio.timeout(SENT_WITHIN):
                     await send({"type": "http.response.body", "body": body, "more_body": True})
@@ -328,27 +398,6 @@ def _masked_change(changed: Change) -> Change:
         "agents": masked_agents(changed["agents"]),
         "gone": changed["gone"],
     }
-
-
-def difference(before: LiveState, after: LiveState) -> Change | None:
-    """The change from `before` to `after`; None when only the time differs."""
-    was, now = cast("dict[str, Json]", before), cast("dict[str, Json]", after)
-    changed = {
-        name: value
-        for name, value in now.items()
-        if name not in {"at", "agents"} and was.get(name, _NOTHING) != value
-    }
-    changed |= dict.fromkeys(was.keys() - now.keys() - {"at", "agents"})
-    old = {agent["number"]: agent for agent in before.get("agents", ())}
-    new = {agent["number"]: agent for agent in after.get("agents", ())}
-    agents = [agent for number, agent in new.items() if old.get(number) != agent]
-    gone = sorted(old.keys() - new.keys())
-    if not (changed or agents or gone):
-        return None
-    return {"set": changed, "agents": agents, "gone": gone}
-
-
-_NOTHING: Final = object()
 
 
 def event(name: str, data: Mapping[str, object], number: int | None = None) -> bytes:

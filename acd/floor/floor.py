@@ -297,14 +297,13 @@ class Floor:
 
     def waiting_since(self) -> int | None:
         """Since when the longest waiting caller waits (microseconds), or None."""
-        return min(
-            (
-                caller.queued_at
-                for caller in self.callers.values()
-                if caller.stage in (Stage.WAITING, Stage.RINGING) and caller.queued_at
-            ),
-            default=None,
-        )
+        waiting, ringing = Stage.WAITING, Stage.RINGING
+        queued = [
+            caller.queued_at
+            for caller in self.callers.values()
+            if (caller.stage is waiting or caller.stage is ringing) and caller.queued_at
+        ]
+        return min(queued, default=None)
 
     def queue_of(self, call: CallId) -> Queue:
         """The rules of the queue that this call is in; those of the default queue for an unknown call."""

@@ -13,5 +13,6 @@ outlets         where recorded facts go
 feeding         what the live figures and the floor get from the database
 shown           the live state
 rows            the agents as the live state has them
+garbage         Python's search for circles of objects, in portions and at night
 readings        what the alarms are measured by
 """

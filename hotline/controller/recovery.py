@@ -41,6 +41,8 @@ JOURNAL_WITHIN = 30.0
 """Seconds for which a start waits until the journal is in the database: a million facts."""
 MOST_HELD = 20_000
 """Facts of AMI that wait for those of CEL: some ten seconds of the busiest hotline."""
+SLICE = 50
+"""Facts that are told at a time: callers are served in between."""
 LONGEST_HELD = 10.0
 """Seconds for which they wait."""
 AGAIN = Schedule(first=5.0, longest=60.0, jitter=0.1)
@@ -112,13 +114,15 @@ class Recovery:
             self._since = min(self._since, facts[0].at)
             self._queue_log.seed(facts, told)
             self._desk.seed(facts)
+            await asyncio.sleep(0)
             unfinished.discard(getattr(facts[0], "call", ""))
         # Calls whose end the diary has, and queue_log has not: the controller was killed in between.
         ids = sorted(unfinished)
-        for start in range(0, len(ids), reader.PAGE):
-            page = ids[start : start + reader.PAGE]
+        for start in range(0, len(ids), reader.STORIES):
+            page = ids[start : start + reader.STORIES]
             for facts in (await reader.read_stories(self._engine, page)).values():
                 self._queue_log.seed(facts, told)
+                await asyncio.sleep(0)
         await self._callbacks.look()
         # The live figures read the diary next: what the book alone knew must be in it by then.
         await self._diary.flush()
@@ -177,19 +181,26 @@ class Recovery:
 
     async def _catch_up(self) -> AsteriskState:
         """Tell what the diary has missed, then what AMI has told meanwhile. Gives what exists in Asterisk."""
-        asked = clock.now()
+        asked, lost_at = clock.now(), self.link_lost_at
         state = await self._switch.read_state()
         story = await self._read_missed(state, asked)
         for fact in story.past:
             self._record(fact)
         missed = {id(fact) for fact in story.missed}
-        for fact in story.facts:
+        for number, fact in enumerate(story.facts):
+            if number % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
             self._desk.report(fact)
             if isinstance(fact, TalkEnded):
                 self._learn(fact)
             lives = getattr(fact, "call", "") in state.alive
             if isinstance(fact, CallTransferred) and id(fact) in missed and lives:
                 self._renew(fact.call)
+        # What AMI has told meanwhile comes after all this.
+        for fact in self._stop_holding():
+            self._desk.report(fact)
+        if story.read and self.link_lost_at == lost_at:
+            self._complete = True
         return state
 
     async def _read_missed(self, state: AsteriskState, asked: int) -> catch_up.Story:
@@ -208,16 +219,18 @@ class Recovery:
             effect = "what happened meanwhile is missing in the figures until it can be read"
             self._unread.begin(effect=effect, **database.told(error))
             self._missing.set()
-            held = self._stop_holding()
-            return catch_up.Story([*held[:before], *state.facts, *held[before:]], [], [])
-        # Nothing is awaited from here on: what AMI tells next comes after all this.
-        held = self._stop_holding()
-        self._complete = True
+            held = self._take_held()
+            return catch_up.Story(
+                [*held[:before], *state.facts, *held[before:]], [], [], read=False
+            )
+        held = self._take_held()
         self._missing.clear()
         self._unread.end()
         if reading.garbage:
             log.warning("cel.garbage", lines=reading.garbage)
-        story = catch_up.put_together(
+        # Half an hour of a busy centre takes a tenth of a second.
+        story = await asyncio.to_thread(
+            catch_up.put_together,
             reading.events,
             known,
             catch_up.Held(held[:before], state.facts, held[before:]),
@@ -230,8 +243,12 @@ class Recovery:
             log.info("cel.completed", facts=len(story.missed) + len(story.past))
         return story
 
-    def _stop_holding(self) -> list[Fact]:
+    def _take_held(self) -> list[Fact]:
         held, self._held = self._held, []
+        return held
+
+    def _stop_holding(self) -> list[Fact]:
+        held = self._take_held()
         self._holding = False
         if self._letting_go is not None:
             self._letting_go.cancel()

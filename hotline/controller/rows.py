@@ -1,4 +1,4 @@
-"""The agents as screens show them: two hundred rows, wanted seven times a second, and few of them change in between."""
+"""The agents as screens show them: a thousand rows, wanted twelve times a second, and few of them change in between."""
 
 from collections.abc import Mapping
 from operator import attrgetter
@@ -39,14 +39,15 @@ class AgentRows:
         """
         if book is not self._book or len(self._made) > len(seats):
             self._book, self._made = book, {}
-        rows = []
+        rows, known, silences = [], self._made, paused or {}
         for number in sorted(seats):
             seat, name = seats[number], names.get(number, "")
-            silent = (paused or {}).get(number, 0)
+            silent = silences.get(number, 0)
             shows = _ALL_THAT_SHOWS(seat)
-            made = self._made.get(number)
-            if made is None or made[:3] != (shows, name, silent):
-                made = self._made[number] = (shows, name, silent, _row(seat, name, book, silent))
+            made = known.get(number)
+            # One by one: a tuple of the three for each agent would take a quarter of the time.
+            if made is None or made[0] != shows or made[1] != name or made[2] != silent:
+                made = known[number] = (shows, name, silent, _row(seat, name, book, silent))
             rows.append(made[3])
         return rows
 

@@ -12,7 +12,7 @@ what exists in Asterisk before the first offer is made; `in_force` holds the rul
 
 import asyncio
 import contextlib
-import gc
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,6 +33,7 @@ from base import clock, database, lease, log, migrations
 from base.background import spawn
 from base.bus import Bus
 from base.settings import Settings
+from base.stalls import LoopWatch
 from diary import reader
 from diary.writer import Diary
 from facts import CallArrived, CallTransferred, ControllerStarted, ControllerStopped, Fact
@@ -41,7 +42,7 @@ from facts.masking import mask_numbers
 from facts.terms import CallId
 from facts.times import HOUR, SECOND
 from hotline import __version__
-from hotline.controller import callbacks, feeding, readings
+from hotline.controller import callbacks, feeding, garbage, readings
 from hotline.controller.in_force import RulesInForce
 from hotline.controller.open_callbacks import OpenCallbacks
 from hotline.controller.outlets import Outlets
@@ -113,12 +114,10 @@ async def _serve(
     settings: Settings, engine: AsyncEngine, stop: asyncio.Event, ready: Callable[[], None]
 ) -> None:
     controller = Controller(settings, engine)
+    garbage.begin()
     try:
         await controller.start(stop)
-        # What is there now stays: the garbage collector need not look through it again for every few hundred facts.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(20_000, 20, 50)
+        garbage.keep()
         if not stop.is_set():
             ready()
         await stop.wait()
@@ -146,6 +145,10 @@ class Controller:
         self._bus = Bus(settings.redis, settings.node)
         trunks = [trunk.name for trunk in settings.named_trunks]
         self._exporter = Exporter(__version__, trunks) if settings.metrics_port else None
+        exporter = self._exporter
+        self._loop_watch = LoopWatch(
+            lambda stall: exporter.stalled(stall.seconds) if exporter is not None else None
+        )
         self._figures = Live(settings.short_abandon)
         self._figures_known = asyncio.Event()
         self._queue_log = QueueLogFile(settings.log_dir / "queue_log", settings.queue_log)
@@ -335,9 +338,12 @@ class Controller:
             spawn(self._open_callbacks.run(), "callbacks of others"),
             spawn(self._show_states(), "live state"),
             spawn(
-                feeding.feed_figures(self._engine, self._figures, self._figures_known),
+                feeding.feed_figures(
+                    self._engine, self._figures, self._figures_known, warm=garbage.keep
+                ),
                 "live figures",
             ),
+            spawn(garbage.run(lambda: not self._desk.floor.callers), "garbage"),
             spawn(self._link.run(), "link"),
             spawn(self._recovery.run(), "completion"),
             spawn(self._phones.run(), "phones"),
@@ -346,6 +352,8 @@ class Controller:
             spawn(self._tape.run(), "tape watch"),
         ]
         self._recovery.link_lost_at = clock.now()
+        if self._exporter is not None:
+            self._loop_watch.start()
         self._desk.watch(self._hear_out)
         self._alarms.start()
         self._open_exporter()
@@ -396,9 +404,10 @@ class Controller:
         for task in self._tasks:
             task.cancel()
         await self._alarms.close()
+        self._loop_watch.stop()
         if self._exporter is not None:
             self._exporter.close()
-        self._outlets.hand_on()
+        self._outlets.hand_on(sys.maxsize)
         await self._book.close()
         await self._diary.close()
         await self._bus.close()

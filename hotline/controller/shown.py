@@ -22,10 +22,14 @@ log = structlog.get_logger(__name__)
 
 SHOW_EVERY = 0.5
 """Seconds after which the live state is looked at though no fact came: figures change with time alone, too."""
-SHOW_PAUSE = 0.15
-"""Seconds at least between two states for the screens."""
-SHOW_SHARE = 40
+SHOW_PAUSE = 0.08
+"""Seconds at least between two states for the screens: what happens is on them within a tenth of a second."""
+SHOW_SHARE = 20
 """Making states takes at most one part in so many of a processor."""
+
+
+EXPORT_EVERY = SECOND
+"""Microseconds between two states for the exporter: nobody asks it more often."""
 
 
 class Figures(Protocol):
@@ -46,7 +50,10 @@ class Floor(Protocol):
 
 
 class Shown:
-    """Makes the live state. `export` gets each one; `show` those that screens should have; `hand_on` goes before."""
+    """Makes the live state.
+
+    `export` gets one a second; `show` those that screens should have; `hand_on` goes before.
+    """
 
     def __init__(
         self,
@@ -74,6 +81,7 @@ class Shown:
         self._news = news
         self._rows = AgentRows()
         self._newest: LiveState | None = None
+        self._exported = 0
 
     def newest(self, now: int) -> LiveState:
         """The state that was made last."""
@@ -102,7 +110,9 @@ class Shown:
             "alarms": list(self._alarms()),
         }
         self._newest = made
-        self._export(made, now)
+        if now - self._exported >= EXPORT_EVERY:
+            self._exported = now
+            self._export(made, now)
         return made
 
     async def run(self) -> None:
@@ -110,9 +120,10 @@ class Shown:
         shown: LiveState | None = None
         while True:
             self._news.clear()
-            now, began = clock.now(), time.thread_time()
+            now, took = clock.now(), 0.0
             try:
                 self._hand_on()
+                began = time.thread_time()  # what facts cost is not what a state costs
                 state = self.state(now)
                 # Screens take a state that is older than five seconds for stale, so an unchanged one is sent, too.
                 if (
@@ -122,9 +133,9 @@ class Shown:
                 ):
                     shown = state
                     self._show(state)
+                took = time.thread_time() - began
             except Exception:
                 log.exception("state.failed", effect="the screens are behind")
-            took = time.thread_time() - began
             await asyncio.sleep(min(SHOW_EVERY, max(SHOW_PAUSE, took * SHOW_SHARE)))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SHOW_EVERY):

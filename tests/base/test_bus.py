@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from base import bus
 from base.background import spawn
 from base.bus import Bus, NoAnswer, Refused
 from facts import LinkLost
@@ -91,6 +92,63 @@ async def test_live_state_and_facts_reach_the_screens(pair: tuple[Bus, Bus]) -> 
     assert got[0] == {"at": 7, "kind": "LinkLost", "call": "", "agent": ""}
     listener.cancel()
     sender.cancel()
+
+
+async def test_changes_go_out_and_once_a_second_the_whole_state(pair: tuple[Bus, Bus]) -> None:
+    controller, screen = pair
+    got: list[tuple[str, Any]] = []
+
+    async def watch() -> None:
+        async for channel, data in screen.watch():
+            got.append((channel, orjson.loads(data)))
+
+    async def until(count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(got) < count:
+                await asyncio.sleep(0.01)
+
+    controller.show(made(1, 0))
+    await controller._flush()
+    watcher = spawn(watch(), "watch")
+    await until(1)
+    subscribed = 0
+    async with asyncio.timeout(10):
+        while not subscribed:
+            counts = await controller._redis.pubsub_numsub(controller._changed)
+            subscribed = counts[0][1]
+    for at in (2, 3, 1 + bus.WHOLE_EVERY, 2 + bus.WHOLE_EVERY):
+        controller.show(made(at, at))
+        await controller._flush()
+    await until(5)
+    assert [(name, data["at"], data.get("before")) for name, data in got] == [
+        ("live", 1, None),
+        ("change", 2, 1),
+        ("change", 3, 2),
+        ("live", 1 + bus.WHOLE_EVERY, None),
+        ("change", 2 + bus.WHOLE_EVERY, 1 + bus.WHOLE_EVERY),
+    ]
+    assert got[1][1]["set"] == {"m4": 2}
+    newest = await screen.live()
+    assert newest == made(1 + bus.WHOLE_EVERY, 1 + bus.WHOLE_EVERY)
+    watcher.cancel()
+
+
+async def test_an_unchanged_state_and_the_one_after_a_loss_go_out_whole(
+    pair: tuple[Bus, Bus],
+) -> None:
+    controller, screen = pair
+    for at, m4 in ((1, 1), (2, 1)):
+        controller.show(made(at, m4))
+        await controller._flush()
+    assert await screen.live() == made(2, 1)
+    controller._lost(OSError("gone"))
+    controller.show(made(3, 2))
+    await controller._flush()
+    assert await screen.live() == made(3, 2)
+
+
+def made(at: int, m4: float) -> Any:
+    return {"at": at, "m4": m4, "agents": []}
 
 
 async def test_it_stops_though_the_library_lost_the_cancellation(

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,13 @@ from base import clock
 from base.background import spawn
 from base.bus import Bus
 from facts import AgentReady, CallArrived, as_json
-from facts.live import LiveState
+from facts.live import Following, LiveState, difference, follow
 from tests.conftest import start_redis
 from tests.web.conftest import Web, state
 from web import feed as live_feed
 from web.accounts.accounts import Who
 from web.accounts.rights import OF_ROLE, Role
-from web.feed import Feed, Screen, Stream, difference
+from web.feed import Feed, Screen, Stream
 
 _SUPERVISOR = Who("wang", Role.SUPERVISOR, OF_ROLE[Role.SUPERVISOR])
 
@@ -217,6 +218,109 @@ async def test_redis_may_go_and_come_back(tmp_path: Path) -> None:
         await bus.close()
 
 
+async def test_who_has_missed_a_change_goes_on_from_the_next_whole_state() -> None:
+    bus: Any = None
+    feed = Feed(bus)
+    feed.show(state(number=1, at=10))
+    screen = feed.watch(_SUPERVISOR, "live")
+    await screen.next()
+    number = feed.number
+    unknown: Following = {"before": 11, "at": 12, "set": {"number": 3}, "agents": [], "gone": []}
+    feed.follow(unknown)
+    assert (feed.number, feed.state) == (number, state(number=1, at=10))
+    feed.follow({**unknown, "before": 10})
+    assert feed.number == number + 1
+    feed.show(state(number=4, at=14))
+    told = [
+        orjson.loads(line[6:])
+        for line in (await screen.next()).split(b"\n")
+        if line[:5] == b"data:"
+    ]
+    assert [(one["seq"] - number, one["at"], one["set"]) for one in told] == [
+        (1, 12, {"number": 3}),
+        (2, 14, {"number": 4}),
+    ]
+
+
+async def test_a_screen_of_an_old_protocol_gets_everything_too(web: Web) -> None:
+    """HTTP/1.0 knows no pieces: what goes out is the plain events, until the connection ends."""
+    await _shown(web, state())
+    port = int(web.url.rpartition(":")[2])
+    cookie = next(iter(web.clients[Role.GUEST].cookies.jar)).value
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(
+        f"GET /api/live/stream HTTP/1.0\r\nCookie: hotline_session={cookie}\r\n\r\n".encode()
+    )
+    async with asyncio.timeout(10):
+        await reader.readuntil(b"\r\n\r\nevent: beat\n")
+        await reader.readuntil(b"\n\nevent: snapshot\n")
+        await _shown(web, state(number=7))
+        await reader.readuntil(b"\n\nevent: change\n")
+    writer.close()
+
+
+class Connection:
+    """A screen's connection that takes nothing while `stuck`."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.stuck = False
+
+    def write(self, pieces: bytes) -> None:
+        self.written.append(pieces)
+
+    def unsent(self) -> int:
+        return sum(map(len, self.written)) if self.stuck else 0
+
+
+async def test_a_message_goes_to_the_connection_at_once_framed_once_for_all() -> None:
+    bus: Any = None
+    feed = Feed(bus)
+    feed.show(state())
+    screens = [feed.watch(_SUPERVISOR, "live") for _ in range(2)]
+    wires = [Connection(), Connection()]
+    work = [
+        spawn(screen.write_to(wire), "screen") for screen, wire in zip(screens, wires, strict=True)
+    ]
+    await asyncio.sleep(0)
+    for number in range(3):
+        feed.show(state(number=number))
+    for one, other in zip(wires[0].written, wires[1].written, strict=True):
+        assert one is other
+        size, _, rest = one.partition(b"\r\n")
+        assert len(rest) == int(size, 16) + len(b"\r\n")
+    assert len(wires[0].written) == 4
+    for screen in screens:
+        screen.drop()
+    await asyncio.wait(work, timeout=5)
+
+
+async def test_a_connection_that_takes_nothing_is_dropped_by_bytes_and_by_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live_feed, "UNSENT", 2000)
+    monkeypatch.setattr(live_feed, "BEAT_EVERY", 0.01)
+    monkeypatch.setattr(live_feed, "SENT_WITHIN", 0.1)
+    bus: Any = None
+    feed = Feed(bus)
+    feed.show(state())
+    full, still = (feed.watch(_SUPERVISOR, "live") for _ in range(2))
+    wire, stuck = Connection(), Connection()
+    stuck.stuck = True
+    work = spawn(full.write_to(wire), "screen")
+    await asyncio.sleep(0)
+    wire.stuck = True
+    for number in range(50):
+        feed.show(state(number=number))
+    assert full.dropped
+    assert len(wire.written) < 50
+    await asyncio.wait([work], timeout=5)
+    assert work.done()
+    async with asyncio.timeout(10):
+        with pytest.raises(TimeoutError):
+            await still.write_to(stuck)
+
+
 async def test_the_next_process_counts_on_from_higher_numbers() -> None:
     bus: Any = None
     first = Feed(bus)
@@ -260,3 +364,6 @@ def test_the_state_before_and_the_change_make_the_state_after(before: Any, after
     made = {**before, **change["set"], "at": after["at"]}
     made["agents"] = [agents[number] for number in sorted(agents)]
     assert {**made} == {**dict.fromkeys(before.keys() - after.keys()), **after}
+    kept = deepcopy(before)
+    assert follow(before, {**change, "before": before["at"], "at": after["at"]}) == made
+    assert before == kept

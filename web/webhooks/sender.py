@@ -40,6 +40,8 @@ log = structlog.get_logger(__name__)
 
 RETRY: Final = Schedule(first=10.0, longest=86_400.0, factor=4.0, jitter=0.1, attempts=10)
 """Between attempts; after the last one a delivery is dead: after two days and a half."""
+PAUSE: Final = 0.25
+"""Seconds at least between two looks: a busy hotline has news all the time, and none is in the diary at once."""
 EVERY: Final = 1.0
 """Seconds between two looks, when nothing wakes us."""
 LOOK_BACK: Final = 3_000_000
@@ -109,6 +111,7 @@ class Sender:
                     self._lost(error)
                 except Exception:
                     log.exception("webhooks.failed")
+                await asyncio.sleep(PAUSE)
                 self._news.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(EVERY):

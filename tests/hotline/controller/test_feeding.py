@@ -89,7 +89,7 @@ async def test_the_last_two_days_and_the_state_before_them(
     await written(engine, tmp_path, old, state, new)
     figures = Took()
     took, known = figures.took, asyncio.Event()
-    async with running(feeding.feed_figures(engine, figures, known)):
+    async with running(feeding.feed_figures(engine, figures, known, lambda: None)):
         await until(lambda: new in took)
     assert known.is_set()
     assert state in took
@@ -121,7 +121,7 @@ async def test_the_figures_are_right_before_the_diary_is_read(
     for live in (figures, again):
         for fact in early:
             live.add(fact)
-    async with running(feeding.feed_figures(engine, figures, known)):
+    async with running(feeding.feed_figures(engine, figures, known, lambda: None)):
         async with asyncio.timeout(5):
             await known.wait()
         assert shown(figures, now)["M1r"]["denominator"] == 37
@@ -174,7 +174,7 @@ async def test_what_the_recorder_enters_later(engine: AsyncEngine, tmp_path: Pat
     figures = Took()
     took = figures.took
     entered = RecordingFinished(clock.now(), "n-1.1", 3 * SECOND, "aa")
-    async with running(feeding.feed_figures(engine, figures, asyncio.Event())):
+    async with running(feeding.feed_figures(engine, figures, asyncio.Event(), lambda: None)):
         await asyncio.sleep(0.02)
         await written(engine, tmp_path, entered, CallArrived(clock.now(), "n-1.2", "12345", ""))
         await until(lambda: entered in took)
@@ -200,15 +200,18 @@ async def test_an_absent_database_ends_nothing(
     monkeypatch.setattr(reader, "read_kinds", read_kinds)
     figures = Took()
     took = figures.took
+    warm: list[bool] = []
     entered = RecordingFinished(clock.now(), "n-1.1", 3 * SECOND, "aa")
+    feed = feeding.feed_figures(engine, figures, asyncio.Event(), lambda: warm.append(away[0]))
     with capture_logs() as logs:
-        async with running(feeding.feed_figures(engine, figures, asyncio.Event())):
+        async with running(feed):
             await asyncio.sleep(0.1)
             away[0] = True
             await until(lambda: any(entry["event"] == "figures.away" for entry in logs))
             await written(engine, tmp_path, entered)
             away[0] = False
             await until(lambda: entered in took)
+    assert warm == [False], "once, when the two days have been read"
     assert [one["on"] for one in logs if one["event"] == "figures.away"] == [True, False]
     assert not any("exc_info" in one for one in logs)
     await engine.dispose()

@@ -51,6 +51,20 @@ async def test_the_diary_and_the_book_have_a_fact_at_once_and_the_others_later()
     ]
 
 
+async def test_many_facts_are_handed_on_in_portions_and_news_says_of_the_rest() -> None:
+    told = Told()
+    made = outlets(told, told.named("figures"))
+    for _ in range(5):
+        made.record(ARRIVED)
+    counts = []
+    for _ in range(3):
+        made.news.clear()
+        told.order.clear()
+        made.hand_on(2)
+        counts.append((told.order.count("figures CallArrived"), made.news.is_set()))
+    assert counts == [(2, True), (2, True), (1, False)]
+
+
 async def test_what_was_handed_on_is_not_handed_on_again() -> None:
     told = Told()
     made = outlets(told, told.named("figures"))

@@ -326,6 +326,55 @@ async def test_offers_resume_when_everything_has_been_read(
     assert isinstance(centre.reported[-1], LinkRestored)
 
 
+@pytest.mark.usefixtures("since")
+async def test_callers_are_served_while_the_story_is_told_and_what_ami_tells_comes_after_it(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, centre = clock.now(), Centre()
+    missed = [
+        OfferAnswered(now - 9, f"n-1.{number}", "1001") for number in range(3 * recovery.SLICE)
+    ]
+    monkeypatch.setattr(cel, "complete", lambda *_, **__: missed)
+    back = await made(engine, settings, centre)
+    back.link_lost()
+    report, late = centre.report, arrived(now, "n-9.1")
+    served: list[int] = []
+
+    def listen(*facts: Fact) -> None:
+        report(*facts)
+        if facts == (missed[0],):
+            asyncio.get_running_loop().call_soon(back.report, late)
+            asyncio.get_running_loop().call_soon(lambda: served.append(len(centre.reported)))
+
+    monkeypatch.setattr(centre, "report", listen)
+    await back.link_restored()
+    assert served[0] < len(missed)
+    assert centre.reported[1:-1] == [*missed, late]
+    assert back._complete
+
+
+@pytest.mark.usefixtures("since")
+async def test_a_loss_of_the_link_while_the_story_is_told_is_not_forgotten(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, centre = clock.now(), Centre()
+    missed = [OfferAnswered(now - 9, "n-1.1", "1001")] * (2 * recovery.SLICE)
+    monkeypatch.setattr(cel, "complete", lambda *_, **__: missed)
+    back = await made(engine, settings, centre)
+    back.link_lost()
+    since, report = back._since, centre.report
+
+    def listen(*facts: Fact) -> None:
+        report(*facts)
+        if len(centre.reported) == recovery.SLICE:
+            asyncio.get_running_loop().call_soon(back.link_lost)
+
+    monkeypatch.setattr(centre, "report", listen)
+    await back.link_restored()
+    assert not back._complete
+    assert back._since == since, "CEL is read from the first loss on once more"
+
+
 async def test_a_record_that_cannot_be_read_costs_the_figures_and_not_the_start(
     engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

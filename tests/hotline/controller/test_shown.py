@@ -195,11 +195,11 @@ async def test_news_ends_the_wait_early(monkeypatch: pytest.MonkeyPatch) -> None
         await rounds(stage, 1)
 
 
-async def test_making_states_takes_a_fortieth_of_a_processor_at_most(
+async def test_making_states_takes_a_twentieth_of_a_processor_at_most(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     slept: list[float] = []
-    took = iter([0.0, 0.01, 1.0, 1.0, 2.0, 9.0])
+    took = iter([0.0, 0.02, 1.0, 1.0, 2.0, 9.0])
     real = asyncio.sleep
 
     async def sleep(seconds: float) -> None:
@@ -217,4 +217,4 @@ async def test_making_states_takes_a_fortieth_of_a_processor_at_most(
             stage.news.set()
             await real(0)
     work.cancel()
-    assert slept[:3] == [pytest.approx(0.4), 0.15, 0.5]
+    assert slept[:3] == [pytest.approx(0.4), shown.SHOW_PAUSE, 0.5]
