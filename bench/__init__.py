@@ -6,6 +6,7 @@ phone       simulated agents and callers: SIP over one socket, each INVITE and B
 talks       what recording adds to a talk, beside app_queue's own
 floor       the floor alone: what a fact costs
 report      how long a report takes
+search      how long a search among two million calls takes
 audit       how long an audit of 100,000 recordings takes
 press       what finishing a recording costs, beside ffmpeg alone
 unfinished  how fast 10,000 recordings are worked off

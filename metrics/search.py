@@ -1,8 +1,8 @@
 """Search among calls or recordings, newest first and a page at a time; and the whole story of one call.
 
-Candidates come in the order of time: from the traits of calls (`metrics.traits`), from the calls that are marked and
-may lack theirs, and from the diary's arrivals where there are no traits yet, or none that the search asks for. Each is
-folded from its facts, and shown if it is what was wanted.
+Candidates come in the order of time: from the traits of calls (`metrics.traits`), and from the calls that are marked and
+may lack theirs. Where there are no traits yet, or the search asks for none, they are the diary's arrivals. Each is folded
+from its facts, and shown if it is what was wanted.
 """
 
 from collections.abc import Sequence
