@@ -11,6 +11,7 @@ watched     `hotline serve` with a watch on its event loop
 floor       the floor alone: what a fact costs
 simulator   how long a million simulated calls take, and the staffing of a week
 report      how long a report takes
+search      how long a search among two million calls takes
 audit       how long an audit of 100,000 recordings takes
 press       what finishing a recording costs, beside ffmpeg alone
 unfinished  how fast 10,000 recordings are worked off

@@ -38,7 +38,7 @@ from metrics import rollup, search
 from metrics.search import CallSearch
 
 CALLS, DAYS = 20_000, 100
-ADDRESS = "HOTLINE_BENCH_DATABASE"
+ADDRESS = "BENCH_DATABASE"
 """The variable that names another database than a SQLite file for once: an empty one, or one that was made before."""
 _NEWEST = midnight(clock.now()) - 2 * DAY
 _MARKED, _SHOWN, _TIMES = 500, 50, 9

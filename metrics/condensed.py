@@ -208,7 +208,7 @@ async def remove_attended(connection: AsyncConnection, first: int) -> None:
 
 
 @dataclass(slots=True)
-class _Known:
+class _Condensed:
     """The days that have roll-ups, and what is made of them already."""
 
     days: list[int] = field(default_factory=list)
@@ -249,8 +249,8 @@ async def condense(engine: AsyncEngine, now: int) -> None:
                 return
 
 
-async def _known(engine: AsyncEngine) -> _Known:
-    known = _Known()
+async def _known(engine: AsyncEngine) -> _Condensed:
+    known = _Condensed()
     row = rollup.c
     levels = (DAY_MINUTES, AGENT_MONTHS, ATTENDED_MONTHS)
     async with engine.connect() as connection:

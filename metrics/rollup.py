@@ -198,7 +198,7 @@ class Folded:
     waits_before: list[Wait] = field(default_factory=list)
 
 
-async def fold(
+async def fold_stretch(
     engine: AsyncEngine,
     since: int,
     until: int,

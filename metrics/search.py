@@ -1,7 +1,7 @@
 """Search among calls or recordings, newest first and a page at a time; and the whole story of one call.
 
-Candidates come in the order of time: from the traits of calls (`metrics.traits`), from the calls that are marked and
-may lack theirs, and from the diary's arrivals where there are no traits yet, or none that the search asks for. Each is
+Candidates come in the order of time: from the traits of calls (`metrics.traits`), and from the calls that are marked
+and may lack theirs. Where there are no traits yet, or the search asks for none, they are the diary's arrivals. Each is
 folded from its facts, and shown if it is what was wanted.
 """
 
@@ -27,7 +27,7 @@ from recorder.tables import recording
 SCANNED = 2000
 """Calls that one page folds at most. Such a page may be short, and still says where to go on."""
 
-LOOKED_AT = 20_000
+LOOKED_AT = 10_000
 """Rows of the rarest of several traits that one page looks at, at most: the same holds."""
 
 

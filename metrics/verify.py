@@ -79,7 +79,7 @@ async def verify(
     """
     found = Findings()
     known = _Known(clock.now() - SETTLED)
-    folded = await rollup.fold(
+    folded = await rollup.fold_stretch(
         engine,
         since,
         until,
