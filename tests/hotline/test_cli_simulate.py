@@ -204,7 +204,9 @@ def test_every_hour_holds_and_none_holds_with_one_fewer() -> None:
         assert abs(one.agents - one.erlang) <= 2
     fewer = [one.agents - 1 for one in hours]
     how: dict[str, Any] = {
-        **{"seed": 1, "calls": 20_000, "least_calls": 0},
+        "seed": 1,
+        "calls": 20_000,
+        "least_calls": 0,
         "progress": lambda done, asked: None,
     }
     floors = staffing._Floors(demand, target, RULES, workers=Workers(1), **how)
