@@ -183,9 +183,15 @@ def _run_part(scenario: Scenario, rules: Rules, seed: int, part: Part) -> _Done:
             tally.add(record)
             rolling.add(record)
 
-    how = {"calls": part.calls, "hours": part.hours}
-    own = f"{seed} part {part.number}"
-    totals = simulate(scenario, rules, add, seed=own, first_hour=part.first_hour, **how)
+    totals = simulate(
+        scenario,
+        rules,
+        add,
+        seed=f"{seed} part {part.number}",
+        calls=part.calls,
+        hours=part.hours,
+        first_hour=part.first_hour,
+    )
     return _Done(tally, rolling.counts(), totals)
 
 

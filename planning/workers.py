@@ -44,7 +44,7 @@ class Workers:
         if self._pool is None:
             return
         if error is not None:
-            # What they work on is of no use any more. Nothing else of this program has child processes.
+            # What they work on is of no use any more. Nothing else of this command has child processes.
             for child in active_children():
                 child.terminate()
         self._pool.shutdown(cancel_futures=True)

@@ -18,7 +18,7 @@ from facts.times import DAY, local
 from hotline.cli.main import app
 from metrics.fold import record_of
 from metrics.window import Metric, Rolling, Tally
-from planning import simulation, staffing
+from planning import simulation, staffing, workers
 from planning.simulator import BEGIN, HOUR, Length, Scenario, Shape, simulate
 from planning.staffing import Demand, Measured, Target, from_csv, from_history, staff
 from planning.workers import Workers
@@ -203,11 +203,51 @@ def test_every_hour_holds_and_none_holds_with_one_fewer() -> None:
         assert one.measured.calls >= 800
         assert abs(one.agents - one.erlang) <= 2
     fewer = [one.agents - 1 for one in hours]
-    how = {"seed": 1, "calls": 20_000, "least_calls": 0, "progress": lambda done, asked: None}
+    how: dict[str, Any] = {
+        "seed": 1,
+        "calls": 20_000,
+        "least_calls": 0,
+        "progress": lambda done, asked: None,
+    }
     floors = staffing._Floors(demand, target, RULES, workers=Workers(1), **how)
     found = floors.measure(fewer)
     busy = [one for one, rate in zip(found, DAY_OF_CALLS, strict=True) if rate == 60]
     assert not any(staffing._holds(one, target) for one in busy)
+
+
+MORNING = Demand(tuple(30.0 * (9 <= hour < 12) for hour in range(24)))
+
+
+@pytest.mark.timeout(300)  # worker processes give way to whatever else runs
+def test_staffing_is_the_same_on_every_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "WORTH_IT", 0)
+    how: dict[str, Any] = {"calls": 1000, "least_calls": 100}
+    one, two = (staff(MORNING, Target(), RULES, processors=many, **how) for many in (1, 2))
+    assert one == two
+
+
+def test_what_was_measured_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[staffing._Asked] = []
+    measure = staffing._measure_hour
+
+    def remember(*given: Any) -> Measured:
+        asked.append(given[-1])
+        return measure(*given)
+
+    monkeypatch.setattr(staffing, "_measure_hour", remember)
+    told: list[tuple[int, int]] = []
+    hours = staff(
+        *(MORNING, Target(), RULES),
+        calls=1000,
+        least_calls=100,
+        processors=1,
+        progress=lambda done, known: told.append((done, known)),
+    )
+    assert len(asked) == len(set(asked)) > 3
+    assert {one.hour for one in asked} == {9, 10, 11}
+    assert [done for done, _ in told] == list(range(1, len(asked) + 1))
+    assert told[-1] == (len(asked), len(asked))
+    assert [one.agents > 0 for one in hours] == [9 <= hour < 12 for hour in range(24)]
 
 
 def test_a_stricter_target_needs_more() -> None:

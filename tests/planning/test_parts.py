@@ -24,6 +24,7 @@ def _short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulation, "PART", 1000)
 
 
+@pytest.mark.timeout(300)  # worker processes give way to whatever else runs
 def test_the_number_of_processors_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "WORTH_IT", 0)
     found = set()

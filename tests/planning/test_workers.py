@@ -8,6 +8,9 @@ import pytest
 
 from planning.workers import WORTH_IT, Workers
 
+# They give way to whatever else runs.
+pytestmark = pytest.mark.timeout(300)
+
 
 def double(number: int) -> int:
     return 2 * number
