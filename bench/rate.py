@@ -25,7 +25,7 @@ import uvloop
 from bench.exchange import RINGS, Counted, Exchange
 from bench.figures import TableRow, milliseconds, percentile, ratios, spread
 from bench.side import BARE_LOOP, GREETING, HOTLINE, Centre
-from bench.watched import Stall
+from bench.watched import WatchedStall
 from facts.offers import NO_TALK
 from facts.times import SECOND
 from hotline.machine import render
@@ -52,7 +52,7 @@ class Run:
     rate: float
     gaps: Sequence[float]
     cost: float
-    stalls: Sequence[Stall]
+    stalls: Sequence[WatchedStall]
     lost: int
     waiting: int
 
@@ -101,7 +101,7 @@ async def play(
             rate=counted.talks / (until - counted.began),
             gaps=counted.gaps,
             cost=spent / counted.talks,
-            stalls=Stall.read(stalls, counted.began, until) if watched else [],
+            stalls=WatchedStall.read(stalls, counted.began, until) if watched else [],
             lost=lost,
             waiting=there,
         )
@@ -181,7 +181,7 @@ def rate_rows(runs: Sequence[Run], bare: Sequence[Run]) -> list[TableRow]:
     lost = sum(run.lost for run in runs)
     # None is wanted, so the longest of all rounds counts.
     stalls = [stall for run in runs for stall in run.stalls]
-    longest = max(stalls, key=_own, default=Stall(0, 0, 0, 0))
+    longest = max(stalls, key=_own, default=WatchedStall(0, 0, 0, 0))
     clock = max((stall.clock for stall in stalls), default=0.0)
     rows = []
     for key, values in ours.items():
@@ -222,7 +222,7 @@ _OF_A_RUN: Final[Mapping[str, Callable[[Run], float]]] = {
 }
 
 
-def _own(stall: Stall) -> float:
+def _own(stall: WatchedStall) -> float:
     """Seconds that the controller itself had the loop: another program may have had the processor meanwhile."""
     return min(stall.clock, stall.cpu)
 

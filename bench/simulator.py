@@ -26,7 +26,7 @@ WEEK = tuple(day * hour for day in _DAYS for hour in _HOURS)
 
 
 @dataclass(frozen=True, slots=True)
-class Took:
+class Spent:
     """Seconds of the clock, and of all processors."""
 
     wall: float
@@ -58,15 +58,15 @@ def measure(calls: int = CALLS, least_calls: int = LEAST_CALLS) -> list[TableRow
     return rows
 
 
-def _row(name: str, one: Took, every: Took, wanted: str, holds: bool) -> TableRow:
+def _row(name: str, one: Spent, every: Spent, wanted: str, holds: bool) -> TableRow:
     return TableRow(name, str(one), str(every), f"{one.wall / every.wall:.1f}", wanted, holds)
 
 
-def _on_one_and_all(work: Callable[[int], None]) -> Sequence[Took]:
+def _on_one_and_all(work: Callable[[int], None]) -> Sequence[Spent]:
     return [_time(work, 1), _time(work, processors())]
 
 
-def _time(work: Callable[[int], None], most: int) -> Took:
+def _time(work: Callable[[int], None], most: int) -> Spent:
     before, began = sum(os.times()[:4]), time.monotonic()
     work(most)
-    return Took(time.monotonic() - began, sum(os.times()[:4]) - before)
+    return Spent(time.monotonic() - began, sum(os.times()[:4]) - before)

@@ -26,7 +26,7 @@ LEAST: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True)
-class Stall:
+class WatchedStall:
     """It ended at `moment` of `time.perf_counter`. Seconds by the clock, of the loop's processor time since the last
     look, and of the garbage collector."""
 
@@ -56,7 +56,7 @@ class _Collector:
             self.seconds += now - self._began
 
 
-async def watch(found: list[Stall]) -> None:
+async def watch(found: list[WatchedStall]) -> None:
     """Look until it is cancelled; what is late goes into `found`."""
     collector = _Collector()
     gc.callbacks.append(collector)
@@ -67,14 +67,14 @@ async def watch(found: list[Stall]) -> None:
             now, used = time.perf_counter(), time.thread_time()
             late = now - moment - TICK
             if late >= LEAST:
-                found.append(Stall(now, late, used - spent, collector.seconds))
+                found.append(WatchedStall(now, late, used - spent, collector.seconds))
             moment, spent, collector.seconds = now, used, 0.0
     finally:
         gc.callbacks.remove(collector)
 
 
 async def _watched(work: Coroutine[Any, Any, None], file: Path) -> None:
-    found: list[Stall] = []
+    found: list[WatchedStall] = []
     watching = spawn(watch(found), "watch for stalls")
     try:
         await work

@@ -214,7 +214,9 @@ async def fold_stretch(
     """
     queue_of = await queues(engine)
     found = Folded()
-    cuts = sorted({until - DAY, since - before, since, until})
+    # M1r at the end of the first day needs the 24 hours before it.
+    first = min(until, end_of(DAYS, day_of(since + 1)))
+    cuts = sorted({first - DAY, since - before, since, until})
     for begin, end in pairwise(cuts):
         async for slot, sums in fold_slots(engine, begin, end, queue_of, each):
             tell((slot - cuts[0]) // MINUTE, (until - cuts[0]) // MINUTE)
@@ -242,12 +244,13 @@ async def gather(
     agents: bool = False,
     now: int,
     written: bool = True,
+    coarsest: int = DAYS,
 ) -> Gathered:
-    """The figures of (since, until]. Without `written`, from the facts alone."""
+    """The figures of (since, until]. Without `written`, from the facts alone; else from roll-ups up to `coarsest`."""
     queue_of = await queues(engine)
     found = Gathered()
     dirty = await marked(engine) if written else set()
-    plan = spans(since, until, dirty, coarsest=DAYS)
+    plan = spans(since, until, dirty, coarsest=coarsest)
     if not written:
         plan = [Span(0, since, until)]
     kept = begin_of(HOURS, now - AGENTS_KEPT) + HOUR

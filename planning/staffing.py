@@ -133,8 +133,9 @@ def staff(
     """The smallest staffing of each hour with which the simulated floor reaches the target in that hour.
 
     It begins with Erlang A. Then each hour is simulated after the hour before it, on so many days that all hours
-    together have about `calls` calls, and on more if it had fewer than `least_calls`. An hour that falls short gets one
-    agent more, an hour that holds is tried with one fewer, until every hour holds and none is known to hold with fewer.
+    together have about `calls` calls. If it had fewer than `least_calls`, it is simulated on more. An hour that falls
+    short gets one agent more, an hour that holds is tried with one fewer, until every hour holds and none is known to
+    hold with fewer.
     Hours affect each other: a caller who waits at the end of one is answered in the next. All `processors` work on it,
     and the same seed gives the same answer on every machine. Raises `ValueError` with a message for the operator.
     """

@@ -559,15 +559,17 @@ async def test_a_stall_of_the_loop_is_seen_with_the_collectors_share(tmp_path: P
     file = tmp_path / "watched.json"
     before = time.perf_counter()
     await watched._watched(work(), file)
-    found = max(watched.Stall.read(file, before, time.perf_counter()), key=lambda one: one.clock)
+    found = max(
+        watched.WatchedStall.read(file, before, time.perf_counter()), key=lambda one: one.clock
+    )
     assert found.clock >= 0.05 - watched.TICK
     assert 0 < found.collector <= found.clock
-    assert watched.Stall.read(file, before - 2, before) == []
+    assert watched.WatchedStall.read(file, before - 2, before) == []
 
 
 def run_of(cost: float, gap: float, cpu: float) -> rate.Run:
     """A run with one stall, longer by the clock."""
-    return rate.Run(249.6, [gap] * 9, cost, [watched.Stall(1.0, 0.1, cpu, 0.012)], 0, 50)
+    return rate.Run(249.6, [gap] * 9, cost, [watched.WatchedStall(1.0, 0.1, cpu, 0.012)], 0, 50)
 
 
 def test_the_rate_holds_or_falls_short_by_the_median_round() -> None:

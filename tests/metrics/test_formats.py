@@ -10,7 +10,7 @@ from pathlib import Path
 
 import openpyxl
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import delete, insert, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock
@@ -21,11 +21,12 @@ from facts.terms import Release
 from facts.times import DAY, SECOND, midnight
 from hotline.cli.report import window
 from metrics import rollup, tables, verify
+from metrics.condensed import DAY_MINUTES
 from metrics.reports import page
 from metrics.reports import sla as reports
 from metrics.reports.formats import FORMATS
 from metrics.reports.sla import SlaReport, Words
-from metrics.sums import Only
+from metrics.sums import SLOTS, Only
 from metrics.window import Metric
 from recorder import evidence, ledger, seals
 from recorder.entry import LedgerEntry
@@ -281,6 +282,23 @@ async def test_a_day_is_proven_and_a_wrong_roll_up_is_found(
     found = await verify.verify(diary, settings, since, until, None)
     assert "all calls: human: roll-ups 19, facts 20" in found.differences
     assert found.status == 1
+
+
+async def test_a_wrong_minute_of_the_first_of_several_days_is_found(
+    diary: AsyncEngine, tmp_path: Path
+) -> None:
+    """At the end of the last day its 24 hours are over, so M1r is compared at the end of each day."""
+    since, until = midnight(T), midnight(T) + 3 * DAY
+    await rollup.bring_up_to_date(diary, clock.now())
+    found = await verify.verify(diary, Settings(home=tmp_path), since, until, None)
+    assert found.differences == []
+    rows = tables.rollup
+    async with diary.begin() as connection:
+        await connection.execute(delete(rows).where(rows.c.level == DAY_MINUTES))
+        change = update(rows).where(rows.c.level == SLOTS, rows.c.agent == "", rows.c.queue != "")
+        await connection.execute(change.values(counts='{"a0": 19, "c0": 7}'))
+    found = await verify.verify(diary, Settings(home=tmp_path), since, until, None)
+    assert any(line.startswith("M1r at 2025-11-22 00:00") for line in found.differences)
 
 
 async def test_what_cel_says_otherwise_is_listed(diary: AsyncEngine, tmp_path: Path) -> None:
