@@ -4,7 +4,7 @@ It stops everything for as long as it looks, a third of a microsecond for each o
 more objects were made than freed. In a centre that is busy all day as many are freed as made, so it begins once in ten
 thousand calls, and looks at a hundred thousand objects then. So it is asked four times a second, for what is new.
 Of what is older it looks at a bounded portion: at an ordinary hotline that is more than the length of a call. What is
-there at the start, and what the figures read then, it never looks at. All the rest waits for the night.
+there at the start, what the figures read then and what a burst left wait for the night, when all is looked at.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ def begin() -> None:
 
 
 def keep() -> None:
-    """What is there now stays: look at it never again. It takes no time."""
+    """What is there now stays: look at it not before the night. It takes no time."""
     gc.freeze()
 
 
@@ -53,7 +53,9 @@ async def run(quiet: Callable[[], bool]) -> None:
         now = clock.now()
         if day_of(now) > done and is_time(now, quiet=quiet()):
             done = day_of(now)
+            gc.unfreeze()
             log.info("garbage.collected", objects=gc.collect())
+            gc.freeze()
 
 
 def look() -> None:

@@ -37,7 +37,7 @@ def test_at_night_when_it_is_quiet_or_in_the_morning_at_the_latest(
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_what_is_there_is_never_looked_at_and_all_is_never_looked_at_by_itself() -> None:
+def test_what_is_there_waits_for_the_night_and_nothing_is_looked_at_by_itself() -> None:
     garbage.begin()
     assert gc.get_freeze_count() > 0
     assert gc.get_threshold()[2] > 1_000_000
@@ -73,13 +73,16 @@ def test_a_burst_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("unchanged")
-async def test_it_collects_once_a_night(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_looks_at_everything_once_a_night(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [NIGHT + HOUR]
     collected: list[int] = []
 
     def collect() -> int:
         collected.append(now[0])
+        assert gc.get_freeze_count() == 0, "what was kept is looked at, too"
         return 7
+
+    gc.freeze()
 
     monkeypatch.setattr(clock, "now", lambda: now[0])
     monkeypatch.setattr(garbage, "EVERY", 0.001)
