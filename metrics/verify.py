@@ -277,7 +277,7 @@ class _Known:
 
 def _know(known: _Known, since: int, until: int, item: Item) -> None:
     """Take a call: those that arrived in (since, until], so a talk across midnight belongs to the day it began on."""
-    if not isinstance(item, CallRecord) or item.origin or not since < item.arrived <= until:
+    if not isinstance(item, CallRecord) or not since < item.arrived <= until:
         return
     if item.outcome is Outcome.NO_CAPACITY:
         known.refused += 1

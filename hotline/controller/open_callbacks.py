@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -78,7 +79,9 @@ class OpenCallbacks:
 
     def _take_up(self, tasks: list[Task]) -> None:
         new = [task for task in tasks if task.id not in self._desk.floor.tasks]
+        # As they are in the book: the floor may dial at once, and Asterisk does not show that attempt yet.
+        before = [replace(task) for task in new]
         self._desk.take_up(new)
         if self._informed():
             # The attempts of a start that found no database: AMI has told long since which of them go on.
-            self._outbound.look_after(new)
+            self._outbound.look_after(before)

@@ -9,11 +9,14 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
+from acd.callbacks.book import enter_directly
+from acd.callbacks.entry import Wanted
 from acd.callbacks.task import State, Task
 from base import clock, database
 from base.background import spawn
 from facts import CallbackAdded, CallbackDialling, CallbackEnded, Fact, LinkRestored
 from facts.terms import CallId
+from facts.times import HOUR
 from hotline.controller import open_callbacks
 from hotline.controller.open_callbacks import OpenCallbacks
 from telephony.outbound import Outbound
@@ -124,6 +127,26 @@ async def test_an_attempt_that_was_placed_meanwhile_is_left_alone(
     await taking_up(centre).look()
     (task,) = centre.desk.floor.tasks.values()
     assert task.attempt == placed.call
+    assert not any(isinstance(fact, CallbackEnded) for fact in centre.posted)
+    await centre.close()
+
+
+async def test_what_another_program_has_entered_is_dialled_once(
+    engine: AsyncEngine, tmp_path: Path
+) -> None:
+    """The floor dials in the very step in which it takes a task up, and Asterisk does not show that attempt yet."""
+    centre = Centre(engine, tmp_path)
+    centre.diary.start()
+    centre.book.start()
+    centre.agent()
+    centre.report(LinkRestored(clock.now()))
+    some = taking_up(centre)
+    await some.look()
+    now = clock.now()
+    wanted = Wanted(number=CITIZEN, queue="default", earliest=now, latest=now + HOUR)
+    await enter_directly(engine, tmp_path, wanted)
+    await some.look()
+    assert [placed.call for placed in centre.placed] == ["hotline-c1.1"]
     assert not any(isinstance(fact, CallbackEnded) for fact in centre.posted)
     await centre.close()
 
