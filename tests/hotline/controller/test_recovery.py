@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
+from acd.callbacks.task import Task
 from acd.floor.hall import Caller
 from base import clock, database
 from base.background import spawn
@@ -76,7 +77,7 @@ class Centre:
     async def open_tasks(self) -> list[Any]:
         if self.broken:
             raise database.DatabaseAwayError(None, None, ConnectionRefusedError())
-        return [SimpleNamespace(id=7)]
+        return [Task.of(CallbackAdded(1, 7, "+8613812345678", "default", 0, 9))]
 
     async def untold(self) -> list[Fact]:
         return self.not_told
