@@ -142,11 +142,10 @@ class Live:
         history = fold_call(self._open, fact)
         if history is None:
             return
+        if history.ended and history.begun:
+            self._ended[call] = self._open.pop(call)
+            self._order.append(call)
         self._touch(call)
-        if not (history.ended and history.begun):
-            return
-        self._ended[call] = self._open.pop(call)
-        self._order.append(call)
         if len(self._order) > _REMEMBERED:
             self._close(self._order.popleft())
 

@@ -76,6 +76,15 @@ def test_callers_by_stage() -> None:
     json.dumps(shown, allow_nan=False)
 
 
+def test_calls_that_end_in_a_burst_are_all_counted_and_none_is_shown() -> None:
+    """More than a snapshot counts again: some are counted in the moment of their end."""
+    calls = [in_greeting(f"a{n}", 5) for n in range(3 * live._MOST_TOUCHED)]
+    begun = [fact for call in calls for fact in call[:-1]]
+    shown = fed(*begun, *(call[-1] for call in calls)).snapshot(at(40))
+    assert not any(shown["stages"].values())
+    assert shown["today"]["calls"] == len(calls)
+
+
 def test_nobody_waits() -> None:
     shown = Live().snapshot(T)
     assert (shown["waiting_since"], shown["longest_wait"]) == (None, None)
