@@ -295,7 +295,9 @@ class Soak:
         while True:
             shown = await self.live()
             for one in shown["agents"] if shown else []:
-                if one["presence"] != "paused" and (agent := by_number[one["number"]]).idle:
+                agent = by_number[one["number"]]
+                # The state may be a second old: then this is the call in which they dialled *12.
+                if one["presence"] not in ("paused", "own-call") and agent.idle:
                     spawn(agent.press("*12"), "*12")
             await asyncio.sleep(2)
 
