@@ -26,16 +26,11 @@ class Stall:
 
 
 class LoopWatch:
-    """Watches the running loop from `start` until `stop`. `told` hears of each stall of at least `worth` seconds.
-
-    `count`: how many there were.
-    """
+    """Watches the running loop from `start` until `stop`. `told` hears of each stall of at least `worth` seconds."""
 
     def __init__(self, told: Callable[[Stall], None], worth: float = TOO_LONG) -> None:
-        self.count = 0
         self._told = told
         self._worth = worth
-        self._longest = 0.0
         self._due = self._worked = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -49,11 +44,6 @@ class LoopWatch:
         if self._timer is not None:
             self._timer.cancel()
 
-    def take_longest(self) -> float:
-        """The longest stall since this was last asked, seconds."""
-        longest, self._longest = self._longest, 0.0
-        return longest
-
     def _wait(self) -> None:
         self._due = self._loop.time() + LOOK_EVERY
         self._worked = time.thread_time()
@@ -62,8 +52,6 @@ class LoopWatch:
     def _look(self) -> None:
         now = self._loop.time()
         late = now - self._due
-        self._longest = max(self._longest, late)
         if late > self._worth:
-            self.count += 1
             self._told(Stall(now, late, time.thread_time() - self._worked))
         self._wait()

@@ -1,15 +1,13 @@
 """`hotline serve`, watched: for how long its loop did nothing else. `python -m bench.watched FILE` is the process.
 
-A task of the loop sleeps a few milliseconds again and again. When it wakes up late, something else had the loop; or
-another program had the processor, so each stall is taken by the clock and in the thread's own processor time. Python's
-garbage collector, whose share is told too, is part of both.
+It is the controller's own watch (`base.stalls`), told of shorter stalls, and of the garbage collector's share in each.
 """
 
-import asyncio
 import gc
 import json
 import sys
 import time
+from collections import deque
 from collections.abc import Coroutine
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -17,12 +15,10 @@ from typing import Any, Final, Self
 
 import uvloop
 
-from base.background import spawn
+from base.stalls import LOOK_EVERY, LoopWatch, Stall
 
-TICK: Final = 0.005
-"""Seconds between two looks."""
 LEAST: Final = 0.005
-"""Seconds by which a look is late at least, to be told of."""
+"""Seconds that a stall lasts at least, to be told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,43 +39,41 @@ class WatchedStall:
 
 
 class _Collector:
-    """Adds up the seconds of the garbage collector."""
+    """Notes when the garbage collector worked: from when, and for how many seconds."""
 
     def __init__(self) -> None:
-        self.seconds = self._began = 0.0
+        self._began = 0.0
+        self._worked: deque[tuple[float, float]] = deque(maxlen=1000)
 
     def __call__(self, phase: str, _info: dict[str, int]) -> None:
         now = time.perf_counter()
         if phase == "start":
             self._began = now
         else:
-            self.seconds += now - self._began
+            self._worked.append((self._began, now - self._began))
 
-
-async def watch(found: list[WatchedStall]) -> None:
-    """Look until it is cancelled; what is late goes into `found`."""
-    collector = _Collector()
-    gc.callbacks.append(collector)
-    try:
-        moment, spent = time.perf_counter(), time.thread_time()
-        while True:
-            await asyncio.sleep(TICK)
-            now, used = time.perf_counter(), time.thread_time()
-            late = now - moment - TICK
-            if late >= LEAST:
-                found.append(WatchedStall(now, late, used - spent, collector.seconds))
-            moment, spent, collector.seconds = now, used, 0.0
-    finally:
-        gc.callbacks.remove(collector)
+    def seconds(self, since: float) -> float:
+        """For how long it worked since then, of what began since then."""
+        return sum(seconds for began, seconds in self._worked if began >= since)
 
 
 async def _watched(work: Coroutine[Any, Any, None], file: Path) -> None:
     found: list[WatchedStall] = []
-    watching = spawn(watch(found), "watch for stalls")
+    collector = _Collector()
+
+    def note(stall: Stall) -> None:
+        now = time.perf_counter()
+        share = collector.seconds(now - stall.seconds - LOOK_EVERY)
+        found.append(WatchedStall(now, stall.seconds, stall.busy, share))
+
+    watch = LoopWatch(note, worth=LEAST)
+    gc.callbacks.append(collector)
+    watch.start()
     try:
         await work
     finally:
-        watching.cancel()
+        watch.stop()
+        gc.callbacks.remove(collector)
         file.write_text(json.dumps([astuple(stall) for stall in found]))
 
 

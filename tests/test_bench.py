@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 from base.settings import Settings
+from base.stalls import LOOK_EVERY
 from bench import (
     bare_loop,
     exchange,
@@ -554,7 +555,7 @@ async def test_a_stall_of_the_loop_is_seen_with_the_collectors_share(tmp_path: P
         gc.collect()
         gc.unfreeze()
         time.sleep(0.05)  # noqa: ASYNC251 the stall
-        await asyncio.sleep(watched.TICK)
+        await asyncio.sleep(LOOK_EVERY)
 
     file = tmp_path / "watched.json"
     before = time.perf_counter()
@@ -562,7 +563,7 @@ async def test_a_stall_of_the_loop_is_seen_with_the_collectors_share(tmp_path: P
     found = max(
         watched.WatchedStall.read(file, before, time.perf_counter()), key=lambda one: one.clock
     )
-    assert found.clock >= 0.05 - watched.TICK
+    assert found.clock >= 0.05 - LOOK_EVERY
     assert 0 < found.collector <= found.clock
     assert watched.WatchedStall.read(file, before - 2, before) == []
 
