@@ -542,19 +542,18 @@ def _rate_rows(name: str, by_side: Mapping[str, Sequence[Load]]) -> list[TableRo
             limit=_cost(dialplan),
             to_limit=spread(ratios(ours, dialplan)),
         ),
-        TableRow(
-            f"{name}: … limit: the bare loop",
-            "",
-            _cost(ours),
-            limit=_cost(loop),
-            to_limit=spread(ratios(ours, loop)),
-        ),
-        TableRow(
-            f"{name}: … limit: the dialplan, not recorded",
-            "",
-            _cost(ours),
-            limit=_cost(plain),
-            to_limit=spread(ratios(ours, plain)),
+        *(
+            TableRow(
+                f"{name}: … limit: {what}",
+                "",
+                _cost(ours),
+                limit=_cost(limit),
+                to_limit=spread(ratios(ours, limit)),
+            )
+            for what, limit in (
+                ("the bare loop", loop),
+                ("the dialplan, not recorded", plain),
+            )
         ),
         TableRow(
             f"{name}: the controller's CPU a call, limit: the bare loop",

@@ -18,12 +18,12 @@ from metrics.sums import (
     ALL,
     ATTENDANCE,
     DAYS,
-    SLOT,
     SLOTS,
     Key,
     Only,
     end_of,
     end_of_month,
+    minutes_of,
     month_of,
 )
 from metrics.tables import rollup
@@ -56,10 +56,9 @@ class DayMinutes:
 
     def add(self, at: int, tally: Tally) -> None:
         """Add a slot; `at`: which minute of the day it begins with."""
-        for minute in range(SLOT // MINUTE):
-            if calls := tally.counts.get(f"a{minute}", 0):
-                self.counted[at + minute] += calls
-                self.connected[at + minute] += tally.counts.get(f"c{minute}", 0)
+        for minute, (answered, calls) in enumerate(zip(*minutes_of(tally), strict=True), at):
+            self.connected[minute] += answered
+            self.counted[minute] += calls
 
     def merge(self, counts: Mapping[str, list[int]]) -> None:
         """Add what a row has stored."""

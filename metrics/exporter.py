@@ -28,6 +28,7 @@ from prometheus_client import (
 )
 
 from agents.model import Presence
+from base.stalls import Stall
 from facts import (
     CallArrived,
     CallbackAdded,
@@ -215,9 +216,9 @@ class Exporter:
         """How late an event of Asterisk was read."""
         self._lag.observe(max(0.0, seconds))
 
-    def stalled(self, seconds: float) -> None:
+    def stalled(self, stall: Stall) -> None:
         """The controller stood still for so long."""
-        self._stalls.observe(seconds)
+        self._stalls.observe(stall.seconds)
 
     def refused(self, why: str) -> None:
         """An AGI connection was not believed to be Asterisk's: one of `ivr.door.REASONS`."""

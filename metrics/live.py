@@ -27,7 +27,7 @@ from metrics import callbacks, people
 from metrics.fold import CallerStage, CallHistory, CallRecord, Item, Sketch, fold_call
 from metrics.people import Attendance, Crowd, m10
 from metrics.settled import Settled
-from metrics.sums import SLOT, SLOTS, begin_of
+from metrics.sums import SLOTS, begin_of, minutes_of
 from metrics.window import (
     LEFT_OUT,
     SHORT_ABANDON,
@@ -51,7 +51,6 @@ _LONGEST_CALL = DAY
 """Microseconds after its last fact at which a call without an end is dropped: its end was lost."""
 
 _STEP = 5 * MINUTE
-_MINUTES = SLOT // MINUTE
 _DRAW_EVERY = 5 * SECOND
 _MINUTES_KEPT = 60
 _IN_TIME = 15 * SECOND
@@ -69,8 +68,7 @@ class Written:
         self.days: dict[int, Tally] = {}
         for begin, tally in slots.items():
             self.days.setdefault(day_of(begin + 1), Tally()).merge(tally)
-            counts = [[tally.counts.get(f"{of}{n}", 0) for n in range(_MINUTES)] for of in "ca"]
-            self.rolling.put_minutes(begin + MINUTE, *counts)
+            self.rolling.put_minutes(begin + MINUTE, *minutes_of(tally))
 
     def add(self, record: Item, sign: int) -> None:
         """Count one call in, or with sign -1 out, if it is in none of the slots."""

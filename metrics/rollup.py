@@ -47,6 +47,7 @@ from metrics.sums import (
     begin_of,
     end_of,
     end_of_month,
+    minutes_of,
     pieces,
     spans,
 )
@@ -348,12 +349,11 @@ async def minutes(
         if begin in whole and end == end_of(DAYS, begin) and begin not in dirty_days:
             day = whole.pop(begin)
             rolling.put_minutes(begin + MINUTE, day.connected, day.counted)
-            if end > since:
-                yield end, rolling
-            rolling.forget(end - DAY - MINUTE)
-            begin = end
-            continue
-        plan = spans(begin, end, dirty, coarsest=SLOTS) if written else [Span(0, begin, end)]
+            plan = []
+        elif written:
+            plan = spans(begin, end, dirty, coarsest=SLOTS)
+        else:
+            plan = [Span(0, begin, end)]
         for span in plan:
             if span.level:
                 async for slot, _, tally in _read(engine, span, only, agents=False):
@@ -374,11 +374,9 @@ _DAYS_OF_MINUTES = 40
 
 
 def _put(rolling: Rolling, slot: int, tally: Tally) -> None:
-    for minute in range(5):
-        counted = tally.counts.get(f"a{minute}", 0)
+    for minute, (connected, counted) in enumerate(zip(*minutes_of(tally), strict=True), 1):
         if counted:
-            connected = tally.counts.get(f"c{minute}", 0)
-            rolling.put(slot + (minute + 1) * MINUTE, connected, counted)
+            rolling.put(slot + minute * MINUTE, connected, counted)
 
 
 async def _read(

@@ -122,6 +122,15 @@ MINUTES = frozenset(f"{letter}{minute}" for letter in "ac" for minute in range(5
 """Of a slot's minutes, how many calls M1 counts (`a0` to `a4`), and how many of them were connected (`c0` to `c4`)."""
 
 
+def minutes_of(tally: Tally) -> tuple[list[int], list[int]]:
+    """The minutes of a slot: how many calls were connected in each, and how many M1 counts."""
+    connected, counted = (
+        [tally.counts.get(f"{letter}{minute}", 0) for minute in range(SLOT // MINUTE)]
+        for letter in "ca"
+    )
+    return connected, counted
+
+
 def minute_counts(record: CallRecord) -> list[tuple[str, int]]:
     """What a call adds to the counts of its minute, for M1r."""
     if record.outcome is None or record.outcome in LEFT_OUT:

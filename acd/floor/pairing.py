@@ -66,9 +66,7 @@ def _ring_colleagues(hall: Hall, now: int) -> None:
 def _next_lane(lanes: Iterable[Lane]) -> Lane | None:
     """Of the lanes with a caller and an idle agent, the one whose first caller has the smallest rank."""
     able = [lane for lane in lanes if lane.waiting and lane.idle]
-    if len(able) < 2:
-        return able[0] if able else None
-    return min(able, key=lambda lane: lane.waiting[0])
+    return min(able, key=lambda lane: lane.waiting[0], default=None)
 
 
 def _pair_first(hall: Hall, lane: Lane, now: int) -> None:

@@ -145,10 +145,7 @@ class Controller:
         self._bus = Bus(settings.redis, settings.node)
         trunks = [trunk.name for trunk in settings.named_trunks]
         self._exporter = Exporter(__version__, trunks) if settings.metrics_port else None
-        exporter = self._exporter
-        self._loop_watch = LoopWatch(
-            lambda stall: exporter.stalled(stall.seconds) if exporter is not None else None
-        )
+        self._loop_watch = None if self._exporter is None else LoopWatch(self._exporter.stalled)
         self._figures = Live(settings.short_abandon)
         self._figures_known = asyncio.Event()
         self._queue_log = QueueLogFile(settings.log_dir / "queue_log", settings.queue_log)
@@ -352,7 +349,7 @@ class Controller:
             spawn(self._tape.run(), "tape watch"),
         ]
         self._recovery.link_lost_at = clock.now()
-        if self._exporter is not None:
+        if self._loop_watch is not None:
             self._loop_watch.start()
         self._desk.watch(self._hear_out)
         self._alarms.start()
@@ -404,7 +401,8 @@ class Controller:
         for task in self._tasks:
             task.cancel()
         await self._alarms.close()
-        self._loop_watch.stop()
+        if self._loop_watch is not None:
+            self._loop_watch.stop()
         if self._exporter is not None:
             self._exporter.close()
         self._outlets.hand_on(sys.maxsize)

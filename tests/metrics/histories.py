@@ -1,7 +1,12 @@
-"""Hand-made histories of calls. Times in seconds after `T`, a noon in China."""
+"""Hand-made histories of calls, and a diary of them. Times in seconds after `T`, a noon in China."""
 
+from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from diary.writer import Diary
 from facts import (
     CallArrived,
     CallEnded,
@@ -124,3 +129,13 @@ def handed_on(call: str, begin: float = 0, *, talks: float = 60) -> list[Fact]:
 def handed_on_and_lost(call: str, begin: float = 0) -> list[Fact]:
     """Nobody takes the citizen, who hangs up."""
     return [*handed_on(call, begin)[:2], ended(begin + 20, call)]
+
+
+async def write(engine: AsyncEngine, folder: Path, facts: Iterable[Fact]) -> None:
+    """Enter facts into the diary."""
+    diary = Diary(engine, folder)
+    for fact in facts:
+        diary.write(fact)
+    diary.start()
+    await diary.close()
+    assert diary.waiting == 0

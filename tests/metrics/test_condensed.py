@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from diary.writer import Diary
 from facts import AgentOut, AgentReady, Fact, PhoneReachable
 from facts.times import DAY, MINUTE, SECOND, day_of
 from metrics import condensed, rollup
@@ -15,7 +14,7 @@ from metrics import tables as metrics_tables
 from metrics.condensed import AGENT_MONTHS, ATTENDED_MONTHS, DAY_MINUTES, DAY_MINUTES_BY_KEY
 from metrics.sums import ALL, ATTENDANCE, DAYS, SLOTS, Only, end_of_month, month_of
 from metrics.window import LowestRate, Metric
-from tests.metrics.histories import T, answered, in_queue
+from tests.metrics.histories import T, answered, in_queue, write
 
 BEGIN = month_of(T)
 NOW = end_of_month(end_of_month(BEGIN)) + DAY
@@ -34,14 +33,6 @@ async def month(engine: AsyncEngine, tmp_path: Path) -> AsyncEngine:
     await write(engine, tmp_path, facts)
     await rollup.bring_up_to_date(engine, NOW)
     return engine
-
-
-async def write(engine: AsyncEngine, folder: Path, facts: list[Fact]) -> None:
-    diary = Diary(engine, folder)
-    for fact in facts:
-        diary.write(fact)
-    diary.start()
-    await diary.close()
 
 
 async def levels(engine: AsyncEngine) -> set[int]:

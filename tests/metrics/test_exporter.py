@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from base.stalls import Stall
 from facts import (
     AgentReady,
     CallbackAdded,
@@ -177,6 +178,18 @@ def test_what_waits_for_recorder_and_store() -> None:
     exporter.show_backlogs(None, None, 3)
     assert math.isnan(read(exporter)["hotline_recordings_backlog"])
     assert read(exporter)["hotline_store_backlog"] == 3
+
+
+def test_for_how_long_the_controller_stood_still() -> None:
+    exporter = Exporter("0.1.0")
+    exporter.stalled(Stall(ended=100.0, seconds=0.04, busy=0.01))
+    exporter.stalled(Stall(ended=101.0, seconds=0.3, busy=0.3))
+    found = read(exporter)
+    assert found["hotline_loop_stall_seconds_sum"] == pytest.approx(0.34)
+    counts = [
+        found[f'hotline_loop_stall_seconds_bucket{{le="{most}"}}'] for most in (0.03, 0.05, 0.5)
+    ]
+    assert counts == [0, 1, 2]
 
 
 def test_which_trunks_are_there() -> None:

@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.rules.model import DEFAULT, Member, Rules
 from diary import tables as diary_tables
-from diary.writer import Diary
 from facts import (
     ATTENDANCE,
     AgentOut,
@@ -43,6 +42,7 @@ from metrics.rollup import Gathered
 from metrics.sums import DAYS, HOUR, HOURS, SLOT, SLOTS, Only, Span, begin_of, end_of, spans
 from metrics.window import LEFT_OUT, Metric, Tally
 from tests.acd.world import World
+from tests.metrics.histories import write
 
 pytestmark = pytest.mark.usefixtures("ten_days_later")
 
@@ -425,15 +425,6 @@ async def test_a_late_fact_about_an_agent_counts_at_once_and_after_the_next_roll
         assert read == await rollup.attendance(engine, begin, until, now=now, written=False)
         await rollup.bring_up_to_date(engine, now)
     assert await left(engine) == []
-
-
-async def write(engine: AsyncEngine, folder: Path, facts: list[Fact]) -> None:
-    diary = Diary(engine, folder)
-    for fact in facts:
-        diary.write(fact)
-    diary.start()
-    await diary.close()
-    assert diary.waiting == 0
 
 
 async def agrees(

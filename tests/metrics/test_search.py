@@ -8,14 +8,13 @@ import pytest
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from diary.writer import Diary
-from facts import CallArrived, Fact
+from facts import CallArrived
 from facts.terms import Outcome
 from facts.times import DAY, MINUTE
 from metrics import older, rollup, search, traits
 from metrics.search import CallSearch
 from metrics.tables import call_trait
-from tests.metrics.histories import T, answered, at, in_queue
+from tests.metrics.histories import T, answered, at, in_queue, write
 from tests.metrics.test_identity import history
 
 pytestmark = pytest.mark.usefixtures("ten_days_later")
@@ -29,14 +28,6 @@ FILTERS: list[dict[str, Any]] = [
     {"queue": "tax", "outcome": Outcome.HUMAN},
     {"agent": "1001", "queue": "default", "outcome": Outcome.HUMAN},
 ]
-
-
-async def write(engine: AsyncEngine, folder: Path, facts: list[Fact]) -> None:
-    diary = Diary(engine, folder)
-    for fact in facts:
-        diary.write(fact)
-    diary.start()
-    await diary.close()
 
 
 async def found(engine: AsyncEngine, page: int = 3, **wanted: Any) -> list[str]:

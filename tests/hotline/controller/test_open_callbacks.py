@@ -1,7 +1,7 @@
 """What the book holds reaches the floor, whether or not the book can be read at the start."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +65,12 @@ def taking_up(centre: Centre, *, informed: bool = True) -> OpenCallbacks:
 
 @pytest.mark.parametrize("fails", ["dialled", "open_tasks", "untold"])
 async def test_a_book_that_could_not_be_read_at_the_start_is_read_whole_later(
-    engine: AsyncEngine,
-    tmp_path: Path,
     left_dialling: CallId,
+    centre: Centre,
     monkeypatch: pytest.MonkeyPatch,
     fails: str,
 ) -> None:
     """The attempt is long gone: its agent would be on the phone for ever, and the citizen never called back."""
-    centre = Centre(engine, tmp_path)
-    centre.diary.start()
-    centre.book.start()
-    centre.agent()
     works = getattr(centre.book, fails)
 
     async def away(*_: Any) -> Any:
@@ -97,30 +92,29 @@ async def test_a_book_that_could_not_be_read_at_the_start_is_read_whole_later(
         left_dialling
     ]
     assert centre.desk.floor.hall.history.write_down()["today"] == {CITIZEN: 1}
-    await centre.close()
+
+
+@pytest.fixture
+async def centre(engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[Centre]:
+    """One that has just started, with an agent, and has not looked into its book."""
+    made = Centre(engine, tmp_path)
+    made.diary.start()
+    made.book.start()
+    made.agent()
+    yield made
+    await made.close()
 
 
 async def test_before_asterisk_has_told_what_exists_an_attempt_goes_on(
-    engine: AsyncEngine, tmp_path: Path, left_dialling: CallId
+    left_dialling: CallId, centre: Centre
 ) -> None:
-    centre = Centre(engine, tmp_path)
-    centre.diary.start()
-    centre.book.start()
-    centre.agent()
     await taking_up(centre, informed=False).look()
     (task,) = centre.desk.floor.tasks.values()
     assert (task.state, task.attempt) == (State.DIALLING, left_dialling)
-    await centre.close()
 
 
-async def test_an_attempt_that_was_placed_meanwhile_is_left_alone(
-    engine: AsyncEngine, tmp_path: Path
-) -> None:
+async def test_an_attempt_that_was_placed_meanwhile_is_left_alone(centre: Centre) -> None:
     """Asterisk does not show it yet, and the floor knows it better than the book."""
-    centre = Centre(engine, tmp_path)
-    centre.diary.start()
-    centre.book.start()
-    centre.agent()
     centre.report(LinkRestored(clock.now()))
     await add(centre.book, centre.desk, by_hand())
     (placed,) = centre.placed
@@ -128,17 +122,12 @@ async def test_an_attempt_that_was_placed_meanwhile_is_left_alone(
     (task,) = centre.desk.floor.tasks.values()
     assert task.attempt == placed.call
     assert not any(isinstance(fact, CallbackEnded) for fact in centre.posted)
-    await centre.close()
 
 
 async def test_what_another_program_has_entered_is_dialled_once(
-    engine: AsyncEngine, tmp_path: Path
+    engine: AsyncEngine, tmp_path: Path, centre: Centre
 ) -> None:
     """The floor dials in the very step in which it takes a task up, and Asterisk does not show that attempt yet."""
-    centre = Centre(engine, tmp_path)
-    centre.diary.start()
-    centre.book.start()
-    centre.agent()
     centre.report(LinkRestored(clock.now()))
     some = taking_up(centre)
     await some.look()
@@ -148,7 +137,6 @@ async def test_what_another_program_has_entered_is_dialled_once(
     await some.look()
     assert [placed.call for placed in centre.placed] == ["hotline-c1.1"]
     assert not any(isinstance(fact, CallbackEnded) for fact in centre.posted)
-    await centre.close()
 
 
 class Changed:
