@@ -19,9 +19,10 @@ NIGHT = midnight(1_763_700_000_000_000)
 
 @pytest.fixture
 def unchanged() -> Iterator[None]:
+    """What `tests/conftest.py` has set for this process. It keeps all that the tests' modules made, as this does."""
     thresholds = gc.get_threshold()
     yield
-    gc.unfreeze()
+    gc.freeze()
     gc.set_threshold(*thresholds)
 
 
