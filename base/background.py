@@ -28,6 +28,18 @@ def stopping() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+async def within(seconds: float, event: asyncio.Event) -> bool:
+    """Wait for the event, at most so many seconds. Returns whether it has come.
+
+    A loop that looks now and then waits so between two looks, for it is to stop at once.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
 def _finished(task: asyncio.Task[Any]) -> None:
     _running.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:

@@ -5,7 +5,6 @@ What it did is a row of `retention_run`, by which the alarm `retention_stopped` 
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.callbacks.tables import callback
 from base import clock, database
+from base.background import within
 from base.outage import Outage
 from base.settings import Settings
 from diary import reader
@@ -240,9 +240,7 @@ async def run(engine: AsyncEngine, settings: Settings, stop: asyncio.Event) -> N
     keeper = Keeper(engine, settings)
     while not stop.is_set():
         await keeper.look(clock.now())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_EVERY):
-                await stop.wait()
+        await within(LOOK_EVERY, stop)
 
 
 class Keeper:

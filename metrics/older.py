@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import database
+from base.background import within
 from base.outage import Outage
 from diary.tables import diary
 from facts import CallArrived
@@ -33,11 +34,7 @@ async def run(engine: AsyncEngine, stop: asyncio.Event) -> None:
                 wait = time.monotonic() - began
         except Exception:
             log.exception("traits.failed", effect="searches among older calls are slow")
-        try:
-            async with asyncio.timeout(wait):
-                await stop.wait()
-        except TimeoutError:
-            continue
+        await within(wait, stop)
 
 
 async def go_back(engine: AsyncEngine) -> bool:

@@ -22,6 +22,7 @@ from acd.callbacks.entry import KINDS as TASK_KINDS
 from acd.rules import book as rulebook
 from acd.rules.model import DEFAULT
 from base import clock, database
+from base.background import within
 from base.outage import Outage
 from diary import reader
 from diary import tables as diary_tables
@@ -76,11 +77,7 @@ async def run(engine: AsyncEngine, stop: asyncio.Event) -> None:
                 await bring_up_to_date(engine, clock.now())
         except Exception:
             log.exception("rollup.failed", effect="reports fold the diary themselves")
-        try:
-            async with asyncio.timeout(EVERY):
-                await stop.wait()
-        except TimeoutError:
-            continue
+        await within(EVERY, stop)
 
 
 async def bring_up_to_date(engine: AsyncEngine, now: int) -> int:

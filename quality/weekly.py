@@ -6,7 +6,6 @@ cannot be read, or a recorder that does not run.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
@@ -15,6 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, database
+from base.background import within
 from base.outage import Outage
 from base.settings import Settings
 from facts.times import DAY, HOUR
@@ -44,9 +44,7 @@ async def run(
     drawing = WeeklyDraw(engine, settings, assessors)
     while not stop.is_set():
         await drawing.look(clock.now())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(EVERY):
-                await stop.wait()
+        await within(EVERY, stop)
 
 
 class WeeklyDraw:

@@ -24,6 +24,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, database, retry
+from base.background import within
 from base.outage import Outage
 from base.retry import Schedule
 from base.settings import Settings
@@ -84,9 +85,7 @@ async def run(
             while not stop.is_set():
                 if await archive.sweep(clock.now(), stop):
                     continue
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(EVERY):
-                        await stop.wait()
+                await within(EVERY, stop)
         finally:
             await archive.close()
             log.info("recorder.stopped")
@@ -514,9 +513,7 @@ async def _only_one(spool: Path, stop: asyncio.Event) -> AsyncIterator[bool]:
                 if not told:
                     told = True
                     log.warning("recorder.waits", why="another recorder works on this spool")
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(EVERY):
-                        await stop.wait()
+                await within(EVERY, stop)
             else:
                 yield True
                 return

@@ -6,7 +6,6 @@ bounded: what was finished longer than `HOTLINE_LISTEN_DAYS` ago is not heard an
 """
 
 import asyncio
-import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +19,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from base import clock, database, retry
+from base.background import within
 from base.outage import Outage
 from base.settings import Settings
 from facts.terms import CallId
@@ -68,9 +68,7 @@ async def run(engine: AsyncEngine, settings: Settings, stop: asyncio.Event) -> N
     try:
         while not stop.is_set():
             await listening.look(clock.now(), stop)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(EVERY):
-                    await stop.wait()
+            await within(EVERY, stop)
     finally:
         await listening.close()
 

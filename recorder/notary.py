@@ -1,7 +1,6 @@
 """The loop of `hotline recorder` beside the archive: it seals days, has the newest stamped, and looks at older ones."""
 
 import asyncio
-import contextlib
 from datetime import timedelta
 from typing import Final
 
@@ -9,6 +8,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, database
+from base.background import within
 from base.outage import Outage
 from base.retry import Schedule
 from base.settings import Settings
@@ -36,9 +36,7 @@ async def run(engine: AsyncEngine, settings: Settings, stop: asyncio.Event) -> N
     notary = Notary(engine, settings)
     while not stop.is_set():
         await notary.look(clock.now())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(EVERY):
-                await stop.wait()
+        await within(EVERY, stop)
 
 
 class Notary:

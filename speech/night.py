@@ -21,6 +21,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, database
+from base.background import within
 from base.outage import Outage
 from base.settings import Settings
 from facts import Fact
@@ -93,9 +94,7 @@ async def run(engine: AsyncEngine, settings: Settings, stop: asyncio.Event) -> N
             except Exception as error:  # noqa: BLE001 the loop must outlive everything
                 log.error("words.failed", why=database.why(error)[:200])
                 pause = AGAIN
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pause):
-                await stop.wait()
+        await within(pause, stop)
 
 
 async def work(

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import structlog
 
-from base.background import spawn
+from base.background import spawn, within
 from base.bounded import remember
 from facts import Fact, TalkEnded
 from facts.terms import Party
@@ -149,7 +149,7 @@ class LeavingPhones:
     async def _channel_gone(self, phone: _Phone) -> bool:
         """Wait until the talk is over at this phone. False: it talks on, or its SIP call is over."""
         loop = asyncio.get_running_loop()
-        while not await _within(LOOK_EVERY, phone.over):
+        while not await within(LOOK_EVERY, phone.over):
             if not self._informed():
                 continue
             try:
@@ -162,7 +162,7 @@ class LeavingPhones:
         return False
 
     async def _until_over(self, phone: _Phone) -> None:
-        if not await _within(PATIENCE, phone.over) and phone.asked.contact:
+        if not await within(PATIENCE, phone.over) and phone.asked.contact:
             status = 0
             try:
                 status = await hang_over.call_off(phone.asked, *self._where)
@@ -172,11 +172,3 @@ class LeavingPhones:
             if status in _OVER:
                 return
         await phone.over.wait()
-
-
-async def _within(seconds: float, event: asyncio.Event) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            return await event.wait()
-    except TimeoutError:
-        return False

@@ -16,6 +16,7 @@ from sqlalchemy import insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, database, retry
+from base.background import within
 from base.outage import Outage
 from base.settings import Settings
 from facts.terms import CallId
@@ -52,9 +53,7 @@ async def run(engine: AsyncEngine, settings: Settings, stop: asyncio.Event) -> N
     uploads = Uploads(engine, settings)
     while not stop.is_set():
         await uploads.look(clock.now())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(EVERY):
-                await stop.wait()
+        await within(EVERY, stop)
 
 
 @dataclass(slots=True)

@@ -151,6 +151,7 @@ class Soak:
                 await self._until_ready(numbers)
                 await self._calls_and_faults(ground)
                 quiet = await self._until_quiet(town)
+                await self._until_recorded()
                 verdict = await judge(self, engine, ground, good, quiet)
             try:
                 await asyncio.to_thread(self.centre.stop)
@@ -288,6 +289,20 @@ class Soak:
             closing.cancel()
         measures.cancel()
         return said
+
+    async def _until_recorded(self) -> None:
+        """Wait until the recorder has put all calls away, as long as it gets on: a busy machine leaves it behind."""
+        spool = self.centre.home / "recordings" / "spool"
+        left, since = -1, time.monotonic()
+        while left and time.monotonic() - since < 30:
+            await asyncio.sleep(1)
+            found = sum(1 for _ in await asyncio.to_thread(list, spool.iterdir()))
+            if found != left:
+                left, since = found, time.monotonic()
+                if left % 100 == 0:
+                    self.say(f"until all is recorded: {left} files")
+        if left:
+            self.say(f"the recorder leaves {left} files")
 
     async def _pauses(self, town: Town) -> None:
         """Every agent dials *12 as soon as their phone is free."""
