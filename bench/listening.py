@@ -34,7 +34,7 @@ from facts import CallArrived, CallEnded, CallQueued, OfferAnswered, OfferMade, 
 from facts.terms import CallId, Party
 from facts.times import HOUR, SECOND
 from hotline.machine import programs
-from recorder import ledger
+from recorder import finishing
 from recorder.entry import LedgerEntry
 from recorder.policy import RATE
 from recorder.vault import reading
@@ -73,7 +73,7 @@ async def record(engine: AsyncEngine, chosen: Settings, seconds: int) -> LedgerE
         diary.write(fact)
     await diary.close()
     await asyncio.to_thread(_write, chosen.spool_dir / f"{CALL}.raw", seconds)
-    return await ledger.finish(engine, chosen, CALL)
+    return await finishing.finish(engine, chosen, CALL)
 
 
 def _write(raw: Path, seconds: int) -> None:

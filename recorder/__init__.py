@@ -11,8 +11,10 @@ intervals  what stretches of time have in common (pure)
 voice      who speaks when, window by window (pure)
 hints      which calls a person should listen to, and where, by rule (pure)
 levels     a finished file, read once: SHA-256, duration, when each side is heard
-entry      a row of the ledger
-ledger     the table `recording`: enter, look up, export, verify
+entry      a row of the ledger, and what was measured in its sound
+ledger     the table `recording`: enter, look up
+finishing  from a raw file to a row: what is to be made of it, and how the recording is judged
+copying    a finished recording, read as a whole: export, verify
 parts      what is not in a recording as it was spoken, and why: holds, pauses, what is lost (pure)
 playing    a part of a recording into a player or a pipe
 exports    a second person approves what leaves

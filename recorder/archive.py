@@ -33,7 +33,7 @@ from facts import CallbackEnded, CallbackRaced, CallbackYielded, CallEnded, Fact
 from facts.ids import is_attempt
 from facts.terms import CallId
 from facts.times import SECOND
-from recorder import backlog, ledger, policy, press, spool, tape
+from recorder import backlog, finishing, ledger, policy, press, spool, tape
 from recorder import tables as recorder_tables
 from recorder.forms import RecordingForm
 from recorder.ledger import Draft
@@ -319,7 +319,7 @@ class Archive:
         entered = await ledger.look_up(self._engine, calls)
         facts = await ledger.facts_of(self._engine, calls)
         work = [
-            ledger.job(
+            finishing.job(
                 self._settings,
                 ring,
                 raw.path,
@@ -339,16 +339,16 @@ class Archive:
         for raw, answer in zip(batch, answers, strict=True):
             known = facts.get(raw.call, [])
             if isinstance(answer, Tape):
-                drafts.append(ledger.draft(raw.call, known, answer, at=now))
+                drafts.append(finishing.draft(raw.call, known, answer, at=now))
                 done.append(raw)
             elif not answer.disk and self._failed(raw, answer, now):
                 why = f"{answer.why}; the raw file is kept and tried again"
-                drafts.append(ledger.draft(raw.call, known, None, at=now, fault=why))
+                drafts.append(finishing.draft(raw.call, known, None, at=now, fault=why))
         self._note_disk(batch, answers, now)
         self._note_ffmpeg(batch, answers)
         await self._enter(drafts)
         calls = [draft.entry.call for draft in drafts]
-        await ledger.remove_other_forms(self._engine, self._settings, calls)
+        await finishing.remove_other_forms(self._engine, self._settings, calls)
         self._progress.finished(len(done), sum(draft.entry.duration for draft in drafts))
         for raw in done:
             _remove(raw)
@@ -436,7 +436,7 @@ class Archive:
                     continue
                 except (TapeError, VaultError, OSError):
                     pass
-            drafts.append(ledger.draft(call, facts.get(call, []), made, at=now))
+            drafts.append(finishing.draft(call, facts.get(call, []), made, at=now))
         await self._enter(drafts)
         for call in gone:
             self._ended.pop(call, None)

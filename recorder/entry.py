@@ -1,8 +1,9 @@
-"""A row of the ledger, as everything passes it on."""
+"""A row of the ledger, and what was measured in its sound, as everything passes them on."""
 
 from dataclasses import dataclass, field
 
 from facts.terms import CallId
+from recorder.audit import Levels
 from recorder.policy import RecordingState
 from recorder.vault.crypt import WrappedKey
 
@@ -28,3 +29,34 @@ class LedgerEntry:
     cipher_sha256: str = ""
     certificate: int = 0
     key: WrappedKey | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SideLevel:
+    """One side, in dB below full scale: 0 is the loudest, `recorder.sound.FLOOR` silence.
+
+    `clipped`: the share of samples that are, 0 to 1.
+    """
+
+    rms: float
+    peak: float
+    clipped: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What one pass found. Times in microseconds from the beginning.
+
+    `silences`: the first `MOST_SILENCES` long ones, as (begin, end); `silence`: how long all of them last, and
+    `silence_count` how many there are. `talk_over`: how long both sides sound at once. `levels`: as an audit needs
+    them. `peaks`: the waveform, a whole audiowaveform `.dat` file (version 2, 8 bits, two channels).
+    """
+
+    left: SideLevel
+    right: SideLevel
+    silences: tuple[tuple[int, int], ...]
+    silence: int
+    silence_count: int
+    talk_over: int
+    levels: Levels = field(repr=False)
+    peaks: bytes = field(repr=False)

@@ -6,7 +6,6 @@ heard, not who speaks: music, prompts and noise count as sound.
 
 import math
 import struct
-from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from facts.times import SECOND
 from recorder.audit import LEVEL, WINDOW, Levels
+from recorder.entry import SideLevel, Sound
 from recorder.policy import FRAME, RATE
 
 LOUD: Final = 260
@@ -33,34 +33,6 @@ _FRAMES: Final = RATE * WINDOW // SECOND
 _HEAD: Final = struct.Struct("<iIiiII")
 _VERSION: Final = 2
 _EIGHT_BITS: Final = 1
-
-
-@dataclass(frozen=True, slots=True)
-class SideLevel:
-    """One side, in dB below full scale (0 is the loudest, `FLOOR` silence); `clipped`: share of samples, 0 to 1."""
-
-    rms: float
-    peak: float
-    clipped: float
-
-
-@dataclass(frozen=True, slots=True)
-class Sound:
-    """What one pass found. Times in microseconds from the beginning.
-
-    `silences`: the first `MOST_SILENCES` long ones, as (begin, end); `silence`: how long all of them last, and
-    `silence_count` how many there are. `talk_over`: how long both sides sound at once. `levels`: as an audit needs
-    them. `peaks`: the waveform, a whole audiowaveform `.dat` file (version 2, 8 bits, two channels).
-    """
-
-    left: SideLevel
-    right: SideLevel
-    silences: tuple[tuple[int, int], ...]
-    silence: int
-    silence_count: int
-    talk_over: int
-    levels: Levels = field(repr=False)
-    peaks: bytes = field(repr=False)
 
 
 class Meter:

@@ -91,7 +91,7 @@ recording_sound = Table(
     ),
     Column("talk_over", BigInteger, nullable=False, doc="microseconds in which both sides sound"),
 )
-"""What was measured in each recording when it was finished (`recorder.sound.Sound`)."""
+"""What was measured in each recording when it was finished (`recorder.entry.Sound`)."""
 
 recording_words = Table(
     "recording_words",

@@ -22,11 +22,11 @@ from base import files
 from base.workers import end_with_parent
 from facts.times import SECOND
 from recorder import forms, press
-from recorder.entry import LedgerEntry
+from recorder.entry import LedgerEntry, Sound
 from recorder.forms import HEADER, FormError, RecordingForm
 from recorder.policy import FRAME, RATE
 from recorder.press import LateError, PressError, Tags
-from recorder.sound import Meter, Sound
+from recorder.sound import Meter
 from recorder.vault import crypt
 from recorder.vault.crypt import FileKey, WrappedKey, Writer
 

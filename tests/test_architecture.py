@@ -102,8 +102,10 @@ IMPURE_MODULES = {
     "quality.weekly",
     "recorder.archive",
     "recorder.backlog",
+    "recorder.copying",
     "recorder.deletion",
     "recorder.exports",
+    "recorder.finishing",
     "recorder.ledger",
     "recorder.forms",
     "recorder.hearing",
@@ -365,8 +367,17 @@ def test_the_roof_knows_every_table() -> None:
     }
 
 
-def test_controller_and_screens_load_no_client_of_s3() -> None:
-    """Only the recorder and what reads a recording from the store need it: a sixth of a second at each start."""
-    asked = "import sys, hotline.controller.serve, web.app; print('recorder.vault.store' in sys.modules)"
+@pytest.mark.parametrize(
+    ("loaded", "spared"),
+    [
+        # Only the recorder and what reads a recording from the store need it: a sixth of a second at each start.
+        ("hotline.controller.serve, web.app", "recorder.vault.store"),
+        # A report asks for rows and hears nothing: a quarter of a second.
+        ("metrics.reports.sla", "numpy"),
+        ("metrics.reports.sla", "pydub"),
+    ],
+)
+def test_a_start_loads_only_what_it_needs(loaded: str, spared: str) -> None:
+    asked = f"import sys, {loaded}; print({spared!r} in sys.modules)"
     command = [sys.executable, "-c", asked]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "False\n"

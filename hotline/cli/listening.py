@@ -27,7 +27,7 @@ from hotline.cli.tools import (
     read_settings,
     with_database,
 )
-from recorder import exports, ledger, playing
+from recorder import copying, exports, playing
 from recorder.entry import LedgerEntry
 from recorder.exports import ExportError
 from recorder.forms import RecordingForm
@@ -221,7 +221,7 @@ def play(
             why=why,
             **{"from": begin, "to": end, "download": "1" if out else ""},
         )
-        entry = await ledger.verify(engine, settings, call_id)
+        entry = await copying.verify(engine, settings, call_id)
         playing.frames_of(entry, first, last)
         if out:  # what goes to a pipe can be kept, so it is an export
             async with exports.allowed(engine, settings, call_id, by=operator()):
@@ -239,7 +239,7 @@ def _give(
     end: int | None,
     player: tuple[str, ...] | None,
 ) -> None:
-    mine = ledger.form_by_path(entry.path)
+    mine = copying.form_by_path(entry.path)
     try:
         with (
             reading.open_recording(settings, entry) as sound,
@@ -302,7 +302,7 @@ def export(
     async def work(engine: AsyncEngine) -> None:
         await note_look(engine, "recordings export", call_id, why=why)
         async with exports.allowed(engine, settings, call_id, by=operator()):
-            await ledger.export(
+            await copying.export(
                 engine,
                 settings,
                 call_id,

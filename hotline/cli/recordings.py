@@ -24,7 +24,7 @@ from hotline.cli.tools import (
     with_database,
     write_file,
 )
-from recorder import evidence, ledger, proofs, seals, stamps
+from recorder import copying, evidence, proofs, seals, stamps
 from recorder.evidence import EvidenceError
 from recorder.vault import keys, old, rotation
 from recorder.vault.crypt import VaultError
@@ -231,7 +231,7 @@ def verify(
     async def work(engine: AsyncEngine) -> dict[str, Any]:
         checked = without = deleted = 0
         differ = []
-        async with aclosing(ledger.verify_all(engine, settings, since)) as rows:
+        async with aclosing(copying.verify_all(engine, settings, since)) as rows:
             async for entry, difference in rows:
                 deleted += bool(entry.certificate)
                 checked += bool(entry.path) and not entry.certificate

@@ -44,7 +44,7 @@ from hotline.machine import programs
 from hotline.machine.programs import ProgramError
 from metrics import calls as call_list
 from metrics.reports import sla as reports
-from recorder import ledger
+from recorder import copying, ledger
 from softphone.phones import RATE, AgentPhone, Leg, Phones, Sound, seconds_of
 from web.accounts import accounts
 
@@ -565,7 +565,7 @@ async def _compare(stage: DemoStage, visit: Visit, rows: list[call_list.CallRow]
         return ""
     file = stage.settings.root / "heard.wav"
     try:
-        await ledger.export(stage.engine, stage.settings, row["id"], file)
+        await copying.export(stage.engine, stage.settings, row["id"], file)
         left, right = await asyncio.to_thread(_sides, file)
     except (ledger.LedgerError, OSError, wave.Error) as error:
         visit.troubles.append(f"recording: {error}")

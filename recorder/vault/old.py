@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, files
 from base.settings import Settings
-from recorder import ledger
+from recorder import finishing, ledger
 from recorder.entry import LedgerEntry
 from recorder.ledger import Draft
 from recorder.tables import recording
@@ -62,11 +62,11 @@ async def encrypt(engine: AsyncEngine, settings: Settings) -> AsyncGenerator[Enc
                 yield Encrypted(done, total, f"call {entry.call}: {error}")
                 continue
             await ledger.enter(engine, [Draft(made, ())], at=clock.now())
-            await ledger.remove_other_forms(engine, settings, [entry.call])
+            await finishing.remove_other_forms(engine, settings, [entry.call])
             done += 1
             yield Encrypted(done, total)
         # An earlier run may have been killed between the row and the removal.
-        await ledger.remove_other_forms(engine, settings, calls)
+        await finishing.remove_other_forms(engine, settings, calls)
         last = calls[-1]
 
 

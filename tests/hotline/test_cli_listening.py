@@ -34,7 +34,7 @@ from facts import (
 from facts.terms import Party
 from facts.times import HOUR, SECOND
 from hotline.cli.main import app
-from recorder import ledger, tables
+from recorder import finishing, tables
 from recorder.entry import LedgerEntry
 from web.accounts import accounts
 from web.accounts.tables import audit
@@ -92,7 +92,7 @@ async def recorded(
 ) -> LedgerEntry:
     frames = b"".join(n.to_bytes(2, "little", signed=True) * 2 for n in range(8000)) * seconds
     (settings.spool_dir / f"{call}.raw").write_bytes(frames)
-    return await ledger.finish(engine, settings, call)
+    return await finishing.finish(engine, settings, call)
 
 
 async def rows(engine: AsyncEngine) -> list[tuple[str, str, str, str]]:

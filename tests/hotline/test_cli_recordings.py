@@ -17,7 +17,7 @@ from facts import CallArrived, CallEnded, Fact, OfferAnswered, TalkEnded
 from facts.terms import Party
 from facts.times import SECOND
 from hotline.cli.main import app
-from recorder import backlog, ledger, listening, policy, seals, tables, tape
+from recorder import backlog, copying, finishing, ledger, listening, policy, seals, tables, tape
 from recorder.entry import LedgerEntry
 from recorder.evidence import DaySeal
 from recorder.vault import keys
@@ -41,7 +41,7 @@ def settings(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Setti
 async def recorded(engine: AsyncEngine, settings: Settings, number: int) -> LedgerEntry:
     call = f"hotline-1763731200.{number}"
     (settings.spool_dir / f"{call}.raw").write_bytes(os.urandom(4 * 8000))
-    return await ledger.finish(engine, settings, call)
+    return await finishing.finish(engine, settings, call)
 
 
 def run(*words: str) -> tuple[int, str, str]:
@@ -62,7 +62,7 @@ async def test_a_whole_ledger_verifies(engine: AsyncEngine, settings: Settings) 
     for number in range(3):
         await recorded(engine, settings, number)
     facts: list[Fact] = []
-    missing = ledger.draft("hotline-1763731200.9", facts, None, at=NOW)
+    missing = finishing.draft("hotline-1763731200.9", facts, None, at=NOW)
     await ledger.enter(engine, [missing])
     status, said, _ = await in_thread("verify")
     assert (status, said) == (
@@ -109,7 +109,7 @@ async def test_more_rows_than_a_page(
     monkeypatch.setattr(ledger, "PAGE", 2)
     for number in range(5):
         await recorded(engine, settings, number)
-    seen = [entry.call async for entry, _ in ledger.verify_all(engine, settings)]
+    seen = [entry.call async for entry, _ in copying.verify_all(engine, settings)]
     assert seen == sorted(seen)
     assert len(seen) == 5
 

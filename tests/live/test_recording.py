@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from base import database
 from base.settings import Settings
 from facts import CallQueued, OfferAnswered, RecordingFinished, RecordingMissing
-from recorder import ledger
+from recorder import copying, ledger
 from recorder.entry import LedgerEntry
 from recorder.policy import RecordingState
 from softphone.phones import Phones, seconds_of
@@ -39,7 +39,7 @@ async def engine(centre: Centre) -> AsyncIterator[AsyncEngine]:
 async def recorded(centre: Centre, engine: AsyncEngine, call: str) -> LedgerEntry:
     """The call's row, once it is finished; its file is as the row says."""
     await centre.fact(RecordingFinished, 20, call=call)
-    return await ledger.verify(engine, Settings(home=centre.home), call)
+    return await copying.verify(engine, Settings(home=centre.home), call)
 
 
 async def test_a_call_that_ends_before_an_agent_answers_is_on_record_too(

@@ -11,7 +11,7 @@ from base import database
 from base.settings import Settings
 from facts import RecordingFinished
 from facts.times import local
-from recorder import ledger
+from recorder import copying
 from softphone.phones import RATE, Phones, Sound
 from tests.live import sounds
 from tests.live.centre import NUMBER, Centre
@@ -54,7 +54,7 @@ async def test_what_an_agent_said_is_a_hint_where_it_is_in_the_recording(
     await leg.hang_up()
     call = await centre.call_id("13900000901")
     await centre.fact(RecordingFinished, 20, call=call)
-    entry = await ledger.verify(engine, Settings(home=centre.home), call)
+    entry = await copying.verify(engine, Settings(home=centre.home), call)
 
     await centre.cli("transcribe", "--day", f"{local(entry.finished_at):%Y-%m-%d}")
     found = orjson.loads(await centre.cli("recordings", "words", call, "--format", "json"))

@@ -29,7 +29,7 @@ from metrics import completeness
 from metrics.completeness import AuditError, Completeness
 from metrics.reports import sla
 from metrics.window import Metric
-from recorder import deletion, ledger, tables, tape
+from recorder import deletion, finishing, ledger, tables, tape
 from recorder.audit import AuditKind, WhyUnrecorded
 from recorder.entry import LedgerEntry
 from recorder.vault import keys
@@ -65,7 +65,7 @@ async def enter(
 ) -> LedgerEntry:
     """Finish a recording as the recorder does."""
     (settings.spool_dir / f"{call}.raw").write_bytes(sound)
-    entry = await ledger.finish(engine, settings, call)
+    entry = await finishing.finish(engine, settings, call)
     if entry.path:
         age(settings.recordings_dir / entry.path)
     return entry
@@ -257,7 +257,7 @@ async def test_calls_without_an_agent_or_a_channel_or_a_number(
         refused(CALLS[1], 60),
         handed_on(CALLS[2], 120, talks=5),
     )
-    await ledger.enter(engine, [ledger.draft(CALLS[0], in_queue(CALLS[0]), None, at=at(40))])
+    await ledger.enter(engine, [finishing.draft(CALLS[0], in_queue(CALLS[0]), None, at=at(40))])
     await enter(engine, settings, CALLS[2], noise(7))
     found = await audit(engine, settings)
     assert (named(found), found.m23) == ([], Metric(0, 0))

@@ -17,7 +17,7 @@ from facts import CallbackPlaced, Fact
 from facts.times import DAY, HOUR, SECOND, midnight
 from metrics import due
 from metrics.reports import sla
-from recorder import deletion, evidence, ledger, retention, seals, tables
+from recorder import deletion, evidence, finishing, ledger, retention, seals, tables
 from recorder.retention import RetentionError
 from tests.metrics.histories import T, answered, arrived, ended
 from tests.metrics.test_callback_report import write
@@ -60,7 +60,7 @@ async def files(
     made = []
     for call in CALLS:
         (settings.spool_dir / f"{call}.raw").write_bytes(b"\1\0\2\0" * 8000)
-        entry = await ledger.finish(engine, settings, call)
+        entry = await finishing.finish(engine, settings, call)
         made.append(settings.recordings_dir / entry.path)
     return made
 
@@ -141,7 +141,7 @@ async def test_a_callback_has_the_queue_of_its_task(
     call = f"hotline-c{task}.1"
     await write(engine, settings.home, [CallbackPlaced(T, task, call, "1001")])
     (settings.spool_dir / f"{call}.raw").write_bytes(b"\1\0\2\0" * 8000)
-    await ledger.finish(engine, settings, call)
+    await finishing.finish(engine, settings, call)
     await confirm(engine, settings)
     found = await due.survey(engine, deletion.policy_of(settings), DUE)
     assert found.rules["tax"].calls == 1

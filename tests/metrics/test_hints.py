@@ -12,7 +12,7 @@ from facts.terms import Party
 from facts.times import SECOND
 from metrics import hints
 from metrics.hints import DayOfHints, HintFilter
-from recorder import ledger
+from recorder import finishing
 from recorder.hints import HintKind
 from speech import shelf
 from speech.hints import WordHint, WordHintKind
@@ -104,7 +104,7 @@ async def test_hints_of_transcripts_stand_among_the_others(
     call = "hotline-1763731200.1"
     day.spool_dir.mkdir(parents=True)
     (day.spool_dir / f"{call}.raw").write_bytes(b"\1" * 4 * 8000)
-    entry = await ledger.finish(engine, day, call)
+    entry = await finishing.finish(engine, day, call)
     said = [
         WordHint(WordHintKind.FORBIDDEN, "1001", 12 * SECOND, 13 * SECOND, "不知道"),
         WordHint(WordHintKind.FAST, "1001", 0, 50 * SECOND, rate=341.2),

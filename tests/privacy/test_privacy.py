@@ -42,7 +42,7 @@ from privacy.find import PrivacyError, Traces
 from quality import book, draws
 from quality.book import Actor
 from quality.scorecard import Deduction, ScoreSheet
-from recorder import deletion, evidence, ledger, marks, proofs, tables
+from recorder import deletion, evidence, finishing, ledger, marks, proofs, tables
 from recorder.marks import MarkedPlace
 from tests.metrics.histories import T, answered, at
 from tests.metrics.test_callback_report import write
@@ -109,7 +109,7 @@ async def centre(engine: AsyncEngine, settings: Settings) -> Settings:
     plain = settings.model_copy(update={"recording_format": "wav"})
     for call in (*CALLS, ATTEMPT, NEIGHBOUR):
         (settings.spool_dir / f"{call}.raw").write_bytes(b"\1\0\2\0" * 8000)
-        await ledger.finish(engine, settings if call == CALLS[0] else plain, call)
+        await finishing.finish(engine, settings if call == CALLS[0] else plain, call)
     flag = Flag(NUMBER, 1, "knows much")
     await rulebook.change(
         engine,

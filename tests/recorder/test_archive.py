@@ -33,7 +33,7 @@ from facts import (
     RecordingMissing,
 )
 from facts.times import SECOND
-from recorder import archive, ledger, policy, tape
+from recorder import archive, copying, ledger, policy, tape
 from recorder.archive import Archive
 from recorder.policy import RecordingState
 from recorder.press import LateError
@@ -739,7 +739,7 @@ async def test_kill_9_at_any_moment_loses_nothing_and_enters_nothing_twice(
     assert sorted(fact.call for fact in facts if isinstance(fact, RecordingFinished)) == calls
     assert len(facts) == 5
     for call in calls:
-        await ledger.verify(engine, settings, call)
+        await copying.verify(engine, settings, call)
     await engine.dispose()
 
 

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from base.settings import Settings
 from facts import Fact, RecordingFinished
-from recorder import ledger, press, tape
+from recorder import copying, finishing, ledger, press, tape
 from recorder.archive import Archive
 from recorder.audit import FileState
 from recorder.entry import LedgerEntry
@@ -49,7 +49,7 @@ async def entry(engine: AsyncEngine, settings: Settings, spool: Spool) -> Ledger
     agent = np.concatenate([np.zeros(40_000, "<i2"), tone(1100, 5)])
     raw.write_bytes(interleaved(tone(440, SECONDS), agent))
     await write(engine, a_call(CALL))
-    return await ledger.finish(engine, settings, CALL)
+    return await finishing.finish(engine, settings, CALL)
 
 
 def plain(settings: Settings, entry: LedgerEntry) -> bytes:
@@ -72,8 +72,8 @@ async def test_no_file_is_named_by_a_telephone_number(
 ) -> None:
     for name in ("13812345678.wav", "wang +8613812345678.wav", "02423456789.mp3"):
         with pytest.raises(LedgerError, match=r"\*\*\*\*.*by the call's id"):
-            await ledger.export(engine, settings, CALL, tmp_path / name)
-    await ledger.export(engine, settings, CALL, tmp_path / f"{CALL}.wav")
+            await copying.export(engine, settings, CALL, tmp_path / name)
+    await copying.export(engine, settings, CALL, tmp_path / f"{CALL}.wav")
     assert [path.name for path in tmp_path.glob("*.[wm]*")] == [f"{CALL}.wav"]
 
 
@@ -83,7 +83,7 @@ async def test_it_is_entered_verified_and_measured(
     assert entry.path == f"2025/11/21/{CALL}.mp4.enc"
     assert (entry.state, entry.duration) == (RecordingState.FINISHED, SECONDS * 1_000_000)
     assert entry.size < SECONDS * 6000
-    assert await ledger.verify(engine, settings, CALL) == entry
+    assert await copying.verify(engine, settings, CALL) == entry
     (heard,) = listen_to(settings, [entry])
     assert heard.state is FileState.WHOLE
     assert heard.levels is not None
@@ -126,7 +126,7 @@ async def test_finishing_twice_is_finishing_once(
 ) -> None:
     spool(CALL)  # as if the crash had come before the removal; and there is another ffmpeg now
     monkeypatch.setattr(press, "_HOW", {})
-    assert await ledger.finish(engine, settings, CALL) == entry
+    assert await finishing.finish(engine, settings, CALL) == entry
     assert (
         len([one for one in await recording_facts(engine) if one.kind == "RecordingFinished"]) == 1
     )
@@ -137,7 +137,7 @@ async def test_it_is_exported_in_every_form(
     engine: AsyncEngine, settings: Settings, entry: LedgerEntry, tmp_path: Path, form: RecordingForm
 ) -> None:
     out = tmp_path / f"out.{form.value}"
-    await ledger.export(engine, settings, CALL, out)
+    await copying.export(engine, settings, CALL, out)
     duration, tags = probed(out)
     assert abs(duration - SECONDS) <= (0.2 if form is RecordingForm.MP3 else 0.02)
     assert tags == {"title": CALL, "date": "2025-11-21T21:21:10+08:00", "album": "12345"}
@@ -156,9 +156,9 @@ async def test_it_is_exported_in_every_form(
 async def test_the_form_is_said_or_stays_as_it_is(
     engine: AsyncEngine, settings: Settings, entry: LedgerEntry, tmp_path: Path
 ) -> None:
-    await ledger.export(engine, settings, CALL, tmp_path / "as-it-lies")
+    await copying.export(engine, settings, CALL, tmp_path / "as-it-lies")
     assert (tmp_path / "as-it-lies").read_bytes() == plain(settings, entry)
-    await ledger.export(engine, settings, CALL, tmp_path / "b", form=RecordingForm.WAV)
+    await copying.export(engine, settings, CALL, tmp_path / "b", form=RecordingForm.WAV)
     assert (tmp_path / "b").read_bytes()[:4] == b"RIFF"
 
 
@@ -168,10 +168,10 @@ async def test_a_recording_of_before_is_a_wav_and_stays_one(
     spool(CALL)
     await write(engine, a_call(CALL))
     before = settings.model_copy(update={"recording_format": "wav", "encrypt_recordings": False})
-    old = await ledger.finish(engine, before, CALL)
+    old = await finishing.finish(engine, before, CALL)
     assert old.path.endswith(".wav")
-    assert await ledger.verify(engine, settings, CALL) == old
-    await ledger.export(engine, settings, CALL, tmp_path / "a.mp4")
+    assert await copying.verify(engine, settings, CALL) == old
+    await copying.export(engine, settings, CALL, tmp_path / "a.mp4")
     assert tape.inspect(tmp_path / "a.mp4").form is RecordingForm.MP4
 
 
@@ -184,7 +184,7 @@ async def test_no_ffmpeg_for_an_export(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LedgerError, match="apt-get install ffmpeg"):
-        await ledger.export(engine, settings, CALL, tmp_path / "a.wav")
+        await copying.export(engine, settings, CALL, tmp_path / "a.wav")
     assert list(tmp_path.glob("*a.wav*")) == []
 
 

@@ -13,7 +13,18 @@ from base import clock
 from base.settings import Settings
 from facts.terms import CallId
 from facts.times import DAY
-from recorder import deletion, evidence, ledger, proofs, removal, seals, tables, tape
+from recorder import (
+    copying,
+    deletion,
+    evidence,
+    finishing,
+    ledger,
+    proofs,
+    removal,
+    seals,
+    tables,
+    tape,
+)
 from recorder.deletion import Deleted, Doomed, HoldError
 from recorder.entry import LedgerEntry
 from recorder.ledger import LedgerError
@@ -35,7 +46,7 @@ async def entries(engine: AsyncEngine, settings: Settings, spool: Spool) -> list
     for call in (CALL, OTHER):
         spool(call, seconds=2)
         await write(engine, a_call(call, 2, 1))
-        found.append(await ledger.finish(engine, settings, call))
+        found.append(await finishing.finish(engine, settings, call))
     return found
 
 
@@ -90,13 +101,13 @@ async def test_a_deleted_recording_is_told_from_one_that_is_gone(
     with pytest.raises(
         LedgerError, match=r"was deleted on \d{4}-\d\d-\d\d by default \(certificate 3\)"
     ):
-        await ledger.export(engine, settings, CALL, tmp_path / "a.wav")
+        await copying.export(engine, settings, CALL, tmp_path / "a.wav")
     with pytest.raises(LedgerError, match="was deleted on"):
-        await ledger.verify(engine, settings, CALL)
-    assert [what async for _, what in ledger.verify_all(engine, settings)] == ["", ""]
+        await copying.verify(engine, settings, CALL)
+    assert [what async for _, what in copying.verify_all(engine, settings)] == ["", ""]
     file = settings.recordings_dir / entries[0].path
     file.write_bytes(b"from a backup")
-    said = {entry.call: what async for entry, what in ledger.verify_all(engine, settings)}
+    said = {entry.call: what async for entry, what in copying.verify_all(engine, settings)}
     assert "was deleted by certificate 3" in said[CALL]
     assert said[OTHER] == ""
 
@@ -208,7 +219,7 @@ async def entered_again(engine: AsyncEngine, settings: Settings, spool: Spool) -
         swap=False,
     )
     facts = (await ledger.facts_of(engine, [CALL]))[CALL]
-    await ledger.enter(engine, [ledger.draft(CALL, facts, made, at=NOW + DAY)])
+    await ledger.enter(engine, [finishing.draft(CALL, facts, made, at=NOW + DAY)])
 
 
 async def test_after_a_deletion_a_late_file_is_a_recording_again(
@@ -216,7 +227,7 @@ async def test_after_a_deletion_a_late_file_is_a_recording_again(
 ) -> None:
     await carry_out(engine, settings, entries[0])
     await entered_again(engine, settings, spool)
-    await ledger.verify(engine, settings, CALL)
+    await copying.verify(engine, settings, CALL)
     assert await findings(engine) == []
     after = (await ledger.look_up(engine, [CALL]))[CALL]
     assert (await carry_out(engine, settings, after)).done == [CALL]
@@ -352,7 +363,7 @@ async def test_the_verifier_says_that_a_recording_was_deleted(
     engine: AsyncEngine, settings: Settings, entries: list[LedgerEntry], tmp_path: Path
 ) -> None:
     kept = tmp_path / "kept.wav"
-    await ledger.export(engine, settings, CALL, kept)
+    await copying.export(engine, settings, CALL, kept)
     await seals.seal(engine, settings, entries[0].finished_at + DAY)
     await carry_out(engine, settings, entries[0])
     async with engine.begin() as connection:
@@ -387,8 +398,8 @@ async def test_an_encrypted_recording_goes_with_its_key(
     for call in (CALL, OTHER):
         spool(call, seconds=2)
         await write(engine, a_call(call, 2, 1))
-    entry = await ledger.finish(engine, secret, CALL)
-    plain = await ledger.finish(engine, open_, OTHER)
+    entry = await finishing.finish(engine, secret, CALL)
+    plain = await finishing.finish(engine, open_, OTHER)
     assert entry.path.endswith(".enc")
     assert (await carry_out(engine, secret, entry)).done == [CALL]
     assert not (settings.recordings_dir / entry.path).exists()
@@ -399,4 +410,4 @@ async def test_an_encrypted_recording_goes_with_its_key(
     assert [one async for one in old.encrypt(engine, secret)] == []
     ring = await rotation.begin(engine, secret)
     assert [one async for one in rotation.rotate(engine, secret, ring)] == []
-    assert [what async for _, what in ledger.verify_all(engine, secret)] == ["", ""]
+    assert [what async for _, what in copying.verify_all(engine, secret)] == ["", ""]

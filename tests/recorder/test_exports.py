@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from base import clock
 from base.settings import Settings
 from facts.times import HOUR
-from recorder import exports, ledger
+from recorder import exports, finishing, ledger
 from recorder.exports import ExportError, ExportRequest, ExportState
 from recorder.tape import Tape
 
@@ -29,7 +29,7 @@ def settings(tmp_path: Path) -> Settings:
 async def book(engine: AsyncEngine) -> AsyncEngine:
     """With two recordings."""
     made = Tape(1_000_000, 32_044, "ab" * 32)
-    await ledger.enter(engine, [ledger.draft(call, [], made, at=1) for call in (CALL, OTHER)])
+    await ledger.enter(engine, [finishing.draft(call, [], made, at=1) for call in (CALL, OTHER)])
     return engine
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base.settings import Settings
 from facts import RecordingFinished, RecordingMissing
-from recorder import ledger, tape
+from recorder import copying, finishing, ledger, tape
 from recorder.entry import LedgerEntry
 from recorder.ledger import LedgerError
 from recorder.policy import RecordingState
@@ -24,7 +24,7 @@ CALL = call_id(17)
 async def entry(engine: AsyncEngine, settings: Settings, spool: Spool) -> LedgerEntry:
     spool(CALL)
     await write(engine, a_call(CALL))
-    return await ledger.finish(engine, settings, CALL)
+    return await finishing.finish(engine, settings, CALL)
 
 
 async def test_a_finished_recording_has_a_row_a_file_and_a_fact(
@@ -45,9 +45,9 @@ async def test_a_finished_recording_has_a_row_a_file_and_a_fact(
 async def test_finishing_twice_is_finishing_once(
     engine: AsyncEngine, settings: Settings, entry: LedgerEntry, spool: Spool
 ) -> None:
-    assert await ledger.finish(engine, settings, CALL) == entry
+    assert await finishing.finish(engine, settings, CALL) == entry
     spool(CALL)  # as if the crash had come before the removal
-    await ledger.finish(engine, settings, CALL)
+    await finishing.finish(engine, settings, CALL)
     assert len(await recording_facts(engine)) == 1
     assert await ledger.look_up(engine, [CALL]) == {CALL: entry}
 
@@ -57,17 +57,17 @@ async def test_more_sound_replaces_a_row_and_none_never_does(
 ) -> None:
     await write(engine, a_call(CALL))
     facts = (await ledger.facts_of(engine, [CALL]))[CALL]
-    missing = ledger.draft(CALL, facts, None, at=NOW)
+    missing = finishing.draft(CALL, facts, None, at=NOW)
     assert [type(fact) for fact in await ledger.enter(engine, [missing])] == [RecordingMissing]
     assert await ledger.enter(engine, [missing]) == []
 
     spool(CALL, seconds=3)
-    short = await ledger.finish(engine, settings, CALL)
+    short = await finishing.finish(engine, settings, CALL)
     assert short.state is RecordingState.SHORT
     assert short.note == "2.0 s of the talk are missing"
 
     spool(CALL, seconds=10)
-    whole = await ledger.finish(engine, settings, CALL)
+    whole = await finishing.finish(engine, settings, CALL)
     assert whole.state is RecordingState.FINISHED
     assert await ledger.enter(engine, [missing]) == []
     assert await ledger.look_up(engine, [CALL]) == {CALL: whole}
@@ -84,7 +84,7 @@ async def test_a_torn_sample_is_noted(
 ) -> None:
     await write(engine, a_call(CALL))
     spool(CALL, extra=b"\x01\x02\x03")
-    entry = await ledger.finish(engine, settings, CALL)
+    entry = await finishing.finish(engine, settings, CALL)
     assert (entry.state, entry.note) == (
         RecordingState.CUT_OFF,
         "cut off: Asterisk or the machine died while it wrote; 3 bytes of a torn last sample dropped",
@@ -100,7 +100,7 @@ async def test_row_and_fact_are_entered_together_or_not_at_all(
     monkeypatch.setattr(ledger, "_diary_row", breaks)
     facts = a_call(CALL)
     with pytest.raises(RuntimeError, match="power cut"):
-        await ledger.enter(engine, [ledger.draft(CALL, facts, None, at=NOW)])
+        await ledger.enter(engine, [finishing.draft(CALL, facts, None, at=NOW)])
     assert await ledger.look_up(engine, [CALL]) == {}
 
 
@@ -111,9 +111,9 @@ async def test_the_exported_file_is_the_entered_one(
     engine: AsyncEngine, settings: Settings, entry: LedgerEntry, tmp_path: Path
 ) -> None:
     out = tmp_path / "录音.wav"
-    assert await ledger.export(engine, settings, CALL, out) == entry
+    assert await copying.export(engine, settings, CALL, out) == entry
     assert tape.inspect(out).sha256 == entry.sha256
-    assert await ledger.verify(engine, settings, CALL) == entry
+    assert await copying.verify(engine, settings, CALL) == entry
 
 
 @pytest.mark.parametrize("text", ["", "../../etc/passwd", "17", f"{CALL}\n", "$(reboot)"])
@@ -121,9 +121,9 @@ async def test_what_is_no_call_id_reaches_no_path(
     engine: AsyncEngine, settings: Settings, tmp_path: Path, text: str
 ) -> None:
     for action in (
-        ledger.export(engine, settings, text, tmp_path / "x.wav"),
-        ledger.verify(engine, settings, text),
-        ledger.finish(engine, settings, text),
+        copying.export(engine, settings, text, tmp_path / "x.wav"),
+        copying.verify(engine, settings, text),
+        finishing.finish(engine, settings, text),
     ):
         with pytest.raises(LedgerError, match=r"is not a call id.*hotline calls"):
             await action
@@ -134,15 +134,15 @@ async def test_calls_without_a_recording_say_why(
 ) -> None:
     out = tmp_path / "x.wav"
     with pytest.raises(LedgerError, match=r"no call hotline-1763731200\.99.*hotline calls"):
-        await ledger.export(engine, settings, call_id(99), out)
+        await copying.export(engine, settings, call_id(99), out)
     await write(engine, a_call(CALL))
     with pytest.raises(LedgerError, match=r"is not finished.*Try again soon"):
-        await ledger.export(engine, settings, CALL, out)
+        await copying.export(engine, settings, CALL, out)
     with pytest.raises(LedgerError, match=f"no raw file of call {CALL}"):
-        await ledger.finish(engine, settings, CALL)
-    await ledger.enter(engine, [ledger.draft(CALL, a_call(CALL), None, at=NOW)])
+        await finishing.finish(engine, settings, CALL)
+    await ledger.enter(engine, [finishing.draft(CALL, a_call(CALL), None, at=NOW)])
     with pytest.raises(LedgerError, match="has no recording: the call was answered, but"):
-        await ledger.export(engine, settings, CALL, out)
+        await copying.export(engine, settings, CALL, out)
     assert not out.exists()
 
 
@@ -151,8 +151,8 @@ async def test_a_file_that_is_gone(
 ) -> None:
     (settings.recordings_dir / entry.path).unlink()
     for action in (
-        ledger.export(engine, settings, CALL, tmp_path / "x.wav"),
-        ledger.verify(engine, settings, CALL),
+        copying.export(engine, settings, CALL, tmp_path / "x.wav"),
+        copying.verify(engine, settings, CALL),
     ):
         with pytest.raises(LedgerError, match=r"file is gone.*backup"):
             await action
@@ -163,23 +163,23 @@ async def test_an_altered_file_is_refused_unless_told(
 ) -> None:
     spool(CALL)
     plain = settings.model_copy(update={"encrypt_recordings": False})
-    entry = await ledger.finish(engine, plain, CALL)
+    entry = await finishing.finish(engine, plain, CALL)
     path = settings.recordings_dir / entry.path
     sound = bytearray(path.read_bytes())
     sound[1000] ^= 1
     path.write_bytes(bytes(sound))
     out = tmp_path / "x.wav"
     with pytest.raises(LedgerError, match="SHA-256 differs"):
-        await ledger.verify(engine, settings, CALL)
+        await copying.verify(engine, settings, CALL)
     with pytest.raises(LedgerError, match="SHA-256 differs"):
-        await ledger.export(engine, settings, CALL, out)
+        await copying.export(engine, settings, CALL, out)
     assert not list(tmp_path.glob("*x.wav*"))
-    await ledger.export(engine, settings, CALL, out, despite_damage=True)
+    await copying.export(engine, settings, CALL, out, despite_damage=True)
     assert out.read_bytes() == bytes(sound)
 
     path.write_bytes(bytes(sound[:-400]))
     with pytest.raises(LedgerError, match=r"is damaged.*header promises"):
-        await ledger.verify(engine, settings, CALL)
+        await copying.verify(engine, settings, CALL)
 
 
 async def test_where_it_cannot_be_written(
@@ -188,14 +188,14 @@ async def test_where_it_cannot_be_written(
     out = tmp_path / "x.wav"
     out.write_bytes(b"mine")
     with pytest.raises(LedgerError, match="exists already"):
-        await ledger.export(engine, settings, CALL, out)
+        await copying.export(engine, settings, CALL, out)
     assert out.read_bytes() == b"mine"
-    await ledger.export(engine, settings, CALL, out, overwrite=True)
+    await copying.export(engine, settings, CALL, out, overwrite=True)
     assert tape.inspect(out).sha256 == entry.sha256
     with pytest.raises(LedgerError, match=r"folder .*nowhere does not exist"):
-        await ledger.export(engine, settings, CALL, tmp_path / "nowhere" / "x.wav")
+        await copying.export(engine, settings, CALL, tmp_path / "nowhere" / "x.wav")
     with pytest.raises(LedgerError, match="is a folder: name a file in it"):
-        await ledger.export(engine, settings, CALL, tmp_path)
+        await copying.export(engine, settings, CALL, tmp_path)
 
 
 async def test_a_full_disk_leaves_no_half_export(
@@ -210,5 +210,5 @@ async def test_a_full_disk_leaves_no_half_export(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(LedgerError, match=r"x\.wav cannot be written: No space left on device"):
-        await ledger.export(engine, settings, CALL, tmp_path / "x.wav")
+        await copying.export(engine, settings, CALL, tmp_path / "x.wav")
     assert not list(tmp_path.glob("*x.wav*"))

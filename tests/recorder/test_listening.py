@@ -17,7 +17,7 @@ from base.settings import Settings
 from facts import Fact
 from facts.times import DAY, HOUR, SECOND
 from metrics import hints
-from recorder import deletion, hearing, ledger, listening
+from recorder import deletion, finishing, hearing, ledger, listening
 from recorder.deletion import Doomed
 from recorder.entry import LedgerEntry
 from recorder.hearing import Unheard
@@ -58,7 +58,7 @@ async def made(
     if raw:
         path.write_bytes(raw)
     await write(engine, facts_of(call))
-    await ledger.finish(engine, settings, call)
+    await finishing.finish(engine, settings, call)
     async with engine.begin() as connection:
         moment = NOW + number
         await connection.execute(

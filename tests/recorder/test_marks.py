@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from base.settings import Settings
 from facts.terms import CallId
 from facts.times import SECOND
-from recorder import deletion, ledger, marks
+from recorder import deletion, finishing, ledger, marks
 from recorder.deletion import Doomed
 from recorder.marks import MarkedPlace, MarkError, NoMarkError, OthersMarkError
 from tests.recorder.conftest import NOW, Spool, call_id
@@ -22,7 +22,7 @@ async def recorded(engine: AsyncEngine, settings: Settings, spool: Spool) -> Non
     """Two recordings of ten seconds."""
     for call in (CALL, OTHER):
         spool(call)
-        await ledger.finish(engine, settings, call)
+        await finishing.finish(engine, settings, call)
 
 
 def note(begin: float, until: float | None = None, text: str = "服务禁语") -> MarkedPlace:

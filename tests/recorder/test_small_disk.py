@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from base.settings import Settings
 from facts import Fact
 from facts.times import SECOND
-from recorder import ledger, press, tape
+from recorder import copying, ledger, press, tape
 from recorder.archive import Archive
 from recorder.forms import RecordingForm
 from recorder.policy import RecordingState
@@ -113,7 +113,7 @@ async def test_wherever_it_fills_nothing_is_lost_and_it_goes_on_with_room(
     assert held == [True, False], "and so is its end"
     filler.unlink(missing_ok=True)
     await work.sweep(now + 3600 * SECOND)
-    entry = await ledger.verify(engine, settings, CALL)
+    entry = await copying.verify(engine, settings, CALL)
     assert (entry.state, entry.duration) == (RecordingState.FINISHED, SECONDS * SECOND)
     assert lying(settings) == [Path(entry.path).name]
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from facts.times import SECOND
 from recorder import sound
 from recorder.audit import LEVEL
-from recorder.sound import FLOOR, LONG_SILENCE, LOUD, PIXEL, Meter, Sound
+from recorder.entry import SideLevel, Sound
+from recorder.sound import FLOOR, LONG_SILENCE, LOUD, PIXEL, Meter
 
 Samples = npt.NDArray[np.int16]
 SILENT, QUIET, SPOKEN = 0, 100, 6000
@@ -39,10 +40,10 @@ def stereo(*parts: tuple[float, int, int]) -> bytes:
 
 def test_levels_of_each_side() -> None:
     found = measured(stereo((2, 16_384, 0), (2, 16_384, 1024)))
-    assert found.left == sound.SideLevel(-6.02, -6.02, 0.0)
+    assert found.left == SideLevel(-6.02, -6.02, 0.0)
     assert (found.right.rms, found.right.peak) == pytest.approx((-33.11, -30.1))
     assert found.right.clipped == 0
-    assert measured(stereo((1, 0, 0))).left == sound.SideLevel(FLOOR, FLOOR, 0.0)
+    assert measured(stereo((1, 0, 0))).left == SideLevel(FLOOR, FLOOR, 0.0)
     assert measured(stereo((1, 32_767, 5), (3, 5, 5))).left.clipped == 0.25
 
 

@@ -17,7 +17,7 @@ from facts.times import SECOND
 from hotline.machine import check
 from metrics import completeness
 from metrics.completeness import AuditError
-from recorder import deletion, hearing, ledger
+from recorder import copying, deletion, finishing, hearing
 from recorder.audit import AuditKind
 from recorder.entry import LedgerEntry
 from recorder.hearing import Unheard
@@ -53,7 +53,7 @@ async def stored(
         settings = before.settings(tmp_path, name, **(more or {}))
         await write(engine, a_call(ONE, seconds, talk=5))
         spool(ONE, seconds)
-        entry = await ledger.finish(engine, settings, ONE)
+        entry = await finishing.finish(engine, settings, ONE)
         loop = Uploads(engine, settings)
         await loop.look(clock.now())
         await loop.look(clock.now() + SECOND)
@@ -66,11 +66,11 @@ async def test_an_encrypted_recording_comes_back_as_it_was(
 ) -> None:
     async with stored(engine, seaweed, tmp_path, spool) as (settings, _, entry):
         assert entry.cipher_sha256
-        assert (await ledger.verify(engine, settings, ONE)).call == ONE
+        assert (await copying.verify(engine, settings, ONE)).call == ONE
         out = tmp_path / "out.mp4"
-        await ledger.export(engine, settings, ONE, out)
+        await copying.export(engine, settings, ONE, out)
         assert hashlib.sha256(out.read_bytes()).hexdigest() == entry.sha256
-        assert [said async for _, said in ledger.verify_all(engine, settings)] == [""]
+        assert [said async for _, said in copying.verify_all(engine, settings)] == [""]
 
 
 async def test_a_seek_in_an_hour_reads_a_few_chunks(
@@ -96,15 +96,15 @@ async def test_a_store_that_is_away_is_no_lost_recording(
     async with stored(engine, seaweed, tmp_path, spool) as (settings, proxy, _):
         proxy.up = False
         for work in (
-            ledger.verify(engine, settings, ONE),
-            ledger.export(engine, settings, ONE, tmp_path / "out.wav"),
+            copying.verify(engine, settings, ONE),
+            copying.export(engine, settings, ONE, tmp_path / "out.wav"),
         ):
             with pytest.raises(LedgerAwayError, match="cannot be read now: the store s3://"):
                 await work
         with pytest.raises(AuditError, match=r"cannot be reached|did not answer"):
             await completeness.audit(engine, settings, None)
         assert not (tmp_path / "out.wav").exists()
-        said = [said async for _, said in ledger.verify_all(engine, settings)]
+        said = [said async for _, said in copying.verify_all(engine, settings)]
         assert "cannot be read now" in said[0]
 
 
@@ -138,10 +138,10 @@ async def test_an_object_that_was_changed_or_taken_away_is_found(
         other.write_bytes(content)
         await bucket.delete(entry.path)
         with pytest.raises(LedgerError, match=r"gone from .* and from s3://"):
-            await ledger.verify(engine, settings, ONE)
+            await copying.verify(engine, settings, ONE)
         await bucket.put(other, entry.path, print_of(other), None)
         with pytest.raises(LedgerError, match="SHA-256 differs"):
-            await ledger.verify(engine, settings, ONE)
+            await copying.verify(engine, settings, ONE)
 
         def hear() -> None:
             with reading.open_recording(settings, entry) as sound:
@@ -167,7 +167,7 @@ async def test_a_plain_recording_that_only_the_store_has_can_be_encrypted(
         keys = await asyncio.to_thread(lambda: [one.key for one in bucket.listed()])
         assert keys == [f"{entry.path}{reading.SUFFIX}"]
         assert not list(settings.recordings_dir.rglob("*.wav*"))
-        await ledger.verify(engine, settings, ONE)
+        await copying.verify(engine, settings, ONE)
 
 
 async def test_a_deletion_takes_the_object_along_and_certifies_nothing_before(
@@ -182,13 +182,13 @@ async def test_a_deletion_takes_the_object_along_and_certifies_nothing_before(
         assert call == ONE
         assert "s3://" in why
         proxy.up = True
-        assert (await ledger.verify(engine, settings, ONE)).call == ONE
+        assert (await copying.verify(engine, settings, ONE)).call == ONE
         gone = await deletion.carry_out(engine, settings, doomed, by="cli:wang")
         assert (gone.done, gone.kept) == ([ONE], [])
         assert not await asyncio.to_thread(reading.is_there, settings, entry)
         with pytest.raises(LedgerError, match="was deleted on"):
-            await ledger.verify(engine, settings, ONE)
-        assert [said async for _, said in ledger.verify_all(engine, settings)] == [""]
+            await copying.verify(engine, settings, ONE)
+        assert [said async for _, said in copying.verify_all(engine, settings)] == [""]
         assert await strangers(engine, settings) == []
         back = tmp_path / "back"
         back.write_bytes(b"of a backup")
@@ -277,7 +277,7 @@ async def test_each_file_is_read_once_to_be_compared_and_heard(
     wav = {"recording_format": "wav"}
     async with stored(engine, seaweed, tmp_path, spool, 600, wav) as (settings, proxy, entry):
         before = proxy.received
-        assert (await ledger.verify(engine, settings, ONE)).call == ONE
+        assert (await copying.verify(engine, settings, ONE)).call == ONE
         verified = proxy.received
         await completeness.audit(engine, settings, None)
         audited = proxy.received
@@ -294,7 +294,7 @@ async def test_over_tls_only_a_store_whose_certificate_is_trusted(
     settings = seaweed.settings(tmp_path, name, **by_tls, store_ca=seaweed.ca)
     await write(engine, a_call(ONE, 10, talk=5))
     spool(ONE, 10)
-    entry = await ledger.finish(engine, settings, ONE)
+    entry = await finishing.finish(engine, settings, ONE)
 
     stranger = Authority(tmp_path / "stranger").ca
     for told in (
@@ -313,8 +313,8 @@ async def test_over_tls_only_a_store_whose_certificate_is_trusted(
     await loop.look(clock.now())
     await loop.look(clock.now() + SECOND)
     assert not (settings.recordings_dir / entry.path).exists()
-    assert (await ledger.verify(engine, settings, ONE)).call == ONE
+    assert (await copying.verify(engine, settings, ONE)).call == ONE
     out = tmp_path / "out.mp4"
-    await ledger.export(engine, settings, ONE, out)
+    await copying.export(engine, settings, ONE, out)
     assert hashlib.sha256(out.read_bytes()).hexdigest() == entry.sha256
     assert await Store(settings).probe() == []

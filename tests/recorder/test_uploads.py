@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from base import clock
 from base.settings import Settings
 from facts.times import DAY, HOUR, SECOND
-from recorder import ledger
+from recorder import copying, finishing, ledger
 from recorder.entry import LedgerEntry
 from recorder.tables import recording, stored
 from recorder.vault import objects, uploads
@@ -34,7 +34,7 @@ async def entered(
     for call in calls:
         await write(engine, a_call(call))
         spool(call)
-        await ledger.finish(engine, settings, call)
+        await finishing.finish(engine, settings, call)
     return (await ledger.look_up(engine, calls))[calls[0]]
 
 
@@ -203,7 +203,7 @@ async def test_a_recording_that_became_longer_replaces_the_object(
     spool(ONE, seconds=12)
     with pytest.MonkeyPatch.context() as later:
         later.setattr("base.clock.now", lambda: NOW + SECOND)
-        after = await ledger.finish(engine, kept, ONE)
+        after = await finishing.finish(engine, kept, ONE)
     assert after.sha256 != before.sha256
     await loop.look(NOW + 2 * SECOND)
     assert bucket.objects == {after.path: print_of(kept.recordings_dir / after.path)}
@@ -350,7 +350,7 @@ async def test_a_recorder_that_is_killed_while_it_sends_leaves_each_object_once(
             call = call_id(number)
             await write(engine, a_call(call, seconds=400))
             spool(call, seconds=400)  # 12.8 MB: two parts
-            await ledger.finish(engine, real, call)
+            await finishing.finish(engine, real, call)
         environment = {
             **os.environ,
             **before.environment(name),
@@ -382,7 +382,7 @@ async def test_a_recorder_that_is_killed_while_it_sends_leaves_each_object_once(
     async with engine.connect() as connection:
         rows = (await connection.execute(select(recording))).all()
     assert [one.key for one in bucket.listed()] == sorted(row.path for row in rows)
-    assert [said async for _, said in ledger.verify_all(engine, direct)] == [""] * 8
+    assert [said async for _, said in copying.verify_all(engine, direct)] == [""] * 8
     assert not list(real.recordings_dir.rglob("*.wav*"))
 
 

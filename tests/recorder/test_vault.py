@@ -20,7 +20,7 @@ from base.migrations import upgrade
 from base.settings import Settings
 from facts import RecordingFinished
 from facts.times import SECOND
-from recorder import ledger, policy, proofs, tables, tape
+from recorder import copying, finishing, ledger, policy, proofs, tables, tape
 from recorder.archive import Archive
 from recorder.audit import FileState
 from recorder.entry import LedgerEntry
@@ -39,7 +39,7 @@ CALL = call_id(17)
 async def entry(engine: AsyncEngine, settings: Settings, spool: Spool) -> LedgerEntry:
     spool(CALL)
     await write(engine, a_call(CALL))
-    return await ledger.finish(engine, settings, CALL)
+    return await finishing.finish(engine, settings, CALL)
 
 
 def place(settings: Settings, entry: LedgerEntry) -> Path:
@@ -92,7 +92,7 @@ async def test_without_the_key_no_second_is_audible(
     assert f"its master key {entry.key.master} is not there" in str(error.value)
     assert "secrets/recordings.keys and HOTLINE_RECORDING_KEYS" in str(error.value)
     with pytest.raises(LedgerError, match="is the file that was entered, but cannot be heard"):
-        await ledger.verify(engine, settings, CALL)
+        await copying.verify(engine, settings, CALL)
     (level,) = listen_to(settings, [entry])
     assert (level.state, level.levels) == (FileState.LOCKED, None)
     assert entry.key.master in level.why
@@ -113,7 +113,7 @@ async def test_row_file_and_evidence_have_both_hashes(
     assert f'"cipher_sha256":"{entry.cipher_sha256}"' in row
     assert ledger.vouched(entry) == row
     assert [one async for one in proofs.check(engine)] == []
-    assert await ledger.verify(engine, settings, CALL) == entry
+    assert await copying.verify(engine, settings, CALL) == entry
     assert policy.place(CALL) + ".enc" == entry.path
     assert "key" not in repr(entry)
 
@@ -127,13 +127,13 @@ async def test_a_changed_cipher_is_told_without_the_key(
     path.write_bytes(data)
     away = keys.path(settings).rename(tmp_path / "away")
     with pytest.raises(LedgerError, match="SHA-256 differs"):
-        await ledger.verify(engine, settings, CALL)
+        await copying.verify(engine, settings, CALL)
     away.rename(keys.path(settings))
     out = tmp_path / "x.wav"
     with pytest.raises(LedgerError, match=r"damaged.*part 2 of 5.*--despite-damage"):
-        await ledger.export(engine, settings, CALL, out)
+        await copying.export(engine, settings, CALL, out)
     assert not out.exists()
-    await ledger.export(engine, settings, CALL, out, despite_damage=True)
+    await copying.export(engine, settings, CALL, out, despite_damage=True)
     assert len(out.read_bytes()) == entry.size
     (level,) = listen_to(settings, [entry])
     assert level.state is FileState.TORN
@@ -144,7 +144,7 @@ async def test_another_recordings_file_in_its_place_is_found(
     engine: AsyncEngine, settings: Settings, entry: LedgerEntry, spool: Spool
 ) -> None:
     spool(call_id(18))
-    other = await ledger.finish(engine, settings, call_id(18))
+    other = await finishing.finish(engine, settings, call_id(18))
     place(settings, other).replace(place(settings, entry))
     with pytest.raises(VaultError, match="another call"):
         heard(settings, entry)
@@ -177,10 +177,10 @@ async def test_plain_recordings_of_before_stay_readable(
 ) -> None:
     spool(CALL)
     plain = settings.model_copy(update={"encrypt_recordings": False})
-    entry = await ledger.finish(engine, plain, CALL)
+    entry = await finishing.finish(engine, plain, CALL)
     assert (entry.path, entry.cipher_sha256, entry.key) == (policy.place(CALL), "", None)
     assert heard(settings, entry) == place(settings, entry).read_bytes()
-    assert await ledger.verify(engine, settings, CALL) == entry
+    assert await copying.verify(engine, settings, CALL) == entry
     assert not keys.path(settings).exists()
 
 
@@ -188,13 +188,13 @@ async def test_a_longer_file_that_is_encrypted_takes_the_plain_ones_place(
     engine: AsyncEngine, settings: Settings, spool: Spool
 ) -> None:
     spool(CALL, seconds=3)
-    before = await ledger.finish(
+    before = await finishing.finish(
         engine, settings.model_copy(update={"encrypt_recordings": False}), CALL
     )
     spool(CALL)
-    after = await ledger.finish(engine, settings, CALL)
+    after = await finishing.finish(engine, settings, CALL)
     assert not place(settings, before).exists()
-    assert await ledger.verify(engine, settings, CALL) == after
+    assert await copying.verify(engine, settings, CALL) == after
 
 
 async def test_a_crash_before_the_raw_file_went_changes_no_entered_file(
@@ -202,13 +202,13 @@ async def test_a_crash_before_the_raw_file_went_changes_no_entered_file(
 ) -> None:
     before = place(settings, entry).read_bytes()
     spool(CALL)
-    assert await ledger.finish(engine, settings, CALL) == entry
+    assert await finishing.finish(engine, settings, CALL) == entry
     assert place(settings, entry).read_bytes() == before
     place(settings, entry).unlink()
     spool(CALL)
-    again = await ledger.finish(engine, settings, CALL)
+    again = await finishing.finish(engine, settings, CALL)
     assert again.cipher_sha256 != entry.cipher_sha256
-    assert await ledger.verify(engine, settings, CALL) == again
+    assert await copying.verify(engine, settings, CALL) == again
     assert len(await recording_facts(engine)) == 1
 
 
@@ -216,7 +216,7 @@ async def test_the_disk_fills_in_the_middle_and_nothing_plain_is_left(
     settings: Settings, spool: Spool
 ) -> None:
     keys.add(settings)
-    job = ledger.job(settings, keys.read(settings), spool(CALL), CALL)
+    job = finishing.job(settings, keys.read(settings), spool(CALL), CALL)
     code = """
         import errno, pickle, resource, signal, sys
         from recorder import tape
@@ -273,7 +273,7 @@ async def test_a_file_without_a_row_waits_for_the_key_too(
     engine: AsyncEngine, settings: Settings, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys.add(settings)
-    made = tape.finish_one(ledger.job(settings, keys.read(settings), spool(CALL), CALL))
+    made = tape.finish_one(finishing.job(settings, keys.read(settings), spool(CALL), CALL))
     (settings.spool_dir / f"{CALL}.raw").unlink()
     await write(engine, a_call(CALL))
     away = keys.path(settings).rename(settings.home / "away")
@@ -284,7 +284,7 @@ async def test_a_file_without_a_row_waits_for_the_key_too(
     await work.sweep(NOW + SECOND)
     entry = (await ledger.look_up(engine, [CALL]))[CALL]
     assert (entry.sha256, entry.cipher_sha256) == (made.sha256, made.cipher_sha256)
-    assert await ledger.verify(engine, settings, CALL) == entry
+    assert await copying.verify(engine, settings, CALL) == entry
 
 
 @pytest.mark.parametrize("found", ["row", "file"])
@@ -319,11 +319,11 @@ async def test_the_key_may_come_from_the_environment(
     monkeypatch.setenv("HOTLINE_RECORDING_KEYS", f"{'ab' * 32} {'cd' * 32}")
     told = Settings(home=settings.home, min_free_mb=0)
     spool(CALL)
-    entry = await ledger.finish(engine, told, CALL)
+    entry = await finishing.finish(engine, told, CALL)
     assert not keys.path(settings).exists()
     assert entry.key is not None
     assert entry.key.master == keys.read(told).current.id
-    assert await ledger.verify(engine, told, CALL) == entry
+    assert await copying.verify(engine, told, CALL) == entry
     assert "cdcd" not in repr(told) + repr(keys.read(told))
     monkeypatch.setenv("HOTLINE_RECORDING_KEYS", "short")
     with pytest.raises(KeyAwayError, match="HOTLINE_RECORDING_KEYS, line 1"):
@@ -358,7 +358,7 @@ async def many(engine: AsyncEngine, settings: Settings, spool: Spool) -> list[st
     calls = [call_id(number) for number in range(1, 6)]
     for call in calls:
         spool(call, seconds=0.1)
-        await ledger.finish(engine, settings, call)
+        await finishing.finish(engine, settings, call)
     return calls
 
 
@@ -386,7 +386,7 @@ async def test_a_new_master_key_rewrites_no_sound(
     lines = keys.path(settings).read_text().splitlines(keepends=True)
     keys.path(settings).write_text("".join(lines[:-2] + lines[-1:]))
     for call in calls:
-        assert await ledger.verify(engine, settings, call) == after[call]
+        assert await copying.verify(engine, settings, call) == after[call]
     keys.path(settings).write_text("".join(lines[:-1]))
     with pytest.raises(KeyAwayError):
         heard(settings, after[calls[0]])
@@ -407,11 +407,11 @@ async def test_an_unfinished_rotation_goes_on_with_the_same_key(
         with pytest.raises(ZeroDivisionError):
             await rotate(engine, settings)
     for call in calls:
-        await ledger.verify(engine, settings, call)
+        await copying.verify(engine, settings, call)
     assert [step.done for step in await rotate(engine, settings)] == [2, 3]
     assert len(keys.read(settings).keys) == 2
     for call in calls:
-        await ledger.verify(engine, settings, call)
+        await copying.verify(engine, settings, call)
     await rotate(engine, settings)
     assert len(keys.read(settings).keys) == 3
 
@@ -423,7 +423,7 @@ async def test_a_key_that_is_gone_stops_no_other_recording(
     keys.path(settings).unlink()
     keys.add(settings)
     spool(CALL)
-    await ledger.finish(engine, settings, CALL)
+    await finishing.finish(engine, settings, CALL)
     ring = keys.read(settings)
     (step,) = [one async for one in rotation.rotate(engine, settings, ring)]
     assert (step.done, step.total, len(step.failed)) == (0, 5, 5)
@@ -478,7 +478,7 @@ async def test_kill_9_at_any_moment_of_a_rotation_loses_no_key(
         )
         assert done.returncode == -signal.SIGKILL
         for call in calls:
-            assert (await ledger.verify(engine, settings, call)).sha256 == entries[call].sha256
+            assert (await copying.verify(engine, settings, call)).sha256 == entries[call].sha256
             # The slot alone is enough, too.
             reading.inspect(settings, call, place(settings, entries[call]))
         ring = keys.read(settings)
@@ -513,7 +513,7 @@ async def test_plain_recordings_are_encrypted_later_and_stay_provable(
         call = calls[number]
         assert after[call].path == f"{before[call].path}.enc"
         assert after[call].sha256 == before[call].sha256
-        assert await ledger.verify(engine, settings, call) == after[call]
+        assert await copying.verify(engine, settings, call) == after[call]
         assert not place(settings, before[call]).exists()
     assert [after[call] == before[call] for call in calls[1:3]] == [True, True]
     assert len(await recording_facts(engine)) == 5
@@ -534,15 +534,15 @@ async def test_whoever_is_killed_while_encrypting_leaves_nothing_plain_in_the_en
     async def killed(*_: object, **__: object) -> None:
         raise RuntimeError("killed")
 
-    for moment in ("enter", "remove_other_forms"):
+    for of, moment in ((ledger, "enter"), (finishing, "remove_other_forms")):
         with monkeypatch.context() as patch:
-            patch.setattr(ledger, moment, killed)
+            patch.setattr(of, moment, killed)
             with pytest.raises(RuntimeError):
                 _ = [step async for step in old.encrypt(engine, settings)]
         for call in calls:
-            await ledger.verify(engine, settings, call)
+            await copying.verify(engine, settings, call)
     done = [step async for step in old.encrypt(engine, settings)]
     assert [step.done for step in done] == [1, 2, 3, 4]
     for call in calls:
-        assert (await ledger.verify(engine, settings, call)).cipher_sha256
+        assert (await copying.verify(engine, settings, call)).cipher_sha256
     assert not list(settings.recordings_dir.rglob("*.wav"))

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from base.settings import Settings
 from facts.terms import CallId
 from facts.times import DAY
-from recorder import evidence, ledger, proofs, seals, tape
+from recorder import evidence, finishing, ledger, proofs, seals, tape
 from tests.recorder.conftest import NOW, Spool, a_call, call_id, write
 from tests.recorder.test_seals import entered, rewrite_a_day
 
@@ -38,7 +38,7 @@ async def proof(engine: AsyncEngine, settings: Settings, spool: Spool) -> dict[s
     made = tape.finish(
         settings.spool_dir / f"{call}.raw", settings.recordings_dir / "call.wav", swap=False
     )
-    await ledger.enter(engine, [ledger.draft(call, facts, made, at=NOW + DAY)])
+    await ledger.enter(engine, [finishing.draft(call, facts, made, at=NOW + DAY)])
     await entered(engine, 7, NOW + DAY)
     await seals.seal(engine, both, NOW + 3 * DAY)
     found: dict[str, Any] = json.loads(json.dumps(await proofs.prove(engine, call)))

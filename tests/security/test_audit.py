@@ -23,7 +23,7 @@ from facts import CallArrived, CallEnded, OfferAnswered, TalkEnded
 from facts.terms import Party
 from facts.times import local
 from hotline.cli.main import app
-from recorder import ledger
+from recorder import finishing, ledger
 from recorder.tape import Tape
 from speech import shelf
 from speech.hints import WordHint, WordHintKind
@@ -117,7 +117,7 @@ async def _hear(engine: Any, settings: Settings) -> None:
     """Its recording, in which the citizen says their number."""
     settings.spool_dir.mkdir(parents=True, exist_ok=True)
     (settings.spool_dir / f"{CALL}.raw").write_bytes(b"\1" * 4 * 8000)
-    entry = await ledger.finish(engine, settings, CALL)
+    entry = await finishing.finish(engine, settings, CALL)
     said = TalkWords("1001", 0, 1_000_000, (Word(NUMBER, 0, 900_000),))
     hint = WordHint(WordHintKind.NO_GREETING, "1001", 0, 900_000)
     assert await shelf.enter(engine, settings, entry, [said], [hint], at=clock.now(), took=1)
@@ -142,7 +142,7 @@ async def _get(client: httpx.AsyncClient, path: str) -> tuple[int, str]:
 
 async def test_every_route_that_shows_citizens_data_is_audited(web: Web) -> None:
     await _fill(web.engine, web.settings.run_dir)
-    await ledger.enter(web.engine, [ledger.draft(CALL, [], TAPE, at=clock.now())])
+    await ledger.enter(web.engine, [finishing.draft(CALL, [], TAPE, at=clock.now())])
     await _hear(web.engine, web.settings)
     web.backend.feed.show(state(calls=[{"caller": NUMBER}]))
     document = (await web.nobody.get("/api/openapi.json")).json()

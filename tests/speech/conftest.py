@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from base import clock, database, migrations
 from base.settings import Settings
 from facts.times import SECOND
-from recorder import ledger
+from recorder import finishing
 from recorder.entry import LedgerEntry
 from recorder.policy import RATE
 from speech.hearing import Sound
@@ -42,7 +42,7 @@ async def recorded(
     await write(engine, a_call(call, seconds, talk, clock.now() - 30 * SECOND))
     raw = bytes((1, 0, 2, 0)) * (RATE * seconds)
     (settings.spool_dir / f"{call}.raw").write_bytes(raw)
-    return await ledger.finish(engine, settings, call)
+    return await finishing.finish(engine, settings, call)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from base import clock
 from base.settings import Settings
 from bench.words import decode_alaw, encode_alaw
 from facts.times import DAY, SECOND
-from recorder import ledger
+from recorder import finishing
 from recorder.policy import RATE
 from speech import hints, model, night, shelf
 from speech.hearing import Sound, Transcriber
@@ -50,7 +50,7 @@ async def test_a_recorded_phrase_is_a_hint_at_its_second(
     sides[35 * RATE : 35 * RATE + phrase.size, 1] = phrase  # behind the first block
     await write(engine, a_call(CALL, 60, 60, clock.now() - 30 * SECOND))
     (settings.spool_dir / f"{CALL}.raw").write_bytes(sides.tobytes())
-    await ledger.finish(engine, settings, CALL)
+    await finishing.finish(engine, settings, CALL)
     now = clock.now()
     did = await night.work(
         engine, settings, asyncio.Event(), since=now - DAY, until=now + 1, within=DAY

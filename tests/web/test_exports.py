@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from base import clock
-from recorder import ledger
+from recorder import finishing
 from tests.web.conftest import Web
 from web.accounts import accounts, audit
 from web.accounts.rights import Role
@@ -23,7 +23,7 @@ async def recorded(web: Web) -> bytes:
     web.settings.spool_dir.mkdir(parents=True, exist_ok=True)
     (web.settings.spool_dir / f"{CALL}.raw").write_bytes(bytes(range(250)) * 64)
     plain = {"recording_format": "wav", "encrypt_recordings": False}
-    entry = await ledger.finish(web.engine, web.settings.model_copy(update=plain), CALL)
+    entry = await finishing.finish(web.engine, web.settings.model_copy(update=plain), CALL)
     return (web.settings.recordings_dir / entry.path).read_bytes()
 
 

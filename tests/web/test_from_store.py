@@ -6,7 +6,7 @@ import pytest
 
 from base import clock
 from facts.times import SECOND
-from recorder import ledger
+from recorder import finishing
 from recorder.vault.uploads import Uploads
 from tests.seaweed import Seaweed, proxied
 from tests.web.conftest import Web
@@ -27,7 +27,7 @@ async def test_an_encrypted_recording_in_the_store_is_heard_in_parts(
         settings = before.settings(web.settings.home, bucket, recording_format="wav")
         settings.spool_dir.mkdir(parents=True, exist_ok=True)
         (settings.spool_dir / f"{CALL}.raw").write_bytes(RAW)
-        entry = await ledger.finish(web.engine, settings, CALL)
+        entry = await finishing.finish(web.engine, settings, CALL)
         loop = Uploads(web.engine, settings)
         await loop.look(clock.now())
         await loop.look(clock.now() + SECOND)

@@ -16,7 +16,7 @@ from facts import (
 )
 from facts.terms import CallId, Party, PauseWhy
 from facts.times import SECOND
-from recorder import deletion, ledger, marks
+from recorder import deletion, finishing, marks
 from recorder.deletion import Doomed
 from recorder.entry import LedgerEntry
 from recorder.policy import RATE
@@ -54,7 +54,7 @@ async def _record(web: Web, **settings: Any) -> LedgerEntry:
     web.settings.spool_dir.mkdir(parents=True, exist_ok=True)
     (web.settings.spool_dir / f"{CALL}.raw").write_bytes(_sound())
     await write(web.engine, _facts())
-    return await ledger.finish(web.engine, web.settings.model_copy(update=settings), CALL)
+    return await finishing.finish(web.engine, web.settings.model_copy(update=settings), CALL)
 
 
 @pytest.mark.parametrize("encrypted", [True, False])
@@ -79,7 +79,7 @@ async def test_what_is_lost_at_the_end_is_shown_with_its_reason(web: Web) -> Non
     web.settings.spool_dir.mkdir(parents=True, exist_ok=True)
     (web.settings.spool_dir / f"{CALL}.raw").write_bytes(_sound()[: 3 * RATE * 4])
     await write(web.engine, _facts())
-    await ledger.finish(web.engine, web.settings, CALL)
+    await finishing.finish(web.engine, web.settings, CALL)
     shown = (await web.clients[Role.AUDITOR].get(f"{PATH}/peaks")).json()
     lost = shown["parts"][-1]
     assert (lost["kind"], lost["begin"], lost["end"]) == ("lost", 3.0, 3.0)

@@ -10,7 +10,7 @@ from base import clock
 from diary.writer import Diary
 from facts.times import HOUR, SECOND
 from quality import draws
-from recorder import ledger
+from recorder import finishing
 from recorder.tables import recording
 from tests.quality.conftest import NOW, WEEK, record, story
 from tests.web.conftest import PASSWORD, Web
@@ -114,7 +114,7 @@ async def test_the_players_waveform_names_nobody_and_gives_no_hints(web: Web, ta
         await connection.execute(delete(recording).where(recording.c.call == call))
     web.settings.spool_dir.mkdir(parents=True, exist_ok=True)
     (web.settings.spool_dir / f"{call}.raw").write_bytes(b"\1\2" * 8000 * 2 * 5)
-    await ledger.finish(web.engine, web.settings, call)
+    await finishing.finish(web.engine, web.settings, call)
     assessor, agent = web.clients[Role.ASSESSOR], web.clients[Role.AGENT]
     text = (await assessor.get(f"/api/quality/tasks/{task}/peaks")).text
     assert not any(word in text for word in (call, "1001", "13812345678"))

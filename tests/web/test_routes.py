@@ -30,7 +30,7 @@ from facts import (
 )
 from facts.terms import Party
 from facts.times import SECOND
-from recorder import ledger, policy, tape
+from recorder import finishing, policy, tape
 from recorder import tables as recorder_tables
 from recorder.entry import LedgerEntry
 from recorder.vault import keys, reading
@@ -362,7 +362,7 @@ async def test_a_compressed_recording_is_heard_in_parts(web: Web) -> None:
     call = "hotline-1763731200.7"
     web.settings.spool_dir.mkdir(parents=True, exist_ok=True)
     (web.settings.spool_dir / f"{call}.raw").write_bytes(bytes(range(250)) * 400)
-    entry = await ledger.finish(web.engine, web.settings, call)
+    entry = await finishing.finish(web.engine, web.settings, call)
     client, address = web.clients[Role.AUDITOR], f"/api/calls/{call}/recording"
     whole = await client.get(address + "?download=1")
     assert whole.headers["content-type"] == "audio/mp4"
@@ -377,7 +377,7 @@ async def test_an_encrypted_recording_is_heard_in_parts_too(web: Web) -> None:
     web.settings.spool_dir.mkdir(parents=True, exist_ok=True)
     (web.settings.spool_dir / f"{call}.raw").write_bytes(bytes(range(250)) * 1600)
     settings = web.settings.model_copy(update={"recording_format": "wav"})
-    entry = await ledger.finish(web.engine, settings, call)
+    entry = await finishing.finish(web.engine, settings, call)
     file = web.settings.recordings_dir / entry.path
     client, address = web.clients[Role.AUDITOR], f"/api/calls/{call}/recording"
     whole = await client.get(address)

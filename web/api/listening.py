@@ -23,9 +23,9 @@ from facts.terms import CallId
 from facts.times import SECOND
 from metrics import hints
 from recorder import audit, forms, marks, parts, policy, waveform
+from recorder.copying import form_by_path
 from recorder.entry import LedgerEntry
 from recorder.forms import FormError
-from recorder.ledger import form_by_path
 from recorder.marks import MarkedPlace, MarkError, NoMarkError, OthersMarkError
 from recorder.parts import PartKind, RecordingPart
 from recorder.vault import reading

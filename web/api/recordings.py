@@ -15,11 +15,12 @@ from starlette.types import Receive, Scope, Send
 
 from base.settings import Settings
 from facts.times import SECOND
-from recorder import exports, ledger, tape
+from recorder import copying, exports, finishing, ledger, tape
+from recorder.copying import form_by_path
 from recorder.entry import LedgerEntry
 from recorder.exports import ExportError
 from recorder.forms import RecordingForm
-from recorder.ledger import LedgerAwayError, LedgerError, form_by_path
+from recorder.ledger import LedgerAwayError, LedgerError
 from recorder.press import PressError, Tags
 from recorder.vault import reading
 from recorder.vault.crypt import VaultError
@@ -112,7 +113,7 @@ def _sound(
 
 async def _converted(behind: Backend, entry: LedgerEntry, form: RecordingForm) -> Response:
     """The recording in another form, made as it is read. What goes wrong before its first piece is a `Problem`."""
-    tags = await ledger.tags_of(behind.engine, entry.call)
+    tags = await finishing.tags_of(behind.engine, entry.call)
     if behind.conversions.locked():
         raise Problem(503, "other recordings are being converted: try again", 10)
     pieces = _pieces(behind, entry, form, tags)
@@ -180,7 +181,7 @@ async def _ready(behind: Backend, call: str, check: bool) -> tuple[LedgerEntry, 
         opened = await asyncio.to_thread(_open, behind.settings, entry)
         try:
             if check:
-                await ledger.verify(behind.engine, behind.settings, call)
+                await copying.verify(behind.engine, behind.settings, call)
         except BaseException:
             opened.close()
             raise
@@ -193,7 +194,7 @@ async def entry_of(behind: Backend, call: str) -> LedgerEntry:
     if entry is None or not entry.path:
         raise Problem(404, "there is no recording of this call, or it is not finished yet")
     if entry.certificate:
-        await ledger.verify(behind.engine, behind.settings, call)
+        await copying.verify(behind.engine, behind.settings, call)
     return entry
 
 
