@@ -8,6 +8,7 @@ calls       a citizen's call
 offers      its offer to an agent, and their talk
 callbacks   a task to call a citizen
 agents      an agent and their phone
+parties     a third party in a talk
 recordings  the recording of a call
 centre      the controller and its link to Asterisk
 record      all of them together: kinds, JSON, rows
@@ -84,6 +85,15 @@ from facts.offers import (
     TalkHeld,
     TalkResumed,
 )
+from facts.parties import (
+    PartyAnswered,
+    PartyAsked,
+    PartyFailed,
+    PartyJoined,
+    PartyLeft,
+    PartyMuted,
+    PartyUnmuted,
+)
 from facts.record import ATTENDANCE, ATTENDANCE_KINDS, KINDS, Fact, as_json, details, restore
 from facts.recordings import (
     RecordingFinished,
@@ -142,6 +152,13 @@ __all__ = [
     "OfferRinging",
     "OwnCallEnded",
     "OwnCallStarted",
+    "PartyAnswered",
+    "PartyAsked",
+    "PartyFailed",
+    "PartyJoined",
+    "PartyLeft",
+    "PartyMuted",
+    "PartyUnmuted",
     "PhoneLost",
     "PhoneReachable",
     "PhoneUnreachable",

@@ -232,7 +232,7 @@ class Server:
                 await serve_colleague(connection, environment, desk=self._desk, clock=self._clock)
             elif script == "recording" and self._record is not None:
                 await serve_recording(connection, environment, record=self._record)
-            elif script == "silent":
+            elif script == "silent" and is_call_id(environment.get("agi_uniqueid", "")):
                 await serve_silent(
                     connection,
                     environment,

@@ -12,6 +12,9 @@ referrals       copies of SIP messages → transfers, and dialogues that a phone
 hang_over       asks Asterisk to end such a dialogue
 leaving         agents' phones that have handed their citizen on, and are not free before their SIP call is over
 hep             where those copies arrive
+parties         third parties in a talk, as AMI tells of them (pure)
+bring_in        the verbs about them: call, have the citizen hear music, join, mute, drop
+party_ends      what CEL knows of them while nobody was told (pure)
 pauses          recordings that agents have paused, and how each pause ends
 outbound        callbacks on the wire, and inbound first
 trunks          which of the operator's trunks are there, and by which a call leaves

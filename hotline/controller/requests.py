@@ -11,11 +11,15 @@ from facts import AgentRemoved, Fact
 from facts.requests import (
     AcknowledgeAlarm,
     AddCallback,
+    AddParty,
     AgentPasswordChanged,
     AgentWasAdded,
     AgentWasRemoved,
     CancelCallback,
+    DropParty,
     GetStatus,
+    JoinParties,
+    MuteParty,
     PauseRecording,
     Reply,
     Request,
@@ -25,8 +29,10 @@ from facts.requests import (
     SetPaused,
     SetReady,
     TrunksChanged,
+    UnmuteParty,
 )
 from facts.terms import PauseWhy
+from hotline.controller.parties import PartyRequest
 from telephony.pauses import PauseRefused
 
 _LONGEST_NAME = 80
@@ -69,6 +75,7 @@ class Requests:
         pauses: Pauses,
         add_callback: Callable[[AddCallback], Awaitable[Reply]],
         cancel_callback: Callable[[int], Awaitable[Reply]],
+        bring_in: Callable[[PartyRequest], Awaitable[Reply]],
     ) -> None:
         self._ready = ready
         self._people = people
@@ -81,6 +88,7 @@ class Requests:
         self._pauses = pauses
         self._add_callback = add_callback
         self._cancel_callback = cancel_callback
+        self._bring_in = bring_in
 
     async def answer(self, asked: Request) -> Reply:
         """Carry out one request. Raises `Refused`."""
@@ -114,6 +122,8 @@ class Requests:
                 return await self._cancel_callback(task)
             case PauseRecording() | ResumeRecording():
                 return await self._record(asked)
+            case AddParty() | JoinParties() | MuteParty() | UnmuteParty() | DropParty():
+                return await self._bring_in(asked)
             case SetReady(number) | SetPaused(number) | SetOut(number):
                 return await self._set_intent(asked, number)
 

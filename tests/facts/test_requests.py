@@ -10,11 +10,15 @@ from hypothesis import strategies as st
 from facts.requests import (
     AcknowledgeAlarm,
     AddCallback,
+    AddParty,
     AgentPasswordChanged,
     AgentWasAdded,
     AgentWasRemoved,
     CancelCallback,
+    DropParty,
     GetStatus,
+    JoinParties,
+    MuteParty,
     PauseRecording,
     Reply,
     Request,
@@ -25,6 +29,7 @@ from facts.requests import (
     SetPaused,
     SetReady,
     TrunksChanged,
+    UnmuteParty,
     read_reply,
     read_request,
     words_of,
@@ -45,6 +50,11 @@ WIRE: dict[str, Request] = {
     "alarm.ack": AcknowledgeAlarm("7", "wang"),
     "callback.add": AddCallback("13800000001", attempts=2),
     "callback.cancel": CancelCallback(7),
+    "party.add": AddParty("1001", "1002", "consult", "wang"),
+    "party.join": JoinParties("1001"),
+    "party.mute": MuteParty("1001", "hotline-p7"),
+    "party.unmute": UnmuteParty("1001", "hotline-p7"),
+    "party.drop": DropParty("1001", "hotline-p7", "wang"),
 }
 """The names on the wire, which no rename of a class may change."""
 

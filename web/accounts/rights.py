@@ -40,6 +40,7 @@ RIGHTS: Final[Mapping[str, str]] = {
     "recordings.approve": "decide whether another person may export a recording",
     "words.read": "read what was said in recordings, and hints of where to listen",
     "recordings.pause": "pause the recording of one's own talk; with agents.write, of any",
+    "parties.own": "bring others into one's own talk, mute and drop them; with agents.write, into any",
     "recordings.mark": "mark places in recordings, with a note; change and remove one's own marks",
     "reports.read": "read reports",
     "facts.read": "follow the stream of facts",
@@ -64,11 +65,11 @@ _SEES: Final = frozenset(
 OF_ROLE: Final[Mapping[Role, frozenset[str]]] = {
     Role.GUEST: _SEES,
     Role.AGENT: frozenset({"live", "agents.read", "agents.own", "queues.read", "callbacks.read"})
-    | {"recordings.pause", "quality.own"},
+    | {"recordings.pause", "parties.own", "quality.own"},
     Role.ASSESSOR: frozenset({"quality.assess"}),
     Role.SUPERVISOR: _SEES
     | {"agents.own", "agents.write", "queues.write", "callbacks.write", "recordings.read"}
-    | {"recordings.approve", "recordings.mark", "words.read"}
+    | {"recordings.approve", "recordings.mark", "words.read", "parties.own"}
     | {"blocks.read", "blocks.write", "alarms.write"}
     | {"quality.read", "quality.draw", "quality.decide"},
     Role.AUDITOR: _SEES
@@ -122,7 +123,7 @@ def _without_numbers(value: Any) -> Any:
 
 
 _TEXT: Final = frozenset({"reason", "matter", "why", "note"})
-_DIALLED: Final = frozenset({"CallbackAdded", "CallSentOutside", "DialRefused"})
+_DIALLED: Final = frozenset({"CallbackAdded", "CallSentOutside", "DialRefused", "PartyAsked"})
 
 
 def masked_fact(fact: Mapping[str, Json]) -> dict[str, Json]:
