@@ -7,6 +7,8 @@ watch           the phones of agents who talk: which of them has died
 tape            whether calls can be recorded now
 people          the agents, and what they ask for
 requests        what screens, API and command line ask for
+surveys         citizens rate their talks
+hang_ups        why agents hung up first
 callbacks       requests about callback tasks
 open_callbacks  the book's open tasks, at a start and as other programs change them
 outlets         where recorded facts go

@@ -1,6 +1,7 @@
 """Requests from screens, API and command line, each carried out or refused in a sentence."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Protocol
 
 from alarms.rules import Alarm, UnknownAlarm
@@ -15,7 +16,10 @@ from facts.requests import (
     AgentWasAdded,
     AgentWasRemoved,
     CancelCallback,
+    EnterRating,
+    ExplainHangUp,
     GetStatus,
+    HandToSurvey,
     PauseRecording,
     Reply,
     Request,
@@ -52,6 +56,16 @@ class Pauses(Protocol):
         """Record it again. Raises `PauseRefused`."""
 
 
+class Surveys(Protocol):
+    """What is needed of `hotline.controller.surveys.Surveys`."""
+
+    async def asked(self, asked: HandToSurvey) -> Reply:
+        """Hand a citizen to the survey. Raises `Refused`."""
+
+    def enter(self, asked: EnterRating) -> Reply:
+        """Enter a rating. Raises `Refused`."""
+
+
 class Requests:
     """Answers each request. `presence` says what an agent does now, empty when the floor does not have them."""
 
@@ -67,6 +81,8 @@ class Requests:
         read_trunks: Callable[[], Awaitable[None]],
         acknowledge: Callable[[str, str], Alarm],
         pauses: Pauses,
+        surveys: Surveys,
+        explain: Callable[[ExplainHangUp], Reply],
         add_callback: Callable[[AddCallback], Awaitable[Reply]],
         cancel_callback: Callable[[int], Awaitable[Reply]],
     ) -> None:
@@ -79,6 +95,8 @@ class Requests:
         self._read_trunks = read_trunks
         self._acknowledge = acknowledge
         self._pauses = pauses
+        self._surveys = surveys
+        self._explain = explain
         self._add_callback = add_callback
         self._cancel_callback = cancel_callback
 
@@ -114,6 +132,12 @@ class Requests:
                 return await self._cancel_callback(task)
             case PauseRecording() | ResumeRecording():
                 return await self._record(asked)
+            case HandToSurvey():
+                return await self._surveys.asked(replace(asked, by=asked.by[:_LONGEST_NAME]))
+            case ExplainHangUp():
+                return self._explain(replace(asked, by=asked.by[:_LONGEST_NAME]))
+            case EnterRating():
+                return self._surveys.enter(asked)
             case SetReady(number) | SetPaused(number) | SetOut(number):
                 return await self._set_intent(asked, number)
 
