@@ -44,7 +44,8 @@ class SendOutside:
 class CreateCallback:
     """Enter a callback task into the book. `CallbackAdded` with the task's number follows.
 
-    `latest`: its deadline, microseconds UTC. `place`: the rank that the caller keeps, or 0.
+    `latest`: its deadline, microseconds UTC. `place`: the rank that the caller keeps, or 0. `matter`: what the citizen
+    is to be asked about; empty for who waited in vain.
     """
 
     number: str
@@ -53,6 +54,7 @@ class CreateCallback:
     reason: str
     origin: CallId
     place: int = 0
+    matter: str = ""
 
 
 @value

@@ -15,6 +15,7 @@ from agents.model import Presence
 from facts.live import AlarmNow, LiveState
 from facts.terms import Severity
 from facts.times import SECOND
+from metrics.window import SMALLEST_SAMPLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,11 @@ RULES: tuple[Rule, ...] = (
         *("longest_wait", _W, _HIGH, 120, 60, 5, 10),
         "有来电人已等待 {value:.0f} 秒",
         "a caller has waited for {value:.0f} seconds",
+    ),
+    Rule(
+        *("satisfaction", _W, _LOW, 95, 95.5, 60, 60),
+        "今日满意率 {value:.1f}%，低于 {limit:g}%",
+        "today's satisfaction is {value:.1f} %, below {limit:g} %",
     ),
     Rule(
         *("nobody_ready", _C, _HIGH, 0, 0, 30, 10),
@@ -303,8 +309,8 @@ RULES: tuple[Rule, ...] = (
 )
 """Every rule with its defaults.
 
-Values: m1r in percent; the waits, lags and delays in seconds; certificate_expires, quality_late and appeal_late in
-days; seal_late, stamp_late, export_late and words_late in hours; the others counts.
+Values: m1r and satisfaction in percent; the waits, lags and delays in seconds; certificate_expires, quality_late and
+appeal_late in days; seal_late, stamp_late, export_late and words_late in hours; the others counts.
 """
 
 
@@ -525,9 +531,12 @@ def of_live_state(state: LiveState, now: int) -> dict[Key, float | None]:
     value = m1r["value"]
     since = state["waiting_since"]
     waiting = state["stages"]["waiting"] + state["stages"]["ringing"]
+    m12 = state["figures"].get("M12")
+    satisfied = m12["value"] if m12 and m12["denominator"] >= SMALLEST_SAMPLE else None
     on_duty = any(agent["presence"] in ON_DUTY for agent in state["agents"])
     found: dict[Key, float | None] = {
         ("m1r", ""): value * 100 if m1r["enough"] and value is not None else None,
+        ("satisfaction", ""): None if satisfied is None else satisfied * 100,
         ("longest_wait", ""): 0.0 if since is None else max(0, now - since) / SECOND,
         ("nobody_ready", ""): 0 if on_duty or since is None else max(waiting, 1),
     }

@@ -352,6 +352,15 @@ class Settings(BaseSettings):
     """Whether agents may pause the recording of their talk (`*7`, the API) for what is confidential."""
     recording_pause_limit: Annotated[float, Field(ge=5, le=7200)] = 600.0
     """Seconds after which a paused recording goes on by itself, with the alarm `recording_paused`."""
+    survey_least_talk: Annotated[float, Field(ge=0, le=3600)] = 20.0
+    """Seconds that a talk must have lasted before its citizen is asked to rate it (a queue's `survey`)."""
+    survey_reason: Annotated[float, Field(ge=0, le=120)] = 0.0
+    """Seconds for which a citizen may say the reason of a bad rating, in the call's recording; 0: not asked."""
+    survey_call_back: bool = True
+    """Whether a bad rating becomes a callback, due within one working day."""
+    survey_link_hours: Annotated[float, Field(ge=0, le=168)] = 0.0
+    """Hours for which a link for the rating holds, for citizens who had no time for the survey; 0: no links
+    (`SurveyLinked`)."""
     recording_reason: bool = False
     """Whether a recording is listened to and exported only with a reason (`why` in the API, `--why`)."""
     export_approval: bool = False

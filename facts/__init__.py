@@ -10,11 +10,13 @@ callbacks   a task to call a citizen
 agents      an agent and their phone
 parties     a third party in a talk
 recordings  the recording of a call
+surveys     the citizen's rating, and why an agent hung up first
 centre      the controller and its link to Asterisk
 record      all of them together: kinds, JSON, rows
 live        the live state that the controller shows
 requests    what the controller is asked to do, and its reply
 terms       the words that facts are made of: reasons, outcomes
+hang_ups    why an agent may hang up first
 ids         the ids of calls and of callbacks' attempts
 numbers     telephone numbers: a caller's in one form, which may be dialled, agents' and the hotline's
 masking     what of a number, a name or a secret may be read
@@ -101,6 +103,14 @@ from facts.recordings import (
     RecordingPaused,
     RecordingResumed,
 )
+from facts.surveys import (
+    HangUpExplained,
+    SurveyEnded,
+    SurveyHandedOver,
+    SurveyLinked,
+    SurveyOffered,
+    SurveyRated,
+)
 
 __all__ = [
     "ATTENDANCE",
@@ -144,6 +154,7 @@ __all__ = [
     "ControllerStopped",
     "DialRefused",
     "Fact",
+    "HangUpExplained",
     "LinkLost",
     "LinkRestored",
     "OfferAnswered",
@@ -167,6 +178,11 @@ __all__ = [
     "RecordingMissing",
     "RecordingPaused",
     "RecordingResumed",
+    "SurveyEnded",
+    "SurveyHandedOver",
+    "SurveyLinked",
+    "SurveyOffered",
+    "SurveyRated",
     "TalkEnded",
     "TalkHeld",
     "TalkResumed",

@@ -83,6 +83,14 @@ from facts.recordings import (
     RecordingPaused,
     RecordingResumed,
 )
+from facts.surveys import (
+    HangUpExplained,
+    SurveyEnded,
+    SurveyHandedOver,
+    SurveyLinked,
+    SurveyOffered,
+    SurveyRated,
+)
 
 Fact: TypeAlias = (
     CallArrived
@@ -146,6 +154,12 @@ Fact: TypeAlias = (
     | RecordingMissing
     | RecordingPaused
     | RecordingResumed
+    | SurveyHandedOver
+    | SurveyOffered
+    | SurveyRated
+    | SurveyEnded
+    | SurveyLinked
+    | HangUpExplained
     | ControllerStarted
     | ControllerStopped
     | LinkLost

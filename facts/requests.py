@@ -190,6 +190,35 @@ class DropParty:
     by: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class HandToSurvey:
+    """End the agent's talk by handing the citizen to the survey; `by`: the account that asks."""
+
+    name: ClassVar[str] = "talk.survey"
+    number: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainHangUp:
+    """Why the agent hung up first: `reason` of `facts.hang_ups`. `call`: which talk; empty: their last one."""
+
+    name: ClassVar[str] = "talk.explain"
+    number: str
+    reason: str
+    call: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EnterRating:
+    """The citizen has rated the talk by the link with this token. `grade`: a word of `facts.terms.Grade`."""
+
+    name: ClassVar[str] = "survey.rate"
+    token: str
+    grade: str
+
+
 Request: TypeAlias = (
     GetStatus
     | AgentWasAdded
@@ -210,6 +239,9 @@ Request: TypeAlias = (
     | MuteParty
     | UnmuteParty
     | DropParty
+    | HandToSurvey
+    | ExplainHangUp
+    | EnterRating
 )
 
 

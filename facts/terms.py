@@ -79,6 +79,58 @@ class PauseWhy(StrEnum):
     LEFT = "left"
 
 
+@words
+class Grade(StrEnum):
+    """The five levels of 好差评, the best first: 非常满意, 满意, 基本满意, 不满意, 非常不满意."""
+
+    VERY_SATISFIED = "very_satisfied"
+    SATISFIED = "satisfied"
+    FAIRLY_SATISFIED = "fairly_satisfied"
+    DISSATISFIED = "dissatisfied"
+    VERY_DISSATISFIED = "very_dissatisfied"
+
+
+BAD_GRADES = frozenset({Grade.DISSATISFIED, Grade.VERY_DISSATISFIED})
+"""The grades (差评) after which the citizen is called back."""
+
+
+class RatedBy(StrEnum):
+    """How a rating was entered: by a key in the call, or by the link that was sent."""
+
+    KEY = "key"
+    LINK = "link"
+
+
+class HandOver(StrEnum):
+    """How an agent hands a citizen to the survey.
+
+    key      the agent pressed a key in the talk
+    api      a screen or the API asked for it
+    hang_up  the agent hung up, which is a hand-over in this queue
+    """
+
+    KEY = "key"
+    API = "api"
+    HANG_UP = "hang_up"
+
+
+class SurveyEnd(StrEnum):
+    """How a spoken survey ended. Only `rated` has a rating.
+
+    rated      the citizen pressed one of the keys
+    no_key     they pressed none in time
+    wrong_key  they pressed a wrong key twice
+    hung_up    they hung up first
+    lost       the controller was stopped meanwhile
+    """
+
+    RATED = "rated"
+    NO_KEY = "no_key"
+    WRONG_KEY = "wrong_key"
+    HUNG_UP = "hung_up"
+    LOST = "lost"
+
+
 class Severity(StrEnum):
     """How soon a person must act: now, today, or when there is time."""
 

@@ -8,6 +8,8 @@ way_out      an outside number is dialled, by one trunk or another
 colleague    an agent calls a colleague
 feature      an agent's feature code: ready, pause, out
 silence      a caller who says nothing
+survey       the citizen rates the talk, after the agent has left
+invitations  who is asked to rate (pure)
 recording    an agent's key that pauses the recording, or resumes it
 connection   one connection from Asterisk, for any of these
 agi          Asterisk's gateway protocol without I/O (pure)

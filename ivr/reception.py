@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from acd.rules.model import DEFAULT, MANDARIN, Rules
+from acd.rules.model import DEFAULT, MANDARIN, Rules, SurveyWhen
 from facts.calendar import Calendar
 from facts.terms import CONTINUE, REFUSE, Release
 from ivr.hours import Hours, is_open
@@ -22,6 +22,7 @@ class Reception:
     `callback_key`: the key by which a waiting caller asks to be called back; empty if there is none. `detect_silence`:
     the call is queued only when the caller has said something (R20). `offer_in_notice`: otherwise it is queued when the
     recording notice begins. `outside`: the caller is sent to this outside number at once, if it may be dialled.
+    `survey`: an agent who hangs up hands the citizen to the survey.
     """
 
     queue: str = DEFAULT
@@ -31,6 +32,7 @@ class Reception:
     detect_silence: bool = False
     offer_in_notice: bool = False
     outside: str = ""
+    survey: bool = False
 
 
 Receive: TypeAlias = Callable[[str, str, int], Reception]
@@ -71,5 +73,6 @@ def receive(
         callback_key=queue.callback_key if calls_back else "",
         detect_silence=queue.detect_silence,
         offer_in_notice=queue.offer_in_notice,
+        survey=queue.survey is SurveyWhen.HANG_UP,
         outside="" if refusal is not None or instead == CONTINUE else instead,
     )

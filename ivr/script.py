@@ -8,7 +8,7 @@ Everything here is a list of sound names for Asterisk, such as `hotline/greeting
 `asterisk-conf/prompts/` has the words, `ivr.phrases.in_language` the other languages.
 """
 
-from facts.terms import Release
+from facts.terms import Grade, Release
 from ivr.phrases import SOUNDS, position
 
 GREETINGS = {"8890": "greeting_8890", "12345": "greeting_12345"}
@@ -21,7 +21,12 @@ ANY_GREETING = "no_response"
 NOTICE = SOUNDS + "recording_notice"
 """The last sound of the opening."""
 
-ACTIONS = {"ready": "agent_ready", "pause": "agent_paused", "out": "agent_out"}
+ACTIONS = {
+    "ready": "agent_ready",
+    "pause": "agent_paused",
+    "out": "agent_out",
+    "explain": "agent_explained",
+}
 """What an agent can ask for with a feature code → what the agent hears when it is done."""
 
 
@@ -70,6 +75,18 @@ CALLBACK_CONFIRMED = [SOUNDS + "callback_confirmed"]
 
 CALLBACK_WITHHELD = [SOUNDS + "callback_withheld"]
 """The caller pressed the key but withheld the number, so a callback is not possible."""
+
+SURVEY_INVITATION = SOUNDS + "survey_invitation"
+"""Asks for one of five keys, the best grade first."""
+SURVEY_WRONG_KEY = SOUNDS + "survey_wrong_key"
+SURVEY_REASON = SOUNDS + "survey_reason"
+"""Asks for the reason of a bad grade."""
+SURVEY_THANKS = SOUNDS + "survey_thanks"
+SURVEY_FAREWELL = SOUNDS + "survey_farewell"
+"""For a citizen who was handed to the survey and has not rated."""
+
+GRADES = dict(zip("12345", Grade, strict=True))
+"""The keys of the survey."""
 
 _OFFERS = {key: f"callback_offer_{key}" for key in "123456789"} | {
     "0": "callback_offer_zero",

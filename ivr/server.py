@@ -3,7 +3,8 @@
 The path of `agi://ADDRESS:PORT/…` says what a connection is for. `call` is a citizen (`ivr.session`), and `agent` an
 agent's feature code (`ivr.feature`). `colleague` is an agent who calls another (`ivr.colleague`), and `callback` one
 who has picked up for a callback (`ivr.callback`). `silent` is a caller who says nothing (`ivr.silence`),
-`recording` an agent's key that pauses the recording (`ivr.recording`).
+`recording` an agent's key that pauses the recording (`ivr.recording`). `survey` is a citizen whose talk an agent has
+ended, `hand_over` an agent's key that does so (`ivr.survey`).
 
 `ivr.door` says who may speak here: only Asterisk, by a secret that the dialplan knows, about channels that AMI knows.
 
@@ -32,6 +33,7 @@ from ivr.reception import Receive, Reception
 from ivr.recording import Record, serve_recording
 from ivr.session import CallSession, Pace, SessionDesk
 from ivr.silence import serve_silent
+from ivr.survey import Surveys, serve_hand_over, serve_survey
 from ivr.way_out import WaysOut
 
 log = structlog.get_logger(__name__)
@@ -57,6 +59,7 @@ async def serve(
     ways: WaysOut | None = None,
     receive: Receive = lambda number, caller, at: Reception(),
     sounds: Path | None = None,
+    surveys: Surveys | None = None,
     # Who is heard
     seen: Seen = lambda channel: None,
     refused: Callable[[str], object] = lambda why: None,
@@ -96,6 +99,7 @@ async def serve(
         ways,
         receive,
         sounds,
+        surveys,
         most_sessions,
     )
     await server.listen(address, port)
@@ -117,6 +121,7 @@ class Server:
         ways: WaysOut | None,
         receive: Receive,
         sounds: Path | None,
+        surveys: Surveys | None,
         most_sessions: int,
     ) -> None:
         self._door = door
@@ -129,6 +134,7 @@ class Server:
         self._ways = ways
         self._receive = receive
         self._sounds = sounds
+        self._surveys = surveys
         self._most_sessions = most_sessions
         self._listening: asyncio.Server | None = None
         self._connections: dict[Connection, asyncio.Task[None]] = {}
@@ -232,6 +238,19 @@ class Server:
                 await serve_colleague(connection, environment, desk=self._desk, clock=self._clock)
             elif script == "recording" and self._record is not None:
                 await serve_recording(connection, environment, record=self._record)
+            elif script == "survey" and self._surveys is not None:
+                await serve_survey(
+                    connection,
+                    environment,
+                    surveys=self._surveys,
+                    clock=self._clock,
+                    receive=self._received,
+                    reason_for=self._pace.survey_reason,
+                )
+            elif script == "hand_over" and self._surveys is not None:
+                await serve_hand_over(
+                    connection, environment, hand_over=self._surveys.hand_over_by_key
+                )
             elif script == "silent" and is_call_id(environment.get("agi_uniqueid", "")):
                 await serve_silent(
                     connection,

@@ -112,10 +112,14 @@ class YieldedAgents(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The settings of a session, in seconds. `first_word`: how long a caller has to speak, with `detect_silence`."""
+    """The settings of a session, in seconds. `first_word`: how long a caller has to speak, with `detect_silence`.
+
+    `survey_reason`: how long a citizen may speak after a bad rating; 0: they are not asked.
+    """
 
     announce_every: float = 30.0
     first_word: float = 5.0
+    survey_reason: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,7 +384,8 @@ class CallSession:
         return at
 
     def _places(self, at: int) -> str:
-        return f"HL_ARRIVED={self._arrived_at},HL_QUEUED={at},HL_QUEUE={self._queue}"
+        survey = ",HL_SURVEY=1" if self._reception.survey else ""
+        return f"HL_ARRIVED={self._arrived_at},HL_QUEUED={at},HL_QUEUE={self._queue}{survey}"
 
     async def _spoke(self) -> bool:
         """Whether the caller says anything (R20). If not, the farewell has been played."""

@@ -44,9 +44,12 @@ from facts import (
     OfferAnswered,
     OfferEnded,
     OfferMade,
+    SurveyLinked,
+    SurveyOffered,
+    SurveyRated,
 )
 from facts.live import LiveState
-from facts.terms import CallId, OfferReason, Outcome, Severity
+from facts.terms import CallId, Grade, OfferReason, Outcome, Severity
 from facts.times import SECOND
 from ivr.door import REASONS
 from metrics.fold import CallHistory, CallRecord, fold_call
@@ -132,6 +135,10 @@ class Exporter:
             "hotline_callbacks", "what happened to callbacks", "event", _CALLBACKS.values()
         )
         self._cut = counter("hotline_talks_cut", "calls whose last talk the system ended (M24)")
+        self._invited = counter(
+            "hotline_survey_invitations", "citizens invited to rate a talk (M11)"
+        )
+        self._rated = counter("hotline_survey_ratings", "ratings by grade (M12)", "grade", Grade)
         self._yields = counter(
             "hotline_yields", "unanswered callbacks cancelled for a waiting citizen (R7)"
         )
@@ -193,6 +200,10 @@ class Exporter:
             self._offers["answered"].inc()
         elif isinstance(fact, OfferEnded):
             self._offers[fact.reason].inc()
+        elif kind is SurveyOffered or kind is SurveyLinked:
+            self._invited.inc()
+        elif isinstance(fact, SurveyRated):
+            self._rated[fact.grade].inc()
         elif kind is CallbackYielded:
             self._yields.inc()
         elif kind in _CALLBACKS:

@@ -29,11 +29,16 @@ from facts import (
     CallSilent,
     CallTransferred,
     Fact,
+    HangUpExplained,
     OfferAnswered,
     OfferEnded,
     OfferMade,
     OfferRinging,
     RecordingFinished,
+    SurveyHandedOver,
+    SurveyLinked,
+    SurveyOffered,
+    SurveyRated,
     TalkEnded,
     TalkHeld,
     TalkResumed,
@@ -41,7 +46,7 @@ from facts import (
     WrapUpStarted,
 )
 from facts.offers import NO_TALK
-from facts.terms import CallId, OfferReason, Outcome, Party, Release
+from facts.terms import CallId, Grade, OfferReason, Outcome, Party, Release
 from facts.times import SECOND
 from facts.values import value
 
@@ -93,7 +98,9 @@ class CallRecord:
     the caller said nothing, and the hotline said farewell (R20). Without an agent that counts as abandoned.
     `origin`: the citizen did not call. This is the callback attempt from which an agent transferred the citizen at
     `arrived`, and the citizen waits from then on. Such a record counts in no figure about inbound calls, only as its
-    agents' work.
+    agents' work. `handed`: the agent ended the last talk by a hand-over to the survey. `left_by`: the agent who hung up
+    first instead (R6), or empty; `explained`: their reason. `invited`: the agent that the citizen was asked to rate, or
+    empty; `grade`: the rating.
     """
 
     id: CallId
@@ -119,6 +126,11 @@ class CallRecord:
     wraps: tuple[tuple[str, int], ...] = ()
     hold: int = 0
     cut: bool = False
+    handed: bool = False
+    left_by: str = ""
+    explained: str = ""
+    invited: str = ""
+    grade: Grade | None = None
 
     @property
     def wrap_up(self) -> int:
@@ -347,6 +359,7 @@ class _CallFold:
     __slots__ = (
         *("_arrival", "_end", "_holds", "_offers", "_outside", "_overflowed", "_queue", "_queued"),
         *("_recorded", "_refused", "_released", "_returned", "_sent_on", "_silent", "_wraps"),
+        *("_explained", "_grade", "_handed", "_invited"),
     )
 
     def __init__(self) -> None:
@@ -365,6 +378,10 @@ class _CallFold:
         self._holds: list[TalkHeld | TalkResumed] = []
         self._sent_on: int | None = None
         self._offers = _Offers()
+        self._handed = ""
+        self._explained: dict[str, str] | None = None
+        self._invited = ""
+        self._grade: Grade | None = None
 
     def add(self, fact: Fact) -> None:
         """Take the next fact."""
@@ -420,6 +437,18 @@ class _CallFold:
 
     def recorded(self, fact: RecordingFinished) -> None:
         self._recorded = max(self._recorded or 0, fact.duration)
+
+    def handed_over(self, fact: SurveyHandedOver) -> None:
+        self._handed = fact.agent
+
+    def invited(self, fact: SurveyOffered | SurveyLinked) -> None:
+        self._invited = self._invited or fact.agent
+
+    def rated(self, fact: SurveyRated) -> None:
+        self._grade = self._grade or fact.grade
+
+    def explained(self, fact: HangUpExplained) -> None:
+        self._explained = {**(self._explained or {}), fact.agent: fact.reason}
 
     def was_silent(self, fact: CallSilent) -> None:
         self._silent = True
@@ -483,6 +512,7 @@ class _CallFold:
             outcome = Outcome.HUMAN
         else:
             outcome = self._outcome_without_agent(end, made, queued)
+        left_by = self._left_by(talks, end) if end is not None and talks else ""
         return CallRecord(
             id=arrival.call,
             number=arrival.number,
@@ -507,6 +537,11 @@ class _CallFold:
             wraps=self._wraps.lengths() if self._wraps is not None else (),
             hold=_held(self._holds, talks, ended) if self._holds else 0,
             cut=end is not None and bool(talks) and self._is_cut(talks[-1], end),
+            handed=bool(talks) and self._handed == talks[-1].agent,
+            left_by=left_by,
+            explained=(self._explained or {}).get(left_by, ""),
+            invited=self._invited,
+            grade=self._grade if self._invited else None,
         )
 
     def _outcome_without_agent(
@@ -531,6 +566,16 @@ class _CallFold:
         by = last.hung_up_by or end.hung_up_by
         sent_on = self._sent_on is not None and self._sent_on >= (last.answered or 0)
         return by is Party.SYSTEM and not sent_on
+
+    def _left_by(self, talks: Sequence[Offer], end: CallEnded) -> str:
+        """The agent who ended the last talk themself: no hand-over, nobody else to talk to, no silent caller (R20)."""
+        last = talks[-1]
+        if (last.hung_up_by or end.hung_up_by) is not Party.AGENT or self._silent:
+            return ""
+        since = last.answered or 0
+        sent_on = self._sent_on is not None and self._sent_on >= since
+        outside = self._outside is not None and self._outside >= since
+        return "" if sent_on or outside or self._handed == last.agent else last.agent
 
     def _waits_since(self, arrival: CallArrived) -> int | None:
         if arrival.origin:
@@ -559,6 +604,11 @@ _TAKE: dict[type[Fact], Callable[[_CallFold, Any], None]] = {
     WrapUpEnded: _CallFold.wrapped_up,
     RecordingFinished: _CallFold.recorded,
     CallSilent: _CallFold.was_silent,
+    SurveyHandedOver: _CallFold.handed_over,
+    SurveyOffered: _CallFold.invited,
+    SurveyLinked: _CallFold.invited,
+    SurveyRated: _CallFold.rated,
+    HangUpExplained: _CallFold.explained,
     CallReleased: _CallFold.released,
     CallRefused: _CallFold.refused,
     CallEnded: _CallFold.ended,
@@ -775,6 +825,11 @@ _ORDER: dict[type[Fact], tuple[int, Callable[[Any], Any]]] = {
             CallReleased: ("reason",),
             CallSentOutside: ("number", "answered"),
             CallSilent: ("call",),
+            SurveyHandedOver: ("agent", "why", "by"),
+            SurveyOffered: ("agent",),
+            SurveyLinked: ("agent", "token"),
+            SurveyRated: ("agent", "grade", "way"),
+            HangUpExplained: ("agent", "reason", "by"),
             TalkHeld: ("agent",),
             TalkResumed: ("agent",),
             WrapUpStarted: ("agent", "until"),

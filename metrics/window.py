@@ -7,7 +7,7 @@ from itertools import accumulate
 from operator import itemgetter, sub
 
 from facts.live import Figure, Share
-from facts.terms import OfferReason, Outcome, Party
+from facts.terms import Grade, OfferReason, Outcome, Party
 from facts.times import DAY, MINUTE, SECOND
 from metrics.fold import AttemptRecord, CallRecord, Item
 from recorder.policy import TOLERANCE
@@ -71,7 +71,8 @@ class Tally:
     is a tally written down. Times in microseconds. The names: an outcome's own · `pending` · `returned` · `estimated`
     · `queued`: reached the queue · `within_15`, `within_20`: answered so soon after queueing · `total_15`, `total_20`:
     after arriving · `waits`, `wait`: answers with a known wait, and its sum · `arrival_wait` · `ring_1` … `ring_4` (or
-    later) · `caller_first`: the citizen hung up first · `cut`: the
+    later) · `caller_first`: the citizen hung up first · `handed`: else, the agent handed them to the survey · `left`:
+    else, the agent hung up, `unexplained` without a reason · `invited`: to rate the talk · the grades · `cut`: the
     system ended the last talk · `talk`, `hold` (a part of it), `wrap_up` · `outbound`: work on
     callbacks · `recorded`: the recording is as long as the talk · `left_N`: gave up in the Nth second (0 to 59) ·
     `wait_N`: answered in the Nth of `WAITS`.
@@ -157,7 +158,9 @@ class Tally:
         the queue; M5t, M5t_20: of all that M1 counts, from the arrival on. M7 counts from the queue, M7_arrived from
         the arrival. M8_greeting: those who left in the greeting, of the calls that M1 counts. M9: talk with its holds,
         and wrap-up, by call answered in the hotline. M23: recordings that are as long as the talk, to half a second.
-        M24: calls whose last talk the system ended, by call answered in the hotline.
+        M24: calls whose last talk the system ended, by call answered in the hotline. M11: ratings, by invitation. M12:
+        those of the three good grades, by rating; M12_strict: of the two best. M21: the caller hung up first, or was
+        handed to the survey. M21_unexplained: the agent hung up first and gave no reason, by call answered.
         """
         found = self.counts.get
         answered, counted, queued = self.connected, self.counted, found("queued", 0)
@@ -184,7 +187,9 @@ class Tally:
             "M8": Metric(abandoned, queued),
             "M8_greeting": Metric(found("abandoned_greeting", 0), counted),
             "M9": Metric((found("talk", 0) + found("wrap_up", 0)) / SECOND, human),
-            "M21": Metric(found("caller_first", 0), answered),
+            **survey_metrics(self.counts),
+            "M21": Metric(found("caller_first", 0) + found("handed", 0), answered),
+            "M21_unexplained": Metric(found("unexplained", 0), answered),
             "M23": Metric(found("recorded", 0), human),
             "M24": Metric(found("cut", 0), human),
         }
@@ -204,6 +209,17 @@ class Tally:
     def _of(self, names: Iterable[str]) -> int:
         found = self.counts.get
         return sum([found(name, 0) for name in names])
+
+
+def survey_metrics(counts: Mapping[str, int]) -> dict[str, Metric]:
+    """M11, M12 and M12_strict of a tally's counts."""
+    found = [counts.get(grade.value, 0) for grade in Grade]
+    rated = sum(found)
+    return {
+        "M11": Metric(rated, counts.get("invited", 0)),
+        "M12": Metric(sum(found[:3]), rated),
+        "M12_strict": Metric(sum(found[:2]), rated),
+    }
 
 
 _NAMES = {outcome: outcome.value for outcome in Outcome}
@@ -227,7 +243,7 @@ def shares_of(record: Item) -> list[tuple[str, int]]:
     if isinstance(record, AttemptRecord):
         return [("outbound", record.outbound), *_wrapped(record)]
     if record.origin:
-        return [("outbound", record.talk), *_wrapped(record)]
+        return [("outbound", record.talk), *_wrapped(record), *_of_survey(record)]
     outcome = record.outcome
     if outcome is None:
         return [("pending", 1)]
@@ -236,6 +252,7 @@ def shares_of(record: Item) -> list[tuple[str, int]]:
         return found
     if record.returned:
         found.append(("returned", 1))
+    found += _of_survey(record)
     if record.reached_queue:
         found.append(("queued", 1))
     if outcome in _ABANDONED and record.ended is not None:
@@ -263,6 +280,10 @@ def shares_of(record: Item) -> list[tuple[str, int]]:
             found.append(("estimated", 1))
     if record.hung_up_by is Party.CALLER:
         found.append(("caller_first", 1))
+    elif record.handed:
+        found.append(("handed", 1))
+    elif record.left_by:
+        found += _left(record)
     if outcome is Outcome.HUMAN:
         found += [("talk", record.talk), ("hold", record.hold)]
         found += _wrapped(record)
@@ -278,6 +299,16 @@ def recorded_whole(record: CallRecord) -> bool:
     return record.recorded is not None and record.recorded >= record.talk - TOLERANCE
 
 
+def _left(record: CallRecord) -> list[tuple[str, int]]:
+    return [("left", 1)] if record.explained else [("left", 1), ("unexplained", 1)]
+
+
+def _of_survey(record: CallRecord) -> list[tuple[str, int]]:
+    if not record.invited:
+        return []
+    return [("invited", 1)] + ([(record.grade.value, 1)] if record.grade is not None else [])
+
+
 def _wrapped(record: Item) -> list[tuple[str, int]]:
     return [(_wrap_name(record), length) for _, length in record.wraps]
 
@@ -291,7 +322,8 @@ def shares_of_agents(record: Item) -> dict[str, list[tuple[str, int]]]:
 
     `offers`, `unanswered`: how often the phone rang, and rang until the time was up · `handled`: calls with a talk ·
     `talk`, `wrap_up`, `outbound`: how long the agent worked (microseconds) · `ring_1` … `ring_4` · only of calls that
-    this agent answered first: `first`, `waits`, `wait`, `caller_first`, `recorded`.
+    this agent answered first: `first`, `waits`, `wait`, `caller_first`, `handed`, `recorded` · of calls that this agent
+    left: `left`, `unexplained` · of invitations to rate this agent: `invited` and the grades.
     """
     found: dict[str, list[tuple[str, int]]] = {}
     if isinstance(record, AttemptRecord):
@@ -314,8 +346,13 @@ def shares_of_agents(record: Item) -> dict[str, list[tuple[str, int]]]:
         if record.agents:
             first = found[record.agents[0]]
             first.append(("first", 1))
-            names = {"waits", "wait", "caller_first", "recorded"}
+            names = {"waits", "wait", "caller_first", "handed", "recorded"}
             first += [one for one in shares_of(record) if one[0] in names]
+    if isinstance(record, CallRecord) and record.outcome not in (None, Outcome.TEST):
+        if record.invited:
+            found.setdefault(record.invited, []).extend(_of_survey(record))
+        if record.left_by and not record.origin and record.hung_up_by is not Party.CALLER:
+            found.setdefault(record.left_by, []).extend(_left(record))
     for agent, length in record.wraps:
         found.setdefault(agent, []).append((_wrap_name(record), length))
     return found

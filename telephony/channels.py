@@ -583,6 +583,12 @@ class Calls:
         if state is not None and not state.legs:
             state.ended_by = fact.hung_up_by
 
+    def hands_over(self, call: CallId, agent: str) -> None:
+        """The agent ends their talk by a hand-over to the survey: whoever hangs up the leg, they have ended it."""
+        for leg in self._legs.values():
+            if leg.call == call and leg.agent == agent and leg.answered:
+                leg.ended_by = leg.ended_by or Party.AGENT
+
     def caller_gone(self, call: CallId) -> bool:
         """Whether this citizen has hung up, even if the channel still exists."""
         state = self._calls.get(call)

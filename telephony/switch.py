@@ -138,6 +138,15 @@ class Switch:
             channel = self._calls.caller_channel(call)
         await self._hang_up(channel, cause)
 
+    async def hand_to_survey(self, call: CallId) -> None:
+        """From now on the dialplan runs the survey when the talk is over. `ActionRefused`: the call has ended."""
+        channel = self._calls.caller_channel(call)
+        if not channel:
+            raise ActionRefused("the call has ended")
+        await self._link.act(
+            {"Action": "Setvar", "Channel": channel, "Variable": "HL_SURVEY", "Value": "1"}
+        )
+
     async def stop_ringing(self, call: CallId, agent: str) -> None:
         """Withdraw the offer: the phone falls silent, the caller keeps the place. `OfferEnded(WITHDRAWN)` follows.
 

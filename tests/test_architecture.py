@@ -79,6 +79,7 @@ IMPURE_MODULES = {
     "ivr.server",
     "ivr.session",
     "ivr.silence",
+    "ivr.survey",
     "ivr.way_out",
     "ivr.workdays",
     "metrics.calls",

@@ -48,6 +48,7 @@ from web.api import (
     quality,
     queues,
     recordings,
+    surveys,
     webhooks,
     words,
 )
@@ -123,6 +124,7 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
         parties,
         queues,
         callbacks,
+        surveys,
         *of_calls,
         webhooks,
         admin,

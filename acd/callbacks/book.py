@@ -437,6 +437,7 @@ def _of(wanted: CreateCallback) -> Wanted:
         reason=wanted.reason,
         origin=wanted.origin,
         place=wanted.place,
+        matter=wanted.matter,
     )
 
 

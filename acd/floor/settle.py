@@ -23,14 +23,15 @@ def cancel(hall: Hall, task: Task, fact: CallbackCancelled, now: int) -> None:
 def settle_lost(hall: Hall, citizen: str, at: int, now: int) -> None:
     """The citizen called and was answered: what they had called for before is settled."""
     for task in _open(hall, citizen):
-        if task.origin:
+        if task.origin and not task.matter:
             cancel(hall, task, CallbackCancelled(at, task.id, "answered"), now)
 
 
 def settle_others(hall: Hall, reached: Task, at: int, now: int) -> None:
     """The citizen was reached: what they had called for before is settled, and so is the rest of the same matter."""
     for task in _open(hall, reached.number):
-        if task is not reached and (task.origin or task.matter == reached.matter):
+        lost = task.origin and not task.matter
+        if task is not reached and (lost or task.matter == reached.matter):
             cancel(hall, task, CallbackCancelled(at, task.id, "reached"), now)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from acd.rules import tables as rules_tables
-from acd.rules.model import Flag, Member, Number, Queue, Rules, Strategy
+from acd.rules.model import Flag, Member, Number, Queue, Rules, Strategy, SurveyWhen
 from acd.rules.text import Rulebook, RulesError, in_order, problems
 from agents import tables as agents_tables
 from agents.pause import Pause
@@ -150,9 +150,8 @@ async def _read(connection: AsyncConnection) -> Rulebook:
 
 
 def _settings(stored: _Row) -> _Row:
-    if "strategy" in stored:
-        return {**stored, "strategy": Strategy(stored["strategy"])}
-    return stored
+    known = {"strategy": Strategy, "survey": SurveyWhen}
+    return {name: known[name](value) if name in known else value for name, value in stored.items()}
 
 
 async def _remove(connection: AsyncConnection, table: Table, before: _Rows, after: _Rows) -> None:

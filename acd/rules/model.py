@@ -37,6 +37,16 @@ class Strategy(StrEnum):
     RING_SEVERAL = "ring-several"
 
 
+@words
+class SurveyWhen(StrEnum):
+    """When the citizens of a queue are asked to rate a talk (R46): never, when the agent hands them over, or also
+    when the agent hangs up."""
+
+    OFF = "off"
+    HAND_OVER = "hand-over"
+    HANG_UP = "hang-up"
+
+
 @dataclass(frozen=True, slots=True)
 class Queue:
     """One queue. Times in seconds; 0 switches a limit off. Skills map a name to the least level (1-9).
@@ -51,7 +61,8 @@ class Queue:
     citizen after a tone.
     `detect_silence`: a caller must say something before they are queued (R20). `offer_in_notice`: a new caller is
     queued when the recording notice begins, so that a phone may ring meanwhile; the talk begins when it is over. It has
-    no effect with `detect_silence`. `hours`: the name of the opening hours; empty: always open.
+    no effect with `detect_silence`. `hours`: the name of the opening hours; empty: always open. `survey`: when citizens
+    are asked to rate a talk.
     """
 
     name: str = DEFAULT
@@ -76,6 +87,7 @@ class Queue:
     detect_silence: bool = False
     offer_in_notice: bool = False
     hours: str = ""
+    survey: SurveyWhen = SurveyWhen.OFF
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from acd.rules.model import (
     Queue,
     Rules,
     Strategy,
+    SurveyWhen,
     check,
 )
 from agents.pause import USUAL, Pause
@@ -199,6 +200,13 @@ def _strategy(value: Any) -> Strategy:
     return Strategy(value)
 
 
+def _survey(value: Any) -> SurveyWhen:
+    known = [one.value for one in SurveyWhen]
+    if value not in known:
+        raise _WrongError(f"{_shown(value)} is no time for a survey: there is {', '.join(known)}")
+    return SurveyWhen(value)
+
+
 def _text(longest: int) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         if not isinstance(value, str):
@@ -351,6 +359,11 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
             _yes_no, "yes or no", "phones may ring while a caller still hears the recording notice"
         ),
         "hours": Field(_text(32), "word", "name of the opening hours; empty: always open"),
+        "survey": Field(
+            _survey,
+            "word",
+            "citizens rate the talk: off, hand-over (by the agent), hang-up (also when the agent hangs up)",
+        ),
     }
 )
 """Everything that a queue may set, in the order of `acd.rules.model.Queue`."""

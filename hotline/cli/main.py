@@ -14,6 +14,8 @@ from base import clock, files
 from facts.requests import (
     AgentWasAdded,
     AgentWasRemoved,
+    ExplainHangUp,
+    HandToSurvey,
     PauseRecording,
     ResumeRecording,
     SetOut,
@@ -242,6 +244,18 @@ def agent_out(number: str) -> None:
 def agent_pause_recording(number: str) -> None:
     """Leave silence in the recording of the agent's talk, for what is confidential."""
     ask_controller(PauseRecording(number, getpass.getuser()))
+
+
+@agent_app.command("survey")
+def agent_survey(number: str) -> None:
+    """End the agent's talk by handing the citizen to the survey."""
+    ask_controller(HandToSurvey(number, getpass.getuser()))
+
+
+@agent_app.command("explain")
+def agent_explain(number: str, reason: str, call: str = "") -> None:
+    """Why the agent hung up first: a key or name of docs/survey.md."""
+    ask_controller(ExplainHangUp(number, reason, call, getpass.getuser()))
 
 
 @agent_app.command("resume-recording")

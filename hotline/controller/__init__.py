@@ -8,6 +8,8 @@ tape            whether calls can be recorded now
 people          the agents, and what they ask for
 requests        what screens, API and command line ask for
 parties         requests about third parties in a talk
+surveys         citizens rate their talks
+hang_ups        why agents hung up first
 callbacks       requests about callback tasks
 open_callbacks  the book's open tasks, at a start and as other programs change them
 outlets         where recorded facts go

@@ -111,6 +111,11 @@ class RulesInForce:
             return replace(reception, callback_key="")  # no promise that would not be kept
         return reception
 
+    @property
+    def calendar(self) -> Calendar:
+        """The working calendar that holds now."""
+        return self._calendar
+
     def missing_years(self, now: int) -> list[int]:
         """The years that opening hours need soon and that no calendar has, the next one first."""
         return list(hours.missing_years(self.book.hours.values(), now, self._calendar))

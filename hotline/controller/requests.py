@@ -1,6 +1,7 @@
 """Requests from screens, API and command line, each carried out or refused in a sentence."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Protocol
 
 from alarms.rules import Alarm, UnknownAlarm
@@ -17,7 +18,10 @@ from facts.requests import (
     AgentWasRemoved,
     CancelCallback,
     DropParty,
+    EnterRating,
+    ExplainHangUp,
     GetStatus,
+    HandToSurvey,
     JoinParties,
     MuteParty,
     PauseRecording,
@@ -58,6 +62,16 @@ class Pauses(Protocol):
         """Record it again. Raises `PauseRefused`."""
 
 
+class Surveys(Protocol):
+    """What is needed of `hotline.controller.surveys.Surveys`."""
+
+    async def asked(self, asked: HandToSurvey) -> Reply:
+        """Hand a citizen to the survey. Raises `Refused`."""
+
+    def enter(self, asked: EnterRating) -> Reply:
+        """Enter a rating. Raises `Refused`."""
+
+
 class Requests:
     """Answers each request. `presence` says what an agent does now, empty when the floor does not have them."""
 
@@ -73,6 +87,8 @@ class Requests:
         read_trunks: Callable[[], Awaitable[None]],
         acknowledge: Callable[[str, str], Alarm],
         pauses: Pauses,
+        surveys: Surveys,
+        explain: Callable[[ExplainHangUp], Reply],
         add_callback: Callable[[AddCallback], Awaitable[Reply]],
         cancel_callback: Callable[[int], Awaitable[Reply]],
         bring_in: Callable[[PartyRequest], Awaitable[Reply]],
@@ -86,6 +102,8 @@ class Requests:
         self._read_trunks = read_trunks
         self._acknowledge = acknowledge
         self._pauses = pauses
+        self._surveys = surveys
+        self._explain = explain
         self._add_callback = add_callback
         self._cancel_callback = cancel_callback
         self._bring_in = bring_in
@@ -124,6 +142,12 @@ class Requests:
                 return await self._record(asked)
             case AddParty() | JoinParties() | MuteParty() | UnmuteParty() | DropParty():
                 return await self._bring_in(asked)
+            case HandToSurvey():
+                return await self._surveys.asked(replace(asked, by=asked.by[:_LONGEST_NAME]))
+            case ExplainHangUp():
+                return self._explain(replace(asked, by=asked.by[:_LONGEST_NAME]))
+            case EnterRating():
+                return self._surveys.enter(asked)
             case SetReady(number) | SetPaused(number) | SetOut(number):
                 return await self._set_intent(asked, number)
 

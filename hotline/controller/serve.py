@@ -24,7 +24,7 @@ from acd.callbacks import book as callback_book
 from acd.callbacks.task import Task
 from acd.desk import Desk
 from acd.floor import Floor, Stage
-from acd.gate import Purpose
+from acd.gate import Purpose, Refusal
 from acd.rules.model import Rules
 from acd.rules.text import Rulebook
 from alarms import watch as alarms
@@ -43,6 +43,7 @@ from facts.terms import CallId
 from facts.times import HOUR, SECOND
 from hotline import __version__
 from hotline.controller import callbacks, feeding, garbage, parties, readings
+from hotline.controller.hang_ups import HangUps
 from hotline.controller.in_force import RulesInForce
 from hotline.controller.open_callbacks import OpenCallbacks
 from hotline.controller.outlets import Outlets
@@ -51,6 +52,7 @@ from hotline.controller.people import People
 from hotline.controller.recovery import Recovery
 from hotline.controller.requests import Requests
 from hotline.controller.shown import Shown
+from hotline.controller.surveys import Around, SurveyOptions, Surveys
 from hotline.controller.tape import TapeWatch
 from hotline.controller.watch import PhoneWatch
 from hotline.machine import home, render
@@ -239,6 +241,23 @@ class Controller:
             allowed=settings.recording_pause,
             limit=settings.recording_pause_limit,
         )
+        self._hang_ups = HangUps(self._report, clock.now)
+        self._surveys = Surveys(
+            self._calls,
+            self._switch,
+            Around(
+                report=self._report,
+                rules=lambda: self._in_force.rules,
+                clock=clock.now,
+                story=self._story,
+                refusal=self._may_dial,
+                create=self._book.create,
+                calendar=lambda: self._in_force.calendar,
+            ),
+            SurveyOptions(
+                settings.survey_least_talk, settings.survey_link_hours, settings.survey_call_back
+            ),
+        )
         self._outbound = Outbound(
             self._link,
             self._calls,
@@ -268,7 +287,7 @@ class Controller:
                 outside=settings.outside,
                 policy=callback_book.policy(settings),
             ),
-            record=self._outlets.record,
+            record=self._record,
             stop_ringing=self._stop_ringing,
             book=self._book,
             outbound=self._outbound,
@@ -340,6 +359,8 @@ class Controller:
             read_trunks=self._read_trunks,
             acknowledge=self._alarms.acknowledge,
             pauses=self._pauses,
+            surveys=self._surveys,
+            explain=self._hang_ups.explain,
             add_callback=lambda asked: callbacks.add(self._book, self._desk, asked),
             cancel_callback=lambda task: callbacks.cancel(self._book, self._desk, task),
             bring_in=self._third_parties.answer,
@@ -372,6 +393,8 @@ class Controller:
             spawn(self._watch.run(), "phone watch"),
             spawn(self._pauses.run(), "pauses of recordings"),
             spawn(self._tape.run(), "tape watch"),
+            spawn(self._surveys.run(self._engine), "surveys"),
+            spawn(self._hang_ups.run(self._engine), "hang-ups"),
         ]
         self._recovery.link_lost_at = clock.now()
         if self._loop_watch is not None:
@@ -386,9 +409,10 @@ class Controller:
             secret=render.agi_secret(self._settings),
             desk=self._desk,
             clock=clock.now,
-            feature=self._people.dialled,
+            feature=self._dialled,
             record=self._pauses.key,
-            pace=Pace(self._settings.announce_every),
+            pace=Pace(self._settings.announce_every, survey_reason=self._settings.survey_reason),
+            surveys=self._surveys,
             callbacks=self._outbound,
             ways=self._trunks,
             receive=self._in_force.receive,
@@ -438,7 +462,22 @@ class Controller:
     def _talks_go_on(self) -> bool:
         return self._link.up and self._desk.floor.talking() > 0
 
+    async def _dialled(self, agent: str, action: str, key: str) -> str:
+        """An agent dialled a feature code. Gives `ok`, or why not."""
+        if action == "explain":
+            return self._hang_ups.dialled(agent, key)
+        return await self._people.dialled(agent, action, key)
+
     # --- facts in
+
+    def _record(self, fact: Fact) -> None:
+        """Enter what the floor has accepted."""
+        self._outlets.record(fact)
+        self._surveys.add(fact)
+        self._hang_ups.add(fact)
+
+    def _may_dial(self, number: str, purpose: Purpose) -> Refusal | None:
+        return self._desk.floor.refusal(number, purpose)
 
     def _report(self, *facts: Fact) -> None:
         self._desk.report(*facts)

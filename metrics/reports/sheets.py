@@ -5,6 +5,7 @@ from typing import Any
 
 import xlsxwriter
 
+from facts.terms import Grade
 from facts.times import local
 from metrics.reports import page
 from metrics.reports import sla as reports
@@ -88,9 +89,10 @@ def _bounds() -> list[str]:
 
 
 def _agents(sheet: Any, report: SlaReport, say: dict[str, str], bold: Any, share: Any) -> None:
-    counts = ("handled", "unanswered", "attempts")
+    grades = tuple(grade.value for grade in Grade)
+    counts = ("handled", "unanswered", "attempts", "left", "unexplained", "invited", *grades)
     lengths = ("talk", "wrap_up", "outbound", "signed_in", "approved", "unapproved")
-    names = ("M4", "M9", "M10", "M21", "M23")
+    names = ("M4", "M9", "M10", "M11", "M12", "M12_strict", "M21", "M23")
     head = [say["agent"], *counts, *(f"{name} (s)" for name in lengths), *names]
     for column, title in enumerate(head):
         sheet.write(0, column, title, bold)
@@ -105,7 +107,7 @@ def _agents(sheet: Any, report: SlaReport, say: dict[str, str], bold: Any, share
 
 
 def _queues(sheet: Any, report: SlaReport, say: dict[str, str], bold: Any, share: Any) -> None:
-    names = ("M1", "M2", "M4", "M5", "M5a", "M8")
+    names = ("M1", "M2", "M4", "M5", "M5a", "M8", "M11", "M12", "M12_strict", "M21")
     for column, name in enumerate([say["queue"], say["number"], say["calls"], *names]):
         sheet.write(0, column, name, bold)
     shown = ((key, one) for key, one in sorted(report.details.queues.items()) if _any(one))

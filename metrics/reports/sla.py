@@ -40,7 +40,16 @@ from metrics.callbacks import (
     records,
 )
 from metrics.sums import ALL, Only
-from metrics.window import SHARES, SHORT_ABANDON, SMALLEST_SAMPLE, LowestRate, Metric, Point, Tally
+from metrics.window import (
+    SHARES,
+    SHORT_ABANDON,
+    SMALLEST_SAMPLE,
+    LowestRate,
+    Metric,
+    Point,
+    Tally,
+    survey_metrics,
+)
 from recorder import seals
 from recorder.evidence import DaySeal, seal_json
 
@@ -76,7 +85,10 @@ class AgentFigures:
     counts: Tally
 
     def metrics(self) -> dict[str, Metric]:
-        """The agent's M4, M7, M9, M10, M21 and M23; M21 and M23 are of the calls that this agent answered first."""
+        """The agent's M4, M7, M9, M10, M11, M12, M21 and M23.
+
+        M21 and M23 are of the calls that this agent answered first, M21_unexplained is of those they talked in.
+        """
         found = self.counts.counts.get
         rings = [found(f"ring_{ring}", 0) for ring in (1, 2, 3, 4)]
         first, handled = found("first", 0), found("handled", 0)
@@ -86,7 +98,9 @@ class AgentFigures:
             "M7": Metric(found("wait", 0) / SECOND, found("waits", 0)),
             "M9": Metric(worked / SECOND, handled),
             "M10": people.m10(self.counts.busy(), found("signed_in", 0), found("approved", 0)),
-            "M21": Metric(found("caller_first", 0), first),
+            **survey_metrics(self.counts.counts),
+            "M21": Metric(found("caller_first", 0) + found("handed", 0), first),
+            "M21_unexplained": Metric(found("unexplained", 0), handled),
             "M23": Metric(found("recorded", 0), first),
         }
 
@@ -766,7 +780,11 @@ _TEXT = {
         "M8_greeting": "欢迎语中放弃率",
         "M9": "平均处理时长",
         "M10": "坐席占用率",
+        "M11": "参评率",
+        "M12": "满意率",
+        "M12_strict": "满意率（不含基本满意）",
         "M21": "服务对象先挂机率",
+        "M21_unexplained": "话务员先挂机且未说明原因",
         "M23": "录音完整率",
         "M24": "断线率",
         "callbacks": "回访（尚有 {} 件未了结）",
@@ -846,7 +864,11 @@ _TEXT = {
         "M8_greeting": "abandoned in the greeting",
         "M9": "mean handling time",
         "M10": "agents' occupancy",
+        "M11": "rated, of those invited",
+        "M12": "satisfied, of those who rated",
+        "M12_strict": "the same without fairly satisfied",
         "M21": "caller hung up first",
+        "M21_unexplained": "agent hung up first, no reason given",
         "M23": "recorded in full",
         "M24": "talks that the system ended",
         "callbacks": "Callbacks ({} still open)",

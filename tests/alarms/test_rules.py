@@ -207,7 +207,14 @@ def agent(presence: str, until: int = 0) -> dict[str, Any]:
 
 def test_readings_of_a_live_state() -> None:
     read = of_live_state(state(), T)
-    assert read == {("m1r", ""): 90.0, WAIT: 0.0, ("nobody_ready", ""): 0}
+    satisfied: dict[Key, float | None] = {("satisfaction", ""): None}
+    assert read == {("m1r", ""): 90.0, **satisfied, WAIT: 0.0, ("nobody_ready", ""): 0}
+    for rated, shown in ((19, None), (20, 90.0)):
+        figures = {
+            "M1r": {"value": 0.9, "enough": True},
+            "M12": {"value": 0.9, "denominator": rated},
+        }
+        assert of_live_state(state(figures=figures), T)["satisfaction", ""] == shown
     few = of_live_state(state(figures={"M1r": {"value": 0.5, "enough": False}}), T)
     assert few["m1r", ""] is None
     stages = {"greeting": 0, "waiting": 2, "ringing": 0, "talking": 0}

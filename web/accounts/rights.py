@@ -41,6 +41,8 @@ RIGHTS: Final[Mapping[str, str]] = {
     "words.read": "read what was said in recordings, and hints of where to listen",
     "recordings.pause": "pause the recording of one's own talk; with agents.write, of any",
     "parties.own": "bring others into one's own talk, mute and drop them; with agents.write, into any",
+    "talks.survey": "hand a citizen to the survey and say why one hung up; with agents.write, for any agent",
+    "surveys.rate": "enter the rating of a citizen who was sent a link",
     "recordings.mark": "mark places in recordings, with a note; change and remove one's own marks",
     "reports.read": "read reports",
     "facts.read": "follow the stream of facts",
@@ -65,11 +67,11 @@ _SEES: Final = frozenset(
 OF_ROLE: Final[Mapping[Role, frozenset[str]]] = {
     Role.GUEST: _SEES,
     Role.AGENT: frozenset({"live", "agents.read", "agents.own", "queues.read", "callbacks.read"})
-    | {"recordings.pause", "parties.own", "quality.own"},
+    | {"recordings.pause", "parties.own", "quality.own", "talks.survey"},
     Role.ASSESSOR: frozenset({"quality.assess"}),
     Role.SUPERVISOR: _SEES
     | {"agents.own", "agents.write", "queues.write", "callbacks.write", "recordings.read"}
-    | {"recordings.approve", "recordings.mark", "words.read", "parties.own"}
+    | {"recordings.approve", "recordings.mark", "words.read", "parties.own", "talks.survey"}
     | {"blocks.read", "blocks.write", "alarms.write"}
     | {"quality.read", "quality.draw", "quality.decide"},
     Role.AUDITOR: _SEES
@@ -122,6 +124,7 @@ def _without_numbers(value: Any) -> Any:
     return value
 
 
+_SECRET: Final = frozenset({"by", "token"})
 _TEXT: Final = frozenset({"reason", "matter", "why", "note"})
 _DIALLED: Final = frozenset({"CallbackAdded", "CallSentOutside", "DialRefused", "PartyAsked"})
 
@@ -136,7 +139,7 @@ def masked_fact(fact: Mapping[str, Json]) -> dict[str, Json]:
     for name, value in fact.items():
         if name == "caller" or (name == "number" and kind in _DIALLED):
             shown[name] = mask(str(value))
-        elif name == "by" or (name in _TEXT and kind.startswith("Callback")):
+        elif name in _SECRET or (name in _TEXT and kind.startswith("Callback")):
             shown[name] = ""
         elif name in _TEXT and isinstance(value, str):
             shown[name] = hide_digits(value)

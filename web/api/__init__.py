@@ -7,6 +7,7 @@ people      agents, and what a supervisor has them do
 parties     third parties in an agent's talk
 queues      queues, members, numbers, blocked callers
 callbacks   the book of callbacks
+surveys     citizens' ratings, and why an agent hung up first
 calls       search among calls or recordings, one call's story; the report
 recordings  a call's recording: its sound, to listen to or to take away
 listening   beside a recording: its waveform, and marks in it

@@ -77,6 +77,10 @@ function newRow(number) {
       row.buttons.push([make("button", { type: "button", hidden: true }), `do.${action}`, () => request(row, action)]);
     }
   }
+  if (me.rights.includes("talks.survey") && mine) {
+    row.buttons.push([make("button", { type: "button", hidden: true }), "do.survey", () => survey(row)]);
+    row.buttons.push([make("button", { type: "button", hidden: true }), "do.explain", () => explain(row)]);
+  }
   if (me.rights.includes("agents.write") && me.rights.includes("queues.read")) {
     row.buttons.push([make("button", { type: "button" }), "do.move", () => move(row)]);
   }
@@ -108,6 +112,8 @@ function drawRow(row) {
   put(row.silent, silent ? say("recording.paused") : "");
   for (const [button, word] of row.buttons) {
     if (word === "do.recording/pause") button.hidden = presence !== "talking" || Boolean(silent);
+    if (word === "do.survey") button.hidden = presence !== "talking";
+    if (word === "do.explain") button.hidden = presence === "talking" || presence === "out";
     if (word === "do.recording/resume") button.hidden = presence !== "talking" || !silent;
   }
   put(row.late, until > 0 && now > until ? say("pause.over") : "");
@@ -156,6 +162,33 @@ async function pause(row) {
   put(at("pause-title"), say("pause.who", { agent: named(row) }));
   if ((await shown(at("pause"))) !== "ok") return;
   await request(row, "pause", { reason: box.querySelector("input:checked").value });
+}
+
+function survey(row) {
+  const [button] = row.buttons.find(([, word]) => word === "do.survey");
+  return attempt(button, say("done.survey", { agent: named(row) }), () => ask("POST", `/api/talks/${row.agent.number}/survey`));
+}
+
+/** Why the agent hung up first in their last talk. */
+async function explain(row) {
+  let reasons;
+  try {
+    reasons = await ask("GET", "/api/hang-up-reasons");
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return problem(reasonOf(error));
+  }
+  const box = at("explain-reasons");
+  box.replaceChildren(box.firstElementChild, ...reasons.map(({ name, zh, en }, index) => {
+    const choice = make("input", { type: "radio", name: "hang-up", value: name, checked: index === 0 });
+    return make("label", { className: "choice" }, choice, make("span", {}, document.documentElement.lang.startsWith("zh") ? zh : en));
+  }));
+  put(at("explain-title"), say("explain.who", { agent: named(row) }));
+  if ((await shown(at("explain"))) !== "ok") return;
+  const [button] = row.buttons.find(([, word]) => word === "do.explain");
+  const reason = box.querySelector("input:checked").value;
+  const path = `/api/agents/${row.agent.number}/hang-up-reason`;
+  await attempt(button, say("done.explain", { agent: named(row) }), () => ask("POST", path, { reason }));
 }
 
 async function move(row) {

@@ -18,7 +18,10 @@ from facts.requests import (
     AgentWasRemoved,
     CancelCallback,
     DropParty,
+    EnterRating,
+    ExplainHangUp,
     GetStatus,
+    HandToSurvey,
     JoinParties,
     MuteParty,
     PauseRecording,
@@ -87,6 +90,15 @@ class Centre:
     async def resume(self, agent: str, why: PauseWhy, by: str = "") -> None:
         self.did.append(("resume", agent, why, by))
 
+    async def asked(self, asked: HandToSurvey) -> Reply:
+        return Reply(f"{asked.number} {asked.by}")
+
+    def enter(self, asked: EnterRating) -> Reply:
+        return Reply(f"{asked.token} {asked.grade}")
+
+    def explain(self, asked: ExplainHangUp) -> Reply:
+        return Reply(f"{asked.number} {asked.reason}")
+
     def requests(self, *, ready: bool = True) -> Requests:
         return Requests(
             ready=lambda: ready,
@@ -98,10 +110,19 @@ class Centre:
             read_trunks=self.read_trunks,
             acknowledge=self.acknowledge,
             pauses=self,
+            surveys=self,
+            explain=self.explain,
             add_callback=self.add,
             cancel_callback=self.cancel,
             bring_in=self.bring_in,
         )
+
+
+async def test_surveys_and_reasons_for_hang_ups() -> None:
+    requests = Centre().requests()
+    assert (await requests.answer(HandToSurvey("1001", "x" * 99))).said == f"1001 {'x' * 80}"
+    assert (await requests.answer(ExplainHangUp("1001", "abuse"))).said == "1001 abuse"
+    assert (await requests.answer(EnterRating("token", "satisfied"))).said == "token satisfied"
 
 
 async def test_whether_calls_can_be_taken() -> None:
