@@ -9,6 +9,7 @@ offers      its offer to an agent, and their talk
 callbacks   a task to call a citizen
 agents      an agent and their phone
 recordings  the recording of a call
+supervised  what a supervisor decides for a waiting caller
 centre      the controller and its link to Asterisk
 record      all of them together: kinds, JSON, rows
 live        the live state that the controller shows
@@ -91,6 +92,7 @@ from facts.recordings import (
     RecordingPaused,
     RecordingResumed,
 )
+from facts.supervised import CallerAssigned, CallerBroughtForward
 
 __all__ = [
     "ATTENDANCE",
@@ -129,6 +131,8 @@ __all__ = [
     "CallbackUnreached",
     "CallbackYielded",
     "CallerAsked",
+    "CallerAssigned",
+    "CallerBroughtForward",
     "CallerFound",
     "ControllerStarted",
     "ControllerStopped",

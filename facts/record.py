@@ -74,6 +74,7 @@ from facts.recordings import (
     RecordingPaused,
     RecordingResumed,
 )
+from facts.supervised import CallerAssigned, CallerBroughtForward
 
 Fact: TypeAlias = (
     CallArrived
@@ -86,6 +87,8 @@ Fact: TypeAlias = (
     | CallRefused
     | PlaceRestored
     | CallMoved
+    | CallerAssigned
+    | CallerBroughtForward
     | CallSentOutside
     | CallSilent
     | CallerAsked

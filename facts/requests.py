@@ -136,6 +136,38 @@ class CancelCallback:
     id: int
 
 
+@dataclass(frozen=True, slots=True)
+class AssignCaller:
+    """Offer a waiting caller to one agent alone for a time; `by`: the account that decides, `reason`: why."""
+
+    name: ClassVar[str] = "caller.assign"
+    call: str
+    agent: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoveCaller:
+    """Have a waiting caller wait in another queue, at their place."""
+
+    name: ClassVar[str] = "caller.move"
+    call: str
+    queue: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BringForward:
+    """Put a waiting caller before all others of their queue."""
+
+    name: ClassVar[str] = "caller.forward"
+    call: str
+    by: str
+    reason: str
+
+
 Request: TypeAlias = (
     GetStatus
     | AgentWasAdded
@@ -151,6 +183,9 @@ Request: TypeAlias = (
     | AcknowledgeAlarm
     | AddCallback
     | CancelCallback
+    | AssignCaller
+    | MoveCaller
+    | BringForward
 )
 
 

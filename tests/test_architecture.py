@@ -39,6 +39,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "acd.floor.hall",
         "acd.floor.lanes",
         "acd.floor.waiting",
+        "acd.floor.assigned",
         "acd.floor.open_tasks",
         "acd.floor.work",
         "acd.floor.settle",

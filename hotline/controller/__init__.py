@@ -7,6 +7,8 @@ watch           the phones of agents who talk: which of them has died
 tape            whether calls can be recorded now
 people          the agents, and what they ask for
 requests        what screens, API and command line ask for
+waiting         who waits, and what a supervisor decides for one of them
+calls_today     how often a number has called today
 callbacks       requests about callback tasks
 open_callbacks  the book's open tasks, at a start and as other programs change them
 outlets         where recorded facts go

@@ -14,8 +14,11 @@ from facts.requests import (
     AgentPasswordChanged,
     AgentWasAdded,
     AgentWasRemoved,
+    AssignCaller,
+    BringForward,
     CancelCallback,
     GetStatus,
+    MoveCaller,
     PauseRecording,
     Reply,
     Request,
@@ -52,6 +55,19 @@ class Pauses(Protocol):
         """Record it again. Raises `PauseRefused`."""
 
 
+class Waiting(Protocol):
+    """What is needed of `hotline.controller.waiting.WaitingCallers`. Each raises `Refused`."""
+
+    def assign(self, asked: AssignCaller) -> Reply:
+        """Offer the caller to one agent alone."""
+
+    def move(self, asked: MoveCaller) -> Reply:
+        """Have the caller wait in another queue."""
+
+    def bring_forward(self, asked: BringForward) -> Reply:
+        """Put the caller before all others of their queue."""
+
+
 class Requests:
     """Answers each request. `presence` says what an agent does now, empty when the floor does not have them."""
 
@@ -69,6 +85,7 @@ class Requests:
         pauses: Pauses,
         add_callback: Callable[[AddCallback], Awaitable[Reply]],
         cancel_callback: Callable[[int], Awaitable[Reply]],
+        waiting: Waiting,
     ) -> None:
         self._ready = ready
         self._people = people
@@ -81,6 +98,7 @@ class Requests:
         self._pauses = pauses
         self._add_callback = add_callback
         self._cancel_callback = cancel_callback
+        self._waiting = waiting
 
     async def answer(self, asked: Request) -> Reply:
         """Carry out one request. Raises `Refused`."""
@@ -112,6 +130,12 @@ class Requests:
                 return await self._add_callback(asked)
             case CancelCallback(task):
                 return await self._cancel_callback(task)
+            case AssignCaller():
+                return self._waiting.assign(asked)
+            case MoveCaller():
+                return self._waiting.move(asked)
+            case BringForward():
+                return self._waiting.bring_forward(asked)
             case PauseRecording() | ResumeRecording():
                 return await self._record(asked)
             case SetReady(number) | SetPaused(number) | SetOut(number):

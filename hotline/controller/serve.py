@@ -43,6 +43,7 @@ from facts.terms import CallId
 from facts.times import HOUR, SECOND
 from hotline import __version__
 from hotline.controller import callbacks, feeding, garbage, readings
+from hotline.controller.calls_today import CallsToday
 from hotline.controller.in_force import RulesInForce
 from hotline.controller.open_callbacks import OpenCallbacks
 from hotline.controller.outlets import Outlets
@@ -51,6 +52,7 @@ from hotline.controller.recovery import Recovery
 from hotline.controller.requests import Requests
 from hotline.controller.shown import Shown
 from hotline.controller.tape import TapeWatch
+from hotline.controller.waiting import WaitingCallers
 from hotline.controller.watch import PhoneWatch
 from hotline.machine import home, render
 from hotline.machine.up import stop_event
@@ -241,7 +243,10 @@ class Controller:
     def _distribute(self) -> None:
         """The floor, what goes in and what comes out."""
         settings = self._settings
-        takers: list[Callable[[Fact], object]] = [self._figures.add, self._bus.send]
+        self._calls_today = CallsToday()
+        takers: list[Callable[[Fact], object]] = [
+            *(self._figures.add, self._bus.send, self._calls_today.take),
+        ]
         if self._exporter is not None:
             takers.insert(1, self._exporter.add)
         self._outlets = Outlets(
@@ -294,6 +299,12 @@ class Controller:
             quick=lambda now: readings.quick(self, now),
             slow=self._slow_readings,
         )
+        self._waiting = WaitingCallers(
+            self._desk,
+            clock.now,
+            assign_for=settings.assign_for,
+            before=self._calls_today.before,
+        )
         self._shown = Shown(
             self._figures,
             self._desk.floor,
@@ -301,6 +312,7 @@ class Controller:
             book=lambda: self._in_force.book,
             alarms=lambda: (alarm.as_json() for alarm in self._alarms.open()),
             paused=self._pauses.now,
+            waiting=self._waiting.rows,
             export=self._export,
             show=self._bus.show,
             hand_on=self._outlets.hand_on,
@@ -318,6 +330,7 @@ class Controller:
             pauses=self._pauses,
             add_callback=lambda asked: callbacks.add(self._book, self._desk, asked),
             cancel_callback=lambda task: callbacks.cancel(self._book, self._desk, task),
+            waiting=self._waiting,
         )
 
     async def start(self, stop: asyncio.Event) -> None:
@@ -340,6 +353,7 @@ class Controller:
                 ),
                 "live figures",
             ),
+            spawn(self._calls_today.read(self._engine), "calls of today"),
             spawn(garbage.run(lambda: not self._desk.floor.callers), "garbage"),
             spawn(self._link.run(), "link"),
             spawn(self._recovery.run(), "completion"),

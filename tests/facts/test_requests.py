@@ -13,8 +13,11 @@ from facts.requests import (
     AgentPasswordChanged,
     AgentWasAdded,
     AgentWasRemoved,
+    AssignCaller,
+    BringForward,
     CancelCallback,
     GetStatus,
+    MoveCaller,
     PauseRecording,
     Reply,
     Request,
@@ -45,6 +48,9 @@ WIRE: dict[str, Request] = {
     "alarm.ack": AcknowledgeAlarm("7", "wang"),
     "callback.add": AddCallback("13800000001", attempts=2),
     "callback.cancel": CancelCallback(7),
+    "caller.assign": AssignCaller("n-1.1", "1001", "wang", "why"),
+    "caller.move": MoveCaller("n-1.1", "tax", "wang", "why"),
+    "caller.forward": BringForward("n-1.1", "wang", "why"),
 }
 """The names on the wire, which no rename of a class may change."""
 

@@ -2,6 +2,7 @@
 
 auth        who is asking, and may they: cookies, tokens, CSRF, sign-in
 live        what happens now, and its stream
+waiting     who waits, and what is decided for one of them
 facts       the stream of all that happens
 people      agents, and what a supervisor has them do
 queues      queues, members, numbers, blocked callers

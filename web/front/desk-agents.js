@@ -1,7 +1,7 @@
 // The agents' list: what each does now, and what a supervisor can tell them to do.
 import { STATES } from "./floor.js";
 import { at, icon, make, turn } from "./page.js";
-import { count, duration, put, say } from "./say.js";
+import { count, duration, put, say, whose } from "./say.js";
 import { ask, Refusal } from "./session.js";
 import { attempt, problem, reasonOf } from "./tell.js";
 
@@ -61,7 +61,7 @@ function newRow(number) {
   const cell = (className = "") => make("td", { className });
   const row = {
     agent: null, number: make("th", { scope: "row" }, number), name: cell(), state: cell("state"), lasts: cell("figure lasts"),
-    queues: cell("queues"), actions: cell("actions"), symbol: icon("out"), word: make("span"), late: make("strong", { className: "late" }),
+    talk: cell("talk"), queues: cell("queues"), actions: cell("actions"), symbol: icon("out"), word: make("span"), late: make("strong", { className: "late" }),
     silent: make("strong", { className: "late" }),
   };
   row.state.append(row.symbol, row.word, row.late, row.silent);
@@ -85,7 +85,7 @@ function newRow(number) {
     button.addEventListener("click", press);
     row.actions.append(button);
   }
-  row.item = make("tr", {}, row.number, row.name, row.state, row.lasts, row.queues, row.actions);
+  row.item = make("tr", {}, row.number, row.name, row.state, row.lasts, row.talk, row.queues, row.actions);
   row.item.dataset.agent = number;
   speakRow(row);
   return row;
@@ -100,7 +100,7 @@ function speakRow(row) {
 }
 
 function drawRow(row) {
-  const { name, presence, reason, since, until, recording_paused: silent } = row.agent;
+  const { name, presence, reason, since, until, recording_paused: silent, caller, queue } = row.agent;
   put(row.name, name);
   if (row.state.dataset.state !== presence) row.state.dataset.state = presence;
   turn(row.symbol, presence);
@@ -110,6 +110,7 @@ function drawRow(row) {
     if (word === "do.recording/pause") button.hidden = presence !== "talking" || Boolean(silent);
     if (word === "do.recording/resume") button.hidden = presence !== "talking" || !silent;
   }
+  put(row.talk, queue ? `${whose(caller)} · ${queue}` : "");
   put(row.late, until > 0 && now > until ? say("pause.over") : "");
   put(row.lasts, presence === "out" ? "" : duration((now - since) / SECOND));
 }

@@ -9,6 +9,7 @@ import { startCalls } from "./desk-calls.js";
 import { startExports } from "./desk-exports.js";
 import { startHints } from "./desk-hints.js";
 import { startQueues } from "./desk-queues.js";
+import { showWaiting, startWaiting } from "./desk-waiting.js";
 import { follow, ServerClock } from "./live.js";
 import { at, make, start } from "./page.js";
 import { clock, put, say } from "./say.js";
@@ -16,7 +17,7 @@ import { ask, session, signOut } from "./session.js";
 import { attempt, problem } from "./tell.js";
 
 const TABS = {
-  agents: "agents.read", queues: "queues.read", callbacks: "callbacks.read", calls: "calls.read", hints: "recordings.read",
+  agents: "agents.read", waiting: "live", queues: "queues.read", callbacks: "callbacks.read", calls: "calls.read", hints: "recordings.read",
   exports: "recordings.read",
 };
 
@@ -75,6 +76,7 @@ function drawLive() {
   if (me) put(at("who"), `${me.name} · ${say(`role.${me.role}`)}`);
   if (!state || !me) return;
   showAgents(state.agents, staleSince ?? serverClock.now());
+  showWaiting(state, staleSince ?? serverClock.now());
   showAlarms(state.alarms, MOST_ALARMS, seenButton);
 }
 
@@ -97,6 +99,7 @@ async function begin() {
   for (const tab of Object.keys(TABS)) at(`tab-${tab}`).hidden = !allowed(tab);
   at("to-quality").hidden = !["quality.assess", "quality.own", "quality.decide"].some((right) => me.rights.includes(right));
   parts.agents = startAgents(me);
+  parts.waiting = startWaiting(me);
   parts.queues = startQueues(me);
   parts.callbacks = startCallbacks(me);
   parts.calls = startCalls(me);

@@ -15,8 +15,11 @@ from facts.requests import (
     AgentPasswordChanged,
     AgentWasAdded,
     AgentWasRemoved,
+    AssignCaller,
+    BringForward,
     CancelCallback,
     GetStatus,
+    MoveCaller,
     PauseRecording,
     Reply,
     ResumeRecording,
@@ -91,7 +94,32 @@ class Centre:
             pauses=self,
             add_callback=self.add,
             cancel_callback=self.cancel,
+            waiting=WAITING,
         )
+
+
+class Waiting:
+    """Does what is decided for a waiting caller."""
+
+    def assign(self, asked: AssignCaller) -> Reply:
+        return Reply(f"{asked.call} to {asked.agent}")
+
+    def move(self, asked: MoveCaller) -> Reply:
+        return Reply(f"{asked.call} to {asked.queue}")
+
+    def bring_forward(self, asked: BringForward) -> Reply:
+        raise Refused(f"{asked.call} is first")
+
+
+WAITING = Waiting()
+
+
+async def test_what_is_decided_for_a_waiting_caller() -> None:
+    ask = Centre().requests().answer
+    assert await ask(AssignCaller("a", "1001", "chief", "why")) == Reply("a to 1001")
+    assert await ask(MoveCaller("a", "tax", "chief", "why")) == Reply("a to tax")
+    with pytest.raises(Refused, match="a is first"):
+        await ask(BringForward("a", "chief", "why"))
 
 
 async def test_whether_calls_can_be_taken() -> None:
