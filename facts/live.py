@@ -65,7 +65,7 @@ class AgentNow(TypedDict):
     """An agent. `until`: when a pause ends that has an allowed length, else 0. `call`: what they hold, or empty.
 
     `recording_paused`: since when the recording of their talk is paused; absent while it is not. `caller`, `queue`: of
-    that call, as far as they are known; absent without one.
+    that call, as far as they are known; absent without one. `message`: their newest unread message, if there is one.
     """
 
     number: str
@@ -78,6 +78,7 @@ class AgentNow(TypedDict):
     recording_paused: NotRequired[int]
     caller: NotRequired[str]
     queue: NotRequired[str]
+    message: NotRequired[int]
 
 
 class WaitingNow(TypedDict):

@@ -168,6 +168,25 @@ class BringForward:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Send a text to an agent, or to all (`agent` empty); `by`: the account that sends it. `Reply.id`: its number."""
+
+    name: ClassVar[str] = "message.send"
+    text: str
+    by: str
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMessage:
+    """The agent has read a message of theirs."""
+
+    name: ClassVar[str] = "message.read"
+    agent: str
+    id: int
+
+
 Request: TypeAlias = (
     GetStatus
     | AgentWasAdded
@@ -186,6 +205,8 @@ Request: TypeAlias = (
     | AssignCaller
     | MoveCaller
     | BringForward
+    | SendMessage
+    | ReadMessage
 )
 
 

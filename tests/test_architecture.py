@@ -67,6 +67,7 @@ IMPURE_MODULES = {
     "acd.desk",
     "acd.rules.book",
     "acd.rules.tables",
+    "agents.messages",
     "agents.roster",
     "agents.tables",
     "ivr.callback",
@@ -145,6 +146,7 @@ IMPURE_MODULES = {
     "telephony.phones",
     "telephony.queue_log_file",
     "telephony.switch",
+    "telephony.texts",
     "telephony.trunks",
 }
 """In the rooms of the core every other module is pure; a package here names all that is in it."""

@@ -43,6 +43,7 @@ from web.api import (
     hints,
     listening,
     live,
+    messages,
     people,
     quality,
     queues,
@@ -115,18 +116,8 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
     app.state.backend = behind
     of_recordings = (recordings, listening, exports, hints, words)
     of_calls = (calls, *of_recordings, quality)
-    for module in (
-        auth,
-        live,
-        waiting,
-        facts,
-        people,
-        queues,
-        callbacks,
-        *of_calls,
-        webhooks,
-        admin,
-    ):
+    of_now = (live, waiting, messages)
+    for module in (auth, *of_now, facts, people, queues, callbacks, *of_calls, webhooks, admin):
         # As they are: `include_router` makes each route once more, while the first request waits.
         app.router.routes.extend(module.router.routes)
     _describe(app)

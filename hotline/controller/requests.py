@@ -20,10 +20,12 @@ from facts.requests import (
     GetStatus,
     MoveCaller,
     PauseRecording,
+    ReadMessage,
     Reply,
     Request,
     ResumeRecording,
     RulesChanged,
+    SendMessage,
     SetOut,
     SetPaused,
     SetReady,
@@ -68,6 +70,16 @@ class Waiting(Protocol):
         """Put the caller before all others of their queue."""
 
 
+class Messages(Protocol):
+    """What is needed of `hotline.controller.messages.Messages`. Each raises `Refused`."""
+
+    async def send(self, asked: SendMessage) -> Reply:
+        """Send a text to one agent or to all."""
+
+    async def read(self, asked: ReadMessage) -> Reply:
+        """An agent has read one of theirs."""
+
+
 class Requests:
     """Answers each request. `presence` says what an agent does now, empty when the floor does not have them."""
 
@@ -86,6 +98,7 @@ class Requests:
         add_callback: Callable[[AddCallback], Awaitable[Reply]],
         cancel_callback: Callable[[int], Awaitable[Reply]],
         waiting: Waiting,
+        messages: Messages,
     ) -> None:
         self._ready = ready
         self._people = people
@@ -99,6 +112,7 @@ class Requests:
         self._add_callback = add_callback
         self._cancel_callback = cancel_callback
         self._waiting = waiting
+        self._messages = messages
 
     async def answer(self, asked: Request) -> Reply:
         """Carry out one request. Raises `Refused`."""
@@ -130,6 +144,10 @@ class Requests:
                 return await self._add_callback(asked)
             case CancelCallback(task):
                 return await self._cancel_callback(task)
+            case SendMessage():
+                return await self._messages.send(asked)
+            case ReadMessage():
+                return await self._messages.read(asked)
             case AssignCaller():
                 return self._waiting.assign(asked)
             case MoveCaller():

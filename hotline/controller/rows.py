@@ -32,15 +32,18 @@ class AgentRows:
         book: Rulebook,
         paused: Mapping[str, int] | None = None,
         talk: Callable[[Seat], tuple[str, str]] = lambda _seat: ("", ""),
+        unread: Mapping[str, int] | None = None,
     ) -> list[AgentNow]:
         """A row for each agent, by number. Not to be changed.
 
         `until`: when a pause ends that has an allowed length, in microseconds as `since` is; 0 without one. `paused`:
         the agents whose recordings are paused, and since when. `talk`: the citizen and the queue of what one holds.
+        `unread`: the newest message that an agent has not read.
         """
         if book is not self._book or len(self._made) > len(seats):
             self._book, self._made = book, {}
         rows, known, silences = [], self._made, paused or {}
+        written = unread or {}
         for number in sorted(seats):
             seat, name = seats[number], names.get(number, "")
             silent = silences.get(number, 0)
@@ -52,7 +55,7 @@ class AgentRows:
                     *(shows, name, silent),
                     _row(seat, name, book, silent, *(talk(seat) if seat.call else ("", ""))),
                 )
-            rows.append(made[3])
+            rows.append({**made[3], "message": written[number]} if number in written else made[3])
         return rows
 
 

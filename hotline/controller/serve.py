@@ -45,6 +45,7 @@ from hotline import __version__
 from hotline.controller import callbacks, feeding, garbage, readings
 from hotline.controller.calls_today import CallsToday
 from hotline.controller.in_force import RulesInForce
+from hotline.controller.messages import Messages
 from hotline.controller.open_callbacks import OpenCallbacks
 from hotline.controller.outlets import Outlets
 from hotline.controller.people import People
@@ -71,6 +72,7 @@ from telephony.pauses import RecordingPauses
 from telephony.queue_log_file import QueueLogFile
 from telephony.refused import SETTLE, RefusedCalls, unpack
 from telephony.switch import Switch
+from telephony.texts import PhoneTexts
 from telephony.trunks import Trunks, TrunkState
 
 logger = structlog.get_logger(__name__)
@@ -220,6 +222,7 @@ class Controller:
             port=settings.sip_port,
             ports=self._sip_ports,
         )
+        self._texts = PhoneTexts(self._link, self._hear_answers)
         self._pauses = RecordingPauses(
             self._calls,
             self._switch,
@@ -305,6 +308,13 @@ class Controller:
             assign_for=settings.assign_for,
             before=self._calls_today.before,
         )
+        self._messages = Messages(
+            self._engine,
+            lambda: self._desk.floor.seats,
+            self._texts,
+            clock.now,
+            keep=settings.message_days,
+        )
         self._shown = Shown(
             self._figures,
             self._desk.floor,
@@ -313,6 +323,7 @@ class Controller:
             alarms=lambda: (alarm.as_json() for alarm in self._alarms.open()),
             paused=self._pauses.now,
             waiting=self._waiting.rows,
+            unread=lambda: self._messages.unread,
             export=self._export,
             show=self._bus.show,
             hand_on=self._outlets.hand_on,
@@ -331,6 +342,7 @@ class Controller:
             add_callback=lambda asked: callbacks.add(self._book, self._desk, asked),
             cancel_callback=lambda task: callbacks.cancel(self._book, self._desk, task),
             waiting=self._waiting,
+            messages=self._messages,
         )
 
     async def start(self, stop: asyncio.Event) -> None:
@@ -354,6 +366,7 @@ class Controller:
                 "live figures",
             ),
             spawn(self._calls_today.read(self._engine), "calls of today"),
+            spawn(self._messages.run(), "unread messages"),
             spawn(garbage.run(lambda: not self._desk.floor.callers), "garbage"),
             spawn(self._link.run(), "link"),
             spawn(self._recovery.run(), "completion"),
@@ -525,6 +538,7 @@ class Controller:
             self._hear_answers(LEAVES_WITHIN)
         self._watch.copied(copy)
         self._outbound.hear(copy.at, copy.text)
+        self._texts.copied(copy)
         if number := self._refused_calls.take(copy):
             logger.warning("number.unknown", number=mask_numbers(number))
             if self._exporter is not None:

@@ -67,6 +67,7 @@ class Shown:
         alarms: Callable[[], Iterable[AlarmNow]],
         paused: Callable[[], Mapping[str, int]] = dict,
         waiting: Callable[[], list[WaitingNow]] = list,
+        unread: Callable[[], Mapping[str, int]] = dict,
         export: Callable[[LiveState, int], None],
         show: Callable[[LiveState], None],
         hand_on: Callable[[], None],
@@ -79,6 +80,7 @@ class Shown:
         self._alarms = alarms
         self._paused = paused
         self._waiting = waiting
+        self._unread = unread
         self._export = export
         self._show = show
         self._hand_on = hand_on
@@ -95,7 +97,8 @@ class Shown:
         """Everything that screens show at `now` (microseconds)."""
         floor, figures = self._floor, self._figures.snapshot(now)
         agents: list[AgentNow] = self._rows.of(
-            floor.seats, self._names, self._book(), self._paused(), self._talk
+            *(floor.seats, self._names, self._book()),
+            *(self._paused(), self._talk, self._unread()),
         )
         made: LiveState = {
             "at": now,

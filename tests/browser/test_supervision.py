@@ -1,15 +1,17 @@
 """A supervisor at work: real calls wait, and their order is what the page decides."""
 
+import json
 import re
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
-from facts import CallerAssigned, CallerBroughtForward, CallMoved, OfferMade
+from facts import CallerAssigned, CallerBroughtForward, CallMoved, CallReturned, OfferMade
 from facts.numbers import normalise
 from softphone.phones import AgentPhone, Leg, Phones
 from tests.browser.conftest import MakeScreen
-from tests.live.centre import NUMBER, Centre, until_talk
+from tests.browser.test_screens import _axe
+from tests.live.centre import NUMBER, ROOT, Centre, until_talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -121,8 +123,8 @@ async def test_a_refused_decision_says_why_and_a_killed_controller_keeps_the_oth
     await centre.fact(CallerBroughtForward, call=await centre.call_id(SECOND))
     await centre.fact(CallerAssigned, call=await centre.call_id(THIRD))
     centre.kill_controller()
-    await expect(page.locator("#stale")).not_to_be_empty()
-    await expect(page.locator("#stale")).to_be_empty()
+    for caller in legs:
+        await centre.fact(CallReturned, call=await centre.call_id(caller))
     await expect(page.locator("#waiting-rows tr").first).to_contain_text(normalise(THIRD))
     await talk.hang_up()
     order = [await next_caller(centre, agent, legs, turn) for turn in range(2, 5)]
@@ -144,3 +146,67 @@ async def test_a_guest_sees_who_waits_without_numbers_and_decides_nothing(
     await expect(page.get_by_role("tab", name="Waiting")).to_be_visible()
     await leg.hang_up()
     await expect(row).to_have_count(0)
+
+
+RIGHTS = ("talks.listen", "talks.step_in", "talks.end", "parties.own", "talks.survey")
+
+
+async def test_a_talk_has_the_buttons_that_make_sense_now(
+    open_screen: MakeScreen, centre: Centre, phones: Phones
+) -> None:
+    """Its length, caller and queue; what a route answers is shown. The routes' own tests show what they do."""
+    asked: list[tuple[str, object]] = []
+
+    async def may_more(route: Route) -> None:
+        answer = await route.fetch()
+        found = await answer.json()
+        await route.fulfill(response=answer, json={**found, "rights": [*found["rights"], *RIGHTS]})
+
+    async def talks(route: Route) -> None:
+        body = route.request.post_data
+        asked.append((route.request.url.rpartition("/api/")[2], json.loads(body) if body else None))
+        if route.request.url.endswith("/transfer"):
+            await route.fulfill(status=409, json={"error": "nobody has the number 7777"})
+        else:
+            await route.fulfill(json={"said": "done"})
+
+    screen = await open_screen(1366, 768)
+    screen.expected.append("409")
+    await screen.page.route("**/api/session", may_more)
+    await screen.page.route("**/api/talks/**", talks)
+    agent = await centre.agent(phones, "1001", answer_after=0.2)
+    page = await screen.sign_in(path="/supervisor")
+    row = page.locator('tr[data-agent="1001"]')
+    button = row.get_by_role("button", name="通话… 1001")
+    await expect(row).to_contain_text("就绪")
+    await expect(button).to_be_hidden()
+    leg = await phones.citizen(FIRST).dial(NUMBER)
+    await until_talk(leg, agent.tone)
+    await button.focus()
+    await page.keyboard.press("Enter")
+    dialog = page.locator("#talk")
+    await expect(dialog.locator("#talk-caller")).to_have_text(normalise(FIRST))
+    await expect(dialog.locator("#talk-queue")).to_have_text("default")
+    await expect(dialog.locator("#talk-lasts")).to_have_text(re.compile(r"0:0[2-9]|0:[1-5]\d"))
+    for name in ("监听", "耳语", "强插", "接管", "保持", "转满意度评价"):
+        await expect(dialog.get_by_role("button", name=name, exact=True)).to_be_visible()
+    for name in ("退出监听", "取回"):
+        await expect(dialog.get_by_role("button", name=name, exact=True)).to_be_hidden()
+    await screen.picture("supervisor-talk")
+    axe = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    assert await _axe(page, axe) == []
+    await dialog.get_by_role("button", name="耳语", exact=True).click()
+    await dialog.get_by_role("button", name="转接…").click()
+    await page.locator("#decide").get_by_label("转给").fill("7777")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#says-problem")).to_contain_text("nobody has the number 7777")
+    assert asked == [
+        ("talks/1001/listen", {"mode": "whisper"}),
+        ("talks/1001/transfer", {"to": "7777"}),
+    ]
+    await leg.hang_up()
+    await expect(page.locator("#talk-over")).to_have_text("这次通话已结束")
+    await expect(dialog.get_by_role("button", name="监听", exact=True)).to_be_hidden()
+    await page.keyboard.press("Escape")
+    await expect(dialog).to_be_hidden()
+    await centre.press(agent, "*13")

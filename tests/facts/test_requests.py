@@ -19,11 +19,13 @@ from facts.requests import (
     GetStatus,
     MoveCaller,
     PauseRecording,
+    ReadMessage,
     Reply,
     Request,
     RequestError,
     ResumeRecording,
     RulesChanged,
+    SendMessage,
     SetOut,
     SetPaused,
     SetReady,
@@ -50,6 +52,8 @@ WIRE: dict[str, Request] = {
     "callback.cancel": CancelCallback(7),
     "caller.assign": AssignCaller("n-1.1", "1001", "wang", "why"),
     "caller.move": MoveCaller("n-1.1", "tax", "wang", "why"),
+    "message.send": SendMessage("请看公告", "wang"),
+    "message.read": ReadMessage("1001", 7),
     "caller.forward": BringForward("n-1.1", "wang", "why"),
 }
 """The names on the wire, which no rename of a class may change."""

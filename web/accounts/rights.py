@@ -31,6 +31,7 @@ RIGHTS: Final[Mapping[str, str]] = {
     "agents.read": "see the agents and their queues",
     "agents.own": "say for oneself: ready, pause, out",
     "agents.write": "add and remove agents, and speak for them: ready, pause, out",
+    "messages.write": "send messages to agents",
     "queues.read": "see queues, numbers and reasons for a pause",
     "queues.write": "change queues and their members",
     "callbacks.read": "see callbacks",
@@ -69,7 +70,8 @@ OF_ROLE: Final[Mapping[Role, frozenset[str]]] = {
     Role.ASSESSOR: frozenset({"quality.assess"}),
     Role.SUPERVISOR: _SEES
     | {"agents.own", "agents.write", "queues.write", "callbacks.write", "recordings.read"}
-    | {"recordings.approve", "recordings.mark", "words.read", "callers.write"}
+    | {"recordings.approve", "recordings.mark", "words.read"}
+    | {"callers.write", "messages.write"}
     | {"blocks.read", "blocks.write", "alarms.write"}
     | {"quality.read", "quality.draw", "quality.decide"},
     Role.AUDITOR: _SEES

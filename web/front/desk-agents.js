@@ -1,4 +1,5 @@
 // The agents' list: what each does now, and what a supervisor can tell them to do.
+import { hasButtons, openTalk } from "./desk-talk.js";
 import { STATES } from "./floor.js";
 import { at, icon, make, turn } from "./page.js";
 import { count, duration, put, say, whose } from "./say.js";
@@ -9,6 +10,7 @@ const SECOND = 1e6;
 const rows = new Map();
 let me = null;
 let live = [];
+let state = null;
 let now = 0;
 let memberships = new Map(); // agent's number → [{queue, penalty}]
 
@@ -20,7 +22,8 @@ export function startAgents(session) {
 }
 
 /** Draws the live state's agents; `at` in microseconds. Only what changed is touched. */
-export function showAgents(agents, at_) {
+export function showAgents(next, at_) {
+  const { agents } = (state = next);
   live = agents;
   now = at_;
   const seen = new Set();
@@ -80,6 +83,7 @@ function newRow(number) {
   if (me.rights.includes("agents.write") && me.rights.includes("queues.read")) {
     row.buttons.push([make("button", { type: "button" }), "do.move", () => move(row)]);
   }
+  row.buttons.unshift([make("button", { type: "button", hidden: true }), "do.talk", () => openTalk(row.agent, state, now)]);
   for (const [button, word, press] of row.buttons) {
     button.dataset.action = word;
     button.addEventListener("click", press);
@@ -107,6 +111,7 @@ function drawRow(row) {
   put(row.word, say(presence) + (presence === "paused" && reason ? `（${reason}）` : ""));
   put(row.silent, silent ? say("recording.paused") : "");
   for (const [button, word] of row.buttons) {
+    if (word === "do.talk") button.hidden = !row.agent.call || !hasButtons(row.agent);
     if (word === "do.recording/pause") button.hidden = presence !== "talking" || Boolean(silent);
     if (word === "do.recording/resume") button.hidden = presence !== "talking" || !silent;
   }

@@ -1,4 +1,5 @@
 // Who waits, first who is next, and what a supervisor decides for one of them: an agent, another queue, the front.
+import { decide } from "./decide.js";
 import { at, make } from "./page.js";
 import { count, duration, put, say, whose } from "./say.js";
 import { ask, Refusal } from "./session.js";
@@ -60,7 +61,7 @@ function newRow() {
     for (const decision of DECISIONS) {
       const button = make("button", { type: "button" });
       button.dataset.action = decision.name;
-      button.addEventListener("click", () => decide(row, decision, button));
+      button.addEventListener("click", () => press(row, decision, button));
       row.buttons.push([button, decision]);
       row.actions.append(button);
     }
@@ -104,7 +105,7 @@ async function queues(row) {
   return found.filter(({ name }) => name !== row.caller.queue).map(({ name }) => [name, name]);
 }
 
-async function decide(row, { name, field, choices }, button) {
+async function press(row, { name, field, choices }, button) {
   const { call } = row.caller;
   const who = named(row.caller);
   let options = [];
@@ -115,27 +116,12 @@ async function decide(row, { name, field, choices }, button) {
     return problem(reasonOf(error));
   }
   if (choices && !options.length) return problem(say(`waiting.${name}.none`));
-  const chosen = await answer(say(`waiting.${name}.who`, { caller: who }), say(`waiting.${name}.hint`), field, options);
-  if (!chosen) return;
+  const given = await decide({
+    title: say(`waiting.${name}.who`, { caller: who }), hint: say(`waiting.${name}.hint`), text: { word: "waiting.reason" },
+    choice: field ? { word: field, options } : null,
+  });
+  if (!given) return;
+  const chosen = { reason: given.text, ...(field ? { [field]: given.choice } : {}) };
   const said = say(`done.waiting.${name}`, { caller: who, ...chosen });
   await attempt(button, said, () => ask("POST", `/api/waiting/${encodeURIComponent(call)}/${name}`, chosen));
-}
-
-/** Asks for the choice and the reason. Gives both, or null when the dialog was left. */
-function answer(title, hint, field, options) {
-  const dialog = at("decide");
-  put(at("decide-title"), title);
-  put(at("decide-hint"), hint);
-  at("decide-which").hidden = !field;
-  put(at("decide-what"), field ? say(field) : "");
-  at("decide-choice").replaceChildren(...options.map(([value, text]) => make("option", { value }, text)));
-  at("decide-reason").value = "";
-  dialog.returnValue = "";
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => {
-      const reason = at("decide-reason").value.trim();
-      resolve(dialog.returnValue === "ok" ? { reason, ...(field ? { [field]: at("decide-choice").value } : {}) } : null);
-    }, { once: true });
-  });
 }

@@ -21,9 +21,11 @@ from facts.requests import (
     GetStatus,
     MoveCaller,
     PauseRecording,
+    ReadMessage,
     Reply,
     ResumeRecording,
     RulesChanged,
+    SendMessage,
     SetOut,
     SetPaused,
     SetReady,
@@ -95,6 +97,7 @@ class Centre:
             add_callback=self.add,
             cancel_callback=self.cancel,
             waiting=WAITING,
+            messages=MESSAGES,
         )
 
 
@@ -112,6 +115,26 @@ class Waiting:
 
 
 WAITING = Waiting()
+
+
+class Messages:
+    """Takes messages."""
+
+    async def send(self, asked: SendMessage) -> Reply:
+        return Reply(f"to {asked.agent}", 7)
+
+    async def read(self, asked: ReadMessage) -> Reply:
+        raise Refused(f"{asked.agent} has no message {asked.id}")
+
+
+MESSAGES = Messages()
+
+
+async def test_messages_are_sent_and_read() -> None:
+    ask = Centre().requests().answer
+    assert await ask(SendMessage("text", "chief", "1001")) == Reply("to 1001", 7)
+    with pytest.raises(Refused, match="1001 has no message 7"):
+        await ask(ReadMessage("1001", 7))
 
 
 async def test_what_is_decided_for_a_waiting_caller() -> None:
