@@ -1,6 +1,6 @@
-"""The table of agents. Asterisk reads it through views (`telephony.realtime`)."""
+"""The table of agents, which Asterisk reads through views (`telephony.realtime`), and of messages to them."""
 
-from sqlalchemy import BigInteger, Column, Integer, String, Table
+from sqlalchemy import BigInteger, Column, Index, Integer, String, Table
 
 from base.database import metadata
 
@@ -17,4 +17,18 @@ agent = Table(
     Column("pause_reason", String(80), nullable=False, default=""),
     Column("intent_at", BigInteger, nullable=False, default=0),
     Column("added_at", BigInteger, nullable=False),
+)
+
+message = Table(
+    "message",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False, doc="microseconds UTC"),
+    Column("by", String(80), nullable=False, doc="the account that sent it"),
+    Column("agent", String(8), nullable=False, doc="who gets it; no foreign key: an agent may go"),
+    Column("text", String(200), nullable=False),
+    Column("phone", String(10), nullable=False, doc="what became of it on the phone"),
+    Column("read_at", BigInteger, nullable=False, doc="0: not yet"),
+    Index("message_agent", "agent", "id"),
+    Index("message_by", "by", "id"),
 )

@@ -315,6 +315,10 @@ class Settings(BaseSettings):
     """Seconds one agent's phone rings: three rings (R3)."""
     wrap_up_time: Seconds = 5.0
     """Seconds of after-call work before the next offer."""
+    message_days: Annotated[float, Field(ge=1, le=366)] = 30.0
+    """Days for which messages to agents are kept."""
+    assign_for: Annotated[float, Field(ge=5, le=900)] = 60.0
+    """Seconds for which a caller who is assigned to an agent waits for that agent; then all may take them."""
     short_abandon: Annotated[int, Field(ge=0, le=60)] = 5
     """M3 leaves out callers who gave up in less than so many seconds."""
     longest_wait: Annotated[float, Field(ge=1, le=86_400)] = 900.0

@@ -11,6 +11,7 @@ agents      an agent and their phone
 parties     a third party in a talk
 recordings  the recording of a call
 surveys     the citizen's rating, and why an agent hung up first
+supervised  what a supervisor decides for a waiting caller
 centre      the controller and its link to Asterisk
 record      all of them together: kinds, JSON, rows
 live        the live state that the controller shows
@@ -103,6 +104,7 @@ from facts.recordings import (
     RecordingPaused,
     RecordingResumed,
 )
+from facts.supervised import CallerAssigned, CallerBroughtForward
 from facts.surveys import (
     HangUpExplained,
     SurveyEnded,
@@ -149,6 +151,8 @@ __all__ = [
     "CallbackUnreached",
     "CallbackYielded",
     "CallerAsked",
+    "CallerAssigned",
+    "CallerBroughtForward",
     "CallerFound",
     "ControllerStarted",
     "ControllerStopped",

@@ -109,12 +109,14 @@ class PlaceRestored:
 
 @value
 class CallMoved:
-    """The call overflowed into another queue, with its place."""
+    """The call overflowed into another queue, with its place; or a supervisor (`by`) moved it, for this `reason`."""
 
     kind: ClassVar[str] = "CallMoved"
     at: int
     call: CallId
     queue: str
+    by: str = ""
+    reason: str = ""
 
 
 @value

@@ -5,7 +5,8 @@ UTC, shares are 0 to 1 or None when there is nothing to divide by.
 """
 
 from bisect import bisect_left
-from typing import Final, NotRequired, TypeAlias, cast
+from collections.abc import Callable
+from typing import Final, NotRequired, TypeAlias, TypeVar, cast
 
 from typing_extensions import TypedDict
 
@@ -63,7 +64,8 @@ class CallbacksNow(TypedDict):
 class AgentNow(TypedDict):
     """An agent. `until`: when a pause ends that has an allowed length, else 0. `call`: what they hold, or empty.
 
-    `recording_paused`: since when the recording of their talk is paused; absent while it is not.
+    `recording_paused`: since when the recording of their talk is paused; absent while it is not. `caller`, `queue`: of
+    that call, as far as they are known; absent without one. `message`: their newest unread message, if there is one.
     """
 
     number: str
@@ -74,6 +76,29 @@ class AgentNow(TypedDict):
     until: int
     call: str
     recording_paused: NotRequired[int]
+    caller: NotRequired[str]
+    queue: NotRequired[str]
+    message: NotRequired[int]
+
+
+class WaitingNow(TypedDict):
+    """A caller who waits. `caller`: empty if withheld; `number`: of ours, that they dialled. `rank`: the smallest is
+    next.
+
+    `since`: when they were queued. `skills`: what their agent must have. `asked`: they have asked to be called back.
+    `before`: calls of theirs earlier today. `assigned`: the agent who alone is offered them for now, or empty.
+    """
+
+    call: str
+    caller: str
+    number: str
+    queue: str
+    since: int
+    rank: int
+    skills: list[str]
+    asked: bool
+    before: int
+    assigned: str
 
 
 class AlarmNow(TypedDict):
@@ -120,18 +145,26 @@ class LiveState(Figures):
     at: int
     agents: list[AgentNow]  # by their numbers
     alarms: list[AlarmNow]
+    waiting: NotRequired[
+        list[WaitingNow]
+    ]  # by the ids of their calls; only those who are next, if they are many
 
 
 class Change(TypedDict):
     """What makes a state of the one before.
 
-    `set`: the top-level fields that changed, except `agents`. `agents`: the agents that changed, whole. `gone`: the
-    numbers of agents who are no longer there.
+    `set`: the top-level fields that changed, except `agents` and `waiting`. `agents`: the agents that changed, whole.
+    `gone`: the numbers of agents who are no longer there. `waiting`, `left`: the same of waiting callers, if any.
     """
 
     set: dict[str, Json]
     agents: list[AgentNow]
     gone: list[str]
+    waiting: NotRequired[list[WaitingNow]]
+    left: NotRequired[list[str]]
+
+
+Row = TypeVar("Row", AgentNow, WaitingNow)
 
 
 class Following(Change):
@@ -147,44 +180,63 @@ def difference(before: LiveState, after: LiveState) -> Change | None:
     changed = {
         name: value
         for name, value in now.items()
-        if name not in {"at", "agents"} and was.get(name, _NOTHING) != value
+        if name not in _APART and was.get(name, _NOTHING) != value
     }
-    changed |= dict.fromkeys(was.keys() - now.keys() - {"at", "agents"})
-    agents, gone = _moved(before.get("agents", []), after.get("agents", []))
-    if not (changed or agents or gone):
+    changed |= dict.fromkeys(was.keys() - now.keys() - _APART)
+    agents, gone = _moved(before.get("agents", []), after.get("agents", []), _number)
+    waiting, left = _moved(before.get("waiting", []), after.get("waiting", []), _call)
+    if not (changed or agents or gone or waiting or left):
         return None
-    return {"set": changed, "agents": agents, "gone": gone}
+    change: Change = {"set": changed, "agents": agents, "gone": gone}
+    if waiting or left:
+        change["waiting"], change["left"] = waiting, left
+    return change
 
 
-def _moved(before: list[AgentNow], after: list[AgentNow]) -> tuple[list[AgentNow], list[str]]:
-    """Agents that changed or came, and the numbers of those who went."""
-    if [agent["number"] for agent in before] == [agent["number"] for agent in after]:
+def _moved(
+    before: list[Row], after: list[Row], name: Callable[[Row], str]
+) -> tuple[list[Row], list[str]]:
+    """Rows that changed or came, and the names of those that went."""
+    if len(before) == len(after) and all(
+        name(was) == name(now) for was, now in zip(before, after, strict=True)
+    ):
         return [
             now for was, now in zip(before, after, strict=True) if now is not was and now != was
         ], []
-    old = {agent["number"]: agent for agent in before}
-    new = {agent["number"]: agent for agent in after}
-    return [agent for number, agent in new.items() if old.get(number) != agent], sorted(
-        old.keys() - new.keys()
-    )
+    old = {name(row): row for row in before}
+    new = {name(row): row for row in after}
+    return [row for one, row in new.items() if old.get(one) != row], sorted(old.keys() - new.keys())
 
 
 def follow(before: LiveState, change: Following) -> LiveState:
-    """The state after this change of `before`, which stays as it is. Agents must be in the order of their numbers."""
-    rows = before["agents"].copy()
-    for agent in change["agents"]:
-        place = bisect_left(rows, agent["number"], key=_number)
-        there = place < len(rows) and rows[place]["number"] == agent["number"]
-        rows[place : place + there] = [agent]
-    gone = set(change["gone"])
-    if gone:
-        rows = [agent for agent in rows if agent["number"] not in gone]
-    after = {**before, **change["set"], "at": change["at"], "agents": rows}
+    """The state after this change of `before`, which stays as it is. Agents and callers must be in order."""
+    agents = _followed(before["agents"], change["agents"], change["gone"], _number)
+    after = {**before, **change["set"], "at": change["at"], "agents": agents}
+    if "waiting" in change:
+        rows = before.get("waiting", [])
+        after["waiting"] = _followed(rows, change["waiting"], change.get("left", []), _call)
     return cast("LiveState", after)
+
+
+def _followed(
+    before: list[Row], changed: list[Row], gone: list[str], name: Callable[[Row], str]
+) -> list[Row]:
+    rows = before.copy()
+    for row in changed:
+        place = bisect_left(rows, name(row), key=name)
+        there = place < len(rows) and name(rows[place]) == name(row)
+        rows[place : place + there] = [row]
+    left = set(gone)
+    return [row for row in rows if name(row) not in left] if left else rows
 
 
 def _number(agent: AgentNow) -> str:
     return agent["number"]
 
 
+def _call(caller: WaitingNow) -> str:
+    return caller["call"]
+
+
+_APART: Final = frozenset({"at", "agents", "waiting"})
 _NOTHING: Final = object()

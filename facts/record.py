@@ -83,6 +83,7 @@ from facts.recordings import (
     RecordingPaused,
     RecordingResumed,
 )
+from facts.supervised import CallerAssigned, CallerBroughtForward
 from facts.surveys import (
     HangUpExplained,
     SurveyEnded,
@@ -103,6 +104,8 @@ Fact: TypeAlias = (
     | CallRefused
     | PlaceRestored
     | CallMoved
+    | CallerAssigned
+    | CallerBroughtForward
     | CallSentOutside
     | CallSilent
     | CallerAsked

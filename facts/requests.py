@@ -219,6 +219,57 @@ class EnterRating:
     grade: str
 
 
+@dataclass(frozen=True, slots=True)
+class AssignCaller:
+    """Offer a waiting caller to one agent alone for a time; `by`: the account that decides, `reason`: why."""
+
+    name: ClassVar[str] = "caller.assign"
+    call: str
+    agent: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoveCaller:
+    """Have a waiting caller wait in another queue, at their place."""
+
+    name: ClassVar[str] = "caller.move"
+    call: str
+    queue: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BringForward:
+    """Put a waiting caller before all others of their queue."""
+
+    name: ClassVar[str] = "caller.forward"
+    call: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Send a text to an agent, or to all (`agent` empty); `by`: the account that sends it. `Reply.id`: its number."""
+
+    name: ClassVar[str] = "message.send"
+    text: str
+    by: str
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMessage:
+    """The agent has read a message of theirs."""
+
+    name: ClassVar[str] = "message.read"
+    agent: str
+    id: int
+
+
 Request: TypeAlias = (
     GetStatus
     | AgentWasAdded
@@ -242,6 +293,11 @@ Request: TypeAlias = (
     | HandToSurvey
     | ExplainHangUp
     | EnterRating
+    | AssignCaller
+    | MoveCaller
+    | BringForward
+    | SendMessage
+    | ReadMessage
 )
 
 

@@ -43,6 +43,7 @@ from facts import (
     CallbackYielded,
     CallDetached,
     CallEnded,
+    CallerAssigned,
     CallMoved,
     CallOverflowed,
     CallQueued,
@@ -482,6 +483,7 @@ class InboundFirst:
             CallQueued,
             CallReturned,
             CallMoved,
+            CallerAssigned,
             CallDetached,
             CallReleased,
             CallSentOutside,
@@ -814,7 +816,7 @@ def _waits(facts: Sequence[Fact]) -> list[Wait]:
     call: CallId = getattr(facts[0], "call", "") if facts else ""
     number = next((one.number for one in facts if isinstance(one, CallArrived)), "")
     ringing: set[str] = set()
-    queue = ""
+    queue, alone = "", 0
     for fact in facts:
         match fact:
             case CallArrived():
@@ -822,13 +824,20 @@ def _waits(facts: Sequence[Fact]) -> list[Wait]:
             case CallQueued() | CallReturned() | CallMoved():
                 queue = fact.queue
                 ringing.clear()
+                alone = 0 if isinstance(fact, CallMoved) else alone
                 _stop(waits, fact.at)
-                waits.append(Wait(call, number, queue, fact.at))
+                waits.append(Wait(call, number, queue, max(fact.at, alone)))
+            case CallerAssigned():
+                # Until then a supervisor lets them wait for one agent: no other's callback has to yield.
+                alone = fact.until
+                _stop(waits, fact.at)
+                waits.append(Wait(call, number, queue, alone))
             case OfferMade(agent=agent) | OfferRinging(agent=agent):
                 ringing.add(agent)
                 _stop(waits, fact.at)
             case OfferEnded(agent=agent, reason=reason):
                 ringing.discard(agent)
+                alone = 0
                 if queue and not ringing and reason is not OfferReason.CALLER_GONE:
                     _stop(waits, fact.at)
                     waits.append(Wait(call, number, queue, fact.at))

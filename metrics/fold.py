@@ -19,6 +19,7 @@ from facts import (
     CallbackYielded,
     CallDetached,
     CallEnded,
+    CallerAssigned,
     CallMoved,
     CallOverflowed,
     CallQueued,
@@ -842,6 +843,7 @@ _ORDER: dict[type[Fact], tuple[int, Callable[[Any], Any]]] = {
             CallbackEnded: ("agent", "failure"),
             CallTransferred: ("agent", "to", "attended"),
             CallMoved: ("queue",),
+            CallerAssigned: ("agent",),
             CallDetached: ("call",),
             CallEnded: ("hung_up_by", "cause"),
             CallRefused: ("status",),
@@ -850,7 +852,8 @@ _ORDER: dict[type[Fact], tuple[int, Callable[[Any], Any]]] = {
 }
 """The kinds of fact that a record is made from. Within one microsecond: in this order, then by these fields.
 
-Nothing in a record depends on `CallMoved` and `CallDetached`: they are kept for the waits (`metrics.callbacks`).
+Nothing in a record depends on `CallMoved`, `CallerAssigned` and `CallDetached`: they are kept for the waits
+(`metrics.callbacks`).
 """
 
 

@@ -17,6 +17,7 @@ bring_in        the verbs about them: call, have the citizen hear music, join, m
 party_ends      what CEL knows of them while nobody was told (pure)
 pauses          recordings that agents have paused, and how each pause ends
 outbound        callbacks on the wire, and inbound first
+texts           texts on the displays of agents' phones, and what they answered
 trunks          which of the operator's trunks are there, and by which a call leaves
 cel             Asterisk's own record → the facts that were missed while the controller or the link was away (pure)
 catch_up        what CEL knows and what AMI has told meanwhile, in one order (pure)

@@ -1,9 +1,9 @@
 """Listens for the copies of SIP messages that Asterisk's res_hep sends (`refused`, `answers`, `referrals` read them).
 
 A call has some twenty-five messages, of which few matter: INVITE, REFER and refusals, and for some time after a citizen
-was dialled or a phone sent REFER, answers that we receive, CANCEL and BYE. A guess at a password has four, and none
-matters. The kernel throws the others away, so that they do not wake the controller (a socket filter: `socket(7)`,
-`Documentation/networking/filter.rst`).
+was dialled, a phone sent REFER or got a text, answers that we receive, CANCEL, BYE and MESSAGE. A guess at a password
+has four, and none matters. The kernel throws the others away, so that they do not wake the controller (a socket filter:
+`socket(7)`, `Documentation/networking/filter.rst`).
 """
 
 import asyncio
@@ -65,7 +65,7 @@ class Copies:
         return name[0], name[1]
 
     def hear_more(self, seconds: float) -> None:
-        """Hear answers that we receive, CANCEL and BYE, for at least as long from now on."""
+        """Hear answers that we receive, CANCEL, BYE and MESSAGE, for at least as long from now on."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         if self._enough_at is None:
@@ -161,6 +161,7 @@ def _program(own: Collection[int], *, more: bool) -> list[tuple[int, int, int, i
         (_EQUAL, _KEEP, 0, _word("REFE")),
         (_EQUAL, _KEEP if more else _DROP, 0, _word("CANC")),
         (_EQUAL, _KEEP if more else _DROP, 0, _word("BYE ")),
+        (_EQUAL, _KEEP if more else _DROP, 0, _word("MESS")),
         (_EQUAL, 0, _DROP, _word("SIP/")),
         (_BYTE_BEHIND, 0, 0, _STATUS),
         (_EQUAL, _RECEIVED if more else _DROP, 0, _word("2")),

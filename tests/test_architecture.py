@@ -39,6 +39,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "acd.floor.hall",
         "acd.floor.lanes",
         "acd.floor.waiting",
+        "acd.floor.assigned",
         "acd.floor.open_tasks",
         "acd.floor.work",
         "acd.floor.settle",
@@ -67,6 +68,7 @@ IMPURE_MODULES = {
     "acd.desk",
     "acd.rules.book",
     "acd.rules.tables",
+    "agents.messages",
     "agents.roster",
     "agents.tables",
     "ivr.callback",
@@ -149,6 +151,7 @@ IMPURE_MODULES = {
     "telephony.phones",
     "telephony.queue_log_file",
     "telephony.switch",
+    "telephony.texts",
     "telephony.trunks",
 }
 """In the rooms of the core every other module is pure; a package here names all that is in it."""

@@ -43,12 +43,14 @@ from web.api import (
     hints,
     listening,
     live,
+    messages,
     parties,
     people,
     quality,
     queues,
     recordings,
     surveys,
+    waiting,
     webhooks,
     words,
 )
@@ -116,15 +118,15 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
     app.state.backend = behind
     of_recordings = (recordings, listening, exports, hints, words)
     of_calls = (calls, *of_recordings, quality)
+    of_now = (live, waiting, parties, messages)
+    of_agents = (people, surveys)
     for module in (
         auth,
-        live,
+        *of_now,
         facts,
-        people,
-        parties,
+        *of_agents,
         queues,
         callbacks,
-        surveys,
         *of_calls,
         webhooks,
         admin,

@@ -32,7 +32,13 @@ from base.bus import Bus
 from base.retry import REDIS
 from facts.live import Change, Following, Json, LiveState, difference, follow
 from web.accounts.accounts import Who
-from web.accounts.rights import masked_agents, masked_fact, masked_part, masked_state
+from web.accounts.rights import (
+    masked_agents,
+    masked_fact,
+    masked_part,
+    masked_state,
+    masked_waiting,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -120,6 +126,8 @@ class Feed:
                 "agents": change["agents"],
                 "gone": change["gone"],
             }
+            if "waiting" in change:
+                told["waiting"], told["left"] = change["waiting"], change.get("left", [])
             self._tell(told, change["at"])
 
     def _take(self, state: LiveState) -> None:
@@ -393,11 +401,15 @@ async def _until_gone(receive: Receive, screen: Screen) -> None:
 
 
 def _masked_change(changed: Change) -> Change:
-    return {
+    shown: Change = {
         "set": masked_part(changed["set"]),
         "agents": masked_agents(changed["agents"]),
         "gone": changed["gone"],
     }
+    if "waiting" in changed:
+        shown["waiting"] = masked_waiting(changed["waiting"])
+        shown["left"] = changed.get("left", [])
+    return shown
 
 
 def event(name: str, data: Mapping[str, object], number: int | None = None) -> bytes:

@@ -12,6 +12,7 @@ The modules from the ground up; each imports only those before it in this list (
 hall        who is here, and what is remembered; no decision
 lanes       who waits and who is idle in which lane
 waiting     a caller's wait: longest wait, overflow, release
+assigned    what a supervisor decides for a waiting caller
 open_tasks  a callback between its attempts: due, urgent, missed, closed
 work        the end of an agent's work on a call: wrap-up, idle again
 settle      what a citizen who has been reached makes needless; how a task is cancelled

@@ -1,6 +1,7 @@
 """What a fact about an agent does to the floor. Pure."""
 
 from acd.commands import CancelAttempt, StopRinging
+from acd.floor.assigned import nobody_waits_for
 from acd.floor.hall import Hall, Seat
 from acd.floor.lanes import drop_seat, seat_of, update_idle
 from acd.floor.work import end_wrap_up, works_again
@@ -34,6 +35,7 @@ def agent_removed(hall: Hall, fact: AgentRemoved, now: int) -> None:
         return
     hall.record(fact)
     seat.intent, seat.removed = Intent.OUT, True
+    nobody_waits_for(hall, seat.agent)
     _withdraw(hall, seat)
     update_idle(hall, seat)
     if not seat.call:
@@ -79,6 +81,7 @@ def _no_more_calls(hall: Hall, fact: AgentPaused | AgentOut, intent: Intent, rea
     if seat.wrap_up_until:
         end_wrap_up(hall, seat, fact.at)
     _began(seat, fact.at)
+    nobody_waits_for(hall, seat.agent)
     _withdraw(hall, seat)
     update_idle(hall, seat)
 
@@ -117,6 +120,8 @@ def _phone(hall: Hall, fact: PhoneReachable | PhoneUnreachable, *, reachable: bo
     works_again(seat)
     if reachable:
         seat.idle_since = max(seat.idle_since, fact.at)
+    else:
+        nobody_waits_for(hall, seat.agent)
     _began(seat, fact.at)
     hall.record(fact)
     update_idle(hall, seat)

@@ -92,7 +92,7 @@ def _queue(
         caller.queued_at = caller.place = queued_at
         if isinstance(fact, CallQueued):
             _restore_place(hall, caller, fact.at)
-        caller.rank = caller.place - hall.rules.bonus(caller.queue, caller.caller)
+        caller.rank = hall.rank_of(caller)
         if isinstance(fact, CallQueued) and _turned_away(hall, caller, now):
             return
     set_wait_deadlines(hall, caller)
@@ -171,6 +171,7 @@ def call_transferred(hall: Hall, fact: CallTransferred, now: int) -> None:
         works_again(seat)
         update_idle(hall, seat)
     caller.agent, caller.attached = "", True
+    caller.assigned, caller.assigned_until = "", 0
     caller.cut = caller.cut and not fact.to
     caller.queue = caller.queue or hall.rules.queue("").name
     caller.queued_at, caller.since = fact.at, fact.at
@@ -199,7 +200,7 @@ def _direct(hall: Hall, caller: Caller, to: str, now: int) -> None:
     elif to in hall.seats:
         caller.handed = to
         hall.handed[caller.call] = None
-    caller.rank = caller.place - hall.rules.bonus(caller.queue, caller.caller)
+    caller.rank = hall.rank_of(caller)
     set_wait_deadlines(hall, caller)
     join_lane(hall, caller)
 
@@ -234,8 +235,9 @@ def callback_asked(hall: Hall, fact: CallbackAsked, now: int) -> None:
         return
     caller.asked = True
     latest = now + round(hall.rules.queue(caller.queue).call_back_within * SECOND)
+    place = caller.place - hall.rules.bonus(caller.queue, caller.caller)
     hall.out.append(
-        CreateCallback(caller.caller, caller.queue, latest, "asked", caller.call, place=caller.rank)
+        CreateCallback(caller.caller, caller.queue, latest, "asked", caller.call, place=place)
     )
 
 

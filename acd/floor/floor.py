@@ -3,6 +3,7 @@
 Invariants (tests/acd/test_world.py):
   - an agent holds at most one call, whether it rings or is answered, a citizen's or a callback's;
   - a waiting caller is passed over only by one of smaller rank (`acd.rules`), or when no agent has the skills;
+  - an assigned caller waits for one agent alone, for a limited time;
   - while callers wait in a lane and offers are allowed, no agent who can take one is idle in it;
   - no number is dialled that the gate (`acd.gate`) refuses, and no cap is exceeded;
   - no callback is placed while a citizen waits in its queue; an unanswered one yields when no idle agent can take
@@ -12,12 +13,14 @@ Invariants (tests/acd/test_world.py):
 
 import heapq
 from collections.abc import Callable, Collection, Iterable
+from itertools import islice
 from typing import Any
 
 from acd.callbacks.task import State, Task
 from acd.commands import Command
 from acd.floor import (
     agents,
+    assigned,
     callbacks,
     calls,
     centre,
@@ -29,6 +32,7 @@ from acd.floor import (
     work,
 )
 from acd.floor.hall import (
+    ASSIGNED,
     CALLBACK_DUE,
     DIAL_AGAIN,
     DOUBTED,
@@ -66,6 +70,9 @@ from facts import (
     CallbackSpared,
     CallDetached,
     CallEnded,
+    CallerAssigned,
+    CallerBroughtForward,
+    CallMoved,
     CallQueued,
     CallReleased,
     CallReturned,
@@ -154,9 +161,10 @@ class Floor:
         make_lanes(hall)
         for caller in hall.callers.values():
             if caller.queue:
-                caller.rank = caller.place - rules.bonus(caller.queue, caller.caller)
+                caller.rank = hall.rank_of(caller)
             if caller.stage is Stage.WAITING and caller.attached:
                 join_lane(hall, caller)
+                assigned.while_able(hall, caller)
         for task in hall.tasks.values():
             held = task.id in hall.held
             if task.place and task.state is State.DUE and task.not_before <= now and not held:
@@ -292,6 +300,33 @@ class Floor:
             return True
         return None if now - caller.since <= STOOD_STILL else False
 
+    def may_touch(self, call: CallId) -> str:
+        """Why a supervisor can decide nothing for this caller now; empty when they can."""
+        return assigned.why_not_touched(self.hall, call)
+
+    def may_assign(self, call: CallId, agent: str) -> str:
+        """Why this waiting caller cannot be assigned to this agent; empty when they can."""
+        return assigned.why_not_assigned(self.hall, call, agent)
+
+    def may_move(self, call: CallId, queue: str) -> str:
+        """Why this waiting caller cannot be moved to this queue; empty when they can."""
+        return assigned.why_not_moved(self.hall, call, queue)
+
+    def front(self, call: CallId) -> int:
+        """The place that makes this waiting caller the first of their queue (microseconds); 0 if they are."""
+        return assigned.front(self.hall, call)
+
+    def in_line(self, most: int) -> list[Caller]:
+        """The callers who wait in a lane, first who is next; at most so many."""
+        ranks = heapq.merge(*(lane.waiting for lane in self.hall.lanes.values() if lane.waiting))
+        calls = (call for _, call in ranks if call[0] != "#")
+        return [self.callers[call] for call in islice(calls, most)]
+
+    def asked_for_callback(self, caller: Caller) -> bool:
+        """Whether the citizen has asked to be called back, in this call or before it."""
+        tasks = self.hall.tasks_of.get(caller.caller, ())
+        return caller.asked or any(self.tasks[task].reason == "asked" for task in tasks)
+
     def refusal(self, number: str, purpose: Purpose) -> Refusal | None:
         """Why this number may not be dialled, whenever it be; None when it may. Caps are not asked."""
         return self.hall.refusal(number, purpose)
@@ -357,6 +392,9 @@ HANDLERS: dict[type[Fact], Callable[[Hall, Any, int], None]] = {
     CallTransferred: calls.call_transferred,
     CallSentOutside: calls.call_sent_outside,
     CallEnded: calls.call_ended,
+    CallerAssigned: assigned.caller_assigned,
+    CallerBroughtForward: assigned.brought_forward,
+    CallMoved: assigned.call_moved,
     OfferRinging: offers.offer_ringing,
     OfferAnswered: offers.offer_answered,
     OfferEnded: offers.offer_ended,
@@ -397,5 +435,6 @@ DUE: dict[str, Callable[[Hall, str, int, int], None]] = {
     DIAL_AGAIN: open_tasks.dial_again_due,
     RESTED: work.rested_due,
     DOUBTED: work.doubted_due,
+    ASSIGNED: assigned.assignment_due,
 }
 """What becomes due: the handler gets the hall, the name (call, agent or task), the deadline and the time."""

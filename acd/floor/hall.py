@@ -20,6 +20,7 @@ from agents.model import Intent, Presence
 from agents.presence import presence
 from facts import CallTransferred, DialRefused, Fact
 from facts.terms import CallId
+from facts.times import DAY
 from facts.values import words
 
 REMEMBERED = 4096
@@ -29,13 +30,20 @@ WRAP_UP, LONGEST_WAIT, OVERFLOW, EXPECT = "wrap-up", "longest-wait", "overflow",
 CALLBACK_DUE, URGENT, MISSED = "callback-due", "callback-urgent", "callback-missed"
 DIAL_AGAIN = "dial-again"
 RESTED, DOUBTED = "rested", "doubted"
+ASSIGNED = "assigned"
 """What can become due; the table `DUE` of `acd.floor.floor` says what happens then."""
 
 Needs: TypeAlias = tuple[tuple[str, int], ...]
 """(skill, least level), sorted by skill."""
 
+LaneKey: TypeAlias = tuple[str, Needs, str]
+"""(queue, needs, the only agent or empty for all)"""
+
 Rank: TypeAlias = tuple[int, str]
 """(microseconds since which the caller counts as waiting, the call's id or `#` and a callback's number)"""
+
+FIRST = 30 * DAY
+"""Microseconds by which an assigned caller counts as waiting longer: more than anybody waits."""
 
 
 @words
@@ -61,6 +69,7 @@ class Caller:
     `cut`: the system ended the last talk. `dropped`: the last talk was no answer, and the caller did not end it.
     `lost`: the agent whose phone died in it. `handed_by`: the agent who has handed the caller on. `doubted`: an agent
     who has done so in the talk's first second, or whose phone has dropped the caller; the next fact tells which.
+    `assigned`: the agent who alone is offered the caller until `assigned_until`, or empty.
     """
 
     call: CallId
@@ -88,17 +97,22 @@ class Caller:
     lost: str = ""
     handed_by: str = ""
     doubted: str = ""
+    assigned: str = ""
+    assigned_until: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class Lane:
     """Callers of one queue who need the same skills, by rank, and the idle agents who can serve them, by strategy.
 
-    `penalties`: every agent who can serve the lane → (penalty, level in the needs, summed up).
+    `penalties`: every agent who can serve the lane → (penalty, level in the needs, summed up). `only`: the agent whose
+    own lane it is, for callers who are assigned to them; empty: it is for all. `key`: its key in `Hall.lanes`.
     """
 
     queue: Queue
     needs: Needs
+    key: LaneKey
+    only: str = ""
     penalties: dict[str, tuple[int, int]] = field(default_factory=dict)
     waiting: SortedList[Rank] = field(default_factory=SortedList)
     idle: SortedList[Key] = field(default_factory=SortedList)
@@ -170,7 +184,7 @@ class Hall:
 
     # Lanes: all, by queue, and by queue and dialled number as far as they were asked for; `members`: queue → agent →
     # penalty; `changed`: the lanes that wait for pairing
-    lanes: dict[tuple[str, Needs], Lane] = field(default_factory=dict)
+    lanes: dict[LaneKey, Lane] = field(default_factory=dict)
     lanes_of: dict[str, list[Lane]] = field(default_factory=dict)
     lane_for: dict[tuple[str, str], Lane] = field(default_factory=dict)
     members: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -229,6 +243,11 @@ class Hall:
         if caller is None:
             caller = self.callers[call] = Caller(call, since=at)
         return caller
+
+    def rank_of(self, caller: Caller) -> int:
+        """The caller's rank now: by place and priority, and before all others if they are assigned to an agent."""
+        rank = caller.place - self.rules.bonus(caller.queue, caller.caller)
+        return rank - FIRST if caller.assigned else rank
 
     def queue_of(self, call: CallId) -> Queue:
         """The rules of the queue that this call is in; those of the default queue for an unknown call."""

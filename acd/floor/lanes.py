@@ -4,17 +4,26 @@ Callers who need the same (one queue, the same skills) wait in one lane, ordered
 them is in it too, ordered by the queue's strategy. An agent is in all the lanes that they serve. Both orders are sorted
 lists, so the cost of a fact grows with the logarithm of the number of callers who wait.
 
+A caller who is assigned to one agent waits in a lane of that agent's own, which lasts as long as somebody is in it.
+
 Every change of a lane enters it into `Hall.changed`, for `acd.floor.pairing`.
 """
 
-from acd.floor.hall import Caller, Hall, Lane, Needs, Seat, Stage
+from acd.floor.hall import Caller, Hall, Lane, LaneKey, Seat, Stage
 from acd.strategy import key
 from agents.model import Presence
 from facts.terms import CallId
 
 
 def lane_of(hall: Hall, caller: Caller) -> Lane:
-    """The lane of this caller's queue and needs."""
+    """The lane of this caller's queue and needs; of their agent's own, if they wait in it."""
+    if caller.assigned and (own := hall.lanes.get(_own(hall, caller))) is not None:
+        return own
+    return common_lane(hall, caller)
+
+
+def common_lane(hall: Hall, caller: Caller) -> Lane:
+    """The lane of this caller's queue and needs, whoever they are assigned to."""
     return _lane_for(hall, caller.queue, caller.number)
 
 
@@ -35,6 +44,8 @@ def join_lane(hall: Hall, caller: Caller) -> None:
     """Put the caller into their lane, at their place."""
     caller.stage = Stage.WAITING
     lane = lane_of(hall, caller)
+    if caller.assigned and not lane.only:
+        lane = _open(hall, _own(hall, caller))
     rank = (caller.rank, caller.call)
     if rank not in lane.waiting:
         lane.waiting.add(rank)
@@ -46,6 +57,8 @@ def leave_lane(hall: Hall, caller: Caller) -> None:
     lane = lane_of(hall, caller)
     lane.waiting.discard((caller.rank, caller.call))
     hall.changed[lane] = None  # with nobody waiting, callbacks may be placed
+    if lane.only:
+        close_if_empty(hall, lane)
 
 
 def no_longer_expected(hall: Hall, call: CallId) -> None:
@@ -98,6 +111,20 @@ def update_idle(hall: Hall, seat: Seat) -> None:
             hall.changed[lane] = None
 
 
+def close_if_empty(hall: Hall, lane: Lane) -> None:
+    """An agent's own lane ends with the last caller who was assigned to them."""
+    if not lane.only or lane.waiting or hall.lanes.get(lane.key) is not lane:
+        return
+    del hall.lanes[lane.key]
+    hall.lanes_of[lane.key[0]].remove(lane)
+    seat = hall.seats.get(lane.only)
+    if seat is not None and lane in seat.lanes:
+        if seat.idle_keys:
+            _leave_idle(seat)
+        seat.lanes.remove(lane)
+        update_idle(hall, seat)
+
+
 def _leave_idle(seat: Seat) -> None:
     for lane, place in zip(seat.lanes, seat.idle_keys, strict=True):
         lane.idle.remove(place)
@@ -114,7 +141,7 @@ def make_lanes(hall: Hall) -> None:
     for member in hall.rules.members:
         hall.members.setdefault(member.queue, {})[member.agent] = member.penalty
     for queue in hall.rules.queues:
-        _make(hall, queue, hall.rules.needs(queue, ""))
+        _make(hall, (queue, hall.rules.needs(queue, ""), ""))
     for seat in hall.seats.values():
         seat.idle_keys = []
         seat.lanes = [lane for lane in hall.lanes.values() if seat.agent in lane.penalties]
@@ -126,19 +153,24 @@ def all_changed(hall: Hall) -> None:
     hall.changed.update(dict.fromkeys(hall.lanes.values()))
 
 
+def _own(hall: Hall, caller: Caller) -> LaneKey:
+    return caller.queue, hall.rules.needs(caller.queue, caller.number), caller.assigned
+
+
 def _lane_for(hall: Hall, queue: str, number: str) -> Lane:
     lane = hall.lane_for.get((queue, number))
     if lane is None:
         needs = hall.rules.needs(queue, number)
-        lane = hall.lanes.get((queue, needs)) or _open(hall, queue, needs)
+        key = (queue, needs, "")
+        lane = hall.lanes.get(key) or _open(hall, key)
         if not number or number in hall.rules.numbers:
             hall.lane_for[queue, number] = lane
     return lane
 
 
-def _open(hall: Hall, queue: str, needs: Needs) -> Lane:
+def _open(hall: Hall, key: LaneKey) -> Lane:
     """Make a lane for needs that no caller had before. The idle agents who can serve it are in it from now on."""
-    lane = _make(hall, queue, needs)
+    lane = _make(hall, key)
     for agent in lane.penalties:
         seat = hall.seats[agent]
         if seat.idle_keys:
@@ -148,8 +180,9 @@ def _open(hall: Hall, queue: str, needs: Needs) -> Lane:
     return lane
 
 
-def _make(hall: Hall, queue: str, needs: Needs) -> Lane:
-    lane = hall.lanes[queue, needs] = Lane(hall.rules.queue(queue), needs)
+def _make(hall: Hall, key: LaneKey) -> Lane:
+    queue, needs, only = key
+    lane = hall.lanes[key] = Lane(hall.rules.queue(queue), needs, key, only)
     hall.lanes_of.setdefault(queue, []).append(lane)
     for agent in hall.seats:
         _enter(hall, lane, agent)
@@ -158,6 +191,8 @@ def _make(hall: Hall, queue: str, needs: Needs) -> Lane:
 
 def _enter(hall: Hall, lane: Lane, agent: str) -> None:
     """Enter the agent among those who can serve the lane, if they are a member and have the skills."""
+    if lane.only and lane.only != agent:
+        return
     members = hall.members.get(lane.queue.name)
     if members is not None and agent not in members:
         return

@@ -1,5 +1,6 @@
 """What a fact about an offer or a talk does to the floor. Pure."""
 
+from acd.floor.assigned import end_assignment, nobody_waits_for
 from acd.floor.calls import transferred_early
 from acd.floor.hall import REMEMBERED, Hall, Stage
 from acd.floor.lanes import leave_lane, no_longer_expected, seat_of, update_idle
@@ -64,6 +65,7 @@ def _take(hall: Hall, call: CallId, agent: str, at: int, *, answered: bool) -> b
         caller.stage, caller.agent, caller.dropped = Stage.TALKING, agent, False
         caller.ringing.discard(agent)
         caller.handed_by = ""
+        end_assignment(hall, caller)
     elif caller.stage is not Stage.TALKING:
         caller.stage = Stage.RINGING
         caller.ringing.add(agent)
@@ -85,6 +87,8 @@ def offer_ended(hall: Hall, fact: OfferEnded, now: int) -> None:
     elsewhere = caller is not None and caller.stage is Stage.TALKING
     if fact.reason in _NOT_RESPONDING and not elsewhere:
         not_taken(hall, seat, fact.at, now, fact.reason)
+        if seat.not_responding:
+            nobody_waits_for(hall, seat.agent)
     free(hall, seat, fact.at, now, worked=False)
     if caller is not None:
         ringing_ended(hall, caller, fact, now)

@@ -10,7 +10,7 @@ from acd.callbacks.task import State, Task
 from acd.commands import PlaceCallback, Ring, Yield
 from acd.floor.centre import offers_allowed
 from acd.floor.hall import DIAL_AGAIN, Caller, Hall, Lane, Rank, Seat, Stage
-from acd.floor.lanes import home, leave_lane, update_idle, waiting_in
+from acd.floor.lanes import close_if_empty, home, leave_lane, update_idle, waiting_in
 from acd.floor.open_tasks import await_turn, close, hold
 from acd.gate import Purpose
 from acd.rules.model import Strategy
@@ -84,6 +84,8 @@ def _pair_first(hall: Hall, lane: Lane, now: int) -> None:
         chosen += [hall.seats[agent] for agent in more[: lane.queue.together - 1]]
     for seat in chosen:
         _offer(hall, caller, seat, now)
+    if lane.only:
+        close_if_empty(hall, lane)
     agents = tuple(seat.agent for seat in chosen)
     hall.out.append(Ring(caller.call, agents, lane.queue.ring_time))
 

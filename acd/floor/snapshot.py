@@ -7,7 +7,7 @@ from typing_extensions import TypedDict
 
 from acd.callbacks.task import State, Task
 from acd.floor.centre import expect
-from acd.floor.hall import DIAL_AGAIN, DOUBTED, RESTED, WRAP_UP, Caller, Hall, Seat, Stage
+from acd.floor.hall import ASSIGNED, DIAL_AGAIN, DOUBTED, RESTED, WRAP_UP, Caller, Hall, Seat, Stage
 from acd.floor.lanes import enter_lanes, join_lane, update_idle
 from acd.floor.open_tasks import await_turn, enter, hold
 from acd.floor.waiting import set_wait_deadlines
@@ -143,6 +143,8 @@ def _fill_caller(hall: Hall, caller: Caller) -> None:
         hall.handed[caller.call] = None
     if caller.queued_at:
         set_wait_deadlines(hall, caller)
+    if caller.assigned:
+        hall.wake_at(caller.assigned_until, ASSIGNED, caller.call)
     if (seat := hall.seats.get(caller.doubted)) is not None:
         hall.wake_at(seat.rest_until, DOUBTED, caller.call)
     if caller.stage is Stage.WAITING and caller.attached:

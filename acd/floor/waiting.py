@@ -22,6 +22,7 @@ def ringing_ended(hall: Hall, caller: Caller, fact: OfferEnded, now: int) -> Non
     caller.ringing.discard(fact.agent)
     if caller.stage is Stage.RINGING and not caller.ringing:
         caller.stage, caller.since = Stage.WAITING, fact.at
+        _for_all(hall, caller)
         # A caller who has hung up is not offered again before CallEnded arrives.
         caller.attached = caller.attached and fact.reason is not OfferReason.CALLER_GONE
         if caller.attached:
@@ -59,9 +60,10 @@ def overflow(hall: Hall, caller: Caller, now: int) -> None:
     If that number may not be dialled, the caller goes on waiting where they are.
     """
     target = hall.rules.queue(caller.queue).overflow_to
+    _for_all(hall, caller)
     if target in hall.rules.queues:
         caller.queue = target
-        caller.rank = caller.place - hall.rules.bonus(target, caller.caller)
+        caller.rank = hall.rank_of(caller)
         hall.record(CallMoved(now, caller.call, target))
         set_wait_deadlines(hall, caller)
         join_lane(hall, caller)
@@ -76,9 +78,17 @@ def overflow(hall: Hall, caller: Caller, now: int) -> None:
 
 def release(hall: Hall, caller: Caller, reason: Release, now: int) -> None:
     """End the call without an agent."""
+    _for_all(hall, caller)
     caller.stage, caller.since = Stage.RELEASED, now
     hall.record(CallReleased(now, caller.call, reason))
     hall.out.append(ReleaseCall(caller.call, reason))
+
+
+def _for_all(hall: Hall, caller: Caller) -> None:
+    """Nobody is assigned to the caller any more, who stands in no lane now."""
+    if caller.assigned:
+        caller.assigned, caller.assigned_until = "", 0
+        caller.rank = hall.rank_of(caller)
 
 
 def _longest_wait_at(hall: Hall, caller: Caller) -> int:

@@ -10,6 +10,9 @@ requests        what screens, API and command line ask for
 parties         requests about third parties in a talk
 surveys         citizens rate their talks
 hang_ups        why agents hung up first
+waiting         who waits, and what a supervisor decides for one of them
+messages        what a supervisor writes to agents
+calls_today     how often a number has called today
 callbacks       requests about callback tasks
 open_callbacks  the book's open tasks, at a start and as other programs change them
 outlets         where recorded facts go

@@ -16,6 +16,8 @@ from facts.requests import (
     AgentPasswordChanged,
     AgentWasAdded,
     AgentWasRemoved,
+    AssignCaller,
+    BringForward,
     CancelCallback,
     DropParty,
     EnterRating,
@@ -23,12 +25,15 @@ from facts.requests import (
     GetStatus,
     HandToSurvey,
     JoinParties,
+    MoveCaller,
     MuteParty,
     PauseRecording,
+    ReadMessage,
     Reply,
     Request,
     ResumeRecording,
     RulesChanged,
+    SendMessage,
     SetOut,
     SetPaused,
     SetReady,
@@ -72,6 +77,29 @@ class Surveys(Protocol):
         """Enter a rating. Raises `Refused`."""
 
 
+class Waiting(Protocol):
+    """What is needed of `hotline.controller.waiting.WaitingCallers`. Each raises `Refused`."""
+
+    def assign(self, asked: AssignCaller) -> Reply:
+        """Offer the caller to one agent alone."""
+
+    def move(self, asked: MoveCaller) -> Reply:
+        """Have the caller wait in another queue."""
+
+    def bring_forward(self, asked: BringForward) -> Reply:
+        """Put the caller before all others of their queue."""
+
+
+class Messages(Protocol):
+    """What is needed of `hotline.controller.messages.Messages`. Each raises `Refused`."""
+
+    async def send(self, asked: SendMessage) -> Reply:
+        """Send a text to one agent or to all."""
+
+    async def read(self, asked: ReadMessage) -> Reply:
+        """An agent has read one of theirs."""
+
+
 class Requests:
     """Answers each request. `presence` says what an agent does now, empty when the floor does not have them."""
 
@@ -92,6 +120,8 @@ class Requests:
         add_callback: Callable[[AddCallback], Awaitable[Reply]],
         cancel_callback: Callable[[int], Awaitable[Reply]],
         bring_in: Callable[[PartyRequest], Awaitable[Reply]],
+        waiting: Waiting,
+        messages: Messages,
     ) -> None:
         self._ready = ready
         self._people = people
@@ -107,6 +137,8 @@ class Requests:
         self._add_callback = add_callback
         self._cancel_callback = cancel_callback
         self._bring_in = bring_in
+        self._waiting = waiting
+        self._messages = messages
 
     async def answer(self, asked: Request) -> Reply:
         """Carry out one request. Raises `Refused`."""
@@ -138,6 +170,16 @@ class Requests:
                 return await self._add_callback(asked)
             case CancelCallback(task):
                 return await self._cancel_callback(task)
+            case SendMessage():
+                return await self._messages.send(asked)
+            case ReadMessage():
+                return await self._messages.read(asked)
+            case AssignCaller():
+                return self._waiting.assign(asked)
+            case MoveCaller():
+                return self._waiting.move(asked)
+            case BringForward():
+                return self._waiting.bring_forward(asked)
             case PauseRecording() | ResumeRecording():
                 return await self._record(asked)
             case AddParty() | JoinParties() | MuteParty() | UnmuteParty() | DropParty():

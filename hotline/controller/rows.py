@@ -1,6 +1,6 @@
 """The agents as screens show them: a thousand rows, wanted twelve times a second, and few of them change in between."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -31,15 +31,19 @@ class AgentRows:
         names: Mapping[str, str],
         book: Rulebook,
         paused: Mapping[str, int] | None = None,
+        talk: Callable[[Seat], tuple[str, str]] = lambda _seat: ("", ""),
+        unread: Mapping[str, int] | None = None,
     ) -> list[AgentNow]:
         """A row for each agent, by number. Not to be changed.
 
         `until`: when a pause ends that has an allowed length, in microseconds as `since` is; 0 without one. `paused`:
-        the agents whose recordings are paused, and since when.
+        the agents whose recordings are paused, and since when. `talk`: the citizen and the queue of what one holds.
+        `unread`: the newest message that an agent has not read.
         """
         if book is not self._book or len(self._made) > len(seats):
             self._book, self._made = book, {}
         rows, known, silences = [], self._made, paused or {}
+        written = unread or {}
         for number in sorted(seats):
             seat, name = seats[number], names.get(number, "")
             silent = silences.get(number, 0)
@@ -47,12 +51,15 @@ class AgentRows:
             made = known.get(number)
             # One by one: a tuple of the three for each agent would take a quarter of the time.
             if made is None or made[0] != shows or made[1] != name or made[2] != silent:
-                made = known[number] = (shows, name, silent, _row(seat, name, book, silent))
-            rows.append(made[3])
+                made = known[number] = (
+                    *(shows, name, silent),
+                    _row(seat, name, book, silent, *(talk(seat) if seat.call else ("", ""))),
+                )
+            rows.append({**made[3], "message": written[number]} if number in written else made[3])
         return rows
 
 
-def _row(seat: Seat, name: str, book: Rulebook, silent: int) -> AgentNow:
+def _row(seat: Seat, name: str, book: Rulebook, silent: int, caller: str, queue: str) -> AgentNow:
     presence = seat.presence()
     allowed = minutes(seat.pause_reason, book.pauses) if presence is Presence.PAUSED else 0
     row: AgentNow = {
@@ -66,4 +73,6 @@ def _row(seat: Seat, name: str, book: Rulebook, silent: int) -> AgentNow:
     }
     if silent:
         row["recording_paused"] = silent
+    if queue:
+        row["caller"], row["queue"] = caller, queue
     return row

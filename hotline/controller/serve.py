@@ -43,8 +43,10 @@ from facts.terms import CallId
 from facts.times import HOUR, SECOND
 from hotline import __version__
 from hotline.controller import callbacks, feeding, garbage, parties, readings
+from hotline.controller.calls_today import CallsToday
 from hotline.controller.hang_ups import HangUps
 from hotline.controller.in_force import RulesInForce
+from hotline.controller.messages import Messages
 from hotline.controller.open_callbacks import OpenCallbacks
 from hotline.controller.outlets import Outlets
 from hotline.controller.parties import ThirdParties
@@ -54,6 +56,7 @@ from hotline.controller.requests import Requests
 from hotline.controller.shown import Shown
 from hotline.controller.surveys import Around, SurveyOptions, Surveys
 from hotline.controller.tape import TapeWatch
+from hotline.controller.waiting import WaitingCallers
 from hotline.controller.watch import PhoneWatch
 from hotline.machine import home, render
 from hotline.machine.up import stop_event
@@ -74,6 +77,7 @@ from telephony.pauses import RecordingPauses
 from telephony.queue_log_file import QueueLogFile
 from telephony.refused import SETTLE, RefusedCalls, unpack
 from telephony.switch import Switch
+from telephony.texts import PhoneTexts
 from telephony.trunks import Trunks, TrunkState
 
 logger = structlog.get_logger(__name__)
@@ -233,6 +237,7 @@ class Controller:
             port=settings.sip_port,
             ports=self._sip_ports,
         )
+        self._texts = PhoneTexts(self._link, self._hear_answers)
         self._pauses = RecordingPauses(
             self._calls,
             self._switch,
@@ -273,7 +278,10 @@ class Controller:
     def _distribute(self) -> None:
         """The floor, what goes in and what comes out."""
         settings = self._settings
-        takers: list[Callable[[Fact], object]] = [self._figures.add, self._bus.send]
+        self._calls_today = CallsToday()
+        takers: list[Callable[[Fact], object]] = [
+            *(self._figures.add, self._bus.send, self._calls_today.take),
+        ]
         if self._exporter is not None:
             takers.insert(1, self._exporter.add)
         self._outlets = Outlets(
@@ -337,6 +345,19 @@ class Controller:
             quick=lambda now: readings.quick(self, now),
             slow=self._slow_readings,
         )
+        self._waiting = WaitingCallers(
+            self._desk,
+            clock.now,
+            assign_for=settings.assign_for,
+            before=self._calls_today.before,
+        )
+        self._messages = Messages(
+            self._engine,
+            lambda: self._desk.floor.seats,
+            self._texts,
+            clock.now,
+            keep=settings.message_days,
+        )
         self._shown = Shown(
             self._figures,
             self._desk.floor,
@@ -344,6 +365,8 @@ class Controller:
             book=lambda: self._in_force.book,
             alarms=lambda: (alarm.as_json() for alarm in self._alarms.open()),
             paused=self._pauses.now,
+            waiting=self._waiting.rows,
+            unread=lambda: self._messages.unread,
             export=self._export,
             show=self._bus.show,
             hand_on=self._outlets.hand_on,
@@ -364,6 +387,8 @@ class Controller:
             add_callback=lambda asked: callbacks.add(self._book, self._desk, asked),
             cancel_callback=lambda task: callbacks.cancel(self._book, self._desk, task),
             bring_in=self._third_parties.answer,
+            waiting=self._waiting,
+            messages=self._messages,
         )
 
     async def start(self, stop: asyncio.Event) -> None:
@@ -386,6 +411,8 @@ class Controller:
                 ),
                 "live figures",
             ),
+            spawn(self._calls_today.read(self._engine), "calls of today"),
+            spawn(self._messages.run(), "unread messages"),
             spawn(garbage.run(lambda: not self._desk.floor.callers), "garbage"),
             spawn(self._link.run(), "link"),
             spawn(self._recovery.run(), "completion"),
@@ -582,6 +609,7 @@ class Controller:
             self._hear_answers(LEAVES_WITHIN)
         self._watch.copied(copy)
         self._outbound.hear(copy.at, copy.text)
+        self._texts.copied(copy)
         if number := self._refused_calls.take(copy):
             logger.warning("number.unknown", number=mask_numbers(number))
             if self._exporter is not None:

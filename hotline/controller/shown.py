@@ -10,10 +10,11 @@ from typing import Protocol
 import structlog
 
 from acd.callbacks.task import State, Task
-from acd.floor import Seat
+from acd.floor import Caller, Seat
 from acd.rules.text import Rulebook
 from base import clock
-from facts.live import AgentNow, AlarmNow, CallbacksNow, LiveState
+from facts.live import AgentNow, AlarmNow, CallbacksNow, LiveState, WaitingNow
+from facts.terms import CallId
 from facts.times import SECOND
 from hotline.controller.rows import AgentRows
 from metrics.live import LiveFigures
@@ -44,6 +45,7 @@ class Floor(Protocol):
 
     seats: dict[str, Seat]
     tasks: dict[int, Task]
+    callers: dict[CallId, Caller]
 
     def waiting_since(self) -> int | None:
         """Since when the longest waiting caller waits (microseconds), or None."""
@@ -64,6 +66,8 @@ class Shown:
         book: Callable[[], Rulebook],
         alarms: Callable[[], Iterable[AlarmNow]],
         paused: Callable[[], Mapping[str, int]] = dict,
+        waiting: Callable[[], list[WaitingNow]] = list,
+        unread: Callable[[], Mapping[str, int]] = dict,
         export: Callable[[LiveState, int], None],
         show: Callable[[LiveState], None],
         hand_on: Callable[[], None],
@@ -75,6 +79,8 @@ class Shown:
         self._book = book
         self._alarms = alarms
         self._paused = paused
+        self._waiting = waiting
+        self._unread = unread
         self._export = export
         self._show = show
         self._hand_on = hand_on
@@ -91,7 +97,8 @@ class Shown:
         """Everything that screens show at `now` (microseconds)."""
         floor, figures = self._floor, self._figures.snapshot(now)
         agents: list[AgentNow] = self._rows.of(
-            floor.seats, self._names, self._book(), self._paused()
+            *(floor.seats, self._names, self._book()),
+            *(self._paused(), self._talk, self._unread()),
         )
         made: LiveState = {
             "at": now,
@@ -108,12 +115,21 @@ class Shown:
             "callbacks": _callbacks(figures["callbacks"], floor.tasks, now),
             "agents": agents,
             "alarms": list(self._alarms()),
+            "waiting": self._waiting(),
         }
         self._newest = made
         if now - self._exported >= EXPORT_EVERY:
             self._exported = now
             self._export(made, now)
         return made
+
+    def _talk(self, seat: Seat) -> tuple[str, str]:
+        """The citizen and the queue of what an agent holds; empty where they are not known."""
+        if seat.callback:
+            task = self._floor.tasks.get(seat.callback)
+            return (task.number, task.queue) if task is not None else ("", "")
+        caller = self._floor.callers.get(seat.call)
+        return (caller.caller, caller.queue) if caller is not None else ("", "")
 
     async def run(self) -> None:
         """Show what is new as soon as there is something, but leave time for calls in between."""

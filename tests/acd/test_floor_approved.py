@@ -27,7 +27,7 @@ class Told(World):
 
     def __init__(self, seed: int) -> None:
         self.lines: list[str] = []
-        super().__init__(seed)
+        super().__init__(seed, supervised=False)
 
     def tell(self, fact: Fact) -> None:
         self.lines.append(f"{self.now - START:>12} {_words(fact)}")

@@ -49,6 +49,9 @@ from facts import (
     CallbackRaced,
     CallDetached,
     CallEnded,
+    CallerAssigned,
+    CallerBroughtForward,
+    CallMoved,
     CallQueued,
     CallReturned,
     CallSentOutside,
@@ -173,13 +176,15 @@ def _plain_fields(cls: type) -> list[tuple[str, type]]:
 class World:
     """One history. `run` it; an AssertionError names what was broken."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, supervised: bool = True) -> None:
         self.rng = random.Random(seed)
         self.now = 1_000_000 * SECOND
         self.rules = some_rules(self.rng)
         # Chance of its own: what else happens is as it would be without the gate.
         self.gate_rng = random.Random(f"{seed} gate")
         self.cross_rng = random.Random(f"{seed} cross")
+        self.supervisor_rng = random.Random(f"{seed} supervisor")
+        self.supervised = supervised
         self.policy = some_policy(self.gate_rng)
         self.made: list[
             tuple[int, str]
@@ -208,10 +213,13 @@ class World:
             for kind in (AgentAdded, PhoneReachable, AgentReady):
                 self.tell(kind(self.now, agent))
         doings = [method for name, method in sorted(vars(World).items()) if name.startswith("do_")]
+        decisions = (self.decide_assigned, self.decide_moved, self.decide_brought_forward)
         for _ in range(steps):
             self.now += self.rng.choice([0, 1000, SECOND, SECOND, 5 * SECOND, 40 * SECOND])
             self.tick()
             self.rng.choice(doings)(self)
+            if self.supervised and self.supervisor_rng.random() < 0.2:
+                self.supervisor_rng.choice(decisions)()
             if self.rng.random() < 0.03:
                 check_types(self.floor)
                 plain = json.loads(json.dumps(self.floor.snapshot()))
@@ -363,9 +371,11 @@ class World:
             task
         )  # none: its deadline had passed, and it is listed as missed
         assert found is None or found.place == 0, "a kept place yielded"
-        lane = lane_of(self.floor.hall, self.floor.callers[call])
+        caller = self.floor.callers[call]
+        able: Collection[str] = lane_of(self.floor.hall, caller).penalties
+        able = [caller.assigned] if caller.assigned else able
         for other in self.floor.tasks.values():
-            if other.state is State.DIALLING and not other.place and other.agent in lane.penalties:
+            if other.state is State.DIALLING and not other.place and other.agent in able:
                 assert found is None or other.latest <= found.latest, "the nearer deadline yielded"
 
     def check_turn(self, placed: Task) -> None:
@@ -394,6 +404,11 @@ class World:
             assert len(seat.idle_keys) == (len(seat.lanes) if idle else 0), (
                 "presence and line disagree"
             )
+        for key, lane in hall.lanes.items():
+            assert lane.key == key
+            assert not lane.only or lane.waiting, "an agent's own lane, and nobody in it"
+        for caller in floor.callers.values():
+            assert not caller.assigned or caller.stage in (Stage.WAITING, Stage.RINGING)
         if not self.linked or hall.expected:
             return
         yielding = [
@@ -701,6 +716,38 @@ class World:
         for call, caller in sorted(self.floor.callers.items()):
             if caller.stage is Stage.OUTSIDE:
                 self.tell(CallSentOutside(self.now, call, "", answered=True))  # as AMI tells it
+                return
+
+    # --- what a supervisor decides
+
+    def decide_assigned(self) -> None:
+        for call, agent in self.supervisor_rng.sample(
+            [(call, agent) for call in sorted(self.floor.callers) for agent in AGENTS],
+            min(3, len(self.floor.callers)),
+        ):
+            if not self.floor.may_assign(call, agent):
+                until = self.now + self.supervisor_rng.choice([5, 60]) * SECOND
+                self.tell(CallerAssigned(self.now, call, agent, until, "chief", "why"))
+                caller = self.floor.callers[call]
+                assert caller.assigned == agent, "assigned, and offered to somebody else"
+                return
+
+    def decide_moved(self) -> None:
+        for call in sorted(self.floor.callers):
+            queue = self.supervisor_rng.choice([DEFAULT, "tax"])
+            if not self.floor.may_move(call, queue):
+                place = self.floor.callers[call].place
+                self.tell(CallMoved(self.now, call, queue, "chief", "why"))
+                caller = self.floor.callers[call]
+                assert (caller.queue, caller.place) == (queue, place), "moved, and lost the place"
+                return
+
+    def decide_brought_forward(self) -> None:
+        for call in sorted(self.floor.callers, reverse=True):
+            if not self.floor.may_touch(call) and (place := self.floor.front(call)):
+                self.tell(CallerBroughtForward(self.now, call, place, "chief", "why"))
+                if self.floor.callers[call].stage is Stage.WAITING:
+                    assert not self.floor.front(call), "brought forward, and not in front"
                 return
 
     # --- the end

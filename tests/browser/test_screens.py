@@ -375,7 +375,7 @@ async def test_axe_finds_nothing(open_screen: MakeScreen, colours: str) -> None:
     found += await _axe(page, axe)
     page = await screen.open("/supervisor")
     await expect(page.locator('tr[data-agent="1001"]')).to_be_visible()
-    for tab in ("agents", "queues", "callbacks", "calls"):
+    for tab in ("agents", "waiting", "queues", "callbacks", "calls"):
         await page.locator(f"#tab-{tab}").click()
         await expect(page.locator(f"#{tab}")).to_be_visible()
         found += await _axe(page, axe)

@@ -47,7 +47,7 @@ async def _next(events: AsyncIterator[Event], name: str) -> dict[str, Any]:
     raise AssertionError(f"the stream ended before {name}")
 
 
-async def _shown(web: Web, shown: LiveState) -> None:
+async def shown_to(web: Web, shown: LiveState) -> None:
     """Show a state, and wait until the web process has it."""
     web.controller.show(shown)
     async with asyncio.timeout(10):
@@ -55,8 +55,34 @@ async def _shown(web: Web, shown: LiveState) -> None:
             await asyncio.sleep(0.01)
 
 
+def _waiting(*calls: str, before: int = 0) -> list[dict[str, Any]]:
+    return [{"call": call, "caller": "+8613800000001", "before": before} for call in calls]
+
+
+async def test_waiting_callers_come_and_go_one_by_one_and_masked_for_guests(web: Web) -> None:
+    await shown_to(web, state(waiting=_waiting("n-1.1", "n-1.2")))
+    async with web.clients[Role.GUEST].stream("GET", "/api/live/stream") as answer:
+        events = _events(answer)
+        whole = await _next(events, "snapshot")
+        assert [one["caller"] for one in whole["state"]["waiting"]] == ["+86****0001"] * 2
+        await shown_to(web, state(waiting=_waiting("n-1.2", "n-1.3")))
+        change = await _next(events, "change")
+        assert change["waiting"] == [{"call": "n-1.3", "caller": "+86****0001", "before": 0}]
+        assert (change["left"], "waiting" in change["set"]) == (["n-1.1"], False)
+
+
+def test_a_change_of_waiting_callers_leads_to_the_state_after_it() -> None:
+    was, now = state(at=1, waiting=_waiting("a", "c", "d")), state(at=2)
+    now["waiting"] = [*_waiting("a"), *_waiting("b"), *_waiting("c", before=3)]
+    change = difference(was, now)
+    assert change is not None
+    assert [one["call"] for one in change["waiting"]] == ["b", "c"]
+    told: Following = {"before": 1, "at": 2, **change}
+    assert follow(was, told) == now
+
+
 async def test_a_screen_gets_the_whole_state_and_then_what_changes(web: Web) -> None:
-    await _shown(web, state())
+    await shown_to(web, state())
     async with web.clients[Role.SUPERVISOR].stream("GET", "/api/live/stream") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         events = _events(answer)
@@ -65,7 +91,7 @@ async def test_a_screen_gets_the_whole_state_and_then_what_changes(web: Web) -> 
         after = state()
         after["agents"][1]["presence"] = "ready"
         after["waiting_since"] = 5
-        await _shown(web, after)
+        await shown_to(web, after)
         change = await _next(events, "change")
         assert change["seq"] == whole["seq"] + 1
         assert change["set"] == {"waiting_since": 5}
@@ -77,19 +103,19 @@ async def test_a_screen_gets_the_whole_state_and_then_what_changes(web: Web) -> 
 
 
 async def test_a_guest_sees_no_names(web: Web) -> None:
-    await _shown(web, state(calls=[{"caller": "13812345678", "call": "n-1.1"}]))
+    await shown_to(web, state(calls=[{"caller": "13812345678", "call": "n-1.1"}]))
     async with web.clients[Role.GUEST].stream("GET", "/api/live/stream") as answer:
         events = _events(answer)
         whole = await _next(events, "snapshot")
         assert [agent["name"] for agent in whole["state"]["agents"]] == ["王*", "李*"]
         assert whole["state"]["calls"][0]["caller"] == "138****5678"
-        await _shown(web, state(calls=[{"caller": "13912345678", "call": "n-1.2"}]))
+        await shown_to(web, state(calls=[{"caller": "13912345678", "call": "n-1.2"}]))
         assert (await _next(events, "change"))["set"]["calls"][0]["caller"] == "139****5678"
 
 
 async def test_a_beat_says_how_old_the_state_is(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_feed, "BEAT_EVERY", 0.05)
-    await _shown(web, state())
+    await shown_to(web, state())
     async with web.clients[Role.GUEST].stream("GET", "/api/live/stream") as answer:
         events = _events(answer)
         await _next(events, "snapshot")
@@ -116,7 +142,7 @@ async def test_facts_reach_listeners_masked_by_role(web: Web) -> None:
 
 
 async def test_a_screen_that_leaves_is_forgotten(web: Web) -> None:
-    await _shown(web, state())
+    await shown_to(web, state())
     async with web.clients[Role.GUEST].stream("GET", "/api/live/stream") as answer:
         await _next(_events(answer), "snapshot")
         assert web.backend.feed.watchers == 1
@@ -129,7 +155,7 @@ async def test_a_slow_screen_is_dropped_and_others_do_not_notice(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_feed, "SENT_WITHIN", 0.5)
-    await _shown(web, state())
+    await shown_to(web, state())
     port = int(web.url.rpartition(":")[2])
     cookie = next(iter(web.clients[Role.GUEST].cookies.jar)).value
     slow = socket.socket()
@@ -244,7 +270,7 @@ async def test_who_has_missed_a_change_goes_on_from_the_next_whole_state() -> No
 
 async def test_a_screen_of_an_old_protocol_gets_everything_too(web: Web) -> None:
     """HTTP/1.0 knows no pieces: what goes out is the plain events, until the connection ends."""
-    await _shown(web, state())
+    await shown_to(web, state())
     port = int(web.url.rpartition(":")[2])
     cookie = next(iter(web.clients[Role.GUEST].cookies.jar)).value
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -254,7 +280,7 @@ async def test_a_screen_of_an_old_protocol_gets_everything_too(web: Web) -> None
     async with asyncio.timeout(10):
         await reader.readuntil(b"\r\n\r\nevent: beat\n")
         await reader.readuntil(b"\n\nevent: snapshot\n")
-        await _shown(web, state(number=7))
+        await shown_to(web, state(number=7))
         await reader.readuntil(b"\n\nevent: change\n")
     writer.close()
 

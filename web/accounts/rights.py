@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
-from facts.live import AgentNow, Json, LiveState
+from facts.live import AgentNow, Json, LiveState, WaitingNow
 from facts.masking import hide_digits, mask, mask_name
 
 
@@ -31,10 +31,12 @@ RIGHTS: Final[Mapping[str, str]] = {
     "agents.read": "see the agents and their queues",
     "agents.own": "say for oneself: ready, pause, out",
     "agents.write": "add and remove agents, and speak for them: ready, pause, out",
+    "messages.write": "send messages to agents",
     "queues.read": "see queues, numbers and reasons for a pause",
     "queues.write": "change queues and their members",
     "callbacks.read": "see callbacks",
     "callbacks.write": "add and cancel callbacks",
+    "callers.write": "assign waiting callers, move them to another queue, bring them forward",
     "calls.read": "search calls and read what happened in one",
     "recordings.read": "listen to recordings",
     "recordings.approve": "decide whether another person may export a recording",
@@ -72,6 +74,7 @@ OF_ROLE: Final[Mapping[Role, frozenset[str]]] = {
     Role.SUPERVISOR: _SEES
     | {"agents.own", "agents.write", "queues.write", "callbacks.write", "recordings.read"}
     | {"recordings.approve", "recordings.mark", "words.read", "parties.own", "talks.survey"}
+    | {"callers.write", "messages.write"}
     | {"blocks.read", "blocks.write", "alarms.write"}
     | {"quality.read", "quality.draw", "quality.decide"},
     Role.AUDITOR: _SEES
@@ -100,6 +103,11 @@ def masked_state(state: LiveState) -> LiveState:
     return shown
 
 
+def masked_waiting(callers: Iterable[WaitingNow]) -> list[WaitingNow]:
+    """Waiting callers as a guest sees them."""
+    return [{**one, "caller": mask(one["caller"])} for one in callers]
+
+
 def masked_part(part: Mapping[str, Json]) -> dict[str, Json]:
     """Some fields of a live state (not its agents) as a guest sees them."""
     return {name: _without_numbers(value) for name, value in part.items()}
@@ -107,7 +115,14 @@ def masked_part(part: Mapping[str, Json]) -> dict[str, Json]:
 
 def masked_agents(agents: Iterable[AgentNow]) -> list[AgentNow]:
     """Agents as a guest sees them."""
-    return [{**agent, "name": mask_name(agent["name"])} for agent in agents]
+    return [_masked_agent(agent) for agent in agents]
+
+
+def _masked_agent(agent: AgentNow) -> AgentNow:
+    shown: AgentNow = {**agent, "name": mask_name(agent["name"])}
+    if "caller" in agent:
+        shown["caller"] = mask(agent["caller"])
+    return shown
 
 
 def _without_numbers(value: Any) -> Any:

@@ -2,6 +2,8 @@
 
 auth        who is asking, and may they: cookies, tokens, CSRF, sign-in
 live        what happens now, and its stream
+messages    what supervisors write to agents
+waiting     who waits, and what is decided for one of them
 facts       the stream of all that happens
 people      agents, and what a supervisor has them do
 parties     third parties in an agent's talk

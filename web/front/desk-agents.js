@@ -1,7 +1,8 @@
 // The agents' list: what each does now, and what a supervisor can tell them to do.
+import { hasButtons, openTalk } from "./desk-talk.js";
 import { STATES } from "./floor.js";
 import { at, icon, make, turn } from "./page.js";
-import { count, duration, put, say } from "./say.js";
+import { count, duration, put, say, whose } from "./say.js";
 import { ask, Refusal } from "./session.js";
 import { attempt, problem, reasonOf } from "./tell.js";
 
@@ -9,6 +10,7 @@ const SECOND = 1e6;
 const rows = new Map();
 let me = null;
 let live = [];
+let state = null;
 let now = 0;
 let memberships = new Map(); // agent's number → [{queue, penalty}]
 
@@ -20,7 +22,8 @@ export function startAgents(session) {
 }
 
 /** Draws the live state's agents; `at` in microseconds. Only what changed is touched. */
-export function showAgents(agents, at_) {
+export function showAgents(next, at_) {
+  const { agents } = (state = next);
   live = agents;
   now = at_;
   const seen = new Set();
@@ -61,7 +64,7 @@ function newRow(number) {
   const cell = (className = "") => make("td", { className });
   const row = {
     agent: null, number: make("th", { scope: "row" }, number), name: cell(), state: cell("state"), lasts: cell("figure lasts"),
-    queues: cell("queues"), actions: cell("actions"), symbol: icon("out"), word: make("span"), late: make("strong", { className: "late" }),
+    talk: cell("talk"), queues: cell("queues"), actions: cell("actions"), symbol: icon("out"), word: make("span"), late: make("strong", { className: "late" }),
     silent: make("strong", { className: "late" }),
   };
   row.state.append(row.symbol, row.word, row.late, row.silent);
@@ -84,12 +87,13 @@ function newRow(number) {
   if (me.rights.includes("agents.write") && me.rights.includes("queues.read")) {
     row.buttons.push([make("button", { type: "button" }), "do.move", () => move(row)]);
   }
+  row.buttons.unshift([make("button", { type: "button", hidden: true }), "do.talk", () => openTalk(row.agent, state, now)]);
   for (const [button, word, press] of row.buttons) {
     button.dataset.action = word;
     button.addEventListener("click", press);
     row.actions.append(button);
   }
-  row.item = make("tr", {}, row.number, row.name, row.state, row.lasts, row.queues, row.actions);
+  row.item = make("tr", {}, row.number, row.name, row.state, row.lasts, row.talk, row.queues, row.actions);
   row.item.dataset.agent = number;
   speakRow(row);
   return row;
@@ -104,18 +108,20 @@ function speakRow(row) {
 }
 
 function drawRow(row) {
-  const { name, presence, reason, since, until, recording_paused: silent } = row.agent;
+  const { name, presence, reason, since, until, recording_paused: silent, caller, queue } = row.agent;
   put(row.name, name);
   if (row.state.dataset.state !== presence) row.state.dataset.state = presence;
   turn(row.symbol, presence);
   put(row.word, say(presence) + (presence === "paused" && reason ? `（${reason}）` : ""));
   put(row.silent, silent ? say("recording.paused") : "");
   for (const [button, word] of row.buttons) {
+    if (word === "do.talk") button.hidden = !row.agent.call || !hasButtons(row.agent);
     if (word === "do.recording/pause") button.hidden = presence !== "talking" || Boolean(silent);
     if (word === "do.survey") button.hidden = presence !== "talking";
     if (word === "do.explain") button.hidden = presence === "talking" || presence === "out";
     if (word === "do.recording/resume") button.hidden = presence !== "talking" || !silent;
   }
+  put(row.talk, queue ? `${whose(caller)} · ${queue}` : "");
   put(row.late, until > 0 && now > until ? say("pause.over") : "");
   put(row.lasts, presence === "out" ? "" : duration((now - since) / SECOND));
 }

@@ -92,6 +92,12 @@ function merged(old, change) {
     for (const number of change.gone ?? []) all.delete(number);
     next.agents = [...all.values()];
   }
+  if (change.waiting) {
+    const all = new Map((old.waiting ?? []).map((caller) => [caller.call, caller]));
+    for (const caller of change.waiting) all.set(caller.call, caller);
+    for (const call of change.left ?? []) all.delete(call);
+    next.waiting = [...all.values()];
+  }
   return next;
 }
 

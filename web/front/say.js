@@ -34,6 +34,9 @@ export function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** A caller's number, or that it is withheld; for guests the server says so itself. */
+export const whose = (caller) => (caller && caller !== "withheld" ? caller : say("withheld"));
+
 /** 75 → "1:15", 3675 → "1:01:15". */
 export function duration(seconds) {
   const whole = Math.max(0, Math.floor(seconds));

@@ -8,7 +8,10 @@ import { startCallbacks } from "./desk-callbacks.js";
 import { startCalls } from "./desk-calls.js";
 import { startExports } from "./desk-exports.js";
 import { startHints } from "./desk-hints.js";
+import { showMessages, startMessages } from "./desk-messages.js";
 import { startQueues } from "./desk-queues.js";
+import { showTalk, startTalk } from "./desk-talk.js";
+import { showWaiting, startWaiting } from "./desk-waiting.js";
 import { follow, ServerClock } from "./live.js";
 import { at, make, start } from "./page.js";
 import { clock, put, say } from "./say.js";
@@ -16,7 +19,7 @@ import { ask, session, signOut } from "./session.js";
 import { attempt, problem } from "./tell.js";
 
 const TABS = {
-  agents: "agents.read", queues: "queues.read", callbacks: "callbacks.read", calls: "calls.read", hints: "recordings.read",
+  agents: "agents.read", waiting: "live", queues: "queues.read", callbacks: "callbacks.read", calls: "calls.read", messages: "messages.write", hints: "recordings.read",
   exports: "recordings.read",
 };
 
@@ -74,7 +77,10 @@ function drawLive() {
   put(at("stale"), !stale ? "" : staleSince ? say("stale", { time: clock(staleSince) }) : say("stale.never"));
   if (me) put(at("who"), `${me.name} · ${say(`role.${me.role}`)}`);
   if (!state || !me) return;
-  showAgents(state.agents, staleSince ?? serverClock.now());
+  showAgents(state, staleSince ?? serverClock.now());
+  showMessages(state);
+  showTalk(state, staleSince ?? serverClock.now());
+  showWaiting(state, staleSince ?? serverClock.now());
   showAlarms(state.alarms, MOST_ALARMS, seenButton);
 }
 
@@ -97,6 +103,9 @@ async function begin() {
   for (const tab of Object.keys(TABS)) at(`tab-${tab}`).hidden = !allowed(tab);
   at("to-quality").hidden = !["quality.assess", "quality.own", "quality.decide"].some((right) => me.rights.includes(right));
   parts.agents = startAgents(me);
+  parts.messages = startMessages(me);
+  parts.talk = startTalk(me);
+  parts.waiting = startWaiting(me);
   parts.queues = startQueues(me);
   parts.callbacks = startCallbacks(me);
   parts.calls = startCalls(me);

@@ -16,6 +16,8 @@ from facts.requests import (
     AgentPasswordChanged,
     AgentWasAdded,
     AgentWasRemoved,
+    AssignCaller,
+    BringForward,
     CancelCallback,
     DropParty,
     EnterRating,
@@ -23,11 +25,14 @@ from facts.requests import (
     GetStatus,
     HandToSurvey,
     JoinParties,
+    MoveCaller,
     MuteParty,
     PauseRecording,
+    ReadMessage,
     Reply,
     ResumeRecording,
     RulesChanged,
+    SendMessage,
     SetOut,
     SetPaused,
     SetReady,
@@ -115,6 +120,8 @@ class Centre:
             add_callback=self.add,
             cancel_callback=self.cancel,
             bring_in=self.bring_in,
+            waiting=WAITING,
+            messages=MESSAGES,
         )
 
 
@@ -123,6 +130,50 @@ async def test_surveys_and_reasons_for_hang_ups() -> None:
     assert (await requests.answer(HandToSurvey("1001", "x" * 99))).said == f"1001 {'x' * 80}"
     assert (await requests.answer(ExplainHangUp("1001", "abuse"))).said == "1001 abuse"
     assert (await requests.answer(EnterRating("token", "satisfied"))).said == "token satisfied"
+
+
+class Waiting:
+    """Does what is decided for a waiting caller."""
+
+    def assign(self, asked: AssignCaller) -> Reply:
+        return Reply(f"{asked.call} to {asked.agent}")
+
+    def move(self, asked: MoveCaller) -> Reply:
+        return Reply(f"{asked.call} to {asked.queue}")
+
+    def bring_forward(self, asked: BringForward) -> Reply:
+        raise Refused(f"{asked.call} is first")
+
+
+WAITING = Waiting()
+
+
+class Messages:
+    """Takes messages."""
+
+    async def send(self, asked: SendMessage) -> Reply:
+        return Reply(f"to {asked.agent}", 7)
+
+    async def read(self, asked: ReadMessage) -> Reply:
+        raise Refused(f"{asked.agent} has no message {asked.id}")
+
+
+MESSAGES = Messages()
+
+
+async def test_messages_are_sent_and_read() -> None:
+    ask = Centre().requests().answer
+    assert await ask(SendMessage("text", "chief", "1001")) == Reply("to 1001", 7)
+    with pytest.raises(Refused, match="1001 has no message 7"):
+        await ask(ReadMessage("1001", 7))
+
+
+async def test_what_is_decided_for_a_waiting_caller() -> None:
+    ask = Centre().requests().answer
+    assert await ask(AssignCaller("a", "1001", "chief", "why")) == Reply("a to 1001")
+    assert await ask(MoveCaller("a", "tax", "chief", "why")) == Reply("a to tax")
+    with pytest.raises(Refused, match="a is first"):
+        await ask(BringForward("a", "chief", "why"))
 
 
 async def test_whether_calls_can_be_taken() -> None:

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from acd.callbacks.task import State, Task
-from acd.floor.hall import Seat
+from acd.floor.hall import Caller, Seat
 from acd.rules.text import Rulebook
 from agents.model import Intent
 from base import clock
@@ -37,6 +37,7 @@ KEYS = [
     "callbacks",
     "agents",
     "alarms",
+    "waiting",
 ]
 """What screens, programs and the alarms of an older version read: no key is ever taken away."""
 
@@ -47,6 +48,7 @@ class Floor:
     def __init__(self, *tasks: Task) -> None:
         self.seats = {"1001": Seat("1001", intent=Intent.READY, reachable=True, since=T)}
         self.tasks = {task.id: task for task in tasks}
+        self.callers: dict[str, Caller] = {}
 
     def waiting_since(self) -> int | None:
         return T - 5 * SECOND
@@ -218,3 +220,14 @@ async def test_making_states_takes_a_twentieth_of_a_processor_at_most(
             await real(0)
     work.cancel()
     assert slept[:3] == [pytest.approx(0.4), shown.SHOW_PAUSE, 0.5]
+
+
+async def test_who_an_agent_talks_with_is_in_their_row() -> None:
+    stage = Stage()
+    stage.floor.callers["n-1.1"] = Caller("n-1.1", "12345", "+8613800000001", queue="tax")
+    stage.floor.seats["1001"].call = "n-1.1"
+    [row] = stage.shown().state(T)["agents"]
+    assert (row["caller"], row["queue"]) == ("+8613800000001", "tax")
+    stage.floor.seats["1001"].call = "n-2.2"
+    [row] = stage.shown().state(T)["agents"]
+    assert "caller" not in row, "a call that the floor does not know"

@@ -1,0 +1,212 @@
+"""A supervisor at work: real calls wait, and their order is what the page decides."""
+
+import json
+import re
+
+import pytest
+from playwright.async_api import Locator, Page, Route, expect
+
+from facts import CallerAssigned, CallerBroughtForward, CallMoved, CallReturned, OfferMade
+from facts.numbers import normalise
+from softphone.phones import AgentPhone, Leg, Phones
+from tests.browser.conftest import MakeScreen
+from tests.browser.test_screens import _axe
+from tests.live.centre import NUMBER, ROOT, Centre, until_talk
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+FIRST, SECOND, THIRD, FOURTH = (f"1390000060{number}" for number in range(1, 5))
+
+
+async def waits(centre: Centre, phones: Phones, page: Page, *callers: str) -> dict[str, Leg]:
+    """These citizens call, one after the other, and the page lists them in that order."""
+    legs = {}
+    for place, caller in enumerate(callers):
+        legs[caller] = await phones.citizen(caller).dial(NUMBER)
+        row = page.locator("#waiting-rows tr").nth(place)
+        await expect(row.locator("th")).to_have_text(normalise(caller))
+    return legs
+
+
+def row_of(page: Page, caller: str) -> Locator:
+    return page.locator("#waiting-rows tr").filter(has_text=normalise(caller))
+
+
+async def decide(page: Page, caller: str, button: str, choice: str = "") -> None:
+    """Press a button at a caller, with a reason."""
+    await row_of(page, caller).get_by_role("button", name=re.compile(f"^{button}")).click()
+    dialog = page.locator("#decide")
+    await expect(dialog).to_be_visible()
+    if choice:
+        await dialog.get_by_role("combobox").select_option(choice)
+    await dialog.get_by_label("理由").fill("投诉升级")
+    await page.keyboard.press("Enter")
+    await expect(dialog).to_be_hidden()
+
+
+async def next_caller(centre: Centre, agent: AgentPhone, legs: dict[str, Leg], turn: int) -> str:
+    """The agent's next phone call is answered, talked and ended. Gives who it was."""
+    ringing = await agent.until_rings(turn)
+    made = await centre.fact(OfferMade, agent=agent.number, count=turn)
+    await ringing.answer()
+    ids = {await centre.call_id(caller): caller for caller in legs}
+    caller = ids[made.call]
+    await until_talk(legs[caller], agent.tone)
+    await legs[caller].hang_up()
+    return caller
+
+
+async def test_the_order_is_what_the_supervisor_decides(
+    open_screen: MakeScreen, centre: Centre, phones: Phones
+) -> None:
+    """Four wait for one agent who talks: the last is assigned to them, the third brought forward."""
+    centre.shorten_greeting()
+    await centre.cli("queue", "set", "tax")
+    agent = await centre.agent(phones, "1001", answer_after=None)
+    talk = await phones.citizen("13900000600").dial(NUMBER)
+    await (await agent.until_rings()).answer()
+    await until_talk(talk, agent.tone)
+    screen = await open_screen(1366, 768)
+    page = await screen.sign_in(path="/supervisor#waiting")
+    busy = page.locator('tr[data-agent="1001"]')
+    await page.get_by_role("tab", name="话务员").click()
+    await expect(busy).to_contain_text(normalise("13900000600"))
+    await page.get_by_role("tab", name="等待来电").click()
+    await expect(page.locator("#waiting-empty")).to_be_visible()
+    legs = await waits(centre, phones, page, FIRST, SECOND, THIRD, FOURTH)
+    await expect(page.locator("#waiting-count")).to_have_text("4")
+    await screen.picture("supervisor-waiting")
+    await decide(page, FOURTH, "指派", "1001")
+    await expect(page.get_by_role("status")).to_contain_text("已指派给 1001")
+    await expect(row_of(page, FOURTH)).to_contain_text("等 1001")
+    await decide(page, THIRD, "提前")
+    await expect(page.get_by_role("status")).to_contain_text("提到队列最前")
+    await decide(page, FIRST, "转队列", "tax")
+    await expect(row_of(page, FIRST)).to_contain_text("tax")
+    ids = {caller: await centre.call_id(caller) for caller in legs}
+    assigned = await centre.fact(CallerAssigned, call=ids[FOURTH], agent="1001")
+    forward = await centre.fact(CallerBroughtForward, call=ids[THIRD])
+    moved = await centre.fact(CallMoved, call=ids[FIRST], queue="tax")
+    for fact in (assigned, forward, moved):
+        assert (fact.by, fact.reason) == ("chief", "投诉升级")
+    await talk.hang_up()
+    order = [await next_caller(centre, agent, legs, turn) for turn in range(2, 6)]
+    assert order[:2] == [FOURTH, THIRD]
+    assert set(order[2:]) == {FIRST, SECOND}
+    assert order[2] == FIRST, "moved with the place that they had"
+    await expect(page.locator("#waiting-empty")).to_be_visible()
+    await centre.press(agent, "*13")
+
+
+async def test_a_refused_decision_says_why_and_a_killed_controller_keeps_the_others(
+    open_screen: MakeScreen, centre: Centre, phones: Phones
+) -> None:
+    agent = await centre.agent(phones, "1001", answer_after=None)
+    talk = await phones.citizen("13900000610").dial(NUMBER)
+    await (await agent.until_rings()).answer()
+    await until_talk(talk, agent.tone)
+    screen = await open_screen(1366, 768)
+    page = await screen.sign_in(path="/supervisor#waiting")
+    legs = await waits(centre, phones, page, FIRST, SECOND, THIRD)
+    first = await centre.call_id(FIRST)
+    token = (await (await page.request.get(f"{screen.address}/api/session")).json())["csrf"]
+    refused = await page.request.post(
+        f"{screen.address}/api/waiting/{first}/assign",
+        data={"agent": "1003", "reason": "x"},
+        headers={"X-CSRF-Token": token},
+    )
+    assert refused.status == 409
+    assert "agent 1003 is signed out" in (await refused.json())["error"]
+    await decide(page, THIRD, "指派", "1001")
+    await decide(page, SECOND, "提前")
+    await expect(row_of(page, SECOND)).to_be_visible()
+    await centre.fact(CallerBroughtForward, call=await centre.call_id(SECOND))
+    await centre.fact(CallerAssigned, call=await centre.call_id(THIRD))
+    centre.kill_controller()
+    for caller in legs:
+        await centre.fact(CallReturned, call=await centre.call_id(caller))
+    await expect(page.locator("#waiting-rows tr").first).to_contain_text(normalise(THIRD))
+    await talk.hang_up()
+    order = [await next_caller(centre, agent, legs, turn) for turn in range(2, 5)]
+    assert order == [THIRD, SECOND, FIRST]
+    await centre.press(agent, "*13")
+
+
+async def test_a_guest_sees_who_waits_without_numbers_and_decides_nothing(
+    open_screen: MakeScreen, centre: Centre, phones: Phones
+) -> None:
+    leg = await phones.citizen(FIRST).dial(NUMBER)
+    screen = await open_screen(390, 844)
+    page = await screen.sign_in("visitor", "/supervisor#waiting")
+    row = page.locator("#waiting-rows tr")
+    await expect(row).to_contain_text("****0601")
+    await expect(row.get_by_role("button")).to_have_count(0)
+    assert "13900000601" not in await page.content()
+    await page.get_by_role("button", name="Switch to English").click()
+    await expect(page.get_by_role("tab", name="Waiting")).to_be_visible()
+    await leg.hang_up()
+    await expect(row).to_have_count(0)
+
+
+RIGHTS = ("talks.listen", "talks.step_in", "talks.end", "parties.own", "talks.survey")
+
+
+async def test_a_talk_has_the_buttons_that_make_sense_now(
+    open_screen: MakeScreen, centre: Centre, phones: Phones
+) -> None:
+    """Its length, caller and queue; what a route answers is shown. The routes' own tests show what they do."""
+    asked: list[tuple[str, object]] = []
+
+    async def may_more(route: Route) -> None:
+        answer = await route.fetch()
+        found = await answer.json()
+        await route.fulfill(response=answer, json={**found, "rights": [*found["rights"], *RIGHTS]})
+
+    async def talks(route: Route) -> None:
+        body = route.request.post_data
+        asked.append((route.request.url.rpartition("/api/")[2], json.loads(body) if body else None))
+        if route.request.url.endswith("/transfer"):
+            await route.fulfill(status=409, json={"error": "nobody has the number 7777"})
+        else:
+            await route.fulfill(json={"said": "done"})
+
+    screen = await open_screen(1366, 768)
+    screen.expected.append("409")
+    await screen.page.route("**/api/session", may_more)
+    await screen.page.route("**/api/talks/**", talks)
+    agent = await centre.agent(phones, "1001", answer_after=0.2)
+    page = await screen.sign_in(path="/supervisor")
+    row = page.locator('tr[data-agent="1001"]')
+    button = row.get_by_role("button", name="通话… 1001")
+    await expect(row).to_contain_text("就绪")
+    await expect(button).to_be_hidden()
+    leg = await phones.citizen(FIRST).dial(NUMBER)
+    await until_talk(leg, agent.tone)
+    await button.focus()
+    await page.keyboard.press("Enter")
+    dialog = page.locator("#talk")
+    await expect(dialog.locator("#talk-caller")).to_have_text(normalise(FIRST))
+    await expect(dialog.locator("#talk-queue")).to_have_text("default")
+    await expect(dialog.locator("#talk-lasts")).to_have_text(re.compile(r"0:0[2-9]|0:[1-5]\d"))
+    for name in ("监听", "耳语", "强插", "接管", "保持", "转满意度评价"):
+        await expect(dialog.get_by_role("button", name=name, exact=True)).to_be_visible()
+    for name in ("退出监听", "取回"):
+        await expect(dialog.get_by_role("button", name=name, exact=True)).to_be_hidden()
+    await screen.picture("supervisor-talk")
+    axe = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    assert await _axe(page, axe) == []
+    await dialog.get_by_role("button", name="耳语", exact=True).click()
+    await dialog.get_by_role("button", name="转接…").click()
+    await page.locator("#decide").get_by_label("转给").fill("7777")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#says-problem")).to_contain_text("nobody has the number 7777")
+    assert asked == [
+        ("talks/1001/listen", {"mode": "whisper"}),
+        ("talks/1001/transfer", {"to": "7777"}),
+    ]
+    await leg.hang_up()
+    await expect(page.locator("#talk-over")).to_have_text("这次通话已结束")
+    await expect(dialog.get_by_role("button", name="监听", exact=True)).to_be_hidden()
+    await page.keyboard.press("Escape")
+    await expect(dialog).to_be_hidden()
+    await centre.press(agent, "*13")

@@ -1,0 +1,27 @@
+// What can be done with an agent's talk: one line a button. A new one is a new line, and its words "talk.NAME" and
+// "done.talk.NAME".
+//
+// `right`: who has the button. `own`: only for one's own talk, but with `agents.write` for any. `when`: whether it makes
+// sense now; it gets {agent, inside}: the agent's row of the live state, and one's own row of `supervision`, if one is in
+// that talk. `path`: behind /api/talks/NUMBER/. `asks`: the field of the body that is asked for. `body`: the other fields.
+const talks = ({ agent }) => agent.presence === "talking";
+const outside = (now) => talks(now) && !now.inside;
+const not = (mode) => (now) => talks(now) && now.inside?.mode !== mode;
+const byMode = (mode) => ({ path: ({ inside }) => (inside ? "mode" : "listen"), body: { mode } });
+
+export const TALK_BUTTONS = [
+  { name: "listen", right: "talks.listen", when: not("listen"), ...byMode("listen") },
+  { name: "whisper", right: "talks.listen", when: not("whisper"), ...byMode("whisper") },
+  { name: "step_in", right: "talks.step_in", when: not("step_in"), ...byMode("step_in") },
+  { name: "leave", right: "talks.listen", when: ({ inside }) => Boolean(inside), path: "leave" },
+  { name: "take", right: "talks.step_in", when: talks, path: "take" },
+  { name: "party", right: "parties.own", own: true, when: talks, path: "parties", asks: "to" },
+  { name: "hold", right: "agents.own", own: true, when: (now) => talks(now) && !now.agent.held, path: "hold" },
+  { name: "resume", right: "agents.own", own: true, when: (now) => talks(now) && Boolean(now.agent.held), path: "resume" },
+  { name: "transfer", right: "agents.own", own: true, when: talks, path: "transfer", asks: "to" },
+  { name: "survey", right: "talks.survey", own: true, when: talks, path: "survey" },
+  { name: "harassing", right: "agents.own", own: true, when: talks, path: "mark", body: { mark: "harassing", end: true } },
+  { name: "silent", right: "agents.own", own: true, when: talks, path: "mark", body: { mark: "silent", end: true } },
+  { name: "hang-up", right: "agents.own", own: true, when: talks, path: "hang-up" },
+  { name: "end", right: "talks.end", when: outside, path: "end", asks: "reason" },
+];
