@@ -30,6 +30,9 @@ PARTED = 0.06
 
 _LIST_TIMEOUT = 10.0
 
+_SOON = 0.45
+"""Seconds that one of two actions may take for a person who waits for the answer to both."""
+
 _MUTE_TIMEOUT = 2.0
 """Seconds that an agent who has pressed the key waits for Asterisk at most, out of the citizen's hearing."""
 
@@ -144,7 +147,15 @@ class Switch:
         if not channel:
             raise ActionRefused("the call has ended")
         await self._link.act(
-            {"Action": "Setvar", "Channel": channel, "Variable": "HL_SURVEY", "Value": "1"}
+            {"Action": "Setvar", "Channel": channel, "Variable": "HL_SURVEY", "Value": "1"},
+            _SOON,
+        )
+
+    async def leave_talk(self, call: CallId, agent: str) -> None:
+        """End the agent's talk, and know so within a second; the citizen's channel goes on with the dialplan."""
+        channel = self._calls.leg_channel(call, agent, answered=True)
+        await self._try(
+            {"Action": "Hangup", "Channel": channel, "Cause": str(int(Cause.NORMAL))}, _SOON
         )
 
     async def stop_ringing(self, call: CallId, agent: str) -> None:

@@ -76,7 +76,7 @@ class Verbs(Protocol):
     async def hand_to_survey(self, call: CallId) -> None:
         """The survey follows the talk. Raises `LinkError`."""
 
-    async def hang_up(self, call: CallId, agent: str = "") -> None:
+    async def leave_talk(self, call: CallId, agent: str) -> None:
         """End the agent's talk. Raises `LinkError`."""
 
 
@@ -192,12 +192,19 @@ class Surveys:
             raise Refused(f"the talk is shorter than {self._least / SECOND:g} seconds")
         try:
             await self._switch.hand_to_survey(talk.call)
-            self._calls.hands_over(talk.call, agent)
-            self._around.report(SurveyHandedOver(self._around.clock(), talk.call, agent, why, by))
-            await self._switch.hang_up(talk.call, agent)
         except LinkError as error:
             log.warning("survey.not_handed_over", call_id=talk.call, error=str(error))
             raise Refused("Asterisk does not answer: the talk goes on") from None
+        self._calls.hands_over(talk.call, agent)
+        # Told before it is done: whoever hangs up from here on, the agent has handed the citizen over.
+        self._around.report(SurveyHandedOver(self._around.clock(), talk.call, agent, why, by))
+        try:
+            await self._switch.leave_talk(talk.call, agent)
+        except LinkError as error:
+            log.warning("survey.agent_stays", call_id=talk.call, error=str(error))
+            raise Refused(
+                "Asterisk does not answer: hang up yourself, and the survey follows"
+            ) from None
         if self._asks(story):
             return "the citizen is asked to rate the talk"
         return "the citizen hears the farewell: they were asked today already"

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from agents import tables
 from base import database, migrations
 from base.migrations import DatabaseError, upgrade
+from diary import tables as diary_tables
 from hotline.machine.tables import metadata
 from telephony.realtime import VIEWS
 
@@ -206,3 +207,22 @@ async def test_a_database_that_the_server_does_not_know_is_named(postgresql_url:
 async def test_a_percent_sign_in_the_path_does_no_harm(sqlite: AsyncEngine) -> None:
     assert "%%" not in str(migrations.config().get_main_option("script_location"))
     await upgrade(sqlite)
+
+
+async def test_talks_of_before_that_an_agent_ended_are_counted_again(engine: AsyncEngine) -> None:
+    rows = [
+        {"id": 1, "at": 1, "kind": "TalkEnded", "call": "a", "more": {"hung_up_by": "agent"}},
+        {"id": 2, "at": 2, "kind": "TalkEnded", "call": "b", "more": {"hung_up_by": "caller"}},
+        {"id": 3, "at": 3, "kind": "CallEnded", "call": "c", "more": {"hung_up_by": "agent"}},
+    ]
+
+    def before(connection: Connection) -> None:
+        command.upgrade(migrations.config(connection), "0029")
+
+    async with engine.begin() as connection:
+        await connection.run_sync(before)
+        await connection.execute(insert(diary_tables.diary), rows)
+    await upgrade(engine)
+    async with engine.connect() as connection:
+        found = await connection.execute(select(diary_tables.changed.c.call))
+        assert found.scalars().all() == ["a"]

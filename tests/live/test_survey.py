@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from facts import (
@@ -18,13 +19,14 @@ from facts import (
     RecordingMissing,
     SurveyEnded,
     SurveyHandedOver,
+    SurveyLinked,
     SurveyOffered,
     SurveyRated,
     TalkEnded,
 )
 from facts.numbers import normalise
-from facts.terms import Grade, HandOver, Party, SurveyEnd
-from facts.times import SECOND
+from facts.terms import Grade, HandOver, Party, RatedBy, SurveyEnd
+from facts.times import HOUR, SECOND
 from metrics.verify import SETTLED
 from softphone.phones import RATE, AgentPhone, Leg, Phones
 from tests.live import sounds
@@ -38,7 +40,11 @@ SHORT = 1.0
 @pytest.fixture(scope="module")
 def running(way_out: Gateway) -> Iterator[Centre]:
     with Centre(
-        outbound=way_out.address, wrap_up_time=1, survey_least_talk=SHORT, survey_reason=5
+        outbound=way_out.address,
+        wrap_up_time=1,
+        survey_least_talk=SHORT,
+        survey_reason=5,
+        survey_link_hours=1,
     ) as centre:
         centre.add_agent("1001", "1002")
         centre.shorten_greeting(survey_invitation=_beginning("survey_invitation", 2.0))
@@ -259,10 +265,25 @@ async def test_kill_9_in_the_talk_and_in_the_survey(on_hang_up: Centre, phones: 
     row = await centre.call("13900001071", 40)
     assert row["outcome"] == "human"
     assert centre.facts(SurveyRated, call=call) == []
-    report = await centre.report()
-    assert report["M11"]["denominator"] == report["M12"]["denominator"] + sum(
-        not centre.facts(SurveyRated, call=one.call) for one in centre.facts(SurveyOffered)
-    )
+
+
+async def test_who_hangs_up_first_may_rate_by_a_link_once(centre: Centre, phones: Phones) -> None:
+    leg, _, call = await talk(centre, phones, "13900001081")
+    await leg.hang_up()
+    link = await centre.fact(SurveyLinked, call=call)
+    assert (link.agent, link.caller) == ("1001", normalise("13900001081"))
+    assert link.until - link.at == HOUR
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{centre.web_port}") as client:
+        password = (centre.home / "secrets" / "web-admin-password").read_text().strip()
+        session = await client.post("/api/session", json={"name": "admin", "password": password})
+        client.headers["X-CSRF-Token"] = session.json()["csrf"]
+        answers = [
+            await client.post(f"/api/surveys/{link.token}", json={"grade": "satisfied"})
+            for _ in range(2)
+        ]
+    assert [answer.status_code for answer in answers] == [200, 409], answers[0].text
+    rated = await centre.fact(SurveyRated, call=call)
+    assert (rated.grade, rated.way, rated.agent) == (Grade.SATISFIED, RatedBy.LINK, "1001")
 
 
 async def test_the_figures_of_all_of_it_agree(centre: Centre) -> None:
@@ -270,7 +291,7 @@ async def test_the_figures_of_all_of_it_agree(centre: Centre) -> None:
     offered, rated = centre.facts(SurveyOffered), centre.facts(SurveyRated)
     report = await centre.report()
     assert report["M11"]["numerator"] == report["M12"]["denominator"] == len(rated)
-    assert report["M11"]["denominator"] == len(offered)
+    assert report["M11"]["denominator"] == len(offered) + len(centre.facts(SurveyLinked))
     good = sum(one.grade not in (Grade.DISSATISFIED, Grade.VERY_DISSATISFIED) for one in rated)
     assert report["M12"]["numerator"] == good
     await asyncio.sleep(SETTLED / SECOND + 1)

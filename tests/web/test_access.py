@@ -11,6 +11,8 @@ from web.accounts.rights import OF_ROLE, RIGHTS, Role
 
 _VALUES = {
     "number": "1001",
+    "agent": "1001",
+    "token": "x" * 22,
     "name": "none",
     "caller": "13800000000",
     "id": "999",

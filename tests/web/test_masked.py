@@ -15,6 +15,7 @@ from facts import (
     Fact,
     RecordingMissing,
     RecordingPaused,
+    SurveyLinked,
 )
 from facts.record import KINDS, as_json
 from facts.terms import PauseWhy
@@ -45,6 +46,10 @@ CALL = "hotline-1763731200.1"
         (CallbackCancelled(1, 7, "王芳 called"), {"why": "", "callback": 7}),
         (AgentPaused(1, "1001", "ask 13812345678"), {"reason": "ask ****", "agent": "1001"}),
         (RecordingPaused(1, CALL, "1001", PauseWhy.API, "li"), {"by": "", "why": "api"}),
+        (
+            SurveyLinked(1, CALL, "1001", CITIZEN, "token", 2),
+            {"caller": HIDDEN, "token": "", "until": 2},
+        ),
         (RecordingMissing(1, CALL, "13812345678 s"), {"why": "**** s", "call": CALL}),
     ],
     ids=lambda one: one.kind if hasattr(one, "kind") else "",

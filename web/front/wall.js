@@ -25,9 +25,13 @@ const SERVICE = [
   { id: "asa", name: () => say("asa"), value: (s) => seconds(s.asa) },
   { id: "sla15", name: () => say("sla", { n: 15 }), value: (s) => share(s.sla15) },
   { id: "sla60", name: () => say("sla", { n: 60 }), value: (s) => share(s.sla60) },
-  { id: "abandoned", name: () => say("abandoned"), value: (s) => share(s.abandoned) },
+  { id: "abandoned", name: () => say("abandoned"), value: (s) => share(s.abandoned), small: satisfied },
   { id: "callbacks", name: () => say("callbacks"), value: (s) => whole(s.callbacks.due), small: (s) => say("yielded", { n: count(s.callbacks.yielded) }) },
 ];
+/** Today's M12, as soon as somebody has rated a talk. */
+function satisfied({ figures: { M12 } }) {
+  return M12?.denominator ? say("satisfied", { share: share(M12.value).join("") }) : "";
+}
 const cells = new Map();
 for (const one of SERVICE) {
   const name = make("dt");

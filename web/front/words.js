@@ -89,6 +89,7 @@ export const WORDS = {
   m4: ["三声内应答", "Within 3 rings"],
   sla: ["15 秒应答·近 {n} 分", "≤ 15 s · last {n} min"],
   asa: ["平均应答", "Average answer"],
+  satisfied: ["满意率 {share}", "satisfied {share}"],
   abandoned: ["今日放弃率", "Abandoned today"],
   callbacks: ["待回拨", "Callbacks due"],
   yielded: ["今日让位 {n}", "{n} yielded today"],

@@ -46,7 +46,7 @@ class World:
         self.facts: list[Fact] = []
         self.created: list[CreateCallback] = []
         self.done: list[str] = []
-        self.away = False
+        self.away = self.stuck = False
         self.refused: Refusal | None = None
         self.when = when
         self.talking = True
@@ -82,7 +82,9 @@ class World:
             raise LinkDown("away")
         self.done.append("survey follows")
 
-    async def hang_up(self, call: str, agent: str = "") -> None:
+    async def leave_talk(self, call: str, agent: str) -> None:
+        if self.stuck:
+            raise LinkDown("away")
         self.done.append(f"hang up {agent}")
         self.end(Party.AGENT)
 
@@ -128,6 +130,16 @@ async def test_what_cannot_be_handed_over_is_refused_and_nothing_is_done() -> No
     assert await world.surveys.hand_over_by_key("1001")
     assert world.done == []
     assert world.of(SurveyHandedOver) == []
+
+
+async def test_an_agent_who_cannot_be_hung_up_by_us_hangs_up_and_the_survey_follows() -> None:
+    world = World()
+    world.begin()
+    world.stuck = True
+    with pytest.raises(Refused, match="hang up yourself"):
+        await world.surveys.hand_over("1001", HandOver.KEY)
+    world.end(Party.AGENT)
+    assert await world.surveys.invite(CALL) == Invitation("1001", asks=True)
 
 
 async def test_a_hang_up_is_a_hand_over_only_where_the_queue_says_so() -> None:
