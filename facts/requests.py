@@ -190,6 +190,16 @@ class DropParty:
     by: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class CallEmergency:
+    """Bring an emergency service (`110`, `119`, `120`, `122`) into the agent's talk at once (R16)."""
+
+    name: ClassVar[str] = "emergency.call"
+    number: str
+    service: str
+    by: str = ""
+
+
 Request: TypeAlias = (
     GetStatus
     | AgentWasAdded
@@ -210,6 +220,7 @@ Request: TypeAlias = (
     | MuteParty
     | UnmuteParty
     | DropParty
+    | CallEmergency
 )
 
 

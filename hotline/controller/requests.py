@@ -15,6 +15,7 @@ from facts.requests import (
     AgentPasswordChanged,
     AgentWasAdded,
     AgentWasRemoved,
+    CallEmergency,
     CancelCallback,
     DropParty,
     GetStatus,
@@ -122,7 +123,14 @@ class Requests:
                 return await self._cancel_callback(task)
             case PauseRecording() | ResumeRecording():
                 return await self._record(asked)
-            case AddParty() | JoinParties() | MuteParty() | UnmuteParty() | DropParty():
+            case (
+                AddParty()
+                | JoinParties()
+                | MuteParty()
+                | UnmuteParty()
+                | DropParty()
+                | CallEmergency()
+            ):
                 return await self._bring_in(asked)
             case SetReady(number) | SetPaused(number) | SetOut(number):
                 return await self._set_intent(asked, number)

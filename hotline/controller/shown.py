@@ -13,7 +13,7 @@ from acd.callbacks.task import State, Task
 from acd.floor import Seat
 from acd.rules.text import Rulebook
 from base import clock
-from facts.live import AgentNow, AlarmNow, CallbacksNow, LiveState
+from facts.live import AgentNow, AlarmNow, CallbacksNow, LiveState, PartyNow
 from facts.times import SECOND
 from hotline.controller.rows import AgentRows
 from metrics.live import LiveFigures
@@ -64,6 +64,7 @@ class Shown:
         book: Callable[[], Rulebook],
         alarms: Callable[[], Iterable[AlarmNow]],
         paused: Callable[[], Mapping[str, int]] = dict,
+        parties: Callable[[], Mapping[str, list[PartyNow]]] = dict,
         export: Callable[[LiveState, int], None],
         show: Callable[[LiveState], None],
         hand_on: Callable[[], None],
@@ -75,6 +76,7 @@ class Shown:
         self._book = book
         self._alarms = alarms
         self._paused = paused
+        self._parties = parties
         self._export = export
         self._show = show
         self._hand_on = hand_on
@@ -93,6 +95,8 @@ class Shown:
         agents: list[AgentNow] = self._rows.of(
             floor.seats, self._names, self._book(), self._paused()
         )
+        if parties := self._parties():
+            agents = [_with_parties(row, parties.get(row["number"])) for row in agents]
         made: LiveState = {
             "at": now,
             "stages": figures["stages"],
@@ -140,6 +144,10 @@ class Shown:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SHOW_EVERY):
                     await self._news.wait()
+
+
+def _with_parties(row: AgentNow, parties: list[PartyNow] | None) -> AgentNow:
+    return row if parties is None else {**row, "parties": parties}
 
 
 def _callbacks(of_today: CallbacksNow, tasks: Mapping[int, Task], now: int) -> CallbacksNow:

@@ -14,6 +14,7 @@ from facts.requests import (
     AgentPasswordChanged,
     AgentWasAdded,
     AgentWasRemoved,
+    CallEmergency,
     CancelCallback,
     DropParty,
     GetStatus,
@@ -54,6 +55,7 @@ WIRE: dict[str, Request] = {
     "party.join": JoinParties("1001"),
     "party.mute": MuteParty("1001", "hotline-p7"),
     "party.unmute": UnmuteParty("1001", "hotline-p7"),
+    "emergency.call": CallEmergency("1001", "120", "wang"),
     "party.drop": DropParty("1001", "hotline-p7", "wang"),
 }
 """The names on the wire, which no rename of a class may change."""
