@@ -272,9 +272,19 @@ RULES: tuple[Rule, ...] = (
         "{value:.0f} numbers were not dialled in the last hour, because they may not be",
     ),
     Rule(
+        *("emergency", _C, _HIGH, 0, 0, 0, 0),
+        "最近 10 分钟有 {value:.0f} 次通话接入了紧急服务（110、119、120、122）",
+        "{value:.0f} emergency services (110, 119, 120, 122) were called into talks in the last 10 minutes",
+    ),
+    Rule(
+        *("emergency_failed", _C, _HIGH, 0, 0, 0, 0),
+        "最近 10 分钟有 {value:.0f} 次紧急呼叫未接通（紧急服务，或掉线的市民），请立即人工处理",
+        "{value:.0f} emergency calls of the last 10 minutes failed (a service, or a citizen who was dropped): act now",
+    ),
+    Rule(
         *("dial_budget", _W, _HIGH, 0, 0, 0, 60),
-        "外呼次数已到上限，{value:.0f} 个回访在等待",
-        "a cap on dialling is reached, and {value:.0f} callbacks wait",
+        "外呼次数已到上限，{value:.0f} 个回访在等待，或号码未能加入通话",
+        "a cap on dialling is reached: {value:.0f} callbacks wait, or numbers were kept out of a talk",
     ),
     Rule(
         *("phones_failing", _C, _HIGH, 0, 0, 0, 30),

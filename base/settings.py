@@ -252,6 +252,12 @@ class Settings(BaseSettings):
     """How many others may be in the talk of a citizen and an agent at a time; 0: nobody."""
     party_rings: Annotated[float, Field(ge=5, le=120)] = 30.0
     """Seconds that somebody who is to be brought into a talk is rung."""
+    emergency_to: Directory = ("110=110", "119=119", "120=120", "122=122")
+    """Emergency services, and the numbers by which they are called into a talk: `120=120, 110=024-12345678`. For a
+    rehearsal name that of a simulated centre. No limit on outside numbers holds for them."""
+    emergency_shows_citizen: bool = True
+    """Whether an emergency service sees the citizen's number as the caller's, where the trunk allows it; otherwise the
+    hotline's."""
     callback_rings: Annotated[float, Field(ge=5, le=120)] = 30.0
     """Seconds that a citizen is rung by a callback."""
     region: Annotated[str, AfterValidator(_region)] = "CN"
@@ -610,6 +616,11 @@ class Settings(BaseSettings):
     def departments(self) -> dict[str, str]:
         """The names of `party_directory`, and their numbers."""
         return dict(entry.split("=", 1) for entry in self.party_directory)
+
+    @property
+    def emergencies(self) -> dict[str, str]:
+        """The services of `emergency_to`, and the numbers to dial."""
+        return dict(entry.split("=", 1) for entry in self.emergency_to)
 
     @cached_property
     def named_trunks(self) -> tuple[Trunk, ...]:

@@ -26,6 +26,8 @@ _NODE_NAME = re.compile(_NODE)
 _CALL = re.compile(rf"{_NODE}-([0-9]{{1,11}})\.[0-9]{{1,10}}")
 _REFUSED = re.compile(rf"{_NODE}-r[0-9]{{1,11}}\.[0-9]{{1,10}}")
 _ATTEMPT = re.compile(rf"{_NODE}-c([0-9]{{1,12}})\.([0-9]{{1,9}})")
+PARTY = re.compile(rf"{_NODE}-p[0-9]{{1,18}}")
+"""A third party in a talk (`party_id`)."""
 _OURS = re.compile(rf"{_NODE}-([pld])[0-9]{{1,18}}\.[0-9]{{1,9}}")
 
 

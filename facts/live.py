@@ -61,11 +61,25 @@ class CallbacksNow(TypedDict):
     talking: NotRequired[int]
 
 
+class PartyNow(TypedDict):
+    """A third party in an agent's talk. `name`: a colleague's number, or what may be shown of another.
+
+    `who`: as in `facts.parties.PartyKind`; `state`: `called`, `ringing`, `consulted`, `joined`.
+    """
+
+    id: str
+    who: str
+    name: str
+    state: str
+    muted: bool
+
+
 class AgentNow(TypedDict):
     """An agent. `until`: when a pause ends that has an allowed length, else 0. `call`: what they hold, or empty.
 
     `recording_paused`: since when the recording of their talk is paused; absent while it is not. `caller`, `queue`: of
     that call, as far as they are known; absent without one. `message`: their newest unread message, if there is one.
+    `parties`: the third parties in their talk; absent without any.
     """
 
     number: str
@@ -79,6 +93,7 @@ class AgentNow(TypedDict):
     caller: NotRequired[str]
     queue: NotRequired[str]
     message: NotRequired[int]
+    parties: NotRequired[list[PartyNow]]
 
 
 class WaitingNow(TypedDict):

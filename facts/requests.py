@@ -270,6 +270,16 @@ class ReadMessage:
     id: int
 
 
+@dataclass(frozen=True, slots=True)
+class CallEmergency:
+    """Bring an emergency service (`110`, `119`, `120`, `122`) into the agent's talk at once (R16)."""
+
+    name: ClassVar[str] = "emergency.call"
+    number: str
+    service: str
+    by: str = ""
+
+
 Request: TypeAlias = (
     GetStatus
     | AgentWasAdded
@@ -298,6 +308,7 @@ Request: TypeAlias = (
     | BringForward
     | SendMessage
     | ReadMessage
+    | CallEmergency
 )
 
 

@@ -11,6 +11,7 @@ silence      a caller who says nothing
 survey       the citizen rates the talk, after the agent has left
 invitations  who is asked to rate (pure)
 recording    an agent's key that pauses the recording, or resumes it
+bring_in     an agent's keys that bring others into the talk, and emergency services
 connection   one connection from Asterisk, for any of these
 agi          Asterisk's gateway protocol without I/O (pure)
 script       what a caller hears, and in which order (pure)

@@ -143,7 +143,17 @@ class Door:
 
 
 SCRIPTS = frozenset(
-    {"call", "agent", "colleague", "callback", "silent", "recording", "survey", "hand_over"}
+    {
+        "call",
+        "agent",
+        "colleague",
+        "callback",
+        "silent",
+        "recording",
+        "party",
+        "survey",
+        "hand_over",
+    }
 )
 """The scripts of the dialplan: what follows the port in its AGI addresses."""
 

@@ -3,8 +3,9 @@
 The path of `agi://ADDRESS:PORT/…` says what a connection is for. `call` is a citizen (`ivr.session`), and `agent` an
 agent's feature code (`ivr.feature`). `colleague` is an agent who calls another (`ivr.colleague`), and `callback` one
 who has picked up for a callback (`ivr.callback`). `silent` is a caller who says nothing (`ivr.silence`),
-`recording` an agent's key that pauses the recording (`ivr.recording`). `survey` is a citizen whose talk an agent has
-ended, `hand_over` an agent's key that does so (`ivr.survey`).
+`recording` an agent's key that pauses the recording (`ivr.recording`), `party` one that brings somebody into the talk
+(`ivr.bring_in`). `survey` is a citizen whose talk an agent has ended, `hand_over` an agent's key that does so
+(`ivr.survey`).
 
 `ivr.door` says who may speak here: only Asterisk, by a secret that the dialplan knows, about channels that AMI knows.
 
@@ -23,6 +24,7 @@ import structlog
 from base.background import spawn
 from facts.ids import is_call_id
 from facts.terms import CallId
+from ivr.bring_in import ByKey, serve_bring_in
 from ivr.callback import Callbacks, serve_callback
 from ivr.colleague import serve_colleague
 from ivr.connection import Connection, GoneError
@@ -55,6 +57,7 @@ async def serve(
     feature: Feature,
     pace: Pace | None = None,
     record: Record | None = None,
+    bring_in: ByKey | None = None,
     callbacks: Callbacks | None = None,
     ways: WaysOut | None = None,
     receive: Receive = lambda number, caller, at: Reception(),
@@ -94,6 +97,7 @@ async def serve(
         clock,
         feature,
         record,
+        bring_in,
         pace or Pace(),
         callbacks,
         ways,
@@ -116,6 +120,7 @@ class Server:
         clock: Callable[[], int],
         feature: Feature,
         record: Record | None,
+        bring_in: ByKey | None,
         pace: Pace,
         callbacks: Callbacks | None,
         ways: WaysOut | None,
@@ -129,6 +134,7 @@ class Server:
         self._clock = clock
         self._feature = feature
         self._record = record
+        self._bring_in = bring_in
         self._pace = pace
         self._callbacks = callbacks
         self._ways = ways
@@ -251,6 +257,8 @@ class Server:
                 await serve_hand_over(
                     connection, environment, hand_over=self._surveys.hand_over_by_key
                 )
+            elif script == "party" and self._bring_in is not None:
+                await serve_bring_in(connection, environment, by_key=self._bring_in)
             elif script == "silent" and is_call_id(environment.get("agi_uniqueid", "")):
                 await serve_silent(
                     connection,

@@ -14,6 +14,7 @@ leaving         agents' phones that have handed their citizen on, and are not fr
 hep             where those copies arrive
 parties         third parties in a talk, as AMI tells of them (pure)
 bring_in        the verbs about them: call, have the citizen hear music, join, mute, drop
+emergency       citizens who are dropped in an emergency are called back (R16)
 party_ends      what CEL knows of them while nobody was told (pure)
 pauses          recordings that agents have paused, and how each pause ends
 outbound        callbacks on the wire, and inbound first

@@ -18,6 +18,7 @@ from base.background import spawn
 from facts import (
     CallEnded,
     Fact,
+    OwnCallEnded,
     PartyAsked,
     PartyFailed,
     PartyLeft,
@@ -40,6 +41,9 @@ log = structlog.get_logger(__name__)
 CONSULT_KEYS = "*#"
 """The feature code (features.conf) that takes the citizen out of the talk, "pressed" for the agent by AMI."""
 
+FAILED_KEYS = "*99"
+"""The feature code that has the agent alone hear that it did not work."""
+
 HELD_WITHIN = 2.0
 """Seconds in which the citizen hears music after these keys."""
 
@@ -61,7 +65,8 @@ class Invitation:
     """Who is to be brought into which talk. `number`: an agent's, or an outside number in normal form.
 
     `ways`: how an outside number is dialled, the best first; empty for an agent's phone. `rings`: seconds. `caller` and
-    `name`: what the party's phone shows; a way may show another number. `by`: the account that asks.
+    `name`: what the party's phone shows; a way may show another number, except in an emergency. `by`: the account that
+    asks. `citizen`: as in `LiveParty`.
     """
 
     talk: Talk
@@ -73,12 +78,13 @@ class Invitation:
     consult: bool = False
     ways: Sequence[Way] = ()
     by: str = ""
+    citizen: str = ""
 
 
 class BringIn:
     """The third parties of one node. `parties` reads the messages of `link`, as `calls` does. `report` takes facts.
 
-    `stays`: whether agent and party talk on when the citizen is gone (an emergency, R16). `clock`: microseconds UTC.
+    `clock`: microseconds UTC. `asked`: told of each party before they are called.
     """
 
     def __init__(
@@ -90,7 +96,7 @@ class BringIn:
         node: str,
         report: Callable[[Fact], None],
         clock: Callable[[], int],
-        stays: Callable[[CallId], bool] = lambda _: False,
+        asked: Callable[[PartyAsked], object] = lambda _: None,
     ) -> None:
         self._link = link
         self._calls = calls
@@ -98,7 +104,7 @@ class BringIn:
         self._node = node
         self._report = report
         self._clock = clock
-        self._stays = stays
+        self._tell = asked
         self._asked: dict[str, tuple[Invitation, int]] = {}
         self._last = 0
 
@@ -107,7 +113,7 @@ class BringIn:
     async def invite(self, order: Invitation) -> LiveParty:
         """Call a party. Returns at the first sign of their phone, or after `SIGN_WITHIN`. Raises `PartyRefused`."""
         citizen = self._citizen(order.talk.call)
-        if not citizen:
+        if not self._anchor(order.talk.call):
             raise PartyRefused("the citizen has hung up")
         # Two in one microsecond would share an id.
         self._last = max(self._clock(), self._last + 1)
@@ -120,8 +126,10 @@ class BringIn:
                 order.number,
                 order.consult,
                 order.by,
-            )
+            ),
+            order.citizen,
         )
+        self._tell(asked)
         self._report(asked)
         self._asked[party.id] = (order, 0)
         try:
@@ -132,7 +140,9 @@ class BringIn:
         except LinkError as error:
             self._gave_up(party, error)
             raise PartyRefused(_why(error)) from None
-        spawn(self._appears(party), "party called")
+        finally:
+            if not self._gone(party):
+                spawn(self._appears(party), "party called")
         await _until(
             lambda: party.state() is not PartyState.CALLED or self._gone(party), SIGN_WITHIN
         )
@@ -194,13 +204,15 @@ class BringIn:
                             spawn(self._end(party), "party withdrawn")
                 case PartyFailed() | PartyLeft():
                     self._asked.pop(fact.party, None)
-                    if not self._parties.of(fact.call):
+                    if self.citizen_gone(fact.call):
+                        self._citizen_left(fact.call)
+                    elif not self._parties.of(fact.call):
                         spawn(self._alone(fact.call, fact.agent), "last party has left")
 
     def again(self, party: LiveParty) -> bool:
         """For `Parties`: the leg was not taken by its trunk. Whether the next one is tried."""
         order, tried = self._asked.get(party.id, (None, 0))
-        if order is None or tried >= len(order.ways) or not self._citizen(party.call):
+        if order is None or tried >= len(order.ways) or not self._anchor(party.call):
             return False
         log.warning("trunk.passed_over", call_id=party.call, trunk=order.ways[tried - 1].name)
         spawn(self._try_again(party), "party by another trunk")
@@ -224,14 +236,15 @@ class BringIn:
         party.leg = party_leg(party.id, tried + 1)
         way = order.ways[tried] if order.ways else None
         target = f"{order.number}@{way.endpoint}" if way is not None else order.number
-        caller = (way.shows if way is not None else "") or order.caller
+        shows = "" if way is None or order.who is PartyKind.EMERGENCY else way.shows
+        caller = shows or order.caller
         await self._link.act(
             {
                 "Action": "Originate",
                 "Channel": f"PJSIP/{target}",
                 "ChannelId": party.leg,
                 "Application": "BridgeAdd",
-                "Data": self._citizen(party.call),
+                "Data": self._anchor(party.call),
                 "Timeout": str(round(order.rings * 1000)),
                 "CallerID": f'"{order.name}" <{caller}>',
                 # A colleague has no keys in this talk, and cannot transfer it.
@@ -245,10 +258,7 @@ class BringIn:
             return
         await self._set(citizen, "HL_CONSULT", talk.channel)
         try:
-            for key in CONSULT_KEYS:
-                await self._link.act(
-                    {"Action": "PlayDTMF", "Channel": talk.channel, "Digit": key, "Receive": "true"}
-                )
+            await self._press(talk.channel, CONSULT_KEYS)
             if not await _until(lambda: self._parties.consulting(talk.call), HELD_WITHIN):
                 raise ActionRefused("the citizen could not be put on hold")
         except LinkError:
@@ -270,19 +280,19 @@ class BringIn:
             lambda: bool(party.channel) or party.leg != leg or self._gone(party), APPEARS_WITHIN
         )
         if not there:
-            self._tell(self._parties.fail(party, PartyFailure.UNREACHABLE, self._clock()))
+            self._fail(party, PartyFailure.UNREACHABLE)
         elif party.ending is not None and not self._gone(party):
             await self._end(party, party.ending)
 
     def _gave_up(self, party: LiveParty, error: LinkError) -> None:
         log.warning("party.not_called", call_id=party.call, error=str(error))
         if not isinstance(error, Unknown):
-            why = PartyFailure.LOST if isinstance(error, LinkDown) else PartyFailure.UNREACHABLE
-            self._tell(self._parties.fail(party, why, self._clock()))
+            lost = isinstance(error, LinkDown)
+            self._fail(party, PartyFailure.LOST if lost else PartyFailure.UNREACHABLE)
 
     def _citizen_left(self, call: CallId) -> None:
         """Agent and parties are still connected. Unless it is an emergency, their talk is over."""
-        if not self._parties.of(call) or self._stays(call):
+        if self._parties.emergency(call) is not None or self._called_back(call):
             return
         for party in self._parties.of(call):
             spawn(self._end(party), "party after the talk")
@@ -312,13 +322,52 @@ class BringIn:
         except PartyRefused as refused:
             log.warning("party.not_ended", call_id=party.call, error=str(refused))
 
-    def _tell(self, facts: Sequence[Fact]) -> None:
+    def _fail(self, party: LiveParty, why: PartyFailure) -> None:
+        """Tell what no channel will. A colleague counted as busy from the moment in which they were to be called."""
+        now = self._clock()
+        facts = self._parties.fail(party, why, now)
+        if party.who is PartyKind.COLLEAGUE and not self._calls.agent_channels(party.number):
+            facts.append(OwnCallEnded(now, party.number))
         for fact in facts:
             self._report(fact)
         self.take(facts)
 
+    def citizen_gone(self, call: CallId) -> bool:
+        """Whether the citizen's own channel is gone."""
+        return self._calls.caller_gone(call)
+
+    async def tell_agent(self, call: CallId, agent: str) -> None:
+        """Have the agent, and nobody else, hear that somebody cannot be reached (`FAILED_KEYS`)."""
+        channels = [
+            self._calls.leg_channel(call, agent, answered=True),
+            *self._calls.outlived(call),
+        ]
+        for channel in filter(None, channels):
+            try:
+                await self._press(channel, FAILED_KEYS)
+            except LinkError as error:
+                log.warning("party.agent_not_told", call_id=call, error=str(error))
+
+    async def _press(self, channel: str, keys: str) -> None:
+        for key in keys:
+            await self._link.act(
+                {"Action": "PlayDTMF", "Channel": channel, "Digit": key, "Receive": "true"}
+            )
+
     def _citizen(self, call: CallId) -> str:
         return "" if self._calls.caller_gone(call) else self._calls.caller_channel(call)
+
+    def _anchor(self, call: CallId) -> str:
+        """A channel in the bridge of this call's talk; after the citizen has been dropped in an emergency, another."""
+        if (citizen := self._citizen(call)) or self._parties.emergency(call) is None:
+            return citizen
+        inside = [one.channel for one in self._parties.of(call) if one.inside]
+        return [*self._calls.outlived(call), *inside][0]
+
+    def _called_back(self, call: CallId) -> bool:
+        """Whether a citizen who was dropped in an emergency is in the talk again."""
+        parties = self._parties.of(call)
+        return any(one.who is PartyKind.CITIZEN and one.inside for one in parties)
 
     def _gone(self, party: LiveParty) -> bool:
         return self._parties.get(party.id) is not party

@@ -18,6 +18,7 @@ from facts import (
     OfferAnswered,
     OfferEnded,
     OfferRinging,
+    PartyAsked,
     TalkEnded,
 )
 from facts.terms import CallId, OfferReason, Party
@@ -60,13 +61,13 @@ def put_together(
     alive: Collection[CallId],
     asked: int,
     now: int,
-    parties: Collection[str] = (),
+    parties: Collection[PartyAsked] = (),
 ) -> Story:
     """Put what CEL knows and the diary does not before what was held back.
 
     `alive` are the calls that existed when Asterisk was `asked` (microseconds); those that arrived since exist, too.
-    `parties`: the third parties that existed then. Other arguments: as `cel.complete`. AMI knows only that the system
-    ended a call or a talk if the event that says more was lost. Then CEL is asked.
+    `parties`: the third parties that existed then, by their marks. Other arguments: as `cel.complete`. AMI knows only
+    that the system ended a call or a talk if the event that says more was lost. Then CEL is asked.
     """
     events, known = list(events), list(known)
     ended = {fact.call for fact in known if isinstance(fact, CallEnded)}
@@ -76,7 +77,13 @@ def put_together(
     new = {fact.call for fact in known if isinstance(fact, CallArrived) and fact.at > asked}
     found = cel.complete(events, known, held=live, numbers=numbers, alive={*alive, *new}, now=now)
     found += party_ends.missed(
-        events, known, alive=parties, calls={*alive, *new}, asked=asked, now=now
+        events,
+        known,
+        alive={fact.party for fact in parties},
+        calls={*alive, *new},
+        asked=asked,
+        now=now,
+        marked=parties,
     )
     found.sort(key=lambda fact: fact.at)
     past = [fact for fact in found if getattr(fact, "call", "") in ended]

@@ -49,7 +49,8 @@ class LiveParty:
     """A party whose phone is called, or who is in the talk. `leg`: the Uniqueid of the newest leg, `channel` its name.
 
     `rang`, `picked_up`: their phone. `inside`: the leg is in the talk's bridge. `joined`: the citizen hears them.
-    `ending`: why this program ends the leg; `by`: the account that wants it.
+    `ending`: why this program ends the leg; `by`: the account that wants it. `citizen`: in an emergency the number by
+    which a citizen who is dropped is called back.
     """
 
     id: str
@@ -58,6 +59,7 @@ class LiveParty:
     who: PartyKind
     number: str
     consult: bool = False
+    citizen: str = ""
     leg: str = ""
     channel: str = ""
     rang: bool = False
@@ -117,6 +119,13 @@ class Parties:
         """Whether a party is in this call's talk."""
         return any(one.inside for one in self._parties.values() if one.call == call)
 
+    def emergency(self, call: CallId) -> LiveParty | None:
+        """The emergency service that is in this call's talk, if one is (R16)."""
+        for one in self._parties.values():
+            if one.call == call and one.who is PartyKind.EMERGENCY and one.inside:
+                return one
+        return None
+
     def all(self) -> Iterable[LiveParty]:
         """All of them."""
         return list(self._parties.values())
@@ -127,9 +136,10 @@ class Parties:
 
     # --- what is told
 
-    def ask(self, fact: PartyAsked) -> LiveParty:
+    def ask(self, fact: PartyAsked, citizen: str = "") -> LiveParty:
         """A party is to be called: `leg` is to be set before Asterisk is asked for it."""
-        party = LiveParty(fact.party, fact.call, fact.agent, fact.who, fact.number, fact.consult)
+        who = (fact.call, fact.agent, fact.who, fact.number)
+        party = LiveParty(fact.party, *who, fact.consult, citizen)
         self._parties[fact.party] = party
         return party
 
@@ -186,15 +196,15 @@ class Parties:
             return self.fail(party, self._failure(party, cause), at)
         del self._parties[party.id]
         why = party.ending
-        if why is None and self._over(party.call):
-            why = PartyEnd.TALK_OVER
-        if why is None:
-            by_party = party.hung_up and cause not in LOST
-            why = PartyEnd.HUNG_UP if by_party else PartyEnd.LOST
+        if why is None and party.hung_up:
+            why = PartyEnd.LOST if cause in LOST else PartyEnd.HUNG_UP
+        elif why is None:
+            why = PartyEnd.TALK_OVER if self._over(party.call) else PartyEnd.LOST
         return [PartyLeft(at, party.call, party.agent, party.id, why, party.by)]
 
     def _failure(self, party: LiveParty, cause: int) -> PartyFailure:
-        if party.ending is not None or self._over(party.call):
+        called_back = party.who is PartyKind.CITIZEN
+        if party.ending is not None or (self._over(party.call) and not called_back):
             return PartyFailure.WITHDRAWN
         if party.picked_up:
             return PartyFailure.LOST
@@ -246,17 +256,33 @@ class Parties:
 def mark(party: LiveParty) -> str:
     """What a leg is for, as its variable `HL_PARTY` says it."""
     how = "consult" if party.consult else "now"
-    return f"{party.call} {party.agent} {party.who.value} {how} {party.number}"
+    return (
+        f"{party.call} {party.agent} {party.who.value} {how} {party.number} {party.citizen or '-'}"
+    )
+
+
+def asked_for(state: AsteriskState) -> list[PartyAsked]:
+    """What the legs of third parties that exist say of how they were asked for. Who asked stands in no mark."""
+    found = []
+    for entry in state.ours:
+        name = party_of(entry.get("Uniqueid", ""))
+        one = _from_mark(name, variables_of(entry).get("HL_PARTY", ""))
+        if one is not None:
+            at = int(name.rpartition("-p")[2])
+            who = (one.call, one.agent, one.id, one.who, one.number, one.consult)
+            found.append(PartyAsked(at, *who))
+    return found
 
 
 def _from_mark(name: str, text: str) -> LiveParty | None:
     parts = text.split(" ")
-    if not name or len(parts) != 5:
+    if not name or len(parts) != 6:
         return None
-    call, agent, who, how, number = parts
+    call, agent, who, how, number, citizen = parts
     if not (is_call_id(call) and AGENT_NUMBER.fullmatch(agent) and who in tuple(PartyKind)):
         return None
-    return LiveParty(name, call, agent, PartyKind(who), number, how == "consult")
+    citizen = "" if citizen == "-" else citizen
+    return LiveParty(name, call, agent, PartyKind(who), number, how == "consult", citizen)
 
 
 def _cause(message: Message) -> int:

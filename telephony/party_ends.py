@@ -39,13 +39,18 @@ def missed(
     calls: Collection[str],
     asked: int,
     now: int,
+    marked: Iterable[PartyAsked] = (),
 ) -> list[Fact]:
     """The facts that are missing of parties whose end is not among `known`, in the order of time.
 
     `alive`: the parties, and `calls` the calls, that existed when Asterisk was `asked` (microseconds). A party that is
-    gone and whose end CEL does not know has ended `now`.
+    gone and whose end CEL does not know has ended `now`. `marked`: what the legs that exist say themselves, should the
+    controller have died before it had written that they were asked for.
     """
     known = list(known)
+    written = {fact.party for fact in known if isinstance(fact, PartyAsked)}
+    unwritten = [fact for fact in marked if fact.party not in written]
+    known += unwritten
     over = {fact.party for fact in known if isinstance(fact, PartyFailed | PartyLeft)}
     open_ones = [
         fact
@@ -64,7 +69,7 @@ def missed(
             back.setdefault(event.uniqueid, []).append(event.at)
         elif party := party_of(event.uniqueid):
             _take(event, seen.setdefault(party, _PartySeen()))
-    found: list[Fact] = []
+    found: list[Fact] = [*unwritten]
     for fact in open_ones:
         one = seen.get(fact.party, _PartySeen())
         found += _story(fact, one, back.get(fact.call, []), told)

@@ -204,7 +204,8 @@ class Switch:
         """Go on recording the citizen with a new MixMonitor, at the end of the same file.
 
         After a talk, the old one loses the voice of the next agent in about half of all cases, and music in all
-        (Asterisk 22.10; asterisk/asterisk#507). The dialplan does the same after a blind transfer.
+        (Asterisk 22.10; asterisk/asterisk#507). So it does of two who are left of three. The dialplan does the same
+        after a blind transfer.
         """
         channel = self._calls.caller_channel(call)
         await self._try({"Action": "StopMixMonitor", "Channel": channel})

@@ -355,6 +355,11 @@ class Floor:
         caller = self.callers.get(call)
         return caller.number if caller is not None else ""
 
+    def citizen_of(self, call: CallId) -> str:
+        """This call's citizen's number in normal form; empty if it is withheld or unknown."""
+        caller = self.callers.get(call)
+        return caller.caller if caller is not None else ""
+
     def held_back(self, now: int) -> int:
         """How many due callbacks a cap on dialling holds back at this moment."""
         full = self.hall.history.full(self.hall.policy, now) is not None

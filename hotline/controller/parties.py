@@ -10,13 +10,23 @@ from acd.gate import CAPS, Purpose, Refusal, listed
 from acd.rules.model import Rules
 from base.bus import Refused
 from base.settings import Settings
-from facts import DialRefused, Fact, OwnCallEnded
+from facts import DialRefused, Fact
+from facts.live import PartyNow
 from facts.masking import mask
 from facts.numbers import AGENT_NUMBER, dialable, normalise
 from facts.parties import PartyKind
-from facts.requests import AddParty, DropParty, JoinParties, MuteParty, Reply, UnmuteParty
+from facts.requests import (
+    AddParty,
+    CallEmergency,
+    DropParty,
+    JoinParties,
+    MuteParty,
+    Reply,
+    UnmuteParty,
+)
 from facts.terms import CallId
 from facts.times import SECOND
+from ivr.bring_in import WANTED
 from telephony.bring_in import BringIn, Invitation, PartyRefused
 from telephony.channels import Calls, Talk
 from telephony.parties import LiveParty, Parties, PartyState
@@ -24,7 +34,10 @@ from telephony.trunks import Way
 
 log = structlog.get_logger(__name__)
 
-PartyRequest = AddParty | JoinParties | MuteParty | UnmuteParty | DropParty
+PartyRequest = AddParty | JoinParties | MuteParty | UnmuteParty | DropParty | CallEmergency
+
+EMERGENCY_RINGS = 60.0
+"""Seconds that an emergency service is rung."""
 
 CAPPED_FOR = 600 * SECOND
 """For how long the alarm counts a number that a cap kept out."""
@@ -62,12 +75,15 @@ class Floor(Protocol):
     def number_of(self, call: CallId) -> str:
         """The hotline's number that this call's citizen dialled; empty if unknown."""
 
+    def citizen_of(self, call: CallId) -> str:
+        """This call's citizen's number in normal form; empty if it is withheld or unknown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
     """The settings: `departments` by name, outside numbers and prefixes that agents may bring in, how many, how long.
 
-    `numbers`: the hotline's own.
+    `numbers`: the hotline's own. `emergencies`: services, and how they are dialled; `shows_citizen`: what they see.
     """
 
     departments: Mapping[str, str]
@@ -76,6 +92,8 @@ class Allowed:
     numbers: Sequence[str]
     most: int
     rings: float
+    emergencies: Mapping[str, str]
+    shows_citizen: bool
 
 
 def allowed(settings: Settings) -> Allowed:
@@ -87,6 +105,8 @@ def allowed(settings: Settings) -> Allowed:
         settings.numbers,
         settings.party_limit,
         settings.party_rings,
+        settings.emergencies,
+        settings.emergency_shows_citizen,
     )
 
 
@@ -125,6 +145,43 @@ class ThirdParties:
         self._capped = [at for at in self._capped if now - at < CAPPED_FOR]
         return len(self._capped)
 
+    def now(self) -> dict[str, list[PartyNow]]:
+        """The third parties in the talks of each agent who has some, for the screens."""
+        shown: dict[str, list[PartyNow]] = {}
+        for one in self._parties.all():
+            shown.setdefault(one.agent, []).append(
+                {
+                    "id": one.id,
+                    "who": one.who.value,
+                    "name": self._name(one),
+                    "state": one.state().value,
+                    "muted": one.muted,
+                }
+            )
+        return shown
+
+    async def key(self, agent: str, action: str, number: str) -> str:
+        """An agent's key, for `ivr.bring_in`: `add`, `drop`, or an emergency service."""
+        try:
+            if action == "add":
+                talk = self._talk_of(agent)
+                if self._parties.consulting(talk.call):
+                    await self.answer(JoinParties(agent))
+                elif not number:
+                    return WANTED
+                else:
+                    how = "now" if self._parties.of(talk.call) else "consult"
+                    await self.answer(AddParty(agent, number, how))
+            elif action == "drop":
+                talk = self._talk_of(agent)
+                newest = [one.id for one in self._parties.of(talk.call)][-1:]
+                await self.answer(DropParty(agent, *(newest or [""])))
+            else:
+                await self.answer(CallEmergency(agent, action))
+        except Refused as refused:
+            return str(refused)
+        return ""
+
     async def answer(self, asked: PartyRequest) -> Reply:
         """Carry out one request. Raises `Refused`."""
         try:
@@ -137,6 +194,8 @@ class ThirdParties:
                     return await self._mute(asked)
                 case DropParty():
                     return await self._drop(asked)
+                case CallEmergency():
+                    return await self._call_emergency(asked)
         except PartyRefused as refused:
             raise Refused(str(refused)) from None
 
@@ -153,18 +212,11 @@ class ThirdParties:
             raise Refused(
                 "somebody else is in the talk: bring this one in at once, or drop the other first"
             )
-        order = self._order(asked, talk, allowed)
-        try:
-            party = await self._bring_in.invite(order)
-        except PartyRefused:
-            if order.who is PartyKind.COLLEAGUE and not self._calls.agent_channels(order.number):
-                self._desk.report(OwnCallEnded(self._clock(), order.number))
-            raise
+        party = await self._bring_in.invite(self._order(asked, talk, allowed))
         return Reply(self._said(party), party=party.id)
 
     def _order(self, asked: AddParty, talk: Talk, allowed: Allowed) -> Invitation:
-        shown = self._floor.number_of(talk.call)
-        shown = shown if shown in allowed.numbers else allowed.numbers[0]
+        shown = self.shown(talk.call)
         consult, by = asked.how == "consult", asked.by[:_LONGEST_NAME]
         to = asked.to.strip()
         if colleague := self._colleague(to):
@@ -219,6 +271,37 @@ class ThirdParties:
             raise Refused(f"{mask(number)}: {refusal.text()}")
         return number
 
+    async def _call_emergency(self, asked: CallEmergency) -> Reply:
+        """No gate and no limit: whoever asks twice for a service that is called already hears how far it has come."""
+        talk, allowed = self._talk_of(asked.number), self._allowed()
+        if (number := allowed.emergencies.get(asked.service)) is None:
+            known = ", ".join(allowed.emergencies)
+            raise Refused(
+                f"there is no emergency service {asked.service}: HOTLINE_EMERGENCY_TO has {known}"
+            )
+        if not self._outbound():
+            raise Refused("there is no way out: set HOTLINE_OUTBOUND, or write trunks.toml")
+        for party in self._parties.of(talk.call):
+            if party.who is PartyKind.EMERGENCY and party.number == number:
+                return Reply(self._said(party), party=party.id)
+        citizen, shown = self._floor.citizen_of(talk.call), self.shown(talk.call)
+        caller = citizen.removeprefix("+86") if citizen and allowed.shows_citizen else shown
+        log.warning("emergency.called", call_id=talk.call, agent=talk.agent, service=asked.service)
+        party = await self._bring_in.invite(
+            Invitation(
+                *(talk, PartyKind.EMERGENCY, number, EMERGENCY_RINGS, caller),
+                ways=self._ways(shown),
+                by=asked.by[:_LONGEST_NAME],
+                citizen=citizen,
+            )
+        )
+        return Reply(self._said(party), party=party.id)
+
+    def shown(self, call: CallId) -> str:
+        """The hotline's number that others see when they are called into this call's talk."""
+        number, own = self._floor.number_of(call), self._allowed().numbers
+        return number if number in own else own[0]
+
     async def _join(self, agent: str) -> Reply:
         talk = self._talk_of(agent)
         if not self._parties.consulting(talk.call):
@@ -230,12 +313,14 @@ class ThirdParties:
         party = self._party(asked.number, asked.party)
         muted = isinstance(asked, MuteParty)
         await self._bring_in.mute(party, muted=muted, by=asked.by[:_LONGEST_NAME])
-        return Reply(f"{_name(party)} is {'muted' if muted else 'heard again'}", party=party.id)
+        return Reply(
+            f"{self._name(party)} is {'muted' if muted else 'heard again'}", party=party.id
+        )
 
     async def _drop(self, asked: DropParty) -> Reply:
         party = self._party(asked.number, asked.party)
         await self._bring_in.drop(party, asked.by[:_LONGEST_NAME])
-        return Reply(f"{_name(party)} is dropped", party=party.id)
+        return Reply(f"{self._name(party)} is dropped", party=party.id)
 
     def _talk_of(self, agent: str) -> Talk:
         for talk in self._calls.talks():
@@ -255,8 +340,20 @@ class ThirdParties:
             )
         return party
 
+    def _name(self, party: LiveParty) -> str:
+        """A colleague's number, a department's name, or as much of a number as may be shown."""
+        if party.who is PartyKind.COLLEAGUE:
+            return party.number
+        names = self._allowed().departments
+        if party.who is PartyKind.EMERGENCY:
+            names = self._allowed().emergencies
+        departments = names.items()
+        return next(
+            (name for name, number in departments if number == party.number), mask(party.number)
+        )
+
     def _said(self, party: LiveParty) -> str:
-        name = _name(party)
+        name = self._name(party)
         if self._parties.get(party.id) is None:
             raise Refused(f"{name} cannot be reached")
         match party.state():
@@ -268,7 +365,3 @@ class ThirdParties:
                 return f"{name} has answered, and talks to agent {party.agent}"
             case PartyState.JOINED:
                 return f"{name} is in the talk"
-
-
-def _name(party: LiveParty) -> str:
-    return party.number if party.who is PartyKind.COLLEAGUE else mask(party.number)

@@ -68,6 +68,9 @@ class Parts(Protocol):
     def held_back(self, now: int) -> int:
         """Due callbacks that a cap on dialling holds back, and outside numbers that one kept out of a talk."""
 
+    def emergencies(self, now: int) -> tuple[int, int]:
+        """How many emergency services were lately called into talks, and how many calls there failed."""
+
     def failing_phones(self) -> int:
         """Registered phones at which each of the last offers failed by itself."""
 
@@ -88,6 +91,7 @@ def quick(parts: Parts, now: int) -> dict[Key, float | None]:
     """The readings that need no waiting."""
     heard, lag = parts.event_lag()
     years = parts.missing_years(now)
+    called, failed = parts.emergencies(now)
     due = sum(task.state is State.DUE and task.latest - now < SOON for task in parts.open_tasks())
     return {
         **of_live_state(parts.newest(now), now),
@@ -102,6 +106,8 @@ def quick(parts: Parts, now: int) -> dict[Key, float | None]:
         ("screens_stale", ""): parts.redis_away_for(now) / SECOND,
         ("callbacks_due", ""): due,
         ("dial_budget", ""): parts.held_back(now),
+        ("emergency", ""): called,
+        ("emergency_failed", ""): failed,
         ("phones_failing", ""): parts.failing_phones(),
         ("calendar_missing", ""): years[0] if years else 0,
         **{

@@ -19,7 +19,6 @@ from base.settings import Settings
 from diary import reader
 from diary.writer import Diary
 from facts import CallTransferred, Fact, LinkLost, LinkRestored, TalkEnded
-from facts.ids import party_of
 from facts.terms import CallId
 from facts.times import SECOND
 from hotline.controller.open_callbacks import OpenCallbacks
@@ -27,6 +26,7 @@ from telephony import catch_up, cel_file
 from telephony.channels import AsteriskState
 from telephony.link import LinkError
 from telephony.outbound import Outbound
+from telephony.parties import asked_for
 from telephony.queue_log_file import QueueLogFile
 from telephony.switch import Switch
 
@@ -239,7 +239,7 @@ class Recovery:
             alive=state.alive,
             asked=asked,
             now=now,
-            parties={party_of(one.get("Uniqueid", "")) for one in state.ours},
+            parties=asked_for(state),
         )
         if story.missed or story.past:
             log.info("cel.completed", facts=len(story.missed) + len(story.past))

@@ -18,6 +18,7 @@ from facts.requests import (
     AgentWasRemoved,
     AssignCaller,
     BringForward,
+    CallEmergency,
     CancelCallback,
     DropParty,
     EnterRating,
@@ -182,7 +183,14 @@ class Requests:
                 return self._waiting.bring_forward(asked)
             case PauseRecording() | ResumeRecording():
                 return await self._record(asked)
-            case AddParty() | JoinParties() | MuteParty() | UnmuteParty() | DropParty():
+            case (
+                AddParty()
+                | JoinParties()
+                | MuteParty()
+                | UnmuteParty()
+                | DropParty()
+                | CallEmergency()
+            ):
                 return await self._bring_in(asked)
             case HandToSurvey():
                 return await self._surveys.asked(replace(asked, by=asked.by[:_LONGEST_NAME]))

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
+from typing_extensions import TypeIs
 
 from acd.callbacks import book as callback_book
 from acd.callbacks.task import Task
@@ -36,9 +37,19 @@ from base.settings import Settings
 from base.stalls import LoopWatch
 from diary import reader
 from diary.writer import Diary
-from facts import CallArrived, CallTransferred, ControllerStarted, ControllerStopped, Fact
+from facts import (
+    CallArrived,
+    CallTransferred,
+    ControllerStarted,
+    ControllerStopped,
+    Fact,
+    PartyAsked,
+    PartyLeft,
+    TalkEnded,
+)
 from facts.live import LiveState
 from facts.masking import mask_numbers
+from facts.parties import PartyKind
 from facts.terms import CallId
 from facts.times import HOUR, SECOND
 from hotline import __version__
@@ -67,6 +78,7 @@ from metrics.live import Live
 from telephony import hep, phones
 from telephony.bring_in import BringIn
 from telephony.channels import Calls, Message, pressed
+from telephony.emergency import Emergencies
 from telephony.guesses import Guesses, guess
 from telephony.leaving import LONGEST as LEAVES_WITHIN
 from telephony.leaving import LeavingPhones
@@ -205,6 +217,7 @@ class Controller:
             node=settings.node,
             report=self._report,
             clock=clock.now,
+            asked=self._party_asked,
         )
         self._sip_ports = frozenset({settings.sip_port, settings.tls_port} - {0})
         self._refused_calls = RefusedCalls(
@@ -337,6 +350,14 @@ class Controller:
             outbound=lambda: settings.calls_out,
             clock=clock.now,
         )
+        self._emergencies = Emergencies(
+            self._parties,
+            self._bring_in,
+            ways=self._trunks.ways,
+            shown=self._third_parties.shown,
+            rings=settings.callback_rings,
+            clock=clock.now,
+        )
         watched = alarms.of_names(alarms.rules(settings), alarms.ELSEWHERE, without=True)
         self._alarms = alarms.Watch(
             self._engine,
@@ -367,6 +388,7 @@ class Controller:
             paused=self._pauses.now,
             waiting=self._waiting.rows,
             unread=lambda: self._messages.unread,
+            parties=self._third_parties.now,
             export=self._export,
             show=self._bus.show,
             hand_on=self._outlets.hand_on,
@@ -440,6 +462,7 @@ class Controller:
             record=self._pauses.key,
             pace=Pace(self._settings.announce_every, survey_reason=self._settings.survey_reason),
             surveys=self._surveys,
+            bring_in=self._third_parties.key,
             callbacks=self._outbound,
             ways=self._trunks,
             receive=self._in_force.receive,
@@ -539,9 +562,18 @@ class Controller:
         self._outbound.take(facts)
         self._pauses.take(facts)
         self._bring_in.take(facts)
+        self._emergencies.take(facts)
         for fact in facts:
-            if isinstance(fact, CallTransferred):
+            if isinstance(fact, CallTransferred) or self._others_talk_on(fact):
                 self._renew_recording(fact.call)
+
+    def _others_talk_on(self, fact: Fact) -> TypeIs[TalkEnded | PartyLeft]:
+        """Whether somebody has left a talk that goes on. A recording that is paused stays as it is."""
+        if not isinstance(fact, TalkEnded | PartyLeft) or self._calls.caller_gone(fact.call):
+            return False
+        if isinstance(fact, TalkEnded):
+            return self._parties.inside(fact.call)
+        return fact.agent not in self._pauses.now()
 
     async def _hear_out(self) -> None:
         """Return when everything has been read that Asterisk had told before. Without a link there is nothing."""
@@ -552,6 +584,7 @@ class Controller:
         state = await self._recovery.link_restored()
         self._informed = True
         self._bring_in.caught_up()
+        self._emergencies.caught_up()
         await self._pauses.settle(state.paused, self._story)
         await self._in_force.announce_numbers()
         await self.look_at_trunks()
@@ -567,6 +600,10 @@ class Controller:
         """What the diary knows of a call."""
         await self._diary.flush()
         return (await reader.read_stories(self._engine, [call])).get(call, [])
+
+    def _party_asked(self, fact: PartyAsked) -> None:
+        if fact.who is PartyKind.EMERGENCY:
+            self._emergencies.called(fact)
 
     def _call_again(self, party: LiveParty) -> bool:
         """Whether a party that a trunk did not take is called by another one."""
@@ -781,6 +818,10 @@ class Controller:
     def held_back(self, now: int) -> int:
         """Due callbacks that a cap on dialling holds back, and outside numbers that one kept out of a talk."""
         return self._desk.floor.held_back(now) + self._third_parties.capped(now)
+
+    def emergencies(self, now: int) -> tuple[int, int]:
+        """How many emergency services were lately called into talks, and how many calls there failed."""
+        return self._emergencies.lately(now), self._emergencies.failed(now)
 
     def failing_phones(self) -> int:
         """Registered phones at which each of the last offers failed by itself."""

@@ -13,7 +13,7 @@ from acd.callbacks.task import State, Task
 from acd.floor import Caller, Seat
 from acd.rules.text import Rulebook
 from base import clock
-from facts.live import AgentNow, AlarmNow, CallbacksNow, LiveState, WaitingNow
+from facts.live import AgentNow, AlarmNow, CallbacksNow, LiveState, PartyNow, WaitingNow
 from facts.terms import CallId
 from facts.times import SECOND
 from hotline.controller.rows import AgentRows
@@ -68,6 +68,7 @@ class Shown:
         paused: Callable[[], Mapping[str, int]] = dict,
         waiting: Callable[[], list[WaitingNow]] = list,
         unread: Callable[[], Mapping[str, int]] = dict,
+        parties: Callable[[], Mapping[str, list[PartyNow]]] = dict,
         export: Callable[[LiveState, int], None],
         show: Callable[[LiveState], None],
         hand_on: Callable[[], None],
@@ -81,6 +82,7 @@ class Shown:
         self._paused = paused
         self._waiting = waiting
         self._unread = unread
+        self._parties = parties
         self._export = export
         self._show = show
         self._hand_on = hand_on
@@ -100,6 +102,8 @@ class Shown:
             *(floor.seats, self._names, self._book()),
             *(self._paused(), self._talk, self._unread()),
         )
+        if parties := self._parties():
+            agents = [_with_parties(row, parties.get(row["number"])) for row in agents]
         made: LiveState = {
             "at": now,
             "stages": figures["stages"],
@@ -156,6 +160,10 @@ class Shown:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SHOW_EVERY):
                     await self._news.wait()
+
+
+def _with_parties(row: AgentNow, parties: list[PartyNow] | None) -> AgentNow:
+    return row if parties is None else {**row, "parties": parties}
 
 
 def _callbacks(of_today: CallbacksNow, tasks: Mapping[int, Task], now: int) -> CallbacksNow:

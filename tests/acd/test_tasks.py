@@ -57,9 +57,11 @@ from facts import (
     CallbackYielded,
     Fact,
     LinkRestored,
+    PartyAsked,
     PhoneReachable,
     WrapUpStarted,
 )
+from facts.parties import PartyKind
 from facts.requests import AddCallback, CancelCallback, Reply, RequestError, read_request
 from facts.times import SECOND
 from hotline.controller import callbacks
@@ -429,11 +431,15 @@ async def test_the_attempts_of_today_are_known_after_a_start(
     (placed,) = centre.placed
     centre.report(CallbackDialling(clock.now(), 1, placed.call, placed.agent))
     centre.report(CallbackEnded(clock.now(), 1, placed.call, placed.agent, "busy"))
+    for who, name in ((PartyKind.OUTSIDE, "hotline-p7"), (PartyKind.EMERGENCY, "hotline-p8")):
+        asked = PartyAsked(clock.now(), "hotline-1.1", "1001", name, who, "95598")
+        centre.report(asked)
     assert await centre.diary.flush()
     assert await centre.book.flush()
     now = clock.now()
-    ((call, number, at),) = await TaskBook(engine, tmp_path, lambda fact: None).dialled(now)
+    (call, number, at), party = await TaskBook(engine, tmp_path, lambda fact: None).dialled(now)
     assert (call, number) == (placed.call, CITIZEN)
+    assert party[:2] == ("hotline-p7", "95598"), "outside numbers in talks count, too"
     floor = Floor(Rules(), outbound=True, policy=Policy(per_number_day=1))
     floor.remember_dialled([(call, number, at)])
     assert floor.hall.history.full_for(CITIZEN, floor.policy, now) is not None

@@ -19,7 +19,7 @@ from facts.ids import leg_of_ours, party_id, party_leg, party_of
 from facts.parties import PartyEnd, PartyFailure, PartyKind
 from telephony.cel import CelEvent
 from telephony.channels import AsteriskState, Calls, Message
-from telephony.parties import LiveParty, Parties, PartyState, mark
+from telephony.parties import LiveParty, Parties, PartyState, asked_for, mark
 from telephony.party_ends import missed
 from tests.telephony.test_calls import NUMBERS
 
@@ -307,7 +307,7 @@ def test_one_who_rings_one_who_is_consulted_and_one_who_is_muted_are_known_as_th
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", f"{CALL} 1001 nobody now 1002", f"../x 1001 outside now 1 {CALL}"]
+    "text", ["", "x", f"{CALL} 1001 nobody now 1002 -", "../x 1001 outside now 1 -"]
 )
 def test_a_mark_that_is_none_makes_no_party(text: str) -> None:
     _, parties, _ = snapshot(party_listed(text), PHONE, CITIZEN)
@@ -380,6 +380,22 @@ def test_a_party_without_a_trace_has_ended_by_now() -> None:
     )
     busy = cel("HANGUP", 40, extra='{"hangupcause":17,"hangupsource":"PJSIP/1002-00000003"}')
     assert told([ASKED], [busy]) == [PartyFailed(40, CALL, "1001", PARTY, PartyFailure.BUSY)]
+
+
+def test_a_party_whose_asking_was_not_written_is_told_by_its_leg() -> None:
+    _, _, state = snapshot(party_listed(MARK), PHONE, CITIZEN)
+    (marked,) = asked_for(state)
+    assert marked == PartyAsked(1000000, CALL, "1001", PARTY, PartyKind.COLLEAGUE, "1002")
+    joined = PartyJoined(30, CALL, "1001", PARTY)
+
+    def found(*known: Fact) -> list[Fact]:
+        return missed(
+            STORY[:3], known, alive={PARTY}, calls={CALL}, asked=2000000, now=3, marked=[marked]
+        )
+
+    assert found() == [joined, marked]
+    assert found(marked) == [joined]
+    assert found(marked, joined) == []
 
 
 def test_who_was_asked_after_the_question_is_told_by_ami() -> None:

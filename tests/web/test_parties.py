@@ -41,6 +41,18 @@ async def test_a_supervisor_does_it_in_any_talk_and_a_guest_in_none(web: Web) ->
     assert len(web.asked) == 1
 
 
+async def test_an_emergency_service_is_called_into_ones_own_talk(web: Web) -> None:
+    agent = web.clients[Role.AGENT]
+    called = await agent.post("/api/talks/1001/emergency", json={"service": "120"})
+    assert called.status_code == 201
+    assert web.asked == [("emergency.call", {"number": "1001", "service": "120", "by": "agent"})]
+    other = await agent.post("/api/talks/1002/emergency", json={"service": "120"})
+    assert other.status_code == 403
+    wrong = await agent.post("/api/talks/1001/emergency", json={"service": "123"})
+    assert wrong.status_code == 422
+    assert len(web.asked) == 1
+
+
 async def test_what_is_no_party_is_not_asked_for(web: Web) -> None:
     supervisor = web.clients[Role.SUPERVISOR]
     for party in ("x", "hotline-1.1", f"{PARTY}%0d%0aAction: Hangup"):

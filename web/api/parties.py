@@ -6,7 +6,8 @@ from fastapi import APIRouter
 from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
-from facts.requests import AddParty, DropParty, JoinParties, MuteParty, UnmuteParty
+from facts.ids import PARTY
+from facts.requests import AddParty, CallEmergency, DropParty, JoinParties, MuteParty, UnmuteParty
 from web.api.auth import Me, right
 from web.api.people import Number
 from web.backend import Backend, Behind, Problem, Said
@@ -15,9 +16,7 @@ router = APIRouter(prefix="/api", tags=["talks"])
 
 _OWN: Final = "parties.own"
 
-Party = Annotated[
-    str, InPath(pattern=r"^[a-z][a-z0-9]{0,15}-p[0-9]{1,18}$", description="a party's id")
-]
+Party = Annotated[str, InPath(pattern=f"^{PARTY.pattern}$", description="a party's id")]
 
 
 class NewParty(BaseModel):
@@ -28,6 +27,12 @@ class NewParty(BaseModel):
 
     to: str = Field(min_length=1, max_length=40)
     how: Literal["now", "consult"] = "now"
+
+
+class Emergency(BaseModel):
+    """Which emergency service, of those in `HOTLINE_EMERGENCY_TO`."""
+
+    service: Literal["110", "119", "120", "122"]
 
 
 class Added(BaseModel):
@@ -67,6 +72,17 @@ async def unmute(number: Number, party: Party, me: Me, behind: Behind) -> Said:
 async def drop(number: Number, party: Party, me: Me, behind: Behind) -> Said:
     """Take this party out of the talk, or stop calling them. The others talk on."""
     return await _ask(behind, me, DropParty(number, party, me.name))
+
+
+@router.post("/talks/{number}/emergency", **right(_OWN, status_code=201, response_model=Added))
+async def emergency(number: Number, given: Emergency, me: Me, behind: Behind) -> Added:
+    """Bring an emergency service into the agent's talk at once (R16), beyond all limits on outside numbers.
+
+    Asked again while it is called or in the talk, it only says how far it has come.
+    """
+    _may(me, number)
+    reply = await behind.ask(CallEmergency(number, given.service, me.name))
+    return Added(said=reply.said, party=reply.party)
 
 
 async def _ask(

@@ -31,6 +31,7 @@ class Parts:
         self.waiting = 0
         self.redis = 0
         self.held = 0
+        self.helped = (0, 0)
         self.failing = 0
         self.strangers = 0
         self.guessed = 0
@@ -78,6 +79,9 @@ class Parts:
 
     def unknown_numbers(self, now: int) -> dict[str, int]:
         return self.unknown
+
+    def emergencies(self, now: int) -> tuple[int, int]:
+        return self.helped
 
     def held_back(self, now: int) -> int:
         return self.held
@@ -167,6 +171,13 @@ def test_callbacks_that_a_cap_holds_back() -> None:
     parts = Parts()
     parts.held = 3
     assert read(parts, "dial_budget") == 3
+
+
+def test_emergencies_and_those_that_failed() -> None:
+    parts = Parts()
+    assert (read(parts, "emergency"), read(parts, "emergency_failed")) == (0, 0)
+    parts.helped = (2, 1)
+    assert (read(parts, "emergency"), read(parts, "emergency_failed")) == (2, 1)
 
 
 def test_phones_that_cannot_be_rung() -> None:

@@ -18,6 +18,7 @@ from facts.requests import (
     AgentWasRemoved,
     AssignCaller,
     BringForward,
+    CallEmergency,
     CancelCallback,
     DropParty,
     EnterRating,
@@ -227,6 +228,7 @@ async def test_third_parties_are_for_their_own_module() -> None:
         MuteParty("1001", "p"),
         UnmuteParty("1001", "p"),
         DropParty("1001", "p"),
+        CallEmergency("1001", "120"),
     ):
         assert (await centre.requests().answer(asked)).party == "p"
         assert centre.did.pop() is asked

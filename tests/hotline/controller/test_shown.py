@@ -94,6 +94,15 @@ async def test_all_that_screens_show() -> None:
     assert stage.exported == [T]
 
 
+async def test_third_parties_are_shown_with_the_agent_in_whose_talk_they_are() -> None:
+    party = {"id": "hotline-p1", "who": "colleague", "name": "1002", "state": "ringing"}
+    there: dict[str, Any] = {"1001": [{**party, "muted": False}]}
+    made = Stage().shown(parties=lambda: there)
+    assert made.state(T)["agents"][0]["parties"] == [{**party, "muted": False}]
+    there.clear()
+    assert "parties" not in made.state(T)["agents"][0]
+
+
 async def test_only_callbacks_that_may_be_placed_now_are_due() -> None:
     tasks = [
         task(1, State.DUE, T),
