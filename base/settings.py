@@ -333,6 +333,11 @@ class Settings(BaseSettings):
     """Whether agents may pause the recording of their talk (`*7`, the API) for what is confidential."""
     recording_pause_limit: Annotated[float, Field(ge=5, le=7200)] = 600.0
     """Seconds after which a paused recording goes on by itself, with the alarm `recording_paused`."""
+    supervision_shown: bool = False
+    """Whether agents see in the live state that a supervisor is in their talk, and what they do there. Off: else agents
+    would work differently while somebody listens; the audit log has every minute in any case."""
+    supervision_phones: Names = ()
+    """Agents whose phones may listen to talks by `*8` although no account with the right `talks.listen` is theirs."""
     recording_reason: bool = False
     """Whether a recording is listened to and exported only with a reason (`why` in the API, `--why`)."""
     export_approval: bool = False

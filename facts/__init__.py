@@ -9,6 +9,7 @@ offers      its offer to an agent, and their talk
 callbacks   a task to call a citizen
 agents      an agent and their phone
 recordings  the recording of a call
+supervise   a supervisor in another agent's talk
 centre      the controller and its link to Asterisk
 record      all of them together: kinds, JSON, rows
 live        the live state that the controller shows
@@ -91,6 +92,12 @@ from facts.recordings import (
     RecordingPaused,
     RecordingResumed,
 )
+from facts.supervise import (
+    SupervisionChanged,
+    SupervisionEnded,
+    SupervisionStarted,
+    TalkStopped,
+)
 
 __all__ = [
     "ATTENDANCE",
@@ -150,9 +157,13 @@ __all__ = [
     "RecordingMissing",
     "RecordingPaused",
     "RecordingResumed",
+    "SupervisionChanged",
+    "SupervisionEnded",
+    "SupervisionStarted",
     "TalkEnded",
     "TalkHeld",
     "TalkResumed",
+    "TalkStopped",
     "WrapUpEnded",
     "WrapUpStarted",
     "as_json",

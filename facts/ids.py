@@ -2,10 +2,12 @@
 
     hotline-1763731200.17    a call: the node, the second in which its channel began, Asterisk's running number
     hotline-c7.1             an attempt: the node, `c` and the callback's number, the running number of the attempt
+    hotline-l1763731200.3    a supervisor's leg: the node, `l` and the second, a running number; no call at all
     hotline-r1763731200.88   a call that was refused before it had a channel: the node, `r` and the second, a checksum
 
-Asterisk makes the first (`systemname` in asterisk.conf is the node's name), the floor the second; the third is of the
-SIP Call-ID. An id names files and channels, so nothing that is not exactly an id gets into a path or an action.
+Asterisk makes the first (`systemname` in asterisk.conf is the node's name), the floor the second, `telephony` the
+third; the last is of the SIP Call-ID. An id names files and channels, so nothing that is not exactly an id gets into a
+path or an action.
 """
 
 import re
@@ -20,6 +22,7 @@ _NODE = r"[a-z][a-z0-9]{0,15}"
 _NODE_NAME = re.compile(_NODE)
 _CALL = re.compile(rf"{_NODE}-([0-9]{{1,11}})\.[0-9]{{1,10}}")
 _REFUSED = re.compile(rf"{_NODE}-r[0-9]{{1,11}}\.[0-9]{{1,10}}")
+_LISTENER = re.compile(rf"{_NODE}-l[0-9]{{1,11}}\.[0-9]{{1,9}}")
 _ATTEMPT = re.compile(rf"{_NODE}-c([0-9]{{1,12}})\.([0-9]{{1,9}})")
 
 
@@ -44,6 +47,16 @@ def is_node(text: str) -> bool:
 def attempt_id(node: str, callback: int, tries: int) -> CallId:
     """Name an attempt: `attempt_id("hotline", 7, 1)` → `hotline-c7.1`."""
     return f"{node}-c{callback}.{tries}"
+
+
+def listener_id(node: str, second: int, number: int) -> str:
+    """Name the leg of a supervisor who is rung to listen: `hotline-l1763731200.3`."""
+    return f"{node}-l{second}.{number}"
+
+
+def is_listener(uniqueid: str) -> bool:
+    """Say whether a channel of this Uniqueid is a supervisor's leg that the controller has rung."""
+    return _LISTENER.fullmatch(uniqueid) is not None
 
 
 def in_attempts_of(callback: int) -> str:

@@ -63,7 +63,8 @@ class CallbacksNow(TypedDict):
 class AgentNow(TypedDict):
     """An agent. `until`: when a pause ends that has an allowed length, else 0. `call`: what they hold, or empty.
 
-    `recording_paused`: since when the recording of their talk is paused; absent while it is not.
+    `recording_paused`: since when the recording of their talk is paused; absent while it is not. `supervised`: what a
+    supervisor does in their talk, if the settings let agents see it (`HOTLINE_SUPERVISION_SHOWN`); else absent.
     """
 
     number: str
@@ -74,6 +75,22 @@ class AgentNow(TypedDict):
     until: int
     call: str
     recording_paused: NotRequired[int]
+    supervised: NotRequired[str]
+
+
+class SupervisorNow(TypedDict):
+    """A supervisor in the talk of `agent`. `state`: `ringing` until their phone answers, then `on`; `since` then.
+
+    `supervisor`: the agent's number of their phone; `by`: their account. `mode`: listen, whisper, step_in, take.
+    """
+
+    agent: str
+    supervisor: str
+    by: str
+    call: str
+    mode: str
+    state: str
+    since: int
 
 
 class AlarmNow(TypedDict):
@@ -120,6 +137,9 @@ class LiveState(Figures):
     at: int
     agents: list[AgentNow]  # by their numbers
     alarms: list[AlarmNow]
+    supervision: NotRequired[
+        list[SupervisorNow]
+    ]  # by the supervisors' numbers; who sees masked data gets none
 
 
 class Change(TypedDict):

@@ -74,6 +74,12 @@ from facts.recordings import (
     RecordingPaused,
     RecordingResumed,
 )
+from facts.supervise import (
+    SupervisionChanged,
+    SupervisionEnded,
+    SupervisionStarted,
+    TalkStopped,
+)
 
 Fact: TypeAlias = (
     CallArrived
@@ -130,6 +136,10 @@ Fact: TypeAlias = (
     | RecordingMissing
     | RecordingPaused
     | RecordingResumed
+    | SupervisionStarted
+    | SupervisionChanged
+    | SupervisionEnded
+    | TalkStopped
     | ControllerStarted
     | ControllerStopped
     | LinkLost

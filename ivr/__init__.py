@@ -9,6 +9,7 @@ colleague    an agent calls a colleague
 feature      an agent's feature code: ready, pause, out
 silence      a caller who says nothing
 recording    an agent's key that pauses the recording, or resumes it
+supervise    a supervisor's phone wants to listen to a talk
 connection   one connection from Asterisk, for any of these
 agi          Asterisk's gateway protocol without I/O (pure)
 script       what a caller hears, and in which order (pure)

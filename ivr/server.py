@@ -3,7 +3,8 @@
 The path of `agi://ADDRESS:PORT/…` says what a connection is for. `call` is a citizen (`ivr.session`), and `agent` an
 agent's feature code (`ivr.feature`). `colleague` is an agent who calls another (`ivr.colleague`), and `callback` one
 who has picked up for a callback (`ivr.callback`). `silent` is a caller who says nothing (`ivr.silence`),
-`recording` an agent's key that pauses the recording (`ivr.recording`).
+`recording` an agent's key that pauses the recording (`ivr.recording`), `supervise` a phone that wants to listen to a
+talk (`ivr.supervise`).
 
 `ivr.door` says who may speak here: only Asterisk, by a secret that the dialplan knows, about channels that AMI knows.
 
@@ -32,6 +33,7 @@ from ivr.reception import Receive, Reception
 from ivr.recording import Record, serve_recording
 from ivr.session import CallSession, Pace, SessionDesk
 from ivr.silence import serve_silent
+from ivr.supervise import Supervise, serve_supervise
 from ivr.way_out import WaysOut
 
 log = structlog.get_logger(__name__)
@@ -53,6 +55,7 @@ async def serve(
     feature: Feature,
     pace: Pace | None = None,
     record: Record | None = None,
+    supervise: Supervise | None = None,
     callbacks: Callbacks | None = None,
     ways: WaysOut | None = None,
     receive: Receive = lambda number, caller, at: Reception(),
@@ -91,6 +94,7 @@ async def serve(
         clock,
         feature,
         record,
+        supervise,
         pace or Pace(),
         callbacks,
         ways,
@@ -112,6 +116,7 @@ class Server:
         clock: Callable[[], int],
         feature: Feature,
         record: Record | None,
+        supervise: Supervise | None,
         pace: Pace,
         callbacks: Callbacks | None,
         ways: WaysOut | None,
@@ -124,6 +129,7 @@ class Server:
         self._clock = clock
         self._feature = feature
         self._record = record
+        self._supervise = supervise
         self._pace = pace
         self._callbacks = callbacks
         self._ways = ways
@@ -232,6 +238,8 @@ class Server:
                 await serve_colleague(connection, environment, desk=self._desk, clock=self._clock)
             elif script == "recording" and self._record is not None:
                 await serve_recording(connection, environment, record=self._record)
+            elif script == "supervise" and self._supervise is not None:
+                await serve_supervise(connection, environment, supervise=self._supervise)
             elif script == "silent":
                 await serve_silent(
                     connection,

@@ -12,6 +12,8 @@ referrals       copies of SIP messages → transfers, and dialogues that a phone
 hang_over       asks Asterisk to end such a dialogue
 leaving         agents' phones that have handed their citizen on, and are not free before their SIP call is over
 hep             where those copies arrive
+supervisors     supervisors' legs among the channels (pure)
+supervision     supervisors in others' talks: rung, listening, whispering, stepped in, with the citizen
 pauses          recordings that agents have paused, and how each pause ends
 outbound        callbacks on the wire, and inbound first
 trunks          which of the operator's trunks are there, and by which a call leaves

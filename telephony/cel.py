@@ -42,8 +42,10 @@ from facts.causes import LOST, NOT_REACHED, REFUSED, WITHDRAWN, Cause
 from facts.endpoints import OUTBOUND, TRUNK, endpoint
 from facts.ids import callback_of
 from facts.numbers import AGENT_NUMBER, normalise
+from facts.supervise import SupervisionMode
 from facts.terms import CallId, OfferReason, Party
 from facts.times import SECOND
+from telephony import supervisors
 from telephony.channels import microseconds
 
 SAME = 2 * SECOND
@@ -258,6 +260,8 @@ class _Gathered:
                 self._linked[event.linkedid] = event.uniqueid
         elif event.kind == "ATTENDEDTRANSFER":
             self._hand_over(event)
+        elif event.context == supervisors.CONTEXT and event.uniqueid not in self._legs:
+            self._take_over(event, party)
         elif party == OUTBOUND and event.uniqueid in self.calls:
             _about_call(event, self.calls[event.uniqueid], self._numbers)
         elif party == OUTBOUND and event.kind == "USER_DEFINED" and event.name == HANDED_ON:
@@ -286,6 +290,21 @@ class _Gathered:
         call = self.calls[call_id] = _CelCall(channel=channel)
         call.arrived = CallArrived(event.at, call_id, "", number, origin, queue)
         self._linked[origin] = call_id
+
+    def _take_over(self, event: CelEvent, supervisor: str) -> None:
+        """A supervisor's leg is one of the citizen's call only when it has taken them over."""
+        if event.exten != SupervisionMode.TAKE or not AGENT_NUMBER.fullmatch(supervisor):
+            return
+        leg = _CelLeg(supervisor, event.channel)
+        call = self._call(self._linked.get(event.linkedid, event.linkedid))
+        if event.kind == "BRIDGE_ENTER":
+            leg.started_at = event.at
+            talk = [one for one in call.legs.values() if one.answered_at and not one.ended_at]
+            leg.handed_by = talk[-1].agent if talk else ""
+        elif event.uniqueid == event.linkedid:
+            return  # it has not joined the citizen
+        self._legs[event.uniqueid] = call.legs[event.uniqueid] = leg
+        _about_leg(event, leg)
 
     def _hand_over(self, event: CelEvent) -> None:
         """An attended transfer: from now on the colleague's channel is a leg of the citizen's call."""

@@ -77,7 +77,9 @@ from facts.ids import callback_of
 from facts.numbers import AGENT_NUMBER, normalise
 from facts.terms import CallId, OfferReason, Party
 from facts.times import SECOND
+from telephony import supervisors
 from telephony.guesses import GUESS_EVENTS
+from telephony.supervisors import SupervisorLeg, supervises
 
 Message: TypeAlias = Mapping[str, str]
 """One AMI message: header → value. A header that comes several times has its values joined by line feeds."""
@@ -125,6 +127,7 @@ VARIABLES = (
     "HL_ATTEMPT",
     "HL_NOTICE",
     "HL_PAUSED",
+    supervisors.MARK,
     "HANGUPCAUSE",
     "CHANNEL(hangupsource)",
 )
@@ -193,7 +196,8 @@ class Talk:
 class AsteriskState:
     """What exists in Asterisk now, and the facts that bring what was known up to date.
 
-    `paused`: calls whose recording was paused, and the mark of `Switch.pause_recording`.
+    `paused`: calls whose recording was paused, and the mark of `Switch.pause_recording`. `supervisors`: the legs of
+    supervisors who are in others' talks.
     """
 
     facts: tuple[Fact, ...]
@@ -203,6 +207,7 @@ class AsteriskState:
     alive: frozenset[CallId]
     attempts: tuple[LiveAttempt, ...] = ()
     paused: tuple[tuple[CallId, str], ...] = ()
+    supervisors: tuple[SupervisorLeg, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +375,12 @@ class Calls:
                 for entry in listed
                 if (mark := _variables(entry).get("HL_PAUSED", ""))
                 and entry.get("Channel", "") == self.recorded_channel(entry["Uniqueid"])
+            ),
+            supervisors=tuple(
+                leg
+                for entry in listed
+                if (mark := _variables(entry).get(supervisors.MARK, ""))
+                and (leg := supervisors.found(entry, mark)) is not None
             ),
         )
 
@@ -716,6 +727,18 @@ class Calls:
         if leg is not None and not leg.answered:
             self._link(uniqueid, leg.call)
             self._answer(leg, at, facts)
+        elif uniqueid in self._own and supervisors.takes(message):
+            self._take_over(uniqueid, message, at, facts)
+
+    def _take_over(self, uniqueid: str, message: Message, at: int, facts: list[Fact]) -> None:
+        """A supervisor has joined the citizen, to go on with them without their agent."""
+        linkedid = message.get("Linkedid", "")
+        call = self._linked.get(linkedid, linkedid)
+        state = self._calls.get(call)
+        if state is None or state.ended:
+            return
+        agent = next((leg.agent for leg in state.legs.values() if leg.answered), "")
+        self._hand_over(call, state, uniqueid, self._own[uniqueid], agent, at, facts)
 
     def _hold(self, message: Message, at: int, facts: list[Fact]) -> None:
         uniqueid = self._named(message)
@@ -742,7 +765,8 @@ class Calls:
                 self._go_on(call, channel, out.call)
             state = self._calls.get(call)
             if state is not None and state.channel == channel and not state.ended:
-                self._hand_over(call, state, uniqueid, own, message, at, facts)
+                agent = endpoint(message.get("OrigTransfererChannel", ""))
+                self._hand_over(call, state, uniqueid, own, agent, at, facts)
 
     def _hand_over(
         self,
@@ -750,17 +774,16 @@ class Calls:
         state: _CallState,
         uniqueid: str,
         own: _Own,
-        message: Message,
+        agent: str,
         at: int,
         facts: list[Fact],
     ) -> None:
-        """From now on the colleague's leg is one of the citizen's call."""
+        """From now on the colleague's leg is one of the citizen's call. `agent`: who has handed the citizen on."""
         leg = self._legs[uniqueid] = _Leg(own.channel, own.agent, call, rang=True, answered=True)
         state.legs[uniqueid] = leg
         if state.caller_gone:
             leg.ended_by = Party.CALLER
         del self._own[uniqueid]
-        agent = endpoint(message.get("OrigTransfererChannel", ""))
         facts.append(CallTransferred(at, call, agent, own.agent, attended=True))
         facts.append(OfferAnswered(at, call, own.agent))
         if not self._on_own_call(own.agent):
@@ -831,7 +854,7 @@ class Calls:
             return
         channel, linkedid = message.get("Channel", ""), message.get("Linkedid", "")
         linkedid = self._linked.get(linkedid, linkedid)
-        if linkedid in (uniqueid, "") or linkedid in self._own:
+        if linkedid in (uniqueid, "") or linkedid in self._own or supervises(message):
             if not self._on_own_call(agent):
                 facts.append(OwnCallStarted(at, agent))
             self._own[uniqueid] = _Own(channel, agent, linkedid or uniqueid)
@@ -1046,7 +1069,8 @@ class Calls:
         if not uniqueid or not AGENT_NUMBER.fullmatch(agent):
             return
         linkedid = entry.get("Linkedid", "")
-        if uniqueid in self._own and self._linked.get(linkedid, linkedid) in self._calls:
+        joined = uniqueid in self._own and self._linked.get(linkedid, linkedid) in self._calls
+        if joined and not supervises(entry):
             # An attended transfer, of which the link was too late to tell: the colleague has the citizen.
             self._end_own(uniqueid, now, facts)
         self._appear(uniqueid, agent, entry, now, facts)

@@ -78,6 +78,7 @@ IMPURE_MODULES = {
     "ivr.server",
     "ivr.session",
     "ivr.silence",
+    "ivr.supervise",
     "ivr.way_out",
     "ivr.workdays",
     "metrics.calls",
@@ -143,6 +144,7 @@ IMPURE_MODULES = {
     "telephony.pauses",
     "telephony.phones",
     "telephony.queue_log_file",
+    "telephony.supervision",
     "telephony.switch",
     "telephony.trunks",
 }

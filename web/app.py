@@ -47,6 +47,7 @@ from web.api import (
     quality,
     queues,
     recordings,
+    supervise,
     webhooks,
     words,
 )
@@ -114,7 +115,8 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
     app.state.backend = behind
     of_recordings = (recordings, listening, exports, hints, words)
     of_calls = (calls, *of_recordings, quality)
-    for module in (auth, live, facts, people, queues, callbacks, *of_calls, webhooks, admin):
+    of_agents = (people, supervise, queues)
+    for module in (auth, live, facts, *of_agents, callbacks, *of_calls, webhooks, admin):
         # As they are: `include_router` makes each route once more, while the first request waits.
         app.router.routes.extend(module.router.routes)
     _describe(app)

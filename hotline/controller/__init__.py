@@ -8,6 +8,7 @@ tape            whether calls can be recorded now
 people          the agents, and what they ask for
 requests        what screens, API and command line ask for
 callbacks       requests about callback tasks
+supervising     supervisors in talks: who may, what they ask for, and the audit log of every minute
 open_callbacks  the book's open tasks, at a start and as other programs change them
 outlets         where recorded facts go
 feeding         what the live figures and the floor get from the database

@@ -15,7 +15,11 @@ from facts.requests import (
     AgentWasAdded,
     AgentWasRemoved,
     CancelCallback,
+    ChangeListening,
+    EndTalk,
     GetStatus,
+    LeaveTalk,
+    ListenToTalk,
     PauseRecording,
     Reply,
     Request,
@@ -24,9 +28,11 @@ from facts.requests import (
     SetOut,
     SetPaused,
     SetReady,
+    TakeTalk,
     TrunksChanged,
 )
 from facts.terms import PauseWhy
+from hotline.controller.supervising import Asked
 from telephony.pauses import PauseRefused
 
 _LONGEST_NAME = 80
@@ -67,6 +73,7 @@ class Requests:
         read_trunks: Callable[[], Awaitable[None]],
         acknowledge: Callable[[str, str], Alarm],
         pauses: Pauses,
+        supervise: Callable[[Asked], Awaitable[Reply]],
         add_callback: Callable[[AddCallback], Awaitable[Reply]],
         cancel_callback: Callable[[int], Awaitable[Reply]],
     ) -> None:
@@ -79,6 +86,7 @@ class Requests:
         self._read_trunks = read_trunks
         self._acknowledge = acknowledge
         self._pauses = pauses
+        self._supervise = supervise
         self._add_callback = add_callback
         self._cancel_callback = cancel_callback
 
@@ -114,6 +122,8 @@ class Requests:
                 return await self._cancel_callback(task)
             case PauseRecording() | ResumeRecording():
                 return await self._record(asked)
+            case ListenToTalk() | ChangeListening() | LeaveTalk() | TakeTalk() | EndTalk():
+                return await self._supervise(asked)
             case SetReady(number) | SetPaused(number) | SetOut(number):
                 return await self._set_intent(asked, number)
 

@@ -23,7 +23,7 @@ class AgentRows:
 
     def __init__(self) -> None:
         self._book: Rulebook | None = None
-        self._made: dict[str, tuple[Any, str, int, AgentNow]] = {}
+        self._made: dict[str, tuple[Any, str, int, str, AgentNow]] = {}
 
     def of(
         self,
@@ -31,24 +31,36 @@ class AgentRows:
         names: Mapping[str, str],
         book: Rulebook,
         paused: Mapping[str, int] | None = None,
+        supervised: Mapping[str, str] | None = None,
     ) -> list[AgentNow]:
         """A row for each agent, by number. Not to be changed.
 
         `until`: when a pause ends that has an allowed length, in microseconds as `since` is; 0 without one. `paused`:
-        the agents whose recordings are paused, and since when.
+        the agents whose recordings are paused, and since when. `supervised`: those who see what a supervisor does in
+        their talk, and what.
         """
         if book is not self._book or len(self._made) > len(seats):
             self._book, self._made = book, {}
         rows, known, silences = [], self._made, paused or {}
+        watched = supervised or {}
         for number in sorted(seats):
             seat, name = seats[number], names.get(number, "")
-            silent = silences.get(number, 0)
+            silent, done = silences.get(number, 0), watched.get(number, "")
             shows = _ALL_THAT_SHOWS(seat)
             made = known.get(number)
-            # One by one: a tuple of the three for each agent would take a quarter of the time.
-            if made is None or made[0] != shows or made[1] != name or made[2] != silent:
-                made = known[number] = (shows, name, silent, _row(seat, name, book, silent))
-            rows.append(made[3])
+            # One by one: a tuple of the four for each agent would take a quarter of the time.
+            if (
+                made is None
+                or made[0] != shows
+                or made[1] != name
+                or made[2] != silent
+                or made[3] != done
+            ):
+                row = _row(seat, name, book, silent)
+                if done:
+                    row["supervised"] = done
+                made = known[number] = (shows, name, silent, done, row)
+            rows.append(made[4])
         return rows
 
 

@@ -50,6 +50,7 @@ from hotline.controller.people import People
 from hotline.controller.recovery import Recovery
 from hotline.controller.requests import Requests
 from hotline.controller.shown import Shown
+from hotline.controller.supervising import Supervising
 from hotline.controller.tape import TapeWatch
 from hotline.controller.watch import PhoneWatch
 from hotline.machine import home, render
@@ -68,6 +69,7 @@ from telephony.outbound import Outbound
 from telephony.pauses import RecordingPauses
 from telephony.queue_log_file import QueueLogFile
 from telephony.refused import SETTLE, RefusedCalls, unpack
+from telephony.supervision import Supervision
 from telephony.switch import Switch
 from telephony.trunks import Trunks, TrunkState
 
@@ -226,6 +228,18 @@ class Controller:
             allowed=settings.recording_pause,
             limit=settings.recording_pause_limit,
         )
+        self._supervision = Supervision(
+            self._link,
+            self._calls,
+            self._report,
+            clock.now,
+            node=settings.node,
+            engage=lambda agent: self._desk.engage(agent),  # noqa: PLW0108 - the desk is made later
+            release=lambda agent: self._desk.release(agent),  # noqa: PLW0108
+        )
+        self._supervising = Supervising(
+            self._engine, self._supervision, settings.supervision_phones
+        )
         self._outbound = Outbound(
             self._link,
             self._calls,
@@ -242,6 +256,7 @@ class Controller:
         """The floor, what goes in and what comes out."""
         settings = self._settings
         takers: list[Callable[[Fact], object]] = [self._figures.add, self._bus.send]
+        takers.append(self._supervising.add)
         if self._exporter is not None:
             takers.insert(1, self._exporter.add)
         self._outlets = Outlets(
@@ -301,6 +316,8 @@ class Controller:
             book=lambda: self._in_force.book,
             alarms=lambda: (alarm.as_json() for alarm in self._alarms.open()),
             paused=self._pauses.now,
+            supervision=self._supervision.now,
+            supervision_shown=settings.supervision_shown,
             export=self._export,
             show=self._bus.show,
             hand_on=self._outlets.hand_on,
@@ -316,6 +333,7 @@ class Controller:
             read_trunks=self._read_trunks,
             acknowledge=self._alarms.acknowledge,
             pauses=self._pauses,
+            supervise=self._supervising.answer,
             add_callback=lambda asked: callbacks.add(self._book, self._desk, asked),
             cancel_callback=lambda task: callbacks.cancel(self._book, self._desk, task),
         )
@@ -346,6 +364,7 @@ class Controller:
             spawn(self._phones.run(), "phones"),
             spawn(self._watch.run(), "phone watch"),
             spawn(self._pauses.run(), "pauses of recordings"),
+            spawn(self._supervising.run(), "audit of supervisors"),
             spawn(self._tape.run(), "tape watch"),
         ]
         self._recovery.link_lost_at = clock.now()
@@ -363,6 +382,7 @@ class Controller:
             clock=clock.now,
             feature=self._people.dialled,
             record=self._pauses.key,
+            supervise=self._supervising.dialled,
             pace=Pace(self._settings.announce_every),
             callbacks=self._outbound,
             ways=self._trunks,
@@ -406,6 +426,7 @@ class Controller:
         if self._exporter is not None:
             self._exporter.close()
         self._outlets.hand_on(sys.maxsize)
+        await self._supervising.write()
         await self._book.close()
         await self._diary.close()
         await self._bus.close()
@@ -446,6 +467,8 @@ class Controller:
         self._recovery.report(*facts)
         self._outbound.take(facts)
         self._pauses.take(facts)
+        self._supervision.read(message)
+        self._supervision.take(facts)
         for fact in facts:
             if isinstance(fact, CallTransferred):
                 self._renew_recording(fact.call)
@@ -459,6 +482,7 @@ class Controller:
         state = await self._recovery.link_restored()
         self._informed = True
         await self._pauses.settle(state.paused, self._story)
+        await self._supervision.settle(state.supervisors, self._supervising.unended)
         await self._in_force.announce_numbers()
         await self.look_at_trunks()
         self._up.set()

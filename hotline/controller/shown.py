@@ -13,7 +13,7 @@ from acd.callbacks.task import State, Task
 from acd.floor import Seat
 from acd.rules.text import Rulebook
 from base import clock
-from facts.live import AgentNow, AlarmNow, CallbacksNow, LiveState
+from facts.live import AgentNow, AlarmNow, CallbacksNow, LiveState, SupervisorNow
 from facts.times import SECOND
 from hotline.controller.rows import AgentRows
 from metrics.live import LiveFigures
@@ -52,6 +52,7 @@ class Floor(Protocol):
 class Shown:
     """Makes the live state.
 
+    `supervision_shown`: agents see that a supervisor is in their talk.
     `export` gets one a second; `show` those that screens should have; `hand_on` goes before.
     """
 
@@ -64,6 +65,8 @@ class Shown:
         book: Callable[[], Rulebook],
         alarms: Callable[[], Iterable[AlarmNow]],
         paused: Callable[[], Mapping[str, int]] = dict,
+        supervision: Callable[[], list[SupervisorNow]] = list,
+        supervision_shown: bool = False,
         export: Callable[[LiveState, int], None],
         show: Callable[[LiveState], None],
         hand_on: Callable[[], None],
@@ -75,6 +78,8 @@ class Shown:
         self._book = book
         self._alarms = alarms
         self._paused = paused
+        self._supervision = supervision
+        self._supervision_shown = supervision_shown
         self._export = export
         self._show = show
         self._hand_on = hand_on
@@ -90,8 +95,13 @@ class Shown:
     def state(self, now: int) -> LiveState:
         """Everything that screens show at `now` (microseconds)."""
         floor, figures = self._floor, self._figures.snapshot(now)
+        supervision = self._supervision()
         agents: list[AgentNow] = self._rows.of(
-            floor.seats, self._names, self._book(), self._paused()
+            floor.seats,
+            self._names,
+            self._book(),
+            self._paused(),
+            _supervised(supervision) if self._supervision_shown else {},
         )
         made: LiveState = {
             "at": now,
@@ -108,6 +118,7 @@ class Shown:
             "callbacks": _callbacks(figures["callbacks"], floor.tasks, now),
             "agents": agents,
             "alarms": list(self._alarms()),
+            "supervision": supervision,
         }
         self._newest = made
         if now - self._exported >= EXPORT_EVERY:
@@ -140,6 +151,11 @@ class Shown:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SHOW_EVERY):
                     await self._news.wait()
+
+
+def _supervised(supervision: Iterable[SupervisorNow]) -> dict[str, str]:
+    """What supervisors do in whose talk, as that agent sees it."""
+    return {one["agent"]: one["mode"] for one in supervision if one["state"] == "on"}
 
 
 def _callbacks(of_today: CallbacksNow, tasks: Mapping[int, Task], now: int) -> CallbacksNow:

@@ -135,7 +135,7 @@ def test_asterisk_shows_the_agi_secret_as_the_last_argument_and_in_no_address(
         for line in text.splitlines()
         if "agi://" in line or secret in line
     ]
-    assert len(uses) == 7
+    assert len(uses) == 8
     for line in uses:
         # Asterisk logs the address, which ends at the first comma.
         assert secret not in line.partition("agi://")[2].partition(",")[0]
@@ -166,7 +166,7 @@ def test_the_settings_arrive(tmp_path: Path, asterisk: AsteriskBinary) -> None:
         ("8890", "8890"),
     ]
     assert option(files["hep.conf"], "capture_address") == "10.1.2.3:6573"
-    assert dialplan.count("AGI(agi://10.1.2.3:6573/") == 4
+    assert dialplan.count("AGI(agi://10.1.2.3:6573/") == 5
     assert "${HL_TRIES} >= 7" in dialplan
     assert "Wait(1.5)" in dialplan
     assert "Queue(fallback,,,,600)" in dialplan
@@ -268,7 +268,7 @@ def test_tls_for_phones(tmp_path: Path, asterisk: AsteriskBinary) -> None:
     assert re.match(pattern.strip("/"), "SIP/2.0/UDP 10.0.0.1")
     assert not re.match(pattern.strip("/"), "SIP/2.0/TLS 10.0.0.1")
     assert "endpoint = realtime,ps_endpoints_tls\n" in files["sorcery.conf"] + "\n"
-    assert files["extensions.conf"].count("local_addr") == 2
+    assert files["extensions.conf"].count("local_addr") == 3
     assert "'transport-tls' AS transport" in VIEWS["ps_endpoints_tls"]
     assert "optimistic" not in VIEWS["ps_endpoints_tls"]
 
@@ -413,12 +413,16 @@ def test_what_is_no_sip_address_is_refused(outbound: str) -> None:
 def test_event_filters_of_newer_and_older_versions(tmp_path: Path) -> None:
     assert {"FullyBooted", *WANTED} == set(AMI_EVENTS)
     settings = Settings(home=tmp_path / "home")
-    for version, pattern in (
-        ("22.10.1", r"^eventfilter\(action\(include\),name\((\w+)\).*\) = ?[\w/-]*$"),
-        ("20.6.0", r"^eventfilter = Event: (\w+)$"),
+    for version, pattern, more in (
+        (
+            "22.10.1",
+            r"^eventfilter\(action\(include\),name\((\w+)\).*\) = ?[\w/-]*$",
+            ["BridgeEnter"],
+        ),
+        ("20.6.0", r"^eventfilter = Event: (\w+)$", []),
     ):
         manager = rendered(settings, an_asterisk(tmp_path, version))["manager.conf"]
-        assert re.findall(pattern, manager, re.MULTILINE) == list(AMI_EVENTS)
+        assert re.findall(pattern, manager, re.MULTILINE) == [*AMI_EVENTS, *more]
         disabled = option(manager, "disabledevents").split(",")
         assert "VarSet" in disabled
         assert not set(disabled) & set(AMI_EVENTS)
@@ -485,6 +489,8 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
         *("DIALEDPEERNAME", "HANGUPCAUSE(${DIALEDPEERNAME"),
         *("HL_AGENT", "CHANNEL", "HL_ATTEMPT", "HL_CITIZEN", "QUEUE_PRIO"),
         *("EXTEN", "EXTEN:3", "FILTER(0-9,${EXTEN", "DEVICE_STATE(PJSIP/${FILTER(0-9,${EXTEN"),
+        # What a supervisor dials after *8, and their leg's, from the controller
+        *("FILTER(0-9,${EXTEN:2", "HL_SPIED", "HL_JOINED", "HL_MAY_STEP_IN"),
         *("IMPORT(${CHANNELS(^PJSIP/${FILTER(0-9,${EXTEN", "CHANNELS(^PJSIP/${FILTER(0-9,${EXTEN"),
         # Asterisk's own word for whether the number may be shown.
         "CALLERID(num-pres):0:7",

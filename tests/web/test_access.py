@@ -9,7 +9,14 @@ import pytest
 from tests.web.conftest import Web
 from web.accounts.rights import OF_ROLE, RIGHTS, Role
 
-_VALUES = {"number": "1001", "name": "none", "caller": "13800000000", "id": "999", "call": "x-1.1"}
+_VALUES = {
+    "number": "1001",
+    "agent": "1001",
+    "name": "none",
+    "caller": "13800000000",
+    "id": "999",
+    "call": "x-1.1",
+}
 _STREAMS = ("/api/live/stream", "/api/facts/stream")
 
 

@@ -40,6 +40,9 @@ RIGHTS: Final[Mapping[str, str]] = {
     "recordings.approve": "decide whether another person may export a recording",
     "words.read": "read what was said in recordings, and hints of where to listen",
     "recordings.pause": "pause the recording of one's own talk; with agents.write, of any",
+    "talks.listen": "listen to agents' talks by one's own phone, and whisper to the agent",
+    "talks.step_in": "step into agents' talks, and take them over",
+    "talks.end": "end agents' talks",
     "recordings.mark": "mark places in recordings, with a note; change and remove one's own marks",
     "reports.read": "read reports",
     "facts.read": "follow the stream of facts",
@@ -70,6 +73,7 @@ OF_ROLE: Final[Mapping[Role, frozenset[str]]] = {
     | {"agents.own", "agents.write", "queues.write", "callbacks.write", "recordings.read"}
     | {"recordings.approve", "recordings.mark", "words.read"}
     | {"blocks.read", "blocks.write", "alarms.write"}
+    | {"talks.listen", "talks.step_in", "talks.end"}
     | {"quality.read", "quality.draw", "quality.decide"},
     Role.AUDITOR: _SEES
     | {"recordings.read", "words.read", "blocks.read", "audit.read", "quality.read"},
@@ -91,15 +95,16 @@ SEES_EVERYTHING: Final = frozenset({Role.SUPERVISOR, Role.AUDITOR, Role.ADMINIST
 
 
 def masked_state(state: LiveState) -> LiveState:
-    """The live state as a guest sees it: agents without their names, callers without their numbers."""
+    """The live state as a guest sees it: agents without their names, callers without their numbers, no supervisors."""
     shown: LiveState = _without_numbers(state)
+    shown.pop("supervision", None)
     shown["agents"] = masked_agents(state["agents"])
     return shown
 
 
 def masked_part(part: Mapping[str, Json]) -> dict[str, Json]:
     """Some fields of a live state (not its agents) as a guest sees them."""
-    return {name: _without_numbers(value) for name, value in part.items()}
+    return {name: _without_numbers(value) for name, value in part.items() if name != "supervision"}
 
 
 def masked_agents(agents: Iterable[AgentNow]) -> list[AgentNow]:

@@ -4,6 +4,7 @@ auth        who is asking, and may they: cookies, tokens, CSRF, sign-in
 live        what happens now, and its stream
 facts       the stream of all that happens
 people      agents, and what a supervisor has them do
+supervise   agents' talks: listen, whisper, step in, take over, end
 queues      queues, members, numbers, blocked callers
 callbacks   the book of callbacks
 calls       search among calls or recordings, one call's story; the report

@@ -28,6 +28,7 @@ from facts.requests import (
 )
 from facts.terms import PauseWhy
 from hotline.controller.requests import Requests
+from hotline.controller.supervising import Asked
 from telephony.pauses import PauseRefused
 
 
@@ -78,6 +79,10 @@ class Centre:
     async def resume(self, agent: str, why: PauseWhy, by: str = "") -> None:
         self.did.append(("resume", agent, why, by))
 
+    async def supervise(self, asked: Asked) -> Reply:
+        self.did.append(asked)
+        return Reply("they listen")
+
     def requests(self, *, ready: bool = True) -> Requests:
         return Requests(
             ready=lambda: ready,
@@ -88,6 +93,7 @@ class Centre:
             read_rules=self.read_rules,
             read_trunks=self.read_trunks,
             acknowledge=self.acknowledge,
+            supervise=self.supervise,
             pauses=self,
             add_callback=self.add,
             cancel_callback=self.cancel,

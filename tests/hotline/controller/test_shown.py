@@ -37,6 +37,7 @@ KEYS = [
     "callbacks",
     "agents",
     "alarms",
+    "supervision",
 ]
 """What screens, programs and the alarms of an older version read: no key is ever taken away."""
 
