@@ -27,9 +27,10 @@ REMEMBERED = 4096
 
 
 class Purpose(StrEnum):
-    """Why a number is to be dialled. For `OVERFLOW` and `TRANSFER` an operator has set the number itself.
+    """Why a number is to be dialled. For `OVERFLOW`, `TRANSFER` and `PARTY` an operator has set the number itself.
 
-    An agent may transfer a citizen to an emergency number if the operator has allowed it (R16); the queue may not.
+    An agent may transfer a citizen to an emergency number, or bring it in (`PARTY`), if the operator has allowed it
+    (R16); the queue may not.
     """
 
     CALLBACK = "callback"
@@ -37,6 +38,7 @@ class Purpose(StrEnum):
     ASKED = "asked"
     OVERFLOW = "overflow"
     TRANSFER = "transfer"
+    PARTY = "party"
 
 
 class Why(StrEnum):
@@ -56,6 +58,10 @@ class Why(StrEnum):
     NUMBER_DAY = "number_day"
     HOUR = "hour"
     BUDGET = "budget"
+
+
+CAPS = frozenset({Why.NUMBER_DAY, Why.HOUR, Why.BUDGET})
+"""The refusals that are about how often, and end by themselves."""
 
 
 class DialledState(TypedDict):
@@ -123,7 +129,7 @@ def _why(
     number: str, purpose: Purpose, policy: Policy, own: Iterable[str], agents: Container[str]
 ) -> Why | None:
     kind = kind_of(number, policy.region)
-    by_operator = purpose in (Purpose.OVERFLOW, Purpose.TRANSFER)
+    by_operator = purpose in (Purpose.OVERFLOW, Purpose.TRANSFER, Purpose.PARTY)
     if kind is NumberKind.UNDIALLABLE:
         return Why.UNDIALLABLE
     # An operator may send callers to another city's 12345; a caller with that number may be one of ours in disguise.
@@ -133,7 +139,7 @@ def _why(
         return Why.OWN
     if number in agents:
         return Why.AGENT
-    if kind is NumberKind.EMERGENCY and purpose is not Purpose.TRANSFER:
+    if kind is NumberKind.EMERGENCY and purpose not in (Purpose.TRANSFER, Purpose.PARTY):
         return Why.EMERGENCY
     if listed(number, policy.deny):
         return Why.DENIED

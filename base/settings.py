@@ -33,7 +33,7 @@ from base import trunks
 from base.trunks import Trunk, TrunkError, is_sip_host
 from facts.dialling import is_region
 from facts.ids import is_node
-from facts.numbers import HOTLINE_NUMBER, number_or_prefix
+from facts.numbers import HOTLINE_NUMBER, dialable, normalise, number_or_prefix
 from facts.terms import CONTINUE, REFUSE
 
 
@@ -104,6 +104,15 @@ def _listed(value: str) -> str:
             f"{value!r} is neither a number nor a prefix: write 12333, 13812345678, +852* or 4006*"
         )
     return listed
+
+
+def _entry(value: str) -> str:
+    """`NAME=NUMBER`; a number in its normal form."""
+    name, _, number = value.partition("=")
+    name, number = name.strip(), number.strip()
+    if not re.fullmatch(r"[^\s=<>\"]{1,32}", name) or not dialable(normalise(number)):
+        raise ValueError(f"{value!r} is no entry: write a name and a number, such as 供电=95598")
+    return f"{name}={normalise(number)}"
 
 
 def _region(value: str) -> str:
@@ -197,6 +206,9 @@ Addresses = Annotated[
 Listed = Annotated[
     tuple[Annotated[str, AfterValidator(_listed)], ...], NoDecode, BeforeValidator(_parts)
 ]
+Directory = Annotated[
+    tuple[Annotated[str, AfterValidator(_entry)], ...], NoDecode, BeforeValidator(_parts)
+]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)]
 Cap = Annotated[int, Field(ge=0, le=10_000_000)]
 
@@ -233,6 +245,13 @@ class Settings(BaseSettings):
         tuple[Annotated[str, AfterValidator(_number)], ...], NoDecode, BeforeValidator(_parts)
     ] = ()
     """Outside numbers to which agents may transfer a citizen. Empty: to none."""
+    party_directory: Directory = ()
+    """Departments that may be brought into a talk by their name: `供电=95598, 供水=024-23456789`. Outside numbers that
+    are neither here nor in `transfer_to` or `dial_allow` may not."""
+    party_limit: Annotated[int, Field(ge=0, le=5)] = 2
+    """How many others may be in the talk of a citizen and an agent at a time; 0: nobody."""
+    party_rings: Annotated[float, Field(ge=5, le=120)] = 30.0
+    """Seconds that somebody who is to be brought into a talk is rung."""
     callback_rings: Annotated[float, Field(ge=5, le=120)] = 30.0
     """Seconds that a citizen is rung by a callback."""
     region: Annotated[str, AfterValidator(_region)] = "CN"
@@ -578,6 +597,11 @@ class Settings(BaseSettings):
     def outside(self) -> tuple[str, ...]:
         """The outside numbers that an agent can transfer to: none without a way out."""
         return self.transfer_to if self.calls_out else ()
+
+    @property
+    def departments(self) -> dict[str, str]:
+        """The names of `party_directory`, and their numbers."""
+        return dict(entry.split("=", 1) for entry in self.party_directory)
 
     @cached_property
     def named_trunks(self) -> tuple[Trunk, ...]:

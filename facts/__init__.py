@@ -8,6 +8,7 @@ calls       a citizen's call
 offers      its offer to an agent, and their talk
 callbacks   a task to call a citizen
 agents      an agent and their phone
+parties     a third party in a talk
 recordings  the recording of a call
 supervise   a supervisor in another agent's talk
 centre      the controller and its link to Asterisk
@@ -85,6 +86,15 @@ from facts.offers import (
     TalkHeld,
     TalkResumed,
 )
+from facts.parties import (
+    PartyAnswered,
+    PartyAsked,
+    PartyFailed,
+    PartyJoined,
+    PartyLeft,
+    PartyMuted,
+    PartyUnmuted,
+)
 from facts.record import ATTENDANCE, ATTENDANCE_KINDS, KINDS, Fact, as_json, details, restore
 from facts.recordings import (
     RecordingFinished,
@@ -149,6 +159,13 @@ __all__ = [
     "OfferRinging",
     "OwnCallEnded",
     "OwnCallStarted",
+    "PartyAnswered",
+    "PartyAsked",
+    "PartyFailed",
+    "PartyJoined",
+    "PartyLeft",
+    "PartyMuted",
+    "PartyUnmuted",
     "PhoneLost",
     "PhoneReachable",
     "PhoneUnreachable",

@@ -2,12 +2,12 @@
 
     hotline-1763731200.17    a call: the node, the second in which its channel began, Asterisk's running number
     hotline-c7.1             an attempt: the node, `c` and the callback's number, the running number of the attempt
-    hotline-l1763731200.3    a supervisor's leg: the node, `l` and the second, a running number; no call at all
     hotline-r1763731200.88   a call that was refused before it had a channel: the node, `r` and the second, a checksum
+    hotline-p1763731200123456.1   a leg of ours beside a talk: the node, a letter and a number, the running number
 
-Asterisk makes the first (`systemname` in asterisk.conf is the node's name), the floor the second, `telephony` the
-third; the last is of the SIP Call-ID. An id names files and channels, so nothing that is not exactly an id gets into a
-path or an action.
+Asterisk makes the first (`systemname` in asterisk.conf is the node's name), the floor the second; the third is of the
+SIP Call-ID. The letter of the fourth says what the leg is for (`leg_of_ours`). An id names files and channels, so
+nothing that is not exactly an id gets into a path or an action.
 """
 
 import re
@@ -18,12 +18,17 @@ from facts.terms import CallId
 LONGEST = 80
 """Characters that the tables hold of a call's id: twice what the grammar allows."""
 
+BEGUN_HERE = "cpld"
+"""The letters of the channels that this program begins: attempts, and the legs of `leg_of_ours`."""
+
 _NODE = r"[a-z][a-z0-9]{0,15}"
 _NODE_NAME = re.compile(_NODE)
 _CALL = re.compile(rf"{_NODE}-([0-9]{{1,11}})\.[0-9]{{1,10}}")
 _REFUSED = re.compile(rf"{_NODE}-r[0-9]{{1,11}}\.[0-9]{{1,10}}")
-_LISTENER = re.compile(rf"{_NODE}-l[0-9]{{1,11}}\.[0-9]{{1,9}}")
 _ATTEMPT = re.compile(rf"{_NODE}-c([0-9]{{1,12}})\.([0-9]{{1,9}})")
+PARTY = re.compile(rf"{_NODE}-p[0-9]{{1,18}}")
+"""A third party in a talk (`party_id`)."""
+_OURS = re.compile(rf"{_NODE}-([pld])[0-9]{{1,18}}\.[0-9]{{1,9}}")
 
 
 def is_call_id(text: str) -> bool:
@@ -54,9 +59,31 @@ def listener_id(node: str, second: int, number: int) -> str:
     return f"{node}-l{second}.{number}"
 
 
-def is_listener(uniqueid: str) -> bool:
-    """Say whether a channel of this Uniqueid is a supervisor's leg that the controller has rung."""
-    return _LISTENER.fullmatch(uniqueid) is not None
+def party_id(node: str, asked: int) -> str:
+    """Name a third party in a talk: `party_id("hotline", 1763731200123456)` → `hotline-p1763731200123456`.
+
+    `asked`: when they were asked for, microseconds; no two of a node are the same.
+    """
+    return f"{node}-p{asked}"
+
+
+def party_leg(party: str, tries: int) -> str:
+    """The Uniqueid of a party's leg: `hotline-p1763731200123456.1`."""
+    return f"{party}.{tries}"
+
+
+def party_of(text: str) -> str:
+    """The third party whose leg has this Uniqueid; empty for any other channel."""
+    return text.rpartition(".")[0] if leg_of_ours(text) == "p" else ""
+
+
+def leg_of_ours(text: str) -> str:
+    """What a leg is for that this program has begun beside a talk, by its Uniqueid; empty for any other channel.
+
+    `p` a third party in a talk, `l` a listener, `d` a leg that was dialled for an agent.
+    """
+    found = _OURS.fullmatch(text) if "-" in text else None
+    return found[1] if found is not None else ""
 
 
 def in_attempts_of(callback: int) -> str:

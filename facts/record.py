@@ -68,6 +68,15 @@ from facts.offers import (
     TalkHeld,
     TalkResumed,
 )
+from facts.parties import (
+    PartyAnswered,
+    PartyAsked,
+    PartyFailed,
+    PartyJoined,
+    PartyLeft,
+    PartyMuted,
+    PartyUnmuted,
+)
 from facts.recordings import (
     RecordingFinished,
     RecordingMissing,
@@ -132,6 +141,13 @@ Fact: TypeAlias = (
     | AgentNotResponding
     | WrapUpStarted
     | WrapUpEnded
+    | PartyAsked
+    | PartyAnswered
+    | PartyJoined
+    | PartyMuted
+    | PartyUnmuted
+    | PartyFailed
+    | PartyLeft
     | RecordingFinished
     | RecordingMissing
     | RecordingPaused

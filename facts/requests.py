@@ -191,6 +191,60 @@ class CancelCallback:
     id: int
 
 
+@dataclass(frozen=True, slots=True)
+class AddParty:
+    """Bring somebody into the talk of agent `number`; `Reply.party` is the party's id.
+
+    `to`: an agent's number, a queue, a name of the directory, or an outside number. `how`: `now`, or `consult` if the
+    agent talks to them first. `by`: the account that asks.
+    """
+
+    name: ClassVar[str] = "party.add"
+    number: str
+    to: str
+    how: str = "now"
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinParties:
+    """The agent has consulted: the citizen is to hear everybody in the talk."""
+
+    name: ClassVar[str] = "party.join"
+    number: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MuteParty:
+    """Have the others hear a party of the agent's talk no more."""
+
+    name: ClassVar[str] = "party.mute"
+    number: str
+    party: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnmuteParty:
+    """Have the others hear a party of the agent's talk again."""
+
+    name: ClassVar[str] = "party.unmute"
+    number: str
+    party: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DropParty:
+    """Take a party out of the agent's talk, or stop calling them."""
+
+    name: ClassVar[str] = "party.drop"
+    number: str
+    party: str
+    by: str = ""
+
+
 Request: TypeAlias = (
     GetStatus
     | AgentWasAdded
@@ -211,16 +265,25 @@ Request: TypeAlias = (
     | AcknowledgeAlarm
     | AddCallback
     | CancelCallback
+    | AddParty
+    | JoinParties
+    | MuteParty
+    | UnmuteParty
+    | DropParty
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the controller has done. `said`: a sentence; `id`: a new callback's number; `ready`: calls can be taken."""
+    """What the controller has done. `said`: a sentence; `id`: a new callback's number; `ready`: calls can be taken.
+
+    `party`: the id of a party who was asked into a talk.
+    """
 
     said: str = ""
     id: int = 0
     ready: bool = False
+    party: str = ""
 
 
 def words_of(message: Request | Reply) -> dict[str, Json]:

@@ -240,7 +240,7 @@ class Server:
                 await serve_recording(connection, environment, record=self._record)
             elif script == "supervise" and self._supervise is not None:
                 await serve_supervise(connection, environment, supervise=self._supervise)
-            elif script == "silent":
+            elif script == "silent" and is_call_id(environment.get("agi_uniqueid", "")):
                 await serve_silent(
                     connection,
                     environment,

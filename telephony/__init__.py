@@ -14,6 +14,9 @@ leaving         agents' phones that have handed their citizen on, and are not fr
 hep             where those copies arrive
 supervisors     supervisors' legs among the channels (pure)
 supervision     supervisors in others' talks: rung, listening, whispering, stepped in, with the citizen
+parties         third parties in a talk, as AMI tells of them (pure)
+bring_in        the verbs about them: call, have the citizen hear music, join, mute, drop
+party_ends      what CEL knows of them while nobody was told (pure)
 pauses          recordings that agents have paused, and how each pause ends
 outbound        callbacks on the wire, and inbound first
 trunks          which of the operator's trunks are there, and by which a call leaves

@@ -22,7 +22,7 @@ from facts import (
 )
 from facts.terms import CallId, OfferReason, Party
 from facts.times import SECOND
-from telephony import cel
+from telephony import cel, party_ends
 
 _TOGETHER = SECOND // 20
 """Microseconds by which AMI, CEL and our own clock may differ about one moment."""
@@ -60,12 +60,13 @@ def put_together(
     alive: Collection[CallId],
     asked: int,
     now: int,
+    parties: Collection[str] = (),
 ) -> Story:
     """Put what CEL knows and the diary does not before what was held back.
 
     `alive` are the calls that existed when Asterisk was `asked` (microseconds); those that arrived since exist, too.
-    Other arguments: as `cel.complete`. AMI knows only that the system ended a call or a talk if the event that says
-    more was lost. Then CEL is asked.
+    `parties`: the third parties that existed then. Other arguments: as `cel.complete`. AMI knows only that the system
+    ended a call or a talk if the event that says more was lost. Then CEL is asked.
     """
     events, known = list(events), list(known)
     ended = {fact.call for fact in known if isinstance(fact, CallEnded)}
@@ -74,6 +75,10 @@ def put_together(
     # Of these calls AMI has told everything.
     new = {fact.call for fact in known if isinstance(fact, CallArrived) and fact.at > asked}
     found = cel.complete(events, known, held=live, numbers=numbers, alive={*alive, *new}, now=now)
+    found += party_ends.missed(
+        events, known, alive=parties, calls={*alive, *new}, asked=asked, now=now
+    )
+    found.sort(key=lambda fact: fact.at)
     past = [fact for fact in found if getattr(fact, "call", "") in ended]
     missed = [fact for fact in found if getattr(fact, "call", "") not in ended]
     told = [

@@ -32,6 +32,13 @@ from facts import (
     OfferEnded,
     OfferMade,
     OfferRinging,
+    PartyAnswered,
+    PartyAsked,
+    PartyFailed,
+    PartyJoined,
+    PartyLeft,
+    PartyMuted,
+    PartyUnmuted,
     RecordingFinished,
     RecordingMissing,
     TalkEnded,
@@ -40,7 +47,7 @@ from facts import (
 )
 from facts.causes import LOST, NOT_REACHED, REFUSED, WITHDRAWN, Cause
 from facts.endpoints import OUTBOUND, TRUNK, endpoint
-from facts.ids import callback_of
+from facts.ids import callback_of, leg_of_ours
 from facts.numbers import AGENT_NUMBER, normalise
 from facts.supervise import SupervisionMode
 from facts.terms import CallId, OfferReason, Party
@@ -66,7 +73,10 @@ HANDED_ON = "handed_on"
 _CALLBACK_ANSWERS = (CallbackAnswered, CallbackSpared, CallbackRaced)
 """As what the floor may have entered a citizen's answer."""
 
-_AFTERWARDS = frozenset({WrapUpStarted, WrapUpEnded, RecordingFinished, RecordingMissing})
+_AFTERWARDS = frozenset(
+    {WrapUpStarted, WrapUpEnded, RecordingFinished, RecordingMissing, PartyMuted, PartyUnmuted}
+    | {PartyAsked, PartyAnswered, PartyJoined, PartyFailed, PartyLeft}
+)
 _COLUMNS = 12
 _NEVER = 1 << 62
 _TOGETHER = SECOND // 20
@@ -223,6 +233,8 @@ class _CelLeg:
 
 @dataclass(slots=True)
 class _CelCall:
+    """`others`: the channels of third parties who were in its talk. Whoever of them leaves last ends the call."""
+
     arrived: CallArrived | None = None
     channel: str = ""
     overflowed_at: int = 0
@@ -230,6 +242,7 @@ class _CelCall:
     cause: int = 0
     source: str = ""
     legs: dict[str, _CelLeg] = field(default_factory=dict)
+    others: set[str] = field(default_factory=set)
 
 
 def _gather(events: Iterable[CelEvent], numbers: frozenset[str]) -> dict[CallId, _CelCall]:
@@ -252,6 +265,12 @@ class _Gathered:
         self._citizens: dict[str, CallId] = {}
 
     def add(self, event: CelEvent) -> None:
+        taken = event.context == supervisors.CONTEXT and event.exten == SupervisionMode.TAKE
+        if leg_of_ours(event.uniqueid) and not taken:
+            # In a talk's bridge it has the call's Linkedid, and is no leg of an offer.
+            if (talk := self.calls.get(event.linkedid)) is not None:
+                talk.others.add(event.channel)
+            return
         party = endpoint(event.channel)
         own = event.uniqueid == event.linkedid or callback_of(event.linkedid) > 0
         if party == TRUNK and own:
@@ -294,6 +313,8 @@ class _Gathered:
     def _take_over(self, event: CelEvent, supervisor: str) -> None:
         """A supervisor's leg is one of the citizen's call only when it has taken them over."""
         if event.exten != SupervisionMode.TAKE or not AGENT_NUMBER.fullmatch(supervisor):
+            if (joined := self.calls.get(event.linkedid)) is not None:
+                joined.others.add(event.channel)
             return
         leg = _CelLeg(supervisor, event.channel)
         call = self._call(self._linked.get(event.linkedid, event.linkedid))
@@ -436,6 +457,11 @@ def _about_leg(event: CelEvent, leg: _CelLeg) -> None:
             leg.ended_at = leg.ended_at or event.at
 
 
+def hang_up_of(event: CelEvent) -> tuple[int, str]:
+    """Cause (Q.850) and source of a HANGUP: the channel whose far end hung up, or something else for the system."""
+    return _hangup(event.extra)
+
+
 def _hangup(extra: str) -> tuple[int, str]:
     """Cause and source. The source is the channel whose far end hung up; the dialplan or nothing for the system."""
     told = _extra(extra)
@@ -526,7 +552,7 @@ def _ended_by(call: _CelCall, diary: "_Diary") -> Party:
     talked = {
         leg.channel for leg in call.legs.values() if leg.answered_at or leg.agent in diary.answerers
     }
-    return Party.AGENT if call.source in talked else Party.SYSTEM
+    return Party.AGENT if call.source in talked | call.others else Party.SYSTEM
 
 
 def _is_caller(source: str, call: _CelCall) -> bool:
@@ -560,7 +586,7 @@ class _Diary:
         self._open: dict[CallId, dict[str, bool]] = {}
         for fact in sorted(known, key=lambda fact: fact.at):
             call = getattr(fact, "call", "")
-            # A call's recording and wrap-up may be reported long after its end.
+            # A call's recording and wrap-up may be reported long after its end, and so may who was brought in.
             if call and type(fact) not in _AFTERWARDS and not callback_of(call):
                 self.calls.add(call)
                 self._note(fact, call)

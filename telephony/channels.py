@@ -73,13 +73,13 @@ from facts import (
 )
 from facts.causes import LOST, NOT_REACHED, REFUSED, WITHDRAWN, Cause
 from facts.endpoints import OUTBOUND, TRUNK, endpoint
-from facts.ids import callback_of
+from facts.ids import callback_of, leg_of_ours
 from facts.numbers import AGENT_NUMBER, normalise
 from facts.terms import CallId, OfferReason, Party
 from facts.times import SECOND
 from telephony import supervisors
 from telephony.guesses import GUESS_EVENTS
-from telephony.supervisors import SupervisorLeg, supervises
+from telephony.supervisors import SupervisorLeg, supervises, takes
 
 Message: TypeAlias = Mapping[str, str]
 """One AMI message: header → value. A header that comes several times has its values joined by line feeds."""
@@ -128,6 +128,9 @@ VARIABLES = (
     "HL_NOTICE",
     "HL_PAUSED",
     supervisors.MARK,
+    "HL_PARTY",
+    "HL_MUTED",
+    "HL_CONSULT",
     "HANGUPCAUSE",
     "CHANNEL(hangupsource)",
 )
@@ -196,8 +199,10 @@ class Talk:
 class AsteriskState:
     """What exists in Asterisk now, and the facts that bring what was known up to date.
 
-    `paused`: calls whose recording was paused, and the mark of `Switch.pause_recording`. `supervisors`: the legs of
-    supervisors who are in others' talks.
+    `paused`: calls whose recording was paused, and the mark of `Switch.pause_recording`. `ours`: the legs that this
+    program began beside a talk (`facts.ids.leg_of_ours`), as they are listed. `consults`: calls whose citizens hear
+    music while the agent consults somebody, and that agent.
+    `supervisors`: the legs of supervisors who are in others' talks.
     """
 
     facts: tuple[Fact, ...]
@@ -208,6 +213,8 @@ class AsteriskState:
     attempts: tuple[LiveAttempt, ...] = ()
     paused: tuple[tuple[CallId, str], ...] = ()
     supervisors: tuple[SupervisorLeg, ...] = ()
+    ours: tuple[Message, ...] = ()
+    consults: tuple[tuple[CallId, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,11 +231,12 @@ class Early:
 
 @dataclass(frozen=True, slots=True)
 class _Own:
-    """`of`: the channel that dialled, which may be this one."""
+    """`of`: the channel that dialled, which may be this one. `outlived`: the call whose citizen has left this leg."""
 
     channel: str
     agent: str
     of: str
+    outlived: CallId = ""
 
 
 @dataclass(slots=True)
@@ -310,6 +318,8 @@ class Calls:
         self._places: dict[str, str] | None = None
         self._gone: dict[str, None] = {}
         self._blind = False
+        self.talks_on: Callable[[CallId], bool] = lambda _: False
+        """Whether somebody else is in this call's talk: then an agent's leg outlives the citizen's channel."""
 
     def link_lost(self) -> None:
         """Events are missing from now on until the next `snapshot`."""
@@ -355,7 +365,7 @@ class Calls:
             self._found_call(entry, now, facts)
         # The dialling channel comes first: it tells a call between agents from a leg of a citizen's call.
         for entry in sorted(listed, key=lambda one: one.get("Uniqueid") != one.get("Linkedid")):
-            self._found_phone(entry, now, facts)
+            self._found_phone(entry, now, facts, exist)
         for entry in listed:
             self._found_out(entry, now, facts)
         self._found_kept(listed, now, facts)
@@ -373,14 +383,21 @@ class Calls:
             paused=tuple(
                 (entry["Uniqueid"], mark)
                 for entry in listed
-                if (mark := _variables(entry).get("HL_PAUSED", ""))
+                if (mark := variables_of(entry).get("HL_PAUSED", ""))
                 and entry.get("Channel", "") == self.recorded_channel(entry["Uniqueid"])
             ),
             supervisors=tuple(
                 leg
                 for entry in listed
-                if (mark := _variables(entry).get(supervisors.MARK, ""))
+                if (mark := variables_of(entry).get(supervisors.MARK, ""))
                 and (leg := supervisors.found(entry, mark)) is not None
+            ),
+            ours=tuple(entry for entry in listed if leg_of_ours(entry.get("Uniqueid", ""))),
+            consults=tuple(
+                (entry["Uniqueid"], endpoint(by))
+                for entry in listed
+                if (by := variables_of(entry).get("HL_CONSULT", ""))
+                and entry.get("Uniqueid") in self._calls
             ),
         )
 
@@ -463,6 +480,10 @@ class Calls:
         known: list[_Leg | _Own | _AttemptState] = [*self._legs.values(), *self._own.values()]
         known += self._attempts.values()
         return sorted({one.channel for one in known if one.agent == agent})
+
+    def outlived(self, call: CallId) -> list[str]:
+        """The names of the agents' channels that talk on with others although this call's citizen has left."""
+        return [own.channel for own in self._own.values() if own.outlived == call]
 
     def agent_of(self, uri: str) -> str:
         """The agent whose phone is registered with this address, empty when there is none. Parameters do not count."""
@@ -727,7 +748,7 @@ class Calls:
         if leg is not None and not leg.answered:
             self._link(uniqueid, leg.call)
             self._answer(leg, at, facts)
-        elif uniqueid in self._own and supervisors.takes(message):
+        elif uniqueid in self._own and takes(message):
             self._take_over(uniqueid, message, at, facts)
 
     def _take_over(self, uniqueid: str, message: Message, at: int, facts: list[Fact]) -> None:
@@ -784,7 +805,8 @@ class Calls:
         if state.caller_gone:
             leg.ended_by = Party.CALLER
         del self._own[uniqueid]
-        facts.append(CallTransferred(at, call, agent, own.agent, attended=True))
+        if agent:  # otherwise they have left, and the supervisor beside them goes on
+            facts.append(CallTransferred(at, call, agent, own.agent, attended=True))
         facts.append(OfferAnswered(at, call, own.agent))
         if not self._on_own_call(own.agent):
             facts.append(OwnCallEnded(at, own.agent))
@@ -854,10 +876,10 @@ class Calls:
             return
         channel, linkedid = message.get("Channel", ""), message.get("Linkedid", "")
         linkedid = self._linked.get(linkedid, linkedid)
+        if leg_of_ours(uniqueid) and not takes(message):
+            linkedid = uniqueid  # it may be in a talk's bridge already
         if linkedid in (uniqueid, "") or linkedid in self._own or supervises(message):
-            if not self._on_own_call(agent):
-                facts.append(OwnCallStarted(at, agent))
-            self._own[uniqueid] = _Own(channel, agent, linkedid or uniqueid)
+            self._on_own(uniqueid, _Own(channel, agent, linkedid or uniqueid), at, facts)
             return
         if self._blind and not self.knows(linkedid):
             return  # perhaps of a call between agents: `snapshot` will tell
@@ -935,7 +957,10 @@ class Calls:
         for leg_id, leg in list(call.legs.items()):
             leg.ended_by = leg.ended_by or (Party.CALLER if call.caller_gone else Party.SYSTEM)
             self._end_leg(leg_id, leg, at, Cause.NORMAL, facts)
-            self._remember(leg_id)
+            if leg.answered and self.talks_on(uniqueid):
+                self._on_own(leg_id, _Own(leg.channel, leg.agent, leg_id, uniqueid), at, facts)
+            else:
+                self._remember(leg_id)
         self._end_call(uniqueid, call, at, facts)
         del self._calls[uniqueid]
 
@@ -944,7 +969,7 @@ class Calls:
         call = message.get("Linkedid", "")
         call = self._linked.get(call, call)
         attempt = self._attempts.get(call)
-        if uniqueid in self._outs or uniqueid in self._calls:
+        if uniqueid in self._outs or uniqueid in self._calls or leg_of_ours(uniqueid):
             return
         if attempt is None and call not in self._calls:
             return
@@ -1001,6 +1026,11 @@ class Calls:
             by = attempt.ended_by or Party.SYSTEM
             facts.append(CallbackEnded(at, attempt.callback, call, attempt.agent, failure, by))
 
+    def _on_own(self, uniqueid: str, own: _Own, at: int, facts: list[Fact]) -> None:
+        if not self._on_own_call(own.agent):
+            facts.append(OwnCallStarted(at, own.agent))
+        self._own[uniqueid] = own
+
     def _end_own(self, uniqueid: str, at: int, facts: list[Fact]) -> None:
         agent = self._own.pop(uniqueid).agent
         if not self._on_own_call(agent):
@@ -1048,7 +1078,7 @@ class Calls:
 
     def _found_call(self, entry: Message, now: int, facts: list[Fact]) -> None:
         uniqueid = entry["Uniqueid"]
-        variables = _variables(entry)
+        variables = variables_of(entry)
         if (origin := variables.get("HL_ATTEMPT", "")) and uniqueid not in self._calls:
             self._go_on(uniqueid, entry.get("Channel", ""), origin)
             at = _number(variables.get("HL_ARRIVED", "")) or now
@@ -1064,15 +1094,23 @@ class Calls:
         at = _number(variables.get("HL_ARRIVED", "")) or _started(entry, now)
         facts.append(CallArrived(at, uniqueid, number, _caller(entry)))
 
-    def _found_phone(self, entry: Message, now: int, facts: list[Fact]) -> None:
+    def _found_phone(
+        self, entry: Message, now: int, facts: list[Fact], exist: Collection[str]
+    ) -> None:
         uniqueid, agent = entry.get("Uniqueid", ""), endpoint(entry.get("Channel", ""))
         if not uniqueid or not AGENT_NUMBER.fullmatch(agent):
             return
         linkedid = entry.get("Linkedid", "")
-        joined = uniqueid in self._own and self._linked.get(linkedid, linkedid) in self._calls
-        if joined and not supervises(entry):
+        handed = uniqueid in self._own and self._linked.get(linkedid, linkedid) in self._calls
+        ours = supervises(entry) or (leg_of_ours(uniqueid) != "" and not takes(entry))
+        if handed and not ours:
             # An attended transfer, of which the link was too late to tell: the colleague has the citizen.
             self._end_own(uniqueid, now, facts)
+        if linkedid not in exist and not self.knows(self._linked.get(linkedid, linkedid)):
+            # The citizen has left, and the agent talks on with somebody who was brought in.
+            own = _Own(entry.get("Channel", ""), agent, uniqueid, linkedid)
+            if uniqueid not in self._own and not leg_of_ours(uniqueid):
+                self._on_own(uniqueid, own, now, facts)
         self._appear(uniqueid, agent, entry, now, facts)
         state = entry.get("ChannelState", "")
         if (attempt := self._attempts.get(uniqueid)) is not None:
@@ -1081,7 +1119,7 @@ class Calls:
         leg = self._legs.get(uniqueid)
         if leg is None:
             return
-        in_notice = _variables(entry).get("HL_NOTICE") == "1"
+        in_notice = variables_of(entry).get("HL_NOTICE") == "1"
         leg.in_notice = leg.in_notice or in_notice
         if state == _RINGING:
             self._ring(leg, _started(entry, now), facts, estimated=True)
@@ -1121,7 +1159,7 @@ class Calls:
     def _found_requests(self, listed: list[Message], now: int, facts: list[Fact]) -> None:
         """The far ends of these channels have hung up, and the link was down when Asterisk told of it."""
         for entry in listed:
-            told = _variables(entry)
+            told = variables_of(entry)
             if entry.get("Channel", "") == told.get("CHANNEL(hangupsource)"):
                 self._hangup_request({**entry, "Cause": told.get("HANGUPCAUSE", "")}, now, facts)
         for uniqueid, call in list(self._calls.items()):
@@ -1133,7 +1171,7 @@ class Calls:
     def _place(self, entry: Message) -> Waiting | None:
         uniqueid = entry["Uniqueid"]
         call = self._calls[uniqueid]
-        variables = _variables(entry)
+        variables = variables_of(entry)
         queued_at = _number(variables.get("HL_QUEUED", ""))
         application = entry.get("Application", "")
         if call.ended or variables.get("HL_DONE") == "1":
@@ -1224,7 +1262,7 @@ def _was_handed_on(entry: Message, exist: Collection[str]) -> bool:
         and endpoint(entry.get("Channel", "")) == OUTBOUND
         and callback_of(linkedid) > 0
         and linkedid not in exist
-        and _variables(entry).get("HL_ATTEMPT") == linkedid
+        and variables_of(entry).get("HL_ATTEMPT") == linkedid
         # Otherwise the citizen is just being hung up together with the agent.
         and (entry.get("BridgeID", "") != "" or entry.get("Context") in PASSING_CONTEXTS)
     )
@@ -1276,7 +1314,7 @@ def _started(entry: Message, now: int) -> int:
     return now - _number(entry.get("Seconds", "")) * SECOND
 
 
-def _variables(entry: Message) -> dict[str, str]:
+def variables_of(entry: Message) -> dict[str, str]:
     """The channel's variables in a `Status` entry; Asterisk writes `(null)` for one that is not set."""
     pairs = (line.partition("=") for line in entry.get("Variable", "").split("\n"))
     # The last one counts: anything that a caller's number may have smuggled in comes before the variables.

@@ -26,6 +26,7 @@ from facts import (
     CallEnded,
     CallTransferred,
     Fact,
+    OfferAnswered,
     SupervisionChanged,
     SupervisionEnded,
     SupervisionStarted,
@@ -33,10 +34,11 @@ from facts import (
     TalkStopped,
 )
 from facts.causes import REFUSED, Cause
+from facts.endpoints import endpoint
 from facts.ids import callback_of, listener_id
 from facts.live import SupervisorNow
 from facts.supervise import SupervisionEnd, SupervisionMode
-from facts.terms import CallId, Party
+from facts.terms import CallId
 from facts.times import SECOND
 from telephony import supervisors
 from telephony.channels import Message, Talk, microseconds
@@ -80,6 +82,9 @@ class Calls(Protocol):
     def caller_channel(self, call: CallId) -> str:
         """The name of the caller's channel, empty when there is none."""
 
+    def knows(self, uniqueid: str) -> bool:
+        """Whether this channel is known to exist."""
+
 
 class Actions(Protocol):
     """What is needed of a `telephony.link.Link`."""
@@ -118,6 +123,7 @@ class Supervision:
     """All supervisors in talks. `report` takes facts, `clock` gives microseconds, `node` begins the ids of legs.
 
     `engage`: why this agent's phone cannot be rung now, empty when it can; then it counts as busy until `release`.
+    `two_left`: told when a talk that goes on has two voices again after three.
     """
 
     def __init__(
@@ -130,6 +136,7 @@ class Supervision:
         node: str,
         engage: Callable[[str], str],
         release: Callable[[str], None],
+        two_left: Callable[[CallId], None] = lambda _: None,
     ) -> None:
         self._link = link
         self._calls = calls
@@ -138,6 +145,7 @@ class Supervision:
         self._node = node
         self._engage = engage
         self._release = release
+        self._two_left = two_left
         self._legs: dict[str, _Supervisor] = {}
         self._number = 0
 
@@ -305,8 +313,10 @@ class Supervision:
             match fact:
                 case CallTransferred(_, call, agent, to, _):
                     self._handed_on(call, agent, to, fact.at)
-                case TalkEnded(_, call, agent, by):
-                    self._left_by_agent(call, agent, by)
+                case OfferAnswered(_, call, agent):
+                    self._handed_on(call, "", agent, fact.at)
+                case TalkEnded(_, call, agent):
+                    self._left_by_agent(call, agent)
                 case CallArrived(origin=call) if call:
                     self._over(call)
                 case CallEnded(call=call) | CallbackEnded(call=call) | CallbackYielded(call=call):
@@ -325,7 +335,7 @@ class Supervision:
         """
         there = {one.leg: one for one in found}
         for leg, one in list(self._legs.items()):
-            if leg not in there and one.channel:
+            if one.channel and leg not in there and not self._calls.knows(leg):
                 self._end(one, self._clock(), SupervisionEnd.LOST)
         try:
             known = {(one.call, one.agent, one.supervisor): one for one in await unended()}
@@ -465,6 +475,8 @@ class Supervision:
         if mode is None or (one.began and one.mode is mode):
             return
         mark, first = one.mark, not one.began
+        if one.mode is SupervisionMode.STEP_IN and mode in _SPIES and not first:
+            self._two_left(mark.call)
         one.mode, by = mode, one.wanted_by or mark.by
         one.wanted_by = ""
         if first:
@@ -488,7 +500,8 @@ class Supervision:
     def _talk_ends(self, channel: str) -> None:
         """Somebody in a talk has hung up: spies must not hold up its end."""
         for one in self._legs.values():
-            if channel in one.talk and one.spies and not one.over:
+            ends = one.spies or (one.mode is SupervisionMode.STEP_IN and _is_citizen(one, channel))
+            if channel in one.talk and ends and not one.over:
                 one.over = True
                 if one.channel:
                     self._cut(one.channel)
@@ -500,20 +513,35 @@ class Supervision:
                 if one.channel:
                     self._cut(one.channel)
 
-    def _left_by_agent(self, call: CallId, agent: str, by: Party) -> None:
+    def _left_by_agent(self, call: CallId, agent: str) -> None:
+        """Whoever has stepped in goes on with the citizen, if they are still there; for others it is over."""
         for one in list(self._legs.values()):
             if (one.mark.call, one.mark.agent) != (call, agent) or one.taken or one.over:
+                continue
+            goes_on = one.mode is SupervisionMode.STEP_IN and one.began and not callback_of(call)
+            if goes_on and not any(talk.call == call for talk in self._calls.talks()):
+                spawn(self._go_on(one), "a supervisor goes on")
                 continue
             one.over = True
             if one.channel:
                 self._cut(one.channel)
+
+    async def _go_on(self, one: _Supervisor) -> None:
+        try:
+            await self.change(one.mark.agent, one.supervisor, SupervisionMode.TAKE)
+        except SupervisionRefused as refused:
+            log.warning("supervision.not_gone_on", supervisor=one.supervisor, why=str(refused))
+            self._cut(one.channel)
 
     def _handed_on(self, call: CallId, agent: str, to: str, at: int) -> None:
         for one in list(self._legs.values()):
             if one.mark.call == call and one.supervisor == to and not one.taken:
                 one.taken = True
                 self._end(one, at, SupervisionEnd.TOOK)
-                spawn(self._free(call, agent), "agent freed by a supervisor")
+                if not agent:
+                    self._two_left(call)
+                else:
+                    spawn(self._free(call, agent), "agent freed by a supervisor")
 
     async def _free(self, call: CallId, agent: str) -> None:
         """End the leg of the agent whose talk was taken over."""
@@ -545,6 +573,8 @@ class Supervision:
     def _end(self, one: _Supervisor, at: int, why: SupervisionEnd) -> None:
         self._legs.pop(one.leg, None)
         one.ended = why
+        if one.mode is SupervisionMode.STEP_IN and why is SupervisionEnd.LEFT:
+            self._two_left(one.mark.call)
         mark, lasted = one.mark, at - one.began if one.began else 0
         self._report(
             SupervisionEnded(at, mark.call, mark.agent, one.supervisor, why, lasted, mark.by)
@@ -572,7 +602,7 @@ class Supervision:
                 leg.leg,
                 leg.supervisor,
                 mark,
-                leg.mode or SupervisionMode.LISTEN,
+                started.mode if started is not None else leg.mode or SupervisionMode.LISTEN,
                 self._clock(),
                 leg.channel,
                 rang=True,
@@ -596,6 +626,10 @@ class Supervision:
         deadline = loop.time() + (TOLD_WITHIN if within is None else within)
         while not true() and loop.time() < deadline:  # noqa: ASYNC110 - many conditions, for moments
             await asyncio.sleep(_LOOK_EVERY)
+
+
+def _is_citizen(one: _Supervisor, channel: str) -> bool:
+    return endpoint(channel) != one.mark.agent
 
 
 _NO_TAKE = (

@@ -8,11 +8,12 @@ lists and in CEL, and whoever reads them later finds it again. Legs that the con
 Only with `take`, and in the citizen's bridge, is it the leg of an agent who talks to the citizen.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from facts.endpoints import endpoint
-from facts.ids import is_call_id, is_listener
+from facts.ids import is_call_id, leg_of_ours
 from facts.numbers import AGENT_NUMBER
 from facts.supervise import SupervisionMode
 from facts.terms import CallId
@@ -30,6 +31,10 @@ KEY_EVENT = "HotlineSupervisionKey"
 """The same, by a key in a talk that the supervisor has stepped into: they want another mode."""
 
 
+_NO_NAME = re.compile(r"[^\w.@:-]")
+"""What no account's name has: Asterisk would read some of it as the end of the variable."""
+
+
 @dataclass(frozen=True, slots=True)
 class SupervisionMark:
     """What a leg's variable says. `by`: the account, or empty. `may_step_in`: whether key 6 works."""
@@ -40,7 +45,8 @@ class SupervisionMark:
     may_step_in: bool
 
     def __str__(self) -> str:
-        return f"{self.call} {self.agent} {int(self.may_step_in)} {self.by}"
+        by = _NO_NAME.sub("", self.by)
+        return f"{self.call} {self.agent} {int(self.may_step_in)} {by}"
 
 
 def read_mark(text: str) -> SupervisionMark | None:
@@ -68,7 +74,7 @@ def supervises(message: Mapping[str, str]) -> bool:
     """Whether an event, or an entry of a list, is about a supervisor's leg that is no agent's talk."""
     if message.get("Context") == CONTEXT:
         return message.get("Exten") != SupervisionMode.TAKE
-    return is_listener(message.get("Uniqueid", ""))
+    return leg_of_ours(message.get("Uniqueid", "")) == "l"
 
 
 def takes(message: Mapping[str, str]) -> bool:

@@ -55,12 +55,22 @@ async def contacts_of(link: Actions, endpoint: str) -> list[Message]:
 
 
 class Switch:
-    """Acts on one node. `calls` knows the channels' names; it must be the one that reads this link's messages."""
+    """Acts on one node. `calls` knows the channels' names; it must be the one that reads this link's messages.
 
-    def __init__(self, link: Actions, calls: Calls, clock: Callable[[], int] = _now) -> None:
+    `found`: told of the state that was read, before any later event.
+    """
+
+    def __init__(
+        self,
+        link: Actions,
+        calls: Calls,
+        clock: Callable[[], int] = _now,
+        found: Callable[[AsteriskState], object] = lambda _: None,
+    ) -> None:
         self._link = link
         self._calls = calls
         self._clock = clock
+        self._found = found
 
     async def ask_phone(self, agent: str) -> None:
         """Have Asterisk ask an agent's phone (OPTIONS) whether it is there, instead of within 30 seconds."""
@@ -217,7 +227,9 @@ class Switch:
         channels = await self._link.gather(
             {"Action": "Status", "Variables": ",".join(VARIABLES)}, "StatusComplete", _LIST_TIMEOUT
         )
-        return self._calls.snapshot(channels, contacts, self._clock(), before)
+        state = self._calls.snapshot(channels, contacts, self._clock(), before)
+        self._found(state)
+        return state
 
     async def outbound_answers(self) -> bool | None:
         """Whether the way out answers Asterisk's OPTIONS; None when that is not known yet, or without a way out."""

@@ -43,6 +43,7 @@ from web.api import (
     hints,
     listening,
     live,
+    parties,
     people,
     quality,
     queues,
@@ -115,7 +116,7 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
     app.state.backend = behind
     of_recordings = (recordings, listening, exports, hints, words)
     of_calls = (calls, *of_recordings, quality)
-    of_agents = (people, supervise, queues)
+    of_agents = (people, parties, supervise, queues)
     for module in (auth, live, facts, *of_agents, callbacks, *of_calls, webhooks, admin):
         # As they are: `include_router` makes each route once more, while the first request waits.
         app.router.routes.extend(module.router.routes)

@@ -39,9 +39,11 @@ from facts import (
     CallbackMerged,
     CallbackReopened,
     Fact,
+    PartyAsked,
 )
 from facts.masking import mask
 from facts.numbers import dialable
+from facts.parties import PartyKind
 from facts.terms import CallId
 from facts.times import HOUR, SECOND, midnight
 
@@ -193,17 +195,23 @@ class TaskBook:
         facts = [
             fact
             async for fact in reader.read_kinds(
-                self._engine, {CallbackDialling.kind}, since, now + 1
+                self._engine, {CallbackDialling.kind, PartyAsked.kind}, since, now + 1
             )
-            if isinstance(fact, CallbackDialling)
         ]
-        tasks = await _find_these(self._engine, {fact.callback for fact in facts})
-        numbers = {entry.id: entry.number for entry in tasks}
-        return [
-            (fact.call, numbers[fact.callback], fact.at)
+        outside = [
+            (fact.party, fact.number, fact.at)
             for fact in facts
+            if isinstance(fact, PartyAsked) and fact.who is PartyKind.OUTSIDE
+        ]
+        dialled = [fact for fact in facts if isinstance(fact, CallbackDialling)]
+        tasks = await _find_these(self._engine, {fact.callback for fact in dialled})
+        numbers = {entry.id: entry.number for entry in tasks}
+        called = [
+            (fact.call, numbers[fact.callback], fact.at)
+            for fact in dialled
             if fact.callback in numbers
         ]
+        return sorted([*called, *outside], key=lambda attempt: attempt[2])
 
     async def changes(self) -> tuple[list[Task], list[CallbackCancelled]]:
         """What another program has done to the table meanwhile: its new tasks, for `Desk.take_up`, and its cancels.

@@ -3,9 +3,9 @@
 Pure: no clock, no I/O, no waiting. One task owns a floor, so it needs no locks. The same floor runs in the
 controller, in the property tests and in the simulator, on a virtual clock.
 
-A fact goes to its handler (in `calls`, `offers`, `agents`, `callbacks`, `centre`), which changes the hall. Callers and
-idle agents meet in lanes. After that `pairing` pairs both sides of every changed lane from the front. Then it lets
-callbacks yield to citizens who still wait (呼入优先, R7). The agents who are then left get callbacks.
+A fact goes to its handler (in `calls`, `offers`, `agents`, `callbacks`, `parties`, `centre`), which changes the hall.
+Callers and idle agents meet in lanes. After that `pairing` pairs both sides of every changed lane from the front. Then
+it lets callbacks yield to citizens who still wait (呼入优先, R7). The agents who are then left get callbacks.
 
 The modules from the ground up; each imports only those before it in this list (tests/test_architecture.py):
 
@@ -19,6 +19,7 @@ calls       what a fact about a call does
 offers      what a fact about an offer or a talk does
 agents      what a fact about an agent does
 callbacks   what a fact about a callback does
+parties     what a fact about a third party in a talk does
 centre      whether offers may be made at all
 pairing     offers, callbacks that yield, callbacks that are placed
 snapshot    the hall written down, and made again

@@ -16,7 +16,18 @@ from typing import Any
 
 from acd.callbacks.task import State, Task
 from acd.commands import Command
-from acd.floor import agents, callbacks, calls, centre, offers, open_tasks, snapshot, waiting, work
+from acd.floor import (
+    agents,
+    callbacks,
+    calls,
+    centre,
+    offers,
+    open_tasks,
+    parties,
+    snapshot,
+    waiting,
+    work,
+)
 from acd.floor.hall import (
     CALLBACK_DUE,
     DIAL_AGAIN,
@@ -33,7 +44,7 @@ from acd.floor.hall import (
     Seat,
     Stage,
 )
-from acd.floor.lanes import all_changed, join_lane, lane_of, make_lanes
+from acd.floor.lanes import all_changed, home, join_lane, lane_of, make_lanes
 from acd.floor.pairing import pair
 from acd.floor.snapshot import HallState
 from acd.gate import Policy, Purpose, Refusal
@@ -68,6 +79,9 @@ from facts import (
     OfferRinging,
     OwnCallEnded,
     OwnCallStarted,
+    PartyAsked,
+    PartyFailed,
+    PartyLeft,
     PhoneLost,
     PhoneReachable,
     PhoneUnreachable,
@@ -292,6 +306,30 @@ class Floor:
         """Why this number may not be dialled, whenever it be; None when it may. Caps are not asked."""
         return self.hall.refusal(number, purpose)
 
+    def may_bring_in(self, number: str, now: int) -> Refusal | None:
+        """Why this outside number may not be brought into a talk now, caps included; None when it may."""
+        hall = self.hall
+        return (
+            hall.refusal(number, Purpose.PARTY)
+            or hall.history.full(hall.policy, now)
+            or hall.history.full_for(number, hall.policy, now)
+        )
+
+    def idle_in(self, queue: str) -> str:
+        """The agent who would get this queue's next call; empty if nobody is free."""
+        idle = home(self.hall, queue).idle
+        return idle[0][-1] if idle else ""
+
+    def knows(self, agent: str) -> bool:
+        """Whether there is such an agent."""
+        seat = self.seats.get(agent)
+        return seat is not None and not seat.removed
+
+    def number_of(self, call: CallId) -> str:
+        """The hotline's number that this call's citizen dialled; empty if unknown."""
+        caller = self.callers.get(call)
+        return caller.number if caller is not None else ""
+
     def held_back(self, now: int) -> int:
         """How many due callbacks a cap on dialling holds back at this moment."""
         full = self.hall.history.full(self.hall.policy, now) is not None
@@ -351,6 +389,9 @@ HANDLERS: dict[type[Fact], Callable[[Hall, Any, int], None]] = {
     PhoneUnreachable: agents.phone_unreachable,
     OwnCallStarted: agents.own_call_started,
     OwnCallEnded: agents.own_call_ended,
+    PartyAsked: parties.party_asked,
+    PartyFailed: parties.party_over,
+    PartyLeft: parties.party_over,
     LinkLost: centre.link_lost,
     LinkRestored: centre.link_restored,
 }

@@ -7,6 +7,7 @@ watch           the phones of agents who talk: which of them has died
 tape            whether calls can be recorded now
 people          the agents, and what they ask for
 requests        what screens, API and command line ask for
+parties         requests about third parties in a talk
 callbacks       requests about callback tasks
 supervising     supervisors in talks: who may, what they ask for, and the audit log of every minute
 open_callbacks  the book's open tasks, at a start and as other programs change them

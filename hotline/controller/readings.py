@@ -66,7 +66,7 @@ class Parts(Protocol):
         """The open callback tasks."""
 
     def held_back(self, now: int) -> int:
-        """Due callbacks that a cap on dialling holds back."""
+        """Due callbacks that a cap on dialling holds back, and outside numbers that one kept out of a talk."""
 
     def failing_phones(self) -> int:
         """Registered phones at which each of the last offers failed by itself."""

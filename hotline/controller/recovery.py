@@ -19,6 +19,7 @@ from base.settings import Settings
 from diary import reader
 from diary.writer import Diary
 from facts import CallTransferred, Fact, LinkLost, LinkRestored, TalkEnded
+from facts.ids import party_of
 from facts.terms import CallId
 from facts.times import SECOND
 from hotline.controller.open_callbacks import OpenCallbacks
@@ -238,6 +239,7 @@ class Recovery:
             alive=state.alive,
             asked=asked,
             now=now,
+            parties={party_of(one.get("Uniqueid", "")) for one in state.ours},
         )
         if story.missed or story.past:
             log.info("cel.completed", facts=len(story.missed) + len(story.past))

@@ -11,15 +11,19 @@ from facts import AgentRemoved, Fact
 from facts.requests import (
     AcknowledgeAlarm,
     AddCallback,
+    AddParty,
     AgentPasswordChanged,
     AgentWasAdded,
     AgentWasRemoved,
     CancelCallback,
     ChangeListening,
+    DropParty,
     EndTalk,
     GetStatus,
+    JoinParties,
     LeaveTalk,
     ListenToTalk,
+    MuteParty,
     PauseRecording,
     Reply,
     Request,
@@ -30,8 +34,10 @@ from facts.requests import (
     SetReady,
     TakeTalk,
     TrunksChanged,
+    UnmuteParty,
 )
 from facts.terms import PauseWhy
+from hotline.controller.parties import PartyRequest
 from hotline.controller.supervising import Asked
 from telephony.pauses import PauseRefused
 
@@ -76,6 +82,7 @@ class Requests:
         supervise: Callable[[Asked], Awaitable[Reply]],
         add_callback: Callable[[AddCallback], Awaitable[Reply]],
         cancel_callback: Callable[[int], Awaitable[Reply]],
+        bring_in: Callable[[PartyRequest], Awaitable[Reply]],
     ) -> None:
         self._ready = ready
         self._people = people
@@ -89,6 +96,7 @@ class Requests:
         self._supervise = supervise
         self._add_callback = add_callback
         self._cancel_callback = cancel_callback
+        self._bring_in = bring_in
 
     async def answer(self, asked: Request) -> Reply:
         """Carry out one request. Raises `Refused`."""
@@ -124,6 +132,8 @@ class Requests:
                 return await self._record(asked)
             case ListenToTalk() | ChangeListening() | LeaveTalk() | TakeTalk() | EndTalk():
                 return await self._supervise(asked)
+            case AddParty() | JoinParties() | MuteParty() | UnmuteParty() | DropParty():
+                return await self._bring_in(asked)
             case SetReady(number) | SetPaused(number) | SetOut(number):
                 return await self._set_intent(asked, number)
 

@@ -42,10 +42,11 @@ from facts.masking import mask_numbers
 from facts.terms import CallId
 from facts.times import HOUR, SECOND
 from hotline import __version__
-from hotline.controller import callbacks, feeding, garbage, readings
+from hotline.controller import callbacks, feeding, garbage, parties, readings
 from hotline.controller.in_force import RulesInForce
 from hotline.controller.open_callbacks import OpenCallbacks
 from hotline.controller.outlets import Outlets
+from hotline.controller.parties import ThirdParties
 from hotline.controller.people import People
 from hotline.controller.recovery import Recovery
 from hotline.controller.requests import Requests
@@ -60,12 +61,14 @@ from ivr.session import Pace
 from metrics.exporter import Exporter
 from metrics.live import Live
 from telephony import hep, phones
+from telephony.bring_in import BringIn
 from telephony.channels import Calls, Message, pressed
 from telephony.guesses import Guesses, guess
 from telephony.leaving import LONGEST as LEAVES_WITHIN
 from telephony.leaving import LeavingPhones
 from telephony.link import Link, LinkError
 from telephony.outbound import Outbound
+from telephony.parties import LiveParty, Parties
 from telephony.pauses import RecordingPauses
 from telephony.queue_log_file import QueueLogFile
 from telephony.refused import SETTLE, RefusedCalls, unpack
@@ -188,7 +191,17 @@ class Controller:
             on_up=self._link_restored,
             on_down=self._link_lost,
         )
-        self._switch = Switch(self._link, self._calls)
+        self._parties = Parties(self._calls.caller_gone, self._call_again)
+        self._calls.talks_on = self._parties.inside
+        self._switch = Switch(self._link, self._calls, found=self._parties.found)
+        self._bring_in = BringIn(
+            self._link,
+            self._calls,
+            self._parties,
+            node=settings.node,
+            report=self._report,
+            clock=clock.now,
+        )
         self._sip_ports = frozenset({settings.sip_port, settings.tls_port} - {0})
         self._refused_calls = RefusedCalls(
             settings.node,
@@ -236,6 +249,7 @@ class Controller:
             node=settings.node,
             engage=lambda agent: self._desk.engage(agent),  # noqa: PLW0108 - the desk is made later
             release=lambda agent: self._desk.release(agent),  # noqa: PLW0108
+            two_left=self._two_left,
         )
         self._supervising = Supervising(
             self._engine, self._supervision, settings.supervision_phones
@@ -301,6 +315,17 @@ class Controller:
     def _show(self) -> None:
         """What people and programs see and ask."""
         settings = self._settings
+        self._third_parties = ThirdParties(
+            self._calls,
+            self._parties,
+            self._bring_in,
+            desk=self._desk,
+            floor=self._desk.floor,
+            allowed=lambda: parties.allowed(settings),
+            ways=self._trunks.ways,
+            outbound=lambda: settings.calls_out,
+            clock=clock.now,
+        )
         watched = alarms.of_names(alarms.rules(settings), alarms.ELSEWHERE, without=True)
         self._alarms = alarms.Watch(
             self._engine,
@@ -336,6 +361,7 @@ class Controller:
             supervise=self._supervising.answer,
             add_callback=lambda asked: callbacks.add(self._book, self._desk, asked),
             cancel_callback=lambda task: callbacks.cancel(self._book, self._desk, task),
+            bring_in=self._third_parties.answer,
         )
 
     async def start(self, stop: asyncio.Event) -> None:
@@ -456,6 +482,7 @@ class Controller:
             spawn(self._switch.end_early(early), "early transfer")
         self._trunks.read(message)
         facts = self._leaving.heard(self._calls.read(message))
+        facts += self._parties.read(message)
         if dialled := self._calls.dials(message):
             self._outbound.follow(*dialled)
             self._hear_answers(self._settings.callback_rings + ANSWERED_WITHIN)
@@ -469,6 +496,7 @@ class Controller:
         self._pauses.take(facts)
         self._supervision.read(message)
         self._supervision.take(facts)
+        self._bring_in.take(facts)
         for fact in facts:
             if isinstance(fact, CallTransferred):
                 self._renew_recording(fact.call)
@@ -481,6 +509,7 @@ class Controller:
     async def _link_restored(self) -> None:
         state = await self._recovery.link_restored()
         self._informed = True
+        self._bring_in.caught_up()
         await self._pauses.settle(state.paused, self._story)
         await self._supervision.settle(state.supervisors, self._supervising.unended)
         await self._in_force.announce_numbers()
@@ -497,6 +526,10 @@ class Controller:
         """What the diary knows of a call."""
         await self._diary.flush()
         return (await reader.read_stories(self._engine, [call])).get(call, [])
+
+    def _call_again(self, party: LiveParty) -> bool:
+        """Whether a party that a trunk did not take is called by another one."""
+        return self._bring_in.again(party)
 
     def _guessed(self, address: str) -> None:
         """Somebody there could not sign in as an agent's phone."""
@@ -599,6 +632,12 @@ class Controller:
         for caller in self._desk.floor.callers.values():
             if caller.stage is not Stage.RELEASED:
                 self._renew_recording(caller.call)
+
+    def _two_left(self, call: CallId) -> None:
+        """A supervisor who had stepped in is out again. A recording that is paused stays as it is."""
+        paused = self._pauses.now()
+        if not any(talk.call == call and talk.agent in paused for talk in self._calls.talks()):
+            self._renew_recording(call)
 
     def _renew_recording(self, call: CallId) -> None:
         spawn(self._renew(call), "recording renewed")
@@ -704,8 +743,8 @@ class Controller:
         return self._desk.floor.tasks.values()
 
     def held_back(self, now: int) -> int:
-        """Due callbacks that a cap on dialling holds back."""
-        return self._desk.floor.held_back(now)
+        """Due callbacks that a cap on dialling holds back, and outside numbers that one kept out of a talk."""
+        return self._desk.floor.held_back(now) + self._third_parties.capped(now)
 
     def failing_phones(self) -> int:
         """Registered phones at which each of the last offers failed by itself."""

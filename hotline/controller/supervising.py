@@ -7,6 +7,7 @@ seconds. So whoever kills the program hides less than a minute, and the next one
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 import structlog
@@ -159,13 +160,17 @@ class Supervising:
         return "", frozenset(allowed)
 
     async def unended(self) -> Sequence[SupervisionStarted]:
-        """The beginnings whose end the diary does not know."""
+        """The beginnings whose end the diary does not know, with the newest mode."""
         now = self._clock()
-        kinds = [SupervisionStarted.kind, SupervisionEnded.kind]
+        kinds = [SupervisionStarted.kind, SupervisionChanged.kind, SupervisionEnded.kind]
         found: dict[tuple[CallId, str, str], SupervisionStarted] = {}
         async for fact in reader.read_kinds(self._engine, kinds, now - LONGEST_BACK, now + SECOND):
             if isinstance(fact, SupervisionStarted):
                 found[fact.call, fact.agent, fact.supervisor] = fact
+            elif isinstance(fact, SupervisionChanged):
+                known = found.get((fact.call, fact.agent, fact.supervisor))
+                if known is not None:
+                    found[fact.call, fact.agent, fact.supervisor] = replace(known, mode=fact.mode)
             elif isinstance(fact, SupervisionEnded):
                 found.pop((fact.call, fact.agent, fact.supervisor), None)
         return list(found.values())

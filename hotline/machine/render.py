@@ -17,6 +17,7 @@ from agents.signin import SIP_REALM
 from base import files, trunks
 from base.settings import Settings
 from facts.endpoints import TRUNK
+from facts.ids import BEGUN_HERE
 from facts.numbers import HOTLINE_NUMBER
 from hotline.machine import trunk_lines
 from hotline.machine.programs import AsteriskBinary, ProgramError, explained
@@ -464,23 +465,27 @@ def _event_filters(node: str, asterisk: AsteriskBinary) -> list[str]:
     """Newer versions compare names by a hash; older ones match a regular expression against the whole event."""
     if asterisk.release >= {20: (20, 11), 21: (21, 6)}.get(asterisk.release[0], (22, 1)):
         # Of the states of a dialling only 183 is news: 180 and the answer come with Newstate. Who enters a bridge is
-        # news of agents who came from a callback: their channels are named after it.
-        narrowed = {
-            "DialState": ("header(DialStatus),method(exact)", "PROGRESS"),
-            "BridgeEnter": ("header(Uniqueid),method(starts_with)", f"{node}-c"),
+        # news of channels that this program began: agents' of callbacks, third parties'. They are named so.
+        narrowed: dict[str, tuple[str, list[str]]] = {
+            "DialState": ("header(DialStatus),method(exact)", ["PROGRESS"]),
+            "BridgeEnter": (
+                "header(Uniqueid),method(starts_with)",
+                [f"{node}-{letter}" for letter in BEGUN_HERE],
+            ),
             # What agents press is private.
-            "DTMFEnd": ("header(Channel),method(starts_with)", f"PJSIP/{TRUNK}-"),
+            "DTMFEnd": ("header(Channel),method(starts_with)", [f"PJSIP/{TRUNK}-"]),
             # Sign-ins of phones, not those of the controller itself
             **dict.fromkeys(
-                {*GUESS_EVENTS, SIGN_IN_EVENT}, ("header(Service),method(exact)", "PJSIP")
+                {*GUESS_EVENTS, SIGN_IN_EVENT}, ("header(Service),method(exact)", ["PJSIP"])
             ),
         }
         filters = []
         for name in AMI_EVENTS:
-            criteria, value = narrowed.get(name, ("", ""))
-            filters.append(
+            criteria, values = narrowed.get(name, ("", [""]))
+            filters += [
                 f"eventfilter(action(include),name({name}){criteria and ','}{criteria}) = {value}"
-            )
+                for value in values
+            ]
         # And of supervisors who step into a talk
         filters.append(
             f"eventfilter(action(include),name(BridgeEnter),header(Context),method(exact)) = {supervisors.CONTEXT}"

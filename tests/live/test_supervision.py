@@ -180,6 +180,7 @@ async def test_listen_whisper_step_in_and_listen_again(
     await ask(centre, LeaveTalk("1001", "1003"))
     await ear.until_ended()
     await leg.until_hears(agent.tone)
+    await asyncio.sleep(2)
     await leg.hang_up()
     await at_agent.until_ended()
     ended = await centre.fact(SupervisionEnded, call=call)
@@ -190,6 +191,7 @@ async def test_listen_whisper_step_in_and_listen_again(
     left, right = await recording(centre, call, tmp_path / "talk.wav")
     sounds.assert_hums(left, leg)
     assert heard_in(left, boss.tone) == 0
+    assert seconds_of(right[-round(1.5 * RATE) :], agent.tone) > 1, "their agent to the end"
     stepped_in = (again.at - back.at) / SECOND
     assert stepped_in * 0.7 - 0.5 < heard_in(right, boss.tone, agent.tone) < stepped_in + 0.6
     rows = ["begin", "mode", "mode", "mode", "end"]
@@ -302,6 +304,66 @@ async def test_a_supervisor_takes_the_call_over(
     sounds.assert_hums(left, leg)
     assert seconds_of(right, boss.tone) > 1
     await verified(centre)
+
+
+async def test_whoever_has_stepped_in_goes_on_when_the_agent_leaves(
+    centre: Centre, phones: Phones, tmp_path: Path
+) -> None:
+    leg, agent, call = await talk(centre, phones, "13900000041")
+    boss = await supervisor(centre, phones)
+    await ask(centre, ListenToTalk("1001", "1003", "step_in", "li", 1))
+    ear = boss.offers[-1]
+    await until_has(centre, leg, agent.tone, boss.tone)
+    await agent.offers[-1].hang_up()
+    await centre.presence("1003", "talking")
+    await leg.until_hears(boss.tone)
+    await ear.until_hears(leg.tone)
+    await centre.presence("1001", "ready")
+    await asyncio.sleep(2)
+    await leg.hang_up()
+    await ear.until_ended()
+    row = await centre.call("13900000041")
+    assert (row["agents"], row["outcome"], row["hung_up_by"]) == (
+        ["1001", "1003"],
+        "human",
+        "caller",
+    )
+    assert centre.facts(CallTransferred, call=call) == [], "nobody handed them on"
+    assert [end.why for end in centre.facts(SupervisionEnded, call=call)] == [SupervisionEnd.TOOK]
+    _, right = await recording(centre, call, tmp_path / "on.wav")
+    assert heard_in(right, boss.tone) > 1.5
+    await verified(centre)
+
+
+async def test_a_citizen_who_leaves_ends_it_for_all(centre: Centre, phones: Phones) -> None:
+    leg, agent, call = await talk(centre, phones, "13900000042")
+    boss = await supervisor(centre, phones)
+    await ask(centre, ListenToTalk("1001", "1003", "step_in", "li", 1))
+    await until_has(centre, leg, agent.tone, boss.tone)
+    await leg.hang_up()
+    await agent.offers[-1].until_ended(3)
+    await boss.offers[-1].until_ended(3)
+    row = await centre.call("13900000042")
+    assert (row["agents"], row["hung_up_by"]) == (["1001"], "caller")
+    assert (await centre.fact(SupervisionEnded, call=call)).why is SupervisionEnd.OVER
+    await centre.presence("1003", "out")
+
+
+async def test_a_citizen_who_is_handed_on_leaves_the_supervisor_behind(
+    centre: Centre, phones: Phones
+) -> None:
+    leg, agent, call = await talk(centre, phones, "13900000043")
+    boss = await supervisor(centre, phones)
+    await ask(centre, ListenToTalk("1001", "1003", by="li"))
+    await until_has(centre, boss.offers[-1], leg.tone, agent.tone)
+    second = await centre.agent(phones, "1002", answer_after=0.2)
+    await agent.offers[-1].transfer("1002")
+    await until_talk(leg, second.tone)
+    await boss.offers[-1].until_ended(3)
+    assert (await centre.fact(SupervisionEnded, call=call)).why is SupervisionEnd.OVER
+    await leg.hang_up()
+    assert (await centre.call("13900000043"))["agents"] == ["1001", "1002"]
+    await centre.press(second, "*13")
 
 
 async def test_a_supervisor_ends_the_talk(centre: Centre, phones: Phones) -> None:

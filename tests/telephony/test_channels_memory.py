@@ -18,7 +18,7 @@ def kept(calls: Calls) -> dict[str, Any]:
     return {
         name: value
         for name, value in vars(calls).items()
-        if value and name not in _BOUNDED | _CONTACTS | {"numbers"}
+        if value and name not in _BOUNDED | _CONTACTS | {"numbers", "talks_on"}
     }
 
 

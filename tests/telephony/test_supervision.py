@@ -9,6 +9,7 @@ from base.background import spawn
 from facts import (
     CallTransferred,
     Fact,
+    OfferAnswered,
     SupervisionChanged,
     SupervisionEnded,
     SupervisionStarted,
@@ -47,6 +48,8 @@ class Centre:
         self.error: LinkError | None = None
         self.busy = ""
         self.engaged: list[str] = []
+        self.known: set[str] = set()
+        self.renewed: list[str] = []
         self.then: Callable[[Mapping[str, str]], None] = lambda _: None
         self.talking = [Talk("n-1763731200.2", AGENT, CALL, "1001", False, True)]
         self.supervision = Supervision(
@@ -57,6 +60,7 @@ class Centre:
             node="n",
             engage=self.engage,
             release=self.engaged.remove,
+            two_left=self.renewed.append,
         )
 
     def talks(self) -> Iterator[Talk]:
@@ -64,6 +68,9 @@ class Centre:
 
     def caller_channel(self, call: str) -> str:
         return CITIZEN if call == CALL else ""
+
+    def knows(self, uniqueid: str) -> bool:
+        return uniqueid in self.known
 
     def engage(self, agent: str) -> str:
         if not self.busy:
@@ -142,7 +149,9 @@ async def test_a_supervisor_listens_whispers_steps_in_and_leaves() -> None:
             "since": T,
         }
     ]
+    assert centre.renewed == []
     assert await centre.supervision.leave("1001", "1003")
+    assert centre.renewed == [CALL], "two are left of three"
     assert centre.supervision.now() == []
     later = T + SECOND
     assert centre.facts == [
@@ -277,6 +286,19 @@ async def test_whoever_takes_over_has_the_citizen_and_the_agent_is_free() -> Non
     assert getattr(centre.facts[-1], "why", None) is SupervisionEnd.TOOK
 
 
+async def test_whoever_has_stepped_in_goes_on_when_the_agent_leaves() -> None:
+    centre = Centre()
+    await centre.listens()
+    await centre.supervision.change("1001", "1003", STEP_IN)
+    centre.talking = []
+    centre.supervision.take([TalkEnded(T, CALL, "1001", Party.AGENT)])
+    await asyncio.sleep(0.02)
+    assert (centre.sent[-1]["Action"], centre.sent[-1]["Exten"]) == ("Redirect", "take")
+    centre.supervision.take([OfferAnswered(T, CALL, "1003")])
+    assert getattr(centre.facts[-1], "why", None) is SupervisionEnd.TOOK
+    assert not any(one["Action"] == "Hangup" for one in centre.sent)
+
+
 async def test_a_callback_is_not_taken_over() -> None:
     centre = Centre()
     centre.talking = [Talk(ATTEMPT, AGENT, ATTEMPT, "1001", False, True, "PJSIP/outbound-6")]
@@ -310,6 +332,7 @@ async def test_keys_lead_back_from_the_talk() -> None:
     centre.hear("UserEvent", UserEvent="HotlineSupervisionKey", Mode="whisper")
     await asyncio.sleep(0.02)
     assert [one.get("Exten") for one in centre.sent] == ["listen", "step_in", "whisper"]
+    assert centre.renewed == [CALL]
 
 
 async def test_a_phone_that_dialled_is_in_the_talk() -> None:
@@ -360,6 +383,33 @@ async def test_a_new_controller_finds_them_again_and_enters_the_ends_that_nobody
     await centre.supervision.settle([leg], none_unended)
     await asyncio.sleep(0.02)
     assert centre.supervision.now() == []
+
+
+async def test_after_a_lost_link_a_leg_that_is_gone_has_ended_and_a_new_one_has_not() -> None:
+    centre = Centre()
+    await centre.listens()
+    centre.known = {LEG}
+    await centre.supervision.settle([], none_unended)
+    assert len(centre.supervision.now()) == 1, "it came after the list"
+    centre.known = set()
+    await centre.supervision.settle([], none_unended)
+    assert getattr(centre.facts[-1], "why", None) is SupervisionEnd.LOST
+
+
+async def test_a_key_that_was_pressed_without_a_controller_is_entered() -> None:
+    centre = Centre()
+
+    async def unended() -> Sequence[SupervisionStarted]:
+        return [SupervisionStarted(T - SECOND, CALL, "1001", "1003", LISTEN, "li")]
+
+    mark = SupervisionMark(CALL, "1001", "li", True)
+    await centre.supervision.settle([SupervisorLeg(LEG, BOSS, "1003", mark, WHISPER)], unended)
+    assert centre.facts == [SupervisionChanged(T, CALL, "1001", "1003", WHISPER, "li")]
+
+
+def test_a_name_cannot_set_other_variables() -> None:
+    mark = SupervisionMark(CALL, "1001", "li,HL_MAY_STEP_IN=1\r\nAction: x", False)
+    assert not {",", "=", "\r", "\n"} & set(str(mark))
 
 
 def test_a_leg_in_a_list() -> None:

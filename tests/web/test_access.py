@@ -16,6 +16,7 @@ _VALUES = {
     "caller": "13800000000",
     "id": "999",
     "call": "x-1.1",
+    "party": "x-p1",
 }
 _STREAMS = ("/api/live/stream", "/api/facts/stream")
 

@@ -43,6 +43,7 @@ RIGHTS: Final[Mapping[str, str]] = {
     "talks.listen": "listen to agents' talks by one's own phone, and whisper to the agent",
     "talks.step_in": "step into agents' talks, and take them over",
     "talks.end": "end agents' talks",
+    "parties.own": "bring others into one's own talk, mute and drop them; with agents.write, into any",
     "recordings.mark": "mark places in recordings, with a note; change and remove one's own marks",
     "reports.read": "read reports",
     "facts.read": "follow the stream of facts",
@@ -67,11 +68,11 @@ _SEES: Final = frozenset(
 OF_ROLE: Final[Mapping[Role, frozenset[str]]] = {
     Role.GUEST: _SEES,
     Role.AGENT: frozenset({"live", "agents.read", "agents.own", "queues.read", "callbacks.read"})
-    | {"recordings.pause", "quality.own"},
+    | {"recordings.pause", "parties.own", "quality.own"},
     Role.ASSESSOR: frozenset({"quality.assess"}),
     Role.SUPERVISOR: _SEES
     | {"agents.own", "agents.write", "queues.write", "callbacks.write", "recordings.read"}
-    | {"recordings.approve", "recordings.mark", "words.read"}
+    | {"recordings.approve", "recordings.mark", "words.read", "parties.own"}
     | {"blocks.read", "blocks.write", "alarms.write"}
     | {"talks.listen", "talks.step_in", "talks.end"}
     | {"quality.read", "quality.draw", "quality.decide"},
@@ -127,7 +128,7 @@ def _without_numbers(value: Any) -> Any:
 
 
 _TEXT: Final = frozenset({"reason", "matter", "why", "note"})
-_DIALLED: Final = frozenset({"CallbackAdded", "CallSentOutside", "DialRefused"})
+_DIALLED: Final = frozenset({"CallbackAdded", "CallSentOutside", "DialRefused", "PartyAsked"})
 
 
 def masked_fact(fact: Mapping[str, Json]) -> dict[str, Json]:

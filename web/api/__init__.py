@@ -5,6 +5,7 @@ live        what happens now, and its stream
 facts       the stream of all that happens
 people      agents, and what a supervisor has them do
 supervise   agents' talks: listen, whisper, step in, take over, end
+parties     third parties in an agent's talk
 queues      queues, members, numbers, blocked callers
 callbacks   the book of callbacks
 calls       search among calls or recordings, one call's story; the report

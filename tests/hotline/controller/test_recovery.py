@@ -83,7 +83,7 @@ class Centre:
         return self.not_told
 
     async def read_state(self) -> Any:
-        return SimpleNamespace(facts=self.facts, alive=self.alive, waiting=self.waiting)
+        return SimpleNamespace(facts=self.facts, alive=self.alive, waiting=self.waiting, ours=())
 
     def caught_up(self, tasks: Iterable[Any]) -> None:
         self.did.append(f"caught up {list(tasks)}")
@@ -455,7 +455,7 @@ async def test_a_call_that_arrived_after_the_question_is_not_ended(
 
     async def read_state() -> Any:
         back._diary.write(arrived(clock.now(), "n-1.2"))
-        return SimpleNamespace(facts=[], alive=set(), waiting=[])
+        return SimpleNamespace(facts=[], alive=set(), waiting=[], ours=())
 
     centre.read_state = read_state  # type: ignore[method-assign]
     back._since = clock.now() - 60 * SECOND

@@ -12,11 +12,15 @@ from facts import AgentRemoved, Fact
 from facts.requests import (
     AcknowledgeAlarm,
     AddCallback,
+    AddParty,
     AgentPasswordChanged,
     AgentWasAdded,
     AgentWasRemoved,
     CancelCallback,
+    DropParty,
     GetStatus,
+    JoinParties,
+    MuteParty,
     PauseRecording,
     Reply,
     ResumeRecording,
@@ -25,6 +29,7 @@ from facts.requests import (
     SetPaused,
     SetReady,
     TrunksChanged,
+    UnmuteParty,
 )
 from facts.terms import PauseWhy
 from hotline.controller.requests import Requests
@@ -51,6 +56,10 @@ class Centre:
     async def renew_phones(self) -> bool:
         self.did.append("phones")
         return not self.away
+
+    async def bring_in(self, asked: Any) -> Reply:
+        self.did.append(asked)
+        return Reply(party="p")
 
     async def read_rules(self) -> None:
         self.did.append("rules")
@@ -97,6 +106,7 @@ class Centre:
             pauses=self,
             add_callback=self.add,
             cancel_callback=self.cancel,
+            bring_in=self.bring_in,
         )
 
 
@@ -141,6 +151,19 @@ async def test_what_asterisk_does_not_know_yet_is_not_in_force() -> None:
         with pytest.raises(Refused, match="the roster cannot be read now"):
             await centre.requests().answer(asked)
     assert len(centre.reported) == 1, "the floor knows all the same"
+
+
+async def test_third_parties_are_for_their_own_module() -> None:
+    centre = Centre()
+    for asked in (
+        AddParty("1001", "1002"),
+        JoinParties("1001"),
+        MuteParty("1001", "p"),
+        UnmuteParty("1001", "p"),
+        DropParty("1001", "p"),
+    ):
+        assert (await centre.requests().answer(asked)).party == "p"
+        assert centre.did.pop() is asked
 
 
 async def test_changed_rules_are_read() -> None:

@@ -1,6 +1,7 @@
 """Who may listen to talks, and the audit log of every minute."""
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -188,9 +189,10 @@ async def test_beginnings_without_an_end(engine: AsyncEngine, tmp_path: Path) ->
     for fact in (
         SupervisionStarted(T, CALL, "1001", "1003", LISTEN, "li"),
         open_one,
+        SupervisionChanged(T + SECOND + 1, CALL, "1001", "1004", WHISPER, "li"),
         SupervisionEnded(T + 2 * SECOND, CALL, "1001", "1003", SupervisionEnd.LEFT, SECOND, "li"),
     ):
         diary.write(fact)
     await diary.close()
     doing = Supervising(engine, Floor(), (), lambda: T + MINUTE)
-    assert await doing.unended() == [open_one]
+    assert await doing.unended() == [replace(open_one, mode=WHISPER)]

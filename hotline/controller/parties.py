@@ -1,0 +1,274 @@
+"""Requests about third parties in a talk: who may be brought in, and how they are called."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from acd.gate import CAPS, Purpose, Refusal, listed
+from acd.rules.model import Rules
+from base.bus import Refused
+from base.settings import Settings
+from facts import DialRefused, Fact, OwnCallEnded
+from facts.masking import mask
+from facts.numbers import AGENT_NUMBER, dialable, normalise
+from facts.parties import PartyKind
+from facts.requests import AddParty, DropParty, JoinParties, MuteParty, Reply, UnmuteParty
+from facts.terms import CallId
+from facts.times import SECOND
+from telephony.bring_in import BringIn, Invitation, PartyRefused
+from telephony.channels import Calls, Talk
+from telephony.parties import LiveParty, Parties, PartyState
+from telephony.trunks import Way
+
+log = structlog.get_logger(__name__)
+
+PartyRequest = AddParty | JoinParties | MuteParty | UnmuteParty | DropParty
+
+CAPPED_FOR = 600 * SECOND
+"""For how long the alarm counts a number that a cap kept out."""
+
+_LONGEST_NAME = 80
+_HOW = ("now", "consult")
+
+
+class Desk(Protocol):
+    """What is needed of `acd.desk.Desk`."""
+
+    def call_colleague(self, agent: str, colleague: str) -> str:
+        """Why the colleague cannot be rung now. If empty, the colleague counts as busy from now on."""
+
+    def report(self, *facts: Fact) -> None:
+        """Report facts."""
+
+
+class Floor(Protocol):
+    """What is needed of `acd.floor.Floor`."""
+
+    @property
+    def rules(self) -> Rules:
+        """The rules in force."""
+
+    def idle_in(self, queue: str) -> str:
+        """The agent who would get this queue's next call; empty when nobody is free."""
+
+    def may_bring_in(self, number: str, now: int) -> Refusal | None:
+        """Why this outside number may not be dialled now; None when it may."""
+
+    def knows(self, agent: str) -> bool:
+        """Whether there is such an agent."""
+
+    def number_of(self, call: CallId) -> str:
+        """The hotline's number that this call's citizen dialled; empty if unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The settings: `departments` by name, outside numbers and prefixes that agents may bring in, how many, how long.
+
+    `numbers`: the hotline's own.
+    """
+
+    departments: Mapping[str, str]
+    outside: Sequence[str]
+    listed: Sequence[str]
+    numbers: Sequence[str]
+    most: int
+    rings: float
+
+
+def allowed(settings: Settings) -> Allowed:
+    """What the settings say about it."""
+    return Allowed(
+        settings.departments,
+        settings.outside,
+        settings.dial_allow,
+        settings.numbers,
+        settings.party_limit,
+        settings.party_rings,
+    )
+
+
+class ThirdParties:
+    """Carries the requests out. `allowed` and `floor` say who may be brought in, `ways` how to dial an outside number.
+
+    `outbound`: whether there is a way out.
+    """
+
+    def __init__(
+        self,
+        calls: Calls,
+        parties: Parties,
+        bring_in: BringIn,
+        *,
+        desk: Desk,
+        floor: Floor,
+        allowed: Callable[[], Allowed],
+        ways: Callable[[str], Sequence[Way]],
+        outbound: Callable[[], bool],
+        clock: Callable[[], int],
+    ) -> None:
+        self._calls = calls
+        self._parties = parties
+        self._bring_in = bring_in
+        self._desk = desk
+        self._floor = floor
+        self._allowed = allowed
+        self._ways = ways
+        self._outbound = outbound
+        self._clock = clock
+        self._capped: list[int] = []
+
+    def capped(self, now: int) -> int:
+        """How many outside numbers a cap on dialling has lately kept out of a talk, for the alarm."""
+        self._capped = [at for at in self._capped if now - at < CAPPED_FOR]
+        return len(self._capped)
+
+    async def answer(self, asked: PartyRequest) -> Reply:
+        """Carry out one request. Raises `Refused`."""
+        try:
+            match asked:
+                case AddParty():
+                    return await self._add(asked)
+                case JoinParties(number):
+                    return await self._join(number)
+                case MuteParty() | UnmuteParty():
+                    return await self._mute(asked)
+                case DropParty():
+                    return await self._drop(asked)
+        except PartyRefused as refused:
+            raise Refused(str(refused)) from None
+
+    async def _add(self, asked: AddParty) -> Reply:
+        talk, allowed = self._talk_of(asked.number), self._allowed()
+        if asked.how not in _HOW:
+            raise Refused("how must be now or consult")
+        others = self._parties.of(talk.call)
+        if len(others) >= allowed.most:
+            raise Refused(
+                f"no more than {allowed.most} others may be in a talk (HOTLINE_PARTY_LIMIT)"
+            )
+        if asked.how == "consult" and others:
+            raise Refused(
+                "somebody else is in the talk: bring this one in at once, or drop the other first"
+            )
+        order = self._order(asked, talk, allowed)
+        try:
+            party = await self._bring_in.invite(order)
+        except PartyRefused:
+            if order.who is PartyKind.COLLEAGUE and not self._calls.agent_channels(order.number):
+                self._desk.report(OwnCallEnded(self._clock(), order.number))
+            raise
+        return Reply(self._said(party), party=party.id)
+
+    def _order(self, asked: AddParty, talk: Talk, allowed: Allowed) -> Invitation:
+        shown = self._floor.number_of(talk.call)
+        shown = shown if shown in allowed.numbers else allowed.numbers[0]
+        consult, by = asked.how == "consult", asked.by[:_LONGEST_NAME]
+        to = asked.to.strip()
+        if colleague := self._colleague(to):
+            if why := self._desk.call_colleague(talk.agent, colleague):
+                raise Refused(f"{colleague}: {why}")
+            name = "咨询" if consult else "三方通话"
+            return Invitation(
+                *(talk, PartyKind.COLLEAGUE, colleague, allowed.rings, talk.agent),
+                *(f"{name} {talk.agent}", consult, (), by),
+            )
+        number = self._outside(to, talk, allowed)
+        ways = self._ways(shown)
+        return Invitation(
+            *(talk, PartyKind.OUTSIDE, number, allowed.rings, shown, "", consult, ways, by)
+        )
+
+    def _colleague(self, to: str) -> str:
+        """The agent who is meant: by number, or whoever is free in the queue of that name or number."""
+        rules = self._floor.rules
+        if AGENT_NUMBER.fullmatch(to) and self._floor.knows(to):
+            return to
+        queue = to if to in rules.queues else ""
+        if to in rules.numbers:
+            queue = rules.queue(rules.numbers[to].queue).name
+        if not queue:
+            return ""
+        if not (found := self._floor.idle_in(queue)):
+            raise Refused(f"nobody in the queue {queue} is free now")
+        return found
+
+    def _outside(self, to: str, talk: Talk, allowed: Allowed) -> str:
+        number = allowed.departments.get(to) or normalise(to)
+        if not dialable(number):
+            raise Refused(
+                "this is neither an agent, a queue, a name of HOTLINE_PARTY_DIRECTORY nor a number that can be dialled"
+            )
+        known = {normalise(one) for one in (*allowed.outside, *allowed.departments.values())}
+        if number not in known and not listed(number, allowed.listed):
+            raise Refused(
+                f"{mask(number)} may not be brought in: HOTLINE_PARTY_DIRECTORY, HOTLINE_TRANSFER_TO "
+                "and HOTLINE_DIAL_ALLOW have it not"
+            )
+        if not self._outbound():
+            raise Refused("there is no way out: set HOTLINE_OUTBOUND, or write trunks.toml")
+        now = self._clock()
+        if (refusal := self._floor.may_bring_in(number, now)) is not None:
+            self._desk.report(
+                DialRefused(now, talk.call, number, Purpose.PARTY.value, refusal.why.value)
+            )
+            if refusal.why in CAPS:
+                self._capped.append(now)
+            raise Refused(f"{mask(number)}: {refusal.text()}")
+        return number
+
+    async def _join(self, agent: str) -> Reply:
+        talk = self._talk_of(agent)
+        if not self._parties.consulting(talk.call):
+            raise Refused(f"agent {agent} consults nobody")
+        await self._bring_in.join(talk.call)
+        return Reply(f"agent {agent}: all hear each other")
+
+    async def _mute(self, asked: MuteParty | UnmuteParty) -> Reply:
+        party = self._party(asked.number, asked.party)
+        muted = isinstance(asked, MuteParty)
+        await self._bring_in.mute(party, muted=muted, by=asked.by[:_LONGEST_NAME])
+        return Reply(f"{_name(party)} is {'muted' if muted else 'heard again'}", party=party.id)
+
+    async def _drop(self, asked: DropParty) -> Reply:
+        party = self._party(asked.number, asked.party)
+        await self._bring_in.drop(party, asked.by[:_LONGEST_NAME])
+        return Reply(f"{_name(party)} is dropped", party=party.id)
+
+    def _talk_of(self, agent: str) -> Talk:
+        for talk in self._calls.talks():
+            if talk.agent == agent:
+                if talk.citizen:
+                    raise Refused(
+                        f"agent {agent} talks in a callback: nobody can be brought in there"
+                    )
+                return talk
+        raise Refused(f"agent {agent} is not in a talk with a citizen")
+
+    def _party(self, agent: str, name: str) -> LiveParty:
+        party = self._parties.get(name)
+        if party is None or party.agent != agent:
+            raise Refused(
+                f"there is no such party in the talk of agent {agent}: they may have left"
+            )
+        return party
+
+    def _said(self, party: LiveParty) -> str:
+        name = _name(party)
+        if self._parties.get(party.id) is None:
+            raise Refused(f"{name} cannot be reached")
+        match party.state():
+            case PartyState.CALLED:
+                return f"{name} is being called"
+            case PartyState.RINGING:
+                return f"{name} rings"
+            case PartyState.CONSULTED:
+                return f"{name} has answered, and talks to agent {party.agent}"
+            case PartyState.JOINED:
+                return f"{name} is in the talk"
+
+
+def _name(party: LiveParty) -> str:
+    return party.number if party.who is PartyKind.COLLEAGUE else mask(party.number)

@@ -1,0 +1,80 @@
+"""Routes about third parties in a talk: a colleague, another department, an outside number."""
+
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter
+from fastapi import Path as InPath
+from pydantic import BaseModel, Field
+
+from facts.ids import PARTY
+from facts.requests import AddParty, DropParty, JoinParties, MuteParty, UnmuteParty
+from web.api.auth import Me, right
+from web.api.people import Number
+from web.backend import Backend, Behind, Problem, Said
+
+router = APIRouter(prefix="/api", tags=["talks"])
+
+_OWN: Final = "parties.own"
+
+Party = Annotated[str, InPath(pattern=f"^{PARTY.pattern}$", description="a party's id")]
+
+
+class NewParty(BaseModel):
+    """Who is to be brought in: an agent's number, a queue, a name of `HOTLINE_PARTY_DIRECTORY`, an outside number.
+
+    `how`: `now`, or `consult` if the agent talks to them first, while the citizen hears music.
+    """
+
+    to: str = Field(min_length=1, max_length=40)
+    how: Literal["now", "consult"] = "now"
+
+
+class Added(BaseModel):
+    """A party who is called now. `said`: how far it has come within the second."""
+
+    said: str
+    party: str
+
+
+@router.post("/talks/{number}/parties", **right(_OWN, status_code=201, response_model=Added))
+async def add(number: Number, given: NewParty, me: Me, behind: Behind) -> Added:
+    """Bring somebody into the agent's talk. A colleague who does not answer leaves it as it was."""
+    _may(me, number)
+    reply = await behind.ask(AddParty(number, given.to, given.how, me.name))
+    return Added(said=reply.said, party=reply.party)
+
+
+@router.post("/talks/{number}/parties/join", **right(_OWN, response_model=Said))
+async def join(number: Number, me: Me, behind: Behind) -> Said:
+    """The agent has consulted: the citizen hears everybody."""
+    return await _ask(behind, me, JoinParties(number, me.name))
+
+
+@router.post("/talks/{number}/parties/{party}/mute", **right(_OWN, response_model=Said))
+async def mute(number: Number, party: Party, me: Me, behind: Behind) -> Said:
+    """The others do not hear this party any more; the party hears them."""
+    return await _ask(behind, me, MuteParty(number, party, me.name))
+
+
+@router.post("/talks/{number}/parties/{party}/unmute", **right(_OWN, response_model=Said))
+async def unmute(number: Number, party: Party, me: Me, behind: Behind) -> Said:
+    """The others hear this party again."""
+    return await _ask(behind, me, UnmuteParty(number, party, me.name))
+
+
+@router.delete("/talks/{number}/parties/{party}", **right(_OWN, response_model=Said))
+async def drop(number: Number, party: Party, me: Me, behind: Behind) -> Said:
+    """Take this party out of the talk, or stop calling them. The others talk on."""
+    return await _ask(behind, me, DropParty(number, party, me.name))
+
+
+async def _ask(
+    behind: Backend, me: Me, asked: JoinParties | MuteParty | UnmuteParty | DropParty
+) -> Said:
+    _may(me, asked.number)
+    return Said(said=(await behind.ask(asked)).said)
+
+
+def _may(me: Me, agent: str) -> None:
+    if "agents.write" not in me.rights and me.agent != agent:
+        raise Problem(403, f"{me.name} may not bring others into the talk of agent {agent}")
