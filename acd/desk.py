@@ -27,7 +27,7 @@ from acd.commands import (
 from acd.floor import Floor
 from acd.rules.model import Rules
 from base.background import spawn
-from facts import CallDetached, Fact, OfferEnded, OwnCallStarted
+from facts import CallDetached, Fact, OfferEnded, OwnCallEnded, OwnCallStarted
 from facts.terms import CallId, OfferReason, Release
 from facts.times import SECOND
 
@@ -177,6 +177,17 @@ class Desk:
         if not why:
             self.report(OwnCallStarted(self._clock(), colleague))
         return why
+
+    def engage(self, agent: str) -> str:
+        """An agent's phone is to be rung for something of their own. Returns why not; if empty, they are busy now."""
+        why = self.floor.may_ring(agent)
+        if not why:
+            self.report(OwnCallStarted(self._clock(), agent))
+        return why
+
+    def release(self, agent: str) -> None:
+        """That phone was not rung after all."""
+        self.report(OwnCallEnded(self._clock(), agent))
 
     def wake(self) -> None:
         """Do what is due, and set the timer for the next deadline."""

@@ -371,6 +371,11 @@ class Settings(BaseSettings):
     survey_link_hours: Annotated[float, Field(ge=0, le=168)] = 0.0
     """Hours for which a link for the rating holds, for citizens who had no time for the survey; 0: no links
     (`SurveyLinked`)."""
+    supervision_shown: bool = False
+    """Whether agents see in the live state that a supervisor is in their talk, and what they do there. Off: else agents
+    would work differently while somebody listens; the audit log has every minute in any case."""
+    supervision_phones: Names = ()
+    """Agents whose phones may listen to talks by `*8` although no account with the right `talks.listen` is theirs."""
     recording_reason: bool = False
     """Whether a recording is listened to and exported only with a reason (`why` in the API, `--why`)."""
     export_approval: bool = False

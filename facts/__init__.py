@@ -12,6 +12,7 @@ parties     a third party in a talk
 recordings  the recording of a call
 surveys     the citizen's rating, and why an agent hung up first
 supervised  what a supervisor decides for a waiting caller
+supervise   a supervisor in another agent's talk
 centre      the controller and its link to Asterisk
 record      all of them together: kinds, JSON, rows
 live        the live state that the controller shows
@@ -104,6 +105,12 @@ from facts.recordings import (
     RecordingPaused,
     RecordingResumed,
 )
+from facts.supervise import (
+    SupervisionChanged,
+    SupervisionEnded,
+    SupervisionStarted,
+    TalkStopped,
+)
 from facts.supervised import CallerAssigned, CallerBroughtForward
 from facts.surveys import (
     HangUpExplained,
@@ -182,6 +189,9 @@ __all__ = [
     "RecordingMissing",
     "RecordingPaused",
     "RecordingResumed",
+    "SupervisionChanged",
+    "SupervisionEnded",
+    "SupervisionStarted",
     "SurveyEnded",
     "SurveyHandedOver",
     "SurveyLinked",
@@ -190,6 +200,7 @@ __all__ = [
     "TalkEnded",
     "TalkHeld",
     "TalkResumed",
+    "TalkStopped",
     "WrapUpEnded",
     "WrapUpStarted",
     "as_json",

@@ -54,6 +54,11 @@ def attempt_id(node: str, callback: int, tries: int) -> CallId:
     return f"{node}-c{callback}.{tries}"
 
 
+def listener_id(node: str, second: int, number: int) -> str:
+    """Name the leg of a supervisor who is rung to listen: `hotline-l1763731200.3`."""
+    return f"{node}-l{second}.{number}"
+
+
 def party_id(node: str, asked: int) -> str:
     """Name a third party in a talk: `party_id("hotline", 1763731200123456)` → `hotline-p1763731200123456`.
 

@@ -74,12 +74,23 @@ class PartyNow(TypedDict):
     muted: bool
 
 
-class AgentNow(TypedDict):
+class MoreOfAgent(TypedDict):
+    """What shows of few agents. `message`: their newest unread message. `parties`: the third parties in their talk.
+
+    `supervised`: what a supervisor does in their talk, if the settings let agents see it
+    (`HOTLINE_SUPERVISION_SHOWN`).
+    """
+
+    message: NotRequired[int]
+    parties: NotRequired[list[PartyNow]]
+    supervised: NotRequired[str]
+
+
+class AgentNow(MoreOfAgent):
     """An agent. `until`: when a pause ends that has an allowed length, else 0. `call`: what they hold, or empty.
 
     `recording_paused`: since when the recording of their talk is paused; absent while it is not. `caller`, `queue`: of
-    that call, as far as they are known; absent without one. `message`: their newest unread message, if there is one.
-    `parties`: the third parties in their talk; absent without any.
+    that call, as far as they are known; absent without one.
     """
 
     number: str
@@ -92,8 +103,6 @@ class AgentNow(TypedDict):
     recording_paused: NotRequired[int]
     caller: NotRequired[str]
     queue: NotRequired[str]
-    message: NotRequired[int]
-    parties: NotRequired[list[PartyNow]]
 
 
 class WaitingNow(TypedDict):
@@ -114,6 +123,21 @@ class WaitingNow(TypedDict):
     asked: bool
     before: int
     assigned: str
+
+
+class SupervisorNow(TypedDict):
+    """A supervisor in the talk of `agent`. `state`: `ringing` until their phone answers, then `on`; `since` then.
+
+    `supervisor`: the agent's number of their phone; `by`: their account. `mode`: listen, whisper, step_in, take.
+    """
+
+    agent: str
+    supervisor: str
+    by: str
+    call: str
+    mode: str
+    state: str
+    since: int
 
 
 class AlarmNow(TypedDict):
@@ -163,6 +187,9 @@ class LiveState(Figures):
     waiting: NotRequired[
         list[WaitingNow]
     ]  # by the ids of their calls; only those who are next, if they are many
+    supervision: NotRequired[
+        list[SupervisorNow]
+    ]  # by the supervisors' numbers; who sees masked data gets none
 
 
 class Change(TypedDict):

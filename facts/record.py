@@ -83,6 +83,12 @@ from facts.recordings import (
     RecordingPaused,
     RecordingResumed,
 )
+from facts.supervise import (
+    SupervisionChanged,
+    SupervisionEnded,
+    SupervisionStarted,
+    TalkStopped,
+)
 from facts.supervised import CallerAssigned, CallerBroughtForward
 from facts.surveys import (
     HangUpExplained,
@@ -163,6 +169,10 @@ Fact: TypeAlias = (
     | SurveyEnded
     | SurveyLinked
     | HangUpExplained
+    | SupervisionStarted
+    | SupervisionChanged
+    | SupervisionEnded
+    | TalkStopped
     | ControllerStarted
     | ControllerStopped
     | LinkLost

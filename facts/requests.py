@@ -90,6 +90,61 @@ class ResumeRecording:
 
 
 @dataclass(frozen=True, slots=True)
+class ListenToTalk:
+    """Ring the phone of the agent `phone`, and have it listen to the talk of `number` (or do what `mode` says).
+
+    `by`: the account that asks; `may_step_in`: 1 if a key of that phone may step in as well.
+    """
+
+    name: ClassVar[str] = "talk.listen"
+    number: str
+    phone: str
+    mode: str = "listen"
+    by: str = ""
+    may_step_in: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeListening:
+    """From now on listen, whisper or step in: `mode` is one of `SupervisionMode`."""
+
+    name: ClassVar[str] = "talk.listen.mode"
+    number: str
+    phone: str
+    mode: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveTalk:
+    """The phone of the agent `phone` is to leave the talk of `number`."""
+
+    name: ClassVar[str] = "talk.listen.end"
+    number: str
+    phone: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeTalk:
+    """The phone of the agent `phone` is to get the citizen who talks to `number`."""
+
+    name: ClassVar[str] = "talk.take"
+    number: str
+    phone: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndTalk:
+    """End the talk of `number`, and the citizen's call with it."""
+
+    name: ClassVar[str] = "talk.end"
+    number: str
+    by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RulesChanged:
     """The rules in the database have changed."""
 
@@ -290,6 +345,11 @@ Request: TypeAlias = (
     | SetOut
     | PauseRecording
     | ResumeRecording
+    | ListenToTalk
+    | ChangeListening
+    | LeaveTalk
+    | TakeTalk
+    | EndTalk
     | RulesChanged
     | TrunksChanged
     | AcknowledgeAlarm

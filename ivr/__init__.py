@@ -12,6 +12,7 @@ survey       the citizen rates the talk, after the agent has left
 invitations  who is asked to rate (pure)
 recording    an agent's key that pauses the recording, or resumes it
 bring_in     an agent's keys that bring others into the talk, and emergency services
+supervise    a supervisor's phone wants to listen to a talk
 connection   one connection from Asterisk, for any of these
 agi          Asterisk's gateway protocol without I/O (pure)
 script       what a caller hears, and in which order (pure)

@@ -153,6 +153,7 @@ SCRIPTS = frozenset(
         "party",
         "survey",
         "hand_over",
+        "supervise",
     }
 )
 """The scripts of the dialplan: what follows the port in its AGI addresses."""

@@ -6,6 +6,8 @@ who has picked up for a callback (`ivr.callback`). `silent` is a caller who says
 `recording` an agent's key that pauses the recording (`ivr.recording`), `party` one that brings somebody into the talk
 (`ivr.bring_in`). `survey` is a citizen whose talk an agent has ended, `hand_over` an agent's key that does so
 (`ivr.survey`).
+`recording` an agent's key that pauses the recording (`ivr.recording`), `supervise` a phone that wants to listen to a
+talk (`ivr.supervise`).
 
 `ivr.door` says who may speak here: only Asterisk, by a secret that the dialplan knows, about channels that AMI knows.
 
@@ -35,6 +37,7 @@ from ivr.reception import Receive, Reception
 from ivr.recording import Record, serve_recording
 from ivr.session import CallSession, Pace, SessionDesk
 from ivr.silence import serve_silent
+from ivr.supervise import Supervise, serve_supervise
 from ivr.survey import Surveys, serve_hand_over, serve_survey
 from ivr.way_out import WaysOut
 
@@ -58,6 +61,7 @@ async def serve(
     pace: Pace | None = None,
     record: Record | None = None,
     bring_in: ByKey | None = None,
+    supervise: Supervise | None = None,
     callbacks: Callbacks | None = None,
     ways: WaysOut | None = None,
     receive: Receive = lambda number, caller, at: Reception(),
@@ -98,6 +102,7 @@ async def serve(
         feature,
         record,
         bring_in,
+        supervise,
         pace or Pace(),
         callbacks,
         ways,
@@ -121,6 +126,7 @@ class Server:
         feature: Feature,
         record: Record | None,
         bring_in: ByKey | None,
+        supervise: Supervise | None,
         pace: Pace,
         callbacks: Callbacks | None,
         ways: WaysOut | None,
@@ -135,6 +141,7 @@ class Server:
         self._feature = feature
         self._record = record
         self._bring_in = bring_in
+        self._supervise = supervise
         self._pace = pace
         self._callbacks = callbacks
         self._ways = ways
@@ -259,6 +266,8 @@ class Server:
                 )
             elif script == "party" and self._bring_in is not None:
                 await serve_bring_in(connection, environment, by_key=self._bring_in)
+            elif script == "supervise" and self._supervise is not None:
+                await serve_supervise(connection, environment, supervise=self._supervise)
             elif script == "silent" and is_call_id(environment.get("agi_uniqueid", "")):
                 await serve_silent(
                     connection,

@@ -49,8 +49,10 @@ from facts.causes import LOST, NOT_REACHED, REFUSED, WITHDRAWN, Cause
 from facts.endpoints import OUTBOUND, TRUNK, endpoint
 from facts.ids import callback_of, leg_of_ours
 from facts.numbers import AGENT_NUMBER, normalise
+from facts.supervise import SupervisionMode
 from facts.terms import CallId, OfferReason, Party
 from facts.times import SECOND
+from telephony import supervisors
 from telephony.channels import microseconds
 
 SAME = 2 * SECOND
@@ -263,7 +265,8 @@ class _Gathered:
         self._citizens: dict[str, CallId] = {}
 
     def add(self, event: CelEvent) -> None:
-        if leg_of_ours(event.uniqueid):
+        taken = event.context == supervisors.CONTEXT and event.exten == SupervisionMode.TAKE
+        if leg_of_ours(event.uniqueid) and not taken:
             # In a talk's bridge it has the call's Linkedid, and is no leg of an offer.
             if (talk := self.calls.get(event.linkedid)) is not None:
                 talk.others.add(event.channel)
@@ -276,6 +279,8 @@ class _Gathered:
                 self._linked[event.linkedid] = event.uniqueid
         elif event.kind == "ATTENDEDTRANSFER":
             self._hand_over(event)
+        elif event.context == supervisors.CONTEXT and event.uniqueid not in self._legs:
+            self._take_over(event, party)
         elif party == OUTBOUND and event.uniqueid in self.calls:
             _about_call(event, self.calls[event.uniqueid], self._numbers)
         elif party == OUTBOUND and event.kind == "USER_DEFINED" and event.name == HANDED_ON:
@@ -304,6 +309,23 @@ class _Gathered:
         call = self.calls[call_id] = _CelCall(channel=channel)
         call.arrived = CallArrived(event.at, call_id, "", number, origin, queue)
         self._linked[origin] = call_id
+
+    def _take_over(self, event: CelEvent, supervisor: str) -> None:
+        """A supervisor's leg is one of the citizen's call only when it has taken them over."""
+        if event.exten != SupervisionMode.TAKE or not AGENT_NUMBER.fullmatch(supervisor):
+            if (joined := self.calls.get(event.linkedid)) is not None:
+                joined.others.add(event.channel)
+            return
+        leg = _CelLeg(supervisor, event.channel)
+        call = self._call(self._linked.get(event.linkedid, event.linkedid))
+        if event.kind == "BRIDGE_ENTER":
+            leg.started_at = event.at
+            talk = [one for one in call.legs.values() if one.answered_at and not one.ended_at]
+            leg.handed_by = talk[-1].agent if talk else ""
+        elif event.uniqueid == event.linkedid:
+            return  # it has not joined the citizen
+        self._legs[event.uniqueid] = call.legs[event.uniqueid] = leg
+        _about_leg(event, leg)
 
     def _hand_over(self, event: CelEvent) -> None:
         """An attended transfer: from now on the colleague's channel is a leg of the citizen's call."""

@@ -77,7 +77,9 @@ from facts.ids import callback_of, leg_of_ours
 from facts.numbers import AGENT_NUMBER, normalise
 from facts.terms import CallId, OfferReason, Party
 from facts.times import SECOND
+from telephony import supervisors
 from telephony.guesses import GUESS_EVENTS
+from telephony.supervisors import SupervisorLeg, supervises, takes
 
 Message: TypeAlias = Mapping[str, str]
 """One AMI message: header → value. A header that comes several times has its values joined by line feeds."""
@@ -125,6 +127,7 @@ VARIABLES = (
     "HL_ATTEMPT",
     "HL_NOTICE",
     "HL_PAUSED",
+    supervisors.MARK,
     "HL_PARTY",
     "HL_MUTED",
     "HL_CONSULT",
@@ -199,6 +202,7 @@ class AsteriskState:
     `paused`: calls whose recording was paused, and the mark of `Switch.pause_recording`. `ours`: the legs that this
     program began beside a talk (`facts.ids.leg_of_ours`), as they are listed. `consults`: calls whose citizens hear
     music while the agent consults somebody, and that agent.
+    `supervisors`: the legs of supervisors who are in others' talks.
     """
 
     facts: tuple[Fact, ...]
@@ -208,6 +212,7 @@ class AsteriskState:
     alive: frozenset[CallId]
     attempts: tuple[LiveAttempt, ...] = ()
     paused: tuple[tuple[CallId, str], ...] = ()
+    supervisors: tuple[SupervisorLeg, ...] = ()
     ours: tuple[Message, ...] = ()
     consults: tuple[tuple[CallId, str], ...] = ()
 
@@ -380,6 +385,12 @@ class Calls:
                 for entry in listed
                 if (mark := variables_of(entry).get("HL_PAUSED", ""))
                 and entry.get("Channel", "") == self.recorded_channel(entry["Uniqueid"])
+            ),
+            supervisors=tuple(
+                leg
+                for entry in listed
+                if (mark := variables_of(entry).get(supervisors.MARK, ""))
+                and (leg := supervisors.found(entry, mark)) is not None
             ),
             ours=tuple(entry for entry in listed if leg_of_ours(entry.get("Uniqueid", ""))),
             consults=tuple(
@@ -743,6 +754,18 @@ class Calls:
         if leg is not None and not leg.answered:
             self._link(uniqueid, leg.call)
             self._answer(leg, at, facts)
+        elif uniqueid in self._own and takes(message):
+            self._take_over(uniqueid, message, at, facts)
+
+    def _take_over(self, uniqueid: str, message: Message, at: int, facts: list[Fact]) -> None:
+        """A supervisor has joined the citizen, to go on with them without their agent."""
+        linkedid = message.get("Linkedid", "")
+        call = self._linked.get(linkedid, linkedid)
+        state = self._calls.get(call)
+        if state is None or state.ended:
+            return
+        agent = next((leg.agent for leg in state.legs.values() if leg.answered), "")
+        self._hand_over(call, state, uniqueid, self._own[uniqueid], agent, at, facts)
 
     def _hold(self, message: Message, at: int, facts: list[Fact]) -> None:
         uniqueid = self._named(message)
@@ -769,7 +792,8 @@ class Calls:
                 self._go_on(call, channel, out.call)
             state = self._calls.get(call)
             if state is not None and state.channel == channel and not state.ended:
-                self._hand_over(call, state, uniqueid, own, message, at, facts)
+                agent = endpoint(message.get("OrigTransfererChannel", ""))
+                self._hand_over(call, state, uniqueid, own, agent, at, facts)
 
     def _hand_over(
         self,
@@ -777,18 +801,18 @@ class Calls:
         state: _CallState,
         uniqueid: str,
         own: _Own,
-        message: Message,
+        agent: str,
         at: int,
         facts: list[Fact],
     ) -> None:
-        """From now on the colleague's leg is one of the citizen's call."""
+        """From now on the colleague's leg is one of the citizen's call. `agent`: who has handed the citizen on."""
         leg = self._legs[uniqueid] = _Leg(own.channel, own.agent, call, rang=True, answered=True)
         state.legs[uniqueid] = leg
         if state.caller_gone:
             leg.ended_by = Party.CALLER
         del self._own[uniqueid]
-        agent = endpoint(message.get("OrigTransfererChannel", ""))
-        facts.append(CallTransferred(at, call, agent, own.agent, attended=True))
+        if agent:  # otherwise they have left, and the supervisor beside them goes on
+            facts.append(CallTransferred(at, call, agent, own.agent, attended=True))
         facts.append(OfferAnswered(at, call, own.agent))
         if not self._on_own_call(own.agent):
             facts.append(OwnCallEnded(at, own.agent))
@@ -858,9 +882,9 @@ class Calls:
             return
         channel, linkedid = message.get("Channel", ""), message.get("Linkedid", "")
         linkedid = self._linked.get(linkedid, linkedid)
-        if leg_of_ours(uniqueid):
+        if leg_of_ours(uniqueid) and not takes(message):
             linkedid = uniqueid  # it may be in a talk's bridge already
-        if linkedid in (uniqueid, "") or linkedid in self._own:
+        if linkedid in (uniqueid, "") or linkedid in self._own or supervises(message):
             self._on_own(uniqueid, _Own(channel, agent, linkedid or uniqueid), at, facts)
             return
         if self._blind and not self.knows(linkedid):
@@ -1084,7 +1108,8 @@ class Calls:
             return
         linkedid = entry.get("Linkedid", "")
         handed = uniqueid in self._own and self._linked.get(linkedid, linkedid) in self._calls
-        if handed and not leg_of_ours(uniqueid):
+        ours = supervises(entry) or (leg_of_ours(uniqueid) != "" and not takes(entry))
+        if handed and not ours:
             # An attended transfer, of which the link was too late to tell: the colleague has the citizen.
             self._end_own(uniqueid, now, facts)
         if linkedid not in exist and not self.knows(self._linked.get(linkedid, linkedid)):

@@ -49,6 +49,7 @@ from web.api import (
     quality,
     queues,
     recordings,
+    supervise,
     surveys,
     waiting,
     webhooks,
@@ -118,18 +119,11 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
     app.state.backend = behind
     of_recordings = (recordings, listening, exports, hints, words)
     of_calls = (calls, *of_recordings, quality)
-    of_now = (live, waiting, parties, messages)
-    of_agents = (people, surveys)
+    of_now = (live, waiting, messages)
+    of_talks = (parties, supervise, surveys)
     for module in (
-        auth,
-        *of_now,
-        facts,
-        *of_agents,
-        queues,
-        callbacks,
-        *of_calls,
-        webhooks,
-        admin,
+        *(auth, *of_now, *of_talks, facts, people, queues, callbacks, *of_calls),
+        *(webhooks, admin),
     ):
         # As they are: `include_router` makes each route once more, while the first request waits.
         app.router.routes.extend(module.router.routes)

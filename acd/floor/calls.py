@@ -32,6 +32,7 @@ from facts import (
     DialRefused,
     OfferEnded,
     PlaceRestored,
+    TalkStopped,
 )
 from facts.terms import CallId, OfferReason, Party, Release
 from facts.times import SECOND
@@ -269,6 +270,15 @@ def call_sent_outside(hall: Hall, fact: CallSentOutside, now: int) -> None:
 # --- the end
 
 
+def talk_stopped(hall: Hall, fact: TalkStopped, now: int) -> None:
+    """A supervisor ends the talk: the citizen is not called back for it, and has no place to come back to."""
+    if fact.call in hall.ended:
+        return
+    hall.record(fact)
+    if (caller := hall.callers.get(fact.call)) is not None:
+        caller.unwanted = True
+
+
 def call_ended(hall: Hall, fact: CallEnded, now: int) -> None:
     """The caller's channel is gone. An agent who still holds the call is free."""
     caller = hall.callers.pop(fact.call, None)
@@ -297,7 +307,7 @@ def call_ended(hall: Hall, fact: CallEnded, now: int) -> None:
 
 def _remember_place(hall: Hall, caller: Caller, fact: CallEnded) -> None:
     """Keep the place of a caller who gave up or was cut off, and have lost callers called back."""
-    if not caller.caller:
+    if not caller.caller or (caller.answered and caller.unwanted):
         return
     talking = caller.stage is Stage.TALKING and caller.agent != ""
     cut_off = caller.cut or (talking and fact.hung_up_by is Party.SYSTEM)

@@ -93,6 +93,7 @@ from facts import (
     PhoneReachable,
     PhoneUnreachable,
     TalkEnded,
+    TalkStopped,
 )
 from facts.offers import NO_TALK
 from facts.terms import CallId
@@ -281,6 +282,15 @@ class Floor:
             return "the colleague's phone is not registered"
         return "the colleague is on the phone" if other.call or other.own_call else ""
 
+    def may_ring(self, agent: str) -> str:
+        """Why this agent's phone cannot be rung now for something of their own; empty when it can."""
+        seat = self.seats.get(agent)
+        if seat is None or seat.removed:
+            return "there is no such agent"
+        if not seat.reachable:
+            return "it is not registered"
+        return "it is on a call" if seat.call or seat.own_call else ""
+
     def dropped(self, call: CallId, now: int) -> bool | None:
         """Whether the caller has to wait on after the talk that is over now: it was no answer, or the phone died.
 
@@ -405,6 +415,7 @@ HANDLERS: dict[type[Fact], Callable[[Hall, Any, int], None]] = {
     OfferEnded: offers.offer_ended,
     PhoneLost: offers.phone_lost,
     TalkEnded: offers.talk_ended,
+    TalkStopped: calls.talk_stopped,
     CallbackAsked: calls.callback_asked,
     CallbackAdded: callbacks.callback_added,
     CallbackDialling: callbacks.callback_dialling,

@@ -14,6 +14,7 @@ from base import clock, files
 from facts.requests import (
     AgentWasAdded,
     AgentWasRemoved,
+    EndTalk,
     ExplainHangUp,
     HandToSurvey,
     PauseRecording,
@@ -262,6 +263,15 @@ def agent_explain(number: str, reason: str, call: str = "") -> None:
 def agent_resume_recording(number: str) -> None:
     """Record the agent's talk again."""
     ask_controller(ResumeRecording(number, getpass.getuser()))
+
+
+@agent_app.command("end-talk")
+def agent_end_talk(
+    number: str,
+    reason: Annotated[str, typer.Option("--reason", help="why; the diary keeps it")] = "",
+) -> None:
+    """End the agent's talk, and the citizen's call with it. They are not called back for it."""
+    ask_controller(EndTalk(number, f"cli:{getpass.getuser()}", reason))
 
 
 # --- figures

@@ -14,6 +14,7 @@ waiting         who waits, and what a supervisor decides for one of them
 messages        what a supervisor writes to agents
 calls_today     how often a number has called today
 callbacks       requests about callback tasks
+supervising     supervisors in talks: who may, what they ask for, and the audit log of every minute
 open_callbacks  the book's open tasks, at a start and as other programs change them
 outlets         where recorded facts go
 feeding         what the live figures and the floor get from the database

@@ -20,12 +20,16 @@ from facts.requests import (
     BringForward,
     CallEmergency,
     CancelCallback,
+    ChangeListening,
     DropParty,
+    EndTalk,
     EnterRating,
     ExplainHangUp,
     GetStatus,
     HandToSurvey,
     JoinParties,
+    LeaveTalk,
+    ListenToTalk,
     MoveCaller,
     MuteParty,
     PauseRecording,
@@ -38,11 +42,13 @@ from facts.requests import (
     SetOut,
     SetPaused,
     SetReady,
+    TakeTalk,
     TrunksChanged,
     UnmuteParty,
 )
 from facts.terms import PauseWhy
 from hotline.controller.parties import PartyRequest
+from hotline.controller.supervising import Asked
 from telephony.pauses import PauseRefused
 
 _LONGEST_NAME = 80
@@ -118,6 +124,7 @@ class Requests:
         pauses: Pauses,
         surveys: Surveys,
         explain: Callable[[ExplainHangUp], Reply],
+        supervise: Callable[[Asked], Awaitable[Reply]],
         add_callback: Callable[[AddCallback], Awaitable[Reply]],
         cancel_callback: Callable[[int], Awaitable[Reply]],
         bring_in: Callable[[PartyRequest], Awaitable[Reply]],
@@ -135,6 +142,7 @@ class Requests:
         self._pauses = pauses
         self._surveys = surveys
         self._explain = explain
+        self._supervise = supervise
         self._add_callback = add_callback
         self._cancel_callback = cancel_callback
         self._bring_in = bring_in
@@ -192,6 +200,8 @@ class Requests:
                 | CallEmergency()
             ):
                 return await self._bring_in(asked)
+            case ListenToTalk() | ChangeListening() | LeaveTalk() | TakeTalk() | EndTalk():
+                return await self._supervise(asked)
             case HandToSurvey():
                 return await self._surveys.asked(replace(asked, by=asked.by[:_LONGEST_NAME]))
             case ExplainHangUp():

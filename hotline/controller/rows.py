@@ -8,7 +8,7 @@ from acd.floor import Seat
 from acd.rules.text import Rulebook
 from agents.model import Presence
 from agents.pause import minutes
-from facts.live import AgentNow
+from facts.live import AgentNow, MoreOfAgent
 from facts.times import SECOND
 
 _ALL_THAT_SHOWS = attrgetter(
@@ -32,18 +32,18 @@ class AgentRows:
         book: Rulebook,
         paused: Mapping[str, int] | None = None,
         talk: Callable[[Seat], tuple[str, str]] = lambda _seat: ("", ""),
-        unread: Mapping[str, int] | None = None,
+        more: Mapping[str, MoreOfAgent] | None = None,
     ) -> list[AgentNow]:
         """A row for each agent, by number. Not to be changed.
 
         `until`: when a pause ends that has an allowed length, in microseconds as `since` is; 0 without one. `paused`:
         the agents whose recordings are paused, and since when. `talk`: the citizen and the queue of what one holds.
-        `unread`: the newest message that an agent has not read.
+        `more`: what else shows of a few agents.
         """
         if book is not self._book or len(self._made) > len(seats):
             self._book, self._made = book, {}
         rows, known, silences = [], self._made, paused or {}
-        written = unread or {}
+        others = more or {}
         for number in sorted(seats):
             seat, name = seats[number], names.get(number, "")
             silent = silences.get(number, 0)
@@ -55,7 +55,7 @@ class AgentRows:
                     *(shows, name, silent),
                     _row(seat, name, book, silent, *(talk(seat) if seat.call else ("", ""))),
                 )
-            rows.append({**made[3], "message": written[number]} if number in written else made[3])
+            rows.append({**made[3], **others[number]} if number in others else made[3])
         return rows
 
 

@@ -65,6 +65,7 @@ from hotline.controller.people import People
 from hotline.controller.recovery import Recovery
 from hotline.controller.requests import Requests
 from hotline.controller.shown import Shown
+from hotline.controller.supervising import Supervising
 from hotline.controller.surveys import Around, SurveyOptions, Surveys
 from hotline.controller.tape import TapeWatch
 from hotline.controller.waiting import WaitingCallers
@@ -88,6 +89,7 @@ from telephony.parties import LiveParty, Parties
 from telephony.pauses import RecordingPauses
 from telephony.queue_log_file import QueueLogFile
 from telephony.refused import SETTLE, RefusedCalls, unpack
+from telephony.supervision import Supervision
 from telephony.switch import Switch
 from telephony.texts import PhoneTexts
 from telephony.trunks import Trunks, TrunkState
@@ -276,6 +278,19 @@ class Controller:
                 settings.survey_least_talk, settings.survey_link_hours, settings.survey_call_back
             ),
         )
+        self._supervision = Supervision(
+            self._link,
+            self._calls,
+            self._report,
+            clock.now,
+            node=settings.node,
+            engage=lambda agent: self._desk.engage(agent),  # noqa: PLW0108 - the desk is made later
+            release=lambda agent: self._desk.release(agent),  # noqa: PLW0108
+            two_left=self._two_left,
+        )
+        self._supervising = Supervising(
+            self._engine, self._supervision, settings.supervision_phones
+        )
         self._outbound = Outbound(
             self._link,
             self._calls,
@@ -293,7 +308,7 @@ class Controller:
         settings = self._settings
         self._calls_today = CallsToday()
         takers: list[Callable[[Fact], object]] = [
-            *(self._figures.add, self._bus.send, self._calls_today.take),
+            *(self._figures.add, self._bus.send, self._calls_today.take, self._supervising.add),
         ]
         if self._exporter is not None:
             takers.insert(1, self._exporter.add)
@@ -389,6 +404,8 @@ class Controller:
             waiting=self._waiting.rows,
             unread=lambda: self._messages.unread,
             parties=self._third_parties.now,
+            supervision=self._supervision.now,
+            supervision_shown=settings.supervision_shown,
             export=self._export,
             show=self._bus.show,
             hand_on=self._outlets.hand_on,
@@ -406,6 +423,7 @@ class Controller:
             pauses=self._pauses,
             surveys=self._surveys,
             explain=self._hang_ups.explain,
+            supervise=self._supervising.answer,
             add_callback=lambda asked: callbacks.add(self._book, self._desk, asked),
             cancel_callback=lambda task: callbacks.cancel(self._book, self._desk, task),
             bring_in=self._third_parties.answer,
@@ -441,6 +459,7 @@ class Controller:
             spawn(self._phones.run(), "phones"),
             spawn(self._watch.run(), "phone watch"),
             spawn(self._pauses.run(), "pauses of recordings"),
+            spawn(self._supervising.run(), "audit of supervisors"),
             spawn(self._tape.run(), "tape watch"),
             spawn(self._surveys.run(self._engine), "surveys"),
             spawn(self._hang_ups.run(self._engine), "hang-ups"),
@@ -463,6 +482,7 @@ class Controller:
             pace=Pace(self._settings.announce_every, survey_reason=self._settings.survey_reason),
             surveys=self._surveys,
             bring_in=self._third_parties.key,
+            supervise=self._supervising.dialled,
             callbacks=self._outbound,
             ways=self._trunks,
             receive=self._in_force.receive,
@@ -505,6 +525,7 @@ class Controller:
         if self._exporter is not None:
             self._exporter.close()
         self._outlets.hand_on(sys.maxsize)
+        await self._supervising.write()
         await self._book.close()
         await self._diary.close()
         await self._bus.close()
@@ -561,6 +582,8 @@ class Controller:
         self._recovery.report(*facts)
         self._outbound.take(facts)
         self._pauses.take(facts)
+        self._supervision.read(message)
+        self._supervision.take(facts)
         self._bring_in.take(facts)
         self._emergencies.take(facts)
         for fact in facts:
@@ -586,6 +609,7 @@ class Controller:
         self._bring_in.caught_up()
         self._emergencies.caught_up()
         await self._pauses.settle(state.paused, self._story)
+        await self._supervision.settle(state.supervisors, self._supervising.unended)
         await self._in_force.announce_numbers()
         await self.look_at_trunks()
         self._up.set()
@@ -711,6 +735,12 @@ class Controller:
         for caller in self._desk.floor.callers.values():
             if caller.stage is not Stage.RELEASED:
                 self._renew_recording(caller.call)
+
+    def _two_left(self, call: CallId) -> None:
+        """A supervisor who had stepped in is out again. A recording that is paused stays as it is."""
+        paused = self._pauses.now()
+        if not any(talk.call == call and talk.agent in paused for talk in self._calls.talks()):
+            self._renew_recording(call)
 
     def _renew_recording(self, call: CallId) -> None:
         spawn(self._renew(call), "recording renewed")

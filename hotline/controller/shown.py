@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -13,7 +13,16 @@ from acd.callbacks.task import State, Task
 from acd.floor import Caller, Seat
 from acd.rules.text import Rulebook
 from base import clock
-from facts.live import AgentNow, AlarmNow, CallbacksNow, LiveState, PartyNow, WaitingNow
+from facts.live import (
+    AgentNow,
+    AlarmNow,
+    CallbacksNow,
+    LiveState,
+    MoreOfAgent,
+    PartyNow,
+    SupervisorNow,
+    WaitingNow,
+)
 from facts.terms import CallId
 from facts.times import SECOND
 from hotline.controller.rows import AgentRows
@@ -54,6 +63,7 @@ class Floor(Protocol):
 class Shown:
     """Makes the live state.
 
+    `supervision_shown`: agents see that a supervisor is in their talk.
     `export` gets one a second; `show` those that screens should have; `hand_on` goes before.
     """
 
@@ -69,6 +79,8 @@ class Shown:
         waiting: Callable[[], list[WaitingNow]] = list,
         unread: Callable[[], Mapping[str, int]] = dict,
         parties: Callable[[], Mapping[str, list[PartyNow]]] = dict,
+        supervision: Callable[[], list[SupervisorNow]] = list,
+        supervision_shown: bool = False,
         export: Callable[[LiveState, int], None],
         show: Callable[[LiveState], None],
         hand_on: Callable[[], None],
@@ -83,6 +95,8 @@ class Shown:
         self._waiting = waiting
         self._unread = unread
         self._parties = parties
+        self._supervision = supervision
+        self._supervision_shown = supervision_shown
         self._export = export
         self._show = show
         self._hand_on = hand_on
@@ -98,12 +112,11 @@ class Shown:
     def state(self, now: int) -> LiveState:
         """Everything that screens show at `now` (microseconds)."""
         floor, figures = self._floor, self._figures.snapshot(now)
+        supervision = self._supervision()
         agents: list[AgentNow] = self._rows.of(
             *(floor.seats, self._names, self._book()),
-            *(self._paused(), self._talk, self._unread()),
+            *(self._paused(), self._talk, self._more(supervision)),
         )
-        if parties := self._parties():
-            agents = [_with_parties(row, parties.get(row["number"])) for row in agents]
         made: LiveState = {
             "at": now,
             "stages": figures["stages"],
@@ -120,6 +133,7 @@ class Shown:
             "agents": agents,
             "alarms": list(self._alarms()),
             "waiting": self._waiting(),
+            "supervision": supervision,
         }
         self._newest = made
         if now - self._exported >= EXPORT_EVERY:
@@ -134,6 +148,18 @@ class Shown:
             return (task.number, task.queue) if task is not None else ("", "")
         caller = self._floor.callers.get(seat.call)
         return (caller.caller, caller.queue) if caller is not None else ("", "")
+
+    def _more(self, supervision: Sequence[SupervisorNow]) -> dict[str, MoreOfAgent]:
+        """What shows of few agents beside what their seats show."""
+        more: defaultdict[str, MoreOfAgent] = defaultdict(MoreOfAgent)
+        for number, message in self._unread().items():
+            more[number]["message"] = message
+        for number, parties in self._parties().items():
+            more[number]["parties"] = parties
+        for one in supervision if self._supervision_shown else ():
+            if one["state"] == "on":
+                more[one["agent"]]["supervised"] = one["mode"]
+        return more
 
     async def run(self) -> None:
         """Show what is new as soon as there is something, but leave time for calls in between."""
@@ -160,10 +186,6 @@ class Shown:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SHOW_EVERY):
                     await self._news.wait()
-
-
-def _with_parties(row: AgentNow, parties: list[PartyNow] | None) -> AgentNow:
-    return row if parties is None else {**row, "parties": parties}
 
 
 def _callbacks(of_today: CallbacksNow, tasks: Mapping[int, Task], now: int) -> CallbacksNow:

@@ -23,7 +23,7 @@ from hotline.machine import trunk_lines
 from hotline.machine.programs import AsteriskBinary, ProgramError, explained
 from ivr.phrases import LANGUAGES, SOUNDS, in_language, notice_music
 from ivr.script import NOTICE
-from telephony import certificates, phones
+from telephony import certificates, phones, supervisors
 from telephony.channels import SIGN_IN_EVENT, WANTED
 from telephony.guesses import GUESS_EVENTS
 
@@ -486,6 +486,10 @@ def _event_filters(node: str, asterisk: AsteriskBinary) -> list[str]:
                 f"eventfilter(action(include),name({name}){criteria and ','}{criteria}) = {value}"
                 for value in values
             ]
+        # And of supervisors who step into a talk
+        filters.append(
+            f"eventfilter(action(include),name(BridgeEnter),header(Context),method(exact)) = {supervisors.CONTEXT}"
+        )
         return filters
     return [f"eventfilter = Event: {name}" for name in AMI_EVENTS]
 

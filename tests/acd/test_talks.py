@@ -25,6 +25,7 @@ from facts import (
     PhoneLost,
     PhoneUnreachable,
     TalkEnded,
+    TalkStopped,
     WrapUpStarted,
 )
 from facts.offers import NO_TALK
@@ -366,3 +367,16 @@ def test_a_caller_the_next_agent_has_answered_was_not_cut(story: Story) -> None:
         OfferAnswered(cut + SECOND, "a", "1002"),
     )
     assert wanted(story.tell(CallEnded(40 * SECOND, "a", Party.CALLER))) == []
+
+
+def test_a_talk_that_a_supervisor_ends_brings_no_callback_and_no_place(story: Story) -> None:
+    over = 60 * SECOND
+    facts = story.entries(TalkStopped(over, "a", "1001", "li", "insults"))
+    assert [fact.kind for fact in facts] == ["TalkStopped"]
+    commands = story.tell(
+        TalkEnded(over, "a", "1001", Party.SYSTEM), CallEnded(over, "a", Party.SYSTEM)
+    )
+    assert wanted(commands) == []
+    story.caller("b", 70)
+    story.caller("c", 71, caller=CITIZEN)
+    assert story.floor.ahead("c") == 1

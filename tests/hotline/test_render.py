@@ -137,6 +137,7 @@ def test_asterisk_shows_the_agi_secret_as_the_last_argument_and_in_no_address(
     ]
     assert len(uses) == 9
     assert len(uses) == 13
+    assert len(uses) == 8
     for line in uses:
         # Asterisk logs the address, which ends at the first comma.
         assert secret not in line.partition("agi://")[2].partition(",")[0]
@@ -269,7 +270,7 @@ def test_tls_for_phones(tmp_path: Path, asterisk: AsteriskBinary) -> None:
     assert re.match(pattern.strip("/"), "SIP/2.0/UDP 10.0.0.1")
     assert not re.match(pattern.strip("/"), "SIP/2.0/TLS 10.0.0.1")
     assert "endpoint = realtime,ps_endpoints_tls\n" in files["sorcery.conf"] + "\n"
-    assert files["extensions.conf"].count("local_addr") == 2
+    assert files["extensions.conf"].count("local_addr") == 3
     assert "'transport-tls' AS transport" in VIEWS["ps_endpoints_tls"]
     assert "optimistic" not in VIEWS["ps_endpoints_tls"]
 
@@ -497,6 +498,8 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
         *("DIALEDPEERNAME", "HANGUPCAUSE(${DIALEDPEERNAME"),
         *("HL_AGENT", "CHANNEL", "HL_ATTEMPT", "HL_CITIZEN", "QUEUE_PRIO"),
         *("EXTEN", "EXTEN:3", "FILTER(0-9,${EXTEN", "DEVICE_STATE(PJSIP/${FILTER(0-9,${EXTEN"),
+        # What a supervisor dials after *8, and their leg's, from the controller
+        *("FILTER(0-9,${EXTEN:2", "HL_SPIED", "HL_JOINED", "HL_MAY_STEP_IN"),
         *("IMPORT(${CHANNELS(^PJSIP/${FILTER(0-9,${EXTEN", "CHANNELS(^PJSIP/${FILTER(0-9,${EXTEN"),
         # Asterisk's own word for whether the number may be shown.
         "CALLERID(num-pres):0:7",

@@ -284,7 +284,7 @@ SHOWING = {
 SHOWING_NONE = """
 up, serve, recorder, transcribe, demo, check, version, simulate, staff, web,
 agent add, agent list, agent remove, agent ready, agent pause, agent out,
-agent pause-recording, agent resume-recording,
+agent pause-recording, agent resume-recording, agent end-talk,
 report deliver, report deliveries, report sla,
 metrics verify, metrics incident add, metrics incident list, metrics incident remove,
 recordings verify, recordings audit, recordings seals, recordings prove, recordings rotate-key,

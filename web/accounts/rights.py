@@ -42,6 +42,9 @@ RIGHTS: Final[Mapping[str, str]] = {
     "recordings.approve": "decide whether another person may export a recording",
     "words.read": "read what was said in recordings, and hints of where to listen",
     "recordings.pause": "pause the recording of one's own talk; with agents.write, of any",
+    "talks.listen": "listen to agents' talks by one's own phone, and whisper to the agent",
+    "talks.step_in": "step into agents' talks, and take them over",
+    "talks.end": "end agents' talks",
     "parties.own": "bring others into one's own talk, mute and drop them; with agents.write, into any",
     "talks.survey": "hand a citizen to the survey and say why one hung up; with agents.write, for any agent",
     "surveys.rate": "enter the rating of a citizen who was sent a link",
@@ -76,6 +79,7 @@ OF_ROLE: Final[Mapping[Role, frozenset[str]]] = {
     | {"recordings.approve", "recordings.mark", "words.read", "parties.own", "talks.survey"}
     | {"callers.write", "messages.write"}
     | {"blocks.read", "blocks.write", "alarms.write"}
+    | {"talks.listen", "talks.step_in", "talks.end"}
     | {"quality.read", "quality.draw", "quality.decide"},
     Role.AUDITOR: _SEES
     | {"recordings.read", "words.read", "blocks.read", "audit.read", "quality.read"},
@@ -97,8 +101,9 @@ SEES_EVERYTHING: Final = frozenset({Role.SUPERVISOR, Role.AUDITOR, Role.ADMINIST
 
 
 def masked_state(state: LiveState) -> LiveState:
-    """The live state as a guest sees it: agents without their names, callers without their numbers."""
+    """The live state as a guest sees it: agents without their names, callers without their numbers, no supervisors."""
     shown: LiveState = _without_numbers(state)
+    shown.pop("supervision", None)
     shown["agents"] = masked_agents(state["agents"])
     return shown
 
@@ -110,7 +115,7 @@ def masked_waiting(callers: Iterable[WaitingNow]) -> list[WaitingNow]:
 
 def masked_part(part: Mapping[str, Json]) -> dict[str, Json]:
     """Some fields of a live state (not its agents) as a guest sees them."""
-    return {name: _without_numbers(value) for name, value in part.items()}
+    return {name: _without_numbers(value) for name, value in part.items() if name != "supervision"}
 
 
 def masked_agents(agents: Iterable[AgentNow]) -> list[AgentNow]:

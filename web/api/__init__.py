@@ -6,6 +6,7 @@ messages    what supervisors write to agents
 waiting     who waits, and what is decided for one of them
 facts       the stream of all that happens
 people      agents, and what a supervisor has them do
+supervise   agents' talks: listen, whisper, step in, take over, end
 parties     third parties in an agent's talk
 queues      queues, members, numbers, blocked callers
 callbacks   the book of callbacks

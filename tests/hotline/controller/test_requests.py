@@ -42,6 +42,7 @@ from facts.requests import (
 )
 from facts.terms import PauseWhy
 from hotline.controller.requests import Requests
+from hotline.controller.supervising import Asked
 from telephony.pauses import PauseRefused
 
 
@@ -105,6 +106,10 @@ class Centre:
     def explain(self, asked: ExplainHangUp) -> Reply:
         return Reply(f"{asked.number} {asked.reason}")
 
+    async def supervise(self, asked: Asked) -> Reply:
+        self.did.append(asked)
+        return Reply("they listen")
+
     def requests(self, *, ready: bool = True) -> Requests:
         return Requests(
             ready=lambda: ready,
@@ -115,6 +120,7 @@ class Centre:
             read_rules=self.read_rules,
             read_trunks=self.read_trunks,
             acknowledge=self.acknowledge,
+            supervise=self.supervise,
             pauses=self,
             surveys=self,
             explain=self.explain,

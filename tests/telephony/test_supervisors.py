@@ -1,0 +1,188 @@
+"""Supervisors' legs among the channels: an own call of their phone, until they take the citizen over."""
+
+import pytest
+
+from facts import (
+    CallArrived,
+    CallEnded,
+    CallTransferred,
+    Fact,
+    OfferAnswered,
+    OwnCallEnded,
+    OwnCallStarted,
+    TalkEnded,
+)
+from facts.terms import Party
+from telephony.cel import CelEvent, complete
+from telephony.channels import Calls, Message
+from tests.telephony.test_calls import NUMBERS, folded
+from tests.telephony.test_channels_ends import (
+    AGENT,
+    CALL,
+    CALLER,
+    CHANNELS,
+    LEG,
+    arrives,
+    asks,
+    begins,
+    ends,
+    event,
+    is_up,
+)
+
+BOSS, BOSSES = "hotline-l1763731200.1", "PJSIP/1003-00000009"
+DIALLED = "hotline-1.9"
+
+
+@pytest.fixture(autouse=True)
+def _channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CHANNELS, BOSS, BOSSES)
+    monkeypatch.setitem(CHANNELS, DIALLED, BOSSES)
+
+
+def talking() -> Calls:
+    calls = Calls(NUMBERS)
+    folded([arrives(), begins(LEG), is_up(LEG)], calls)
+    return calls
+
+
+def joins(leg: str, does: str) -> Message:
+    """The leg enters the talk's bridge, and so has the call's Linkedid."""
+    return event("BridgeEnter", leg, CALL, Context="supervision", Exten=does)
+
+
+def entry(leg: str, linkedid: str, does: str) -> Message:
+    return {
+        "Uniqueid": leg,
+        "Linkedid": linkedid,
+        "Channel": CHANNELS[leg],
+        "ChannelState": "6",
+        "Context": "supervision",
+        "Exten": does,
+        "Seconds": "5",
+        "Variable": f"HL_SUPERVISES={CALL} 1001 1 li",
+    }
+
+
+def entries() -> list[Message]:
+    """The talk as Asterisk lists it."""
+    caller = {"Context": "hotline-call", "Exten": "s", "Variable": "HL_NUMBER=12345"}
+    agent = {"Context": "agents", "Exten": ""}
+    both = {"Linkedid": CALL, "ChannelState": "6", "Seconds": "9", "CallerIDNum": "13800138000"}
+    return [
+        {"Uniqueid": CALL, "Channel": CALLER, **both, **caller},
+        {"Uniqueid": LEG, "Channel": AGENT, **both, **agent},
+    ]
+
+
+@pytest.mark.parametrize("leg", [BOSS, DIALLED])
+@pytest.mark.parametrize("does", ["listen", "whisper", "step_in"])
+def test_a_supervisor_is_on_an_own_call_and_in_no_talk(leg: str, does: str) -> None:
+    calls = talking()
+    told = folded([begins(leg, leg), is_up(leg), joins(leg, does)], calls)
+    assert [type(fact) for fact in told] == [OwnCallStarted]
+    assert [talk.agent for talk in calls.talks()] == ["1001"]
+    told = folded([asks(leg), ends(leg)], calls)
+    assert [type(fact) for fact in told] == [OwnCallEnded]
+    assert [type(fact) for fact in folded([asks(CALL), ends(LEG), ends(CALL)], calls)] == [
+        TalkEnded,
+        CallEnded,
+    ]
+
+
+@pytest.mark.parametrize("leg", [BOSS, DIALLED])
+def test_whoever_takes_over_has_the_citizen(leg: str) -> None:
+    calls = talking()
+    told = folded([begins(leg, leg), is_up(leg), joins(leg, "step_in"), joins(leg, "take")], calls)
+    assert [fact.kind for fact in told] == [
+        "OwnCallStarted",
+        "CallTransferred",
+        "OfferAnswered",
+        "OwnCallEnded",
+    ]
+    handed = told[1]
+    assert isinstance(handed, CallTransferred)
+    assert (handed.call, handed.agent, handed.to, handed.attended) == (CALL, "1001", "1003", True)
+    told = folded([ends(LEG), asks(leg), ends(leg), ends(CALL)], calls)
+    assert [(fact.kind, getattr(fact, "agent", "")) for fact in told] == [
+        ("TalkEnded", "1001"),
+        ("TalkEnded", "1003"),
+        ("CallEnded", ""),
+    ]
+    assert isinstance(told[2], CallEnded)
+    assert told[2].hung_up_by is Party.AGENT
+
+
+@pytest.mark.parametrize("leg", [BOSS, DIALLED])
+@pytest.mark.parametrize("does", ["listen", "step_in"])
+def test_a_new_controller_finds_the_leg_and_no_talk_of_it(leg: str, does: str) -> None:
+    linkedid = CALL if does == "step_in" else leg
+    calls = Calls(NUMBERS)
+    for _ in range(2):
+        state = calls.snapshot([*entries(), entry(leg, linkedid, does)], [], 10_000_000)
+        assert state.talking == ((CALL, "1001"),)
+        (found,) = state.supervisors
+        assert (found.leg, found.supervisor, found.mode) == (leg, "1003", does)
+        assert (found.mark.call, found.mark.agent, found.mark.by) == (CALL, "1001", "li")
+
+
+@pytest.mark.parametrize("leg", [BOSS, DIALLED])
+def test_a_new_controller_finds_who_has_taken_over(leg: str) -> None:
+    calls = Calls(NUMBERS)
+    state = calls.snapshot([entries()[0], entry(leg, CALL, "take")], [], 10_000_000)
+    assert state.talking == ((CALL, "1003"),)
+
+
+# --- CEL
+
+
+def cel(second: int, kind: str, leg: str, linkedid: str, **more: str) -> CelEvent:
+    told = {"number": "", "context": "", "exten": "", "extra": ""} | more
+    return CelEvent(
+        kind,
+        (1763731200 + second) * 1_000_000,
+        leg,
+        linkedid,
+        CHANNELS[leg],
+        told["number"],
+        told["context"],
+        told["exten"],
+        "",
+        "",
+        "",
+        told["extra"],
+    )
+
+
+def story(leg: str, *of_leg: tuple[int, str, str]) -> list[Fact]:
+    """What CEL alone tells of a talk of 2 to 30 s; `of_leg`: what the supervisor's leg did in the bridge."""
+    events = [
+        cel(0, "CHAN_START", CALL, CALL, number="13800138000", exten="12345"),
+        cel(1, "CHAN_START", LEG, CALL),
+        cel(2, "ANSWER", LEG, CALL),
+        cel(3, "CHAN_START", leg, leg),
+        *(cel(at, kind, leg, CALL, context="supervision", exten=does) for at, kind, does in of_leg),
+        cel(30, "HANGUP", LEG, CALL),
+        cel(31, "HANGUP", CALL, CALL),
+    ]
+    return complete(events, [], numbers=NUMBERS)
+
+
+@pytest.mark.parametrize("leg", [BOSS, DIALLED])
+def test_cel_has_no_talk_of_who_listened_or_stepped_in(leg: str) -> None:
+    plain = story(leg)
+    told = story(leg, (5, "BRIDGE_ENTER", "step_in"), (9, "HANGUP", "step_in"))
+    assert told == plain
+    assert [type(fact) for fact in told if isinstance(fact, CallArrived | OfferAnswered)] == [
+        CallArrived,
+        OfferAnswered,
+    ]
+
+
+@pytest.mark.parametrize("leg", [BOSS, DIALLED])
+def test_cel_has_the_talk_of_who_took_over(leg: str) -> None:
+    told = story(leg, (5, "BRIDGE_ENTER", "take"), (31, "HANGUP", "take"))
+    of_boss = [fact for fact in told if getattr(fact, "agent", "") == "1003"]
+    assert [fact.kind for fact in of_boss] == ["OfferAnswered", "TalkEnded"]
+    (handed,) = [fact for fact in told if isinstance(fact, CallTransferred)]
+    assert (handed.agent, handed.to, handed.attended) == ("1001", "1003", True)
