@@ -9,6 +9,7 @@ offers      its offer to an agent, and their talk
 callbacks   a task to call a citizen
 agents      an agent and their phone
 recordings  the recording of a call
+alerts      the red button
 supervised  what a supervisor decides for a waiting caller
 centre      the controller and its link to Asterisk
 record      all of them together: kinds, JSON, rows
@@ -40,6 +41,7 @@ from facts.agents import (
     WrapUpEnded,
     WrapUpStarted,
 )
+from facts.alerts import AlertAcknowledged, AlertEscalated, AlertRaised
 from facts.callbacks import (
     CallbackAdded,
     CallbackAnswered,
@@ -104,6 +106,9 @@ __all__ = [
     "AgentPaused",
     "AgentReady",
     "AgentRemoved",
+    "AlertAcknowledged",
+    "AlertEscalated",
+    "AlertRaised",
     "CallArrived",
     "CallDetached",
     "CallEnded",

@@ -3,7 +3,7 @@
 The path of `agi://ADDRESS:PORT/…` says what a connection is for. `call` is a citizen (`ivr.session`), and `agent` an
 agent's feature code (`ivr.feature`). `colleague` is an agent who calls another (`ivr.colleague`), and `callback` one
 who has picked up for a callback (`ivr.callback`). `silent` is a caller who says nothing (`ivr.silence`),
-`recording` an agent's key that pauses the recording (`ivr.recording`).
+`recording` an agent's key that pauses the recording (`ivr.recording`), `alert` the red button (`ivr.alert`).
 
 `ivr.door` says who may speak here: only Asterisk, by a secret that the dialplan knows, about channels that AMI knows.
 
@@ -22,6 +22,7 @@ import structlog
 from base.background import spawn
 from facts.ids import is_call_id
 from facts.terms import CallId
+from ivr.alert import Alert, serve_alert
 from ivr.callback import Callbacks, serve_callback
 from ivr.colleague import serve_colleague
 from ivr.connection import Connection, GoneError
@@ -53,6 +54,7 @@ async def serve(
     feature: Feature,
     pace: Pace | None = None,
     record: Record | None = None,
+    alert: Alert | None = None,
     callbacks: Callbacks | None = None,
     ways: WaysOut | None = None,
     receive: Receive = lambda number, caller, at: Reception(),
@@ -91,6 +93,7 @@ async def serve(
         clock,
         feature,
         record,
+        alert,
         pace or Pace(),
         callbacks,
         ways,
@@ -112,6 +115,7 @@ class Server:
         clock: Callable[[], int],
         feature: Feature,
         record: Record | None,
+        alert: Alert | None,
         pace: Pace,
         callbacks: Callbacks | None,
         ways: WaysOut | None,
@@ -124,6 +128,7 @@ class Server:
         self._clock = clock
         self._feature = feature
         self._record = record
+        self._alert = alert
         self._pace = pace
         self._callbacks = callbacks
         self._ways = ways
@@ -232,6 +237,8 @@ class Server:
                 await serve_colleague(connection, environment, desk=self._desk, clock=self._clock)
             elif script == "recording" and self._record is not None:
                 await serve_recording(connection, environment, record=self._record)
+            elif script == "alert" and self._alert is not None:
+                await serve_alert(connection, environment, alert=self._alert)
             elif script == "silent":
                 await serve_silent(
                     connection,

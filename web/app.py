@@ -35,6 +35,7 @@ from web.accounts import audit
 from web.accounts.accounts import Who
 from web.api import (
     admin,
+    alerts,
     auth,
     callbacks,
     calls,
@@ -116,7 +117,7 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
     app.state.backend = behind
     of_recordings = (recordings, listening, exports, hints, words)
     of_calls = (calls, *of_recordings, quality)
-    of_now = (live, waiting, messages)
+    of_now = (live, waiting, messages, alerts)
     for module in (auth, *of_now, facts, people, queues, callbacks, *of_calls, webhooks, admin):
         # As they are: `include_router` makes each route once more, while the first request waits.
         app.router.routes.extend(module.router.routes)

@@ -8,6 +8,7 @@ tape            whether calls can be recorded now
 people          the agents, and what they ask for
 requests        what screens, API and command line ask for
 waiting         who waits, and what a supervisor decides for one of them
+red_button      alerts, and the timer until a supervisor has seen them
 messages        what a supervisor writes to agents
 calls_today     how often a number has called today
 callbacks       requests about callback tasks

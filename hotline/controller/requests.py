@@ -10,6 +10,7 @@ from base.trunks import TrunkError
 from facts import AgentRemoved, Fact
 from facts.requests import (
     AcknowledgeAlarm,
+    AcknowledgeAlert,
     AddCallback,
     AgentPasswordChanged,
     AgentWasAdded,
@@ -20,6 +21,7 @@ from facts.requests import (
     GetStatus,
     MoveCaller,
     PauseRecording,
+    RaiseAlert,
     ReadMessage,
     Reply,
     Request,
@@ -80,6 +82,16 @@ class Messages(Protocol):
         """An agent has read one of theirs."""
 
 
+class RedButton(Protocol):
+    """What is needed of `hotline.controller.red_button.RedButton`. Each raises `Refused`."""
+
+    async def raise_alert(self, asked: RaiseAlert) -> Reply:
+        """Raise an alert."""
+
+    async def acknowledge(self, asked: AcknowledgeAlert) -> Reply:
+        """A supervisor has seen it."""
+
+
 class Requests:
     """Answers each request. `presence` says what an agent does now, empty when the floor does not have them."""
 
@@ -99,6 +111,7 @@ class Requests:
         cancel_callback: Callable[[int], Awaitable[Reply]],
         waiting: Waiting,
         messages: Messages,
+        red_button: RedButton,
     ) -> None:
         self._ready = ready
         self._people = people
@@ -113,6 +126,7 @@ class Requests:
         self._cancel_callback = cancel_callback
         self._waiting = waiting
         self._messages = messages
+        self._red_button = red_button
 
     async def answer(self, asked: Request) -> Reply:
         """Carry out one request. Raises `Refused`."""
@@ -144,6 +158,10 @@ class Requests:
                 return await self._add_callback(asked)
             case CancelCallback(task):
                 return await self._cancel_callback(task)
+            case RaiseAlert():
+                return await self._red_button.raise_alert(asked)
+            case AcknowledgeAlert():
+                return await self._red_button.acknowledge(asked)
             case SendMessage():
                 return await self._messages.send(asked)
             case ReadMessage():

@@ -27,8 +27,9 @@ from acd.floor import Floor, Stage
 from acd.gate import Purpose
 from acd.rules.model import Rules
 from acd.rules.text import Rulebook
+from alarms import urgent
 from alarms import watch as alarms
-from alarms.rules import Key
+from alarms.rules import Alarm, Key
 from base import clock, database, lease, log, migrations
 from base.background import spawn
 from base.bus import Bus
@@ -50,6 +51,7 @@ from hotline.controller.open_callbacks import OpenCallbacks
 from hotline.controller.outlets import Outlets
 from hotline.controller.people import People
 from hotline.controller.recovery import Recovery
+from hotline.controller.red_button import RedButton
 from hotline.controller.requests import Requests
 from hotline.controller.shown import Shown
 from hotline.controller.tape import TapeWatch
@@ -153,7 +155,7 @@ class Controller:
         self._figures = Live(settings.short_abandon)
         self._figures_known = asyncio.Event()
         self._queue_log = QueueLogFile(settings.log_dir / "queue_log", settings.queue_log)
-        self._diary = Diary(engine, settings.run_dir)
+        self._diary = Diary(engine, settings.run_dir, beside=urgent.beside(engine.dialect.name))
         self._book = callback_book.TaskBook(engine, settings.run_dir, self._report)
         self._tape = TapeWatch(settings, self._renew_recordings)
         self._in_force = RulesInForce(
@@ -308,6 +310,14 @@ class Controller:
             assign_for=settings.assign_for,
             before=self._calls_today.before,
         )
+        self._red_button = RedButton(
+            self._engine,
+            self._desk.floor,
+            self._outlets.record,
+            self._diary.flush,
+            clock.now,
+            within=settings.alert_within,
+        )
         self._messages = Messages(
             self._engine,
             lambda: self._desk.floor.seats,
@@ -324,6 +334,7 @@ class Controller:
             paused=self._pauses.now,
             waiting=self._waiting.rows,
             unread=lambda: self._messages.unread,
+            alerts=self._red_button.rows,
             export=self._export,
             show=self._bus.show,
             hand_on=self._outlets.hand_on,
@@ -337,12 +348,13 @@ class Controller:
             report=self._report,
             read_rules=self._in_force.read,
             read_trunks=self._read_trunks,
-            acknowledge=self._alarms.acknowledge,
+            acknowledge=self._acknowledge,
             pauses=self._pauses,
             add_callback=lambda asked: callbacks.add(self._book, self._desk, asked),
             cancel_callback=lambda task: callbacks.cancel(self._book, self._desk, task),
             waiting=self._waiting,
             messages=self._messages,
+            red_button=self._red_button,
         )
 
     async def start(self, stop: asyncio.Event) -> None:
@@ -366,6 +378,7 @@ class Controller:
                 "live figures",
             ),
             spawn(self._calls_today.read(self._engine), "calls of today"),
+            spawn(self._red_button.run(), "red button"),
             spawn(self._messages.run(), "unread messages"),
             spawn(garbage.run(lambda: not self._desk.floor.callers), "garbage"),
             spawn(self._link.run(), "link"),
@@ -390,6 +403,7 @@ class Controller:
             clock=clock.now,
             feature=self._people.dialled,
             record=self._pauses.key,
+            alert=self._red_button.press,
             pace=Pace(self._settings.announce_every),
             callbacks=self._outbound,
             ways=self._trunks,
@@ -614,6 +628,17 @@ class Controller:
             logger.error("recording.not_renewed", call_id=call, error=str(error))
 
     # --- what others see
+
+    def _acknowledge(self, name: str, by: str) -> Alarm:
+        """Acknowledge an alarm. That of the red button is acknowledged with it."""
+        alarm = self._alarms.acknowledge(name, by)
+        if alarm.rule.startswith("red_button"):
+            self._red_button.alarm_seen(alarm.subject, by)
+        return alarm
+
+    def red_button(self) -> Mapping[Key, float]:
+        """The alerts that nobody has acknowledged."""
+        return self._red_button.readings()
 
     def _presence(self, agent: str) -> str:
         seat = self._desk.floor.seats.get(agent)

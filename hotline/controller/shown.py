@@ -13,7 +13,7 @@ from acd.callbacks.task import State, Task
 from acd.floor import Caller, Seat
 from acd.rules.text import Rulebook
 from base import clock
-from facts.live import AgentNow, AlarmNow, CallbacksNow, LiveState, WaitingNow
+from facts.live import AgentNow, AlarmNow, AlertNow, CallbacksNow, LiveState, WaitingNow
 from facts.terms import CallId
 from facts.times import SECOND
 from hotline.controller.rows import AgentRows
@@ -68,6 +68,7 @@ class Shown:
         paused: Callable[[], Mapping[str, int]] = dict,
         waiting: Callable[[], list[WaitingNow]] = list,
         unread: Callable[[], Mapping[str, int]] = dict,
+        alerts: Callable[[], list[AlertNow]] = list,
         export: Callable[[LiveState, int], None],
         show: Callable[[LiveState], None],
         hand_on: Callable[[], None],
@@ -81,6 +82,7 @@ class Shown:
         self._paused = paused
         self._waiting = waiting
         self._unread = unread
+        self._alerts = alerts
         self._export = export
         self._show = show
         self._hand_on = hand_on
@@ -116,6 +118,7 @@ class Shown:
             "agents": agents,
             "alarms": list(self._alarms()),
             "waiting": self._waiting(),
+            "alerts": self._alerts(),
         }
         self._newest = made
         if now - self._exported >= EXPORT_EVERY:

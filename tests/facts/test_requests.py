@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from facts.requests import (
     AcknowledgeAlarm,
+    AcknowledgeAlert,
     AddCallback,
     AgentPasswordChanged,
     AgentWasAdded,
@@ -19,6 +20,7 @@ from facts.requests import (
     GetStatus,
     MoveCaller,
     PauseRecording,
+    RaiseAlert,
     ReadMessage,
     Reply,
     Request,
@@ -52,6 +54,8 @@ WIRE: dict[str, Request] = {
     "callback.cancel": CancelCallback(7),
     "caller.assign": AssignCaller("n-1.1", "1001", "wang", "why"),
     "caller.move": MoveCaller("n-1.1", "tax", "wang", "why"),
+    "alert.raise": RaiseAlert("1001", "wang", "着火"),
+    "alert.acknowledge": AcknowledgeAlert(7, "wang"),
     "message.send": SendMessage("请看公告", "wang"),
     "message.read": ReadMessage("1001", 7),
     "caller.forward": BringForward("n-1.1", "wang", "why"),

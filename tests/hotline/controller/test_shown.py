@@ -38,6 +38,7 @@ KEYS = [
     "agents",
     "alarms",
     "waiting",
+    "alerts",
 ]
 """What screens, programs and the alarms of an older version read: no key is ever taken away."""
 
