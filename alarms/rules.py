@@ -70,6 +70,16 @@ RULES: tuple[Rule, ...] = (
         "{value:.0f} callers wait, and no agent is on duty",
     ),
     Rule(
+        *("red_button", _W, _HIGH, 0, 0, 0, 0),
+        "话务员 {subject} 按下紧急按钮，请在班长席确认",
+        "agent {subject} has pressed the red button: acknowledge it on the supervisor's page",
+    ),
+    Rule(
+        *("red_button_unseen", _C, _HIGH, 0, 0, 0, 0),
+        "紧急按钮 {subject} 未在时限内确认，已升级 {value:.0f} 次",
+        "nobody has acknowledged the red button of {subject} in time: escalated {value:.0f} times",
+    ),
+    Rule(
         *("link_lost", _C, _HIGH, 5, 0, 0, 5),
         "与 Asterisk 的连接已中断 {value:.0f} 秒",
         "the link to Asterisk has been gone for {value:.0f} seconds",

@@ -321,6 +321,8 @@ class Settings(BaseSettings):
     """Seconds one agent's phone rings: three rings (R3)."""
     wrap_up_time: Seconds = 5.0
     """Seconds of after-call work before the next offer."""
+    alert_within: Annotated[float, Field(ge=1, le=3600)] = 60.0
+    """Seconds in which a supervisor acknowledges the red button; then it escalates, up to five times."""
     message_days: Annotated[float, Field(ge=1, le=366)] = 30.0
     """Days for which messages to agents are kept."""
     assign_for: Annotated[float, Field(ge=5, le=900)] = 60.0

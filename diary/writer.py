@@ -9,12 +9,13 @@ of JSON lines; what is in it goes first when the database is back, also after a 
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
+from sqlalchemy import Executable
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from typing_extensions import TypedDict
@@ -71,6 +72,10 @@ class ChangedRow(TypedDict):
     stamp: int
 
 
+Beside: TypeAlias = Callable[[DiaryRow], Executable]
+"""A row of the diary → what is written in its transaction. It may run twice: a batch may be sent again."""
+
+
 class Diary:
     """Writes facts. Each process has one, with its own `name` and its own journal in `run_dir`.
 
@@ -84,8 +89,10 @@ class Diary:
         run_dir: Path,
         name: str = "controller",
         most_unwritten: int = MOST_UNWRITTEN,
+        beside: Mapping[str, Beside] | None = None,
     ) -> None:
         self._engine = engine
+        self._beside = beside or {}
         self._journal = Spool(run_dir / (name + _JOURNAL), most_unwritten, _read_row)
         self._journal.recover()
         dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
@@ -227,6 +234,9 @@ class Diary:
             marks = changes(rows)
             async with asyncio.timeout(self._answer_within), self._engine.begin() as connection:
                 await self._insert.execute(connection, rows)
+                for row in rows:
+                    if (made := self._beside.get(row["kind"])) is not None:
+                        await connection.execute(made(row))
                 if marks:
                     await self._mark.execute(connection, marks)
 

@@ -11,6 +11,7 @@ agents      an agent and their phone
 parties     a third party in a talk
 recordings  the recording of a call
 surveys     the citizen's rating, and why an agent hung up first
+alerts      the red button
 supervised  what a supervisor decides for a waiting caller
 supervise   a supervisor in another agent's talk
 centre      the controller and its link to Asterisk
@@ -44,6 +45,7 @@ from facts.agents import (
     WrapUpEnded,
     WrapUpStarted,
 )
+from facts.alerts import AlertAcknowledged, AlertEscalated, AlertRaised
 from facts.callbacks import (
     CallbackAdded,
     CallbackAnswered,
@@ -131,6 +133,9 @@ __all__ = [
     "AgentPaused",
     "AgentReady",
     "AgentRemoved",
+    "AlertAcknowledged",
+    "AlertEscalated",
+    "AlertRaised",
     "CallArrived",
     "CallDetached",
     "CallEnded",

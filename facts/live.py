@@ -155,6 +155,22 @@ class AlarmNow(TypedDict):
     acknowledged_at: int
 
 
+class AlertNow(TypedDict):
+    """An alert of the red button that nobody has acknowledged. `level`: how often nobody did in time.
+
+    `by`: the account that raised it; empty: the agent, by the key of their phone.
+    """
+
+    id: int
+    at: int
+    call: str
+    agent: str
+    caller: str
+    by: str
+    note: str
+    level: int
+
+
 class Figures(TypedDict):
     """The figures of this moment (`metrics.live` makes them).
 
@@ -184,6 +200,7 @@ class LiveState(Figures):
     at: int
     agents: list[AgentNow]  # by their numbers
     alarms: list[AlarmNow]
+    alerts: NotRequired[list[AlertNow]]  # the newest first
     waiting: NotRequired[
         list[WaitingNow]
     ]  # by the ids of their calls; only those who are next, if they are many

@@ -22,6 +22,7 @@ from facts.agents import (
     WrapUpEnded,
     WrapUpStarted,
 )
+from facts.alerts import AlertAcknowledged, AlertEscalated, AlertRaised
 from facts.callbacks import (
     CallbackAdded,
     CallbackAnswered,
@@ -112,6 +113,9 @@ Fact: TypeAlias = (
     | CallMoved
     | CallerAssigned
     | CallerBroughtForward
+    | AlertRaised
+    | AlertAcknowledged
+    | AlertEscalated
     | CallSentOutside
     | CallSilent
     | CallerAsked

@@ -335,6 +335,25 @@ class CallEmergency:
     by: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class RaiseAlert:
+    """The red button in this agent's talk; `by`: the account, empty for the phone's key. `Reply.id`: its number."""
+
+    name: ClassVar[str] = "alert.raise"
+    agent: str
+    by: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgeAlert:
+    """A supervisor has seen an alert."""
+
+    name: ClassVar[str] = "alert.acknowledge"
+    id: int
+    by: str
+
+
 Request: TypeAlias = (
     GetStatus
     | AgentWasAdded
@@ -369,6 +388,8 @@ Request: TypeAlias = (
     | SendMessage
     | ReadMessage
     | CallEmergency
+    | RaiseAlert
+    | AcknowledgeAlert
 )
 
 

@@ -154,6 +154,7 @@ SCRIPTS = frozenset(
         "survey",
         "hand_over",
         "supervise",
+        "alert",
     }
 )
 """The scripts of the dialplan: what follows the port in its AGI addresses."""

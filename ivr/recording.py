@@ -29,17 +29,17 @@ async def serve_recording(
 ) -> None:
     """Carry out one key: `agi_arg_1` is the action, `agi_channel` the agent's. Raises `GoneError`."""
     action = environment.get("agi_arg_1", "")
-    found = _AGENT.fullmatch(environment.get("agi_channel", ""))
+    agent = agent_of(environment)
     why = "not an agent's talk"
-    if found is not None and action in TONES:
+    if agent and action in TONES:
         try:
-            why = await record(found[1], action)
+            why = await record(agent, action)
         except Exception:
-            log.exception("recording.key_failed", agent=found[1], action=action)
+            log.exception("recording.key_failed", agent=agent, action=action)
             why = "failed"
     log.info(
         "recording.key",
-        agent=found[1] if found is not None else "?",
+        agent=agent or "?",
         action=action[:8],
         refused=why,
     )
@@ -50,3 +50,9 @@ async def serve_recording(
     await connection.ask("EXEC Playtones", tones)
     await connection.ask("EXEC Wait", f"{seconds}")
     await connection.ask("EXEC StopPlaytones", "")
+
+
+def agent_of(environment: Mapping[str, str]) -> str:
+    """The agent who pressed a key in their talk; empty for anybody else."""
+    found = _AGENT.fullmatch(environment.get("agi_channel", ""))
+    return found[1] if found is not None else ""

@@ -4,10 +4,8 @@ The path of `agi://ADDRESS:PORT/…` says what a connection is for. `call` is a 
 agent's feature code (`ivr.feature`). `colleague` is an agent who calls another (`ivr.colleague`), and `callback` one
 who has picked up for a callback (`ivr.callback`). `silent` is a caller who says nothing (`ivr.silence`),
 `recording` an agent's key that pauses the recording (`ivr.recording`), `party` one that brings somebody into the talk
-(`ivr.bring_in`). `survey` is a citizen whose talk an agent has ended, `hand_over` an agent's key that does so
-(`ivr.survey`).
-`recording` an agent's key that pauses the recording (`ivr.recording`), `supervise` a phone that wants to listen to a
-talk (`ivr.supervise`).
+(`ivr.bring_in`), `alert` the red button (`ivr.alert`). `survey` is a citizen whose talk an agent has ended, `hand_over`
+an agent's key that does so (`ivr.survey`), `supervise` a phone that wants to listen to a talk (`ivr.supervise`).
 
 `ivr.door` says who may speak here: only Asterisk, by a secret that the dialplan knows, about channels that AMI knows.
 
@@ -26,6 +24,7 @@ import structlog
 from base.background import spawn
 from facts.ids import is_call_id
 from facts.terms import CallId
+from ivr.alert import Alert, serve_alert
 from ivr.bring_in import ByKey, serve_bring_in
 from ivr.callback import Callbacks, serve_callback
 from ivr.colleague import serve_colleague
@@ -62,6 +61,7 @@ async def serve(
     record: Record | None = None,
     bring_in: ByKey | None = None,
     supervise: Supervise | None = None,
+    alert: Alert | None = None,
     callbacks: Callbacks | None = None,
     ways: WaysOut | None = None,
     receive: Receive = lambda number, caller, at: Reception(),
@@ -103,6 +103,7 @@ async def serve(
         record,
         bring_in,
         supervise,
+        alert,
         pace or Pace(),
         callbacks,
         ways,
@@ -127,6 +128,7 @@ class Server:
         record: Record | None,
         bring_in: ByKey | None,
         supervise: Supervise | None,
+        alert: Alert | None,
         pace: Pace,
         callbacks: Callbacks | None,
         ways: WaysOut | None,
@@ -142,6 +144,7 @@ class Server:
         self._record = record
         self._bring_in = bring_in
         self._supervise = supervise
+        self._alert = alert
         self._pace = pace
         self._callbacks = callbacks
         self._ways = ways
@@ -268,6 +271,8 @@ class Server:
                 await serve_bring_in(connection, environment, by_key=self._bring_in)
             elif script == "supervise" and self._supervise is not None:
                 await serve_supervise(connection, environment, supervise=self._supervise)
+            elif script == "alert" and self._alert is not None:
+                await serve_alert(connection, environment, alert=self._alert)
             elif script == "silent" and is_call_id(environment.get("agi_uniqueid", "")):
                 await serve_silent(
                     connection,

@@ -78,6 +78,7 @@ IMPURE_MODULES = {
     "ivr.door",
     "ivr.feature",
     "ivr.phrase_file",
+    "ivr.alert",
     "ivr.recording",
     "ivr.server",
     "ivr.session",

@@ -35,6 +35,7 @@ from web.accounts import audit
 from web.accounts.accounts import Who
 from web.api import (
     admin,
+    alerts,
     auth,
     callbacks,
     calls,
@@ -119,7 +120,7 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
     app.state.backend = behind
     of_recordings = (recordings, listening, exports, hints, words)
     of_calls = (calls, *of_recordings, quality)
-    of_now = (live, waiting, messages)
+    of_now = (live, waiting, messages, alerts)
     of_talks = (parties, supervise, surveys)
     for module in (
         *(auth, *of_now, *of_talks, facts, people, queues, callbacks, *of_calls),

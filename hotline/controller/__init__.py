@@ -11,6 +11,7 @@ parties         requests about third parties in a talk
 surveys         citizens rate their talks
 hang_ups        why agents hung up first
 waiting         who waits, and what a supervisor decides for one of them
+red_button      alerts, and the timer until a supervisor has seen them
 messages        what a supervisor writes to agents
 calls_today     how often a number has called today
 callbacks       requests about callback tasks

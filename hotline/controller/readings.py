@@ -77,6 +77,9 @@ class Parts(Protocol):
     def missing_years(self, now: int) -> list[int]:
         """Years that opening hours need and no calendar has."""
 
+    def red_button(self) -> Mapping[Key, float]:
+        """The alerts that nobody has acknowledged."""
+
     async def look_at_trunks(self) -> None:
         """Ask Asterisk for the state of the trunks."""
 
@@ -115,6 +118,7 @@ def quick(parts: Parts, now: int) -> dict[Key, float | None]:
             for number, times in parts.unknown_numbers(now).items()
         },
         **_trunks(parts, now),
+        **parts.red_button(),
     }
 
 

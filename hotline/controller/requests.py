@@ -11,6 +11,7 @@ from base.trunks import TrunkError
 from facts import AgentRemoved, Fact
 from facts.requests import (
     AcknowledgeAlarm,
+    AcknowledgeAlert,
     AddCallback,
     AddParty,
     AgentPasswordChanged,
@@ -33,6 +34,7 @@ from facts.requests import (
     MoveCaller,
     MuteParty,
     PauseRecording,
+    RaiseAlert,
     ReadMessage,
     Reply,
     Request,
@@ -107,6 +109,16 @@ class Messages(Protocol):
         """An agent has read one of theirs."""
 
 
+class RedButton(Protocol):
+    """What is needed of `hotline.controller.red_button.RedButton`. Each raises `Refused`."""
+
+    async def raise_alert(self, asked: RaiseAlert) -> Reply:
+        """Raise an alert."""
+
+    async def acknowledge(self, asked: AcknowledgeAlert) -> Reply:
+        """A supervisor has seen it."""
+
+
 class Requests:
     """Answers each request. `presence` says what an agent does now, empty when the floor does not have them."""
 
@@ -130,6 +142,7 @@ class Requests:
         bring_in: Callable[[PartyRequest], Awaitable[Reply]],
         waiting: Waiting,
         messages: Messages,
+        red_button: RedButton,
     ) -> None:
         self._ready = ready
         self._people = people
@@ -148,6 +161,7 @@ class Requests:
         self._bring_in = bring_in
         self._waiting = waiting
         self._messages = messages
+        self._red_button = red_button
 
     async def answer(self, asked: Request) -> Reply:
         """Carry out one request. Raises `Refused`."""
@@ -179,6 +193,10 @@ class Requests:
                 return await self._add_callback(asked)
             case CancelCallback(task):
                 return await self._cancel_callback(task)
+            case RaiseAlert():
+                return await self._red_button.raise_alert(asked)
+            case AcknowledgeAlert():
+                return await self._red_button.acknowledge(asked)
             case SendMessage():
                 return await self._messages.send(asked)
             case ReadMessage():

@@ -28,8 +28,9 @@ from acd.floor import Floor, Stage
 from acd.gate import Purpose, Refusal
 from acd.rules.model import Rules
 from acd.rules.text import Rulebook
+from alarms import urgent
 from alarms import watch as alarms
-from alarms.rules import Key
+from alarms.rules import Alarm, Key
 from base import clock, database, lease, log, migrations
 from base.background import spawn
 from base.bus import Bus
@@ -63,6 +64,7 @@ from hotline.controller.outlets import Outlets
 from hotline.controller.parties import ThirdParties
 from hotline.controller.people import People
 from hotline.controller.recovery import Recovery
+from hotline.controller.red_button import RedButton
 from hotline.controller.requests import Requests
 from hotline.controller.shown import Shown
 from hotline.controller.supervising import Supervising
@@ -172,7 +174,7 @@ class Controller:
         self._figures = Live(settings.short_abandon)
         self._figures_known = asyncio.Event()
         self._queue_log = QueueLogFile(settings.log_dir / "queue_log", settings.queue_log)
-        self._diary = Diary(engine, settings.run_dir)
+        self._diary = Diary(engine, settings.run_dir, beside=urgent.beside(engine.dialect.name))
         self._book = callback_book.TaskBook(engine, settings.run_dir, self._report)
         self._tape = TapeWatch(settings, self._renew_recordings)
         self._in_force = RulesInForce(
@@ -387,6 +389,14 @@ class Controller:
             assign_for=settings.assign_for,
             before=self._calls_today.before,
         )
+        self._red_button = RedButton(
+            self._engine,
+            self._desk.floor,
+            self._outlets.record,
+            self._diary.flush,
+            clock.now,
+            within=settings.alert_within,
+        )
         self._messages = Messages(
             self._engine,
             lambda: self._desk.floor.seats,
@@ -406,6 +416,7 @@ class Controller:
             parties=self._third_parties.now,
             supervision=self._supervision.now,
             supervision_shown=settings.supervision_shown,
+            alerts=self._red_button.rows,
             export=self._export,
             show=self._bus.show,
             hand_on=self._outlets.hand_on,
@@ -419,7 +430,7 @@ class Controller:
             report=self._report,
             read_rules=self._in_force.read,
             read_trunks=self._read_trunks,
-            acknowledge=self._alarms.acknowledge,
+            acknowledge=self._acknowledge,
             pauses=self._pauses,
             surveys=self._surveys,
             explain=self._hang_ups.explain,
@@ -429,6 +440,7 @@ class Controller:
             bring_in=self._third_parties.answer,
             waiting=self._waiting,
             messages=self._messages,
+            red_button=self._red_button,
         )
 
     async def start(self, stop: asyncio.Event) -> None:
@@ -452,6 +464,7 @@ class Controller:
                 "live figures",
             ),
             spawn(self._calls_today.read(self._engine), "calls of today"),
+            spawn(self._red_button.run(), "red button"),
             spawn(self._messages.run(), "unread messages"),
             spawn(garbage.run(lambda: not self._desk.floor.callers), "garbage"),
             spawn(self._link.run(), "link"),
@@ -483,6 +496,7 @@ class Controller:
             surveys=self._surveys,
             bring_in=self._third_parties.key,
             supervise=self._supervising.dialled,
+            alert=self._red_button.press,
             callbacks=self._outbound,
             ways=self._trunks,
             receive=self._in_force.receive,
@@ -752,6 +766,17 @@ class Controller:
             logger.error("recording.not_renewed", call_id=call, error=str(error))
 
     # --- what others see
+
+    def _acknowledge(self, name: str, by: str) -> Alarm:
+        """Acknowledge an alarm. That of the red button is acknowledged with it."""
+        alarm = self._alarms.acknowledge(name, by)
+        if alarm.rule.startswith("red_button"):
+            self._red_button.alarm_seen(alarm.subject, by)
+        return alarm
+
+    def red_button(self) -> Mapping[Key, float]:
+        """The alerts that nobody has acknowledged."""
+        return self._red_button.readings()
 
     def _presence(self, agent: str) -> str:
         seat = self._desk.floor.seats.get(agent)

@@ -16,6 +16,7 @@ from base import clock
 from facts.live import (
     AgentNow,
     AlarmNow,
+    AlertNow,
     CallbacksNow,
     LiveState,
     MoreOfAgent,
@@ -81,6 +82,7 @@ class Shown:
         parties: Callable[[], Mapping[str, list[PartyNow]]] = dict,
         supervision: Callable[[], list[SupervisorNow]] = list,
         supervision_shown: bool = False,
+        alerts: Callable[[], list[AlertNow]] = list,
         export: Callable[[LiveState, int], None],
         show: Callable[[LiveState], None],
         hand_on: Callable[[], None],
@@ -97,6 +99,7 @@ class Shown:
         self._parties = parties
         self._supervision = supervision
         self._supervision_shown = supervision_shown
+        self._alerts = alerts
         self._export = export
         self._show = show
         self._hand_on = hand_on
@@ -134,6 +137,7 @@ class Shown:
             "alarms": list(self._alarms()),
             "waiting": self._waiting(),
             "supervision": supervision,
+            "alerts": self._alerts(),
         }
         self._newest = made
         if now - self._exported >= EXPORT_EVERY:

@@ -16,6 +16,8 @@ from tests.live.conftest import centre, pytest_runtest_makereport
 __all__ = ["centre", "pytest_runtest_makereport"]
 
 PASSWORD = "a-long-enough-password"
+ALERT_WITHIN = 4
+"""Seconds until the red button escalates here."""
 AGENTS = ("1001", "1002", "1003")
 OUTPUT = ROOT / "test-output" / "screens"
 expect.set_options(timeout=20_000)  # milliseconds; a busy machine is no defect
@@ -38,7 +40,7 @@ def running() -> Iterator[Centre]:
         "the screens are not bundled: run `make setup`"
     )
     alarms = {"longest_wait": {"raise_at": 2, "clear_at": 1, "hold": 0, "rest": 0}}
-    with Centre(alarms=json.dumps(alarms)) as made:
+    with Centre(alarms=json.dumps(alarms), alert_within=ALERT_WITHIN) as made:
         made.add_agent(*AGENTS)
         made.shorten_greeting()
         for name, role in (("chief", "supervisor"), ("visitor", "guest")):

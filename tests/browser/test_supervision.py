@@ -6,12 +6,23 @@ import re
 import pytest
 from playwright.async_api import Locator, Page, Route, expect
 
-from facts import CallerAssigned, CallerBroughtForward, CallMoved, CallReturned, OfferMade
+from base.background import spawn
+from facts import (
+    AlertAcknowledged,
+    AlertEscalated,
+    AlertRaised,
+    CallerAssigned,
+    CallerBroughtForward,
+    CallMoved,
+    CallReturned,
+    OfferMade,
+)
 from facts.numbers import normalise
 from softphone.phones import AgentPhone, Leg, Phones
-from tests.browser.conftest import MakeScreen
+from tests.browser.conftest import ALERT_WITHIN, PASSWORD, MakeScreen
 from tests.browser.test_screens import _axe
 from tests.live.centre import NUMBER, ROOT, Centre, until_talk
+from tests.live.sip import Wire
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -124,7 +135,7 @@ async def test_a_refused_decision_says_why_and_a_killed_controller_keeps_the_oth
     await centre.fact(CallerAssigned, call=await centre.call_id(THIRD))
     centre.kill_controller()
     for caller in legs:
-        await centre.fact(CallReturned, call=await centre.call_id(caller))
+        await centre.fact(CallReturned, 60, call=await centre.call_id(caller))
     await expect(page.locator("#waiting-rows tr").first).to_contain_text(normalise(THIRD))
     await talk.hang_up()
     order = [await next_caller(centre, agent, legs, turn) for turn in range(2, 5)]
@@ -210,3 +221,87 @@ async def test_a_talk_has_the_buttons_that_make_sense_now(
     await page.keyboard.press("Escape")
     await expect(dialog).to_be_hidden()
     await centre.press(agent, "*13")
+
+
+async def account_of(centre: Centre, agent: str) -> None:
+    await centre.cli(
+        *("account", "add", f"li{agent}", "--role", "agent", "--agent", agent, "--password-stdin"),
+        stdin=PASSWORD,
+    )
+
+
+async def test_the_red_button_by_key_is_on_the_page_and_escalates_until_it_is_seen(
+    open_screen: MakeScreen, centre: Centre, phones: Phones
+) -> None:
+    """From the agent's phone to the supervisor's page; the timer goes on while the controller is killed."""
+    agent = await centre.agent(phones, "1001", answer_after=0.2)
+    screen = await open_screen(1366, 768)
+    page = await screen.sign_in(path="/supervisor")
+    leg = await phones.citizen(FIRST).dial(NUMBER)
+    await until_talk(leg, agent.tone)
+    await expect(page.locator("#alerts")).to_be_hidden()
+    await phones.legs[-1].press("*2")
+    raised = await centre.fact(AlertRaised, agent="1001")
+    item = page.locator("#alert-list li")
+    await expect(item).to_contain_text(f"话务员 1001（来电 {normalise(FIRST)}）紧急求助")
+    call = await centre.call_id(FIRST)
+    assert (raised.call, raised.by) == (call, "")
+    [matter] = await (await page.request.get(f"{screen.address}/api/alerts")).json()
+    assert (matter["id"], matter["at"], matter["call"]) == (raised.alert, raised.at, call)
+    alarms = page.locator("#alarm-list")
+    await expect(alarms).to_contain_text("话务员 1001 按下紧急按钮")
+    await screen.picture("supervisor-alert")
+    centre.kill_controller()
+    escalated = await centre.fact(AlertEscalated, 60, alert=raised.alert)
+    assert escalated.at - raised.at >= ALERT_WITHIN * 1_000_000
+    await expect(item).to_contain_text("已升级")
+    await expect(alarms).to_contain_text("未在时限内确认")
+    assert leg.talking, "the talk went on"
+    await item.get_by_role("button", name="确认").click()
+    seen = await centre.fact(AlertAcknowledged, alert=raised.alert)
+    assert seen.by == "chief"
+    await expect(page.locator("#alerts")).to_be_hidden()
+    await leg.hang_up()
+    await centre.press(agent, "*13")
+
+
+async def test_a_message_is_on_the_page_and_on_a_phone_that_shows_texts(
+    open_screen: MakeScreen, centre: Centre, phones: Phones
+) -> None:
+    """One phone takes it, one refuses (405): nobody is told that it showed what it did not."""
+    await account_of(centre, "1002")
+    await centre.agent(phones, "1002", answer_after=None)  # this softphone has no text
+    shows = Wire(centre.sip)
+    await shows.register("1003", PASSWORD)
+    texts: list[str] = []
+    taking = spawn(take_texts(shows, texts), "phone 1003")
+    desk, own = await open_screen(1366, 768), await open_screen(390, 844)
+    page = await desk.sign_in(path="/supervisor#messages")
+    mine = await own.sign_in("li1002", "/supervisor")
+    await centre.cli("agent", "ready", "1003")
+    await centre.presence("1003", "ready")
+    await expect(mine.locator("#inbox")).to_be_hidden()
+    await page.get_by_label("发给").select_option("")
+    await page.get_by_label("内容").fill("系统升级，请在 14:00 前保存")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("status")).to_contain_text("消息已送到页面")
+    await expect(mine.locator("#inbox-list li")).to_contain_text("系统升级，请在 14:00 前保存")
+    rows = page.locator("#message-rows tr")
+    await expect(rows.filter(has_text="1003")).to_contain_text("话机已接收")
+    await expect(rows.filter(has_text="1002")).to_contain_text("话机未显示")
+    await expect(rows.filter(has_text="1001")).to_contain_text("话机未登录")
+    assert texts == ["系统升级，请在 14:00 前保存"]
+    await mine.get_by_role("button", name="已读").click()
+    await expect(mine.locator("#inbox")).to_be_hidden()
+    assert "系统升级" not in "\n".join(centre.log_lines()), "the text is in a log"
+    taking.cancel()
+    await centre.cli("agent", "out", "1002")
+    await centre.cli("agent", "out", "1003")
+
+
+async def take_texts(wire: Wire, texts: list[str]) -> None:
+    """A phone that shows texts: it answers 200, and OPTIONS."""
+    while True:
+        asked = (await wire.until_asked(b"MESSAGE")).decode()
+        texts.append(asked.partition("\r\n\r\n")[2])
+        await wire.reply(asked)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from facts.requests import (
     AcknowledgeAlarm,
+    AcknowledgeAlert,
     AddCallback,
     AddParty,
     AgentPasswordChanged,
@@ -31,6 +32,7 @@ from facts.requests import (
     MoveCaller,
     MuteParty,
     PauseRecording,
+    RaiseAlert,
     ReadMessage,
     Reply,
     Request,
@@ -80,6 +82,8 @@ WIRE: dict[str, Request] = {
     "party.drop": DropParty("1001", "hotline-p7", "wang"),
     "caller.assign": AssignCaller("n-1.1", "1001", "wang", "why"),
     "caller.move": MoveCaller("n-1.1", "tax", "wang", "why"),
+    "alert.raise": RaiseAlert("1001", "wang", "着火"),
+    "alert.acknowledge": AcknowledgeAlert(7, "wang"),
     "message.send": SendMessage("请看公告", "wang"),
     "message.read": ReadMessage("1001", 7),
     "caller.forward": BringForward("n-1.1", "wang", "why"),

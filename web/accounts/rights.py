@@ -31,6 +31,7 @@ RIGHTS: Final[Mapping[str, str]] = {
     "agents.read": "see the agents and their queues",
     "agents.own": "say for oneself: ready, pause, out",
     "agents.write": "add and remove agents, and speak for them: ready, pause, out",
+    "alerts.raise": "press the red button in one's own talk; with agents.write, in any",
     "messages.write": "send messages to agents",
     "queues.read": "see queues, numbers and reasons for a pause",
     "queues.write": "change queues and their members",
@@ -72,12 +73,12 @@ _SEES: Final = frozenset(
 OF_ROLE: Final[Mapping[Role, frozenset[str]]] = {
     Role.GUEST: _SEES,
     Role.AGENT: frozenset({"live", "agents.read", "agents.own", "queues.read", "callbacks.read"})
-    | {"recordings.pause", "parties.own", "quality.own", "talks.survey"},
+    | {"recordings.pause", "parties.own", "quality.own", "talks.survey", "alerts.raise"},
     Role.ASSESSOR: frozenset({"quality.assess"}),
     Role.SUPERVISOR: _SEES
     | {"agents.own", "agents.write", "queues.write", "callbacks.write", "recordings.read"}
     | {"recordings.approve", "recordings.mark", "words.read", "parties.own", "talks.survey"}
-    | {"callers.write", "messages.write"}
+    | {"callers.write", "messages.write", "alerts.raise"}
     | {"blocks.read", "blocks.write", "alarms.write"}
     | {"talks.listen", "talks.step_in", "talks.end"}
     | {"quality.read", "quality.draw", "quality.decide"},
@@ -131,11 +132,13 @@ def _masked_agent(agent: AgentNow) -> AgentNow:
 
 
 def _without_numbers(value: Any) -> Any:
-    """Mask every field `caller` below, however deep, so that no later figure gives one away."""
+    """Mask every field `caller` below, however deep, so that no later figure gives one away. A `note` is left out."""
     if isinstance(value, Mapping):
         return {
             name: mask(inner)
             if name == "caller" and isinstance(inner, str)
+            else ""
+            if name == "note"
             else _without_numbers(inner)
             for name, inner in value.items()
         }

@@ -2,6 +2,7 @@
 
 auth        who is asking, and may they: cookies, tokens, CSRF, sign-in
 live        what happens now, and its stream
+alerts      the red button, and the urgent matters
 messages    what supervisors write to agents
 waiting     who waits, and what is decided for one of them
 facts       the stream of all that happens

@@ -3,6 +3,7 @@
 // the server refuses it in any case.
 import "./supervisor.css";
 import { showAlarms } from "./alarms.js";
+import { showAlerts } from "./alerts.js";
 import { showAgents, startAgents } from "./desk-agents.js";
 import { startCallbacks } from "./desk-callbacks.js";
 import { startCalls } from "./desk-calls.js";
@@ -81,6 +82,7 @@ function drawLive() {
   showMessages(state);
   showTalk(state, staleSince ?? serverClock.now());
   showWaiting(state, staleSince ?? serverClock.now());
+  showAlerts(state.alerts ?? [], me.rights.includes("alarms.write"));
   showAlarms(state.alarms, MOST_ALARMS, seenButton);
 }
 

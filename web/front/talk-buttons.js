@@ -15,6 +15,7 @@ export const TALK_BUTTONS = [
   { name: "step_in", right: "talks.step_in", when: not("step_in"), ...byMode("step_in") },
   { name: "leave", right: "talks.listen", when: ({ inside }) => Boolean(inside), path: "leave" },
   { name: "take", right: "talks.step_in", when: talks, path: "take" },
+  { name: "alert", right: "alerts.raise", own: true, when: talks, path: "alert", asks: "note" },
   { name: "party", right: "parties.own", own: true, when: talks, path: "parties", asks: "to" },
   { name: "hold", right: "agents.own", own: true, when: (now) => talks(now) && !now.agent.held, path: "hold" },
   { name: "resume", right: "agents.own", own: true, when: (now) => talks(now) && Boolean(now.agent.held), path: "resume" },

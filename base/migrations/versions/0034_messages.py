@@ -1,4 +1,4 @@
-"""Messages from supervisors to agents."""
+"""Messages from supervisors to agents, and urgent matters (the red button)."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0030"
 
 
 def upgrade() -> None:
-    """Make the table."""
+    """Make the tables."""
     op.create_table(
         "message",
         sa.Column("id", sa.Integer(), primary_key=True, autoincrement=True),
@@ -21,3 +21,16 @@ def upgrade() -> None:
     )
     op.create_index("message_agent", "message", ["agent", "id"])
     op.create_index("message_by", "message", ["by", "id"])
+    op.create_table(
+        "urgent_matter",
+        sa.Column("id", sa.BigInteger(), primary_key=True, autoincrement=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("call", sa.String(80), nullable=False),
+        sa.Column("agent", sa.String(8), nullable=False),
+        sa.Column("raised_by", sa.String(80), nullable=False),
+        sa.Column("note", sa.String(200), nullable=False),
+        sa.Column("level", sa.Integer(), nullable=False),
+        sa.Column("acknowledged_at", sa.BigInteger(), nullable=False),
+        sa.Column("acknowledged_by", sa.String(80), nullable=False),
+    )
+    op.create_index("urgent_matter_unseen", "urgent_matter", ["acknowledged_at"])

@@ -38,6 +38,7 @@ class Parts:
         self.unknown: dict[str, int] = {}
         self.tasks: list[Task] = []
         self.years: list[int] = []
+        self.pressed: list[str] = []
         self.answers: bool | Exception | None = True
         self.trunks: dict[str, TrunkState] = {}
         self.looks = 0
@@ -91,6 +92,9 @@ class Parts:
 
     def open_tasks(self) -> Iterable[Task]:
         return self.tasks
+
+    def red_button(self) -> dict[tuple[str, str], float]:
+        return dict.fromkeys((("red_button", agent) for agent in self.pressed), 1)
 
     def missing_years(self, now: int) -> list[int]:
         return self.years
@@ -274,3 +278,9 @@ async def test_named_trunks_are_asked_again_and_again(engine: AsyncEngine, tmp_p
     (tmp_path / "trunks.toml").write_text('[[trunk]]\nname = "telecom"\nhost = "10.0.0.1"\n')
     await readings.slow(parts, engine, load(home=tmp_path), T)
     assert parts.looks == 1
+
+
+def test_the_red_button_is_an_alarm_of_its_agent() -> None:
+    parts = Parts()
+    parts.pressed = ["1001"]
+    assert readings.quick(parts, T)["red_button", "1001"] == 1

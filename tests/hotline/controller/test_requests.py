@@ -11,6 +11,7 @@ from base.trunks import TrunkError
 from facts import AgentRemoved, Fact
 from facts.requests import (
     AcknowledgeAlarm,
+    AcknowledgeAlert,
     AddCallback,
     AddParty,
     AgentPasswordChanged,
@@ -29,6 +30,7 @@ from facts.requests import (
     MoveCaller,
     MuteParty,
     PauseRecording,
+    RaiseAlert,
     ReadMessage,
     Reply,
     ResumeRecording,
@@ -129,6 +131,7 @@ class Centre:
             bring_in=self.bring_in,
             waiting=WAITING,
             messages=MESSAGES,
+            red_button=RED_BUTTON,
         )
 
 
@@ -166,6 +169,26 @@ class Messages:
 
 
 MESSAGES = Messages()
+
+
+class RedButton:
+    """Takes alerts."""
+
+    async def raise_alert(self, asked: RaiseAlert) -> Reply:
+        return Reply(f"alert of {asked.agent}", 7)
+
+    async def acknowledge(self, asked: AcknowledgeAlert) -> Reply:
+        raise Refused(f"there is no alert {asked.id}")
+
+
+RED_BUTTON = RedButton()
+
+
+async def test_alerts_are_raised_and_acknowledged() -> None:
+    ask = Centre().requests().answer
+    assert await ask(RaiseAlert("1001")) == Reply("alert of 1001", 7)
+    with pytest.raises(Refused, match="there is no alert 7"):
+        await ask(AcknowledgeAlert(7, "chief"))
 
 
 async def test_messages_are_sent_and_read() -> None:

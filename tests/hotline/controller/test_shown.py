@@ -39,6 +39,7 @@ KEYS = [
     "alarms",
     "waiting",
     "supervision",
+    "alerts",
 ]
 """What screens, programs and the alarms of an older version read: no key is ever taken away."""
 
