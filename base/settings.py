@@ -333,6 +333,8 @@ class Settings(BaseSettings):
     """Whether agents may pause the recording of their talk (`*7`, the API) for what is confidential."""
     recording_pause_limit: Annotated[float, Field(ge=5, le=7200)] = 600.0
     """Seconds after which a paused recording goes on by itself, with the alarm `recording_paused`."""
+    harassing_block_days: Annotated[float, Field(gt=0, le=3660)] = 30.0
+    """Days of the block that is proposed for a caller who was marked as harassing (`*4`). A supervisor approves it."""
     recording_reason: bool = False
     """Whether a recording is listened to and exported only with a reason (`why` in the API, `--why`)."""
     export_approval: bool = False

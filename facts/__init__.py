@@ -6,6 +6,7 @@ are named everywhere.
 
 calls       a citizen's call
 offers      its offer to an agent, and their talk
+in_talk     what is done within a talk
 callbacks   a task to call a citizen
 agents      an agent and their phone
 recordings  the recording of a call
@@ -13,6 +14,7 @@ centre      the controller and its link to Asterisk
 record      all of them together: kinds, JSON, rows
 live        the live state that the controller shows
 requests    what the controller is asked to do, and its reply
+control     what it is asked about a talk, and why that is refused
 terms       the words that facts are made of: reasons, outcomes
 ids         the ids of calls and of callbacks' attempts
 numbers     telephone numbers: a caller's in one form, which may be dialled, agents' and the hotline's
@@ -74,6 +76,7 @@ from facts.calls import (
     PlaceRestored,
 )
 from facts.centre import ControllerStarted, ControllerStopped, LinkLost, LinkRestored
+from facts.in_talk import CallMarked, TalkMuted, TalkUnmuted
 from facts.offers import (
     OfferAnswered,
     OfferEnded,
@@ -105,6 +108,7 @@ __all__ = [
     "CallArrived",
     "CallDetached",
     "CallEnded",
+    "CallMarked",
     "CallMoved",
     "CallOverflowed",
     "CallQueued",
@@ -152,7 +156,9 @@ __all__ = [
     "RecordingResumed",
     "TalkEnded",
     "TalkHeld",
+    "TalkMuted",
     "TalkResumed",
+    "TalkUnmuted",
     "WrapUpEnded",
     "WrapUpStarted",
     "as_json",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, TypeAlias, get_args, get_type_hints
 
+from facts.control import ControlRequest
 from facts.live import Json
 
 
@@ -151,16 +152,21 @@ Request: TypeAlias = (
     | AcknowledgeAlarm
     | AddCallback
     | CancelCallback
+    | ControlRequest
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the controller has done. `said`: a sentence; `id`: a new callback's number; `ready`: calls can be taken."""
+    """What the controller has done. `said`: a sentence; `id`: a new callback's number; `ready`: calls can be taken.
+
+    `call`: the call that it was done to, by which its facts are followed.
+    """
 
     said: str = ""
     id: int = 0
     ready: bool = False
+    call: str = ""
 
 
 def words_of(message: Request | Reply) -> dict[str, Json]:

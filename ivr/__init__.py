@@ -8,6 +8,7 @@ way_out      an outside number is dialled, by one trunk or another
 colleague    an agent calls a colleague
 feature      an agent's feature code: ready, pause, out
 silence      a caller who says nothing
+harassing    a harassing caller: the phrase, and the end
 recording    an agent's key that pauses the recording, or resumes it
 connection   one connection from Asterisk, for any of these
 agi          Asterisk's gateway protocol without I/O (pure)

@@ -142,7 +142,7 @@ class Door:
         self._untold = 0
 
 
-SCRIPTS = frozenset({"call", "agent", "colleague", "callback", "silent", "recording"})
+SCRIPTS = frozenset({"call", "agent", "colleague", "callback", "silent", "harassing", "recording"})
 """The scripts of the dialplan: what follows the port in its AGI addresses."""
 
 _HINTS = {

@@ -3,7 +3,8 @@
 The path of `agi://ADDRESS:PORT/…` says what a connection is for. `call` is a citizen (`ivr.session`), and `agent` an
 agent's feature code (`ivr.feature`). `colleague` is an agent who calls another (`ivr.colleague`), and `callback` one
 who has picked up for a callback (`ivr.callback`). `silent` is a caller who says nothing (`ivr.silence`),
-`recording` an agent's key that pauses the recording (`ivr.recording`).
+`harassing` a caller whose call is ended by its script (`ivr.harassing`), `recording` an agent's key that pauses the
+recording (`ivr.recording`).
 
 `ivr.door` says who may speak here: only Asterisk, by a secret that the dialplan knows, about channels that AMI knows.
 
@@ -27,6 +28,7 @@ from ivr.colleague import serve_colleague
 from ivr.connection import Connection, GoneError
 from ivr.door import SCRIPTS, Door, Seen
 from ivr.feature import Feature, serve_agent
+from ivr.harassing import Marked, serve_harassing
 from ivr.phrases import LANGUAGES
 from ivr.reception import Receive, Reception
 from ivr.recording import Record, serve_recording
@@ -53,6 +55,7 @@ async def serve(
     feature: Feature,
     pace: Pace | None = None,
     record: Record | None = None,
+    marked: Marked | None = None,
     callbacks: Callbacks | None = None,
     ways: WaysOut | None = None,
     receive: Receive = lambda number, caller, at: Reception(),
@@ -91,6 +94,7 @@ async def serve(
         clock,
         feature,
         record,
+        marked,
         pace or Pace(),
         callbacks,
         ways,
@@ -112,6 +116,7 @@ class Server:
         clock: Callable[[], int],
         feature: Feature,
         record: Record | None,
+        marked: Marked | None,
         pace: Pace,
         callbacks: Callbacks | None,
         ways: WaysOut | None,
@@ -124,6 +129,7 @@ class Server:
         self._clock = clock
         self._feature = feature
         self._record = record
+        self._marked = marked
         self._pace = pace
         self._callbacks = callbacks
         self._ways = ways
@@ -232,6 +238,8 @@ class Server:
                 await serve_colleague(connection, environment, desk=self._desk, clock=self._clock)
             elif script == "recording" and self._record is not None:
                 await serve_recording(connection, environment, record=self._record)
+            elif script == "harassing" and self._marked is not None:
+                await serve_harassing(connection, environment, marked=self._marked)
             elif script == "silent":
                 await serve_silent(
                     connection,

@@ -19,6 +19,7 @@ from facts import (
     CallbackYielded,
     CallDetached,
     CallEnded,
+    CallMarked,
     CallMoved,
     CallOverflowed,
     CallQueued,
@@ -41,7 +42,7 @@ from facts import (
     WrapUpStarted,
 )
 from facts.offers import NO_TALK
-from facts.terms import CallId, OfferReason, Outcome, Party, Release
+from facts.terms import CallId, CallMark, OfferReason, Outcome, Party, Release
 from facts.times import SECOND
 from facts.values import value
 
@@ -91,6 +92,7 @@ class CallRecord:
     lost while the call waited. `overflowed`: the fallback queue in Asterisk took it. `estimated`: `ring` rests on the
     time of our INVITE. `cut`: the system ended the last talk, and no agent had sent the citizen on (M24). `silent`:
     the caller said nothing, and the hotline said farewell (R20). Without an agent that counts as abandoned.
+    `harassing`: an agent marked the call so (R18). `scripted`: and the hotline ended it by its script (M21).
     `origin`: the citizen did not call. This is the callback attempt from which an agent transferred the citizen at
     `arrived`, and the citizen waits from then on. Such a record counts in no figure about inbound calls, only as its
     agents' work.
@@ -119,6 +121,8 @@ class CallRecord:
     wraps: tuple[tuple[str, int], ...] = ()
     hold: int = 0
     cut: bool = False
+    harassing: bool = False
+    scripted: bool = False
 
     @property
     def wrap_up(self) -> int:
@@ -345,8 +349,27 @@ class _CallFold:
     """A call while its facts are being read, each once, in the order of `_order`."""
 
     __slots__ = (
-        *("_arrival", "_end", "_holds", "_offers", "_outside", "_overflowed", "_queue", "_queued"),
-        *("_recorded", "_refused", "_released", "_returned", "_sent_on", "_silent", "_wraps"),
+        *(
+            "_arrival",
+            "_end",
+            "_harassing",
+            "_holds",
+            "_offers",
+            "_outside",
+            "_overflowed",
+            "_queue",
+            "_queued",
+        ),
+        *(
+            "_recorded",
+            "_refused",
+            "_released",
+            "_returned",
+            "_scripted",
+            "_sent_on",
+            "_silent",
+            "_wraps",
+        ),
     )
 
     def __init__(self) -> None:
@@ -356,6 +379,8 @@ class _CallFold:
         self._outside: int | None = None
         self._released: Release | None = None
         self._silent = False
+        self._harassing = False
+        self._scripted = False
         self._refused = False
         self._end: CallEnded | None = None
         self._returned = False
@@ -423,6 +448,10 @@ class _CallFold:
 
     def was_silent(self, fact: CallSilent) -> None:
         self._silent = True
+
+    def marked(self, fact: CallMarked) -> None:
+        self._harassing = self._harassing or fact.mark is CallMark.HARASSING
+        self._scripted = self._scripted or (fact.mark is CallMark.HARASSING and fact.ended)
 
     def released(self, fact: CallReleased) -> None:
         self._released = self._released or fact.reason
@@ -507,6 +536,8 @@ class _CallFold:
             wraps=self._wraps.lengths() if self._wraps is not None else (),
             hold=_held(self._holds, talks, ended) if self._holds else 0,
             cut=end is not None and bool(talks) and self._is_cut(talks[-1], end),
+            harassing=self._harassing,
+            scripted=self._scripted and end is not None and end.hung_up_by is not Party.CALLER,
         )
 
     def _outcome_without_agent(
@@ -528,6 +559,8 @@ class _CallFold:
         return Outcome.ABANDONED_GREETING
 
     def _is_cut(self, last: Offer, end: CallEnded) -> bool:
+        if self._scripted:
+            return False
         by = last.hung_up_by or end.hung_up_by
         sent_on = self._sent_on is not None and self._sent_on >= (last.answered or 0)
         return by is Party.SYSTEM and not sent_on
@@ -559,6 +592,7 @@ _TAKE: dict[type[Fact], Callable[[_CallFold, Any], None]] = {
     WrapUpEnded: _CallFold.wrapped_up,
     RecordingFinished: _CallFold.recorded,
     CallSilent: _CallFold.was_silent,
+    CallMarked: _CallFold.marked,
     CallReleased: _CallFold.released,
     CallRefused: _CallFold.refused,
     CallEnded: _CallFold.ended,
@@ -775,6 +809,7 @@ _ORDER: dict[type[Fact], tuple[int, Callable[[Any], Any]]] = {
             CallReleased: ("reason",),
             CallSentOutside: ("number", "answered"),
             CallSilent: ("call",),
+            CallMarked: ("mark", "ended"),
             TalkHeld: ("agent",),
             TalkResumed: ("agent",),
             WrapUpStarted: ("agent", "until"),

@@ -71,9 +71,10 @@ class Tally:
     is a tally written down. Times in microseconds. The names: an outcome's own · `pending` · `returned` · `estimated`
     · `queued`: reached the queue · `within_15`, `within_20`: answered so soon after queueing · `total_15`, `total_20`:
     after arriving · `waits`, `wait`: answers with a known wait, and its sum · `arrival_wait` · `ring_1` … `ring_4` (or
-    later) · `caller_first`: the citizen hung up first · `cut`: the
-    system ended the last talk · `talk`, `hold` (a part of it), `wrap_up` · `outbound`: work on
-    callbacks · `recorded`: the recording is as long as the talk · `left_N`: gave up in the Nth second (0 to 59) ·
+    later) · `caller_first`: the citizen hung up first · `harassing`: marked so · `scripted`: of these, ended by the
+    hotline's script after a talk · `cut`: the system ended the last talk · `talk`, `hold` (a part of it), `wrap_up` ·
+    `outbound`: work on callbacks · `recorded`: the recording is as long as the talk · `left_N`: gave up in the Nth
+    second (0 to 59) ·
     `wait_N`: answered in the Nth of `WAITS`.
     """
 
@@ -121,6 +122,11 @@ class Tally:
     def pending(self) -> int:
         """Calls that have not ended."""
         return self.counts.get("pending", 0)
+
+    @property
+    def harassing(self) -> int:
+        """Calls that an agent marked as harassing (R18)."""
+        return self.counts.get("harassing", 0)
 
     @property
     def returned(self) -> int:
@@ -184,7 +190,7 @@ class Tally:
             "M8": Metric(abandoned, queued),
             "M8_greeting": Metric(found("abandoned_greeting", 0), counted),
             "M9": Metric((found("talk", 0) + found("wrap_up", 0)) / SECOND, human),
-            "M21": Metric(found("caller_first", 0), answered),
+            "M21": Metric(found("caller_first", 0), answered - found("scripted", 0)),
             "M23": Metric(found("recorded", 0), human),
             "M24": Metric(found("cut", 0), human),
         }
@@ -236,6 +242,8 @@ def shares_of(record: Item) -> list[tuple[str, int]]:
         return found
     if record.returned:
         found.append(("returned", 1))
+    if record.harassing:
+        found.append(("harassing", 1))
     if record.reached_queue:
         found.append(("queued", 1))
     if outcome in _ABANDONED and record.ended is not None:
@@ -268,6 +276,8 @@ def shares_of(record: Item) -> list[tuple[str, int]]:
         found += _wrapped(record)
         if record.cut:
             found.append(("cut", 1))
+        if record.scripted:
+            found.append(("scripted", 1))
         if recorded_whole(record):
             found.append(("recorded", 1))
     return found
@@ -291,7 +301,7 @@ def shares_of_agents(record: Item) -> dict[str, list[tuple[str, int]]]:
 
     `offers`, `unanswered`: how often the phone rang, and rang until the time was up · `handled`: calls with a talk ·
     `talk`, `wrap_up`, `outbound`: how long the agent worked (microseconds) · `ring_1` … `ring_4` · only of calls that
-    this agent answered first: `first`, `waits`, `wait`, `caller_first`, `recorded`.
+    this agent answered first: `first`, `waits`, `wait`, `caller_first`, `scripted`, `recorded`.
     """
     found: dict[str, list[tuple[str, int]]] = {}
     if isinstance(record, AttemptRecord):
@@ -314,7 +324,7 @@ def shares_of_agents(record: Item) -> dict[str, list[tuple[str, int]]]:
         if record.agents:
             first = found[record.agents[0]]
             first.append(("first", 1))
-            names = {"waits", "wait", "caller_first", "recorded"}
+            names = {"waits", "wait", "caller_first", "scripted", "recorded"}
             first += [one for one in shares_of(record) if one[0] in names]
     for agent, length in record.wraps:
         found.setdefault(agent, []).append((_wrap_name(record), length))

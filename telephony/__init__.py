@@ -12,6 +12,7 @@ referrals       copies of SIP messages → transfers, and dialogues that a phone
 hang_over       asks Asterisk to end such a dialogue
 leaving         agents' phones that have handed their citizen on, and are not free before their SIP call is over
 hep             where those copies arrive
+talk_verbs      the verbs within a talk: hold, mute, hand on, end
 pauses          recordings that agents have paused, and how each pause ends
 outbound        callbacks on the wire, and inbound first
 trunks          which of the operator's trunks are there, and by which a call leaves

@@ -47,6 +47,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "acd.floor.agents",
         "acd.floor.callbacks",
         "acd.floor.centre",
+        "acd.floor.handing_on",
         "acd.floor.pairing",
         "acd.floor.snapshot",
         "acd.floor.floor",
@@ -73,6 +74,7 @@ IMPURE_MODULES = {
     "ivr.connection",
     "ivr.door",
     "ivr.feature",
+    "ivr.harassing",
     "ivr.phrase_file",
     "ivr.recording",
     "ivr.server",
@@ -144,6 +146,7 @@ IMPURE_MODULES = {
     "telephony.phones",
     "telephony.queue_log_file",
     "telephony.switch",
+    "telephony.talk_verbs",
     "telephony.trunks",
 }
 """In the rooms of the core every other module is pure; a package here names all that is in it."""

@@ -16,7 +16,18 @@ from typing import Any
 
 from acd.callbacks.task import State, Task
 from acd.commands import Command
-from acd.floor import agents, callbacks, calls, centre, offers, open_tasks, snapshot, waiting, work
+from acd.floor import (
+    agents,
+    callbacks,
+    calls,
+    centre,
+    handing_on,
+    offers,
+    open_tasks,
+    snapshot,
+    waiting,
+    work,
+)
 from acd.floor.hall import (
     CALLBACK_DUE,
     DIAL_AGAIN,
@@ -258,6 +269,21 @@ class Floor:
         if not other.reachable:
             return "the colleague's phone is not registered"
         return "the colleague is on the phone" if other.call or other.own_call else ""
+
+    def may_hand_on(self, agent: str, to: str) -> str | Refusal:
+        """Why this agent cannot hand their citizen on to `to`; empty when they can (`handing_on.why_not`)."""
+        return handing_on.why_not(self.hall, agent, to)
+
+    def number_of(self, queue: str) -> str:
+        """The hotline's number that leads into this queue; empty without one."""
+        return handing_on.number_of(self.hall, queue)
+
+    def citizen_of(self, call: CallId) -> str:
+        """The number of the citizen in this call, or in this attempt of a callback; empty if it is withheld."""
+        if (caller := self.callers.get(call)) is not None:
+            return caller.caller
+        task = self.tasks.get(self.hall.attempts.get(call, 0))
+        return "" if task is None else task.number
 
     def dropped(self, call: CallId, now: int) -> bool | None:
         """Whether the caller has to wait on after the talk that is over now: it was no answer, or the phone died.

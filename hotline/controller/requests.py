@@ -8,6 +8,7 @@ from base import clock
 from base.bus import Refused
 from base.trunks import TrunkError
 from facts import AgentRemoved, Fact
+from facts.control import ControlRequest
 from facts.requests import (
     AcknowledgeAlarm,
     AddCallback,
@@ -69,6 +70,7 @@ class Requests:
         pauses: Pauses,
         add_callback: Callable[[AddCallback], Awaitable[Reply]],
         cancel_callback: Callable[[int], Awaitable[Reply]],
+        control: Callable[[ControlRequest], Awaitable[Reply]],
     ) -> None:
         self._ready = ready
         self._people = people
@@ -81,6 +83,7 @@ class Requests:
         self._pauses = pauses
         self._add_callback = add_callback
         self._cancel_callback = cancel_callback
+        self._control = control
 
     async def answer(self, asked: Request) -> Reply:
         """Carry out one request. Raises `Refused`."""
@@ -116,6 +119,8 @@ class Requests:
                 return await self._record(asked)
             case SetReady(number) | SetPaused(number) | SetOut(number):
                 return await self._set_intent(asked, number)
+            case _:
+                return await self._control(asked)
 
     async def _tell_asterisk(self) -> Reply:
         if not await self._renew_phones():

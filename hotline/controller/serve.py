@@ -42,7 +42,8 @@ from facts.masking import mask_numbers
 from facts.terms import CallId
 from facts.times import HOUR, SECOND
 from hotline import __version__
-from hotline.controller import callbacks, feeding, garbage, readings
+from hotline.controller import callbacks, feeding, garbage, marks, readings
+from hotline.controller.control import Control
 from hotline.controller.in_force import RulesInForce
 from hotline.controller.open_callbacks import OpenCallbacks
 from hotline.controller.outlets import Outlets
@@ -69,6 +70,7 @@ from telephony.pauses import RecordingPauses
 from telephony.queue_log_file import QueueLogFile
 from telephony.refused import SETTLE, RefusedCalls, unpack
 from telephony.switch import Switch
+from telephony.talk_verbs import TalkVerbs
 from telephony.trunks import Trunks, TrunkState
 
 logger = structlog.get_logger(__name__)
@@ -306,6 +308,24 @@ class Controller:
             hand_on=self._outlets.hand_on,
             news=self._outlets.news,
         )
+        verbs = TalkVerbs(self._link)
+        self._marks = marks.Marks(
+            self._calls,
+            hang_up=verbs.hang_up,
+            report=self._report,
+            clock=clock.now,
+            propose=self._propose_block,
+        )
+        self._control = Control(
+            self._calls,
+            verbs,
+            self._desk.floor,
+            self._marks,
+            report=self._report,
+            clock=clock.now,
+            knows=self._people.knows,
+            stopping=lambda: self._desk.floor.hall.stopping,
+        )
         self._requests = Requests(
             ready=self._up.is_set,
             people=self._people,
@@ -318,6 +338,7 @@ class Controller:
             pauses=self._pauses,
             add_callback=lambda asked: callbacks.add(self._book, self._desk, asked),
             cancel_callback=lambda task: callbacks.cancel(self._book, self._desk, task),
+            control=self._control.answer,
         )
 
     async def start(self, stop: asyncio.Event) -> None:
@@ -363,6 +384,7 @@ class Controller:
             clock=clock.now,
             feature=self._people.dialled,
             record=self._pauses.key,
+            marked=self._marks.ending,
             pace=Pace(self._settings.announce_every),
             callbacks=self._outbound,
             ways=self._trunks,
@@ -552,6 +574,11 @@ class Controller:
 
     def _count_blocked(self, call: CallId) -> None:
         self._in_force.count_blocked(self._desk.floor.callers[call].caller)
+
+    async def _propose_block(self, call: CallId, by: str) -> str:
+        days = self._settings.harassing_block_days
+        caller = self._desk.floor.citizen_of(call)
+        return await marks.propose(self._engine, caller, by, call, days, clock.now())
 
     # --- commands out
 

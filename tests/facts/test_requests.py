@@ -7,6 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facts.control import (
+    HangUpTalk,
+    HoldTalk,
+    MarkCall,
+    MuteTalk,
+    ResumeTalk,
+    TransferTalk,
+)
 from facts.requests import (
     AcknowledgeAlarm,
     AddCallback,
@@ -45,6 +53,12 @@ WIRE: dict[str, Request] = {
     "alarm.ack": AcknowledgeAlarm("7", "wang"),
     "callback.add": AddCallback("13800000001", attempts=2),
     "callback.cancel": CancelCallback(7),
+    "talk.hold": HoldTalk("1001", "admin"),
+    "talk.resume": ResumeTalk("1001"),
+    "talk.mute": MuteTalk("1001", "off"),
+    "talk.hang_up": HangUpTalk("1001"),
+    "talk.transfer": TransferTalk("1001", queue="tax"),
+    "talk.mark": MarkCall("1001", "harassing", 1),
 }
 """The names on the wire, which no rename of a class may change."""
 

@@ -135,7 +135,7 @@ def test_asterisk_shows_the_agi_secret_as_the_last_argument_and_in_no_address(
         for line in text.splitlines()
         if "agi://" in line or secret in line
     ]
-    assert len(uses) == 7
+    assert len(uses) == 9
     for line in uses:
         # Asterisk logs the address, which ends at the first comma.
         assert secret not in line.partition("agi://")[2].partition(",")[0]
@@ -166,7 +166,7 @@ def test_the_settings_arrive(tmp_path: Path, asterisk: AsteriskBinary) -> None:
         ("8890", "8890"),
     ]
     assert option(files["hep.conf"], "capture_address") == "10.1.2.3:6573"
-    assert dialplan.count("AGI(agi://10.1.2.3:6573/") == 4
+    assert dialplan.count("AGI(agi://10.1.2.3:6573/") == 5
     assert "${HL_TRIES} >= 7" in dialplan
     assert "Wait(1.5)" in dialplan
     assert "Queue(fallback,,,,600)" in dialplan
@@ -479,6 +479,7 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
     assert used == {
         *("EPOCH", "STRFTIME(,UTC,%s%6q)", "UNIQUEID", "DIALSTATUS", "CHANNEL(endpoint)"),
         *("CHANNEL(endpoint):0:5", "CHANNEL(endpoint):0:8"),
+        *("AGISTATUS", "BRIDGEPEER", "HL_HELD"),
         *("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_TRIES"),
         *("HL_WISH", "HL_REASON", "HL_COLLEAGUE", "HL_TARGET", "HL_SILENT", "HL_AGAIN"),
         # The leg of the agent who has just talked, and the phone's last SIP answer

@@ -6,6 +6,7 @@ facts       the stream of all that happens
 people      agents, and what a supervisor has them do
 queues      queues, members, numbers, blocked callers
 callbacks   the book of callbacks
+control     what programs do to an agent's talk
 calls       search among calls or recordings, one call's story; the report
 recordings  a call's recording: its sound, to listen to or to take away
 listening   beside a recording: its waveform, and marks in it

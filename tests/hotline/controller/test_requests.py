@@ -9,6 +9,7 @@ from alarms.rules import UnknownAlarm
 from base.bus import Refused
 from base.trunks import TrunkError
 from facts import AgentRemoved, Fact
+from facts.control import ControlRequest, HoldTalk
 from facts.requests import (
     AcknowledgeAlarm,
     AddCallback,
@@ -70,6 +71,9 @@ class Centre:
     async def cancel(self, task: int) -> Reply:
         return Reply(f"cancelled {task}", task)
 
+    async def control(self, asked: ControlRequest) -> Reply:
+        return Reply(f"{asked.name} {asked.number}", call="hotline-1.1")
+
     async def pause(self, agent: str, why: PauseWhy, by: str = "") -> None:
         if agent != "1001":
             raise PauseRefused(f"agent {agent} is not in a talk with a citizen")
@@ -91,7 +95,13 @@ class Centre:
             pauses=self,
             add_callback=self.add,
             cancel_callback=self.cancel,
+            control=self.control,
         )
+
+
+async def test_what_is_asked_about_a_talk_is_for_call_control() -> None:
+    reply = await Centre().requests().answer(HoldTalk("1001"))
+    assert reply == Reply("talk.hold 1001", call="hotline-1.1")
 
 
 async def test_whether_calls_can_be_taken() -> None:

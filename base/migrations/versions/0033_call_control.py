@@ -1,0 +1,21 @@
+"""Requests that are done once, by their Idempotency-Key."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0033"
+down_revision = "0029"
+
+
+def upgrade() -> None:
+    """Make the table."""
+    op.create_table(
+        "asked_once",
+        sa.Column("who", sa.String(40), primary_key=True),
+        sa.Column("key", sa.String(200), primary_key=True),
+        sa.Column("asked", sa.String(64), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("answer", sa.JSON(), nullable=False),
+    )
+    op.create_index("asked_once_at", "asked_once", ["at"])
