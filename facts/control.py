@@ -66,7 +66,20 @@ class MarkCall:
     by: str = ""
 
 
-ControlRequest: TypeAlias = HoldTalk | ResumeTalk | MuteTalk | HangUpTalk | TransferTalk | MarkCall
+@dataclass(frozen=True, slots=True)
+class DialForAgent:
+    """Ring the agent's phone, then dial `to` as their own outbound call, under the number of `queue`."""
+
+    name: ClassVar[str] = "call.dial"
+    number: str
+    to: str
+    queue: str = ""
+    by: str = ""
+
+
+ControlRequest: TypeAlias = (
+    HoldTalk | ResumeTalk | MuteTalk | HangUpTalk | TransferTalk | MarkCall | DialForAgent
+)
 
 REFUSALS: Final[dict[str, tuple[str, str]]] = {
     "unknown_agent": ("没有工号 {agent}", "there is no agent {agent}"),
@@ -83,6 +96,25 @@ REFUSALS: Final[dict[str, tuple[str, str]]] = {
     "mark_unknown": (
         "没有这种标记：harassing 或 silent",
         "there is no such mark: harassing or silent",
+    ),
+    "agent_busy": ("话务员 {agent} 正在使用电话", "agent {agent} is on the phone"),
+    "phone_away": ("话务员 {agent} 的话机没有注册", "the phone of agent {agent} is not registered"),
+    "agent_not_ready": (
+        "话务员 {agent} 没有示闲，也不在话后整理",
+        "agent {agent} is neither ready nor in wrap-up",
+    ),
+    "no_way_out": (
+        "没有外呼线路",
+        "there is no way out: set HOTLINE_OUTBOUND or write trunks.toml",
+    ),
+    "citizen_waits": (
+        "有市民正在排队，呼入优先",
+        "a citizen waits for an agent like this one: inbound calls come first",
+    ),
+    "not_entered": ("{why_zh}", "{why}"),
+    "not_placed": (
+        "就在此时有来电或状态变化，没有拨号",
+        "a call or a change came in this moment, so nothing was dialled",
     ),
     "to_self": ("不能转给自己", "a talk cannot be transferred to its own agent"),
     "target_unknown": (

@@ -45,7 +45,7 @@ from acd.floor.hall import (
     Stage,
 )
 from acd.floor.lanes import all_changed, join_lane, lane_of, make_lanes
-from acd.floor.pairing import pair
+from acd.floor.pairing import pair, why_not_dialled
 from acd.floor.snapshot import HallState
 from acd.gate import Policy, Purpose, Refusal
 from acd.rules.model import Queue, Rules
@@ -269,6 +269,10 @@ class Floor:
         if not other.reachable:
             return "the colleague's phone is not registered"
         return "the colleague is on the phone" if other.call or other.own_call else ""
+
+    def may_dial(self, agent: str, queue: str) -> str:
+        """Why this agent cannot have a number dialled for themselves now; empty when they can (`why_not_dialled`)."""
+        return why_not_dialled(self.hall, agent, self.hall.rules.queue(queue).name)
 
     def may_hand_on(self, agent: str, to: str) -> str | Refusal:
         """Why this agent cannot hand their citizen on to `to`; empty when they can (`handing_on.why_not`)."""

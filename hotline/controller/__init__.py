@@ -9,6 +9,7 @@ people          the agents, and what they ask for
 requests        what screens, API and command line ask for
 callbacks       requests about callback tasks
 control         requests about an agent's talk: hold, mute, transfer, end
+dials           click to call: a number is dialled for an agent
 marks           harassing and silent callers, and the block that is proposed
 open_callbacks  the book's open tasks, at a start and as other programs change them
 outlets         where recorded facts go

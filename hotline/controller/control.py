@@ -15,6 +15,7 @@ from base.bus import Refused
 from facts import Fact, TalkMuted, TalkUnmuted
 from facts.control import (
     ControlRequest,
+    DialForAgent,
     HangUpTalk,
     HoldTalk,
     MarkCall,
@@ -102,6 +103,7 @@ class Control:
         clock: Callable[[], int],
         knows: Callable[[str], Awaitable[bool]],
         stopping: Callable[[], bool],
+        dial: Callable[[DialForAgent], Awaitable[Reply]],
     ) -> None:
         self._calls = calls
         self._verbs = verbs
@@ -111,10 +113,13 @@ class Control:
         self._clock = clock
         self._knows = knows
         self._stopping = stopping
+        self._dial = dial
 
     async def answer(self, asked: ControlRequest) -> Reply:
         """Carry out one request. Raises `Refused` with one of the codes of `facts.control.REFUSALS`."""
         agent = asked.number
+        if isinstance(asked, DialForAgent):
+            return await self._dial(asked)
         talk = await self._talk_of(agent)
         log.info("control.asked", request=asked.name, agent=agent, call_id=talk.call)
         try:

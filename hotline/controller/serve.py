@@ -42,7 +42,7 @@ from facts.masking import mask_numbers
 from facts.terms import CallId
 from facts.times import HOUR, SECOND
 from hotline import __version__
-from hotline.controller import callbacks, feeding, garbage, marks, readings
+from hotline.controller import callbacks, dials, feeding, garbage, marks, readings
 from hotline.controller.control import Control
 from hotline.controller.in_force import RulesInForce
 from hotline.controller.open_callbacks import OpenCallbacks
@@ -325,6 +325,7 @@ class Controller:
             clock=clock.now,
             knows=self._people.knows,
             stopping=lambda: self._desk.floor.hall.stopping,
+            dial=lambda asked: dials.dial(self._book, self._desk, asked),
         )
         self._requests = Requests(
             ready=self._up.is_set,

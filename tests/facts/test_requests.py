@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facts.control import (
+    DialForAgent,
     HangUpTalk,
     HoldTalk,
     MarkCall,
@@ -59,6 +60,7 @@ WIRE: dict[str, Request] = {
     "talk.hang_up": HangUpTalk("1001"),
     "talk.transfer": TransferTalk("1001", queue="tax"),
     "talk.mark": MarkCall("1001", "harassing", 1),
+    "call.dial": DialForAgent("1001", "13812345678"),
 }
 """The names on the wire, which no rename of a class may change."""
 

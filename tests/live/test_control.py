@@ -9,9 +9,13 @@ import pytest
 
 from facts import (
     CallbackAdded,
+    CallbackAnswered,
+    CallbackCancelled,
+    CallbackEnded,
     CallEnded,
     CallMarked,
     CallTransferred,
+    RecordingFinished,
     TalkEnded,
     TalkHeld,
     TalkMuted,
@@ -19,11 +23,12 @@ from facts import (
     TalkUnmuted,
     WrapUpStarted,
 )
+from facts.ids import callback_of
 from facts.terms import CallMark, Party
 from softphone.phones import RATE, AgentPhone, Leg, Phones
 from tests.live import sounds
 from tests.live.centre import NUMBER, Centre, until_talk
-from tests.live.gateway import Gateway
+from tests.live.gateway import Gateway, Manners
 from tests.live.test_transfer import hears_music
 
 GREETING = 10.0
@@ -199,7 +204,7 @@ async def test_a_transfer_reaches_the_right_phone_and_a_refused_one_changes_noth
     await leg.hang_up()
     row = await centre.call("13900000011")
     assert (row["agents"], row["hung_up_by"]) == (["1001", "1002", "1003"], "caller")
-    assert not centre.facts(CallbackAdded)
+    assert not [one for one in centre.facts(CallbackAdded) if one.origin == call]
     await verified(centre)
 
 
@@ -246,7 +251,7 @@ async def test_a_harassing_caller_hears_the_phrase_and_is_hung_up(
     assert blocks[0]["until"] > blocks[0]["added_at"]
     report = await centre.report()
     assert report["harassing"] == 1
-    assert not centre.facts(CallbackAdded)
+    assert not [one for one in centre.facts(CallbackAdded) if one.origin == call]
 
 
 async def test_the_key_does_the_same_and_the_controller_may_die_in_it(
@@ -295,6 +300,56 @@ async def test_a_mark_without_an_end_and_a_withheld_number(
     await leg.until_hears_something()
     await leg.hang_up()
     assert (await centre.fact(CallEnded, call=call)).hung_up_by is Party.CALLER
+
+
+async def test_a_number_is_dialled_for_an_agent_and_recorded(
+    centre: Centre, phones: Phones, gateway: Gateway, admin: httpx.AsyncClient
+) -> None:
+    number = "13900000031"
+    gateway.manners[number] = Manners(answer_after=0.2)
+    body = {"to": number}
+    refused = await admin.post("/api/agents/1001/dial", json=body)
+    assert refused.status_code == 409, refused.text
+    assert refused.json()["code"] in {"phone_away", "agent_not_ready"}
+    agent = await centre.agent(phones, "1001", answer_after=0.2)
+    other = await centre.agent(phones, "1002", answer_after=0.2)
+    rung = len(other.offers)
+    for to, code in (("110", "not_entered"), ("1002", "not_entered"), ("x", "not_entered")):
+        answer = await admin.post("/api/agents/1001/dial", json={"to": to})
+        assert (answer.status_code, answer.json()["code"]) == (409, code)
+    key = {"Idempotency-Key": "dial-1"}
+    answers = [await admin.post("/api/agents/1001/dial", json=body, headers=key) for _ in range(2)]
+    assert [one.status_code for one in answers] == [200, 200]
+    attempt = answers[0].json()["call"]
+    assert answers[1].json()["call"] == attempt
+    answered = await centre.fact(CallbackAnswered, 15, call=attempt)
+    assert answered.agent == "1001"
+    citizen = gateway.of(number)[-1]
+    await agent.offers[-1].until_hears(citizen.manners.tone)
+    # Held and resumed as any talk.
+    await ask(admin, "1001", "hold")
+    await centre.fact(TalkHeld, call=attempt)
+    await ask(admin, "1001", "resume")
+    await agent.offers[-1].until_hears(citizen.manners.tone)
+    await ask(admin, "1001", "hang-up")
+    ended = await centre.fact(CallbackEnded, call=attempt)
+    assert (ended.failure, ended.hung_up_by) == ("", Party.AGENT)
+    await centre.fact(RecordingFinished, 20, call=attempt)
+    assert len(gateway.of(number)) == 1
+    assert len(other.offers) == rung
+
+
+async def test_an_agent_who_does_not_pick_up_is_not_made_up_for(
+    centre: Centre, phones: Phones, gateway: Gateway, admin: httpx.AsyncClient
+) -> None:
+    await centre.agent(phones, "1001")
+    other = await centre.agent(phones, "1002", answer_after=0.2)
+    rung = len(other.offers)
+    answer = await admin.post("/api/agents/1001/dial", json={"to": "13900000032"})
+    assert answer.status_code == 200, answer.text
+    await centre.fact(CallbackCancelled, 15, callback=callback_of(answer.json()["call"]))
+    assert len(other.offers) == rung
+    assert gateway.of("13900000032") == []
 
 
 async def test_a_hang_up_counts_as_the_agents_own(

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from facts.control import (
     ControlRequest,
+    DialForAgent,
     HangUpTalk,
     HoldTalk,
     MarkCall,
@@ -41,6 +42,13 @@ class Target(BaseModel):
     """Where to: a colleague's number, one of the hotline's, or an allowed one outside; or a queue."""
 
     to: str = Field("", max_length=15)
+    queue: str = Field("", max_length=32)
+
+
+class Dialled(BaseModel):
+    """The number to be dialled, and the queue under whose number the citizen sees the call."""
+
+    to: str = Field(max_length=40)
     queue: str = Field("", max_length=32)
 
 
@@ -98,13 +106,25 @@ async def mark(number: Number, given: Marking, me: Me, behind: Behind, once: Onc
     return await once.answer(Done, lambda: _ask(behind, me, asked))
 
 
+@router.post("/agents/{number}/dial", **right(_OWN, response_model=Done))
+async def dial(number: Number, given: Dialled, me: Me, behind: Behind, once: Once) -> Done:
+    """Ring the agent's phone, then dial a number as their own outbound call (click to call).
+
+    200 means that the phone is rung. What follows has `call` as its call: `CallbackDialling` once the agent has picked
+    up, `CallbackAnswered`, `CallbackEnded`. It is recorded, goes through the gate and yields to a waiting citizen as
+    callbacks do. Then, or if the agent does not pick up, it is over.
+    """
+    asked = DialForAgent(number, given.to, given.queue, me.name)
+    return await once.answer(Done, lambda: _ask(behind, me, asked))
+
+
 async def _ask(behind: Behind, me: Me, asked: ControlRequest) -> Done:
     if "agents.write" not in me.rights and me.agent != asked.number:
         raise Problem(
             403,
-            f"{me.name} may not control the talk of agent {asked.number}",
+            f"{me.name} may not act for agent {asked.number}",
             code="not_yours",
-            zh=f"{me.name} 无权控制话务员 {asked.number} 的通话",
+            zh=f"{me.name} 无权代话务员 {asked.number} 操作",
         )
     reply = await behind.ask(asked)
     return Done(said=reply.said, call=reply.call)

@@ -1,4 +1,4 @@
-"""Requests that are done once, by their Idempotency-Key."""
+"""Requests that are done once, by their Idempotency-Key; numbers that agents have dialled for themselves."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0029"
 
 
 def upgrade() -> None:
-    """Make the table."""
+    """Make the table, and the mark of a task that is one agent's own."""
     op.create_table(
         "asked_once",
         sa.Column("who", sa.String(40), primary_key=True),
@@ -19,3 +19,5 @@ def upgrade() -> None:
         sa.Column("answer", sa.JSON(), nullable=False),
     )
     op.create_index("asked_once_at", "asked_once", ["at"])
+    own = sa.Column("own", sa.Boolean(), nullable=False, server_default=sa.false())
+    op.add_column("callback", own)

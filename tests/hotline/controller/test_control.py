@@ -13,6 +13,7 @@ from facts.control import (
     REFUSALS,
     STATUS,
     ControlRequest,
+    DialForAgent,
     HangUpTalk,
     HoldTalk,
     MarkCall,
@@ -21,6 +22,7 @@ from facts.control import (
     TransferTalk,
     sentences,
 )
+from facts.requests import Reply
 from facts.terms import CallMark
 from hotline.controller import control
 from hotline.controller.control import Control
@@ -107,6 +109,9 @@ class World:
     async def knows(self, number: str) -> bool:
         return number in ("1001", "1002")
 
+    async def dial(self, asked: DialForAgent) -> Reply:
+        return Reply(f"dial {asked.to} for {asked.number}", 7, call="hotline-c7.1")
+
     async def propose(self, call: str, by: str) -> str:
         return f"proposed by {by}"
 
@@ -127,6 +132,7 @@ class World:
             clock=lambda: 7,
             knows=self.knows,
             stopping=lambda: self.stops,
+            dial=self.dial,
         )
 
     async def ask(self, asked: ControlRequest) -> str:
@@ -251,6 +257,11 @@ async def test_the_key_of_an_agent_who_is_gone_marks_nothing() -> None:
     world = World(talk=None)
     await world.marks.ending("PJSIP/trunk-1", "hotline-1.1")
     assert world.told == []
+
+
+async def test_a_number_is_dialled_for_an_agent_who_is_in_no_talk() -> None:
+    reply = await World(talk=None).control.answer(DialForAgent("1001", "13812345678"))
+    assert reply == Reply("dial 13812345678 for 1001", 7, call="hotline-c7.1")
 
 
 def test_every_refusal_has_two_sentences_and_a_status() -> None:
