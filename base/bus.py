@@ -43,7 +43,15 @@ class NoAnswer(Exception):  # noqa: N818 - reads as a sentence where it is raise
 
 
 class Refused(Exception):  # noqa: N818
-    """The controller answered that it will not do this; the message is its reason."""
+    """The controller answered that it will not do this; the message is its reason.
+
+    `code` and `zh`, the reason in Chinese, are empty for a refusal that has none (`facts.control.REFUSALS`).
+    """
+
+    def __init__(self, sentence: str, code: str = "", zh: str = "") -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.zh = zh
 
 
 def connect(url: str, *, wait: float = 2.0) -> redis.Redis:
@@ -140,8 +148,10 @@ class Bus:
             try:
                 asked = read_request(request["command"], request["args"])
                 reply: dict[str, Json] = {"ok": words_of(await handle(asked))}
-            except (Refused, RequestError) as refusal:
-                reply = {"refused": str(refusal)}
+            except Refused as refusal:
+                reply = {"refused": str(refusal), "code": refusal.code, "zh": refusal.zh}
+            except RequestError as unreadable:
+                reply = {"refused": str(unreadable)}
             key = self._answer + request["id"]
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.rpush(key, orjson.dumps(reply))
@@ -205,7 +215,7 @@ class Bus:
             )
         reply = orjson.loads(got[1])
         if "refused" in reply:
-            raise Refused(reply["refused"])
+            raise Refused(reply["refused"], reply.get("code", ""), reply.get("zh", ""))
         return read_reply(reply["ok"])
 
     async def live(self) -> LiveState | None:

@@ -378,6 +378,8 @@ class Settings(BaseSettings):
     would work differently while somebody listens; the audit log has every minute in any case."""
     supervision_phones: Names = ()
     """Agents whose phones may listen to talks by `*8` although no account with the right `talks.listen` is theirs."""
+    harassing_block_days: Annotated[float, Field(gt=0, le=3660)] = 30.0
+    """Days of the block that is proposed for a caller who was marked as harassing (`*4`). A supervisor approves it."""
     recording_reason: bool = False
     """Whether a recording is listened to and exported only with a reason (`why` in the API, `--why`)."""
     export_approval: bool = False

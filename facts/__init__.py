@@ -6,6 +6,7 @@ are named everywhere.
 
 calls       a citizen's call
 offers      its offer to an agent, and their talk
+in_talk     what is done within a talk
 callbacks   a task to call a citizen
 agents      an agent and their phone
 parties     a third party in a talk
@@ -18,6 +19,7 @@ centre      the controller and its link to Asterisk
 record      all of them together: kinds, JSON, rows
 live        the live state that the controller shows
 requests    what the controller is asked to do, and its reply
+control     what it is asked about a talk, and why that is refused
 terms       the words that facts are made of: reasons, outcomes
 hang_ups    why an agent may hang up first
 ids         the ids of calls and of callbacks' attempts
@@ -81,6 +83,7 @@ from facts.calls import (
     PlaceRestored,
 )
 from facts.centre import ControllerStarted, ControllerStopped, LinkLost, LinkRestored
+from facts.in_talk import CallMarked, TalkMuted, TalkUnmuted
 from facts.offers import (
     OfferAnswered,
     OfferEnded,
@@ -139,6 +142,7 @@ __all__ = [
     "CallArrived",
     "CallDetached",
     "CallEnded",
+    "CallMarked",
     "CallMoved",
     "CallOverflowed",
     "CallQueued",
@@ -204,8 +208,10 @@ __all__ = [
     "SurveyRated",
     "TalkEnded",
     "TalkHeld",
+    "TalkMuted",
     "TalkResumed",
     "TalkStopped",
+    "TalkUnmuted",
     "WrapUpEnded",
     "WrapUpStarted",
     "as_json",

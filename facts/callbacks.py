@@ -12,6 +12,7 @@ class CallbackAdded:
 
     `earliest` and `latest` in microseconds; `spacing` microseconds between attempts; `origin` the call it comes from
     (漏接回拨), or empty; `place` is the kept place of a caller who asked to be called back in their turn, else 0.
+    `own`: `agent` has the number dialled for themselves, at once and once; it is nobody else's task.
     """
 
     kind: ClassVar[str] = "CallbackAdded"
@@ -28,6 +29,7 @@ class CallbackAdded:
     matter: str = ""
     origin: CallId = ""
     place: int = 0
+    own: bool = False
 
 
 @value

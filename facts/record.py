@@ -58,6 +58,7 @@ from facts.calls import (
     PlaceRestored,
 )
 from facts.centre import ControllerStarted, ControllerStopped, LinkLost, LinkRestored
+from facts.in_talk import CallMarked, TalkMuted, TalkUnmuted
 from facts.live import Json
 from facts.offers import (
     OfferAnswered,
@@ -181,6 +182,9 @@ Fact: TypeAlias = (
     | ControllerStopped
     | LinkLost
     | LinkRestored
+    | CallMarked
+    | TalkMuted
+    | TalkUnmuted
 )
 
 KINDS: dict[str, type[Fact]] = {kind.kind: kind for kind in get_args(Fact)}

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, TypeAlias, get_args, get_type_hints
 
+from facts.control import ControlRequest
 from facts.live import Json
 
 
@@ -390,6 +391,7 @@ Request: TypeAlias = (
     | CallEmergency
     | RaiseAlert
     | AcknowledgeAlert
+    | ControlRequest
 )
 
 
@@ -397,13 +399,15 @@ Request: TypeAlias = (
 class Reply:
     """What the controller has done. `said`: a sentence; `id`: a new callback's number; `ready`: calls can be taken.
 
-    `party`: the id of a party who was asked into a talk.
+    `party`: the id of a party who was asked into a talk. `call`: the call that it was done to, by which its facts are
+    followed.
     """
 
     said: str = ""
     id: int = 0
     ready: bool = False
     party: str = ""
+    call: str = ""
 
 
 def words_of(message: Request | Reply) -> dict[str, Json]:

@@ -131,6 +131,17 @@ class SurveyEnd(StrEnum):
     LOST = "lost"
 
 
+class CallMark(StrEnum):
+    """What an agent says of a call.
+
+    harassing  it is abuse or a joke, and no matter (R18)
+    silent     the caller says nothing (R20)
+    """
+
+    HARASSING = "harassing"
+    SILENT = "silent"
+
+
 class Severity(StrEnum):
     """How soon a person must act: now, today, or when there is time."""
 

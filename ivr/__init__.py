@@ -11,6 +11,7 @@ silence      a caller who says nothing
 survey       the citizen rates the talk, after the agent has left
 invitations  who is asked to rate (pure)
 alert        the red button on an agent's phone
+harassing    a harassing caller: the phrase, and the end
 recording    an agent's key that pauses the recording, or resumes it
 bring_in     an agent's keys that bring others into the talk, and emergency services
 supervise    a supervisor's phone wants to listen to a talk

@@ -155,6 +155,7 @@ SCRIPTS = frozenset(
         "hand_over",
         "supervise",
         "alert",
+        "harassing",
     }
 )
 """The scripts of the dialplan: what follows the port in its AGI addresses."""

@@ -70,6 +70,9 @@ SILENT_PHRASE = [SOUNDS + "no_response"]
 
 SILENT_FAREWELL = [SOUNDS + "no_response_farewell"]
 
+HARASSING = [SOUNDS + "harassment"]
+"""What a harassing caller hears before the hotline hangs up (R18, R42)."""
+
 CALLBACK_CONFIRMED = [SOUNDS + "callback_confirmed"]
 """The caller pressed the key: the place is kept, and the caller may hang up."""
 

@@ -3,9 +3,10 @@
 The path of `agi://ADDRESS:PORT/…` says what a connection is for. `call` is a citizen (`ivr.session`), and `agent` an
 agent's feature code (`ivr.feature`). `colleague` is an agent who calls another (`ivr.colleague`), and `callback` one
 who has picked up for a callback (`ivr.callback`). `silent` is a caller who says nothing (`ivr.silence`),
-`recording` an agent's key that pauses the recording (`ivr.recording`), `party` one that brings somebody into the talk
-(`ivr.bring_in`), `alert` the red button (`ivr.alert`). `survey` is a citizen whose talk an agent has ended, `hand_over`
-an agent's key that does so (`ivr.survey`), `supervise` a phone that wants to listen to a talk (`ivr.supervise`).
+`harassing` a caller whose call is ended by its script (`ivr.harassing`), `recording` an agent's key that pauses the
+recording (`ivr.recording`), `party` one that brings somebody into the talk (`ivr.bring_in`), `alert` the red button
+(`ivr.alert`). `survey` is a citizen whose talk an agent has ended, `hand_over` an agent's key that does so
+(`ivr.survey`), `supervise` a phone that wants to listen to a talk (`ivr.supervise`).
 
 `ivr.door` says who may speak here: only Asterisk, by a secret that the dialplan knows, about channels that AMI knows.
 
@@ -31,6 +32,7 @@ from ivr.colleague import serve_colleague
 from ivr.connection import Connection, GoneError
 from ivr.door import SCRIPTS, Door, Seen
 from ivr.feature import Feature, serve_agent
+from ivr.harassing import Marked, serve_harassing
 from ivr.phrases import LANGUAGES
 from ivr.reception import Receive, Reception
 from ivr.recording import Record, serve_recording
@@ -62,6 +64,7 @@ async def serve(
     bring_in: ByKey | None = None,
     supervise: Supervise | None = None,
     alert: Alert | None = None,
+    marked: Marked | None = None,
     callbacks: Callbacks | None = None,
     ways: WaysOut | None = None,
     receive: Receive = lambda number, caller, at: Reception(),
@@ -104,6 +107,7 @@ async def serve(
         bring_in,
         supervise,
         alert,
+        marked,
         pace or Pace(),
         callbacks,
         ways,
@@ -129,6 +133,7 @@ class Server:
         bring_in: ByKey | None,
         supervise: Supervise | None,
         alert: Alert | None,
+        marked: Marked | None,
         pace: Pace,
         callbacks: Callbacks | None,
         ways: WaysOut | None,
@@ -145,6 +150,7 @@ class Server:
         self._bring_in = bring_in
         self._supervise = supervise
         self._alert = alert
+        self._marked = marked
         self._pace = pace
         self._callbacks = callbacks
         self._ways = ways
@@ -273,6 +279,8 @@ class Server:
                 await serve_supervise(connection, environment, supervise=self._supervise)
             elif script == "alert" and self._alert is not None:
                 await serve_alert(connection, environment, alert=self._alert)
+            elif script == "harassing" and self._marked is not None:
+                await serve_harassing(connection, environment, marked=self._marked)
             elif script == "silent" and is_call_id(environment.get("agi_uniqueid", "")):
                 await serve_silent(
                     connection,

@@ -22,9 +22,10 @@ from recorder.tables import recording
 class CallRow(TypedDict):
     """What became of one call, ready for JSON. Times are ISO 8601 with microseconds and offset, or None.
 
-    `outcome`: None while pending. `disposition`: `silent` when the caller said nothing (R20), else None. `agents`: who
-    answered, in order. `recording_seconds`: None when there is no recording. `origin`: the callback attempt from which
-    an agent transferred the citizen, or None when the citizen called.
+    `outcome`: None while pending. `disposition`: `harassing` when an agent marked the call so (R18), `silent` when the
+    caller said nothing (R20), else None. `agents`: who answered, in order. `recording_seconds`: None when there is no
+    recording. `origin`: the callback attempt from which an agent transferred the citizen, or None when the citizen
+    called.
     """
 
     id: CallId
@@ -113,12 +114,18 @@ def as_json(record: CallRecord, recorded: float | None) -> CallRow:
         "answered": _iso_or_none(record.answered),
         "ended": _iso_or_none(record.ended),
         "outcome": record.outcome and record.outcome.value,
-        "disposition": "silent" if record.silent else None,
+        "disposition": _disposition(record),
         "hung_up_by": record.hung_up_by and record.hung_up_by.value,
         "agents": list(record.agents),
         "recording_seconds": recorded,
         "origin": record.origin or None,
     }
+
+
+def _disposition(record: CallRecord) -> str | None:
+    if record.harassing:
+        return "harassing"
+    return "silent" if record.silent else None
 
 
 def attempt_json(record: AttemptRecord, citizen: str, recorded: float | None) -> CallRow:

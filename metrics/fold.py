@@ -20,6 +20,7 @@ from facts import (
     CallDetached,
     CallEnded,
     CallerAssigned,
+    CallMarked,
     CallMoved,
     CallOverflowed,
     CallQueued,
@@ -47,7 +48,7 @@ from facts import (
     WrapUpStarted,
 )
 from facts.offers import NO_TALK
-from facts.terms import CallId, Grade, OfferReason, Outcome, Party, Release
+from facts.terms import CallId, CallMark, Grade, OfferReason, Outcome, Party, Release
 from facts.times import SECOND
 from facts.values import value
 
@@ -97,6 +98,7 @@ class CallRecord:
     lost while the call waited. `overflowed`: the fallback queue in Asterisk took it. `estimated`: `ring` rests on the
     time of our INVITE. `cut`: the system ended the last talk, and no agent had sent the citizen on (M24). `silent`:
     the caller said nothing, and the hotline said farewell (R20). Without an agent that counts as abandoned.
+    `harassing`: an agent marked the call so (R18). `scripted`: and the hotline ended it by its script (M21).
     `origin`: the citizen did not call. This is the callback attempt from which an agent transferred the citizen at
     `arrived`, and the citizen waits from then on. Such a record counts in no figure about inbound calls, only as its
     agents' work. `handed`: the agent ended the last talk by a hand-over to the survey. `left_by`: the agent who hung up
@@ -132,6 +134,8 @@ class CallRecord:
     explained: str = ""
     invited: str = ""
     grade: Grade | None = None
+    harassing: bool = False
+    scripted: bool = False
 
     @property
     def wrap_up(self) -> int:
@@ -360,7 +364,7 @@ class _CallFold:
     __slots__ = (
         *("_arrival", "_end", "_holds", "_offers", "_outside", "_overflowed", "_queue", "_queued"),
         *("_recorded", "_refused", "_released", "_returned", "_sent_on", "_silent", "_wraps"),
-        *("_explained", "_grade", "_handed", "_invited"),
+        *("_explained", "_grade", "_handed", "_invited", "_harassing", "_scripted"),
     )
 
     def __init__(self) -> None:
@@ -370,6 +374,8 @@ class _CallFold:
         self._outside: int | None = None
         self._released: Release | None = None
         self._silent = False
+        self._harassing = False
+        self._scripted = False
         self._refused = False
         self._end: CallEnded | None = None
         self._returned = False
@@ -453,6 +459,10 @@ class _CallFold:
 
     def was_silent(self, fact: CallSilent) -> None:
         self._silent = True
+
+    def marked(self, fact: CallMarked) -> None:
+        self._harassing = self._harassing or fact.mark is CallMark.HARASSING
+        self._scripted = self._scripted or (fact.mark is CallMark.HARASSING and fact.ended)
 
     def released(self, fact: CallReleased) -> None:
         self._released = self._released or fact.reason
@@ -543,6 +553,8 @@ class _CallFold:
             explained=(self._explained or {}).get(left_by, ""),
             invited=self._invited,
             grade=self._grade if self._invited else None,
+            harassing=self._harassing,
+            scripted=self._scripted and end is not None and end.hung_up_by is not Party.CALLER,
         )
 
     def _outcome_without_agent(
@@ -564,6 +576,8 @@ class _CallFold:
         return Outcome.ABANDONED_GREETING
 
     def _is_cut(self, last: Offer, end: CallEnded) -> bool:
+        if self._scripted:
+            return False
         by = last.hung_up_by or end.hung_up_by
         sent_on = self._sent_on is not None and self._sent_on >= (last.answered or 0)
         return by is Party.SYSTEM and not sent_on
@@ -571,7 +585,7 @@ class _CallFold:
     def _left_by(self, talks: Sequence[Offer], end: CallEnded) -> str:
         """The agent who ended the last talk themself: no hand-over, nobody else to talk to, no silent caller (R20)."""
         last = talks[-1]
-        if (last.hung_up_by or end.hung_up_by) is not Party.AGENT or self._silent:
+        if (last.hung_up_by or end.hung_up_by) is not Party.AGENT or self._silent or self._scripted:
             return ""
         since = last.answered or 0
         sent_on = self._sent_on is not None and self._sent_on >= since
@@ -610,6 +624,7 @@ _TAKE: dict[type[Fact], Callable[[_CallFold, Any], None]] = {
     SurveyLinked: _CallFold.invited,
     SurveyRated: _CallFold.rated,
     HangUpExplained: _CallFold.explained,
+    CallMarked: _CallFold.marked,
     CallReleased: _CallFold.released,
     CallRefused: _CallFold.refused,
     CallEnded: _CallFold.ended,
@@ -831,6 +846,7 @@ _ORDER: dict[type[Fact], tuple[int, Callable[[Any], Any]]] = {
             SurveyLinked: ("agent", "token"),
             SurveyRated: ("agent", "grade", "way"),
             HangUpExplained: ("agent", "reason", "by"),
+            CallMarked: ("mark", "ended"),
             TalkHeld: ("agent",),
             TalkResumed: ("agent",),
             WrapUpStarted: ("agent", "until"),

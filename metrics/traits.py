@@ -37,6 +37,8 @@ def of_call(record: CallRecord, facts: Iterable[Fact]) -> list[Trait]:
         found.add(of_outcome(record.outcome))
     if record.silent:
         found.add(of_disposition("silent"))
+    if record.harassing:
+        found.add(of_disposition("harassing"))
     return [(record.id, record.arrived, trait) for trait in sorted(found)]
 
 

@@ -72,9 +72,10 @@ class Tally:
     · `queued`: reached the queue · `within_15`, `within_20`: answered so soon after queueing · `total_15`, `total_20`:
     after arriving · `waits`, `wait`: answers with a known wait, and its sum · `arrival_wait` · `ring_1` … `ring_4` (or
     later) · `caller_first`: the citizen hung up first · `handed`: else, the agent handed them to the survey · `left`:
-    else, the agent hung up, `unexplained` without a reason · `invited`: to rate the talk · the grades · `cut`: the
-    system ended the last talk · `talk`, `hold` (a part of it), `wrap_up` · `outbound`: work on
-    callbacks · `recorded`: the recording is as long as the talk · `left_N`: gave up in the Nth second (0 to 59) ·
+    else, the agent hung up, `unexplained` without a reason · `harassing`: marked so · `scripted`: of these, ended by
+    the hotline's script after a talk · `invited`: to rate the talk · the grades · `cut`: the system ended the last
+    talk · `talk`, `hold` (a part of it), `wrap_up` · `outbound`: work on callbacks · `recorded`: the recording is as
+    long as the talk · `left_N`: gave up in the Nth second (0 to 59) ·
     `wait_N`: answered in the Nth of `WAITS`.
     """
 
@@ -122,6 +123,11 @@ class Tally:
     def pending(self) -> int:
         """Calls that have not ended."""
         return self.counts.get("pending", 0)
+
+    @property
+    def harassing(self) -> int:
+        """Calls that an agent marked as harassing (R18)."""
+        return self.counts.get("harassing", 0)
 
     @property
     def returned(self) -> int:
@@ -188,7 +194,9 @@ class Tally:
             "M8_greeting": Metric(found("abandoned_greeting", 0), counted),
             "M9": Metric((found("talk", 0) + found("wrap_up", 0)) / SECOND, human),
             **survey_metrics(self.counts),
-            "M21": Metric(found("caller_first", 0) + found("handed", 0), answered),
+            "M21": Metric(
+                found("caller_first", 0) + found("handed", 0), answered - found("scripted", 0)
+            ),
             "M21_unexplained": Metric(found("unexplained", 0), answered),
             "M23": Metric(found("recorded", 0), human),
             "M24": Metric(found("cut", 0), human),
@@ -253,6 +261,8 @@ def shares_of(record: Item) -> list[tuple[str, int]]:
     if record.returned:
         found.append(("returned", 1))
     found += _of_survey(record)
+    if record.harassing:
+        found.append(("harassing", 1))
     if record.reached_queue:
         found.append(("queued", 1))
     if outcome in _ABANDONED and record.ended is not None:
@@ -289,6 +299,8 @@ def shares_of(record: Item) -> list[tuple[str, int]]:
         found += _wrapped(record)
         if record.cut:
             found.append(("cut", 1))
+        if record.scripted:
+            found.append(("scripted", 1))
         if recorded_whole(record):
             found.append(("recorded", 1))
     return found
@@ -322,8 +334,8 @@ def shares_of_agents(record: Item) -> dict[str, list[tuple[str, int]]]:
 
     `offers`, `unanswered`: how often the phone rang, and rang until the time was up · `handled`: calls with a talk ·
     `talk`, `wrap_up`, `outbound`: how long the agent worked (microseconds) · `ring_1` … `ring_4` · only of calls that
-    this agent answered first: `first`, `waits`, `wait`, `caller_first`, `handed`, `recorded` · of calls that this agent
-    left: `left`, `unexplained` · of invitations to rate this agent: `invited` and the grades.
+    this agent answered first: `first`, `waits`, `wait`, `caller_first`, `handed`, `scripted`, `recorded` · of calls
+    that this agent left: `left`, `unexplained` · of invitations to rate this agent: `invited` and the grades.
     """
     found: dict[str, list[tuple[str, int]]] = {}
     if isinstance(record, AttemptRecord):
@@ -346,7 +358,7 @@ def shares_of_agents(record: Item) -> dict[str, list[tuple[str, int]]]:
         if record.agents:
             first = found[record.agents[0]]
             first.append(("first", 1))
-            names = {"waits", "wait", "caller_first", "handed", "recorded"}
+            names = {"waits", "wait", "caller_first", "handed", "scripted", "recorded"}
             first += [one for one in shares_of(record) if one[0] in names]
     if isinstance(record, CallRecord) and record.outcome not in (None, Outcome.TEST):
         if record.invited:

@@ -18,6 +18,7 @@ parties         third parties in a talk, as AMI tells of them (pure)
 bring_in        the verbs about them: call, have the citizen hear music, join, mute, drop
 emergency       citizens who are dropped in an emergency are called back (R16)
 party_ends      what CEL knows of them while nobody was told (pure)
+talk_verbs      the verbs within a talk: hold, mute, hand on, end
 pauses          recordings that agents have paused, and how each pause ends
 outbound        callbacks on the wire, and inbound first
 texts           texts on the displays of agents' phones, and what they answered

@@ -24,6 +24,7 @@ from facts import (
     CallbackRaced,
     CallbackSpared,
     CallEnded,
+    CallMarked,
     CallOverflowed,
     CallRefused,
     CallTransferred,
@@ -50,7 +51,7 @@ from facts.endpoints import OUTBOUND, TRUNK, endpoint
 from facts.ids import callback_of, leg_of_ours
 from facts.numbers import AGENT_NUMBER, normalise
 from facts.supervise import SupervisionMode
-from facts.terms import CallId, OfferReason, Party
+from facts.terms import CallId, CallMark, OfferReason, Party
 from facts.times import SECOND
 from telephony import supervisors
 from telephony.channels import microseconds
@@ -69,6 +70,12 @@ NOTICE = "notice"
 
 HANDED_ON = "handed_on"
 """The dialplan's own CEL event: the citizen has left a callback and is a call of their own. It names the queue."""
+
+HARASSING = "harassing"
+"""The dialplan's own CEL event: the caller begins to hear the phrase for harassing callers, and is then hung up."""
+
+SCRIPTED = "scripted"
+"""The dialplan's own CEL event: that phrase is over, and the dialplan hangs up."""
 
 _CALLBACK_ANSWERS = (CallbackAnswered, CallbackSpared, CallbackRaced)
 """As what the floor may have entered a citizen's answer."""
@@ -238,6 +245,8 @@ class _CelCall:
     arrived: CallArrived | None = None
     channel: str = ""
     overflowed_at: int = 0
+    harassing_at: int = 0
+    scripted: bool = False
     ended_at: int = 0
     cause: int = 0
     source: str = ""
@@ -429,6 +438,10 @@ def _about_call(event: CelEvent, call: _CelCall, numbers: frozenset[str]) -> Non
                 call.arrived = None
             elif event.name == FALLBACK and not call.overflowed_at:
                 call.overflowed_at = event.at
+            elif event.name == HARASSING:
+                call.harassing_at = event.at
+            elif event.name == SCRIPTED:
+                call.scripted = True
         case "HANGUP":
             call.ended_at = event.at
             call.cause, call.source = _hangup(event.extra)
@@ -490,6 +503,13 @@ def _missing(call_id: CallId, call: _CelCall, diary: "_Diary") -> Iterator[Fact]
         yield from _missing_leg(call_id, call, leg, diary)
         stale_cause = leg.cause if not leg.answered_at else 0
         last_at = max(last_at, leg.ended_at)
+    if call.harassing_at and call_id not in diary.harassing:
+        answered = [
+            leg for leg in call.legs.values() if leg.answered_at or leg.agent in diary.answerers
+        ]
+        last = max(answered, key=lambda leg: leg.started_at, default=None)
+        agent = "" if last is None else last.agent
+        yield CallMarked(call.harassing_at, call_id, agent, CallMark.HARASSING, ended=True)
     if call.ended_at and call_id not in diary.ended:
         cause = 0 if call.cause == stale_cause else call.cause
         yield CallEnded(max(call.ended_at, last_at), call_id, _ended_by(call, diary), cause)
@@ -537,12 +557,16 @@ def _missing_leg(call_id: CallId, call: _CelCall, leg: _CelLeg, diary: "_Diary")
 
 
 def _talk_ended_by(call: _CelCall, leg: _CelLeg) -> Party:
+    if call.scripted and call.harassing_at <= leg.ended_at:
+        return Party.AGENT
     if leg.source == leg.channel:
         return Party.SYSTEM if leg.cause in LOST else Party.AGENT
     return Party.CALLER if _is_caller(leg.source, call) else Party.SYSTEM
 
 
 def _ended_by(call: _CelCall, diary: "_Diary") -> Party:
+    if call.scripted:
+        return Party.AGENT
     if _is_caller(call.source, call):
         return Party.CALLER
     # The source of an earlier talk's end stays on the caller's channel; the last leg tells who ended that one.
@@ -580,6 +604,7 @@ class _Diary:
         self.arrived: set[CallId] = set()
         self.overflowed: set[CallId] = set()
         self.ended: set[CallId] = set()
+        self.harassing: set[CallId] = set()
         self.answerers: set[str] = set()
         self.handed: set[tuple[CallId, str]] = set()
         self._facts: dict[tuple[type[Fact], CallId, str], list[Fact]] = {}
@@ -598,6 +623,8 @@ class _Diary:
                 self.arrived.add(call)
             case CallOverflowed():
                 self.overflowed.add(call)
+            case CallMarked(ended=True):
+                self.harassing.add(call)
             case CallEnded() | CallRefused():
                 self.ended.add(call)
             case CallTransferred(to=to):

@@ -115,6 +115,9 @@ NOTICE_OVER_EVENT = "HotlineNoticeOver"
 HANDED_ON_EVENT = "HotlineHandedOn"
 """The dialplan's own event: the citizen has left a callback (SIP REFER) and is a call of their own."""
 
+SCRIPTED_EVENT = "HotlineScripted"
+"""The dialplan's own event: the phrase for a harassing caller is over, and the dialplan hangs up."""
+
 NO_CALL_EVENTS = frozenset({"HotlineMerged", "HotlineRefused"})
 """The dialplan's own events: this channel is no call, but refused: the copy of a call (482), or without TLS (403)."""
 
@@ -131,6 +134,7 @@ VARIABLES = (
     "HL_PARTY",
     "HL_MUTED",
     "HL_CONSULT",
+    "HL_HELD",
     "HANGUPCAUSE",
     "CHANNEL(hangupsource)",
 )
@@ -243,7 +247,8 @@ class _Own:
 class _Leg:
     """`kept`: the agent's channel comes from a callback, so it does not end by itself with the caller's.
 
-    `in_notice`: it rings while the caller hears the recording notice, so `picked_up` is no answer yet.
+    `in_notice`: it rings while the caller hears the recording notice, so `picked_up` is no answer yet. `held`: None if
+    Asterisk was not heard when it told of that.
     """
 
     channel: str
@@ -254,7 +259,7 @@ class _Leg:
     picked_up: bool = False
     rang: bool = False
     answered: bool = False
-    held: bool = False
+    held: bool | None = False
     ended_by: Party | None = None
 
 
@@ -269,7 +274,7 @@ class _AttemptState:
     picked_up: bool = False
     dialled: bool = False
     answered: bool = False
-    held: bool = False
+    held: bool | None = False
     kept: bool = False
     failure: str = ""
     ended_by: Party | None = None
@@ -292,6 +297,7 @@ class _CallState:
     channel: str = ""
     arrived: bool = False
     overflowed: bool = False
+    scripted: bool = False
     caller_gone: bool = False
     ended: bool = False
     arrival: tuple[int, str] | None = None
@@ -449,12 +455,12 @@ class Calls:
         for uniqueid, leg in self._legs.items():
             if leg.answered:
                 there = bool(self._contacts.get(leg.agent))
-                yield Talk(uniqueid, leg.channel, leg.call, leg.agent, leg.held, there)
+                yield Talk(uniqueid, leg.channel, leg.call, leg.agent, bool(leg.held), there)
         for call, one in self._attempts.items():
             if one.answered and not one.kept:
                 there = bool(self._contacts.get(one.agent))
                 citizen = next(iter(one.citizen.values()), "")
-                yield Talk(call, one.channel, call, one.agent, one.held, there, citizen)
+                yield Talk(call, one.channel, call, one.agent, bool(one.held), there, citizen)
 
     def new_address(self, message: Message) -> str:
         """The agent whose phone has registered with another address, or has none any more; empty for any other event.
@@ -588,6 +594,21 @@ class Calls:
         if not one.citizen:
             del self._attempts[attempt]
 
+    def ends(self, leg: str) -> None:
+        """The agent of this talk (`Talk.leg`) has asked to have it ended: it was they, if the citizen was not first.
+
+        Of what is hung up by AMI, Asterisk does not tell who wanted it.
+        """
+        one: _Leg | _AttemptState | None = self._legs.get(leg) or self._attempts.get(leg)
+        if one is not None:
+            one.ended_by = one.ended_by or Party.AGENT
+
+    def goes_on(self, leg: str) -> None:
+        """After `ends`: it was not ended after all."""
+        one: _Leg | _AttemptState | None = self._legs.get(leg) or self._attempts.get(leg)
+        if one is not None and one.ended_by is Party.AGENT:
+            one.ended_by = None
+
     def learn(self, fact: TalkEnded) -> None:
         """A talk ended while nobody was told: whoever hung it up has ended the call, if no other talk follows."""
         state = self._calls.get(fact.call)
@@ -668,7 +689,11 @@ class Calls:
             out.hung_up = True
             if (attempt := self._attempts.get(out.call)) is not None and out.answered:
                 attempt.ended_by = attempt.ended_by or Party.CALLER
-        elif (call := self._calls.get(uniqueid)) is not None and not call.caller_gone:
+        elif (
+            (call := self._calls.get(uniqueid)) is not None
+            and not call.caller_gone
+            and not call.scripted
+        ):
             self._tell_arrival(uniqueid, call, message, facts)
             call.caller_gone = True
             call.cause = _number(message.get("Cause", ""))
@@ -736,6 +761,8 @@ class Calls:
             and (leg := self._legs.get(uniqueid)) is not None
         ):
             self._answer(leg, at, facts)
+        elif message.get("UserEvent") == SCRIPTED_EVENT and call is not None:
+            call.scripted = True
         elif message.get("UserEvent") == HANDED_ON_EVENT and uniqueid:
             if call is None and uniqueid not in self._gone:
                 origin, queue = message.get("Linkedid", ""), message.get("Queue", "")
@@ -1119,12 +1146,15 @@ class Calls:
                 self._on_own(uniqueid, own, now, facts)
         self._appear(uniqueid, agent, entry, now, facts)
         state = entry.get("ChannelState", "")
+        held = True if variables_of(entry).get("HL_HELD") == "1" else None
         if (attempt := self._attempts.get(uniqueid)) is not None:
             attempt.rang = attempt.rang or state == _RINGING
             attempt.picked_up = attempt.picked_up or state == _UP
+            attempt.held = held
         leg = self._legs.get(uniqueid)
         if leg is None:
             return
+        leg.held = held
         in_notice = variables_of(entry).get("HL_NOTICE") == "1"
         leg.in_notice = leg.in_notice or in_notice
         if state == _RINGING:

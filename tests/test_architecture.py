@@ -49,6 +49,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "acd.floor.callbacks",
         "acd.floor.parties",
         "acd.floor.centre",
+        "acd.floor.handing_on",
         "acd.floor.pairing",
         "acd.floor.snapshot",
         "acd.floor.floor",
@@ -77,6 +78,7 @@ IMPURE_MODULES = {
     "ivr.connection",
     "ivr.door",
     "ivr.feature",
+    "ivr.harassing",
     "ivr.phrase_file",
     "ivr.alert",
     "ivr.recording",
@@ -157,6 +159,7 @@ IMPURE_MODULES = {
     "telephony.supervision",
     "telephony.switch",
     "telephony.texts",
+    "telephony.talk_verbs",
     "telephony.trunks",
 }
 """In the rooms of the core every other module is pure; a package here names all that is in it."""

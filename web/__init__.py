@@ -9,6 +9,7 @@ feed      one reader of Redis, fanned out to every screen
 server    the HTTP server, which ends requests that do not come whole
 recheck   who reads an open stream may change: look again
 limit     rate limits (pure)
+once      a request with an Idempotency-Key is done once
 front     the pages' scripts and styles
 static    the pages; no script or style is in a page itself
 """

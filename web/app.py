@@ -5,8 +5,8 @@
     wall ── token in the address                └─> backend.ask ─ base.bus ─> the controller
     screens <── events ── feed <── base.bus <── the controller
 
-Every answer that is an error is JSON with one field, `error`, a sentence. Every request that changes something, and
-every look at citizens' data, is in the audit log before its answer leaves; a stream also when it ends.
+Every answer that is an error is JSON with the field `error`, a sentence (`backend.Error`). Every request that changes
+something, and every look at citizens' data, is in the audit log before its answer leaves; a stream also when it ends.
 """
 
 import asyncio
@@ -39,6 +39,7 @@ from web.api import (
     auth,
     callbacks,
     calls,
+    control,
     exports,
     facts,
     hints,
@@ -121,7 +122,7 @@ def create_app(settings: Settings, engine: AsyncEngine, bus: Bus) -> FastAPI:
     of_recordings = (recordings, listening, exports, hints, words)
     of_calls = (calls, *of_recordings, quality)
     of_now = (live, waiting, messages, alerts)
-    of_talks = (parties, supervise, surveys)
+    of_talks = (parties, supervise, control, surveys)
     for module in (
         *(auth, *of_now, *of_talks, facts, people, queues, callbacks, *of_calls),
         *(webhooks, admin),
@@ -221,7 +222,7 @@ def _errors(app: FastAPI, behind: Backend) -> None:
     @app.exception_handler(Problem)
     async def problem(_request: Request, error: Problem) -> Response:
         headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
-        return _error(error.status, error.sentence, headers)
+        return JSONResponse(error.body(), status_code=error.status, headers=headers)
 
     @app.exception_handler(RequestValidationError)
     async def unreadable(_request: Request, error: RequestValidationError) -> Response:

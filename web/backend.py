@@ -14,6 +14,7 @@ from base.background import spawn
 from base.bus import Bus, NoAnswer, Refused
 from base.outage import Outage
 from base.settings import Settings
+from facts.control import STATUS
 from facts.requests import Reply
 from facts.requests import Request as Asked
 from web.feed import Feed
@@ -31,19 +32,33 @@ CONVERSIONS: Final = 2
 
 
 class Problem(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """An answer that is an error: its HTTP status, and a sentence for the reader."""
+    """An answer that is an error: its HTTP status, and a sentence for the reader.
 
-    def __init__(self, status: int, sentence: str, retry_after: int = 0) -> None:
+    `code` and `zh`: the refusal's code, and its sentence in Chinese, where it has them (`facts.control.REFUSALS`).
+    """
+
+    def __init__(
+        self, status: int, sentence: str, retry_after: int = 0, *, code: str = "", zh: str = ""
+    ) -> None:
         self.status = status
         self.sentence = sentence
         self.retry_after = retry_after
+        self.code = code
+        self.zh = zh
         super().__init__(sentence)
+
+    def body(self) -> dict[str, str]:
+        """The answer's JSON (`Error`)."""
+        more = {"code": self.code, "zh": self.zh} if self.code else {}
+        return {"error": self.sentence, **more}
 
 
 class Error(BaseModel):
-    """Every error of the API: a sentence."""
+    """Every error of the API: a sentence. What is asked about a talk has a `code` and a sentence in Chinese as well."""
 
     error: str
+    code: str = ""
+    zh: str = ""
 
 
 class Said(BaseModel):
@@ -86,7 +101,8 @@ class Backend:
             async with asyncio.timeout(ANSWER_WITHIN):
                 return await self.bus.ask(asked, wait=ANSWER_WITHIN - 0.1)
         except Refused as refused:
-            raise Problem(409, str(refused)) from None
+            status = STATUS.get(refused.code, 409)
+            raise Problem(status, str(refused), code=refused.code, zh=refused.zh) from None
         except (NoAnswer, TimeoutError):
             raise Problem(
                 503,

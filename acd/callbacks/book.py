@@ -466,12 +466,14 @@ def _row(wanted: Wanted, at: int) -> dict[str, Any]:
         "last_failure": "",
         "added_at": at,
         "updated_at": at,
+        "own": wanted.own,
     }
 
 
 def _entry(row: Any) -> Entry:
     values = row._asdict()
-    return Entry(**values | {"state": State(values["state"]), "first": bool(values["first"])})
+    flags = {name: bool(values[name]) for name in ("first", "own")}
+    return Entry(**values | flags | {"state": State(values["state"])})
 
 
 def _read_request(row: dict[str, Any]) -> _Request:

@@ -68,6 +68,7 @@ class Wanted:
     spacing: int = SPACING
     origin: CallId = ""
     place: int = 0
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class Entry:
     last_failure: str
     added_at: int
     updated_at: int
+    own: bool = False
 
     def task(self) -> Task:
         """The task as the floor holds it."""
@@ -120,6 +122,7 @@ class Entry:
             agent=self.agent if self.attempt else "",
             attempt=self.attempt,
             matter=self.matter,
+            own=self.own,
         )
 
     def fact(self) -> CallbackAdded:
@@ -138,6 +141,7 @@ class Entry:
             matter=self.matter,
             origin=self.origin,
             place=self.place,
+            own=self.own,
         )
 
 

@@ -1,6 +1,6 @@
 """The callback tasks as a table; `acd.callbacks.book` reads and writes it."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, false
 
 from base.database import metadata
 
@@ -30,6 +30,14 @@ callback = Table(
     Column("last_failure", String(40), nullable=False),
     Column("added_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False, doc="time of the last fact about it"),
+    Column(
+        "own",
+        Boolean,
+        nullable=False,
+        default=False,
+        server_default=false(),
+        doc="the agent it prefers has the number dialled for themselves",
+    ),
     Index("callback_state", "state", "latest"),
     Index("callback_updated_at", "updated_at"),
     Index("callback_origin", "origin"),

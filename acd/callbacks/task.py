@@ -36,7 +36,10 @@ AGENT_SIDE = frozenset(
 
 @dataclass(slots=True)
 class Task:
-    """One open task. Times in microseconds. `tries` names attempts, `attempts_left` counts those that count."""
+    """One open task. Times in microseconds. `tries` names attempts, `attempts_left` counts those that count.
+
+    `own`: the agent `prefers` has the number dialled for themselves: it is placed at once or not at all, and once.
+    """
 
     id: int
     number: str
@@ -57,6 +60,7 @@ class Task:
     agent: str = ""
     attempt: CallId = ""
     matter: str = ""
+    own: bool = False
 
     @classmethod
     def of(cls, fact: CallbackAdded) -> "Task":
@@ -75,6 +79,7 @@ class Task:
             fact.place,
             not_before=fact.earliest,
             matter=fact.matter,
+            own=fact.own,
         )
 
     def order(self) -> tuple[bool, int, int]:

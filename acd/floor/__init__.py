@@ -22,6 +22,7 @@ agents      what a fact about an agent does
 callbacks   what a fact about a callback does
 parties     what a fact about a third party in a talk does
 centre      whether offers may be made at all
+handing_on  whether an agent's citizen may be handed on
 pairing     offers, callbacks that yield, callbacks that are placed
 snapshot    the hall written down, and made again
 floor       the tables of facts and deadlines; what the desk and the screens call

@@ -44,7 +44,10 @@ def callback_added(hall: Hall, fact: CallbackAdded, now: int) -> None:
     task = Task.of(fact)
     hall.record(fact)
     enter(hall, task)
-    await_turn(hall, task, now)
+    if task.own:
+        hall.own_dials[task.id] = None
+    else:
+        await_turn(hall, task, now)
 
 
 def callback_dialling(hall: Hall, fact: CallbackDialling, now: int) -> None:

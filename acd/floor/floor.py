@@ -24,6 +24,7 @@ from acd.floor import (
     callbacks,
     calls,
     centre,
+    handing_on,
     offers,
     open_tasks,
     parties,
@@ -49,7 +50,7 @@ from acd.floor.hall import (
     Stage,
 )
 from acd.floor.lanes import all_changed, home, join_lane, lane_of, make_lanes
-from acd.floor.pairing import pair
+from acd.floor.pairing import pair, why_not_dialled
 from acd.floor.snapshot import HallState
 from acd.gate import Policy, Purpose, Refusal
 from acd.rules.model import Queue, Rules
@@ -291,6 +292,25 @@ class Floor:
             return "it is not registered"
         return "it is on a call" if seat.call or seat.own_call else ""
 
+    def may_dial(self, agent: str, queue: str) -> str:
+        """Why this agent cannot have a number dialled for themselves now; empty when they can (`why_not_dialled`)."""
+        return why_not_dialled(self.hall, agent, self.hall.rules.queue(queue).name)
+
+    def may_hand_on(self, agent: str, to: str) -> str | Refusal:
+        """Why this agent cannot hand their citizen on to `to`; empty when they can (`handing_on.why_not`)."""
+        return handing_on.why_not(self.hall, agent, to)
+
+    def way_into(self, queue: str) -> str:
+        """The hotline's number that leads into this queue; empty without one."""
+        return handing_on.way_into(self.hall, queue)
+
+    def citizen_of(self, call: CallId) -> str:
+        """The number of the citizen in this call, or in this attempt of a callback; empty if withheld or unknown."""
+        if (caller := self.callers.get(call)) is not None:
+            return caller.caller
+        task = self.tasks.get(self.hall.attempts.get(call, 0))
+        return "" if task is None else task.number
+
     def dropped(self, call: CallId, now: int) -> bool | None:
         """Whether the caller has to wait on after the talk that is over now: it was no answer, or the phone died.
 
@@ -364,11 +384,6 @@ class Floor:
         """The hotline's number that this call's citizen dialled; empty if unknown."""
         caller = self.callers.get(call)
         return caller.number if caller is not None else ""
-
-    def citizen_of(self, call: CallId) -> str:
-        """This call's citizen's number in normal form; empty if it is withheld or unknown."""
-        caller = self.callers.get(call)
-        return caller.caller if caller is not None else ""
 
     def held_back(self, now: int) -> int:
         """How many due callbacks a cap on dialling holds back at this moment."""

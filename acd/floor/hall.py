@@ -192,6 +192,8 @@ class Hall:
 
     # Transfers to an agent that wait for pairing
     handed: dict[CallId, None] = field(default_factory=dict)
+    # Numbers that agents have dialled for themselves: tasks that are placed by the next pairing, or not at all
+    own_dials: dict[int, None] = field(default_factory=dict)
 
     # Callbacks: the due ones, attempt → task, agent → task that is dialling, citizen → their open tasks,
     # and the citizens whose task is not in the book yet

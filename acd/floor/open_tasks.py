@@ -4,10 +4,16 @@ from acd.callbacks.task import State, Task
 from acd.floor.hall import CALLBACK_DUE, MISSED, REMEMBERED, URGENT, Hall, Rank
 from acd.floor.lanes import all_changed, home
 from base.bounded import remember
-from facts import CallbackMissed, CallbackReopened, CallbackUnreached
+from facts import CallbackCancelled, CallbackMissed, CallbackReopened, CallbackUnreached
 from facts.ids import attempt_id
 from facts.terms import CallId
 from facts.times import SECOND
+
+NOT_DIALLED = "not dialled"
+"""Why an agent's own task (`Task.own`) is cancelled: somebody came first, or the agent did not pick up.
+
+It holds for one moment and is not tried again.
+"""
 
 
 def enter(hall: Hall, task: Task) -> None:
@@ -21,7 +27,10 @@ def await_turn(hall: Hall, task: Task, now: int) -> None:
     """The task is open: it is due at once, or when its next attempt may be made."""
     task.state, task.agent, task.attempt = State.DUE, "", ""
     hall.held.pop(task.id, None)
-    if now >= task.latest:
+    if task.own:
+        hall.record(CallbackCancelled(now, task.id, NOT_DIALLED))
+        close(hall, task, State.CANCELLED)
+    elif now >= task.latest:
         missed_due(hall, str(task.id), 0, now)
     elif task.not_before > now:
         hall.wake_at(task.not_before, CALLBACK_DUE, str(task.id))

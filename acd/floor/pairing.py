@@ -12,6 +12,7 @@ from acd.floor.centre import offers_allowed
 from acd.floor.hall import DIAL_AGAIN, Caller, Hall, Lane, Rank, Seat, Stage
 from acd.floor.lanes import close_if_empty, home, leave_lane, update_idle, waiting_in
 from acd.floor.open_tasks import await_turn, close, hold
+from acd.floor.work import end_wrap_up
 from acd.gate import Purpose
 from acd.rules.model import Strategy
 from agents.model import Presence
@@ -23,7 +24,7 @@ from facts.times import SECOND
 
 def pair(hall: Hall, now: int) -> None:
     """Pair what the last facts have changed: first transfers, then callers, then callbacks."""
-    if not (hall.changed or hall.handed) or not offers_allowed(hall, now):
+    if not (hall.changed or hall.handed or hall.own_dials) or not offers_allowed(hall, now):
         return
     if hall.handed:
         _ring_colleagues(hall, now)
@@ -35,6 +36,8 @@ def pair(hall: Hall, now: int) -> None:
             pass
         if hall.outbound:
             _place_callbacks(hall, {lane.queue.name for lane in lanes}, now)
+    if hall.own_dials:
+        _place_own(hall, now)
 
 
 # --- offers
@@ -169,6 +172,47 @@ def _place_callbacks(hall: Hall, queues: Iterable[str], now: int) -> None:
         lane = home(hall, hall.rules.queue(task.queue).name)
         if _may_be_dialled(hall, task, now):
             _place(hall, task, _first_idle(hall, lane, task.prefers), now)
+
+
+def why_not_dialled(hall: Hall, agent: str, queue: str) -> str:
+    """Why this agent cannot have a number dialled for themselves now: a code of `facts.control.REFUSALS`, or empty.
+
+    Inbound first (R7): nobody dials while a citizen waits that this agent could take.
+    """
+    seat = hall.seats.get(agent)
+    if seat is None or seat.removed:
+        return "unknown_agent"
+    if seat.call or seat.own_call:
+        return "agent_busy"
+    if not seat.reachable:
+        return "phone_away"
+    if seat.presence() not in (Presence.READY, Presence.WRAP_UP):
+        return "agent_not_ready"
+    if not hall.outbound:
+        return "no_way_out"
+    if any(True for lane in seat.lanes for _ in _citizens(lane)) or waiting_in(hall, queue):
+        return "citizen_waits"
+    return ""
+
+
+def _place_own(hall: Hall, now: int) -> None:
+    """Ring agents for the numbers that they have dialled for themselves, or cancel the task."""
+    own_dials, hall.own_dials = hall.own_dials, {}
+    for number in own_dials:
+        task = hall.tasks.get(number)
+        if task is None or task.state is not State.DUE:
+            continue
+        if why_not_dialled(hall, task.prefers, hall.rules.queue(task.queue).name):
+            await_turn(hall, task, now)
+            continue
+        seat = hall.seats[task.prefers]
+        if seat.wrap_up_until:
+            end_wrap_up(hall, seat, now)
+        if not _may_be_dialled(hall, task, now):
+            if task.id in hall.tasks:
+                await_turn(hall, task, now)  # a cap holds it back: it is dialled now or not at all
+            continue
+        _place(hall, task, seat, now)
 
 
 def _may_be_dialled(hall: Hall, task: Task, now: int) -> bool:

@@ -67,7 +67,10 @@ def find(
     queue: Annotated[str, typer.Option("--queue", help="where the citizen waited")] = "",
     outcome: Annotated[str, typer.Option("--outcome", help=f"one of {', '.join(Outcome)}")] = "",
     disposition: Annotated[
-        str, typer.Option("--disposition", help="silent: the caller said nothing")
+        str,
+        typer.Option(
+            "--disposition", help="silent: the caller said nothing; harassing: an agent said so"
+        ),
     ] = "",
     shortest: Annotated[float, typer.Option("--shortest", help="seconds at least", min=0)] = 0,
     longest: Annotated[float, typer.Option("--longest", help="seconds at most", min=0)] = 1e7,
@@ -85,8 +88,8 @@ def find(
     form_of(form, "text", "json")
     if outcome and outcome not in set(Outcome):
         fail(f"--outcome {outcome}: there is {', '.join(Outcome)}", status=2)
-    if disposition not in {"", "silent"}:
-        fail(f"--disposition {disposition}: there is silent", status=2)
+    if disposition not in {"", "silent", "harassing"}:
+        fail(f"--disposition {disposition}: there is silent, harassing", status=2)
     if day and (since or until):
         fail("give either --day or --since and --until", status=2)
     now = clock.now()

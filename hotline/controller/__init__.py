@@ -16,6 +16,9 @@ messages        what a supervisor writes to agents
 calls_today     how often a number has called today
 callbacks       requests about callback tasks
 supervising     supervisors in talks: who may, what they ask for, and the audit log of every minute
+control         requests about an agent's talk: hold, mute, transfer, end
+dials           click to call: a number is dialled for an agent
+marks           harassing and silent callers, and the block that is proposed
 open_callbacks  the book's open tasks, at a start and as other programs change them
 outlets         where recorded facts go
 feeding         what the live figures and the floor get from the database

@@ -9,6 +9,7 @@ from base import clock
 from base.bus import Refused
 from base.trunks import TrunkError
 from facts import AgentRemoved, Fact
+from facts.control import ControlRequest
 from facts.requests import (
     AcknowledgeAlarm,
     AcknowledgeAlert,
@@ -143,6 +144,7 @@ class Requests:
         waiting: Waiting,
         messages: Messages,
         red_button: RedButton,
+        control: Callable[[ControlRequest], Awaitable[Reply]],
     ) -> None:
         self._ready = ready
         self._people = people
@@ -162,6 +164,7 @@ class Requests:
         self._waiting = waiting
         self._messages = messages
         self._red_button = red_button
+        self._control = control
 
     async def answer(self, asked: Request) -> Reply:
         """Carry out one request. Raises `Refused`."""
@@ -228,6 +231,8 @@ class Requests:
                 return self._surveys.enter(asked)
             case SetReady(number) | SetPaused(number) | SetOut(number):
                 return await self._set_intent(asked, number)
+            case _:
+                return await self._control(asked)
 
     async def _tell_asterisk(self) -> Reply:
         if not await self._renew_phones():

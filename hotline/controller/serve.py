@@ -54,8 +54,17 @@ from facts.parties import PartyKind
 from facts.terms import CallId
 from facts.times import HOUR, SECOND
 from hotline import __version__
-from hotline.controller import callbacks, feeding, garbage, parties, readings
+from hotline.controller import (
+    callbacks,
+    dials,
+    feeding,
+    garbage,
+    marks,
+    parties,
+    readings,
+)
 from hotline.controller.calls_today import CallsToday
+from hotline.controller.control import Control
 from hotline.controller.hang_ups import HangUps
 from hotline.controller.in_force import RulesInForce
 from hotline.controller.messages import Messages
@@ -93,6 +102,7 @@ from telephony.queue_log_file import QueueLogFile
 from telephony.refused import SETTLE, RefusedCalls, unpack
 from telephony.supervision import Supervision
 from telephony.switch import Switch
+from telephony.talk_verbs import TalkVerbs
 from telephony.texts import PhoneTexts
 from telephony.trunks import Trunks, TrunkState
 
@@ -422,6 +432,25 @@ class Controller:
             hand_on=self._outlets.hand_on,
             news=self._outlets.news,
         )
+        verbs = TalkVerbs(self._link)
+        self._marks = marks.Marks(
+            self._calls,
+            hang_up=verbs.hang_up,
+            report=self._report,
+            clock=clock.now,
+            propose=self._propose_block,
+        )
+        self._control = Control(
+            self._calls,
+            verbs,
+            self._desk.floor,
+            self._marks,
+            report=self._report,
+            clock=clock.now,
+            knows=self._people.knows,
+            stopping=lambda: self._desk.floor.hall.stopping,
+            dial=lambda asked: dials.dial(self._book, self._desk, asked),
+        )
         self._requests = Requests(
             ready=self._up.is_set,
             people=self._people,
@@ -441,6 +470,7 @@ class Controller:
             waiting=self._waiting,
             messages=self._messages,
             red_button=self._red_button,
+            control=self._control.answer,
         )
 
     async def start(self, stop: asyncio.Event) -> None:
@@ -497,6 +527,7 @@ class Controller:
             bring_in=self._third_parties.key,
             supervise=self._supervising.dialled,
             alert=self._red_button.press,
+            marked=self._marks.ending,
             callbacks=self._outbound,
             ways=self._trunks,
             receive=self._in_force.receive,
@@ -726,6 +757,11 @@ class Controller:
 
     def _count_blocked(self, call: CallId) -> None:
         self._in_force.count_blocked(self._desk.floor.callers[call].caller)
+
+    async def _propose_block(self, call: CallId, by: str) -> str:
+        days = self._settings.harassing_block_days
+        caller = self._desk.floor.citizen_of(call)
+        return await marks.propose(self._engine, caller, by, call, days, clock.now())
 
     # --- commands out
 

@@ -99,7 +99,9 @@ class AgentFigures:
             "M9": Metric(worked / SECOND, handled),
             "M10": people.m10(self.counts.busy(), found("signed_in", 0), found("approved", 0)),
             **survey_metrics(self.counts.counts),
-            "M21": Metric(found("caller_first", 0) + found("handed", 0), first),
+            "M21": Metric(
+                found("caller_first", 0) + found("handed", 0), first - found("scripted", 0)
+            ),
             "M21_unexplained": Metric(found("unexplained", 0), handled),
             "M23": Metric(found("recorded", 0), first),
         }
@@ -125,10 +127,11 @@ class SlaReport:
 
     `only`: which calls were counted. `fail_under` is the percentage that M1 has to reach. `lowest`: the lowest M1r of
     the window's minutes, None when every sample was too small. `returned`: calls that lost the controller while they
-    waited; `estimated`: answers whose ring rests on the time of our INVITE. `callbacks`: M20 and M22, none when only
-    the calls to one number or of one agent were counted. `excused`: calls that arrived in approved incidents. M3 leaves
-    them out, and callers who gave up in less than `short_abandon` seconds, too. `seal`: the newest of the recordings'
-    seals up to the window's last day. All times in microseconds UTC.
+    waited; `harassing`: calls that an agent marked so (R18); `estimated`: answers whose ring rests on the time of our
+    INVITE. `callbacks`: M20 and M22, none when only the calls to one number or of one agent were counted. `excused`:
+    calls that arrived in approved incidents. M3 leaves them out, and callers who gave up in less than `short_abandon`
+    seconds, too. `seal`: the newest of the recordings' seals up to the window's last day. All times in microseconds
+    UTC.
     """
 
     since: int
@@ -146,6 +149,7 @@ class SlaReport:
     callbacks: CallbackFigures = NO_FIGURES
     short_abandon: int = SHORT_ABANDON
     excused: int = 0
+    harassing: int = 0
     details: Details = Details()
     seal: DaySeal | None = None
 
@@ -225,6 +229,7 @@ async def sla(
         lowest=lowest,
         returned=found.total.returned,
         estimated=found.total.estimated,
+        harassing=found.total.harassing,
         missing=tuple(reasons),
         only=only,
         callbacks=about_callbacks,
@@ -489,6 +494,7 @@ def render_json(report: SlaReport) -> str:
             "pending": report.pending,
             "returned": report.returned,
             "estimated": report.estimated,
+            "harassing": report.harassing,
             "short_abandon": report.short_abandon,
             "excused": report.excused,
             **metrics,
@@ -567,6 +573,8 @@ def render_text(report: SlaReport, lang: str = "zh") -> str:
     console.print(say["m5"])
     if report.returned:
         console.print(say["returned"].format(report.returned))
+    if report.harassing:
+        console.print(say["harassing"].format(report.harassing))
     if report.estimated:
         console.print(say["estimated"].format(report.estimated))
     if report.callbacks:
@@ -761,6 +769,7 @@ _TEXT = {
         "no_lowest": "滚动 24 小时接通率：样本不足 {least} 通，无最低值",
         "m5": "M5 与 M5a 之别：M5 以全部排队来电为分母，M5a 只以已接听的来电为分母。",
         "returned": "{} 通来电在等待中与调度程序失去联系后恢复排队。",
+        "harassing": "{} 通来电标记为骚扰；由热线按规定用语结束的，不计入 M21。",
         "estimated": "{} 通来电的振铃时刻按发出呼叫的时刻估算。",
         "seal": "录音存证：{day} 封存 {rows} 条录音记录",
         "seal_use": "请在本中心之外保存此报告：日后若录音或台账被删改，重算结果将与上面的值不符。",
@@ -844,6 +853,7 @@ _TEXT = {
         "no_lowest": "Rolling 24 h rate: never {least} calls, so there is no lowest",
         "m5": "M5 is of all queued calls; M5a only of the answered ones, so it flatters.",
         "returned": "{} calls lost the controller while they waited, and came back to their places.",
+        "harassing": "{} calls are marked as harassing; those that the hotline ended by its script are not in M21.",
         "estimated": "{} answers: the ring is estimated from our INVITE.",
         "seal": "Evidence of recordings: the seal of {day}, {rows} rows",
         "seal_use": "Keep this report outside the centre: if a recording or its row is removed or changed later, "

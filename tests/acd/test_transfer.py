@@ -9,6 +9,7 @@ import pytest
 from acd.commands import Ring, SendOutside
 from acd.floor import Floor, Stage
 from acd.floor.lanes import home, join_lane, waiting_in
+from acd.gate import Refusal, Why
 from acd.rules.model import DEFAULT, Member, Number, Queue, Rules
 from agents.model import Presence
 from facts import (
@@ -521,3 +522,39 @@ def test_a_colleague_who_is_not_ready_holds_up_no_other_transfer(story: Story) -
     out = story.floor.handle(CallTransferred(at, "a", "1001", "1004"), at, more=True)
     out += story.floor.handle(CallTransferred(at, "b", "1002", "1003"), at)
     assert deeds(out) == [Ring("b", ("1003",), 15.0)]
+
+
+# --- whether a program may hand a citizen on
+
+
+def test_what_is_refused_before_anybody_is_told_to_do_it() -> None:
+    story = Story(rules())
+    for agent in ("1001", "1002", "1003"):
+        story.agent(agent)
+    floor = story.floor
+    floor.open_way_out(outbound=True, outside=(OUTSIDE,))
+    assert floor.may_hand_on("1001", "1002") == ""
+    assert floor.may_hand_on("1001", "12366") == ""
+    assert floor.may_hand_on("1001", OUTSIDE) == ""
+    assert floor.may_hand_on("1001", "1001") == "to_self"
+    assert floor.may_hand_on("1001", "4711") == "target_unknown"
+    assert floor.may_hand_on("1001", "13812345678") == "target_unknown"
+    story.tell(OwnCallStarted(0, "1002"))
+    assert floor.may_hand_on("1001", "1002") == "colleague_busy"
+    story.tell(OwnCallEnded(0, "1002"), AgentPaused(0, "1002", ""))
+    assert floor.may_hand_on("1001", "1002") == "colleague_not_ready"
+    story.tell(AgentRemoved(0, "1003"))
+    assert floor.may_hand_on("1001", "1003") == "target_unknown"
+
+
+def test_the_gate_is_asked_for_an_outside_number() -> None:
+    story = Story(rules())
+    story.floor.open_way_out(outbound=True, outside=(OUTSIDE, "110"))
+    assert story.floor.may_hand_on("1001", "110") == ""  # an operator has allowed it (R16)
+    story.floor.hall.policy = replace(story.floor.policy, deny=(OUTSIDE,))
+    assert story.floor.may_hand_on("1001", OUTSIDE) == Refusal(Why.DENIED)
+
+
+def test_a_queue_is_reached_by_its_number() -> None:
+    story = Story(rules())
+    assert (story.floor.way_into("tax"), story.floor.way_into("none")) == ("12366", "")

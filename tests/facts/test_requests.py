@@ -7,6 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facts.control import (
+    DialForAgent,
+    HangUpTalk,
+    HoldTalk,
+    MarkCall,
+    MuteTalk,
+    ResumeTalk,
+    TransferTalk,
+)
 from facts.requests import (
     AcknowledgeAlarm,
     AcknowledgeAlert,
@@ -87,6 +96,13 @@ WIRE: dict[str, Request] = {
     "message.send": SendMessage("请看公告", "wang"),
     "message.read": ReadMessage("1001", 7),
     "caller.forward": BringForward("n-1.1", "wang", "why"),
+    "talk.hold": HoldTalk("1001", "admin"),
+    "talk.resume": ResumeTalk("1001"),
+    "talk.mute": MuteTalk("1001", "off"),
+    "talk.hang_up": HangUpTalk("1001"),
+    "talk.transfer": TransferTalk("1001", queue="tax"),
+    "talk.mark": MarkCall("1001", "harassing", 1),
+    "call.dial": DialForAgent("1001", "13812345678"),
 }
 """The names on the wire, which no rename of a class may change."""
 

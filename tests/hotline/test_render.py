@@ -491,6 +491,7 @@ def test_what_a_caller_sends_is_cleaned_and_used_for_nothing_in_the_dialplan(
     assert used == {
         *("EPOCH", "STRFTIME(,UTC,%s%6q)", "UNIQUEID", "DIALSTATUS", "CHANNEL(endpoint)"),
         *("CHANNEL(endpoint):0:5", "CHANNEL(endpoint):0:8"),
+        *("AGISTATUS", "BRIDGEPEER", "HL_HELD"),
         *("HL_NUMBER", "HL_ARRIVED", "HL_QUEUED", "HL_QUEUE", "HL_DONE", "HL_TRIES"),
         *("HL_WISH", "HL_REASON", "HL_COLLEAGUE", "HL_TARGET", "HL_SILENT", "HL_AGAIN"),
         *("HL_SURVEY", "HL_SURVEYED"),

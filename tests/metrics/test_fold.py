@@ -13,6 +13,7 @@ from facts import (
     CallArrived,
     CallDetached,
     CallEnded,
+    CallMarked,
     CallOverflowed,
     CallQueued,
     CallReleased,
@@ -32,7 +33,7 @@ from facts import (
     WrapUpEnded,
     WrapUpStarted,
 )
-from facts.terms import OfferReason, Outcome, Party, Release
+from facts.terms import CallMark, OfferReason, Outcome, Party, Release
 from facts.times import SECOND
 from metrics.fold import CallerStage, CallHistory, CallRecord, fold_call, record_of
 from metrics.window import Tally
@@ -550,3 +551,36 @@ def test_the_first_end_of_a_refused_call_counts() -> None:
     assert record([first, refusal, ended(9, "a")]).ended == refusal.at
     assert outcome([first, ended(0.005, "a"), refusal]) is Outcome.NO_CAPACITY
     assert record([first, ended(0.005, "a"), refusal]).hung_up_by is Party.CALLER
+
+
+# --- harassing callers (R18, M21)
+
+
+def harassed(by: Party, *, end: bool, mark: CallMark = CallMark.HARASSING) -> CallRecord:
+    """A talk that was marked a second before its end, and who hung it up."""
+    *before, talk, call = answered("c")
+    told = CallMarked(call.at - SECOND, "c", "1001", mark, ended=end)
+    return record([*before, told, TalkEnded(talk.at, "c", "1001", by), CallEnded(call.at, "c", by)])
+
+
+@pytest.mark.parametrize("by", [Party.AGENT, Party.SYSTEM])
+def test_a_harassing_call_that_its_script_ended_is_in_neither_part_of_m21(by: Party) -> None:
+    found = harassed(by, end=True)
+    assert (found.harassing, found.scripted, found.cut) == (True, True, False)
+    tally = Tally([found])
+    assert (tally.metrics()["M21"].denominator, tally.harassing) == (0, 1)
+
+
+@pytest.mark.parametrize("end", [True, False])
+def test_a_harassing_caller_who_hangs_up_first_has_hung_up_first(end: bool) -> None:
+    found = harassed(Party.CALLER, end=end)
+    assert (found.harassing, found.scripted) == (True, False)
+    m21 = Tally([found]).metrics()["M21"]
+    assert (m21.numerator, m21.denominator) == (1, 1)
+
+
+def test_a_call_that_was_marked_and_not_ended_counts_as_any_other() -> None:
+    found = harassed(Party.AGENT, end=False)
+    assert (found.harassing, found.scripted) == (True, False)
+    assert Tally([found]).metrics()["M21"].denominator == 1
+    assert not harassed(Party.AGENT, end=True, mark=CallMark.SILENT).harassing

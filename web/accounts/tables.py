@@ -1,4 +1,4 @@
-"""Accounts, tokens, sessions and the audit log."""
+"""Accounts, tokens, sessions, the audit log, and requests that are done once."""
 
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, String, Table
 
@@ -67,4 +67,16 @@ audit = Table(
         doc="the reason that was given, numbers masked; or empty",
     ),
     Index("audit_at", "at"),
+)
+
+asked_once = Table(
+    "asked_once",
+    metadata,
+    Column("who", String(40), primary_key=True, doc="an account, or token:NAME"),
+    Column("key", String(200), primary_key=True, doc="Idempotency-Key"),
+    Column("asked", String(64), nullable=False, doc="SHA-256 of method, path and body, hex"),
+    Column("at", BigInteger, nullable=False),
+    Column("status", Integer, nullable=False, doc="HTTP, of the answer; 0: none yet"),
+    Column("answer", JSON, nullable=False, doc="the answer's body; empty: none yet"),
+    Index("asked_once_at", "at"),
 )

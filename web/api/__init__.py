@@ -12,6 +12,7 @@ parties     third parties in an agent's talk
 queues      queues, members, numbers, blocked callers
 callbacks   the book of callbacks
 surveys     citizens' ratings, and why an agent hung up first
+control     what programs do to an agent's talk
 calls       search among calls or recordings, one call's story; the report
 recordings  a call's recording: its sound, to listen to or to take away
 listening   beside a recording: its waveform, and marks in it

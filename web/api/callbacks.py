@@ -16,6 +16,7 @@ from web.api.auth import Me, right
 from web.api.facts import FactOut
 from web.api.facts import shown as shown_fact
 from web.backend import Behind, Problem, Said
+from web.once import Once
 
 router = APIRouter(prefix="/api", tags=["callbacks"])
 
@@ -98,8 +99,12 @@ async def callback(id: int, me: Me, behind: Behind) -> CallbackStory:  # noqa: A
 
 
 @router.post("/callbacks", **right("callbacks.write", status_code=201, response_model=Added))
-async def add(given: NewCallback, behind: Behind) -> Added:
+async def add(given: NewCallback, behind: Behind, once: Once) -> Added:
     """Have a citizen called back."""
+    return await once.answer(Added, lambda: _add(given, behind))
+
+
+async def _add(given: NewCallback, behind: Behind) -> Added:
     asked = AddCallback(
         number=given.number,
         queue=given.queue,
@@ -114,10 +119,14 @@ async def add(given: NewCallback, behind: Behind) -> Added:
 
 
 @router.delete("/callbacks/{id}", **right("callbacks.write", response_model=Said))
-async def cancel(id: int, behind: Behind) -> Said:  # noqa: A002 the path's word
+async def cancel(id: int, behind: Behind, once: Once) -> Said:  # noqa: A002 the path's word
     """Cancel a callback. A citizen who has answered already is not cut off."""
-    await _find(behind.engine, id)
-    return Said(said=(await behind.ask(CancelCallback(id))).said)
+    return await once.answer(Said, lambda: _cancel(id, behind))
+
+
+async def _cancel(number: int, behind: Behind) -> Said:
+    await _find(behind.engine, number)
+    return Said(said=(await behind.ask(CancelCallback(number))).said)
 
 
 async def _find(engine: Any, number: int) -> Entry:

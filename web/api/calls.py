@@ -93,7 +93,7 @@ def _wanted(
     agent: Annotated[str, Query(max_length=8)] = "",
     queue: Annotated[str, Query(max_length=32)] = "",
     outcome: Outcome | None = None,
-    disposition: Annotated[str, Query(pattern="^(silent)?$")] = "",
+    disposition: Annotated[str, Query(pattern="^(silent|harassing)?$")] = "",
 ) -> search.CallSearch:
     if me.masked and caller:
         raise Problem(403, "who sees no numbers cannot search by them")

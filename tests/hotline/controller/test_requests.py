@@ -9,6 +9,7 @@ from alarms.rules import UnknownAlarm
 from base.bus import Refused
 from base.trunks import TrunkError
 from facts import AgentRemoved, Fact
+from facts.control import ControlRequest, HoldTalk
 from facts.requests import (
     AcknowledgeAlarm,
     AcknowledgeAlert,
@@ -91,6 +92,9 @@ class Centre:
     async def cancel(self, task: int) -> Reply:
         return Reply(f"cancelled {task}", task)
 
+    async def control(self, asked: ControlRequest) -> Reply:
+        return Reply(f"{asked.name} {asked.number}", call="hotline-1.1")
+
     async def pause(self, agent: str, why: PauseWhy, by: str = "") -> None:
         if agent != "1001":
             raise PauseRefused(f"agent {agent} is not in a talk with a citizen")
@@ -128,6 +132,7 @@ class Centre:
             explain=self.explain,
             add_callback=self.add,
             cancel_callback=self.cancel,
+            control=self.control,
             bring_in=self.bring_in,
             waiting=WAITING,
             messages=MESSAGES,
@@ -204,6 +209,11 @@ async def test_what_is_decided_for_a_waiting_caller() -> None:
     assert await ask(MoveCaller("a", "tax", "chief", "why")) == Reply("a to tax")
     with pytest.raises(Refused, match="a is first"):
         await ask(BringForward("a", "chief", "why"))
+
+
+async def test_what_is_asked_about_a_talk_is_for_call_control() -> None:
+    reply = await Centre().requests().answer(HoldTalk("1001"))
+    assert reply == Reply("talk.hold 1001", call="hotline-1.1")
 
 
 async def test_whether_calls_can_be_taken() -> None:

@@ -1,0 +1,259 @@
+"""Call control: what programs ask about an agent's talk, carried out or refused with a code.
+
+Who asks hears within a second what has happened. "Done" is said only after Asterisk has said so. What it has not
+confirmed in time is refused as `asterisk_silent`, since nobody knows whether it took place; the facts will tell.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
+
+import structlog
+
+from acd.gate import Refusal
+from base.bus import Refused
+from facts import Fact, TalkMuted, TalkUnmuted
+from facts.control import (
+    ControlRequest,
+    DialForAgent,
+    HangUpTalk,
+    HoldTalk,
+    MarkCall,
+    MuteTalk,
+    ResumeTalk,
+    TransferTalk,
+    sentences,
+)
+from facts.requests import Reply
+from facts.terms import CallMark
+from hotline.controller.marks import Marks
+from telephony.channels import Talk
+from telephony.link import ActionRefused, LinkDown, LinkError
+
+log = structlog.get_logger(__name__)
+
+CONFIRMED_WITHIN = 0.5
+"""Seconds in which Asterisk tells what an action has brought about. Usually it takes a tenth."""
+LONGEST_NAME = 80
+_LOOK_EVERY = 0.01
+
+
+class Calls(Protocol):
+    """What is needed of `telephony.channels.Calls`."""
+
+    def talks(self) -> Iterable[Talk]:
+        """Every leg of an agent that talks to a citizen."""
+
+    def ends(self, leg: str) -> None:
+        """The agent of this talk has asked to have it ended."""
+
+    def goes_on(self, leg: str) -> None:
+        """It was not ended after all."""
+
+
+class Floor(Protocol):
+    """What is needed of `acd.floor.Floor`."""
+
+    def may_hand_on(self, agent: str, to: str) -> str | Refusal:
+        """Why this agent cannot hand their citizen on; empty when they can."""
+
+    def way_into(self, queue: str) -> str:
+        """The hotline's number that leads into this queue; empty without one."""
+
+
+class Verbs(Protocol):
+    """What is needed of `telephony.talk_verbs.TalkVerbs`. All raise `LinkError`."""
+
+    async def hold(self, channel: str) -> None:
+        """Begin to hold."""
+
+    async def resume(self, channel: str) -> None:
+        """End a hold."""
+
+    async def is_held(self, channel: str) -> bool:
+        """Whether it is a hold of ours."""
+
+    async def mute(self, channel: str, *, mute: bool) -> None:
+        """Mute or unmute the agent."""
+
+    async def is_muted(self, channel: str) -> bool:
+        """Whether the agent is mute."""
+
+    async def hang_up(self, channel: str) -> None:
+        """End the agent's leg."""
+
+    async def transfer(self, channel: str, to: str) -> None:
+        """Hand the citizen on."""
+
+    async def end_by_script(self, channel: str, mark: CallMark) -> None:
+        """Begin the script by which a marked call is ended."""
+
+
+class Control:
+    """Answers `ControlRequest`. `knows`: whether there is such an agent; `stopping`: whether the hotline stops."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        verbs: Verbs,
+        floor: Floor,
+        marks: Marks,
+        *,
+        report: Callable[[Fact], None],
+        clock: Callable[[], int],
+        knows: Callable[[str], Awaitable[bool]],
+        stopping: Callable[[], bool],
+        dial: Callable[[DialForAgent], Awaitable[Reply]],
+    ) -> None:
+        self._calls = calls
+        self._verbs = verbs
+        self._floor = floor
+        self._marks = marks
+        self._report = report
+        self._clock = clock
+        self._knows = knows
+        self._stopping = stopping
+        self._dial = dial
+
+    async def answer(self, asked: ControlRequest) -> Reply:
+        """Carry out one request. Raises `Refused` with one of the codes of `facts.control.REFUSALS`."""
+        agent = asked.number
+        if isinstance(asked, DialForAgent):
+            return await self._dial(asked)
+        talk = await self._talk_of(agent)
+        log.info("control.asked", request=asked.name, agent=agent, call_id=talk.call)
+        try:
+            match asked:
+                case HoldTalk():
+                    return await self._hold(talk)
+                case ResumeTalk():
+                    return await self._resume(talk)
+                case MuteTalk(state=state, by=by):
+                    return await self._mute(talk, state == "on", by[:LONGEST_NAME])
+                case HangUpTalk():
+                    return await self._hang_up(talk)
+                case MarkCall(mark=mark, end=end, by=by):
+                    return await self._mark(talk, mark, end != 0, by[:LONGEST_NAME])
+                case TransferTalk(to=to, queue=queue):
+                    return await self._transfer(talk, to, queue)
+        except LinkError as error:
+            log.warning("control.failed", request=asked.name, agent=agent, error=str(error))
+            raise self._failed(talk, error) from None
+
+    # --- the verbs
+
+    async def _hold(self, talk: Talk) -> Reply:
+        if not talk.held:
+            await self._verbs.hold(talk.channel)
+            await self._until(talk, lambda now: now.held)
+        return Reply(f"agent {talk.agent}: the citizen hears music", call=talk.call)
+
+    async def _resume(self, talk: Talk) -> Reply:
+        if not await self._verbs.is_held(talk.channel):
+            raise refused("held_by_phone" if talk.held else "not_held", agent=talk.agent)
+        await self._verbs.resume(talk.channel)
+        await self._until(talk, lambda now: not now.held)
+        return Reply(f"agent {talk.agent}: they talk again", call=talk.call)
+
+    async def _mute(self, talk: Talk, mute: bool, by: str) -> Reply:
+        if await self._verbs.is_muted(talk.channel) != mute:
+            await self._verbs.mute(talk.channel, mute=mute)
+            kind = TalkMuted if mute else TalkUnmuted
+            self._report(kind(self._clock(), talk.call, talk.agent, by))
+        said = "is mute" if mute else "is heard"
+        return Reply(f"agent {talk.agent} {said}", call=talk.call)
+
+    async def _hang_up(self, talk: Talk) -> Reply:
+        self._calls.ends(talk.leg)
+        try:
+            await self._verbs.hang_up(talk.channel)
+        except (LinkDown, ActionRefused):
+            self._calls.goes_on(talk.leg)
+            raise
+        if not await self._comes_true(lambda: self._now(talk) is None):
+            raise refused("asterisk_silent")
+        return Reply(f"agent {talk.agent}: the talk is over", call=talk.call)
+
+    async def _transfer(self, talk: Talk, to: str, queue: str) -> Reply:
+        if queue and not (to := self._floor.way_into(queue)):
+            raise refused("queue_without_number", queue=queue[:32])
+        why = self._floor.may_hand_on(talk.agent, to)
+        if isinstance(why, Refusal):
+            raise refused("gate", why=why.text(), why_zh=why.text("zh"))
+        if why:
+            raise refused(why, agent=talk.agent, to=to)
+        await self._verbs.transfer(talk.channel, to)
+        if not await self._comes_true(lambda: self._now(talk) is None):
+            raise refused("asterisk_silent")
+        where = f"queue {queue}" if queue else to
+        return Reply(f"agent {talk.agent}: the citizen goes to {where}", call=talk.call)
+
+    async def _mark(self, talk: Talk, word: str, end: bool, by: str) -> Reply:
+        if word not in tuple(CallMark):
+            raise refused("mark_unknown")
+        mark = CallMark(word)
+        if not end:
+            return Reply(await self._marks.mark(talk, mark, by), call=talk.call)
+        if talk.held:
+            await self._resume(talk)
+        if mark is CallMark.SILENT:
+            await self._verbs.end_by_script(talk.channel, mark)
+            return Reply(
+                f"{await self._marks.mark(talk, mark, by)}; the caller is asked now", call=talk.call
+            )
+        self._marks.expect(talk, by)
+        try:
+            await self._verbs.end_by_script(talk.channel, mark)
+            if not await self._comes_true(lambda: self._now(talk) is None):
+                raise refused("asterisk_silent")
+        finally:
+            self._marks.expect_no_more(talk)
+        said = f"agent {talk.agent}: the call is marked as {mark.value} and is being ended"
+        return Reply(said, call=talk.call)
+
+    # --- what they rest on
+
+    async def _talk_of(self, agent: str) -> Talk:
+        if self._stopping():
+            raise refused("stopping")
+        for talk in self._calls.talks():
+            if talk.agent == agent:
+                return talk
+        raise refused("not_in_talk" if await self._knows(agent) else "unknown_agent", agent=agent)
+
+    def _now(self, talk: Talk) -> Talk | None:
+        return next((one for one in self._calls.talks() if one.leg == talk.leg), None)
+
+    async def _until(self, talk: Talk, true: Callable[[Talk], bool]) -> None:
+        """Wait until Asterisk has told it of this talk. Raises `Refused` if the talk ends, or nothing is told."""
+
+        def over_or_true() -> bool:
+            now = self._now(talk)
+            return now is None or true(now)
+
+        told = await self._comes_true(over_or_true)
+        if self._now(talk) is None:
+            raise refused("talk_over", agent=talk.agent)
+        if not told:
+            raise refused("asterisk_silent")
+
+    async def _comes_true(self, true: Callable[[], bool]) -> bool:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + CONFIRMED_WITHIN
+        while not (done := true()) and loop.time() < deadline:  # noqa: ASYNC110 - half a second at most
+            await asyncio.sleep(_LOOK_EVERY)
+        return done
+
+    def _failed(self, talk: Talk, error: LinkError) -> Refused:
+        if isinstance(error, LinkDown):
+            return refused("asterisk_away")
+        if not isinstance(error, ActionRefused):
+            return refused("asterisk_silent")
+        gone = self._now(talk) is None or "channel" in str(error).lower()
+        return refused("talk_over" if gone else "asterisk_refused", agent=talk.agent)
+
+
+def refused(code: str, **words: str) -> Refused:
+    """The refusal with this code, in both languages."""
+    zh, en = sentences(code, **words)
+    return Refused(en, code, zh)

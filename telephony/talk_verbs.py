@@ -1,0 +1,109 @@
+"""The verbs within a talk: hold it and resume it, mute its agent, end it. Each names the agent's channel.
+
+A hold needs nothing of the phone. Asterisk takes a key that no telephone has (`A` of RFC 4733) as if the agent had
+pressed it, and runs what features.conf has for it: the agent's channel waits in the dialplan (`hotline-hold`), the
+citizen hears music, and AMI tells Hold and Unhold as it does when the phone itself holds. So a held talk outlives this
+program. `HL_HELD` at the agent's channel says that it is held in this way; without it the dialplan resumes it.
+
+Muting stops what comes from the agent's channel. `HL_MUTED` says so for the next controller to read.
+
+Every verb raises `LinkError` from `telephony.link`, `ActionRefused` also for a channel that is gone.
+"""
+
+from facts.causes import Cause
+from facts.numbers import HOTLINE_NUMBER
+from facts.terms import CallMark
+from telephony.link import ActionRefused
+from telephony.switch import Actions
+
+HOLD_KEY = "A"
+"""The key of asterisk-conf/features.conf that holds a talk."""
+
+END_KEYS = {CallMark.HARASSING: "B", CallMark.SILENT: "C"}
+"""The keys that have a marked call ended by its script: as `*4` and `*0` on the telephone."""
+
+WITHIN = 0.3
+"""Seconds that Asterisk has to answer an action: three of them leave time to answer whoever asked."""
+
+
+class TalkVerbs:
+    """Acts on agents' channels by one link."""
+
+    def __init__(self, link: Actions) -> None:
+        self._link = link
+
+    async def hold(self, channel: str) -> None:
+        """Begin to hold. Done when AMI tells Hold."""
+        await self._press(channel, HOLD_KEY)
+
+    async def end_by_script(self, channel: str, mark: CallMark) -> None:
+        """Begin the script by which a call so marked is ended. Done when AGI asks for it (`ivr.harassing`)."""
+        await self._press(channel, END_KEYS[mark])
+
+    async def resume(self, channel: str) -> None:
+        """End a hold of `hold`. Done when AMI tells Unhold."""
+        await self._set(channel, "HL_HELD", "")
+
+    async def is_held(self, channel: str) -> bool:
+        """Whether the talk is held by `hold`, and not by the phone."""
+        return await self._get(channel, "HL_HELD") == "1"
+
+    async def mute(self, channel: str, *, mute: bool) -> None:
+        """Let nobody hear this agent, or let them be heard again. Done when it returns."""
+        # The mark first: a controller that dies between the two leaves nobody mute without a mark.
+        if mute:
+            await self._set(channel, "HL_MUTED", "1")
+        await self._link.act(
+            {
+                "Action": "MuteAudio",
+                "Channel": channel,
+                "Direction": "in",
+                "State": "on" if mute else "off",
+            },
+            WITHIN,
+        )
+        if not mute:
+            await self._set(channel, "HL_MUTED", "")
+
+    async def is_muted(self, channel: str) -> bool:
+        """Whether this agent is mute by `mute`."""
+        return await self._get(channel, "HL_MUTED") == "1"
+
+    async def hang_up(self, channel: str) -> None:
+        """End the agent's leg."""
+        await self._link.act(
+            {"Action": "Hangup", "Channel": channel, "Cause": str(int(Cause.NORMAL))}, WITHIN
+        )
+
+    async def transfer(self, channel: str, to: str) -> None:
+        """Send the citizen where the dialplan's context `transfer` leads from `to`, as if the phone had sent REFER.
+
+        `to` is compared and checked by the caller of this verb. Done when the agent's talk is over.
+        """
+        if not HOTLINE_NUMBER.fullmatch(to):
+            raise ActionRefused(f"{to[:20]!r} is no extension")
+        await self._link.act(
+            {"Action": "BlindTransfer", "Channel": channel, "Context": "transfer", "Exten": to},
+            WITHIN,
+        )
+
+    async def _press(self, channel: str, key: str) -> None:
+        await self._link.act(
+            {"Action": "PlayDTMF", "Channel": channel, "Digit": key, "Receive": "true"}, WITHIN
+        )
+
+    async def _set(self, channel: str, variable: str, value: str) -> None:
+        await self._link.act(
+            {"Action": "Setvar", "Channel": channel, "Variable": variable, "Value": value}, WITHIN
+        )
+
+    async def _get(self, channel: str, variable: str) -> str:
+        try:
+            answer = await self._link.act(
+                {"Action": "Getvar", "Channel": channel, "Variable": variable}, WITHIN
+            )
+        except ActionRefused as refusal:
+            if "no such variable" in str(refusal).lower():
+                return ""
+            raise
+        return answer.get("Value", "")
