@@ -2,11 +2,13 @@
 
 The path of `agi://ADDRESS:PORT/…` says what a connection is for. `call` is a citizen (`ivr.session`), and `agent` an
 agent's feature code (`ivr.feature`). `colleague` is an agent who calls another (`ivr.colleague`), and `callback` one
-who has picked up for a callback (`ivr.callback`). `silent` is a caller who says nothing (`ivr.silence`),
-`harassing` a caller whose call is ended by its script (`ivr.harassing`), `recording` an agent's key that pauses the
-recording (`ivr.recording`), `party` one that brings somebody into the talk (`ivr.bring_in`), `alert` the red button
-(`ivr.alert`). `survey` is a citizen whose talk an agent has ended, `hand_over` an agent's key that does so
-(`ivr.survey`), `supervise` a phone that wants to listen to a talk (`ivr.supervise`).
+who has picked up for a callback (`ivr.callback`). `silent` is a caller who says nothing (`ivr.silence`), and
+`harassing` one whose call is ended by its script (`ivr.harassing`). `survey` is a citizen whose agent has left
+(`ivr.survey`).
+
+The others are keys of a phone within a talk. `recording` pauses the recording (`ivr.recording`), and `party` brings
+somebody in (`ivr.bring_in`). `hand_over` leads to the survey, and `alert` is the red button (`ivr.alert`). `supervise`
+is a phone that wants to listen to a talk (`ivr.supervise`).
 
 `ivr.door` says who may speak here: only Asterisk, by a secret that the dialplan knows, about channels that AMI knows.
 

@@ -61,7 +61,7 @@ class PartyRefused(Exception):  # noqa: N818 - reads as what happened
 
 
 @dataclass(frozen=True, slots=True)
-class Invitation:
+class PartyOrder:
     """Who is to be brought into which talk. `number`: an agent's, or an outside number in normal form.
 
     `ways`: how an outside number is dialled, the best first; empty for an agent's phone. `rings`: seconds. `caller` and
@@ -105,12 +105,12 @@ class BringIn:
         self._report = report
         self._clock = clock
         self._tell = asked
-        self._asked: dict[str, tuple[Invitation, int]] = {}
+        self._asked: dict[str, tuple[PartyOrder, int]] = {}
         self._last = 0
 
     # --- what is asked for
 
-    async def invite(self, order: Invitation) -> LiveParty:
+    async def invite(self, order: PartyOrder) -> LiveParty:
         """Call a party. Returns at the first sign of their phone, or after `SIGN_WITHIN`. Raises `PartyRefused`."""
         citizen = self._citizen(order.talk.call)
         if not self._anchor(order.talk.call):

@@ -13,7 +13,7 @@ from facts import CallEnded, Fact, PartyAsked, PartyFailed, PartyJoined, PartyLe
 from facts.parties import PartyFailure, PartyKind
 from facts.terms import CallId
 from facts.times import SECOND
-from telephony.bring_in import BringIn, Invitation, PartyRefused
+from telephony.bring_in import BringIn, PartyOrder, PartyRefused
 from telephony.channels import Talk
 from telephony.parties import LiveParty, Parties
 from telephony.trunks import Way
@@ -122,7 +122,7 @@ class Emergencies:
             return
         log.warning("emergency.calls_back", call_id=call)
         talk = Talk("", "", call, service.agent, held=False, there=True)
-        order = Invitation(
+        order = PartyOrder(
             talk, PartyKind.CITIZEN, service.citizen, self._rings, shown, ways=self._ways(shown)
         )
         try:

@@ -27,7 +27,7 @@ from facts.requests import (
 from facts.terms import CallId
 from facts.times import SECOND
 from ivr.bring_in import WANTED
-from telephony.bring_in import BringIn, Invitation, PartyRefused
+from telephony.bring_in import BringIn, PartyOrder, PartyRefused
 from telephony.channels import Calls, Talk
 from telephony.parties import LiveParty, Parties, PartyState
 from telephony.trunks import Way
@@ -215,7 +215,7 @@ class ThirdParties:
         party = await self._bring_in.invite(self._order(asked, talk, allowed))
         return Reply(self._said(party), party=party.id)
 
-    def _order(self, asked: AddParty, talk: Talk, allowed: Allowed) -> Invitation:
+    def _order(self, asked: AddParty, talk: Talk, allowed: Allowed) -> PartyOrder:
         shown = self.shown(talk.call)
         consult, by = asked.how == "consult", asked.by[:_LONGEST_NAME]
         to = asked.to.strip()
@@ -223,13 +223,13 @@ class ThirdParties:
             if why := self._desk.call_colleague(talk.agent, colleague):
                 raise Refused(f"{colleague}: {why}")
             name = "咨询" if consult else "三方通话"
-            return Invitation(
+            return PartyOrder(
                 *(talk, PartyKind.COLLEAGUE, colleague, allowed.rings, talk.agent),
                 *(f"{name} {talk.agent}", consult, (), by),
             )
         number = self._outside(to, talk, allowed)
         ways = self._ways(shown)
-        return Invitation(
+        return PartyOrder(
             *(talk, PartyKind.OUTSIDE, number, allowed.rings, shown, "", consult, ways, by)
         )
 
@@ -288,7 +288,7 @@ class ThirdParties:
         caller = citizen.removeprefix("+86") if citizen and allowed.shows_citizen else shown
         log.warning("emergency.called", call_id=talk.call, agent=talk.agent, service=asked.service)
         party = await self._bring_in.invite(
-            Invitation(
+            PartyOrder(
                 *(talk, PartyKind.EMERGENCY, number, EMERGENCY_RINGS, caller),
                 ways=self._ways(shown),
                 by=asked.by[:_LONGEST_NAME],

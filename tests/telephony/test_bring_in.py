@@ -19,7 +19,7 @@ from facts import (
 from facts.parties import PartyEnd, PartyFailure, PartyKind
 from facts.terms import Party
 from telephony import bring_in as module
-from telephony.bring_in import BringIn, Invitation, PartyRefused
+from telephony.bring_in import BringIn, PartyOrder, PartyRefused
 from telephony.channels import Message, Talk
 from telephony.link import ActionRefused, LinkDown, Unknown
 from telephony.parties import LiveParty, PartyState
@@ -74,12 +74,12 @@ class Exchange(Asterisk):
         self.verbs.take(facts)
 
 
-def order(consult: bool = False, *ways: Way) -> Invitation:
+def order(consult: bool = False, *ways: Way) -> PartyOrder:
     if ways:
-        return Invitation(
+        return PartyOrder(
             TALK, PartyKind.OUTSIDE, "95598", 20.0, "12345", "", consult, ways, "wang"
         )
-    return Invitation(TALK, PartyKind.COLLEAGUE, "1002", 20.0, "1001", "三方通话 1001", consult)
+    return PartyOrder(TALK, PartyKind.COLLEAGUE, "1002", 20.0, "1001", "三方通话 1001", consult)
 
 
 async def settled() -> None:

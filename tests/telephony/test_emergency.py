@@ -8,7 +8,7 @@ import pytest
 from facts import Fact, PartyAsked, PartyFailed
 from facts.parties import PartyKind
 from telephony import emergency as module
-from telephony.bring_in import Invitation, PartyRefused
+from telephony.bring_in import PartyOrder, PartyRefused
 from telephony.channels import Talk
 from telephony.emergency import TOLD_FOR, TRIES, Emergencies
 from telephony.parties import LiveParty
@@ -48,7 +48,7 @@ class Rescue(Exchange):
         self.emergencies.take(facts)
 
     async def call(self) -> LiveParty:
-        order = Invitation(
+        order = PartyOrder(
             TALK,
             PartyKind.EMERGENCY,
             "120",
@@ -136,7 +136,7 @@ async def test_when_the_service_leaves_and_the_citizen_is_not_there_the_agent_is
 
 async def test_a_service_that_does_not_answer_is_told_to_the_agent() -> None:
     one = Rescue()
-    order = Invitation(TALK, PartyKind.EMERGENCY, "120", 60.0, "139", "", ways=one.ways(""))
+    order = PartyOrder(TALK, PartyKind.EMERGENCY, "120", 60.0, "139", "", ways=one.ways(""))
     await one.verbs.invite(order)
     one.hears(one.of_party("Hangup", Cause="17"))
     await settled()
@@ -161,7 +161,7 @@ async def test_what_cannot_be_done_is_logged_and_ends_nothing() -> None:
     one = Rescue()
     await one.call()
 
-    async def refuse(order: Invitation) -> LiveParty:
+    async def refuse(order: PartyOrder) -> LiveParty:
         raise PartyRefused("no")
 
     one.verbs.invite = refuse  # type: ignore[method-assign]

@@ -21,7 +21,7 @@ from facts.requests import (
 from facts.terms import CallId
 from hotline.controller.parties import CAPPED_FOR, Allowed, ThirdParties
 from ivr.bring_in import WANTED
-from telephony.bring_in import Invitation, PartyRefused
+from telephony.bring_in import PartyOrder, PartyRefused
 from telephony.channels import Talk
 from telephony.parties import LiveParty, Parties
 from telephony.trunks import Way
@@ -46,7 +46,7 @@ class Centre:
         self.citizen = CITIZEN
         self.in_callback = ""
         self.reported: list[Fact] = []
-        self.invited: list[Invitation] = []
+        self.invited: list[PartyOrder] = []
         self.did: list[tuple[Any, ...]] = []
         self.parties = Parties(lambda _: False)
         settings: dict[str, Any] = {
@@ -100,7 +100,7 @@ class Centre:
     def citizen_of(self, call: CallId) -> str:
         return self.citizen
 
-    async def invite(self, order: Invitation) -> LiveParty:
+    async def invite(self, order: PartyOrder) -> LiveParty:
         self.invited.append(order)
         one = PartyAsked(
             7, CALL, "1001", f"hotline-p{len(self.invited)}", order.who, order.number, order.consult
