@@ -83,7 +83,7 @@ class Surveys(Protocol):
     async def asked(self, asked: HandToSurvey) -> Reply:
         """Hand a citizen to the survey. Raises `Refused`."""
 
-    def enter(self, asked: EnterRating) -> Reply:
+    async def enter(self, asked: EnterRating) -> Reply:
         """Enter a rating. Raises `Refused`."""
 
 
@@ -228,7 +228,7 @@ class Requests:
             case ExplainHangUp():
                 return self._explain(replace(asked, by=asked.by[:_LONGEST_NAME]))
             case EnterRating():
-                return self._surveys.enter(asked)
+                return await self._surveys.enter(asked)
             case SetReady(number) | SetPaused(number) | SetOut(number):
                 return await self._set_intent(asked, number)
             case _:

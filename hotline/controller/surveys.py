@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from acd.commands import CreateCallback
 from acd.gate import Purpose, Refusal
-from acd.rules.model import Rules, SurveyWhen
+from acd.rules.model import DEFAULT, Rules, SurveyWhen
 from base import database
 from base.bus import Refused
 from base.outage import Outage
@@ -207,9 +207,11 @@ class Surveys:
             ) from None
         if self._asks(story):
             return "the citizen is asked to rate the talk"
+        if not self._loaded:
+            return "the citizen hears the farewell: the database is away"
         return "the citizen hears the farewell: they were asked today already"
 
-    def enter(self, asked: EnterRating) -> Reply:
+    async def enter(self, asked: EnterRating) -> Reply:
         """Enter the rating of a link. Raises `Refused` for an unknown token, a used one, or one that is too late."""
         try:
             grade = Grade(asked.grade)
@@ -222,7 +224,9 @@ class Surveys:
         del self._links[asked.token]
         fact = SurveyRated(now, link.call, link.agent, grade, RatedBy.LINK)
         self._around.report(fact)
-        self._answer_for(TalkStory(link.call, link.caller, agent=link.agent), fact)
+        if grade in BAD_GRADES:
+            story = await self._from_diary(link.call)
+            self._answer_for(story or TalkStory(link.call, link.caller), fact)
         return Reply("the rating is entered")
 
     # --- a start
@@ -299,8 +303,17 @@ class Surveys:
         story = self._invitations.story(call)
         if story is not None and not fresh:
             return story
+        facts = await self._facts_of(call)
+        return None if facts is None else self._invitations.learn(call, facts)
+
+    async def _from_diary(self, call: CallId) -> TalkStory | None:
+        """The story of a call that has ended."""
+        facts = await self._facts_of(call)
+        return None if facts is None else Invitations().learn(call, facts)
+
+    async def _facts_of(self, call: CallId) -> Sequence[Fact] | None:
         try:
-            return self._invitations.learn(call, await self._around.story(call))
+            return await self._around.story(call)
         except Exception as error:  # noqa: BLE001 - whatever a driver raises
             log.warning("survey.story_unknown", call_id=call, **database.told(error))
             return None
@@ -344,7 +357,10 @@ class Surveys:
             return
         latest = within_a_working_day(rated.at, self._around.calendar())
         self._around.create(
-            CreateCallback(story.caller, story.queue, latest, REASON, story.call, matter=MATTER)
+            CreateCallback(
+                *(story.caller, story.queue or DEFAULT, latest, REASON, story.call),
+                matter=MATTER,
+            )
         )
 
 

@@ -106,7 +106,7 @@ class Centre:
     async def asked(self, asked: HandToSurvey) -> Reply:
         return Reply(f"{asked.number} {asked.by}")
 
-    def enter(self, asked: EnterRating) -> Reply:
+    async def enter(self, asked: EnterRating) -> Reply:
         return Reply(f"{asked.token} {asked.grade}")
 
     def explain(self, asked: ExplainHangUp) -> Reply:

@@ -13,6 +13,7 @@ from base.bus import Refused
 from facts import (
     CallArrived,
     CallEnded,
+    CallQueued,
     DialRefused,
     Fact,
     HangUpExplained,
@@ -52,7 +53,9 @@ class World:
         self.talking = True
         around = Around(
             report=self.report,
-            rules=lambda: Rules({"default": Queue(survey=self.when)}),
+            rules=lambda: Rules(
+                {name: Queue(name, survey=self.when) for name in ("default", "tax")}
+            ),
             clock=lambda: self.now,
             story=self.story,
             refusal=lambda number, purpose: self.refused,
@@ -173,7 +176,7 @@ async def test_a_bad_rating_becomes_one_callback(grade: Grade) -> None:
     if grade in (Grade.DISSATISFIED, Grade.VERY_DISSATISFIED):
         monday = world.now + 3 * DAY
         assert world.created == [
-            CreateCallback("13900000001", "", monday, "dissatisfied", CALL, matter=MATTER)
+            CreateCallback("13900000001", "default", monday, "dissatisfied", CALL, matter=MATTER)
         ]
     else:
         assert world.created == []
@@ -193,6 +196,7 @@ async def test_no_callback_to_a_number_that_may_not_be_dialled() -> None:
 async def test_a_link_is_for_one_rating_and_gets_too_old() -> None:
     world = World(link_hours=1)
     world.begin()
+    world.report(CallQueued(T + 1, CALL, "tax"))
     world.end(Party.CALLER)
     world.report(CallEnded(world.now, CALL, Party.CALLER))
     (link,) = world.of(SurveyLinked)
@@ -200,14 +204,14 @@ async def test_a_link_is_for_one_rating_and_gets_too_old() -> None:
     assert (link.caller, link.agent, link.until) == ("13900000001", "1001", world.now + HOUR)
     assert len(link.token) >= 20
     with pytest.raises(Refused, match="no such grade"):
-        world.surveys.enter(EnterRating(link.token, "fine"))
-    assert world.surveys.enter(EnterRating(link.token, "dissatisfied")).said
+        await world.surveys.enter(EnterRating(link.token, "fine"))
+    assert (await world.surveys.enter(EnterRating(link.token, "dissatisfied"))).said
     rated = SurveyRated(world.now, CALL, "1001", Grade.DISSATISFIED, RatedBy.LINK)
     assert world.of(SurveyRated) == [rated]
-    assert len(world.created) == 1
+    assert [one.queue for one in world.created] == ["tax"]
     for token in (link.token, "x" * 22):
         with pytest.raises(Refused, match="no open invitation"):
-            world.surveys.enter(EnterRating(token, "satisfied"))
+            await world.surveys.enter(EnterRating(token, "satisfied"))
     late = World(link_hours=1)
     late.begin()
     late.end(Party.CALLER)
@@ -215,7 +219,7 @@ async def test_a_link_is_for_one_rating_and_gets_too_old() -> None:
     (link,) = late.of(SurveyLinked)
     late.now += HOUR + 1
     with pytest.raises(Refused, match="too old"):
-        late.surveys.enter(EnterRating(link.token, "satisfied"))  # type: ignore[union-attr]
+        await late.surveys.enter(EnterRating(link.token, "satisfied"))  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
