@@ -283,5 +283,5 @@ def _next_id() -> int:
 _KINDS = (
     *("CallArrived", "CallEnded", "OfferAnswered", "TalkEnded"),
     *("CallbackDialling", "CallbackAnswered", "CallbackEnded", "CallbackYielded", "CallbackRaced"),
-    *("RecordingPaused", "RecordingResumed"),
+    *("RecordingPaused", "RecordingResumed", "PartyAsked", "PartyLeft"),
 )

@@ -17,6 +17,8 @@ from facts import (
     CallEnded,
     Fact,
     OfferAnswered,
+    PartyAsked,
+    PartyLeft,
     RecordingFinished,
     RecordingMissing,
     RecordingPaused,
@@ -24,6 +26,7 @@ from facts import (
     TalkEnded,
 )
 from facts.ids import callback_of, is_attempt, is_call_id, second_of
+from facts.parties import PartyKind
 from facts.terms import CallId, Party
 from facts.times import SECOND, local
 
@@ -121,12 +124,13 @@ def times(facts: Iterable[Fact]) -> Times:
     """Fold one call's facts, in any order, into the times that a recording is measured by.
 
     Talks with several agents add up (`talks`). A callback attempt begins when the citizen is dialled, and a yield ends
-    it.
+    it. An emergency (R16) goes on after its citizen was dropped, until the last of those who were brought in has left.
     """
     known = list(facts)
     arrived: int | None = None
     ended: int | None = None
     cut = False
+    left = [fact.at for fact in known if isinstance(fact, PartyLeft)]
     for fact in known:
         match fact:
             case CallArrived() | CallbackDialling():
@@ -137,6 +141,8 @@ def times(facts: Iterable[Fact]) -> Times:
                 ended = fact.at if ended is None else min(ended, fact.at)
             case CallEnded() | CallbackEnded() | CallbackYielded() | CallbackRaced():
                 ended = fact.at if ended is None else min(ended, fact.at)
+    if ended is not None and any(_called_back(fact) for fact in known):
+        ended = max(ended, *left)
     talked = talks(known, ended)
     return Times(
         arrived,
@@ -145,6 +151,10 @@ def times(facts: Iterable[Fact]) -> Times:
         sum(one.end - one.begin for one in pauses(known, talked)),
         cut,
     )
+
+
+def _called_back(fact: Fact) -> bool:
+    return isinstance(fact, PartyAsked) and fact.who is PartyKind.EMERGENCY
 
 
 def talks(facts: Iterable[Fact], ended: int | None) -> list[Stretch]:

@@ -220,6 +220,9 @@ class BringIn:
 
     def caught_up(self) -> None:
         """After a start or a lost link: `calls` and `parties` know what exists. What should have ended is ended."""
+        for call, agent in self._parties.consultations().items():
+            if not self._parties.of(call):
+                spawn(self._alone(call, agent), "citizen back from a consultation")
         for party in self._parties.all():
             if self._calls.caller_gone(party.call):
                 self._citizen_left(party.call)

@@ -1139,7 +1139,8 @@ class Calls:
         if handed and not ours:
             # An attended transfer, of which the link was too late to tell: the colleague has the citizen.
             self._end_own(uniqueid, now, facts)
-        if linkedid not in exist and not self.knows(self._linked.get(linkedid, linkedid)):
+        known = linkedid in exist or self.knows(self._linked.get(linkedid, linkedid))
+        if not known and entry.get("ChannelState") == _UP and entry.get("BridgeID", ""):
             # The citizen has left, and the agent talks on with somebody who was brought in.
             own = _Own(entry.get("Channel", ""), agent, uniqueid, linkedid)
             if uniqueid not in self._own and not leg_of_ours(uniqueid):

@@ -31,7 +31,11 @@ TOLD_FOR = 600 * SECOND
 
 
 class Emergencies:
-    """`ways` and `shown`: how a citizen is called back, and which number they see. `clock`: microseconds UTC."""
+    """`ways` and `shown`: how a citizen is called back, and which number they see. `clock`: microseconds UTC.
+
+    `record`: go on recording the call with this channel, instead of another one. The raw file of a call that has ended
+    is complete after two seconds of quiet, so the recording is one as long as that is done at once.
+    """
 
     def __init__(
         self,
@@ -42,6 +46,7 @@ class Emergencies:
         shown: Callable[[CallId], str],
         rings: float,
         clock: Callable[[], int],
+        record: Callable[[CallId, str, str], object] = lambda *_: None,
     ) -> None:
         self._parties = parties
         self._bring_in = bring_in
@@ -49,6 +54,7 @@ class Emergencies:
         self._shown = shown
         self._rings = rings
         self._clock = clock
+        self._record = record
         self._called: list[int] = []
         self._failed: list[int] = []
         self._who: dict[str, PartyKind] = {}
@@ -59,13 +65,16 @@ class Emergencies:
         for fact in facts:
             match fact:
                 case CallEnded(call=call):
+                    self._record_service(call)
                     self._dropped(call)
                 case PartyLeft() if self._who.pop(fact.party, None) is PartyKind.CITIZEN:
+                    self._record_service(fact.call)
                     self._dropped(fact.call)
                 case PartyFailed():
                     self._note_failure(fact)
                 case PartyJoined(party=name) if (party := self._parties.get(name)) is not None:
                     self._who[name] = party.who
+                    self._joined(party)
 
     def called(self, fact: PartyAsked) -> None:
         """An emergency service is called into a talk."""
@@ -88,6 +97,16 @@ class Emergencies:
         """How many of them, and of citizens who were dropped, could not be reached."""
         self._failed = [at for at in self._failed if now - at < TOLD_FOR]
         return len(self._failed)
+
+    def _record_service(self, call: CallId) -> None:
+        """Agent and service talk on without the citizen, whose channel was recorded."""
+        if (service := self._parties.emergency(call)) is not None:
+            self._record(call, service.channel, "")
+
+    def _joined(self, party: LiveParty) -> None:
+        service = self._parties.emergency(party.call)
+        if party.who is PartyKind.CITIZEN:
+            self._record(party.call, party.channel, service.channel if service else "")
 
     def _note_failure(self, fact: PartyFailed) -> None:
         who = self._who.pop(fact.party, None)

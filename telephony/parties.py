@@ -134,6 +134,10 @@ class Parties:
         """Whether this call's citizen hears music while the agent consults somebody."""
         return call in self._consults
 
+    def consultations(self) -> dict[CallId, str]:
+        """The calls whose citizens hear music, and the agents who consult somebody."""
+        return dict(self._consults)
+
     # --- what is told
 
     def ask(self, fact: PartyAsked, citizen: str = "") -> LiveParty:

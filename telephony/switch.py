@@ -207,8 +207,14 @@ class Switch:
         (Asterisk 22.10; asterisk/asterisk#507). So it does of two who are left of three. The dialplan does the same
         after a blind transfer.
         """
-        channel = self._calls.caller_channel(call)
-        await self._try({"Action": "StopMixMonitor", "Channel": channel})
+        await self.record_on(self._calls.caller_channel(call), file)
+
+    async def record_on(self, channel: str, file: Path, before: str = "") -> None:
+        """Go on recording at the end of the file with this channel: what it says left, what it hears right.
+
+        `before`: the channel that was recorded until now, if that is another one.
+        """
+        await self._try({"Action": "StopMixMonitor", "Channel": before or channel})
         await asyncio.sleep(PARTED)
         await self._try(
             {"Action": "MixMonitor", "Channel": channel, "File": str(file), "Options": "aD"}

@@ -384,6 +384,7 @@ class Controller:
             shown=self._third_parties.shown,
             rings=settings.callback_rings,
             clock=clock.now,
+            record=lambda *of: spawn(self._record_on(*of), "recording goes on"),
         )
         watched = alarms.of_names(alarms.rules(settings), alarms.ELSEWHERE, without=True)
         self._alarms = alarms.Watch(
@@ -798,6 +799,13 @@ class Controller:
     async def _renew(self, call: CallId) -> None:
         try:
             await self._switch.renew_recording(call, self._settings.spool_dir / f"{call}.raw")
+        except LinkError as error:
+            logger.error("recording.not_renewed", call_id=call, error=str(error))
+
+    async def _record_on(self, call: CallId, channel: str, before: str) -> None:
+        try:
+            file = self._settings.spool_dir / f"{call}.raw"
+            await self._switch.record_on(channel, file, before)
         except LinkError as error:
             logger.error("recording.not_renewed", call_id=call, error=str(error))
 

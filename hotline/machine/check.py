@@ -429,6 +429,10 @@ def _dialling(settings: Settings) -> Iterator[tuple[bool, str]]:
         )
         if refusal is not None:
             yield False, f"HOTLINE_TRANSFER_TO: {number}: {refusal.text()}"
+    for name, number in settings.departments.items():
+        refusal = may_dial(number, Purpose.PARTY, policy(settings), own=settings.numbers, agents=())
+        if refusal is not None:
+            yield False, f"HOTLINE_PARTY_DIRECTORY: {name}: {refusal.text()}"
     yield from _without_recording(settings)
     for number in settings.dial_allow:
         refusal = may_dial(

@@ -47,9 +47,11 @@ def test_what_dials_the_hotline_itself_is_said(tmp_path: Path) -> None:
         home=tmp_path,
         transfer_to=("12333", "110", "12345"),
         dial_allow=("10086", "119", "+882*"),
+        party_directory=("供电=95598", "总机=12345"),
     )
     assert list(_dialling(settings)) == [
         (False, "HOTLINE_TRANSFER_TO: 12345: this is one of the hotline's own numbers"),
+        (False, "HOTLINE_PARTY_DIRECTORY: 总机: this is one of the hotline's own numbers"),
         (False, "HOTLINE_DIAL_ALLOW: 119: emergency numbers are never dialled by the hotline"),
     ]
     assert not (tmp_path / "hotline.db").exists(), "a look changed something"

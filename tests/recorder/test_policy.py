@@ -11,6 +11,8 @@ from facts import (
     CallEnded,
     Fact,
     OfferAnswered,
+    PartyAsked,
+    PartyLeft,
     RecordingFinished,
     RecordingMissing,
     RecordingPaused,
@@ -18,6 +20,7 @@ from facts import (
     TalkEnded,
 )
 from facts.ids import is_attempt, is_call_id
+from facts.parties import PartyEnd, PartyKind
 from facts.terms import Party, PauseWhy
 from facts.times import SECOND
 from recorder import policy
@@ -272,3 +275,16 @@ def test_pauses_are_told_and_make_nothing_shorter() -> None:
     assert (short.state, short.alarm) == (RecordingState.SHORT, True)
     assert short.why == "8.0 s of the talk are missing; agents paused the recording for 10.5 s"
     assert judge(known, 0).state is RecordingState.MISSING
+
+
+def test_an_emergency_lasts_until_the_last_has_left() -> None:
+    call, party = "hotline-1763731200.1", "hotline-p1"
+    facts: list[Fact] = [
+        CallArrived(0, call, "12345", ""),
+        CallEnded(10 * SECOND, call, Party.CALLER, 16),
+        PartyLeft(30 * SECOND, call, "1001", party, PartyEnd.HUNG_UP),
+    ]
+    assert policy.times(facts).ended == 10 * SECOND
+    for who, ended in ((PartyKind.OUTSIDE, 10), (PartyKind.EMERGENCY, 30)):
+        asked = PartyAsked(SECOND, call, "1001", party, who, "120")
+        assert policy.times([*facts, asked]).ended == ended * SECOND

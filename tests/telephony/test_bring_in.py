@@ -297,6 +297,15 @@ async def test_a_call_that_ended_before_nobody_is_called_into() -> None:
     assert one.sent == []
 
 
+async def test_after_a_start_nobody_hears_music_for_a_party_who_never_came() -> None:
+    one = Exchange()
+    one.consults()
+    one.verbs.caught_up()
+    await settled()
+    assert one.sent[0]["Variable"] == "HL_CONSULT"
+    assert not one.parties.consulting(CALL)
+
+
 async def test_after_a_start_what_should_have_ended_is_ended() -> None:
     one = Exchange()
     await inside(one)

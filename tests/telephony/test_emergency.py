@@ -26,6 +26,7 @@ class Rescue(Exchange):
     def __init__(self, citizen: str = CITIZEN) -> None:
         super().__init__()
         self.citizen = citizen
+        self.recorded: list[tuple[str, str, str]] = []
         self.emergencies = Emergencies(
             self.parties,
             self.verbs,
@@ -33,6 +34,7 @@ class Rescue(Exchange):
             shown=lambda _: "12345",
             rings=30.0,
             clock=lambda: 9,
+            record=lambda *of: self.recorded.append(of),
         )
         self.verbs._tell = self.told
 
@@ -82,6 +84,20 @@ async def test_the_citizen_is_called_back_into_the_same_talk() -> None:
     assert asked["Application"] == "BridgeAdd"
     back = [fact for fact in one.facts if isinstance(fact, PartyAsked)][-1]
     assert (back.who, back.number) == (PartyKind.CITIZEN, CITIZEN)
+
+
+async def test_the_recording_goes_on_with_the_service_and_then_with_the_citizen() -> None:
+    one = Rescue()
+    service = await one.call()
+    assert one.recorded == []
+    await one.dropped()
+    assert one.recorded == [(CALL, service.channel, "")]
+    citizen = one.party
+    one.hears(one.of_party("BridgeEnter", CALL))
+    assert one.recorded[1:] == [(CALL, citizen.channel, service.channel)]
+    # Dropped once more
+    one.hears(one.of_party("Hangup", CALL, Cause="16"))
+    assert one.recorded[2:] == [(CALL, service.channel, "")]
 
 
 async def test_once_more_if_they_are_not_reached_but_not_for_ever(

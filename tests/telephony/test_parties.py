@@ -3,7 +3,10 @@
 import pytest
 
 from facts import (
+    CallEnded,
+    CallSentOutside,
     Fact,
+    OfferAnswered,
     OwnCallEnded,
     OwnCallStarted,
     PartyAnswered,
@@ -17,7 +20,8 @@ from facts import (
 )
 from facts.ids import leg_of_ours, party_id, party_leg, party_of
 from facts.parties import PartyEnd, PartyFailure, PartyKind
-from telephony.cel import CelEvent
+from facts.terms import Party
+from telephony.cel import CelEvent, complete
 from telephony.channels import AsteriskState, Calls, Message
 from telephony.parties import LiveParty, Parties, PartyState, asked_for, mark
 from telephony.party_ends import missed
@@ -295,6 +299,15 @@ def test_the_next_controller_knows_the_party_again() -> None:
     assert again.facts == ()
 
 
+def test_an_outside_party_is_no_overflow_after_a_start_either() -> None:
+    outside = mark(LiveParty(PARTY, CALL, "1001", PartyKind.OUTSIDE, "95598"))
+    entry = {**party_listed(outside), "Channel": "PJSIP/outbound-00000003"}
+    calls, parties, state = snapshot(entry, PHONE, CITIZEN)
+    assert parties.of(CALL)[0].who is PartyKind.OUTSIDE
+    assert not [fact for fact in state.facts if isinstance(fact, CallSentOutside)]
+    assert [talk.agent for talk in calls.talks()] == ["1001"]
+
+
 def test_one_who_rings_one_who_is_consulted_and_one_who_is_muted_are_known_as_that() -> None:
     _, parties, _ = snapshot(party_listed(MARK, ChannelState="5", BridgeID=""), PHONE, CITIZEN)
     assert parties.of(CALL)[0].state() is PartyState.RINGING
@@ -352,6 +365,29 @@ def told(
     return missed(
         events, known, alive=there, calls={CALL} if calls else set(), asked=1000, now=2000
     )
+
+
+def test_for_cel_a_party_is_no_agent_of_the_call_and_may_end_it() -> None:
+    """The order is that of a recorded call in which the agent left first, and the colleague hung up at last."""
+    source = '{"hangupcause":16,"hangupsource":"%s"}'
+    own = [
+        CelEvent("CHAN_START", 1, CALL, CALL, TRUNK, "139", "inbound", "12345", "", "", "", ""),
+        CelEvent("ANSWER", 2, CALL, CALL, TRUNK, "139", "", "", "", "", "", ""),
+        CelEvent("CHAN_START", 3, LEG, CALL, AGENT, "", "", "", "", "", "", ""),
+        CelEvent("ANSWER", 4, LEG, CALL, AGENT, "", "", "", "", "", "", ""),
+        CelEvent("HANGUP", 50, LEG, CALL, AGENT, "", "", "", "", "", "", source % AGENT),
+    ]
+    ended = source % "PJSIP/1002-00000003"
+    end = CelEvent("HANGUP", 91, CALL, CALL, TRUNK, "139", "", "", "", "", "", ended)
+    events = sorted([*own, *STORY, end], key=lambda event: event.at)
+    facts = complete(events, [], numbers=NUMBERS)
+    assert {fact.agent for fact in facts if isinstance(fact, OfferAnswered | TalkEnded)} == {"1001"}
+    (over,) = [fact for fact in facts if isinstance(fact, CallEnded)]
+    assert over.hung_up_by is Party.AGENT
+    # What the diary has of the party makes no second call of it.
+    left = PartyLeft(90, CALL, "1001", PARTY, PartyEnd.HUNG_UP)
+    later = complete([], [left], numbers=NUMBERS, alive=[], now=99)
+    assert later == []
 
 
 def test_cel_tells_of_a_party_who_came_and_went() -> None:
