@@ -494,8 +494,8 @@ class Controller:
         self._recovery.report(*facts)
         self._outbound.take(facts)
         self._pauses.take(facts)
-        self._supervision.read(message)
-        self._supervision.take(facts)
+        self._supervision.there.read(message)
+        self._supervision.there.take(facts)
         self._bring_in.take(facts)
         for fact in facts:
             if isinstance(fact, CallTransferred):
@@ -511,7 +511,7 @@ class Controller:
         self._informed = True
         self._bring_in.caught_up()
         await self._pauses.settle(state.paused, self._story)
-        await self._supervision.settle(state.supervisors, self._supervising.unended)
+        await self._supervision.there.settle(state.supervisors, self._supervising.unended)
         await self._in_force.announce_numbers()
         await self.look_at_trunks()
         self._up.set()
