@@ -13,7 +13,8 @@ hang_over       asks Asterisk to end such a dialogue
 leaving         agents' phones that have handed their citizen on, and are not free before their SIP call is over
 hep             where those copies arrive
 supervisors     supervisors' legs among the channels (pure)
-supervision     supervisors in others' talks: rung, listening, whispering, stepped in, with the citizen
+supervised      who is in whose talk, as Asterisk tells it
+supervision     what supervisors ask for: listen, whisper, step in, take over, leave, end
 parties         third parties in a talk, as AMI tells of them (pure)
 bring_in        the verbs about them: call, have the citizen hear music, join, mute, drop
 emergency       citizens who are dropped in an emergency are called back (R16)

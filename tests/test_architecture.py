@@ -156,6 +156,7 @@ IMPURE_MODULES = {
     "telephony.pauses",
     "telephony.phones",
     "telephony.queue_log_file",
+    "telephony.supervised",
     "telephony.supervision",
     "telephony.switch",
     "telephony.texts",

@@ -36,7 +36,7 @@ from facts.requests import (
 from facts.supervise import SupervisionMode
 from facts.terms import CallId
 from facts.times import HOUR, MINUTE, SECOND
-from telephony.supervision import SupervisionRefused
+from telephony.supervised import SupervisionRefused
 from telephony.supervisors import SupervisionMark
 from web.accounts import accounts, audit
 from web.accounts.rights import OF_ROLE

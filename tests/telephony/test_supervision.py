@@ -22,7 +22,8 @@ from facts.times import SECOND
 from telephony import supervision as module
 from telephony.channels import Message, Talk
 from telephony.link import ActionRefused, LinkDown, LinkError, Unknown
-from telephony.supervision import Supervision, SupervisionRefused
+from telephony.supervised import SupervisionRefused
+from telephony.supervision import Supervision
 from telephony.supervisors import MARK, SupervisionMark, SupervisorLeg, found, read_mark
 
 CALL, ATTEMPT = "n-1763731200.1", "n-c7.1"
@@ -85,7 +86,7 @@ class Centre:
         return {}
 
     def hear(self, event: str, uniqueid: str = LEG, channel: str = BOSS, **more: str) -> None:
-        self.supervision.read(
+        self.supervision.there.read(
             {
                 "Event": event,
                 "Privilege": "call,all",
@@ -275,12 +276,12 @@ async def test_whoever_takes_over_has_the_citizen_and_the_agent_is_free() -> Non
 
     spawn(asks(), "a supervisor")
     await asyncio.sleep(0.02)
-    centre.supervision.take([CallTransferred(T, CALL, "1001", "1003", attended=True)])
+    centre.supervision.there.take([CallTransferred(T, CALL, "1001", "1003", attended=True)])
     await asyncio.sleep(0.03)
     assert said == ["agent 1003 has taken over the talk of agent 1001"]
     assert centre.sent[-1] == {"Action": "Hangup", "Channel": AGENT, "Cause": "16"}
     # The agent's end does not end the supervisor's talk.
-    centre.supervision.take([TalkEnded(T, CALL, "1001", Party.SYSTEM)])
+    centre.supervision.there.take([TalkEnded(T, CALL, "1001", Party.SYSTEM)])
     await asyncio.sleep(0.02)
     assert BOSS not in [one["Channel"] for one in centre.sent if one["Action"] == "Hangup"]
     assert getattr(centre.facts[-1], "why", None) is SupervisionEnd.TOOK
@@ -291,10 +292,10 @@ async def test_whoever_has_stepped_in_goes_on_when_the_agent_leaves() -> None:
     await centre.listens()
     await centre.supervision.change("1001", "1003", STEP_IN)
     centre.talking = []
-    centre.supervision.take([TalkEnded(T, CALL, "1001", Party.AGENT)])
+    centre.supervision.there.take([TalkEnded(T, CALL, "1001", Party.AGENT)])
     await asyncio.sleep(0.02)
     assert (centre.sent[-1]["Action"], centre.sent[-1]["Exten"]) == ("Redirect", "take")
-    centre.supervision.take([OfferAnswered(T, CALL, "1003")])
+    centre.supervision.there.take([OfferAnswered(T, CALL, "1003")])
     assert getattr(centre.facts[-1], "why", None) is SupervisionEnd.TOOK
     assert not any(one["Action"] == "Hangup" for one in centre.sent)
 
@@ -368,7 +369,7 @@ async def test_a_new_controller_finds_them_again_and_enters_the_ends_that_nobody
         return known
 
     leg = SupervisorLeg(LEG, BOSS, "1003", SupervisionMark(CALL, "1001", "li", True), LISTEN)
-    await centre.supervision.settle([leg], unended)
+    await centre.supervision.there.settle([leg], unended)
     (shown,) = centre.supervision.now()
     assert (shown["supervisor"], shown["since"]) == ("1003", T - SECOND)
     why = SupervisionEnd.LOST
@@ -380,7 +381,7 @@ async def test_a_new_controller_finds_them_again_and_enters_the_ends_that_nobody
     await centre.supervision.leave("1001", "1003")
     # And one whose talk is over is ended.
     centre.talking = []
-    await centre.supervision.settle([leg], none_unended)
+    await centre.supervision.there.settle([leg], none_unended)
     await asyncio.sleep(0.02)
     assert centre.supervision.now() == []
 
@@ -389,10 +390,10 @@ async def test_after_a_lost_link_a_leg_that_is_gone_has_ended_and_a_new_one_has_
     centre = Centre()
     await centre.listens()
     centre.known = {LEG}
-    await centre.supervision.settle([], none_unended)
+    await centre.supervision.there.settle([], none_unended)
     assert len(centre.supervision.now()) == 1, "it came after the list"
     centre.known = set()
-    await centre.supervision.settle([], none_unended)
+    await centre.supervision.there.settle([], none_unended)
     assert getattr(centre.facts[-1], "why", None) is SupervisionEnd.LOST
 
 
@@ -403,7 +404,9 @@ async def test_a_key_that_was_pressed_without_a_controller_is_entered() -> None:
         return [SupervisionStarted(T - SECOND, CALL, "1001", "1003", LISTEN, "li")]
 
     mark = SupervisionMark(CALL, "1001", "li", True)
-    await centre.supervision.settle([SupervisorLeg(LEG, BOSS, "1003", mark, WHISPER)], unended)
+    await centre.supervision.there.settle(
+        [SupervisorLeg(LEG, BOSS, "1003", mark, WHISPER)], unended
+    )
     assert centre.facts == [SupervisionChanged(T, CALL, "1001", "1003", WHISPER, "li")]
 
 

@@ -17,7 +17,7 @@ from facts.requests import ChangeListening, EndTalk, LeaveTalk, ListenToTalk, Ta
 from facts.supervise import SupervisionEnd, SupervisionMode
 from facts.times import MINUTE, SECOND
 from hotline.controller.supervising import Supervising
-from telephony.supervision import SupervisionRefused
+from telephony.supervised import SupervisionRefused
 from telephony.supervisors import SupervisionMark
 from web.accounts import accounts, audit
 
