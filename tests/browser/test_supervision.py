@@ -201,7 +201,7 @@ async def test_a_talk_has_the_buttons_that_make_sense_now(
     await expect(dialog.locator("#talk-lasts")).to_have_text(re.compile(r"0:0[2-9]|0:[1-5]\d"))
     for name in ("监听", "耳语", "强插", "接管", "保持", "转满意度评价"):
         await expect(dialog.get_by_role("button", name=name, exact=True)).to_be_visible()
-    for name in ("退出监听", "取回"):
+    for name in ("退出监听", "三方合并", "请出…"):
         await expect(dialog.get_by_role("button", name=name, exact=True)).to_be_hidden()
     await screen.picture("supervisor-talk")
     axe = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
@@ -211,9 +211,14 @@ async def test_a_talk_has_the_buttons_that_make_sense_now(
     await page.locator("#decide").get_by_label("转给").fill("7777")
     await page.keyboard.press("Enter")
     await expect(page.locator("#says-problem")).to_contain_text("nobody has the number 7777")
+    await dialog.get_by_role("button", name="紧急服务…").click()
+    await page.locator("#decide").get_by_label("接入").select_option("120")
+    await page.locator("#decide").get_by_role("button", name="确定").click()
+    await expect(page.get_by_role("status").filter(has_text="正在呼叫紧急服务")).to_be_visible()
     assert asked == [
         ("talks/1001/listen", {"mode": "whisper"}),
         ("talks/1001/transfer", {"to": "7777"}),
+        ("talks/1001/emergency", {"service": "120"}),
     ]
     await leg.hang_up()
     await expect(page.locator("#talk-over")).to_have_text("这次通话已结束")
