@@ -135,7 +135,7 @@ def test_asterisk_shows_the_agi_secret_as_the_last_argument_and_in_no_address(
         for line in text.splitlines()
         if "agi://" in line or secret in line
     ]
-    assert len(uses) == 7
+    assert len(uses) == 8
     for line in uses:
         # Asterisk logs the address, which ends at the first comma.
         assert secret not in line.partition("agi://")[2].partition(",")[0]
