@@ -35,6 +35,7 @@ export function openTalk(agent, state, at_) {
   [number, call] = [agent.number, agent.call];
   showTalk(state, at_);
   speak();
+  put(at("talk-says"), "");
   at("talk").showModal();
 }
 
@@ -83,4 +84,5 @@ async function press({ name, path, method = "POST", asks, choice, body }, button
   const where = typeof path === "function" ? path(now, chosen?.choice) : path;
   const said = say(`done.talk.${name}`, { agent: agent.number });
   await attempt(button, said, () => ask(method, `/api/talks/${agent.number}/${where}`, method === "DELETE" ? undefined : given));
+  put(at("talk-says"), at("says").textContent || at("says-problem").textContent); // the page's foot is behind the dialog
 }
