@@ -352,8 +352,9 @@ async def test_everything_can_be_reached_by_the_keyboard(screen: Screen) -> None
     await expect(page.get_by_role("link", name="跳到正文")).to_be_focused()
     await page.get_by_role("tab", name="话务员").focus()
     await page.keyboard.press("ArrowRight")
-    await expect(page.get_by_role("tab", name="队列")).to_have_attribute("aria-selected", "true")
-    await expect(page.get_by_role("tab", name="队列")).to_be_focused()
+    waiting = page.get_by_role("tab", name="等待来电")
+    await expect(waiting).to_have_attribute("aria-selected", "true")
+    await expect(waiting).to_be_focused()
     await page.keyboard.press("ArrowLeft")
     await page.get_by_role("button", name="暂停… 1001").press("Enter")
     await expect(page.get_by_role("dialog")).to_be_visible()
@@ -375,7 +376,7 @@ async def test_axe_finds_nothing(open_screen: MakeScreen, colours: str) -> None:
     found += await _axe(page, axe)
     page = await screen.open("/supervisor")
     await expect(page.locator('tr[data-agent="1001"]')).to_be_visible()
-    for tab in ("agents", "waiting", "queues", "callbacks", "calls"):
+    for tab in ("agents", "waiting", "queues", "callbacks", "calls", "messages"):
         await page.locator(f"#tab-{tab}").click()
         await expect(page.locator(f"#{tab}")).to_be_visible()
         found += await _axe(page, axe)

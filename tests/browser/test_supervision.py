@@ -22,6 +22,7 @@ from softphone.phones import AgentPhone, Leg, Phones
 from tests.browser.conftest import ALERT_WITHIN, PASSWORD, MakeScreen
 from tests.browser.test_screens import _axe
 from tests.live.centre import NUMBER, ROOT, Centre, until_talk
+from tests.live.centre import PASSWORD as PHONES_PASSWORD
 from tests.live.sip import Wire
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -201,7 +202,7 @@ async def test_a_talk_has_the_buttons_that_make_sense_now(
     await expect(dialog.locator("#talk-lasts")).to_have_text(re.compile(r"0:0[2-9]|0:[1-5]\d"))
     for name in ("监听", "耳语", "强插", "接管", "保持", "转满意度评价"):
         await expect(dialog.get_by_role("button", name=name, exact=True)).to_be_visible()
-    for name in ("退出监听", "取回"):
+    for name in ("退出监听", "三方合并", "请出…"):
         await expect(dialog.get_by_role("button", name=name, exact=True)).to_be_hidden()
     await screen.picture("supervisor-talk")
     axe = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
@@ -210,10 +211,15 @@ async def test_a_talk_has_the_buttons_that_make_sense_now(
     await dialog.get_by_role("button", name="转接…").click()
     await page.locator("#decide").get_by_label("转给").fill("7777")
     await page.keyboard.press("Enter")
-    await expect(page.locator("#says-problem")).to_contain_text("nobody has the number 7777")
+    await expect(page.locator("#talk-says")).to_contain_text("nobody has the number 7777")
+    await dialog.get_by_role("button", name="紧急服务…").click()
+    await page.locator("#decide").get_by_label("接入").select_option("120")
+    await page.locator("#decide").get_by_role("button", name="确定").click()
+    await expect(page.locator("#talk-says")).to_have_text("正在呼叫紧急服务")
     assert asked == [
         ("talks/1001/listen", {"mode": "whisper"}),
         ("talks/1001/transfer", {"to": "7777"}),
+        ("talks/1001/emergency", {"service": "120"}),
     ]
     await leg.hang_up()
     await expect(page.locator("#talk-over")).to_have_text("这次通话已结束")
@@ -266,42 +272,50 @@ async def test_the_red_button_by_key_is_on_the_page_and_escalates_until_it_is_se
 
 
 async def test_a_message_is_on_the_page_and_on_a_phone_that_shows_texts(
-    open_screen: MakeScreen, centre: Centre, phones: Phones
+    open_screen: MakeScreen, centre: Centre
 ) -> None:
     """One phone takes it, one refuses (405): nobody is told that it showed what it did not."""
     await account_of(centre, "1002")
-    await centre.agent(phones, "1002", answer_after=None)  # this softphone has no text
-    shows = Wire(centre.sip)
-    await shows.register("1003", PASSWORD)
     texts: list[str] = []
-    taking = spawn(take_texts(shows, texts), "phone 1003")
-    desk, own = await open_screen(1366, 768), await open_screen(390, 844)
-    page = await desk.sign_in(path="/supervisor#messages")
-    mine = await own.sign_in("li1002", "/supervisor")
-    await centre.cli("agent", "ready", "1003")
-    await centre.presence("1003", "ready")
-    await expect(mine.locator("#inbox")).to_be_hidden()
-    await page.get_by_label("发给").select_option("")
-    await page.get_by_label("内容").fill("系统升级，请在 14:00 前保存")
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_role("status")).to_contain_text("消息已送到页面")
-    await expect(mine.locator("#inbox-list li")).to_contain_text("系统升级，请在 14:00 前保存")
-    rows = page.locator("#message-rows tr")
-    await expect(rows.filter(has_text="1003")).to_contain_text("话机已接收")
-    await expect(rows.filter(has_text="1002")).to_contain_text("话机未显示")
-    await expect(rows.filter(has_text="1001")).to_contain_text("话机未登录")
-    assert texts == ["系统升级，请在 14:00 前保存"]
-    await mine.get_by_role("button", name="已读").click()
-    await expect(mine.locator("#inbox")).to_be_hidden()
-    assert "系统升级" not in "\n".join(centre.log_lines()), "the text is in a log"
-    taking.cancel()
-    await centre.cli("agent", "out", "1002")
-    await centre.cli("agent", "out", "1003")
+    with Wire(centre.sip) as shows, Wire(centre.sip) as refuses:
+        await shows.register("1003", PHONES_PASSWORD)
+        await refuses.register("1002", PHONES_PASSWORD)
+        at_work = [
+            spawn(take_texts(shows, "200 OK", texts), "phone 1003"),
+            spawn(take_texts(refuses, "405 Method Not Allowed", []), "phone 1002"),
+        ]
+        for number in ("1002", "1003"):
+            await centre.cli("agent", "ready", number)
+            await centre.presence(number, "ready")
+        desk, own = await open_screen(1366, 768), await open_screen(390, 844)
+        page = await desk.sign_in(path="/supervisor#messages")
+        mine = await own.sign_in("li1002", "/supervisor")
+        await expect(mine.locator('tr[data-agent="1002"]')).to_contain_text("就绪")
+        await expect(mine.locator("#inbox")).to_be_hidden()
+        await page.get_by_label("内容").fill("系统升级，请在 14:00 前保存")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("status").first).to_contain_text("消息已送到页面")
+        await expect(mine.locator("#inbox-list li")).to_contain_text("系统升级，请在 14:00 前保存")
+        rows = page.locator("#message-rows tr")
+        await expect(rows.filter(has_text="1003")).to_contain_text("话机已接收")
+        await expect(rows.filter(has_text="1002")).to_contain_text("话机未显示")
+        await expect(rows.filter(has_text="1001")).to_contain_text("话机未登录")
+        assert texts == ["系统升级，请在 14:00 前保存"]
+        await desk.picture("supervisor-messages")
+        await mine.get_by_role("button", name="已读").click()
+        await expect(mine.locator("#inbox")).to_be_hidden()
+        assert "系统升级" not in "\n".join(centre.log_lines()), "the text is in a log"
+        for work in at_work:
+            work.cancel()
+        for number in ("1002", "1003"):
+            await centre.cli("agent", "out", number)
 
 
-async def take_texts(wire: Wire, texts: list[str]) -> None:
-    """A phone that shows texts: it answers 200, and OPTIONS."""
+async def take_texts(wire: Wire, answer: str, texts: list[str]) -> None:
+    """A phone that answers each text so, and OPTIONS."""
     while True:
         asked = (await wire.until_asked(b"MESSAGE")).decode()
         texts.append(asked.partition("\r\n\r\n")[2])
-        await wire.reply(asked)
+        kept = re.findall(r"^(?:Via|From|To|Call-ID|CSeq): .*?\r\n", asked, re.MULTILINE)
+        head = f"SIP/2.0 {answer}\r\n{''.join(kept)}Content-Length: 0\r\n\r\n"
+        await wire.send(head.encode())

@@ -43,6 +43,7 @@ TAPE = Tape(1_000_000, 32_044, "ab" * 32)
 SHOWS = {
     "/api/live",
     "/api/live/stream",
+    "/api/waiting",
     "/api/facts/stream",
     "/api/calls",
     "/api/calls/{call}",
@@ -61,6 +62,7 @@ SHOWS = {
 BESIDE_SOUND = {"/api/calls/{call}/peaks", "/api/calls/{call}/marks"}
 """Those of them that show a recording's waveform and marks: this call has no recording."""
 SHOWS_TALKS = {
+    "/api/alerts",
     "/api/quality/tasks",
     "/api/quality/tasks/{id}",
     "/api/quality/tasks/{id}/recording",
@@ -77,6 +79,8 @@ SHOWS_TALKS = {
 }
 """Routes about talks with citizens that show no number, and are audited all the same."""
 SHOWS_NONE = {
+    "/api/messages",
+    "/api/messages/sent",
     "/api/quality/draws",
     "/api/session",
     "/api/facts/kinds",

@@ -45,7 +45,7 @@ class Waiting(BaseModel):
     callers: list[WaitingNow]
 
 
-@router.get("/waiting", **right("live", audited="hourly", response_model=Waiting))
+@router.get("/waiting", **right("live", audited="every", response_model=Waiting))
 async def waiting(me: Me, behind: Behind) -> Waiting:
     """The callers who wait, in the order in which they are offered; at most 300 of them.
 

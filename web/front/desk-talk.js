@@ -35,6 +35,7 @@ export function openTalk(agent, state, at_) {
   [number, call] = [agent.number, agent.call];
   showTalk(state, at_);
   speak();
+  put(at("talk-says"), "");
   at("talk").showModal();
 }
 
@@ -66,16 +67,22 @@ function speak() {
   for (const [name, button] of shown) put(button, say(`talk.${name}`));
 }
 
-async function press({ name, path, asks, body }, button) {
+async function press({ name, path, method = "POST", asks, choice, body }, button) {
   const { agent } = now;
   let given = body;
-  if (asks) {
-    const title = say(`talk.${name}`);
-    const chosen = await decide({ title, hint: say(`talk.${name}.hint`), text: { word: `talk.asks.${asks}` } });
+  let chosen = null;
+  if (asks || choice) {
+    chosen = await decide({
+      title: say(`talk.${name}`),
+      hint: say(`talk.${name}.hint`),
+      text: asks ? { word: `talk.asks.${asks}` } : null,
+      choice: choice ? { word: `talk.asks.${choice.field}`, options: choice.of(now) } : null,
+    });
     if (!chosen) return;
-    given = { ...body, [asks]: chosen.text };
+    given = { ...body, ...(asks ? { [asks]: chosen.text } : {}), ...(choice ? { [choice.field]: chosen.choice } : {}) };
   }
-  const where = typeof path === "function" ? path(now) : path;
+  const where = typeof path === "function" ? path(now, chosen?.choice) : path;
   const said = say(`done.talk.${name}`, { agent: agent.number });
-  await attempt(button, said, () => ask("POST", `/api/talks/${agent.number}/${where}`, given));
+  await attempt(button, said, () => ask(method, `/api/talks/${agent.number}/${where}`, method === "DELETE" ? undefined : given));
+  put(at("talk-says"), at("says").textContent || at("says-problem").textContent); // the page's foot is behind the dialog
 }
