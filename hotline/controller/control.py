@@ -204,12 +204,14 @@ class Control:
         self._marks.expect(talk, by)
         try:
             await self._verbs.end_by_script(talk.channel, mark)
-            if not await self._comes_true(lambda: self._now(talk) is None):
+            await self._comes_true(lambda: self._marks.said(talk) != "" and not self._now(talk))
+            if self._now(talk) is not None:
                 raise refused("asterisk_silent")
+            block = self._marks.said(talk) or "a block is being proposed"
         finally:
             self._marks.expect_no_more(talk)
         said = f"agent {talk.agent}: the call is marked as {mark.value} and is being ended"
-        return Reply(said, call=talk.call)
+        return Reply(f"{said}; {block}", call=talk.call)
 
     # --- what they rest on
 

@@ -60,18 +60,28 @@ class Marks:
         self._clock = clock
         self._propose = propose
         self._asked: dict[str, str] = {}
+        self._said: dict[str, str] = {}
 
     async def mark(self, talk: Talk, mark: CallMark, by: str) -> str:
         """Mark the call of a talk that goes on. Gives a sentence."""
-        return await self._marked(talk, mark, by, ended=False)
+        self._report(CallMarked(self._clock(), talk.call, talk.agent, mark, by))
+        said = f"agent {talk.agent}: the call is marked as {mark.value}"
+        if mark is not CallMark.HARASSING:
+            return said
+        return f"{said}; {await self._blocked(talk, by)}"
 
     def expect(self, talk: Talk, by: str) -> None:
         """This account has asked for the end that `ending` is about to be told of."""
         self._asked[talk.leg] = by
 
     def expect_no_more(self, talk: Talk) -> None:
-        """Nothing comes of it."""
+        """Whoever asked has been answered."""
         self._asked.pop(talk.leg, None)
+        self._said.pop(talk.leg, None)
+
+    def said(self, talk: Talk) -> str:
+        """What became of the end that was asked for, in a sentence; empty as long as nothing did."""
+        return self._said.get(talk.leg, "")
 
     async def ending(self, channel: str, uniqueid: str) -> None:
         """A caller begins to hear the phrase for harassing callers: mark the call, and release the agent."""
@@ -81,28 +91,29 @@ class Marks:
         else:
             log.info("mark.no_talk", call_id=uniqueid, effect="the agent has hung up meanwhile")
             return
-        by = self._asked.pop(talk.leg, "")
+        by = self._asked.get(talk.leg, "")
         self._calls.ends(talk.leg)
-        await self._marked(talk, CallMark.HARASSING, by, ended=True)
+        self._report(
+            CallMarked(self._clock(), talk.call, talk.agent, CallMark.HARASSING, by, ended=True)
+        )
         try:
             await self._hang_up(talk.channel)
         except LinkError as error:
             log.warning("mark.agent_not_released", call_id=talk.call, error=str(error))
+        said = await self._blocked(talk, by)
+        if talk.leg in self._asked:
+            self._said[talk.leg] = said
 
-    async def _marked(self, talk: Talk, mark: CallMark, by: str, *, ended: bool) -> str:
-        self._report(CallMarked(self._clock(), talk.call, talk.agent, mark, by, ended))
-        said = f"agent {talk.agent}: the call is marked as {mark.value}"
-        if mark is not CallMark.HARASSING:
-            return said
+    async def _blocked(self, talk: Talk, by: str) -> str:
+        """Propose a block of the caller. Gives a sentence."""
         told: list[str] = []
 
         async def ask() -> None:
             told.append(await self._propose(talk.call, by or _BY_PHONE.format(talk.agent)))
 
         proposal = spawn(ask(), "block proposed")
-        if not ended:
-            await asyncio.wait({proposal}, timeout=PROPOSED_WITHIN)
-        return f"{said}; {told[0] if told else 'a block is being proposed'}"
+        await asyncio.wait({proposal}, timeout=PROPOSED_WITHIN)
+        return told[0] if told else "a block is being proposed"
 
 
 async def propose(

@@ -342,7 +342,7 @@ async def test_a_number_is_dialled_for_an_agent_and_recorded(
 async def test_an_agent_who_does_not_pick_up_is_not_made_up_for(
     centre: Centre, phones: Phones, gateway: Gateway, admin: httpx.AsyncClient
 ) -> None:
-    await centre.agent(phones, "1001")
+    await centre.agent(phones, "1001", answer_after=60)
     other = await centre.agent(phones, "1002", answer_after=0.2)
     rung = len(other.offers)
     answer = await admin.post("/api/agents/1001/dial", json={"to": "13900000032"})

@@ -83,3 +83,15 @@ def test_a_hold_of_before_a_start_is_ended_by_its_end(held: bool) -> None:
     assert calls.read({"Event": "Unhold", **stamp}) == []
     (again,) = calls.read({"Event": "Hold", **stamp})
     assert isinstance(again, TalkHeld)
+
+
+def test_a_known_hold_outlives_a_lost_link() -> None:
+    channels, contacts = lists()
+    calls = Calls(NUMBERS)
+    calls.snapshot(channels, contacts, NOW)
+    talk = next(iter(calls.talks()))
+    stamp = {"Privilege": "x", "Timestamp": "1763731299.000001", "Uniqueid": talk.leg}
+    calls.read({"Event": "Hold", "Channel": talk.channel, **stamp})
+    calls.link_lost()
+    calls.snapshot(channels, contacts, NOW)
+    assert [one.held for one in calls.talks() if one.leg == talk.leg] == [True]

@@ -233,7 +233,9 @@ async def test_a_transfer_goes_where_the_floor_allows() -> None:
 async def test_a_harassing_call_is_marked_and_its_agent_released() -> None:
     world = World()
     said = await world.ask(MarkCall("1001", "harassing", 1, "admin"))
-    assert said == "agent 1001: the call is marked as harassing and is being ended"
+    assert said == (
+        "agent 1001: the call is marked as harassing and is being ended; proposed by admin"
+    )
     assert world.told == [CallMarked(7, TALK.call, "1001", CallMark.HARASSING, "admin", ended=True)]
     assert (world.done, world.ended) == (["script harassing", "hang up"], ["leg-1"])
 
