@@ -324,7 +324,7 @@ class Calls:
         self._places: dict[str, str] | None = None
         self._gone: dict[str, None] = {}
         self._blind = False
-        self.talks_on: Callable[[CallId], bool] = lambda _: False
+        self.talks_on: Callable[[CallId], bool] = _nobody_else
         """Whether somebody else is in this call's talk: then an agent's leg outlives the citizen's channel."""
 
     def link_lost(self) -> None:
@@ -1285,6 +1285,10 @@ def _is_call(message: Message, contexts: Collection[str] = CALL_CONTEXTS) -> boo
         and message.get("Context") in contexts
         and endpoint(message.get("Channel", "")) == TRUNK
     )
+
+
+def _nobody_else(_call: CallId) -> bool:
+    return False
 
 
 def _place(uri: str) -> str:

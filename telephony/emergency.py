@@ -59,6 +59,7 @@ class Emergencies:
         self._failed: list[int] = []
         self._who: dict[str, PartyKind] = {}
         self._tries: dict[CallId, int] = {}
+        self._recorded: set[CallId] = set()
 
     def take(self, facts: Sequence[Fact]) -> None:
         """Take facts of `calls` and of `parties`, after `BringIn` has."""
@@ -101,11 +102,13 @@ class Emergencies:
     def _record_service(self, call: CallId) -> None:
         """Agent and service talk on without the citizen, whose channel was recorded."""
         if (service := self._parties.emergency(call)) is not None:
+            self._recorded.add(call)
             self._record(call, service.channel, "")
 
     def _joined(self, party: LiveParty) -> None:
         service = self._parties.emergency(party.call)
-        if party.who is PartyKind.CITIZEN:
+        # Without a controller when the citizen was dropped, the recording is over and put away.
+        if party.who is PartyKind.CITIZEN and party.call in self._recorded:
             self._record(party.call, party.channel, service.channel if service else "")
 
     def _note_failure(self, fact: PartyFailed) -> None:
@@ -120,6 +123,7 @@ class Emergencies:
         service = self._parties.emergency(call)
         if service is None:
             self._tries.pop(call, None)
+            self._recorded.discard(call)
             return
         if any(one.who is PartyKind.CITIZEN for one in self._parties.of(call)):
             return

@@ -171,6 +171,9 @@ async def test_after_a_start_a_citizen_who_was_dropped_meanwhile_is_called_back(
     await settled()
     await asyncio.sleep(0.02)
     assert len(one.did("Originate")) == 1
+    # The recording has been put away meanwhile.
+    one.hears(one.of_party("BridgeEnter", CALL))
+    assert one.recorded == []
 
 
 async def test_what_cannot_be_done_is_logged_and_ends_nothing() -> None:
