@@ -29,7 +29,6 @@ from facts import (
 )
 from facts.causes import REFUSED
 from facts.endpoints import endpoint
-from facts.ids import callback_of
 from facts.live import SupervisorNow
 from facts.supervise import SupervisionEnd, SupervisionMode
 from facts.terms import CallId
@@ -296,24 +295,12 @@ class SupervisedTalks:
                     self._verbs.cut(one.channel)
 
     def _left_by_agent(self, call: CallId, agent: str) -> None:
-        """Whoever has stepped in goes on with the citizen, if they are still there; for others it is over."""
         for one in list(self._legs.values()):
             if (one.mark.call, one.mark.agent) != (call, agent) or one.taken or one.over:
-                continue
-            goes_on = one.mode is SupervisionMode.STEP_IN and one.began and not callback_of(call)
-            if goes_on and not any(talk.call == call for talk in self._calls.talks()):
-                spawn(self._go_on(one), "a supervisor goes on")
                 continue
             one.over = True
             if one.channel:
                 self._verbs.cut(one.channel)
-
-    async def _go_on(self, one: Supervisor) -> None:
-        try:
-            await self._verbs.change(one.mark.agent, one.supervisor, SupervisionMode.TAKE)
-        except SupervisionRefused as refused:
-            log.warning("supervision.not_gone_on", supervisor=one.supervisor, why=str(refused))
-            self._verbs.cut(one.channel)
 
     def _handed_on(self, call: CallId, agent: str, to: str, at: int) -> None:
         for one in list(self._legs.values()):

@@ -186,6 +186,7 @@ async def test_listen_whisper_step_in_and_listen_again(
     ended = await centre.fact(SupervisionEnded, call=call)
     assert (ended.why, ended.by) == (SupervisionEnd.LEFT, "li")
     assert ended.lasted == ended.at - started.at
+    await centre.fact(CallEnded, call=call)
     assert len(centre.facts(CallEnded, call=call)) == len(centre.facts(TalkEnded, call=call)) == 1
     # Only while they had stepped in are they in the recording, with the agent.
     left, right = await recording(centre, call, tmp_path / "talk.wav")
@@ -306,33 +307,17 @@ async def test_a_supervisor_takes_the_call_over(
     await verified(centre)
 
 
-async def test_whoever_has_stepped_in_goes_on_when_the_agent_leaves(
-    centre: Centre, phones: Phones, tmp_path: Path
-) -> None:
+async def test_an_agent_who_leaves_ends_it_for_all(centre: Centre, phones: Phones) -> None:
     leg, agent, call = await talk(centre, phones, "13900000041")
     boss = await supervisor(centre, phones)
     await ask(centre, ListenToTalk("1001", "1003", "step_in", "li", 1))
-    ear = boss.offers[-1]
     await until_has(centre, leg, agent.tone, boss.tone)
     await agent.offers[-1].hang_up()
-    await centre.presence("1003", "talking")
-    await leg.until_hears(boss.tone)
-    await ear.until_hears(leg.tone)
-    await centre.presence("1001", "ready")
-    await asyncio.sleep(2)
-    await leg.hang_up()
-    await ear.until_ended()
+    await boss.offers[-1].until_ended(3)
+    await leg.until_ended(3)
     row = await centre.call("13900000041")
-    assert (row["agents"], row["outcome"], row["hung_up_by"]) == (
-        ["1001", "1003"],
-        "human",
-        "caller",
-    )
-    assert centre.facts(CallTransferred, call=call) == [], "nobody handed them on"
-    assert [end.why for end in centre.facts(SupervisionEnded, call=call)] == [SupervisionEnd.TOOK]
-    _, right = await recording(centre, call, tmp_path / "on.wav")
-    assert heard_in(right, boss.tone) > 1.5
-    await verified(centre)
+    assert (row["agents"], row["outcome"], row["hung_up_by"]) == (["1001"], "human", "agent")
+    assert (await centre.fact(SupervisionEnded, call=call)).why is SupervisionEnd.OVER
 
 
 async def test_a_citizen_who_leaves_ends_it_for_all(centre: Centre, phones: Phones) -> None:
@@ -404,7 +389,8 @@ async def test_listening_outlives_the_controller(
     await agent.offers[-1].until_ended()
     assert (await centre.call(caller))["agents"] == ["1001"]
     assert len(centre.facts(SupervisionStarted, call=call)) == 1
-    await verified(centre)
+    if mode is STEP_IN:
+        await verified(centre)
 
 
 async def test_an_end_without_a_controller_is_entered_by_the_next(
@@ -429,14 +415,16 @@ async def test_an_end_without_a_controller_is_entered_by_the_next(
 @pytest.mark.parametrize("silent", [False, True])
 async def test_a_spy_does_not_hold_up_the_end(centre: Centre, phones: Phones, silent: bool) -> None:
     caller = f"1390000003{int(silent)}"
+    # Another phone each time: one that is switched off counts as there for half a minute.
+    number = "1002" if silent else "1003"
     leg, agent, call = await talk(centre, phones, caller)
-    async with DeskPhone(centre.sip, "1003", PASSWORD) as boss:
-        before = len(centre.facts(PhoneReachable, agent="1003"))
+    async with DeskPhone(centre.sip, number, PASSWORD) as boss:
+        before = len(centre.facts(PhoneReachable, agent=number))
         await boss.sign_in()
-        await centre.fact(PhoneReachable, agent="1003", count=before + 1)
+        await centre.fact(PhoneReachable, agent=number, count=before + 1)
         boss.muted = silent
         boss.reports = not silent
-        await ask(centre, ListenToTalk("1001", "1003", by="li"))
+        await ask(centre, ListenToTalk("1001", number, by="li"))
         await centre.fact(SupervisionStarted, call=call)
         await asyncio.sleep(1)
         began = time.monotonic()

@@ -287,17 +287,23 @@ async def test_whoever_takes_over_has_the_citizen_and_the_agent_is_free() -> Non
     assert getattr(centre.facts[-1], "why", None) is SupervisionEnd.TOOK
 
 
-async def test_whoever_has_stepped_in_goes_on_when_the_agent_leaves() -> None:
+async def test_an_agent_who_leaves_ends_it_for_whoever_has_stepped_in() -> None:
     centre = Centre()
     await centre.listens()
     await centre.supervision.change("1001", "1003", STEP_IN)
     centre.talking = []
     centre.supervision.there.take([TalkEnded(T, CALL, "1001", Party.AGENT)])
     await asyncio.sleep(0.02)
-    assert (centre.sent[-1]["Action"], centre.sent[-1]["Exten"]) == ("Redirect", "take")
+    assert centre.sent[-1] == {"Action": "Hangup", "Channel": BOSS, "Cause": "16"}
+    assert getattr(centre.facts[-1], "why", None) is SupervisionEnd.OVER
+
+
+async def test_a_supervisor_whose_agent_left_as_they_took_over_has_the_citizen() -> None:
+    centre = Centre()
+    await centre.listens()
     centre.supervision.there.take([OfferAnswered(T, CALL, "1003")])
     assert getattr(centre.facts[-1], "why", None) is SupervisionEnd.TOOK
-    assert not any(one["Action"] == "Hangup" for one in centre.sent)
+    assert centre.renewed == [CALL]
 
 
 async def test_a_callback_is_not_taken_over() -> None:
