@@ -27,6 +27,7 @@ from tests.live.sip import Wire
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+CALLER = "13900000620"
 FIRST, SECOND, THIRD, FOURTH = (f"1390000060{number}" for number in range(1, 5))
 
 
@@ -243,14 +244,14 @@ async def test_the_red_button_by_key_is_on_the_page_and_escalates_until_it_is_se
     agent = await centre.agent(phones, "1001", answer_after=0.2)
     screen = await open_screen(1366, 768)
     page = await screen.sign_in(path="/supervisor")
-    leg = await phones.citizen(FIRST).dial(NUMBER)
+    leg = await phones.citizen(CALLER).dial(NUMBER)
     await until_talk(leg, agent.tone)
     await expect(page.locator("#alerts")).to_be_hidden()
     await phones.legs[-1].press("*2")
     raised = await centre.fact(AlertRaised, agent="1001")
     item = page.locator("#alert-list li")
-    await expect(item).to_contain_text(f"话务员 1001（来电 {normalise(FIRST)}）紧急求助")
-    call = await centre.call_id(FIRST)
+    await expect(item).to_contain_text(f"话务员 1001（来电 {normalise(CALLER)}）紧急求助")
+    call = await centre.call_id(CALLER)
     assert (raised.call, raised.by) == (call, "")
     [matter] = await (await page.request.get(f"{screen.address}/api/alerts")).json()
     assert (matter["id"], matter["at"], matter["call"]) == (raised.alert, raised.at, call)
