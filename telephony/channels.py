@@ -1148,15 +1148,15 @@ class Calls:
         self._appear(uniqueid, agent, entry, now, facts)
         state = entry.get("ChannelState", "")
         # A phone's own hold leaves no variable: one that was known goes on, and nobody knows of others.
-        ours = variables_of(entry).get("HL_HELD") == "1"
+        by_us = variables_of(entry).get("HL_HELD") == "1"
         if (attempt := self._attempts.get(uniqueid)) is not None:
             attempt.rang = attempt.rang or state == _RINGING
             attempt.picked_up = attempt.picked_up or state == _UP
-            attempt.held = ours or attempt.held or None
+            attempt.held = by_us or attempt.held or None
         leg = self._legs.get(uniqueid)
         if leg is None:
             return
-        leg.held = ours or leg.held or None
+        leg.held = by_us or leg.held or None
         in_notice = variables_of(entry).get("HL_NOTICE") == "1"
         leg.in_notice = leg.in_notice or in_notice
         if state == _RINGING:

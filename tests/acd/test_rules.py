@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acd.rules.model import DEFAULT, Flag, Member, Number, Queue, Rules, Strategy, check
+from acd.rules.model import DEFAULT, Flag, Member, Number, Queue, Rules, Strategy, SurveyWhen, check
 from acd.rules.text import (
     FIELDS,
     Rulebook,
@@ -196,6 +196,7 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "detect_silence": st.booleans(),
     "offer_in_notice": st.booleans(),
     "hours": _TEXTS,
+    "survey": st.sampled_from(SurveyWhen),
 }
 _QUEUES = st.fixed_dictionaries({}, optional={name: _VALUES.get(name, _TIMES) for name in FIELDS})
 

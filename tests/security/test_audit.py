@@ -83,6 +83,7 @@ SHOWS_NONE = {
     "/api/messages/sent",
     "/api/quality/draws",
     "/api/session",
+    "/api/hang-up-reasons",
     "/api/facts/kinds",
     "/api/agents",
     "/api/pauses",
@@ -288,7 +289,7 @@ SHOWING = {
 SHOWING_NONE = """
 up, serve, recorder, transcribe, demo, check, version, simulate, staff, web,
 agent add, agent list, agent remove, agent ready, agent pause, agent out,
-agent pause-recording, agent resume-recording, agent end-talk,
+agent pause-recording, agent resume-recording, agent end-talk, agent survey, agent explain,
 report deliver, report deliveries, report sla,
 metrics verify, metrics incident add, metrics incident list, metrics incident remove,
 recordings verify, recordings audit, recordings seals, recordings prove, recordings rotate-key,
