@@ -1,7 +1,7 @@
 """An agent's keys within a talk that bring others in (asterisk-conf/features.conf).
 
-`*3` asks for a number, which ends with `#`: whoever it is talks to the agent first, while the citizen hears music. `*3`
-once more brings all together. `*6` takes the last one out again. `*110`, `*119`, `*120` and `*122` call an emergency
+`*3` asks for a number, which ends with `#`, and brings that party in at once. After a consultation (the API begins one)
+it brings all together. `*6` takes the last one out again. `*110`, `*119`, `*120` and `*122` call an emergency
 service at once (R16). For the moment of the key Asterisk takes the agent out of the talk, so only they hear the answer.
 """
 

@@ -93,8 +93,10 @@ PASSING_CONTEXTS = CALL_CONTEXTS | {
     "hotline-citizen",
     "hotline-colleague",
     "hotline-agent",
+    "consult",
 }
-"""Where a citizen may be: the others for a moment after a transfer, or for seconds.
+"""Where a citizen may be: in `consult` while the agent talks to a third party, in the others for a moment after a
+transfer, or for seconds.
 
 An agent may join a citizen with an announcement that the agent hears, such as 操作未成功. Then the citizen hears it, in
 the agent's place.

@@ -170,8 +170,8 @@ class ThirdParties:
                 elif not number:
                     return WANTED
                 else:
-                    how = "now" if self._parties.of(talk.call) else "consult"
-                    await self.answer(AddParty(agent, number, how))
+                    # At once: the agent's own channel is not in the talk now, so the citizen could not be put on hold.
+                    await self.answer(AddParty(agent, number))
             elif action == "drop":
                 talk = self._talk_of(agent)
                 newest = [one.id for one in self._parties.of(talk.call)][-1:]

@@ -311,9 +311,10 @@ def test_an_outside_party_is_no_overflow_after_a_start_either() -> None:
 def test_one_who_rings_one_who_is_consulted_and_one_who_is_muted_are_known_as_that() -> None:
     _, parties, _ = snapshot(party_listed(MARK, ChannelState="5", BridgeID=""), PHONE, CITIZEN)
     assert parties.of(CALL)[0].state() is PartyState.RINGING
-    held = {**CITIZEN, "Variable": f"HL_NUMBER=12345\nHL_CONSULT={AGENT}"}
+    held = {**CITIZEN, "Context": "consult", "Variable": f"HL_NUMBER=12345\nHL_CONSULT={AGENT}"}
     _, parties, state = snapshot(party_listed(MARK), PHONE, held)
     assert state.consults == ((CALL, "1001"),)
+    assert state.alive == {CALL}
     assert parties.of(CALL)[0].state() is PartyState.CONSULTED
     _, parties, _ = snapshot(party_listed(MARK, told="HL_MUTED=1"), PHONE, CITIZEN)
     assert parties.of(CALL)[0].muted

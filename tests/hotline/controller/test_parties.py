@@ -283,11 +283,11 @@ async def test_else_an_emergency_service_sees_the_hotlines_number(
     assert one.invited[0].caller == "8890"
 
 
-async def test_the_keys_consult_first_then_join_and_drop_the_newest() -> None:
+async def test_the_keys_bring_in_join_after_a_consultation_and_drop_the_newest() -> None:
     one = Centre()
     assert await one.third.key("1001", "add", "") == WANTED
     assert await one.third.key("1001", "add", "1002") == ""
-    assert one.invited[0].consult
+    assert not one.invited[0].consult
     one.parties._consults[CALL] = "1001"
     assert await one.third.key("1001", "add", "") == ""
     assert one.did == [("join", CALL)]
