@@ -6,14 +6,16 @@ second. When Redis is away the newest state is kept, older facts are dropped (th
 stale: they show the age of their state.
 
 Requests are a list per node, with a list per request for its reply. A request has a deadline for its reply, so a
-controller that comes back late does not carry out an expired one.
+controller that comes back late does not carry out an expired one. They are answered one after the other, but for those
+about a talk: these may wait for Asterisk or for a phone, and each talk has a lane of its own.
 """
 
 import asyncio
 import contextlib
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from weakref import WeakValueDictionary
 
 import orjson
 import redis.asyncio as redis
@@ -23,17 +25,19 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from base import clock
-from base.background import stopping
+from base.background import spawn, stopping
 from base.retry import REDIS
 from facts import Fact, as_json
 from facts.live import Following, Json, LiveState, difference
-from facts.requests import Reply, Request, RequestError, read_reply, read_request, words_of
+from facts.requests import Reply, Request, RequestError, lane_of, read_reply, read_request, words_of
 from facts.times import SECOND
 
 log = structlog.get_logger(__name__)
 
 _BUFFERED_FACTS = 10_000
 _ANSWER_KEPT = 10
+MOST_LANES = 100
+"""Talks about which requests are answered side by side; beyond them one after the other."""
 WHOLE_EVERY = SECOND
 """Microseconds after which the live state is sent whole: who has missed a change goes on from there."""
 
@@ -80,6 +84,7 @@ class Bus:
         self._away = False
         self._news = asyncio.Event()
         self._away_since = 0
+        self._lanes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     # --- the controller's side
 
@@ -136,29 +141,55 @@ class Bus:
             failures = 0
             self._found()
             if taken is not None:
-                await self._answer_one(taken[1], handle)
+                await self._take(taken[1], handle)
 
-    async def _answer_one(
-        self, raw: bytes | str, handle: Callable[[Request], Awaitable[Reply]]
-    ) -> None:
+    async def _take(self, raw: bytes | str, handle: Callable[[Request], Awaitable[Reply]]) -> None:
+        """Answer one request. One about a talk may wait for a phone, so it holds up that talk's requests alone."""
         try:
             request = orjson.loads(raw)
-            if request["until"] < clock.now():
-                return
+            key, until = self._answer + request["id"], request["until"]
             try:
                 asked = read_request(request["command"], request["args"])
+            except RequestError as unreadable:
+                await self._reply(key, {"refused": str(unreadable)})
+                return
+        except Exception:
+            log.exception("command.failed")
+            return
+        work = self._answer_one(key, asked, until, handle)
+        if (lane := lane_of(asked)) and len(self._lanes) < MOST_LANES:
+            spawn(self._in_turn(lane, work), asked.name)
+        else:
+            await work
+
+    async def _in_turn(self, lane: str, work: Awaitable[None]) -> None:
+        turn = self._lanes.setdefault(lane, asyncio.Lock())
+        async with turn:
+            await work
+
+    async def _answer_one(
+        self,
+        key: str,
+        asked: Request,
+        until: int,
+        handle: Callable[[Request], Awaitable[Reply]],
+    ) -> None:
+        try:
+            if until < clock.now():
+                return
+            try:
                 reply: dict[str, Json] = {"ok": words_of(await handle(asked))}
             except Refused as refusal:
                 reply = {"refused": str(refusal), "code": refusal.code, "zh": refusal.zh}
-            except RequestError as unreadable:
-                reply = {"refused": str(unreadable)}
-            key = self._answer + request["id"]
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.rpush(key, orjson.dumps(reply))
-                pipe.expire(key, _ANSWER_KEPT)
-                await pipe.execute()
+            await self._reply(key, reply)
         except Exception:
             log.exception("command.failed")
+
+    async def _reply(self, key: str, reply: Mapping[str, Json]) -> None:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.rpush(key, orjson.dumps(reply))
+            pipe.expire(key, _ANSWER_KEPT)
+            await pipe.execute()
 
     async def _flush(self) -> None:
         batch = [self._outgoing.popleft() for _ in range(len(self._outgoing))]

@@ -410,6 +410,16 @@ class Reply:
     call: str = ""
 
 
+def lane_of(asked: Request) -> str:
+    """What this request waits for its turn at: the talk of an agent, or the phones that are sent a text.
+
+    Empty for one that waits for no phone.
+    """
+    if asked.name.partition(".")[0] in _OF_A_TALK:
+        return f"talk {getattr(asked, 'number', '')}"
+    return "texts" if isinstance(asked, SendMessage) else ""
+
+
 def words_of(message: Request | Reply) -> dict[str, Json]:
     """The fields of a request or a reply, ready for JSON: those that differ from their defaults."""
     return {
@@ -451,6 +461,7 @@ def read_reply(words: Mapping[str, Json]) -> Reply:
     return Reply(**known)
 
 
+_OF_A_TALK = frozenset({"talk", "party", "emergency", "call", "recording"})
 _KINDS: dict[str, type[Request]] = {kind.name: kind for kind in get_args(Request)}
 _TYPES: dict[type[Request], dict[str, tuple[type, ...]]] = {
     kind: {

@@ -12,6 +12,7 @@ from base import bus
 from base.background import spawn
 from base.bus import Bus, NoAnswer, Refused
 from facts import LinkLost
+from facts.control import HangUpTalk
 from facts.requests import GetStatus, Reply, Request, SetReady, words_of
 from tests.conftest import start_redis
 
@@ -46,6 +47,32 @@ async def test_a_command_is_answered(pair: tuple[Bus, Bus]) -> None:
     with pytest.raises(NoAnswer):
         await screen.ask(SetReady("boom"), wait=0.3)
     assert (await screen.ask(SetReady("2"))).said == "agent.ready {'number': '2'}"
+    work.cancel()
+
+
+async def test_a_talk_that_waits_for_a_phone_holds_up_no_other(pair: tuple[Bus, Bus]) -> None:
+    controller, screen = pair
+    rings, order = asyncio.Event(), list[str]()
+
+    async def handle(asked: Request) -> Reply:
+        if isinstance(asked, HangUpTalk):
+            order.append(f"{asked.number} {asked.by}")
+            if asked.by == "slow":
+                await rings.wait()
+        return Reply(asked.name)
+
+    work = spawn(controller.answer(handle), "answer")
+    async with asyncio.TaskGroup() as group:
+        slow = group.create_task(screen.ask(HangUpTalk("1001", "slow"), wait=5))
+        while not order:
+            await asyncio.sleep(0.01)
+        after = group.create_task(screen.ask(HangUpTalk("1001", "after"), wait=5))
+        assert await screen.ask(HangUpTalk("1002")) == Reply("talk.hang_up")
+        assert await screen.ask(GetStatus()) == Reply("status")
+        assert order == ["1001 slow", "1002 "], "one talk's requests keep their order"
+        rings.set()
+    assert slow.result() == after.result() == Reply("talk.hang_up")
+    assert order[-1] == "1001 after"
     work.cancel()
 
 
