@@ -78,10 +78,11 @@ class MoreOfAgent(TypedDict):
     """What shows of few agents. `message`: their newest unread message. `parties`: the third parties in their talk.
 
     `supervised`: what a supervisor does in their talk, if the settings let agents see it
-    (`HOTLINE_SUPERVISION_SHOWN`).
+    (`HOTLINE_SUPERVISION_SHOWN`). `held`: their talk is on hold.
     """
 
     message: NotRequired[int]
+    held: NotRequired[bool]
     parties: NotRequired[list[PartyNow]]
     supervised: NotRequired[str]
 

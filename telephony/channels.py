@@ -464,6 +464,14 @@ class Calls:
                 citizen = next(iter(one.citizen.values()), "")
                 yield Talk(call, one.channel, call, one.agent, bool(one.held), there, citizen)
 
+    def on_hold(self) -> list[str]:
+        """The agents whose talk is on hold, at their phone or at a program's request."""
+        attempts = self._attempts.values()
+        return [
+            *(leg.agent for leg in self._legs.values() if leg.answered and leg.held),
+            *(one.agent for one in attempts if one.answered and one.held and not one.kept),
+        ]
+
     def new_address(self, message: Message) -> str:
         """The agent whose phone has registered with another address, or has none any more; empty for any other event.
 

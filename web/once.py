@@ -17,9 +17,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, database
+from facts.requests import Request as ControllerRequest
 from facts.times import DAY, SECOND
 from web.accounts.tables import asked_once
-from web.backend import Backend, Problem
+from web.backend import Backend, Problem, Said
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +62,14 @@ class OneRequest:
             raise
         await self._keep(200, answered.model_dump(mode="json"))
         return answered
+
+    async def said(self, behind: Backend, asked: ControllerRequest) -> Said:
+        """Ask the controller once, and give what it said. Raises `Problem`, as `answer` does."""
+
+        async def work() -> Said:
+            return Said(said=(await behind.ask(asked)).said)
+
+        return await self.answer(Said, work)
 
     async def _begin(self) -> Any:
         """Enter the key. Gives the row that is there already, else None."""

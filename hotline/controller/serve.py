@@ -425,6 +425,7 @@ class Controller:
             waiting=self._waiting.rows,
             unread=lambda: self._messages.unread,
             parties=self._third_parties.now,
+            on_hold=self._calls.on_hold,
             supervision=self._supervision.now,
             supervision_shown=settings.supervision_shown,
             alerts=self._red_button.rows,

@@ -80,6 +80,7 @@ class Shown:
         waiting: Callable[[], list[WaitingNow]] = list,
         unread: Callable[[], Mapping[str, int]] = dict,
         parties: Callable[[], Mapping[str, list[PartyNow]]] = dict,
+        on_hold: Callable[[], Iterable[str]] = tuple,
         supervision: Callable[[], list[SupervisorNow]] = list,
         supervision_shown: bool = False,
         alerts: Callable[[], list[AlertNow]] = list,
@@ -97,6 +98,7 @@ class Shown:
         self._waiting = waiting
         self._unread = unread
         self._parties = parties
+        self._on_hold = on_hold
         self._supervision = supervision
         self._supervision_shown = supervision_shown
         self._alerts = alerts
@@ -160,6 +162,8 @@ class Shown:
             more[number]["message"] = message
         for number, parties in self._parties().items():
             more[number]["parties"] = parties
+        for number in self._on_hold():
+            more[number]["held"] = True
         for one in supervision if self._supervision_shown else ():
             if one["state"] == "on":
                 more[one["agent"]]["supervised"] = one["mode"]

@@ -67,6 +67,18 @@ def test_which_leg_rings_and_which_one_talks() -> None:
     assert calls.leg_channel("hotline-9.9", "1001", answered=True) == ""
 
 
+def test_whose_talk_is_on_hold() -> None:
+    calls = after(arrives(), begins(LEG), rings(LEG), event("Hold", LEG))
+    assert calls.on_hold() == [], "nobody talks yet"
+    folded([is_up(LEG), event("Hold", LEG)], calls)
+    assert calls.on_hold() == ["1001"]
+    folded([event("Unhold", LEG)], calls)
+    assert calls.on_hold() == []
+    called_back = (begins(ATTEMPT, ATTEMPT), is_up(ATTEMPT), begins(OUT, ATTEMPT), is_up(OUT))
+    calls = after(*called_back, event("Hold", ATTEMPT))
+    assert calls.on_hold() == ["1001"]
+
+
 def test_the_callers_channel() -> None:
     calls = after(arrives(), begins(LEG))
     assert calls.caller_channel(CALL) == CALLER

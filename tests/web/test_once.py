@@ -45,6 +45,31 @@ async def test_a_key_is_for_one_request_of_one_account(web: Web) -> None:
     assert len(web.asked) == 2
 
 
+async def test_whatever_rings_moves_or_ends_something_takes_a_key(web: Web) -> None:
+    """A program that got no answer asks again: without a key it would do it twice."""
+    document = (await web.nobody.get("/api/openapi.json")).json()
+    changing = [
+        (path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if method != "get"
+    ]
+    keyed = {
+        (path, method)
+        for path, method, operation in changing
+        if any(one["name"] == "idempotency-key" for one in operation.get("parameters", ()))
+    }
+    wanted = {
+        (path, method)
+        for path, method, _ in changing
+        if path.startswith(("/api/talks/", "/api/waiting/", "/api/callbacks"))
+        or path.endswith(("/dial", "/recording/pause", "/recording/resume"))
+        or path == "/api/messages"
+    }
+    assert keyed == wanted
+    assert len(keyed) > 25
+
+
 async def test_two_at_once_are_one(web: Web) -> None:
     web.silent = True
     first: list[httpx.Response] = []

@@ -12,6 +12,7 @@ from facts.requests import AcknowledgeAlert, RaiseAlert
 from web.api.auth import Me, right
 from web.api.people import Number
 from web.backend import Behind, Problem, Said
+from web.once import Once
 
 router = APIRouter(prefix="/api", tags=["red button"])
 
@@ -45,12 +46,16 @@ class UrgentMatter(BaseModel):
 @router.post(
     "/talks/{number}/alert", **right("alerts.raise", status_code=201, response_model=Raised)
 )
-async def alert(number: Number, given: NewAlert, me: Me, behind: Behind) -> Raised:
+async def alert(number: Number, given: NewAlert, me: Me, behind: Behind, once: Once) -> Raised:
     """Raise an alert about an agent's talk: a supervisor's alarm and an urgent matter, both of this moment."""
-    if "agents.write" not in me.rights and me.agent != number:
-        raise Problem(403, f"{me.name} may not raise an alert for agent {number}")
-    reply = await behind.ask(RaiseAlert(number, me.name, given.note))
-    return Raised(said=reply.said, id=reply.id)
+
+    async def work() -> Raised:
+        if "agents.write" not in me.rights and me.agent != number:
+            raise Problem(403, f"{me.name} may not raise an alert for agent {number}")
+        reply = await behind.ask(RaiseAlert(number, me.name, given.note))
+        return Raised(said=reply.said, id=reply.id)
+
+    return await once.answer(Raised, work)
 
 
 @router.post("/alerts/{id}/acknowledge", **right("alarms.write", response_model=Said))

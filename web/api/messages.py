@@ -11,6 +11,7 @@ from facts.requests import ReadMessage, SendMessage
 from web.accounts.accounts import Who
 from web.api.auth import Me, right
 from web.backend import Behind, Problem, Said
+from web.once import Once
 
 router = APIRouter(prefix="/api", tags=["messages"])
 
@@ -45,13 +46,17 @@ class MessageOut(BaseModel):
 
 
 @router.post("/messages", **right("messages.write", status_code=201, response_model=Sent))
-async def send(given: NewMessage, me: Me, behind: Behind) -> Sent:
+async def send(given: NewMessage, me: Me, behind: Behind, once: Once) -> Sent:
     """Send a message to one agent or to all: onto their pages at once, and onto phones that show texts.
 
     `said`: what has happened within the second. `GET /api/messages/sent` has what the phones answered later.
     """
-    reply = await behind.ask(SendMessage(given.text, me.name, given.agent))
-    return Sent(said=reply.said, id=reply.id)
+
+    async def work() -> Sent:
+        reply = await behind.ask(SendMessage(given.text, me.name, given.agent))
+        return Sent(said=reply.said, id=reply.id)
+
+    return await once.answer(Sent, work)
 
 
 @router.get("/messages", **right("agents.own", response_model=list[MessageOut]))

@@ -11,6 +11,7 @@ from facts.requests import AddParty, CallEmergency, DropParty, JoinParties, Mute
 from web.api.auth import Me, right
 from web.api.people import Number
 from web.backend import Backend, Behind, Problem, Said
+from web.once import Once
 
 router = APIRouter(prefix="/api", tags=["talks"])
 
@@ -43,46 +44,54 @@ class Added(BaseModel):
 
 
 @router.post("/talks/{number}/parties", **right(_OWN, status_code=201, response_model=Added))
-async def add(number: Number, given: NewParty, me: Me, behind: Behind) -> Added:
+async def add(number: Number, given: NewParty, me: Me, behind: Behind, once: Once) -> Added:
     """Bring somebody into the agent's talk. A colleague who does not answer leaves it as it was."""
-    _may(me, number)
-    reply = await behind.ask(AddParty(number, given.to, given.how, me.name))
-    return Added(said=reply.said, party=reply.party)
+
+    async def work() -> Added:
+        _may(me, number)
+        reply = await behind.ask(AddParty(number, given.to, given.how, me.name))
+        return Added(said=reply.said, party=reply.party)
+
+    return await once.answer(Added, work)
 
 
 @router.post("/talks/{number}/parties/join", **right(_OWN, response_model=Said))
-async def join(number: Number, me: Me, behind: Behind) -> Said:
+async def join(number: Number, me: Me, behind: Behind, once: Once) -> Said:
     """The agent has consulted: the citizen hears everybody."""
-    return await _ask(behind, me, JoinParties(number, me.name))
+    return await once.answer(Said, lambda: _ask(behind, me, JoinParties(number, me.name)))
 
 
 @router.post("/talks/{number}/parties/{party}/mute", **right(_OWN, response_model=Said))
-async def mute(number: Number, party: Party, me: Me, behind: Behind) -> Said:
+async def mute(number: Number, party: Party, me: Me, behind: Behind, once: Once) -> Said:
     """The others do not hear this party any more; the party hears them."""
-    return await _ask(behind, me, MuteParty(number, party, me.name))
+    return await once.answer(Said, lambda: _ask(behind, me, MuteParty(number, party, me.name)))
 
 
 @router.post("/talks/{number}/parties/{party}/unmute", **right(_OWN, response_model=Said))
-async def unmute(number: Number, party: Party, me: Me, behind: Behind) -> Said:
+async def unmute(number: Number, party: Party, me: Me, behind: Behind, once: Once) -> Said:
     """The others hear this party again."""
-    return await _ask(behind, me, UnmuteParty(number, party, me.name))
+    return await once.answer(Said, lambda: _ask(behind, me, UnmuteParty(number, party, me.name)))
 
 
 @router.delete("/talks/{number}/parties/{party}", **right(_OWN, response_model=Said))
-async def drop(number: Number, party: Party, me: Me, behind: Behind) -> Said:
+async def drop(number: Number, party: Party, me: Me, behind: Behind, once: Once) -> Said:
     """Take this party out of the talk, or stop calling them. The others talk on."""
-    return await _ask(behind, me, DropParty(number, party, me.name))
+    return await once.answer(Said, lambda: _ask(behind, me, DropParty(number, party, me.name)))
 
 
 @router.post("/talks/{number}/emergency", **right(_OWN, status_code=201, response_model=Added))
-async def emergency(number: Number, given: Emergency, me: Me, behind: Behind) -> Added:
+async def emergency(number: Number, given: Emergency, me: Me, behind: Behind, once: Once) -> Added:
     """Bring an emergency service into the agent's talk at once (R16), beyond all limits on outside numbers.
 
     Asked again while it is called or in the talk, it only says how far it has come.
     """
-    _may(me, number)
-    reply = await behind.ask(CallEmergency(number, given.service, me.name))
-    return Added(said=reply.said, party=reply.party)
+
+    async def work() -> Added:
+        _may(me, number)
+        reply = await behind.ask(CallEmergency(number, given.service, me.name))
+        return Added(said=reply.said, party=reply.party)
+
+    return await once.answer(Added, work)
 
 
 async def _ask(

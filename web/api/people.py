@@ -29,6 +29,7 @@ from facts.requests import (
 )
 from web.api.auth import Me, right
 from web.backend import Backend, Behind, Problem, Said
+from web.once import Once
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api", tags=["agents"])
@@ -179,19 +180,19 @@ async def out(number: Number, me: Me, behind: Behind) -> Said:
 
 
 @router.post("/agents/{number}/recording/pause", **right("recordings.pause", response_model=Said))
-async def pause_recording(number: Number, me: Me, behind: Behind) -> Said:
+async def pause_recording(number: Number, me: Me, behind: Behind, once: Once) -> Said:
     """Leave silence in the recording of the agent's talk, for what is confidential.
 
     Answers when Asterisk has confirmed it. The recording goes on with `resume`, when the agent leaves the talk, and
     after `HOTLINE_RECORDING_PAUSE_LIMIT` seconds.
     """
-    return await _record(behind, me, PauseRecording(number, me.name))
+    return await once.answer(Said, lambda: _record(behind, me, PauseRecording(number, me.name)))
 
 
 @router.post("/agents/{number}/recording/resume", **right("recordings.pause", response_model=Said))
-async def resume_recording(number: Number, me: Me, behind: Behind) -> Said:
+async def resume_recording(number: Number, me: Me, behind: Behind, once: Once) -> Said:
     """Record the agent's talk again. A talk that is not paused stays as it is."""
-    return await _record(behind, me, ResumeRecording(number, me.name))
+    return await once.answer(Said, lambda: _record(behind, me, ResumeRecording(number, me.name)))
 
 
 @router.post("/agents/{number}/move", **right("agents.write", response_model=Changed))

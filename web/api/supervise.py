@@ -14,6 +14,7 @@ from facts.requests import ChangeListening, EndTalk, LeaveTalk, ListenToTalk, Ta
 from web.accounts.accounts import Who
 from web.api.auth import Me, right
 from web.backend import Behind, Problem, Said
+from web.once import Once
 
 router = APIRouter(prefix="/api", tags=["talks"])
 
@@ -37,7 +38,7 @@ class Ending(BaseModel):
 
 
 @router.post("/talks/{agent}/listen", **right("talks.listen", response_model=Said))
-async def listen(agent: Agent, given: Listening, me: Me, behind: Behind) -> Said:
+async def listen(agent: Agent, given: Listening, me: Me, behind: Behind, once: Once) -> Said:
     """Ring one's own phone, and hear the agent's talk when it is answered.
 
     Answers within a second with what has happened by then: it rings, or listens. The live state tells the rest
@@ -47,34 +48,34 @@ async def listen(agent: Agent, given: Listening, me: Me, behind: Behind) -> Said
     _may(me, given.mode)
     may = int("talks.step_in" in me.rights)
     asked = ListenToTalk(agent, phone, given.mode, me.name, may)
-    return Said(said=(await behind.ask(asked)).said)
+    return await once.said(behind, asked)
 
 
 @router.post("/talks/{agent}/mode", **right("talks.listen", response_model=Said))
-async def mode(agent: Agent, given: Listening, me: Me, behind: Behind) -> Said:
+async def mode(agent: Agent, given: Listening, me: Me, behind: Behind, once: Once) -> Said:
     """Listen, whisper or step in from now on, without hanging up."""
     phone = _phone(me, given.phone)
     _may(me, given.mode)
     asked = ChangeListening(agent, phone, given.mode, me.name)
-    return Said(said=(await behind.ask(asked)).said)
+    return await once.said(behind, asked)
 
 
 @router.post("/talks/{agent}/leave", **right("talks.listen", response_model=Said))
-async def leave(agent: Agent, me: Me, behind: Behind) -> Said:
+async def leave(agent: Agent, me: Me, behind: Behind, once: Once) -> Said:
     """Leave the talk, or stop one's own phone from ringing for it."""
-    return Said(said=(await behind.ask(LeaveTalk(agent, _phone(me)))).said)
+    return await once.said(behind, LeaveTalk(agent, _phone(me)))
 
 
 @router.post("/talks/{agent}/take", **right("talks.step_in", response_model=Said))
-async def take(agent: Agent, me: Me, behind: Behind) -> Said:
+async def take(agent: Agent, me: Me, behind: Behind, once: Once) -> Said:
     """Get the citizen; the agent is free. Whoever is not in the talk yet is rung first."""
-    return Said(said=(await behind.ask(TakeTalk(agent, _phone(me), me.name))).said)
+    return await once.said(behind, TakeTalk(agent, _phone(me), me.name))
 
 
 @router.post("/talks/{agent}/end", **right("talks.end", response_model=Said))
-async def end(agent: Agent, given: Ending, me: Me, behind: Behind) -> Said:
+async def end(agent: Agent, given: Ending, me: Me, behind: Behind, once: Once) -> Said:
     """End the talk, and the citizen's call with it. The reason is in the diary."""
-    return Said(said=(await behind.ask(EndTalk(agent, me.name, given.reason))).said)
+    return await once.said(behind, EndTalk(agent, me.name, given.reason))
 
 
 def _phone(me: Who, given: str = "") -> str:

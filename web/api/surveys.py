@@ -12,6 +12,7 @@ from facts.terms import Grade
 from web.api.auth import Me, right
 from web.api.people import Number
 from web.backend import Behind, Problem, Said
+from web.once import Once
 
 router = APIRouter(prefix="/api", tags=["surveys"])
 
@@ -39,10 +40,10 @@ class Rating(BaseModel):
 
 
 @router.post("/talks/{agent}/survey", **right("talks.survey", response_model=Said))
-async def survey(agent: Number, me: Me, behind: Behind) -> Said:
+async def survey(agent: Number, me: Me, behind: Behind, once: Once) -> Said:
     """End the agent's talk by handing the citizen to the survey. Refused in a talk that cannot be rated."""
     _may(me, agent)
-    return Said(said=(await behind.ask(HandToSurvey(agent, me.name))).said)
+    return await once.said(behind, HandToSurvey(agent, me.name))
 
 
 @router.post("/agents/{number}/hang-up-reason", **right("talks.survey", response_model=Said))

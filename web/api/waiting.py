@@ -13,6 +13,7 @@ from facts.requests import AssignCaller, BringForward, MoveCaller
 from web.accounts.rights import masked_waiting
 from web.api.auth import Me, right
 from web.backend import Behind, Problem, Said
+from web.once import Once
 
 router = APIRouter(prefix="/api", tags=["waiting callers"])
 
@@ -63,23 +64,21 @@ async def waiting(me: Me, behind: Behind) -> Waiting:
 
 
 @router.post("/waiting/{call}/assign", **right(_WRITE, response_model=Said))
-async def assign(call: Call, given: Assignment, me: Me, behind: Behind) -> Said:
+async def assign(call: Call, given: Assignment, me: Me, behind: Behind, once: Once) -> Said:
     """Offer a waiting caller to one agent alone, as soon as they are free, for `HOTLINE_ASSIGN_FOR` seconds.
 
     Then to all again. Refused when the agent cannot take the call.
     """
-    return Said(
-        said=(await behind.ask(AssignCaller(call, given.agent, me.name, given.reason))).said
-    )
+    return await once.said(behind, AssignCaller(call, given.agent, me.name, given.reason))
 
 
 @router.post("/waiting/{call}/move", **right(_WRITE, response_model=Said))
-async def move(call: Call, given: Move, me: Me, behind: Behind) -> Said:
+async def move(call: Call, given: Move, me: Me, behind: Behind, once: Once) -> Said:
     """Have a waiting caller wait in another queue, at the place that they have."""
-    return Said(said=(await behind.ask(MoveCaller(call, given.queue, me.name, given.reason))).said)
+    return await once.said(behind, MoveCaller(call, given.queue, me.name, given.reason))
 
 
 @router.post("/waiting/{call}/forward", **right(_WRITE, response_model=Said))
-async def forward(call: Call, given: Decision, me: Me, behind: Behind) -> Said:
+async def forward(call: Call, given: Decision, me: Me, behind: Behind, once: Once) -> Said:
     """Put a waiting caller before all others who wait in their queue."""
-    return Said(said=(await behind.ask(BringForward(call, me.name, given.reason))).said)
+    return await once.said(behind, BringForward(call, me.name, given.reason))

@@ -105,6 +105,22 @@ async def test_third_parties_are_shown_with_the_agent_in_whose_talk_they_are() -
     assert "parties" not in made.state(T)["agents"][0]
 
 
+async def test_what_shows_of_few_agents_is_in_their_rows() -> None:
+    supervision: Any = [{"agent": "1001", "state": "ringing", "mode": "whisper"}]
+    made = Stage().shown(
+        unread=lambda: {"1001": 7},
+        on_hold=lambda: ["1001"],
+        supervision=lambda: supervision,
+        supervision_shown=True,
+    )
+    row = made.state(T)["agents"][0]
+    assert (row["message"], row["held"], row.get("supervised")) == (7, True, None)
+    supervision[0]["state"] = "on"
+    assert made.state(T)["agents"][0]["supervised"] == "whisper"
+    plain = Stage().shown(supervision=lambda: supervision).state(T)["agents"][0]
+    assert plain.keys() & {"message", "held", "parties", "supervised"} == set()
+
+
 async def test_only_callbacks_that_may_be_placed_now_are_due() -> None:
     tasks = [
         task(1, State.DUE, T),
