@@ -411,13 +411,14 @@ class Reply:
 
 
 def lane_of(asked: Request) -> str:
-    """What this request waits for its turn at: the talk of an agent, or the phones that are sent a text.
+    """What this request waits for its turn at: the talk of an agent, the red button, or phones that are sent a text.
 
-    Empty for one that waits for no phone.
+    Empty for one that waits for neither a phone nor the database.
     """
-    if asked.name.partition(".")[0] in _OF_A_TALK:
+    family = asked.name.partition(".")[0]
+    if family in _OF_A_TALK:
         return f"talk {getattr(asked, 'number', '')}"
-    return "texts" if isinstance(asked, SendMessage) else ""
+    return family if family in _APART else ""
 
 
 def words_of(message: Request | Reply) -> dict[str, Json]:
@@ -462,6 +463,7 @@ def read_reply(words: Mapping[str, Json]) -> Reply:
 
 
 _OF_A_TALK = frozenset({"talk", "party", "emergency", "call", "recording"})
+_APART = frozenset({"alert", "message"})
 _KINDS: dict[str, type[Request]] = {kind.name: kind for kind in get_args(Request)}
 _TYPES: dict[type[Request], dict[str, tuple[type, ...]]] = {
     kind: {

@@ -55,6 +55,7 @@ from facts.requests import (
     TakeTalk,
     TrunksChanged,
     UnmuteParty,
+    lane_of,
     read_reply,
     read_request,
     words_of,
@@ -146,6 +147,18 @@ def test_whatever_comes_is_a_request_or_refused(name: str, words: Any) -> None:
     assert asked.name == name
     for field in fields(asked):
         assert not isinstance(getattr(asked, field.name), bool)
+
+
+def test_which_requests_wait_for_each_other() -> None:
+    lanes = {name: lane_of(asked) for name, asked in WIRE.items()}
+    assert lanes["talk.hold"] == lanes["party.add"] == lanes["emergency.call"] == "talk 1001"
+    assert lanes["recording.pause"] == lanes["call.dial"] == lanes["talk.listen"] == "talk 1001"
+    assert (lanes["alert.raise"], lanes["alert.acknowledge"]) == ("alert", "alert")
+    assert (lanes["message.send"], lanes["caller.move"], lanes["callback.add"]) == (
+        "message",
+        "",
+        "",
+    )
 
 
 def test_a_reply_of_a_newer_controller() -> None:
