@@ -4,6 +4,7 @@ measure     runs the measurements and lays out the table; start here
 side        one centre, and its sides: app_queue without the controller, Hotline with it, and the limits
 bare_loop   a limit: the smallest program that does a queue's work
 phone       simulated agents and callers: SIP over one socket, each INVITE and BYE with its moment
+in_talk     what a supervisor who listens and a third party add to a talk
 talks       what recording adds to a talk, beside app_queue's own
 rate        one controller at 250 calls a second, and with 1,000 agents
 exchange    a scripted Asterisk that plays `call.jsonl` again and again

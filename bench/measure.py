@@ -11,6 +11,8 @@ waiting  300 callers on music, no agent ready: processor time while nothing else
          app_queue, a quarter in Hotline, and two where the dialplan plays music for ever, recorded and not; all at the
          same moment. Each pays for the threads that it started, times four: what else the machine does burdens all
          alike. One after the other, two rounds of one side differ by a tenth.
+in_talk  36 talks with sound, a third of them listened to and a third three-way, then 100 talks that become three-way
+         (`bench.in_talk`).
 talks    48 talks with sound, half of them recorded: what recording adds to a talk in Asterisk (`bench.talks`).
 yields   4 agents, each with a callback whose citizen's phone rings, one caller at a time: from the end of the greeting
          in the caller's ear, when the wait begins, to the INVITE at the agent whose callback yields. app_queue knows
@@ -27,8 +29,9 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Protocol
 
-from bench import talks
+from bench import in_talk, talks
 from bench.figures import SippCalls, TableRow, gaps, milliseconds, percentile, ratios, spread
+from bench.in_talk import InTalk
 from bench.phone import BenchPhones
 from bench.side import (
     AGENTS,
@@ -49,7 +52,7 @@ from bench.side import (
 from facts.offers import NO_TALK
 from facts.times import SECOND
 
-NAMES = ("backlog", "idle", "load", "waiting", "talks", "yields")
+NAMES = ("backlog", "idle", "load", "waiting", "talks", "in_talk", "yields")
 RATES = (40, 80)
 WAITING = 300
 YIELDS_AGENTS = 4
@@ -110,6 +113,9 @@ class Results:
     waiting: dict[str, list[dict[str, float]]] = field(default_factory=lambda: defaultdict(list))
     talks: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """Seconds of Asterisk's processor time for a second of one talk, by kind of talk."""
+    in_talk: list[InTalk] = field(default_factory=list)
+    many: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """Processors that Asterisk keeps busy in many talks at once, by kind."""
     yields: list[float] = field(default_factory=list)
     """Of Hotline alone."""
     recorder: list[float] = field(default_factory=list)
@@ -131,6 +137,7 @@ async def measure(plan: Workload, only: Collection[str], say: Callable[[str], No
             *(("load", _load_of(rate), (*SIDES, *LIMITS)) for rate in RATES),
             ("waiting", _waiting, (HOTLINE,)),
             ("talks", _talks, (HOTLINE,)),
+            ("in_talk", _in_talk, (HOTLINE,)),
             ("yields", _yields, (HOTLINE,)),
         ]
         for step, sides in [(step, sides) for name, step, sides in steps if name in only]:
@@ -322,6 +329,30 @@ async def _talks(
     )
 
 
+async def _in_talk(
+    plan: Workload,
+    centre: Centre,
+    phones: BenchPhones,
+    side: str,
+    results: Results,
+    _chance: random.Random,
+) -> str:
+    found = await in_talk.measure_round(centre, phones, plan.talk_for, len(results.in_talk))
+    await _quiet(centre)
+    many = await in_talk.measure_many(centre, phones, plan.talk_for)
+    await _quiet(centre)
+    results.failed[side] += _odd(phones)
+    results.in_talk.append(found)
+    for kind, busy in many.items():
+        results.many[kind].append(busy)
+    return (
+        f"first sound {milliseconds(median(found.first_sound))}, a second of talk costs "
+        + ", ".join(f"{kind} {milliseconds(cost)}" for kind, cost in found.cost.items())
+        + ", many keep "
+        + ", ".join(f"{kind} {busy:.2f} processors busy" for kind, busy in many.items())
+    )
+
+
 async def _yields(
     plan: Workload,
     centre: Centre,
@@ -422,6 +453,8 @@ def table_rows(results: Results) -> list[TableRow]:
         rows += _waiting_rows(results)
     if results.talks:
         rows += talks.rows(results.talks)
+    if results.in_talk:
+        rows += in_talk.rows(results.in_talk, results.many)
     if results.yields:
         rows += _yields_rows(results)
     queue, ours, *limits = (results.failed[side] for side in (*SIDES, *LIMITS))

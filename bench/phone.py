@@ -29,6 +29,8 @@ GREETING_SOUND = b"\x2a"
 PACKET = 160
 """Samples in a packet of sound: 20 ms."""
 
+_LOUD = 0x40
+"""A-law samples above this are loud; the sound of a talk here is noise, and silence is 0."""
 _SDP = (
     "v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n"
     "m=audio {port} RTP/AVP 8 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\n"
@@ -89,6 +91,7 @@ class BenchPhones(asyncio.DatagramProtocol):
         self._registering: dict[str, tuple[str, asyncio.Future[None]]] = {}
         self._transport: asyncio.DatagramTransport | None = None
         self._ear = _Ear()
+        self._hears = ""
         self._mouth = _Mouth()
         self._sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._here = ("", 0)
@@ -135,6 +138,15 @@ class BenchPhones(asyncio.DatagramProtocol):
     def times(self, what: str) -> list[Mark]:
         """The marks of one kind."""
         return [mark for mark in self.marks if mark.what == what]
+
+    @property
+    def first_sound(self) -> float:
+        """When the phone that is to `hear` heard something loud; 0 until it does."""
+        return self._ear.heard
+
+    def hear(self, number: str) -> None:
+        """Listen at this agent's phone, from its next answer on."""
+        self._hears, self._ear.heard = number, 0.0
 
     # --- what they do by themselves
 
@@ -274,8 +286,9 @@ class BenchPhones(asyncio.DatagramProtocol):
 
         def answer() -> None:
             dialog.state = "answering"
+            port = self._ear.port if agent == self._hears else self.sink
             accepted = message.reply(
-                "200 OK", tag, contact=self._contact(agent), body=self._sound(self.sink)
+                "200 OK", tag, contact=self._contact(agent), body=self._sound(port)
             )
             dialog.answer = accepted.encode()
             self._repeat(dialog, accepted, "answering")
@@ -413,10 +426,11 @@ class BenchPhones(asyncio.DatagramProtocol):
 
 
 class _Ear(asyncio.DatagramProtocol):
-    """Where one caller's sound comes in. `greeted` is when the greeting was over, as heard."""
+    """Where one phone's sound comes in. `greeted`: when the greeting was over; `heard`: the first loud packet."""
 
     def __init__(self) -> None:
         self.greeted = 0.0
+        self.heard = 0.0
         self._transport: asyncio.DatagramTransport | None = None
 
     @property
@@ -430,6 +444,8 @@ class _Ear(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, _address: tuple[str, int]) -> None:
         if data[12:] == GREETING_SOUND * PACKET:
             self.greeted = time.perf_counter() + PACKET / 8000
+        if not self.heard and any((sample ^ 0x55) & 0x7F > _LOUD for sample in data[12:]):
+            self.heard = time.perf_counter()
 
     def hum(self, where: tuple[str, int]) -> None:
         """Send a little silence (RTP): without any, Asterisk's Answer() waits half a second for it."""

@@ -42,29 +42,32 @@ async def measure_round(
             own = {}
             for kind in [*kinds[first:], *kinds[:first]]:
                 known = set(centre.threads())
-                await _begin(phones, TALK_NUMBERS[kind])
+                await begin(phones, TALK_NUMBERS[kind], TALKS)
                 own[kind] = set(centre.threads()) - known
-            spent = await _spent(centre, own, seconds)
+            cost = await spent(centre, own, seconds)
             _check(before, centre.recordings())
             phones.hang_up_all()
-            await _until(lambda: phones.in_talk == 0)
+            await until(lambda: phones.in_talk == 0)
     finally:
         phones.speak = False
-    return spent
+    return cost
 
 
-async def _begin(phones: BenchPhones, number: str) -> None:
-    wanted = len(phones.times("answered")) + TALKS
-    for index in range(TALKS):
+async def begin(phones: BenchPhones, number: str, talks: int) -> list[str]:
+    """Let so many talks begin; gives their agents. Raises `ProgramError` if one does not."""
+    before = len(phones.times("answered"))
+    for index in range(talks):
         phones.call(f"137{number}{index:03}", number)
         # Asterisk's threads come by and by: no rush at the begin of a call.
         await asyncio.sleep(0.05)
-    if not await _until(lambda: len(phones.times("answered")) >= wanted):
-        raise ProgramError(f"the agents have not answered {TALKS} calls to {number}")
+    if not await until(lambda: len(phones.times("answered")) >= before + talks):
+        raise ProgramError(f"the agents have not answered {talks} calls to {number}")
     await asyncio.sleep(_SETTLES)
+    return [mark.phone for mark in phones.times("answered")[before:]]
 
 
-async def _spent(centre: Centre, own: Mapping[str, set[str]], seconds: float) -> dict[str, float]:
+async def spent(centre: Centre, own: Mapping[str, set[str]], seconds: float) -> dict[str, float]:
+    """Each kind → seconds of CPU for a second of one of its `TALKS` talks, spent by its `own` threads."""
     threads, since = centre.threads(), time.monotonic()
     await asyncio.sleep(seconds)
     later, took = centre.threads(), time.monotonic() - since
@@ -83,7 +86,8 @@ def _check(before: Mapping[str, int], after: Mapping[str, int]) -> None:
         raise ProgramError(f"{TALKS} recordings were expected on each side: {made}")
 
 
-async def _until(true: Callable[[], bool]) -> bool:
+async def until(true: Callable[[], bool]) -> bool:
+    """Wait for it, and say whether it came true."""
     deadline = time.monotonic() + _ANSWERED_WITHIN
     while not true() and time.monotonic() < deadline:  # noqa: ASYNC110 nothing is timed by it
         await asyncio.sleep(0.05)

@@ -21,6 +21,7 @@ from bench import (
     exchange,
     figures,
     floor,
+    in_talk,
     measure,
     press,
     rate,
@@ -153,6 +154,11 @@ def measured() -> measure.Results:
         # A talk costs 2 ms a second, recorded 3 and 3.3 ms.
         results.talks[side] += [0.002] * 3
         results.talks[f"{side} recorded"] += [0.003 if side == "app_queue" else 0.0033] * 3
+    for busy in (1.0, 1.5, 1.2):
+        cost = {"plain": 0.003 * busy, "listened to": 0.0045 * busy, "three-way": 0.006 * busy}
+        results.in_talk.append(in_talk.InTalk(cost, [0.2, 0.25]))
+        results.many["plain"].append(0.5 * busy)
+        results.many["three-way"].append(1.0 * busy)
     results.yields += [0.007] * 99 + [0.150]
     results.failed["hotline"] = 1
     return results
@@ -178,6 +184,20 @@ def test_every_row_of_the_table_from_results() -> None:
     late = [line for line in measure.table_rows(results) if "102 times" in line.name]
     assert [(line.app_queue, line.holds) for line in late if "p99" in line.name] == [("–", False)]
     assert measure.table_rows(measure.Results())
+
+
+def test_what_others_in_a_talk_cost_stands_beside_a_plain_one_of_the_same_round() -> None:
+    results = measured()
+    rows = {row.name: row for row in measure.table_rows(results)}
+    heard = "a supervisor's request → first sound (6 times), median, p95"
+    assert (rows[heard].hotline, rows[heard].holds) == ("225 ms, 250 ms", True)
+    listened = rows["a second of a recorded talk, listened to: Asterisk's CPU"]
+    assert (listened.hotline, listened.ratio) == ("5.4 ms", "1.50 (1.50 to 1.50) × a plain one")
+    many = "100 recorded talks at once, three-way: processors that Asterisk keeps busy"
+    assert rows[many].hotline == "1.20"
+    results.in_talk.append(in_talk.InTalk(results.in_talk[0].cost, [0.5]))
+    late = [row for row in measure.table_rows(results) if "first sound (7" in row.name]
+    assert [row.holds for row in late] == [False]
 
 
 def test_what_a_call_costs_stands_beside_app_queue_and_beside_the_limit_of_the_same_round() -> None:
@@ -332,6 +352,30 @@ async def test_phones_that_speak_send_sound_from_the_answer_until_they_hang_up()
         assert await exchange.next() == "SIP/2.0 200 OK"
         assert phones._mouth.where == {}
         wire.close()
+
+
+async def test_a_phone_that_hears_notes_the_first_loud_packet() -> None:
+    async with signed_in() as (phones, exchange):
+        phones.hear("1001")
+        exchange.say("INVITE sip:1001@127.0.0.1 SIP/2.0", "one", "7 INVITE")
+        assert await exchange.next() == "SIP/2.0 180 Ringing"
+        async with asyncio.timeout(20):
+            answer = await exchange.heard.get()
+        offered = re.search(r"m=audio (\d+) ", answer)
+        assert offered is not None
+        before = time.perf_counter()
+        header = bytes([RTP]) + bytes(11)
+        for quiet in (b"\xd5", b"\x55", b"\xd1"):
+            exchange.transport.sendto(header + quiet * 160, ("127.0.0.1", int(offered[1])))
+        await asyncio.sleep(0.05)
+        assert phones.first_sound == 0.0, "silence in both signs, and a rustle"
+        exchange.transport.sendto(header + b"\x2a" * 160, ("127.0.0.1", int(offered[1])))
+        async with asyncio.timeout(20):
+            while not phones.first_sound:
+                await asyncio.sleep(0.01)
+        assert phones.first_sound > before
+        phones.hear("1002")
+        assert phones.first_sound == 0.0
 
 
 def test_a_talk_without_its_recording_is_no_measurement() -> None:
