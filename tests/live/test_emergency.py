@@ -175,6 +175,13 @@ async def test_a_citizen_who_is_dropped_while_no_controller_runs_is_called_back_
     service(gateway).hang_up()
     await called.until(lambda: called.ended_at)
     await until_end(centre, one.call)
+    # What was said while no controller ran is not recorded, and the recorder says so.
+    centre.expected.append(f'"recording.incomplete","call_id":"{one.call}"')
+    await centre.until(
+        lambda: any(centre.expected[-1] in line for line in centre.log_lines()),
+        30,
+        "the recorder to say that a part is missing",
+    )
 
 
 async def test_diary_and_asterisks_own_record_agree_after_emergencies(centre: Centre) -> None:
