@@ -261,8 +261,10 @@ async def test_a_phone_that_is_not_there_rings_or_is_busy(centre: Centre, phones
     assert (missed.why, missed.lasted) == (SupervisionEnd.REFUSED, 0)
     await until_shown(centre)
     # On a call of their own they are not rung.
-    own = await boss.dial("1001")
-    await centre.fact(OwnCallStarted, agent="1003", count=2)
+    await centre.agent(phones, "1002", answer_after=None)
+    started = len(centre.facts(OwnCallStarted, agent="1003"))
+    own = await boss.dial("1002")
+    await centre.fact(OwnCallStarted, agent="1003", count=started + 1)
     with pytest.raises(Refused, match="on a call"):
         await ask(centre, ListenToTalk("1001", "1003"))
     await own.hang_up()
