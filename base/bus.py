@@ -66,10 +66,13 @@ def connect(url: str, *, wait: float = 2.0) -> redis.Redis:
 
 
 class Bus:
-    """One process's end of the bus. `node` keeps several centres apart in one Redis."""
+    """One process's end of the bus. `node` keeps several centres apart in one Redis.
 
-    def __init__(self, url: str, node: str) -> None:
-        self._redis = connect(url)
+    `patience`: seconds for which Redis may be silent, and so the longest wait for a reply.
+    """
+
+    def __init__(self, url: str, node: str, *, patience: float = 2.0) -> None:
+        self._redis = connect(url, wait=patience)
         self._commands = f"hotline:{node}:commands"
         self._answer = f"hotline:{node}:answer:"
         self._facts = f"hotline:{node}:facts"

@@ -24,7 +24,7 @@ from softphone.phones import Phones, seconds_of
 from tests.live import sounds
 from tests.live.centre import Centre
 from tests.live.gateway import Gateway, GatewayCall, Manners
-from tests.live.test_parties import WITHIN, Talk, ask, talk, until_end, until_hears, verified
+from tests.live.test_parties import WITHIN, Talk, talk, until_end, until_hears, verified
 
 RESCUE, POLICE = "02412345", "110"
 TONE_OF_RESCUE, TONE_OF_CALLED_BACK = 1650, 1730
@@ -88,7 +88,7 @@ async def test_one_key_brings_the_service_in_with_the_citizens_number(
     await centre.until(lambda: "emergency" in "".join(centre.log_lines()), 10, "the log")
     # Pressed again, it calls nobody a second time.
     calls = len(gateway.calls)
-    assert (await ask(centre, CallEmergency("1001", "120"))).party == party
+    assert (await centre.ask(CallEmergency("1001", "120"))).party == party
     assert len(gateway.calls) == calls
     # Whoever leaves, the others talk on: the agent first, the citizen at last.
     await one.at_agent.hang_up()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from base.background import spawn
-from base.bus import Bus, NoAnswer, Refused
+from base.bus import NoAnswer, Refused
 from facts import (
     CallbackAdded,
     CallbackAnswered,
@@ -33,7 +33,7 @@ from facts import (
     RecordingFinished,
     TalkEnded,
 )
-from facts.requests import AddCallback, CancelCallback, GetStatus, Reply, Request, SetPaused
+from facts.requests import AddCallback, CancelCallback, GetStatus, SetPaused
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
 from softphone.phones import AgentPhone, Leg, Phones, Sound, seconds_of
@@ -76,17 +76,9 @@ async def phones(centre: Centre, gateway: Gateway) -> AsyncIterator[Phones]:
                 assert over < following.started_at + 0.1, f"{phone.number} rang twice"
 
 
-async def ask(centre: Centre, asked: Request) -> Reply:
-    bus = Bus(f"unix://{centre.home}/run/redis.sock", "hotline")
-    try:
-        return await bus.ask(asked)
-    finally:
-        await bus.close()
-
-
 async def add(centre: Centre, number: str, **more: Any) -> int:
     """Enter a task, and return its number."""
-    return (await ask(centre, AddCallback(number, **more))).id
+    return (await centre.ask(AddCallback(number, **more))).id
 
 
 def rows(centre: Centre) -> list[dict[str, Any]]:
@@ -116,7 +108,7 @@ async def cancel_all(centre: Centre) -> None:
     for row in rows(centre):
         if row["state"] in ("due", "dialling", "talking"):
             with contextlib.suppress(Refused):
-                await ask(centre, CancelCallback(row["id"]))
+                await centre.ask(CancelCallback(row["id"]))
 
 
 async def recording(centre: Centre, call: str) -> tuple[Sound, Sound]:
@@ -258,7 +250,7 @@ async def test_a_pause_takes_back_what_is_not_answered(
 ) -> None:
     await centre.agent(phones, "1001", answer_after=0.1)
     call = await dialled(centre, gateway, CITIZEN)
-    await ask(centre, SetPaused("1001"))
+    await centre.ask(SetPaused("1001"))
     await call.until(lambda: call.cancelled_at)
     await centre.presence("1001", "paused")
 
@@ -630,7 +622,7 @@ async def _back(centre: Centre) -> None:
     deadline = time.monotonic() + 20
     while True:
         with contextlib.suppress(Refused, NoAnswer):
-            if (await ask(centre, GetStatus())).ready:
+            if (await centre.ask(GetStatus())).ready:
                 return
         assert time.monotonic() < deadline, "no controller came back"
         await asyncio.sleep(0.2)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from base import clock
-from base.bus import Bus, NoAnswer, Refused
+from base.bus import NoAnswer, Refused
 from facts import (
     CallEnded,
     ControllerStarted,
@@ -38,8 +38,6 @@ from facts.requests import (
     GetStatus,
     JoinParties,
     MuteParty,
-    Reply,
-    Request,
     UnmuteParty,
 )
 from facts.terms import Party
@@ -92,15 +90,6 @@ async def phones(centre: Centre) -> AsyncIterator[Phones]:
         yield made
 
 
-async def ask(centre: Centre, asked: Request) -> Reply:
-    """Ask the controller; what it does is done within a second, or the request has failed."""
-    bus = Bus(f"unix://{centre.home}/run/redis.sock", "hotline")
-    try:
-        return await bus.ask(asked)
-    finally:
-        await bus.close()
-
-
 @dataclass
 class Talk:
     """A citizen who talks to 1001, and whoever is brought in; `heard` are the tones of those in the talk."""
@@ -116,7 +105,7 @@ class Talk:
         return self.agent.offers[-1]
 
     async def add(self, to: str, how: str = "now") -> str:
-        return (await ask(self.centre, AddParty("1001", to, how, "wang"))).party
+        return (await self.centre.ask(AddParty("1001", to, how, "wang"))).party
 
     async def joined(self, party: str) -> PartyJoined:
         return await self.centre.fact(PartyJoined, WITHIN, party=party)
@@ -221,7 +210,7 @@ async def until_ready(centre: Centre, starts: int) -> None:
     deadline = asyncio.get_running_loop().time() + 30
     while True:
         with contextlib.suppress(NoAnswer):
-            if (await ask(centre, GetStatus())).ready:
+            if (await centre.ask(GetStatus())).ready:
                 return
         assert asyncio.get_running_loop().time() < deadline, "the controller does not answer"
         await asyncio.sleep(0.1)
@@ -293,31 +282,31 @@ async def test_consulted_first_then_joined_muted_heard_again_and_dropped(
     assert party not in {fact.party for fact in centre.facts(PartyJoined)}
     with pytest.raises(Refused, match="at once"):
         await one.add("供电", "consult")
-    await ask(centre, JoinParties("1001", "wang"))
+    await centre.ask(JoinParties("1001", "wang"))
     resumed = await centre.fact(TalkResumed, call=one.call)
     joined = await one.joined(party)
     assert resumed.at == joined.at > held.at
     await all_hear_each_other(one.citizen, one.at_agent, at_second)
     with pytest.raises(Refused, match="consults nobody"):
-        await ask(centre, JoinParties("1001"))
+        await centre.ask(JoinParties("1001"))
     # Muted: the others hear each other alone, and the colleague hears both.
-    await ask(centre, MuteParty("1001", party, "wang"))
+    await centre.ask(MuteParty("1001", party, "wang"))
     muted = await centre.fact(PartyMuted, party=party)
     await until_hears(one.citizen, one.agent.tone, but=[second.tone])
     await until_hears(one.at_agent, one.citizen.tone, but=[second.tone])
     await until_hears(at_second, one.agent.tone, one.citizen.tone)
     await asyncio.sleep(1)
-    await ask(centre, UnmuteParty("1001", party))
+    await centre.ask(UnmuteParty("1001", party))
     unmuted = await centre.fact(PartyUnmuted, party=party)
     assert (muted.by, unmuted.by) == ("wang", "")
     await all_hear_each_other(one.citizen, one.at_agent, at_second)
-    await ask(centre, DropParty("1001", party, "wang"))
+    await centre.ask(DropParty("1001", party, "wang"))
     left = await centre.fact(PartyLeft, party=party)
     assert (left.why, left.by) == (PartyEnd.DROPPED, "wang")
     await at_second.until_ended()
     await all_hear_each_other(one.citizen, one.at_agent)
     with pytest.raises(Refused, match="no such party"):
-        await ask(centre, MuteParty("1001", party))
+        await centre.ask(MuteParty("1001", party))
     await one.citizen.hang_up()
     await until_end(centre, one.call)
     row = await centre.call("13900000011")
@@ -470,7 +459,7 @@ async def test_who_is_busy_does_not_answer_or_is_away_leaves_the_talk_as_it_was(
     with pytest.raises(Refused, match="nobody in the queue tax is free"):
         await one.add("tax")
     with pytest.raises(Refused, match="not in a talk"):
-        await ask(centre, AddParty("1002", "1003"))
+        await centre.ask(AddParty("1002", "1003"))
     await one.citizen.hang_up()
     await until_end(centre, one.call)
 
@@ -499,7 +488,7 @@ async def test_a_killed_controller_costs_no_talk_and_the_next_one_knows_the_part
     if state == "consulted":
         await until_hears(one.at_agent, second.tone, but=[one.citizen.tone])
         await centre.presence("1001", "talking")
-        await ask(centre, JoinParties("1001"))
+        await centre.ask(JoinParties("1001"))
     if state == "without the agent":
         await all_hear_each_other(one.citizen, at_second)
         await at_second.hang_up()
@@ -508,9 +497,9 @@ async def test_a_killed_controller_costs_no_talk_and_the_next_one_knows_the_part
         await one.joined(party)
         await all_hear_each_other(one.citizen, one.at_agent, at_second)
         assert is_busy(centre, "1002")
-        await ask(centre, MuteParty("1001", party))
+        await centre.ask(MuteParty("1001", party))
         await until_hears(one.citizen, one.agent.tone, but=[second.tone])
-        await ask(centre, DropParty("1001", party))
+        await centre.ask(DropParty("1001", party))
         await at_second.until_ended()
         await all_hear_each_other(one.citizen, one.at_agent)
         await one.citizen.hang_up()

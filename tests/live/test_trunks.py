@@ -17,7 +17,7 @@ from facts import (
     CallbackEnded,
     CallSentOutside,
 )
-from facts.requests import AddCallback, CancelCallback, Reply, Request
+from facts.requests import AddCallback, CancelCallback
 from softphone.phones import Phones
 from tests.live.centre import NUMBER, Centre
 from tests.live.gateway import Gateway, Manners
@@ -110,19 +110,11 @@ async def phones(centre: Centre, both: tuple[Gateway, Gateway]) -> AsyncIterator
             ).fetchall()
         for (task,) in rows:
             with contextlib.suppress(Refused):
-                await ask(centre, CancelCallback(task))
+                await centre.ask(CancelCallback(task))
 
 
 def _book(centre: Centre) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{centre.home / 'hotline.db'}?mode=ro", uri=True, timeout=5)
-
-
-async def ask(centre: Centre, asked: Request) -> Reply:
-    bus = Bus(f"unix://{centre.home}/run/redis.sock", "hotline")
-    try:
-        return await bus.ask(asked)
-    finally:
-        await bus.close()
 
 
 def registered(centre: Centre, *names: str) -> bool:
@@ -144,7 +136,7 @@ async def until_registered(centre: Centre, *names: str) -> None:
 
 
 async def call_back(centre: Centre, number: str) -> int:
-    return (await ask(centre, AddCallback(number))).id
+    return (await centre.ask(AddCallback(number))).id
 
 
 async def alarms(centre: Centre) -> dict[tuple[str, str], str]:
