@@ -29,7 +29,8 @@ const SERVICE = [
   { id: "callbacks", name: () => say("callbacks"), value: (s) => whole(s.callbacks.due), small: (s) => say("yielded", { n: count(s.callbacks.yielded) }) },
 ];
 /** Today's M12, as soon as somebody has rated a talk. */
-function satisfied({ figures: { M12 } }) {
+function satisfied({ figures }) {
+  const M12 = figures?.M12;
   return M12?.denominator ? say("satisfied", { share: share(M12.value).join("") }) : "";
 }
 const cells = new Map();
