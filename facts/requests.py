@@ -410,6 +410,11 @@ class Reply:
     call: str = ""
 
 
+def asks_of_talks(asked: Request) -> bool:
+    """Whether this request is about who talks now."""
+    return asked.name.partition(".")[0] in _OF_A_TALK - {"recording"}
+
+
 def lane_of(asked: Request) -> str:
     """What this request waits for its turn at: the talk of an agent, the red button, or phones that are sent a text.
 

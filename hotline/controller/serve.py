@@ -32,8 +32,8 @@ from alarms import urgent
 from alarms import watch as alarms
 from alarms.rules import Alarm, Key
 from base import clock, database, lease, log, migrations
-from base.background import spawn
-from base.bus import Bus
+from base.background import spawn, within
+from base.bus import Bus, Refused
 from base.settings import Settings
 from base.stalls import LoopWatch
 from diary import reader
@@ -51,6 +51,7 @@ from facts import (
 from facts.live import LiveState
 from facts.masking import mask_numbers
 from facts.parties import PartyKind
+from facts.requests import Reply, Request, asks_of_talks
 from facts.terms import CallId
 from facts.times import HOUR, SECOND
 from hotline import __version__
@@ -108,6 +109,8 @@ from telephony.trunks import Trunks, TrunkState
 
 logger = structlog.get_logger(__name__)
 
+SETTLED_WITHIN = 0.6
+"""Seconds for which a request about a talk waits after a start: it is answered within one."""
 LISTEN_FOR = 3.0
 """Seconds for which offers wait at most for what Asterisk told while this program stood still."""
 
@@ -170,6 +173,7 @@ class Controller:
         self._stopping = False
         self._lag = (0, 0)
         self._informed = False
+        self._settled = asyncio.Event()
         self._refusals: deque[int] = deque(maxlen=MOST_REFUSALS)
         self._guesses = Guesses()
         self._jumps = clock.ClockJumps()
@@ -486,7 +490,7 @@ class Controller:
         self._outlets.record(ControllerStarted(clock.now(), __version__))
         self._tasks = [
             spawn(self._bus.run(), "bus"),
-            spawn(self._bus.answer(self._requests.answer), "requests"),
+            spawn(self._bus.answer(self._answer), "requests"),
             spawn(self._open_callbacks.run(), "callbacks of others"),
             spawn(self._show_states(), "live state"),
             spawn(
@@ -645,6 +649,12 @@ class Controller:
             return self._parties.inside(fact.call)
         return fact.agent not in self._pauses.now()
 
+    async def _answer(self, asked: Request) -> Reply:
+        """Answer a request. After a start and a lost link nobody knows yet who talks, and would refuse for nothing."""
+        if asks_of_talks(asked) and not await within(SETTLED_WITHIN, self._settled):
+            raise Refused("Asterisk does not answer, or the hotline is just starting: try again")
+        return await self._requests.answer(asked)
+
     async def _hear_out(self) -> None:
         """Return when everything has been read that Asterisk had told before. Without a link there is nothing."""
         with contextlib.suppress(LinkError):
@@ -657,12 +667,14 @@ class Controller:
         self._emergencies.caught_up()
         await self._pauses.settle(state.paused, self._story)
         await self._supervision.there.settle(state.supervisors, self._supervising.unended)
+        self._settled.set()
         await self._in_force.announce_numbers()
         await self.look_at_trunks()
         self._up.set()
 
     def _link_lost(self) -> None:
         self._informed = False
+        self._settled.clear()
         self._calls.link_lost()
         if not self._stopping:
             self._recovery.link_lost()

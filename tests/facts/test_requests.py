@@ -55,6 +55,7 @@ from facts.requests import (
     TakeTalk,
     TrunksChanged,
     UnmuteParty,
+    asks_of_talks,
     lane_of,
     read_reply,
     read_request,
@@ -147,6 +148,12 @@ def test_whatever_comes_is_a_request_or_refused(name: str, words: Any) -> None:
     assert asked.name == name
     for field in fields(asked):
         assert not isinstance(getattr(asked, field.name), bool)
+
+
+def test_which_requests_are_about_who_talks_now() -> None:
+    found = {name for name, asked in WIRE.items() if asks_of_talks(asked)}
+    assert {"talk.hold", "party.add", "emergency.call", "talk.listen", "call.dial"} <= found
+    assert found.isdisjoint({"recording.pause", "status", "callback.add", "alert.raise"})
 
 
 def test_which_requests_wait_for_each_other() -> None:

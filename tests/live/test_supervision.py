@@ -15,6 +15,7 @@ from facts import (
     CallbackAdded,
     CallEnded,
     CallTransferred,
+    ControllerStarted,
     OfferAnswered,
     OwnCallStarted,
     PhoneReachable,
@@ -372,8 +373,10 @@ async def test_listening_outlives_the_controller(
     ear = await boss.until_rings()
     started = await centre.fact(SupervisionStarted, call=call)
     await until_has(centre, ear, leg.tone, agent.tone)
+    starts = len(centre.facts(ControllerStarted))
     centre.kill_controller()
     await until_has(centre, ear, leg.tone, agent.tone)
+    await centre.fact(ControllerStarted, 30, count=starts + 1)
     await centre.presence("1001", "talking", 20)
     (found,) = await until_shown(centre, ("1003", mode.value, "on"))
     assert found["since"] == started.at
@@ -398,6 +401,7 @@ async def test_an_end_without_a_controller_is_entered_by_the_next(
     boss = await supervisor(centre, phones)
     await ask(centre, ListenToTalk("1001", "1003", by="li"))
     await until_has(centre, await boss.until_rings(), leg.tone, agent.tone)
+    await centre.fact(SupervisionStarted, call=call)  # else nobody knows of it after the kill
     centre.kill_controller(for_good=True)
     await leg.hang_up()
     await boss.offers[-1].until_ended(5)
