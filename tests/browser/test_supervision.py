@@ -114,14 +114,16 @@ async def test_the_order_is_what_the_supervisor_decides(
 async def test_a_refused_decision_says_why_and_a_killed_controller_keeps_the_others(
     open_screen: MakeScreen, centre: Centre, phones: Phones
 ) -> None:
+    # Callers of this test alone: the diary has the others' calls of before.
+    early, later, latest = (f"1390000062{number}" for number in range(1, 4))
     agent = await centre.agent(phones, "1001", answer_after=None)
     talk = await phones.citizen("13900000610").dial(NUMBER)
     await (await agent.until_rings()).answer()
     await until_talk(talk, agent.tone)
     screen = await open_screen(1366, 768)
     page = await screen.sign_in(path="/supervisor#waiting")
-    legs = await waits(centre, phones, page, FIRST, SECOND, THIRD)
-    first = await centre.call_id(FIRST)
+    legs = await waits(centre, phones, page, early, later, latest)
+    first = await centre.call_id(early)
     token = (await (await page.request.get(f"{screen.address}/api/session")).json())["csrf"]
     refused = await page.request.post(
         f"{screen.address}/api/waiting/{first}/assign",
@@ -130,18 +132,18 @@ async def test_a_refused_decision_says_why_and_a_killed_controller_keeps_the_oth
     )
     assert refused.status == 409
     assert "agent 1003 is signed out" in (await refused.json())["error"]
-    await decide(page, THIRD, "指派", "1001")
-    await decide(page, SECOND, "提前")
-    await expect(row_of(page, SECOND)).to_be_visible()
-    await centre.fact(CallerBroughtForward, call=await centre.call_id(SECOND))
-    await centre.fact(CallerAssigned, call=await centre.call_id(THIRD))
+    await decide(page, latest, "指派", "1001")
+    await decide(page, later, "提前")
+    await expect(row_of(page, later)).to_be_visible()
+    await centre.fact(CallerBroughtForward, call=await centre.call_id(later))
+    await centre.fact(CallerAssigned, call=await centre.call_id(latest))
     centre.kill_controller()
     for caller in legs:
         await centre.fact(CallReturned, 60, call=await centre.call_id(caller))
-    await expect(page.locator("#waiting-rows tr").first).to_contain_text(normalise(THIRD))
+    await expect(page.locator("#waiting-rows tr").first).to_contain_text(normalise(latest))
     await talk.hang_up()
     order = [await next_caller(centre, agent, legs, turn) for turn in range(2, 5)]
-    assert order == [THIRD, SECOND, FIRST]
+    assert order == [latest, later, early]
     await centre.press(agent, "*13")
 
 
