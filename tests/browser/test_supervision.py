@@ -15,7 +15,6 @@ from facts import (
     CallerBroughtForward,
     CallMoved,
     CallReturned,
-    OfferMade,
 )
 from facts.numbers import normalise
 from softphone.phones import AgentPhone, Leg, Phones
@@ -60,10 +59,13 @@ async def decide(page: Page, caller: str, button: str, choice: str = "") -> None
 async def next_caller(centre: Centre, agent: AgentPhone, legs: dict[str, Leg], turn: int) -> str:
     """The agent's next phone call is answered, talked and ended. Gives who it was."""
     ringing = await agent.until_rings(turn)
-    made = await centre.fact(OfferMade, agent=agent.number, count=turn)
     await ringing.answer()
-    ids = {await centre.call_id(caller): caller for caller in legs}
-    caller = ids[made.call]
+
+    def talking() -> list[str]:
+        return [one for one, leg in legs.items() if leg.talking and leg.hears(agent.tone)]
+
+    await centre.until(lambda: bool(talking()), 15, "a citizen to hear the agent")
+    (caller,) = talking()
     await until_talk(legs[caller], agent.tone)
     await legs[caller].hang_up()
     return caller
