@@ -1,7 +1,7 @@
 """Background tasks that cannot vanish: the event loop keeps only weak references, and an error must be seen."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -28,8 +28,8 @@ def stopping() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def within(seconds: float, event: asyncio.Event) -> bool:
-    """Wait for the event, at most so many seconds. Returns whether it has come.
+async def within(seconds: float | None, event: asyncio.Event) -> bool:
+    """Wait for the event, at most so many seconds (None: for ever). Returns whether it has come.
 
     A loop that looks now and then waits so between two looks, for it is to stop at once.
     """
@@ -38,6 +38,20 @@ async def within(seconds: float, event: asyncio.Event) -> bool:
             return await event.wait()
     except TimeoutError:
         return False
+
+
+async def comes_true(true: Callable[[], bool], seconds: float, every: float = 0.01) -> bool:
+    """Look whether it is true, for so many seconds at most. Returns whether it became so.
+
+    For what no event tells, or several may bring about, and only for moments.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while not true():
+        if loop.time() >= deadline:
+            return False
+        await asyncio.sleep(every)
+    return True
 
 
 def _finished(task: asyncio.Task[Any]) -> None:

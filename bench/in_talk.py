@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from base.background import comes_true
 from base.bus import Bus, NoAnswer, Refused
 from bench.figures import TableRow, milliseconds, percentile, ratios, spread
 from bench.phone import BenchPhones
 from bench.side import AGENTS, HOTLINE, NUMBER, TALKS, Centre
-from bench.talks import begin, spent, until
+from bench.talks import ANSWERED_WITHIN, begin, spent
 from facts.requests import AddParty, ListenToTalk
 from hotline.machine.programs import ProgramError
 
@@ -64,7 +65,7 @@ async def measure_round(centre: Centre, phones: BenchPhones, seconds: float, tur
                 own[kind] = set(centre.threads()) - known
             cost = await spent(centre, own, seconds)
             phones.hang_up_all()
-            await until(lambda: phones.in_talk == 0)
+            await comes_true(lambda: phones.in_talk == 0, ANSWERED_WITHIN)
     finally:
         phones.speak = False
         await bus.close()
@@ -88,7 +89,7 @@ async def measure_many(centre: Centre, phones: BenchPhones, seconds: float) -> d
             if phones.in_talk < 3 * MANY:
                 raise ProgramError(f"of {3 * MANY} phones only {phones.in_talk} were in a talk")
             phones.hang_up_all()
-            await until(lambda: phones.in_talk == 0)
+            await comes_true(lambda: phones.in_talk == 0, ANSWERED_WITHIN)
     finally:
         phones.speak = False
         await bus.close()
@@ -99,7 +100,7 @@ async def _listen(bus: Bus, phones: BenchPhones, agent: str, supervisor: str) ->
     phones.hear(supervisor)
     asked = time.perf_counter()
     await _ask(bus, ListenToTalk(agent, supervisor, "listen", "bench"))
-    if not await until(lambda: phones.first_sound > 0):
+    if not await comes_true(lambda: phones.first_sound > 0, ANSWERED_WITHIN):
         raise ProgramError(f"supervisor {supervisor} hears nothing of agent {agent}")
     return phones.first_sound - asked
 
@@ -107,7 +108,7 @@ async def _listen(bus: Bus, phones: BenchPhones, agent: str, supervisor: str) ->
 async def _bring_in(bus: Bus, phones: BenchPhones, agent: str, other: str) -> None:
     wanted = len(phones.times("answered")) + 1
     await _ask(bus, AddParty(agent, other))
-    if not await until(lambda: len(phones.times("answered")) >= wanted):
+    if not await comes_true(lambda: len(phones.times("answered")) >= wanted, ANSWERED_WITHIN):
         raise ProgramError(f"{other} was not brought into the talk of agent {agent}")
 
 

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Protocol
 
+from base.background import comes_true
 from bench import in_talk, talks
 from bench.figures import SippCalls, TableRow, gaps, milliseconds, percentile, ratios, spread
 from bench.in_talk import InTalk
@@ -198,7 +199,7 @@ async def _idle(
     async with centre.side(side, ready=4) as number:
         for index in range(plan.idle_calls):
             phones.call(f"1380000{index:04}", number)
-            await _until(lambda: phones.in_talk == 0, 20)
+            await comes_true(lambda: phones.in_talk == 0, 20)
             # Not in step with anything that happens once a second.
             await asyncio.sleep(0.05 + 0.03 * (index % 7))
         await _quiet(centre)
@@ -367,11 +368,11 @@ async def _yields(
         await centre.call_back([f"1390000{index:04}" for index in range(YIELDS_AGENTS)])
         for index in range(plan.yields):
             # All agents ring a citizen: nobody is idle.
-            if not await _until(lambda: phones.called_back == YIELDS_AGENTS, 20):
+            if not await comes_true(lambda: phones.called_back == YIELDS_AGENTS, 20):
                 break  # an agent was lost: the calls that were not made have failed
             await asyncio.sleep(0.05 + 0.03 * (index % 7))
             phones.call(f"1380000{index:04}", number)
-            await _until(lambda told=index + 1: len(phones.times("greeted")) >= told, 20)  # type: ignore[misc]
+            await comes_true(lambda told=index + 1: len(phones.times("greeted")) >= told, 20)  # type: ignore[misc]
     found = _to_invite(phones)
     results.failed[side] += plan.yields - len(found) + _odd(phones)
     results.yields += found
@@ -428,14 +429,6 @@ async def _quiet(centre: Centre) -> None:
     deadline = time.monotonic() + 30
     while await centre.channels() and time.monotonic() < deadline:  # noqa: ASYNC110 another process
         await asyncio.sleep(0.2)
-
-
-async def _until(true: Callable[[], bool], within: float) -> bool:
-    """Wait for it, and say whether it came true."""
-    deadline = time.monotonic() + within
-    while not true() and time.monotonic() < deadline:  # noqa: ASYNC110 nothing is timed by it
-        await asyncio.sleep(0.01)
-    return true()
 
 
 # --- the table

@@ -11,16 +11,17 @@ own. app_queue's is from the agent's answer on, with both sides in one channel: 
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Final
 
+from base.background import comes_true
 from bench.figures import TableRow, ratios, spread
 from bench.phone import BenchPhones
 from bench.side import APP_QUEUE, HOTLINE, RECORDED, SIDES, TALK_NUMBERS, TALKS, Centre
 from hotline.machine.programs import ProgramError
 
-_ANSWERED_WITHIN: Final = 30.0
+ANSWERED_WITHIN: Final = 30.0
 _SETTLES: Final = 2.0
 """Seconds after the last answer in which what a call's begin leaves behind is over."""
 
@@ -47,7 +48,7 @@ async def measure_round(
             cost = await spent(centre, own, seconds)
             _check(before, centre.recordings())
             phones.hang_up_all()
-            await until(lambda: phones.in_talk == 0)
+            await comes_true(lambda: phones.in_talk == 0, ANSWERED_WITHIN)
     finally:
         phones.speak = False
     return cost
@@ -60,7 +61,9 @@ async def begin(phones: BenchPhones, number: str, talks: int) -> list[str]:
         phones.call(f"137{number}{index:03}", number)
         # Asterisk's threads come by and by: no rush at the begin of a call.
         await asyncio.sleep(0.05)
-    if not await until(lambda: len(phones.times("answered")) >= before + talks):
+    if not await comes_true(
+        lambda: len(phones.times("answered")) >= before + talks, ANSWERED_WITHIN
+    ):
         raise ProgramError(f"the agents have not answered {talks} calls to {number}")
     await asyncio.sleep(_SETTLES)
     return [mark.phone for mark in phones.times("answered")[before:]]
@@ -84,14 +87,6 @@ def _check(before: Mapping[str, int], after: Mapping[str, int]) -> None:
     made = {side: after[side] - before[side] for side in after}
     if made != dict.fromkeys(made, TALKS):
         raise ProgramError(f"{TALKS} recordings were expected on each side: {made}")
-
-
-async def until(true: Callable[[], bool]) -> bool:
-    """Wait for it, and say whether it came true."""
-    deadline = time.monotonic() + _ANSWERED_WITHIN
-    while not true() and time.monotonic() < deadline:  # noqa: ASYNC110 nothing is timed by it
-        await asyncio.sleep(0.05)
-    return true()
 
 
 def rows(rounds: Mapping[str, Sequence[float]]) -> list[TableRow]:

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from typing_extensions import TypedDict
 
 from base import clock, retry
-from base.background import spawn
+from base.background import spawn, within
 from diary.spool import Page, Spool, lines_in
 from diary.tables import changed, diary
 from facts import (
@@ -177,7 +177,7 @@ class Diary:
             if not self._away:
                 if not self.waiting:
                     await self._some.wait()
-                await _wait(self._full, FLUSH_EVERY)
+                await within(FLUSH_EVERY, self._full)
             self._some.clear()
             self._full.clear()
             asked, self._asked = self._asked, []
@@ -190,7 +190,7 @@ class Diary:
             while loop.time() < deadline and not self._closing.is_set():
                 # What is in memory would not survive a crash of this process.
                 self._spool()
-                await _wait(self._closing, FLUSH_EVERY)
+                await within(FLUSH_EVERY, self._closing)
 
     @staticmethod
     def _answer(asked: list["asyncio.Future[bool]"], *, written: bool) -> None:
@@ -318,14 +318,6 @@ def mark(dialect: str) -> postgresql.Insert | sqlite.Insert:
 
 _WRITER_BITS = 10
 _MOST_IN_MEMORY = 200_000
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return
 
 
 def _brief(error: BaseException) -> str:

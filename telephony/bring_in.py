@@ -8,13 +8,12 @@ the recording has all of them. While the agent consults a party first, the citiz
 `telephony.parties` reads what becomes of it.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
-from base.background import spawn
+from base.background import comes_true, spawn
 from facts import (
     CallEnded,
     Fact,
@@ -52,8 +51,6 @@ APPEARS_WITHIN = 2.0
 
 SIGN_WITHIN = 0.8
 """Seconds for which an answer to a request waits for the first sign of the party's phone."""
-
-_LOOK_EVERY = 0.01
 
 
 class PartyRefused(Exception):  # noqa: N818 - reads as what happened
@@ -143,7 +140,7 @@ class BringIn:
         finally:
             if not self._gone(party):
                 spawn(self._appears(party), "party called")
-        await _until(
+        await comes_true(
             lambda: party.state() is not PartyState.CALLED or self._gone(party), SIGN_WITHIN
         )
         return party
@@ -154,7 +151,7 @@ class BringIn:
             await self._set(self._citizen(call), "HL_CONSULT", "")
         except LinkError as error:
             raise PartyRefused(_why(error)) from None
-        if not await _until(lambda: not self._parties.consulting(call), HELD_WITHIN):
+        if not await comes_true(lambda: not self._parties.consulting(call), HELD_WITHIN):
             raise PartyRefused("Asterisk has not brought the citizen back yet: try again")
 
     async def mute(self, party: LiveParty, *, muted: bool, by: str = "") -> None:
@@ -262,7 +259,7 @@ class BringIn:
         await self._set(citizen, "HL_CONSULT", talk.channel)
         try:
             await self._press(talk.channel, CONSULT_KEYS)
-            if not await _until(lambda: self._parties.consulting(talk.call), HELD_WITHIN):
+            if not await comes_true(lambda: self._parties.consulting(talk.call), HELD_WITHIN):
                 raise ActionRefused("the citizen could not be put on hold")
         except LinkError:
             await self._set(citizen, "HL_CONSULT", "")
@@ -279,7 +276,7 @@ class BringIn:
     async def _appears(self, party: LiveParty) -> None:
         """Asterisk tells of no channel that it could not make: a phone that is not registered."""
         leg = party.leg
-        there = await _until(
+        there = await comes_true(
             lambda: bool(party.channel) or party.leg != leg or self._gone(party), APPEARS_WITHIN
         )
         if not there:
@@ -400,13 +397,3 @@ def _why(error: LinkError) -> str:
     if isinstance(error, Unknown):
         return "Asterisk has not answered: look whether it was done"
     return str(error)
-
-
-async def _until(true: Callable[[], bool], within: float) -> bool:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + within
-    while not true():
-        if loop.time() >= deadline:
-            return False
-        await asyncio.sleep(_LOOK_EVERY)
-    return True

@@ -25,7 +25,7 @@ from panoramisk.manager import Manager
 # The class behind every parsed answer in panoramisk; its case-insensitive keys are what Action compares.
 from panoramisk.message import Message as PanoramiskMessage
 
-from base.background import spawn
+from base.background import spawn, within
 from base.retry import Schedule
 from telephony.channels import WANTED, Message
 
@@ -200,11 +200,7 @@ class Link:
         return answers
 
     async def _sleep(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._closing.wait()
-        except TimeoutError:
-            return
+        await within(seconds, self._closing)
 
     # --- what a connection reports
 

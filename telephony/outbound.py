@@ -32,7 +32,7 @@ from acd.callbacks.task import State, Task
 from acd.commands import PlaceCallback, Yield
 from acd.gate import Refusal
 from acd.rules.model import Rules
-from base.background import spawn
+from base.background import comes_true, spawn
 from base.bounded import remember
 from facts import (
     CallbackAnswered,
@@ -287,7 +287,7 @@ class Outbound:
             return
         except Unknown as unknown:
             log.warning("callback.unknown", call_id=wanted.call, error=str(unknown))
-        if not await self._until(
+        if not await comes_true(
             lambda: wanted.call not in self._placed or self._exists(wanted.call), APPEARS_WITHIN
         ):
             # No phone is registered for this agent, or it went away just now.
@@ -413,7 +413,7 @@ class Outbound:
             return
         if not attempt.heard_of:
             self._unwanted.add(call)  # nobody is dialled for it meanwhile
-            await self._until(lambda: self._heard_of(call), HEARD_WITHIN)
+            await comes_true(lambda: self._heard_of(call), HEARD_WITHIN)
         self._cut(call)
         try:
             await self._end(attempt.channel)
@@ -452,7 +452,7 @@ class Outbound:
         """If this attempt's answer was seen on the wire, wait until AMI tells of it: what is answered is not cut."""
         leg = self._followed.get(call)
         if leg is not None and leg.answered_at and not leg.known:
-            await self._until(lambda: leg.known or not self._calls.dialling(call), ANSWERED_WITHIN)
+            await comes_true(lambda: leg.known or not self._calls.dialling(call), ANSWERED_WITHIN)
 
     def _cut(self, call: CallId) -> None:
         leg = self._followed.get(call)
@@ -463,7 +463,7 @@ class Outbound:
 
     async def _race(self, call: CallId, leg: "_Followed") -> None:
         """Report the answer of a leg that was cut, once it is certain that AMI does not tell of it."""
-        over = await self._until(lambda: leg.known or not self._calls.dialling(call), CUT_WITHIN)
+        over = await comes_true(lambda: leg.known or not self._calls.dialling(call), CUT_WITHIN)
         if over and not leg.known:
             self._known(call)
             log.warning("callback.raced", call_id=call, agent=leg.agent)
@@ -491,15 +491,6 @@ class Outbound:
 
     def _exists(self, call: CallId) -> bool:
         return self._calls.attempt(call) is not None
-
-    async def _until(self, true: Callable[[], bool], within: float) -> bool:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + within
-        while not true():
-            if loop.time() >= deadline:
-                return False
-            await asyncio.sleep(_LOOK_EVERY)
-        return True
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import structlog
 
+from base.background import within
 from facts import (
     CallArrived,
     CallbackEnded,
@@ -192,11 +193,7 @@ class RecordingPauses:
     async def run(self) -> None:
         """End what has lasted too long, for ever."""
         while True:
-            try:
-                async with asyncio.timeout(self._until_next()):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            await within(self._until_next(), self._wake)
             self._wake.clear()
             await self.look()
             if self._doubtful or any(one.due for one in self._paused.values()):

@@ -8,13 +8,12 @@ A request is answered with what has happened within a moment; what comes of it l
 (`telephony.supervised`).
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 import structlog
 
-from base.background import spawn
+from base.background import comes_true, spawn
 from facts import Fact, TalkStopped
 from facts.causes import Cause
 from facts.ids import callback_of, listener_id
@@ -45,7 +44,6 @@ MOST_IN_A_TALK: Final = 3
 """Supervisors in one talk."""
 MOST: Final = 100
 """Supervisors in talks at a time: each costs Asterisk two channels' worth of sound."""
-_LOOK_EVERY = 0.01
 _ACT_WITHIN = 0.5
 
 _DOES = {
@@ -133,7 +131,7 @@ class Supervision:
         except LinkError as error:
             log.warning("supervision.unknown", supervisor=supervisor, error=str(error))
         spawn(self._await_channel(one), "supervisor rung")
-        await self._until(lambda: one.began > 0 or one.rang or one.ended is not None)
+        await comes_true(lambda: one.began > 0 or one.rang or one.ended is not None, TOLD_WITHIN)
         if one.ended is not None:
             raise SupervisionRefused(f"the phone of agent {supervisor} {_MISSED[one.ended]}")
         if one.began:
@@ -166,7 +164,7 @@ class Supervision:
                 "Priority": "1",
             }
         )
-        await self._until(lambda: one.mode is mode or one.ended is not None)
+        await comes_true(lambda: one.mode is mode or one.ended is not None, TOLD_WITHIN)
         if one.ended is SupervisionEnd.TOOK or (one.ended is None and one.mode is mode):
             return self._said(one)
         if one.ended is not None:
@@ -182,7 +180,7 @@ class Supervision:
             raise SupervisionRefused(f"the phone of agent {supervisor} is just being called")
         one.hung_up = True
         await self._act(_hang_up(one.channel))
-        await self._until(lambda: one.ended is not None)
+        await comes_true(lambda: one.ended is not None, TOLD_WITHIN)
         if one.ended is None:
             raise SupervisionRefused(
                 "Asterisk does not say that it is done: look before you try again"
@@ -197,7 +195,7 @@ class Supervision:
         callback = callback_of(talk.call) > 0
         channel = talk.channel if callback else self._calls.caller_channel(talk.call)
         await self._act(_hang_up(channel or talk.channel))
-        await self._until(lambda: not self._talks(talk))
+        await comes_true(lambda: not self._talks(talk), TOLD_WITHIN)
         if self._talks(talk):
             raise SupervisionRefused(
                 "Asterisk does not say that it is done: look before you try again"
@@ -313,7 +311,7 @@ class Supervision:
 
     async def _await_channel(self, one: Supervisor) -> None:
         """A phone that is not registered gets no channel, and no event says so."""
-        await self._until(lambda: bool(one.channel) or one.ended is not None, APPEARS_WITHIN)
+        await comes_true(lambda: bool(one.channel) or one.ended is not None, APPEARS_WITHIN)
         if not one.channel and one.ended is None:
             self._fail(one, SupervisionEnd.UNREACHABLE)
         elif one.over and one.ended is None:
@@ -324,12 +322,6 @@ class Supervision:
         if one.ended is None:
             self.there.end(one, self._clock(), why)
             self._release(one.supervisor)
-
-    async def _until(self, true: Callable[[], bool], within: float | None = None) -> None:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + (TOLD_WITHIN if within is None else within)
-        while not true() and loop.time() < deadline:  # noqa: ASYNC110 - many conditions, for moments
-            await asyncio.sleep(_LOOK_EVERY)
 
 
 _NO_TAKE = (

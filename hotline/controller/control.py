@@ -4,13 +4,13 @@ Who asks hears within a second what has happened. "Done" is said only after Aste
 confirmed in time is refused as `asterisk_silent`, since nobody knows whether it took place; the facts will tell.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 import structlog
 
 from acd.gate import Refusal
+from base.background import comes_true
 from base.bus import Refused
 from facts import Fact, TalkMuted, TalkUnmuted
 from facts.control import (
@@ -35,7 +35,6 @@ log = structlog.get_logger(__name__)
 CONFIRMED_WITHIN = 0.5
 """Seconds in which Asterisk tells what an action has brought about. Usually it takes a tenth."""
 LONGEST_NAME = 80
-_LOOK_EVERY = 0.01
 
 
 class Calls(Protocol):
@@ -170,7 +169,7 @@ class Control:
         except (LinkDown, ActionRefused):
             self._calls.goes_on(talk.leg)
             raise
-        if not await self._comes_true(lambda: self._now(talk) is None):
+        if not await comes_true(lambda: self._now(talk) is None, CONFIRMED_WITHIN):
             raise refused("asterisk_silent")
         return Reply(f"agent {talk.agent}: the talk is over", call=talk.call)
 
@@ -183,7 +182,7 @@ class Control:
         if why:
             raise refused(why, agent=talk.agent, to=to)
         await self._verbs.transfer(talk.channel, to)
-        if not await self._comes_true(lambda: self._now(talk) is None):
+        if not await comes_true(lambda: self._now(talk) is None, CONFIRMED_WITHIN):
             raise refused("asterisk_silent")
         where = f"queue {queue}" if queue else to
         return Reply(f"agent {talk.agent}: the citizen goes to {where}", call=talk.call)
@@ -204,7 +203,9 @@ class Control:
         self._marks.expect(talk, by)
         try:
             await self._verbs.end_by_script(talk.channel, mark)
-            await self._comes_true(lambda: self._marks.said(talk) != "" and not self._now(talk))
+            await comes_true(
+                lambda: self._marks.said(talk) != "" and not self._now(talk), CONFIRMED_WITHIN
+            )
             if self._now(talk) is not None:
                 raise refused("asterisk_silent")
             block = self._marks.said(talk) or "a block is being proposed"
@@ -233,18 +234,11 @@ class Control:
             now = self._now(talk)
             return now is None or true(now)
 
-        told = await self._comes_true(over_or_true)
+        told = await comes_true(over_or_true, CONFIRMED_WITHIN)
         if self._now(talk) is None:
             raise refused("talk_over", agent=talk.agent)
         if not told:
             raise refused("asterisk_silent")
-
-    async def _comes_true(self, true: Callable[[], bool]) -> bool:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + CONFIRMED_WITHIN
-        while not (done := true()) and loop.time() < deadline:  # noqa: ASYNC110 - half a second at most
-            await asyncio.sleep(_LOOK_EVERY)
-        return done
 
     def _failed(self, talk: Talk, error: LinkError) -> Refused:
         if isinstance(error, LinkDown):

@@ -16,6 +16,7 @@ from acd.floor import Caller, Seat
 from alarms import urgent
 from alarms.rules import Key
 from base import database
+from base.background import within
 from base.bus import Refused
 from facts import AlertAcknowledged, AlertEscalated, AlertRaised, Fact
 from facts.live import AlertNow
@@ -168,12 +169,7 @@ class RedButton:
         """Take over what an earlier controller left, then escalate what is not acknowledged in time, for ever."""
         await self._restore()
         while True:
-            wait = self._until_next()
-            try:
-                async with asyncio.timeout(wait):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            await within(self._until_next(), self._wake)
             self._wake.clear()
             self._escalate()
 

@@ -1,7 +1,6 @@
 """The live state: made of the figures and the floor, sent to the screens, the exporter and the alarms."""
 
 import asyncio
-import contextlib
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from acd.callbacks.task import State, Task
 from acd.floor import Caller, Seat
 from acd.rules.text import Rulebook
 from base import clock
+from base.background import within
 from facts.live import (
     AgentNow,
     AlarmNow,
@@ -191,9 +191,7 @@ class Shown:
             except Exception:
                 log.exception("state.failed", effect="the screens are behind")
             await asyncio.sleep(min(SHOW_EVERY, max(SHOW_PAUSE, took * SHOW_SHARE)))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SHOW_EVERY):
-                    await self._news.wait()
+            await within(SHOW_EVERY, self._news)
 
 
 def _callbacks(of_today: CallbacksNow, tasks: Mapping[int, Task], now: int) -> CallbacksNow:

@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, database
+from base.background import within
 from base.bus import Refused
 from base.outage import Outage
 from diary import reader
@@ -214,11 +215,7 @@ class Supervising:
     async def run(self) -> None:
         """Write the audit log, for ever. What cannot be written now is written later."""
         while True:
-            try:
-                async with asyncio.timeout(_LOOK_EVERY):
-                    await self._news.wait()
-            except TimeoutError:
-                pass
+            await within(_LOOK_EVERY, self._news)
             self._news.clear()
             self.look()
             await self.write()

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import structlog
 
+from base.background import within
 from facts import Fact, PhoneLost
 from facts.times import SECOND
 from telephony.channels import SIGN_IN_EVENT, Calls, Message, Talk
@@ -94,11 +95,7 @@ class PhoneWatch:
     async def run(self) -> None:
         """Watch for ever."""
         while True:
-            try:
-                async with asyncio.timeout(self._until_next()):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            await within(self._until_next(), self._wake)
             self._wake.clear()
             await self.look()
 

@@ -27,7 +27,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, database
-from base.background import spawn, stopping
+from base.background import spawn, stopping, within
 from base.outage import Outage
 from base.retry import Schedule
 from diary import tables as diary_tables
@@ -113,9 +113,7 @@ class Sender:
                     log.exception("webhooks.failed")
                 await asyncio.sleep(PAUSE)
                 self._news.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(EVERY):
-                        await self._news.wait()
+                await within(EVERY, self._news)
         finally:
             for worker in self._workers.values():
                 worker.cancel()
