@@ -2,6 +2,7 @@
 
 link            one AMI connection to one node: messages in order, actions with an answer or a clear error (panoramisk)
 channels        AMI messages → facts (pure): who arrived, which phone rings, who answered, who hung up first
+actions         actions about one channel that several verbs send (pure)
 switch          the verbs: hang up, stop ringing, stop a prompt, fetch back, read what exists
 pulse           which phone has died in a talk, and which is only silent (pure)
 in_call         copies of SIP messages → whether a phone answers when it is asked within its call (pure)

@@ -25,10 +25,10 @@ from facts import (
     PartyUnmuted,
     TalkEnded,
 )
-from facts.causes import Cause
 from facts.ids import party_id, party_leg
 from facts.parties import PartyEnd, PartyFailure, PartyKind
 from facts.terms import CallId
+from telephony import actions
 from telephony.channels import Calls, Talk
 from telephony.link import ActionRefused, LinkDown, LinkError, Unknown
 from telephony.parties import LiveParty, Parties, PartyState, mark
@@ -163,14 +163,7 @@ class BringIn:
         try:
             # The mark first: the next controller must not take somebody for heard who is not.
             await self._set(party.channel, "HL_MUTED", "1" if muted else "")
-            await self._link.act(
-                {
-                    "Action": "MuteAudio",
-                    "Channel": party.channel,
-                    "Direction": "in",
-                    "State": "on" if muted else "off",
-                }
-            )
+            await self._link.act(actions.mute(party.channel, muted=muted))
         except LinkError as error:
             raise PartyRefused(_why(error)) from None
         party.muted = muted
@@ -350,9 +343,7 @@ class BringIn:
 
     async def _press(self, channel: str, keys: str) -> None:
         for key in keys:
-            await self._link.act(
-                {"Action": "PlayDTMF", "Channel": channel, "Digit": key, "Receive": "true"}
-            )
+            await self._link.act(actions.press(channel, key))
 
     def _citizen(self, call: CallId) -> str:
         return "" if self._calls.caller_gone(call) else self._calls.caller_channel(call)
@@ -374,9 +365,7 @@ class BringIn:
 
     async def _hang_up(self, channel: str) -> None:
         try:
-            await self._link.act(
-                {"Action": "Hangup", "Channel": channel, "Cause": str(Cause.NORMAL)}
-            )
+            await self._link.act(actions.hang_up(channel))
         except ActionRefused as refused:
             log.info("party.gone_already", answer=str(refused))
 
@@ -384,9 +373,7 @@ class BringIn:
         if not channel:
             return
         try:
-            await self._link.act(
-                {"Action": "Setvar", "Channel": channel, "Variable": variable, "Value": value}
-            )
+            await self._link.act(actions.set_variable(channel, variable, value))
         except ActionRefused as refused:
             log.info("party.gone_already", answer=str(refused))
 

@@ -47,6 +47,7 @@ from facts.causes import WITHDRAWN
 from facts.masking import mask
 from facts.numbers import dialable
 from facts.terms import CallId
+from telephony import actions
 from telephony.answers import sign
 from telephony.channels import Calls
 from telephony.link import ActionRefused, LinkDown, LinkError, Unknown
@@ -422,8 +423,7 @@ class Outbound:
 
     async def _end(self, channel: str) -> None:
         with contextlib.suppress(ActionRefused):  # it is gone already
-            cause = str(WITHDRAWN)
-            await self._link.act({"Action": "Hangup", "Channel": channel, "Cause": cause})
+            await self._link.act(actions.hang_up(channel, WITHDRAWN))
 
     # --- answers that cross our cancel
 

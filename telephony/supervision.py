@@ -15,13 +15,12 @@ import structlog
 
 from base.background import comes_true, spawn
 from facts import Fact, TalkStopped
-from facts.causes import Cause
 from facts.ids import callback_of, listener_id
 from facts.live import SupervisorNow
 from facts.supervise import SupervisionEnd, SupervisionMode
 from facts.terms import CallId
 from facts.times import SECOND
-from telephony import supervisors
+from telephony import actions, supervisors
 from telephony.channels import Message, Talk
 from telephony.link import ActionRefused, LinkDown, LinkError
 from telephony.supervised import (
@@ -179,7 +178,7 @@ class Supervision:
         if not one.channel:
             raise SupervisionRefused(f"the phone of agent {supervisor} is just being called")
         one.hung_up = True
-        await self._act(_hang_up(one.channel))
+        await self._act(actions.hang_up(one.channel))
         await comes_true(lambda: one.ended is not None, TOLD_WITHIN)
         if one.ended is None:
             raise SupervisionRefused(
@@ -194,7 +193,7 @@ class Supervision:
         self._report(TalkStopped(self._clock(), talk.call, agent, by, reason))
         callback = callback_of(talk.call) > 0
         channel = talk.channel if callback else self._calls.caller_channel(talk.call)
-        await self._act(_hang_up(channel or talk.channel))
+        await self._act(actions.hang_up(channel or talk.channel))
         await comes_true(lambda: not self._talks(talk), TOLD_WITHIN)
         if self._talks(talk):
             raise SupervisionRefused(
@@ -303,7 +302,7 @@ class Supervision:
 
     async def _cut_now(self, channel: str) -> None:
         try:
-            await self._link.act(_hang_up(channel))
+            await self._link.act(actions.hang_up(channel))
         except ActionRefused:
             pass  # it is gone
         except LinkError as error:
@@ -337,7 +336,3 @@ _MISSED = {
     SupervisionEnd.UNREACHABLE: "cannot be reached",
     SupervisionEnd.LOST: "is lost",
 }
-
-
-def _hang_up(channel: str) -> dict[str, str]:
-    return {"Action": "Hangup", "Channel": channel, "Cause": str(int(Cause.NORMAL))}

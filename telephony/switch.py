@@ -17,6 +17,7 @@ from base.clock import now as _now
 from facts.causes import WITHDRAWN, Cause
 from facts.endpoints import OUTBOUND_WATCH
 from facts.terms import CallId
+from telephony import actions
 from telephony.channels import VARIABLES, AsteriskState, Calls, Early, Message
 from telephony.link import ActionRefused
 
@@ -82,9 +83,7 @@ class Switch:
     async def read_sound(self, channel: str) -> str:
         """What a channel's phone has sent so far (RTP and RTCP), as Asterisk counts it; empty for one that is gone."""
         try:
-            told = await self._link.act(
-                {"Action": "Getvar", "Channel": channel, "Variable": "CHANNEL(rtcp,all)"}
-            )
+            told = await self._link.act(actions.get_variable(channel, "CHANNEL(rtcp,all)"))
         except ActionRefused:
             return ""
         return told.get("Value", "")
@@ -92,9 +91,7 @@ class Switch:
     async def sip_call(self, channel: str) -> str:
         """The Call-ID of the channel's SIP dialogue; empty for one that is gone."""
         try:
-            answer = await self._link.act(
-                {"Action": "Getvar", "Channel": channel, "Variable": "CHANNEL(pjsip,call-id)"}
-            )
+            answer = await self._link.act(actions.get_variable(channel, "CHANNEL(pjsip,call-id)"))
         except ActionRefused as refusal:
             if not _TOO_LATE.search(str(refusal)):
                 raise
@@ -108,20 +105,12 @@ class Switch:
 
     async def ask_in_call(self, channel: str) -> None:
         """Send a re-INVITE that changes nothing. If the phone does not know the call (481), Asterisk ends the leg."""
-        await self._try(
-            {
-                "Action": "Setvar",
-                "Channel": channel,
-                "Variable": "PJSIP_SEND_SESSION_REFRESH()",
-                "Value": "invite",
-            }
-        )
+        await self._try(actions.set_variable(channel, "PJSIP_SEND_SESSION_REFRESH()", "invite"))
 
     async def end_dead(self, channel: str, citizen: str = "") -> None:
         """End the leg of a phone that has died. `citizen`: a channel that would end with it, and goes to the queue."""
         if citizen:
-            target = {"Action": "Setvar", "Channel": citizen, "Variable": "HL_TARGET"}
-            await self._try({**target, "Value": "queue"})
+            await self._try(actions.set_variable(citizen, "HL_TARGET", "queue"))
             where = {"Context": "hotline-citizen", "Exten": "s", "Priority": "1"}
             await self._try({"Action": "Redirect", "Channel": citizen, **where})
         await self._hang_up(channel, Cause.OUT_OF_ORDER)
@@ -146,17 +135,12 @@ class Switch:
         channel = self._calls.caller_channel(call)
         if not channel:
             raise ActionRefused("the call has ended")
-        await self._link.act(
-            {"Action": "Setvar", "Channel": channel, "Variable": "HL_SURVEY", "Value": "1"},
-            _SOON,
-        )
+        await self._link.act(actions.set_variable(channel, "HL_SURVEY", "1"), _SOON)
 
     async def leave_talk(self, call: CallId, agent: str) -> None:
         """End the agent's talk, and know so within a second; the citizen's channel goes on with the dialplan."""
         channel = self._calls.leg_channel(call, agent, answered=True)
-        await self._try(
-            {"Action": "Hangup", "Channel": channel, "Cause": str(int(Cause.NORMAL))}, _SOON
-        )
+        await self._try(actions.hang_up(channel), _SOON)
 
     async def stop_ringing(self, call: CallId, agent: str) -> None:
         """Withdraw the offer: the phone falls silent, the caller keeps the place. `OfferEnded(WITHDRAWN)` follows.
@@ -271,7 +255,7 @@ class Switch:
             await self._try(_mark(channel, ""), _MUTE_TIMEOUT)
 
     async def _hang_up(self, channel: str, cause: int) -> None:
-        await self._try({"Action": "Hangup", "Channel": channel, "Cause": str(cause)})
+        await self._try(actions.hang_up(channel, cause))
 
     async def _try(self, action: Mapping[str, str], timeout: float = 5.0) -> None:
         if not action["Channel"]:
@@ -289,4 +273,4 @@ def _mute(channel: str, state: str) -> dict[str, str]:
 
 
 def _mark(channel: str, value: str) -> dict[str, str]:
-    return {"Action": "Setvar", "Channel": channel, "Variable": "HL_PAUSED", "Value": value}
+    return actions.set_variable(channel, "HL_PAUSED", value)

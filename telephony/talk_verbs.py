@@ -10,9 +10,9 @@ Muting stops what comes from the agent's channel. `HL_MUTED` says so for the nex
 Every verb raises `LinkError` from `telephony.link`, `ActionRefused` also for a channel that is gone.
 """
 
-from facts.causes import Cause
 from facts.numbers import HOTLINE_NUMBER
 from facts.terms import CallMark
+from telephony import actions
 from telephony.link import ActionRefused
 from telephony.switch import Actions
 
@@ -53,15 +53,7 @@ class TalkVerbs:
         # The mark first: a controller that dies between the two leaves nobody mute without a mark.
         if mute:
             await self._set(channel, "HL_MUTED", "1")
-        await self._link.act(
-            {
-                "Action": "MuteAudio",
-                "Channel": channel,
-                "Direction": "in",
-                "State": "on" if mute else "off",
-            },
-            WITHIN,
-        )
+        await self._link.act(actions.mute(channel, muted=mute), WITHIN)
         if not mute:
             await self._set(channel, "HL_MUTED", "")
 
@@ -71,9 +63,7 @@ class TalkVerbs:
 
     async def hang_up(self, channel: str) -> None:
         """End the agent's leg."""
-        await self._link.act(
-            {"Action": "Hangup", "Channel": channel, "Cause": str(int(Cause.NORMAL))}, WITHIN
-        )
+        await self._link.act(actions.hang_up(channel), WITHIN)
 
     async def transfer(self, channel: str, to: str) -> None:
         """Send the citizen where the dialplan's context `transfer` leads from `to`, as if the phone had sent REFER.
@@ -88,20 +78,14 @@ class TalkVerbs:
         )
 
     async def _press(self, channel: str, key: str) -> None:
-        await self._link.act(
-            {"Action": "PlayDTMF", "Channel": channel, "Digit": key, "Receive": "true"}, WITHIN
-        )
+        await self._link.act(actions.press(channel, key), WITHIN)
 
     async def _set(self, channel: str, variable: str, value: str) -> None:
-        await self._link.act(
-            {"Action": "Setvar", "Channel": channel, "Variable": variable, "Value": value}, WITHIN
-        )
+        await self._link.act(actions.set_variable(channel, variable, value), WITHIN)
 
     async def _get(self, channel: str, variable: str) -> str:
         try:
-            answer = await self._link.act(
-                {"Action": "Getvar", "Channel": channel, "Variable": variable}, WITHIN
-            )
+            answer = await self._link.act(actions.get_variable(channel, variable), WITHIN)
         except ActionRefused as refusal:
             if "no such variable" in str(refusal).lower():
                 return ""

@@ -18,9 +18,9 @@ import structlog
 
 from base.background import spawn
 from base.trunks import Trunk
-from facts.causes import Cause
 from facts.endpoints import OUTBOUND, watch, way_out
 from facts.terms import CallId
+from telephony import actions
 from telephony.channels import REGISTRY_EVENT, Calls, Message
 from telephony.link import LinkError
 from telephony.switch import Actions, contacts_of
@@ -146,7 +146,7 @@ class Trunks:
                 await asyncio.sleep(_LOOK_EVERY)
             if channel := self._calls.unheard(call):
                 self._cut.add(call)
-                hang_up = {"Action": "Hangup", "Channel": channel, "Cause": str(int(Cause.NORMAL))}
+                hang_up = actions.hang_up(channel)
                 await self._link.act(hang_up)
         except LinkError as error:
             log.warning("trunk.not_asked", trunk=name, call_id=call, error=str(error))
