@@ -73,6 +73,10 @@ class Who:
         """Whether names and numbers are hidden from them."""
         return self.role not in SEES_EVERYTHING
 
+    def acts_for(self, agent: str) -> bool:
+        """Whether they may do something in this agent's name: it is they, or they speak for all."""
+        return "agents.write" in self.rights or self.agent == agent
+
 
 @dataclass(frozen=True, slots=True)
 class Account:

@@ -50,7 +50,7 @@ async def alert(number: Number, given: NewAlert, me: Me, behind: Behind, once: O
     """Raise an alert about an agent's talk: a supervisor's alarm and an urgent matter, both of this moment."""
 
     async def work() -> Raised:
-        if "agents.write" not in me.rights and me.agent != number:
+        if not me.acts_for(number):
             raise Problem(403, f"{me.name} may not raise an alert for agent {number}")
         reply = await behind.ask(RaiseAlert(number, me.name, given.note))
         return Raised(said=reply.said, id=reply.id)

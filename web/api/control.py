@@ -119,7 +119,7 @@ async def dial(number: Number, given: Dialled, me: Me, behind: Behind, once: Onc
 
 
 async def _ask(behind: Behind, me: Me, asked: ControlRequest) -> Done:
-    if "agents.write" not in me.rights and me.agent != asked.number:
+    if not me.acts_for(asked.number):
         raise Problem(
             403,
             f"{me.name} may not act for agent {asked.number}",

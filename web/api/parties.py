@@ -102,5 +102,5 @@ async def _ask(
 
 
 def _may(me: Me, agent: str) -> None:
-    if "agents.write" not in me.rights and me.agent != agent:
+    if not me.acts_for(agent):
         raise Problem(403, f"{me.name} may not bring others into the talk of agent {agent}")

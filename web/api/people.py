@@ -222,13 +222,13 @@ async def change(behind: Backend, edit: ruleedit.Edit) -> bool:
 
 
 async def _request(behind: Backend, me: Me, asked: SetReady | SetPaused | SetOut) -> Said:
-    if "agents.write" not in me.rights and me.agent != asked.number:
+    if not me.acts_for(asked.number):
         raise Problem(403, f"{me.name} may not speak for agent {asked.number}")
     return Said(said=(await behind.ask(asked)).said)
 
 
 async def _record(behind: Backend, me: Me, asked: PauseRecording | ResumeRecording) -> Said:
-    if "agents.write" not in me.rights and me.agent != asked.number:
+    if not me.acts_for(asked.number):
         raise Problem(403, f"{me.name} may not pause the recording of agent {asked.number}")
     return Said(said=(await behind.ask(asked)).said)
 

@@ -75,5 +75,5 @@ async def rate(
 
 
 def _may(me: Me, agent: str) -> None:
-    if "agents.write" not in me.rights and me.agent != agent:
+    if not me.acts_for(agent):
         raise Problem(403, f"{me.name} may not speak for agent {agent}")
