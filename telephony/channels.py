@@ -201,6 +201,11 @@ class Talk:
     citizen: str = ""
 
 
+def talk_of(talks: Iterable[Talk], agent: str) -> Talk | None:
+    """This agent's talk with a citizen, if there is one among `talks`."""
+    return next((talk for talk in talks if talk.agent == agent), None)
+
+
 @dataclass(frozen=True, slots=True)
 class AsteriskState:
     """What exists in Asterisk now, and the facts that bring what was known up to date.

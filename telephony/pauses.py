@@ -27,7 +27,7 @@ from facts import (
 )
 from facts.terms import CallId, PauseWhy
 from facts.times import SECOND
-from telephony.channels import Talk
+from telephony.channels import Talk, talk_of
 from telephony.link import ActionRefused, LinkDown, LinkError, Unknown
 
 log = structlog.get_logger(__name__)
@@ -234,10 +234,10 @@ class RecordingPauses:
     # --- inside
 
     def _talk_of(self, agent: str) -> CallId:
-        for talk in self._calls.talks():
-            if talk.agent == agent:
-                return talk.call
-        raise PauseRefused(f"agent {agent} is not in a talk with a citizen")
+        talk = talk_of(self._calls.talks(), agent)
+        if talk is None:
+            raise PauseRefused(f"agent {agent} is not in a talk with a citizen")
+        return talk.call
 
     def _talks(self, call: CallId, agent: str) -> bool:
         return any((one.call, one.agent) == (call, agent) for one in self._calls.talks())

@@ -21,7 +21,7 @@ from facts.supervise import SupervisionEnd, SupervisionMode
 from facts.terms import CallId
 from facts.times import SECOND
 from telephony import actions, supervisors
-from telephony.channels import Message, Talk
+from telephony.channels import Message, Talk, talk_of
 from telephony.link import ActionRefused, LinkDown, LinkError
 from telephony.supervised import (
     Calls,
@@ -249,10 +249,10 @@ class Supervision:
         return talk
 
     def _talk_of(self, agent: str) -> Talk:
-        for talk in self._calls.talks():
-            if talk.agent == agent:
-                return talk
-        raise SupervisionRefused(f"agent {agent} is not in a talk with a citizen")
+        talk = talk_of(self._calls.talks(), agent)
+        if talk is None:
+            raise SupervisionRefused(f"agent {agent} is not in a talk with a citizen")
+        return talk
 
     def _talks(self, talk: Talk) -> bool:
         return any((one.call, one.agent) == (talk.call, talk.agent) for one in self._calls.talks())

@@ -27,7 +27,7 @@ from facts.control import (
 from facts.requests import Reply
 from facts.terms import CallMark
 from hotline.controller.marks import Marks
-from telephony.channels import Talk
+from telephony.channels import Talk, talk_of
 from telephony.link import ActionRefused, LinkDown, LinkError
 
 log = structlog.get_logger(__name__)
@@ -219,9 +219,8 @@ class Control:
     async def _talk_of(self, agent: str) -> Talk:
         if self._stopping():
             raise refused("stopping")
-        for talk in self._calls.talks():
-            if talk.agent == agent:
-                return talk
+        if (talk := talk_of(self._calls.talks(), agent)) is not None:
+            return talk
         raise refused("not_in_talk" if await self._knows(agent) else "unknown_agent", agent=agent)
 
     def _now(self, talk: Talk) -> Talk | None:

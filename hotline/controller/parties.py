@@ -28,7 +28,7 @@ from facts.terms import CallId
 from facts.times import SECOND
 from ivr.bring_in import WANTED
 from telephony.bring_in import BringIn, PartyOrder, PartyRefused
-from telephony.channels import Calls, Talk
+from telephony.channels import Calls, Talk, talk_of
 from telephony.parties import LiveParty, Parties, PartyState
 from telephony.trunks import Way
 
@@ -323,14 +323,12 @@ class ThirdParties:
         return Reply(f"{self._name(party)} is dropped", party=party.id)
 
     def _talk_of(self, agent: str) -> Talk:
-        for talk in self._calls.talks():
-            if talk.agent == agent:
-                if talk.citizen:
-                    raise Refused(
-                        f"agent {agent} talks in a callback: nobody can be brought in there"
-                    )
-                return talk
-        raise Refused(f"agent {agent} is not in a talk with a citizen")
+        talk = talk_of(self._calls.talks(), agent)
+        if talk is None:
+            raise Refused(f"agent {agent} is not in a talk with a citizen")
+        if talk.citizen:
+            raise Refused(f"agent {agent} talks in a callback: nobody can be brought in there")
+        return talk
 
     def _party(self, agent: str, name: str) -> LiveParty:
         party = self._parties.get(name)

@@ -40,7 +40,7 @@ from facts.terms import BAD_GRADES, CallId, Grade, HandOver, Party, RatedBy
 from facts.times import DAY, HOUR, SECOND, day_of, local
 from ivr.invitations import Invitations, TalkStory
 from ivr.survey import Invitation
-from telephony.channels import Talk
+from telephony.channels import Talk, talk_of
 from telephony.link import LinkError
 
 log = structlog.get_logger(__name__)
@@ -177,7 +177,7 @@ class Surveys:
 
     async def hand_over(self, agent: str, why: HandOver, by: str = "") -> str:
         """End this agent's talk and hand the citizen to the survey. Says what they hear. Raises `Refused`."""
-        talk = next((one for one in self._calls.talks() if one.agent == agent), None)
+        talk = talk_of(self._calls.talks(), agent)
         if talk is None:
             raise Refused(f"agent {agent} is not in a talk with a citizen")
         if is_attempt(talk.call):
