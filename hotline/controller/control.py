@@ -34,7 +34,6 @@ log = structlog.get_logger(__name__)
 
 CONFIRMED_WITHIN = 0.5
 """Seconds in which Asterisk tells what an action has brought about. Usually it takes a tenth."""
-LONGEST_NAME = 80
 
 
 class Calls(Protocol):
@@ -128,11 +127,11 @@ class Control:
                 case ResumeTalk():
                     return await self._resume(talk)
                 case MuteTalk(state=state, by=by):
-                    return await self._mute(talk, state == "on", by[:LONGEST_NAME])
+                    return await self._mute(talk, state == "on", by)
                 case HangUpTalk():
                     return await self._hang_up(talk)
                 case MarkCall(mark=mark, end=end, by=by):
-                    return await self._mark(talk, mark, end != 0, by[:LONGEST_NAME])
+                    return await self._mark(talk, mark, end != 0, by)
                 case TransferTalk(to=to, queue=queue):
                     return await self._transfer(talk, to, queue)
         except LinkError as error:

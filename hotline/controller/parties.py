@@ -42,7 +42,6 @@ EMERGENCY_RINGS = 60.0
 CAPPED_FOR = 600 * SECOND
 """For how long the alarm counts a number that a cap kept out."""
 
-_LONGEST_NAME = 80
 _HOW = ("now", "consult")
 
 
@@ -217,7 +216,7 @@ class ThirdParties:
 
     def _order(self, asked: AddParty, talk: Talk, allowed: Allowed) -> PartyOrder:
         shown = self.shown(talk.call)
-        consult, by = asked.how == "consult", asked.by[:_LONGEST_NAME]
+        consult, by = asked.how == "consult", asked.by
         to = asked.to.strip()
         if colleague := self._colleague(to):
             if why := self._desk.call_colleague(talk.agent, colleague):
@@ -291,7 +290,7 @@ class ThirdParties:
             PartyOrder(
                 *(talk, PartyKind.EMERGENCY, number, EMERGENCY_RINGS, caller),
                 ways=self._ways(shown),
-                by=asked.by[:_LONGEST_NAME],
+                by=asked.by,
                 citizen=citizen,
             )
         )
@@ -312,14 +311,14 @@ class ThirdParties:
     async def _mute(self, asked: MuteParty | UnmuteParty) -> Reply:
         party = self._party(asked.number, asked.party)
         muted = isinstance(asked, MuteParty)
-        await self._bring_in.mute(party, muted=muted, by=asked.by[:_LONGEST_NAME])
+        await self._bring_in.mute(party, muted=muted, by=asked.by)
         return Reply(
             f"{self._name(party)} is {'muted' if muted else 'heard again'}", party=party.id
         )
 
     async def _drop(self, asked: DropParty) -> Reply:
         party = self._party(asked.number, asked.party)
-        await self._bring_in.drop(party, asked.by[:_LONGEST_NAME])
+        await self._bring_in.drop(party, asked.by)
         return Reply(f"{self._name(party)} is dropped", party=party.id)
 
     def _talk_of(self, agent: str) -> Talk:

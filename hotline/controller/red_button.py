@@ -32,7 +32,6 @@ MOST_LEVELS = 5
 WRITTEN_WITHIN = 0.6
 """Seconds that a reply waits for the database."""
 _AGAIN = 5.0
-_LONGEST_NAME = 80
 
 
 class Floor(Protocol):
@@ -102,7 +101,7 @@ class RedButton:
                 )
         now = self._clock()
         number = self._last = max(now, self._last + 1)
-        by, note = asked.by[:_LONGEST_NAME], reason_of(asked.note)
+        by, note = asked.by, reason_of(asked.note)
         self._open[number] = _Alert(number, now, seat.call, asked.agent, by, note, 0)
         self._record(AlertRaised(now, seat.call, asked.agent, number, by, note))
         self._wake.set()
@@ -120,7 +119,7 @@ class RedButton:
                 else f"there is no alert {asked.id}"
             )
         self._seen.add(asked.id)
-        by = asked.by[:_LONGEST_NAME]
+        by = asked.by
         fact = AlertAcknowledged(self._clock(), alert.call, alert.agent, alert.id, by)
         self._record(fact)
         log.info("alert.acknowledged", alert=alert.id, by=by)

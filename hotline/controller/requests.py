@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from alarms.rules import Alarm, UnknownAlarm
 from base import clock
@@ -168,6 +168,7 @@ class Requests:
 
     async def answer(self, asked: Request) -> Reply:
         """Carry out one request. Raises `Refused`."""
+        asked = _with_short_name(asked)
         match asked:
             case GetStatus():
                 return Reply(ready=self._ready())
@@ -224,9 +225,9 @@ class Requests:
             case ListenToTalk() | ChangeListening() | LeaveTalk() | TakeTalk() | EndTalk():
                 return await self._supervise(asked)
             case HandToSurvey():
-                return await self._surveys.asked(replace(asked, by=asked.by[:_LONGEST_NAME]))
+                return await self._surveys.asked(asked)
             case ExplainHangUp():
-                return self._explain(replace(asked, by=asked.by[:_LONGEST_NAME]))
+                return self._explain(asked)
             case EnterRating():
                 return await self._surveys.enter(asked)
             case SetReady(number) | SetPaused(number) | SetOut(number):
@@ -241,13 +242,13 @@ class Requests:
 
     def _acknowledged(self, name: str, by: str) -> Reply:
         try:
-            seen = self._acknowledge(name, by[:_LONGEST_NAME])
+            seen = self._acknowledge(name, by)
         except UnknownAlarm as error:
             raise Refused(str(error)) from None
         return Reply(f"alarm {seen.id} ({seen.rule}) acknowledged by {seen.acknowledged_by}")
 
     async def _record(self, asked: PauseRecording | ResumeRecording) -> Reply:
-        number, by = asked.number, asked.by[:_LONGEST_NAME]
+        number, by = asked.number, asked.by
         try:
             if isinstance(asked, PauseRecording):
                 await self._pauses.pause(number, PauseWhy.API, by)
@@ -262,3 +263,10 @@ class Requests:
             raise Refused(f"there is no agent {number}: `hotline agent list` shows those there are")
         action = asked.name.removeprefix("agent.")
         return Reply(f"agent {number}: {self._presence(number) or action}")
+
+
+def _with_short_name(asked: Request) -> Request:
+    """The same, with no more of the asking account's name than the diary keeps."""
+    by: str = getattr(asked, "by", "")
+    cut: dict[str, Any] = {"by": by[:_LONGEST_NAME]}
+    return replace(asked, **cut) if len(by) > _LONGEST_NAME else asked

@@ -14,7 +14,6 @@ from facts.times import SECOND
 
 MOST = 300
 """Callers in the list: those who are next. `stages` in the live state counts all."""
-_LONGEST_NAME = 80
 
 
 class Desk(Protocol):
@@ -111,7 +110,7 @@ def _said(by: str, reason: str) -> tuple[str, str]:
     why = reason_of(reason)
     if not why:
         raise Refused("say why: the reason is kept in the story of the call")
-    return by[:_LONGEST_NAME], why
+    return by, why
 
 
 def _call(row: WaitingNow) -> str:
