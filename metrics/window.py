@@ -194,9 +194,7 @@ class Tally:
             "M8_greeting": Metric(found("abandoned_greeting", 0), counted),
             "M9": Metric((found("talk", 0) + found("wrap_up", 0)) / SECOND, human),
             **survey_metrics(self.counts),
-            "M21": Metric(
-                found("caller_first", 0) + found("handed", 0), answered - found("scripted", 0)
-            ),
+            "M21": m21(self.counts, answered),
             "M21_unexplained": Metric(found("unexplained", 0), answered),
             "M23": Metric(found("recorded", 0), human),
             "M24": Metric(found("cut", 0), human),
@@ -217,6 +215,12 @@ class Tally:
     def _of(self, names: Iterable[str]) -> int:
         found = self.counts.get
         return sum([found(name, 0) for name in names])
+
+
+def m21(counts: Mapping[str, int], answered: int) -> Metric:
+    """M21 of a tally's counts: calls that the hotline ended by its script are in neither part."""
+    first = counts.get("caller_first", 0) + counts.get("handed", 0)
+    return Metric(first, answered - counts.get("scripted", 0))
 
 
 def survey_metrics(counts: Mapping[str, int]) -> dict[str, Metric]:

@@ -48,6 +48,7 @@ from metrics.window import (
     Metric,
     Point,
     Tally,
+    m21,
     survey_metrics,
 )
 from recorder import seals
@@ -99,9 +100,7 @@ class AgentFigures:
             "M9": Metric(worked / SECOND, handled),
             "M10": people.m10(self.counts.busy(), found("signed_in", 0), found("approved", 0)),
             **survey_metrics(self.counts.counts),
-            "M21": Metric(
-                found("caller_first", 0) + found("handed", 0), first - found("scripted", 0)
-            ),
+            "M21": m21(self.counts.counts, first),
             "M21_unexplained": Metric(found("unexplained", 0), handled),
             "M23": Metric(found("recorded", 0), first),
         }
