@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import database
+from base.bounded import remember
 from base.bus import Refused
 from base.outage import Outage
 from diary import reader
@@ -54,11 +55,11 @@ class HangUps:
             return
         match fact:
             case OfferAnswered():
-                self._put(self._answered, (fact.call, fact.agent), fact.at)
+                remember(self._answered, (fact.call, fact.agent), fact.at, _MOST)
             case TalkEnded():
                 answered = self._answered.pop((fact.call, fact.agent), fact.at)
                 if fact.hung_up_by is Party.AGENT and fact.at - answered > NO_TALK:
-                    self._put(self._open, (fact.call, fact.agent), fact.at)
+                    remember(self._open, (fact.call, fact.agent), fact.at, _MOST)
             case SurveyHandedOver() | HangUpExplained():
                 self._open.pop((fact.call, fact.agent), None)
                 self._answered.pop((fact.call, fact.agent), None)
@@ -109,12 +110,3 @@ class HangUps:
         kinds = {kind.kind for kind in _KINDS}
         async for fact in reader.read_kinds(engine, kinds, now - OPEN_FOR, now + SECOND):
             self.add(fact)
-
-    @staticmethod
-    def _put(
-        known: "OrderedDict[tuple[CallId, str], int]", key: tuple[CallId, str], at: int
-    ) -> None:
-        known[key] = at
-        known.move_to_end(key)
-        if len(known) > _MOST:
-            known.popitem(last=False)

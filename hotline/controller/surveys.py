@@ -6,6 +6,7 @@ within one working day, through the same book and gate as any other.
 
 import asyncio
 import secrets
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +19,7 @@ from acd.commands import CreateCallback
 from acd.gate import Purpose, Refusal
 from acd.rules.model import DEFAULT, Rules, SurveyWhen
 from base import database
+from base.bounded import remember
 from base.bus import Refused
 from base.outage import Outage
 from diary import reader
@@ -117,7 +119,7 @@ class Surveys:
         self._link_for = round(options.link_hours * HOUR)
         self._call_back = options.call_back
         self._invitations = Invitations()
-        self._links: dict[str, SurveyLinked] = {}
+        self._links: OrderedDict[str, SurveyLinked] = OrderedDict()
         self._loaded = False
 
     # --- what the desk records
@@ -325,9 +327,7 @@ class Surveys:
         return self._loaded and not self._invitations.asked_today(story, self._around.clock())
 
     def _open(self, link: SurveyLinked) -> None:
-        self._links[link.token] = link
-        while len(self._links) > MOST_LINKS:
-            del self._links[next(iter(self._links))]
+        remember(self._links, link.token, link, MOST_LINKS)
 
     def _send_link(self, story: TalkStory, end: CallEnded) -> None:
         """Offer a link to a citizen whose talk could have been rated, and who was not asked."""
