@@ -73,12 +73,10 @@ class WaitingCallers:
         now = self._clock()
         until = now + self._assign_for
         self._desk.report(CallerAssigned(now, asked.call, asked.agent, until, by, reason))
-        ringing = asked.agent in self._caller(asked.call).ringing
+        if asked.agent in self._caller(asked.call).ringing:
+            return Reply(f"call {asked.call}: agent {asked.agent} rings now")
         seconds = round(self._assign_for / SECOND)
-        said = (
-            "rings now" if ringing else f"is next at agent {asked.agent}, for {seconds} s at most"
-        )
-        return Reply(f"call {asked.call}: " + (f"agent {asked.agent} {said}" if ringing else said))
+        return Reply(f"call {asked.call}: is next at agent {asked.agent}, for {seconds} s at most")
 
     def move(self, asked: MoveCaller) -> Reply:
         """Have the caller wait in another queue, at their place. Raises `Refused`."""
