@@ -142,7 +142,8 @@ VARIABLES = (
 )
 """What `Calls.snapshot` reads of a channel: ask for it with `Status`."""
 
-_RINGING, _UP = "5", "6"  # AST_STATE_RINGING, AST_STATE_UP
+RINGING, UP = "5", "6"
+"""Asterisk's `ChannelState`: AST_STATE_RINGING, AST_STATE_UP."""
 _UNREACHABLE = frozenset({"Unreachable", "Removed"})
 _NEW = frozenset({"NonQualified", "Unknown", "Created"})
 """How Asterisk calls a contact that it has not asked yet."""
@@ -665,18 +666,18 @@ class Calls:
         leg = self._legs.get(uniqueid)
         if leg is None:
             if (attempt := self._attempts.get(uniqueid)) is not None:
-                attempt.rang = attempt.rang or state == _RINGING
-                attempt.picked_up = attempt.picked_up or state == _UP
+                attempt.rang = attempt.rang or state == RINGING
+                attempt.picked_up = attempt.picked_up or state == UP
             elif (out := self._outs.get(uniqueid)) is not None:
-                out.rang = out.rang or state == _RINGING
-                if state == _UP:
+                out.rang = out.rang or state == RINGING
+                if state == UP:
                     self._reach(out, at, facts)
             return
-        if state == _RINGING:
+        if state == RINGING:
             self._ring(leg, at, facts)
-        elif state == _UP and leg.in_notice:
+        elif state == UP and leg.in_notice:
             self._pick_up(leg, at, facts)
-        elif state == _UP:
+        elif state == UP:
             self._answer(leg, at, facts)
 
     def _dialstate(self, message: Message, at: int, facts: list[Fact]) -> None:
@@ -900,7 +901,7 @@ class Calls:
         number = message.get("Exten", "")
         if not call.arrived and not call.ended and number in self.numbers:
             call.arrived, call.arrival = True, (at, number)
-        if message.get("ChannelState") == _UP:
+        if message.get("ChannelState") == UP:
             self._tell_arrival(uniqueid, call, message, facts)
 
     def _tell_arrival(
@@ -1155,7 +1156,7 @@ class Calls:
             # An attended transfer, of which the link was too late to tell: the colleague has the citizen.
             self._end_own(uniqueid, now, facts)
         known = linkedid in exist or self.knows(self._linked.get(linkedid, linkedid))
-        if not known and entry.get("ChannelState") == _UP and entry.get("BridgeID", ""):
+        if not known and entry.get("ChannelState") == UP and entry.get("BridgeID", ""):
             # The citizen has left, and the agent talks on with somebody who was brought in.
             own = _Own(entry.get("Channel", ""), agent, uniqueid, linkedid)
             if uniqueid not in self._own and not leg_of_ours(uniqueid):
@@ -1165,8 +1166,8 @@ class Calls:
         # A phone's own hold leaves no variable: one that was known goes on, and nobody knows of others.
         by_us = variables_of(entry).get("HL_HELD") == "1"
         if (attempt := self._attempts.get(uniqueid)) is not None:
-            attempt.rang = attempt.rang or state == _RINGING
-            attempt.picked_up = attempt.picked_up or state == _UP
+            attempt.rang = attempt.rang or state == RINGING
+            attempt.picked_up = attempt.picked_up or state == UP
             attempt.held = by_us or attempt.held or None
         leg = self._legs.get(uniqueid)
         if leg is None:
@@ -1174,9 +1175,9 @@ class Calls:
         leg.held = by_us or leg.held or None
         in_notice = variables_of(entry).get("HL_NOTICE") == "1"
         leg.in_notice = leg.in_notice or in_notice
-        if state == _RINGING:
+        if state == RINGING:
             self._ring(leg, _started(entry, now), facts, estimated=True)
-        elif state == _UP and not leg.answered:
+        elif state == UP and not leg.answered:
             self._ring(leg, _started(entry, now), facts, estimated=True)
             if in_notice:
                 self._pick_up(leg, now, facts)
@@ -1189,7 +1190,7 @@ class Calls:
             return
         self._leave(uniqueid, entry, now, facts)
         out = self._outs.get(uniqueid)
-        if out is not None and entry.get("ChannelState") == _UP:
+        if out is not None and entry.get("ChannelState") == UP:
             self._reach(out, now, facts)
 
     def _found_kept(self, listed: list[Message], now: int, facts: list[Fact]) -> None:

@@ -34,12 +34,11 @@ from facts.ids import is_call_id, party_of
 from facts.numbers import AGENT_NUMBER
 from facts.parties import PartyEnd, PartyFailure, PartyKind
 from facts.terms import CallId
-from telephony.channels import AsteriskState, Message, microseconds, variables_of
+from telephony.channels import RINGING, UP, AsteriskState, Message, microseconds, variables_of
 
 CONSULT_EVENT = "HotlineConsult"
 """The dialplan's own event on the citizen's channel: they hear music from now on (`begin`), or are back (`over`)."""
 
-_RINGING, _UP = "5", "6"  # AST_STATE_RINGING, AST_STATE_UP
 _TRUNK_FAILS = frozenset({27, 34, 38, 41, 42, 44, 47, 79, 102})
 """Causes (Q.850) of a leg that its trunk did not take (408 and 5xx in SIP): then the next trunk is tried."""
 
@@ -172,8 +171,8 @@ class Parties:
                 party.channel = message.get("Channel", "")
             case "Newstate":
                 party.channel = message.get("Channel", "")
-                party.rang = party.rang or message.get("ChannelState") == _RINGING
-                party.picked_up = party.picked_up or message.get("ChannelState") == _UP
+                party.rang = party.rang or message.get("ChannelState") == RINGING
+                party.picked_up = party.picked_up or message.get("ChannelState") == UP
             case "BridgeEnter":
                 return self._enter(party, at)
             case "HangupRequest":
@@ -245,8 +244,8 @@ class Parties:
             if party is None:
                 continue
             party.leg, party.channel = entry.get("Uniqueid", ""), entry.get("Channel", "")
-            party.rang = party.rang or entry.get("ChannelState") == _RINGING
-            party.picked_up = party.picked_up or entry.get("ChannelState") == _UP
+            party.rang = party.rang or entry.get("ChannelState") == RINGING
+            party.picked_up = party.picked_up or entry.get("ChannelState") == UP
             party.inside = party.inside or entry.get("BridgeID", "") != ""
             party.joined = party.inside and party.call not in self._consults
             party.muted = variables_of(entry).get("HL_MUTED") == "1"

@@ -33,7 +33,7 @@ from facts.live import SupervisorNow
 from facts.supervise import SupervisionEnd, SupervisionMode
 from facts.terms import CallId
 from telephony import supervisors
-from telephony.channels import Message, Talk, microseconds
+from telephony.channels import RINGING, Message, Talk, microseconds
 from telephony.supervisors import SupervisionMark, SupervisorLeg, mode_of
 
 log = structlog.get_logger(__name__)
@@ -169,7 +169,7 @@ class SupervisedTalks:
                 one.channel = message.get("Channel", "")
             case "Newstate":
                 one.channel = one.channel or message.get("Channel", "")
-                one.rang = one.rang or message.get("ChannelState") == "5"
+                one.rang = one.rang or message.get("ChannelState") == RINGING
             case "UserEvent" if message.get("UserEvent") == supervisors.MODE_EVENT:
                 self._is(one, mode_of(message), at)
             case "UserEvent" if message.get("UserEvent") == supervisors.KEY_EVENT:
