@@ -1,6 +1,6 @@
 """Memories with a limit: what has been there for longest is forgotten."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import TypeVar
 
 _Key = TypeVar("_Key")
@@ -13,3 +13,21 @@ def remember(memory: OrderedDict[_Key, _Value], key: _Key, value: _Value, most: 
     memory[key] = value
     if len(memory) > most:
         memory.popitem(last=False)
+
+
+class Lately:
+    """Counts what has happened within the last `span` (microseconds). Times are added in their order."""
+
+    def __init__(self, span: int) -> None:
+        self._span = span
+        self._times: deque[int] = deque()
+
+    def add(self, at: int) -> None:
+        """It has happened."""
+        self._times.append(at)
+
+    def count(self, now: int) -> int:
+        """How often it has lately."""
+        while self._times and now - self._times[0] >= self._span:
+            self._times.popleft()
+        return len(self._times)

@@ -142,7 +142,7 @@ def times(facts: Iterable[Fact]) -> Times:
             case CallEnded() | CallbackEnded() | CallbackYielded() | CallbackRaced():
                 ended = fact.at if ended is None else min(ended, fact.at)
     if ended is not None and any(_called_back(fact) for fact in known):
-        ended = max(ended, *left)
+        ended = max([ended, *left])
     talked = talks(known, ended)
     return Times(
         arrived,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from base.background import spawn
+from base.bounded import Lately
 from facts import CallEnded, Fact, PartyAsked, PartyFailed, PartyJoined, PartyLeft
 from facts.parties import PartyFailure, PartyKind
 from facts.terms import CallId
@@ -55,8 +56,8 @@ class Emergencies:
         self._rings = rings
         self._clock = clock
         self._record = record
-        self._called: list[int] = []
-        self._failed: list[int] = []
+        self._called = Lately(TOLD_FOR)
+        self._failed = Lately(TOLD_FOR)
         self._who: dict[str, PartyKind] = {}
         self._tries: dict[CallId, int] = {}
         self._recorded: set[CallId] = set()
@@ -79,7 +80,7 @@ class Emergencies:
 
     def called(self, fact: PartyAsked) -> None:
         """An emergency service is called into a talk."""
-        self._called.append(fact.at)
+        self._called.add(fact.at)
         self._who[fact.party] = fact.who
 
     def caught_up(self) -> None:
@@ -91,13 +92,11 @@ class Emergencies:
 
     def lately(self, now: int) -> int:
         """How many emergency services were called into talks, for the alarm."""
-        self._called = [at for at in self._called if now - at < TOLD_FOR]
-        return len(self._called)
+        return self._called.count(now)
 
     def failed(self, now: int) -> int:
         """How many of them, and of citizens who were dropped, could not be reached."""
-        self._failed = [at for at in self._failed if now - at < TOLD_FOR]
-        return len(self._failed)
+        return self._failed.count(now)
 
     def _record_service(self, call: CallId) -> None:
         """Agent and service talk on without the citizen, whose channel was recorded."""
@@ -114,7 +113,7 @@ class Emergencies:
     def _note_failure(self, fact: PartyFailed) -> None:
         who = self._who.pop(fact.party, None)
         if who is not None and fact.why is not PartyFailure.WITHDRAWN:
-            self._failed.append(fact.at)
+            self._failed.add(fact.at)
             spawn(self._bring_in.tell_agent(fact.call, fact.agent), "agent is told")
         if who is PartyKind.CITIZEN:
             self._dropped(fact.call, PAUSE)
@@ -133,7 +132,7 @@ class Emergencies:
             return
         if not service.citizen:
             log.error("emergency.citizen_unknown", call_id=call, why="the number is withheld")
-            self._failed.append(self._clock())
+            self._failed.add(self._clock())
             spawn(self._bring_in.tell_agent(call, service.agent), "agent is told")
             return
         spawn(self._call_back(service, after), "dropped citizen called back")

@@ -8,6 +8,7 @@ import structlog
 
 from acd.gate import CAPS, Purpose, Refusal, listed
 from acd.rules.model import Rules
+from base.bounded import Lately
 from base.bus import Refused
 from base.settings import Settings
 from facts import DialRefused, Fact
@@ -137,12 +138,11 @@ class ThirdParties:
         self._ways = ways
         self._outbound = outbound
         self._clock = clock
-        self._capped: list[int] = []
+        self._capped = Lately(CAPPED_FOR)
 
     def capped(self, now: int) -> int:
         """How many outside numbers a cap on dialling has lately kept out of a talk, for the alarm."""
-        self._capped = [at for at in self._capped if now - at < CAPPED_FOR]
-        return len(self._capped)
+        return self._capped.count(now)
 
     def now(self) -> dict[str, list[PartyNow]]:
         """The third parties in the talks of each agent who has some, for the screens."""
@@ -266,7 +266,7 @@ class ThirdParties:
                 DialRefused(now, talk.call, number, Purpose.PARTY.value, refusal.why.value)
             )
             if refusal.why in CAPS:
-                self._capped.append(now)
+                self._capped.add(now)
             raise Refused(f"{mask(number)}: {refusal.text()}")
         return number
 

@@ -141,8 +141,10 @@ async def test_a_held_talk_outlives_the_controller_and_is_resumed_by_the_next(
     await centre.until(lambda: hears_music(leg), 10, "music")
     key = {"Idempotency-Key": str(uuid.uuid4())}
     deadline = asyncio.get_running_loop().time() + 20
-    while (await admin.post("/api/talks/1001/resume", headers=key)).status_code != 200:
-        assert asyncio.get_running_loop().time() < deadline
+    told = []
+    while (answer := await admin.post("/api/talks/1001/resume", headers=key)).status_code != 200:
+        told.append(answer.text)
+        assert asyncio.get_running_loop().time() < deadline, told
         key = {"Idempotency-Key": str(uuid.uuid4())}
         await asyncio.sleep(0.2)
     await leg.until_hears(agent.tone)
