@@ -130,8 +130,15 @@ class Bus:
                 failures = 0
                 self._found()
 
-    async def answer(self, handle: Callable[[Request], Awaitable[Reply]]) -> None:
-        """Answer requests with `handle`, which raises `Refused` to say no, until cancelled."""
+    async def answer(
+        self,
+        handle: Callable[[Request], Awaitable[Reply]],
+        ready: Callable[[Request], Awaitable[None]] | None = None,
+    ) -> None:
+        """Answer requests with `handle`, until cancelled. `ready` returns once a request can be handled.
+
+        Both raise `Refused` to say no. What nobody waits for any more when its turn comes is not carried out.
+        """
         failures = 0
         while not stopping():
             try:
@@ -144,9 +151,14 @@ class Bus:
             failures = 0
             self._found()
             if taken is not None:
-                await self._take(taken[1], handle)
+                await self._take(taken[1], handle, ready)
 
-    async def _take(self, raw: bytes | str, handle: Callable[[Request], Awaitable[Reply]]) -> None:
+    async def _take(
+        self,
+        raw: bytes | str,
+        handle: Callable[[Request], Awaitable[Reply]],
+        ready: Callable[[Request], Awaitable[None]] | None,
+    ) -> None:
         """Answer one request. One about a talk may wait for a phone, so it holds up that talk's requests alone."""
         try:
             request = orjson.loads(raw)
@@ -159,7 +171,7 @@ class Bus:
         except Exception:
             log.exception("command.failed")
             return
-        work = self._answer_one(key, asked, until, handle)
+        work = self._answer_one(key, asked, until, handle, ready)
         if (lane := lane_of(asked)) and len(self._lanes) < MOST_LANES:
             spawn(self._in_turn(lane, work), asked.name)
         else:
@@ -176,11 +188,14 @@ class Bus:
         asked: Request,
         until: int,
         handle: Callable[[Request], Awaitable[Reply]],
+        ready: Callable[[Request], Awaitable[None]] | None,
     ) -> None:
         try:
-            if until < clock.now():
-                return
             try:
+                if ready is not None:
+                    await ready(asked)
+                if until < clock.now():
+                    return
                 reply: dict[str, Json] = {"ok": words_of(await handle(asked))}
             except Refused as refusal:
                 reply = {"refused": str(refusal), "code": refusal.code, "zh": refusal.zh}

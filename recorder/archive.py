@@ -213,8 +213,9 @@ class Archive:
             for start in range(0, len(quiet), ledger.PAGE):
                 page = ended.where(columns.call.in_(quiet[start : start + ledger.PAGE]))
                 rows += await connection.execute(page)
-        for call, at in rows:
-            self._ended.setdefault(call, at)
+        new = {call: at for call, at in rows if call not in self._ended}
+        goes_on = await ledger.going_on(self._engine, list(new))
+        self._ended.update((call, at) for call, at in new.items() if call not in goes_on)
         self._read_from = now - LOOK_BACK
         if audit:
             self._audit_at = now + AUDIT_EVERY

@@ -16,12 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from base import clock
 from diary import tables as diary_tables
 from diary import writer
-from facts import Fact, details, restore
+from facts import Fact, PartyAsked, details, restore
 from facts.terms import CallId
 from recorder import evidence
 from recorder import tables as recorder_tables
 from recorder.entry import LedgerEntry, Sound
-from recorder.policy import RecordingState
+from recorder.policy import RecordingState, goes_on
 from recorder.vault.crypt import WrappedKey
 
 PAGE = 500
@@ -164,6 +164,19 @@ async def facts_of(engine: AsyncEngine, calls: Sequence[CallId]) -> dict[CallId,
     return found
 
 
+async def going_on(engine: AsyncEngine, calls: Sequence[CallId]) -> set[CallId]:
+    """Which of these calls are an emergency that goes on, although their citizen was dropped (`goes_on`)."""
+    columns = diary_tables.diary.c
+    found: list[CallId] = []
+    async with engine.connect() as connection:
+        for start in range(0, len(calls), PAGE):
+            page = columns.call.in_(calls[start : start + PAGE])
+            question = select(columns.call).where(page, columns.kind == PartyAsked.kind).distinct()
+            found += (await connection.scalars(question)).all()
+    facts = await facts_of(engine, found)
+    return {call for call in found if goes_on(facts[call])}
+
+
 def no_call_id(call: str) -> str:
     """What to say of an id that no call can have."""
     return f"{call[:100]!r} is not a call id. See all calls with their ids: hotline calls"
@@ -283,5 +296,5 @@ def _next_id() -> int:
 _KINDS = (
     *("CallArrived", "CallEnded", "OfferAnswered", "TalkEnded"),
     *("CallbackDialling", "CallbackAnswered", "CallbackEnded", "CallbackYielded", "CallbackRaced"),
-    *("RecordingPaused", "RecordingResumed", "PartyAsked", "PartyLeft"),
+    *("RecordingPaused", "RecordingResumed", "PartyAsked", "PartyFailed", "PartyLeft"),
 )

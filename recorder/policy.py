@@ -18,6 +18,7 @@ from facts import (
     Fact,
     OfferAnswered,
     PartyAsked,
+    PartyFailed,
     PartyLeft,
     RecordingFinished,
     RecordingMissing,
@@ -151,6 +152,17 @@ def times(facts: Iterable[Fact]) -> Times:
         sum(one.end - one.begin for one in pauses(known, talked)),
         cut,
     )
+
+
+def goes_on(facts: Iterable[Fact]) -> bool:
+    """Whether an emergency (R16) is not over: somebody who was brought in is there, or is being called.
+
+    Its recording goes on then without the citizen's channel, and is not complete. Facts of one call, in any order.
+    """
+    known = list(facts)
+    over = {fact.party for fact in known if isinstance(fact, PartyLeft | PartyFailed)}
+    asked = {fact.party for fact in known if isinstance(fact, PartyAsked)}
+    return any(_called_back(fact) for fact in known) and not asked <= over
 
 
 def _called_back(fact: Fact) -> bool:

@@ -34,8 +34,7 @@ TOLD_FOR = 600 * SECOND
 class Emergencies:
     """`ways` and `shown`: how a citizen is called back, and which number they see. `clock`: microseconds UTC.
 
-    `record`: go on recording the call with this channel, instead of another one. The raw file of a call that has ended
-    is complete after two seconds of quiet, so the recording is one as long as that is done at once.
+    `record`: go on recording the call with this channel, instead of another one.
     """
 
     def __init__(
@@ -60,7 +59,6 @@ class Emergencies:
         self._failed = Lately(TOLD_FOR)
         self._who: dict[str, PartyKind] = {}
         self._tries: dict[CallId, int] = {}
-        self._recorded: set[CallId] = set()
 
     def take(self, facts: Sequence[Fact]) -> None:
         """Take facts of `calls` and of `parties`, after `BringIn` has."""
@@ -88,6 +86,8 @@ class Emergencies:
         for party in self._parties.all():
             self._who[party.id] = party.who
             if party.who is PartyKind.EMERGENCY and self._bring_in.citizen_gone(party.call):
+                if not self._called_back(party.call):
+                    self._record_service(party.call)
                 self._dropped(party.call)
 
     def lately(self, now: int) -> int:
@@ -101,13 +101,11 @@ class Emergencies:
     def _record_service(self, call: CallId) -> None:
         """Agent and service talk on without the citizen, whose channel was recorded."""
         if (service := self._parties.emergency(call)) is not None:
-            self._recorded.add(call)
             self._record(call, service.channel, "")
 
     def _joined(self, party: LiveParty) -> None:
         service = self._parties.emergency(party.call)
-        # Without a controller when the citizen was dropped, the recording is over and put away.
-        if party.who is PartyKind.CITIZEN and party.call in self._recorded:
+        if party.who is PartyKind.CITIZEN:
             self._record(party.call, party.channel, service.channel if service else "")
 
     def _note_failure(self, fact: PartyFailed) -> None:
@@ -122,9 +120,8 @@ class Emergencies:
         service = self._parties.emergency(call)
         if service is None:
             self._tries.pop(call, None)
-            self._recorded.discard(call)
             return
-        if any(one.who is PartyKind.CITIZEN for one in self._parties.of(call)):
+        if self._called_back(call):
             return
         tries = self._tries[call] = self._tries.get(call, 0) + 1
         if tries > TRIES:
@@ -136,6 +133,9 @@ class Emergencies:
             spawn(self._bring_in.tell_agent(call, service.agent), "agent is told")
             return
         spawn(self._call_back(service, after), "dropped citizen called back")
+
+    def _called_back(self, call: CallId) -> bool:
+        return any(one.who is PartyKind.CITIZEN for one in self._parties.of(call))
 
     async def _call_back(self, service: LiveParty, after: float) -> None:
         await asyncio.sleep(after)

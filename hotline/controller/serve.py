@@ -51,7 +51,7 @@ from facts import (
 from facts.live import LiveState
 from facts.masking import mask_numbers
 from facts.parties import PartyKind
-from facts.requests import Reply, Request, asks_of_talks
+from facts.requests import Request, asks_of_talks
 from facts.terms import CallId
 from facts.times import HOUR, SECOND
 from hotline import __version__
@@ -490,7 +490,7 @@ class Controller:
         self._outlets.record(ControllerStarted(clock.now(), __version__))
         self._tasks = [
             spawn(self._bus.run(), "bus"),
-            spawn(self._bus.answer(self._answer), "requests"),
+            spawn(self._bus.answer(self._requests.answer, self._talks_known), "requests"),
             spawn(self._open_callbacks.run(), "callbacks of others"),
             spawn(self._show_states(), "live state"),
             spawn(
@@ -649,11 +649,10 @@ class Controller:
             return self._parties.inside(fact.call)
         return fact.agent not in self._pauses.now()
 
-    async def _answer(self, asked: Request) -> Reply:
-        """Answer a request. After a start and a lost link nobody knows yet who talks, and would refuse for nothing."""
+    async def _talks_known(self, asked: Request) -> None:
+        """After a start and a lost link nobody knows yet who talks, and would refuse for nothing."""
         if asks_of_talks(asked) and not await within(SETTLED_WITHIN, self._settled):
             raise Refused("Asterisk does not answer, or the hotline is just starting: try again")
-        return await self._requests.answer(asked)
 
     async def _hear_out(self) -> None:
         """Return when everything has been read that Asterisk had told before. Without a link there is nothing."""
@@ -816,8 +815,12 @@ class Controller:
             logger.error("recording.not_renewed", call_id=call, error=str(error))
 
     async def _record_on(self, call: CallId, channel: str, before: str) -> None:
+        file = self._settings.spool_dir / f"{call}.raw"
+        if not file.exists():
+            # The recorder has put it away, and another one would take its place.
+            logger.error("recording.not_renewed", call_id=call, error="it is put away")
+            return
         try:
-            file = self._settings.spool_dir / f"{call}.raw"
             await self._switch.record_on(channel, file, before)
         except LinkError as error:
             logger.error("recording.not_renewed", call_id=call, error=str(error))

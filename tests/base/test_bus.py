@@ -99,6 +99,33 @@ async def test_a_command_nobody_waits_for_any_more_is_not_carried_out(
     work.cancel()
 
 
+async def test_a_command_whose_asker_gave_up_while_it_waited_is_not_carried_out(
+    pair: tuple[Bus, Bus],
+) -> None:
+    controller, screen = pair
+    known, done = asyncio.Event(), list[str]()
+
+    async def ready(asked: Request) -> None:
+        if isinstance(asked, HangUpTalk):
+            await known.wait()
+        if isinstance(asked, SetReady):
+            raise Refused("not yet")
+
+    async def note(asked: Request) -> Reply:
+        done.append(asked.name)
+        return Reply()
+
+    work = spawn(controller.answer(note, ready), "answer")
+    with pytest.raises(NoAnswer):
+        await screen.ask(HangUpTalk("1001"), wait=0.1)
+    known.set()
+    with pytest.raises(Refused, match="not yet"):
+        await screen.ask(SetReady("1001"))
+    await screen.ask(HangUpTalk("1001", "again"))
+    assert done == ["talk.hang_up"]
+    work.cancel()
+
+
 async def test_live_state_and_facts_reach_the_screens(pair: tuple[Bus, Bus]) -> None:
     controller, screen = pair
     assert await screen.live() is None

@@ -171,6 +171,7 @@ async def test_a_citizen_who_is_dropped_while_no_controller_runs_is_called_back_
     await centre.fact(ControllerStarted, 30, count=starts + 1)
     called = await gateway.call(number="13900000074", within=15)
     await until_hears(one.at_agent, TONE_OF_RESCUE, TONE_OF_CALLED_BACK)
+    await asyncio.sleep(0.5)
     await one.at_agent.hang_up()
     service(gateway).hang_up()
     await called.until(lambda: called.ended_at)
@@ -182,6 +183,11 @@ async def test_a_citizen_who_is_dropped_while_no_controller_runs_is_called_back_
         30,
         "the recorder to say that a part is missing",
     )
+    # Before and behind that it has all.
+    left, _ = sounds.recording(centre.home, one.call)
+    assert seconds_of(left, one.citizen.tone) > 1
+    assert seconds_of(left, TONE_OF_CALLED_BACK) > 0.3
+    assert seconds_of(left, TONE_OF_RESCUE) > 0.1
 
 
 async def test_diary_and_asterisks_own_record_agree_after_emergencies(centre: Centre) -> None:

@@ -29,9 +29,12 @@ from facts import (
     CallbackPlaced,
     CallbackYielded,
     Fact,
+    PartyAsked,
+    PartyLeft,
     RecordingFinished,
     RecordingMissing,
 )
+from facts.parties import PartyEnd, PartyKind
 from facts.times import SECOND
 from recorder import archive, copying, ledger, policy, tape
 from recorder.archive import Archive
@@ -163,6 +166,21 @@ async def test_a_call_that_goes_on_is_left_alone(
     assert talking.exists()
     assert quiet.exists()
     assert posted == []
+
+
+async def test_the_file_of_an_emergency_waits_until_the_last_has_left(
+    engine: AsyncEngine, work: Archive, posted: list[Fact], spool: Spool
+) -> None:
+    raw, party = spool(CALL, age=100), "hotline-x1a"
+    asked = PartyAsked(NOW - 60 * SECOND, CALL, "1001", party, PartyKind.EMERGENCY, "120")
+    await write(engine, [*a_call(CALL, ended=NOW - 50 * SECOND), asked])
+    await work.sweep(NOW)
+    assert raw.exists()
+    left = PartyLeft(NOW - 5 * SECOND, CALL, "1001", party, PartyEnd.HUNG_UP)
+    await write(engine, [left])
+    await work.sweep(NOW + SECOND)
+    assert not raw.exists()
+    assert [fact.call for fact in posted if isinstance(fact, RecordingFinished)] == [CALL]
 
 
 async def test_asterisk_may_still_be_writing_when_the_call_has_just_ended(

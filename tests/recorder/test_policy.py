@@ -12,6 +12,7 @@ from facts import (
     Fact,
     OfferAnswered,
     PartyAsked,
+    PartyFailed,
     PartyLeft,
     RecordingFinished,
     RecordingMissing,
@@ -20,7 +21,7 @@ from facts import (
     TalkEnded,
 )
 from facts.ids import is_attempt, is_call_id
-from facts.parties import PartyEnd, PartyKind
+from facts.parties import PartyEnd, PartyFailure, PartyKind
 from facts.terms import Party, PauseWhy
 from facts.times import SECOND
 from recorder import policy
@@ -288,5 +289,12 @@ def test_an_emergency_lasts_until_the_last_has_left() -> None:
     for who, ended in ((PartyKind.OUTSIDE, 10), (PartyKind.EMERGENCY, 30)):
         asked = PartyAsked(SECOND, call, "1001", party, who, "120")
         assert policy.times([*facts, asked]).ended == ended * SECOND
+        assert not policy.goes_on([asked, *facts])
         # As long as nobody has left, as when no controller ran, the citizen's end is the only one that is known.
         assert policy.times([*facts[:2], asked]).ended == 10 * SECOND
+        assert policy.goes_on([asked, *facts[:2]]) == (who is PartyKind.EMERGENCY)
+    # It goes on with whoever else is there, and is over when nobody is or can be reached.
+    back = PartyAsked(11 * SECOND, call, "1001", "hotline-x2a", PartyKind.CITIZEN, "139")
+    failed = PartyFailed(40 * SECOND, call, "1001", back.party, PartyFailure.BUSY)
+    assert policy.goes_on([asked, back, *facts])
+    assert not policy.goes_on([asked, back, failed, *facts])

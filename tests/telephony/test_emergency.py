@@ -163,7 +163,7 @@ async def test_a_service_that_does_not_answer_is_told_to_the_agent() -> None:
 
 async def test_after_a_start_a_citizen_who_was_dropped_meanwhile_is_called_back() -> None:
     one = Rescue()
-    await one.call()
+    service = await one.call()
     one.event("HangupRequest", CALL, TRUNK, Cause="16")
     one.event("Hangup", CALL, TRUNK, Cause="16")
     one.emergencies._who.clear()
@@ -171,9 +171,13 @@ async def test_after_a_start_a_citizen_who_was_dropped_meanwhile_is_called_back(
     await settled()
     await asyncio.sleep(0.02)
     assert len(one.did("Originate")) == 1
-    # The recording has been put away meanwhile.
+    # What is said meanwhile is recorded from here on.
+    assert one.recorded == [(CALL, service.channel, "")]
     one.hears(one.of_party("BridgeEnter", CALL))
-    assert one.recorded == []
+    assert one.recorded[1:] == [(CALL, one.party.channel, service.channel)]
+    # The next controller finds the citizen there, whose channel Asterisk goes on recording.
+    one.emergencies.caught_up()
+    assert len(one.recorded) == 2
 
 
 async def test_what_cannot_be_done_is_logged_and_ends_nothing() -> None:
