@@ -3,10 +3,11 @@
 Each room has its own tables in its `tables.py`; all of them are in one `metadata`.
 """
 
+import asyncio
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +40,9 @@ class DatabaseAwayError(exc.OperationalError):
 AWAY: Final[tuple[type[Exception], ...]] = (DatabaseAwayError, exc.TimeoutError, TimeoutError)
 """What `except` catches of a database that is away: also no free connection within the pool's time, and the end of the
 caller's own `asyncio.timeout`. The one home of that list; drivers' errors become `DatabaseAwayError` in `engine`."""
+
+READ_AGAIN = 5.0
+"""Seconds between two tries of `read_at_start`."""
 
 FAILED: Final[tuple[type[Exception], ...]] = (exc.SQLAlchemyError, TimeoutError)
 """What a command catches that answers with a sentence: also a database that is not of this version."""
@@ -135,6 +139,22 @@ def noting(outage: Outage, **fields: object) -> Iterator[None]:
         outage.begin(**told(error), **fields)
     else:
         outage.end()
+
+
+async def read_at_start(read: Callable[[], Awaitable[None]], outage: Outage, effect: str) -> None:
+    """Do what a program reads once after its start, as soon as the database lets it.
+
+    Until then `outage` is on, with `effect`: so is it for a fault of ours, whose trace is logged once.
+    """
+    while True:
+        try:
+            await read()
+        except Exception as error:  # noqa: BLE001 a fault of one part ends nothing
+            outage.begin(**told(error), effect=effect)
+        else:
+            outage.end()
+            return
+        await asyncio.sleep(READ_AGAIN)
 
 
 def told(error: BaseException) -> dict[str, object]:

@@ -1,6 +1,5 @@
 """Why an agent hung up first (R6): which of their talks want a reason, and the reasons they give."""
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -36,7 +35,6 @@ _MOST = 20_000
 _KINDS: frozenset[type[Fact]] = frozenset(
     {OfferAnswered, TalkEnded, SurveyHandedOver, HangUpExplained, CallTransferred, CallSilent}
 )
-_AGAIN = 5.0
 
 
 class HangUps:
@@ -46,7 +44,6 @@ class HangUps:
         self._report = report
         self._clock = clock
         self._answered: OrderedDict[tuple[CallId, str], int] = OrderedDict()
-        self._loaded = False
         self._open: OrderedDict[tuple[CallId, str], int] = OrderedDict()
 
     def add(self, fact: Fact) -> None:
@@ -98,12 +95,8 @@ class HangUps:
     async def run(self, engine: AsyncEngine) -> None:
         """After a start, read what earlier controllers saw in this shift, as soon as the database can be read."""
         away = Outage(log, "hang_ups.database_away")
-        while not self._loaded:
-            with database.noting(away, effect="reasons of earlier talks cannot be given"):
-                await self._read(engine)
-                self._loaded = True
-            if not self._loaded:
-                await asyncio.sleep(_AGAIN)
+        effect = "reasons of earlier talks cannot be given"
+        await database.read_at_start(lambda: self._read(engine), away, effect)
 
     async def _read(self, engine: AsyncEngine) -> None:
         now = self._clock()

@@ -13,6 +13,7 @@ from agents.model import Intent
 from base import database
 from base.background import spawn
 from base.bus import Refused
+from base.outage import Outage
 from facts.requests import ReadMessage, Reply, SendMessage
 from telephony.texts import Display
 
@@ -24,7 +25,6 @@ ANSWERED_WITHIN = 0.25
 """Seconds for which the reply waits for the phones. Those that answer later are entered all the same."""
 AT_ONCE = 10
 """Phones that are shown a text at the same time."""
-_AGAIN = 5.0
 _T = TypeVar("_T")
 
 
@@ -57,15 +57,11 @@ class Messages:
 
     async def run(self) -> None:
         """Learn which messages are unread; returns when the database has said so."""
-        while True:
-            try:
-                known = await messages.unread(self._engine)
-            except Exception as error:  # noqa: BLE001 a fault of ours is logged with its trace
-                log.warning("messages.unread_unknown", **database.told(error))
-                await asyncio.sleep(_AGAIN)
-            else:
-                self.unread = {**known, **self.unread}
-                return
+        away = Outage(log, "messages.database_away")
+        await database.read_at_start(self._read, away, "unread messages are not counted")
+
+    async def _read(self) -> None:
+        self.unread = {**await messages.unread(self._engine), **self.unread}
 
     async def send(self, asked: SendMessage) -> Reply:
         """Enter the message and show it. Raises `Refused`."""

@@ -18,6 +18,7 @@ from alarms.rules import Key
 from base import database
 from base.background import within
 from base.bus import Refused
+from base.outage import Outage
 from facts import AlertAcknowledged, AlertEscalated, AlertRaised, Fact
 from facts.live import AlertNow
 from facts.masking import reason_of
@@ -31,7 +32,6 @@ MOST_LEVELS = 5
 """So often an alert escalates; then its alarm stays as it is."""
 WRITTEN_WITHIN = 0.6
 """Seconds that a reply waits for the database."""
-_AGAIN = 5.0
 
 
 class Floor(Protocol):
@@ -166,21 +166,15 @@ class RedButton:
 
     async def run(self) -> None:
         """Take over what an earlier controller left, then escalate what is not acknowledged in time, for ever."""
-        await self._restore()
+        away = Outage(log, "alerts.database_away")
+        await database.read_at_start(self._restore, away, "an earlier alert is not escalated")
         while True:
             await within(self._until_next(), self._wake)
             self._wake.clear()
             self._escalate()
 
     async def _restore(self) -> None:
-        while True:
-            try:
-                self._take(await urgent.unseen(self._engine))
-            except Exception as error:  # noqa: BLE001 a fault of ours is logged with its trace
-                log.warning("alerts.unknown", **database.told(error))
-                await asyncio.sleep(_AGAIN)
-            else:
-                return
+        self._take(await urgent.unseen(self._engine))
 
     def _take(self, left: Iterable[urgent.Matter]) -> None:
         for one in left:

@@ -57,7 +57,6 @@ MOST_LINKS = 200_000
 _LOOK_EVERY, _LOOKS = 0.02, 50
 """Seconds between two looks for the fact that the talk has ended, which may come later than the end of its Dial."""
 _LONGEST_CALL = 4 * HOUR
-_AGAIN = 5.0
 _LATELY = 3 * DAY
 """How far back a start looks for bad ratings without a callback."""
 
@@ -236,15 +235,9 @@ class Surveys:
     async def run(self, engine: AsyncEngine) -> None:
         """Read what earlier controllers did, as soon as the database can be read. Until then nobody is invited."""
         away = Outage(log, "surveys.database_away")
-        while not self._loaded:
-            try:
-                with database.noting(away, effect="no survey asks before it is back"):
-                    await self._load(engine)
-                    self._loaded = True
-            except Exception:
-                log.exception("surveys.not_read", effect="no survey asks")
-            if not self._loaded:
-                await asyncio.sleep(_AGAIN)
+        effect = "no survey asks before it is back"
+        await database.read_at_start(lambda: self._load(engine), away, effect)
+        self._loaded = True
 
     async def _load(self, engine: AsyncEngine) -> None:
         now = self._around.clock()

@@ -262,3 +262,24 @@ def test_only_an_absent_database_begins_its_outage() -> None:
             pass
     assert not outage.on
     assert [(one["on"], one.get("files")) for one in logs] == [(True, 7), (False, None)]
+
+
+async def test_what_is_read_at_a_start_waits_for_the_database_and_tells_of_it_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(database, "READ_AGAIN", 0.0)
+    away = database.DatabaseAwayError(None, None, ConnectionRefusedError())
+    failures: list[Exception] = [away, away, KeyError("a fault of ours")]
+
+    async def read() -> None:
+        if failures:
+            raise failures.pop(0)
+
+    outage = Outage(structlog.get_logger(), "surveys.database_away")
+    with capture_logs() as logs:
+        await database.read_at_start(read, outage, "no survey asks")
+    assert [(one["on"], one.get("effect")) for one in logs] == [
+        (True, "no survey asks"),
+        (False, None),
+    ]
+    assert failures == []
