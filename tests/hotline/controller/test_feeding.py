@@ -122,7 +122,7 @@ async def test_the_figures_are_right_before_the_diary_is_read(
         for fact in early:
             live.add(fact)
     async with running(feeding.feed_figures(engine, figures, known, lambda: None)):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await known.wait()
         assert shown(figures, now)["M1r"]["denominator"] == 37
         assert shown(figures, now) == shown(again, now)
