@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import baresip
 import pytest
 
 from base.bus import Bus, Refused
@@ -18,6 +19,7 @@ from facts import (
     ControllerStarted,
     OfferAnswered,
     OwnCallStarted,
+    PhoneLost,
     PhoneReachable,
     RecordingFinished,
     SupervisionChanged,
@@ -306,17 +308,132 @@ async def test_a_supervisor_takes_the_call_over(
     await verified(centre)
 
 
-async def test_an_agent_who_leaves_ends_it_for_all(centre: Centre, phones: Phones) -> None:
-    leg, agent, call = await talk(centre, phones, "13900000041")
+async def hears_on(leg: Leg, tone: int, seconds: float) -> None:
+    """This side hears the tone without a gap for so long from now on."""
+    heard = leg.seconds_of(tone)
+    await asyncio.sleep(seconds)
+    assert leg.seconds_of(tone) - heard > seconds - 0.4
+
+
+async def three(
+    centre: Centre, phones: Phones, caller: str
+) -> tuple[Leg, AgentPhone, AgentPhone, str]:
+    """A citizen, 1001, and 1003 who has stepped in: the citizen's leg, both phones, and the call's id."""
+    leg, agent, call = await talk(centre, phones, caller)
     boss = await supervisor(centre, phones)
     await ask(centre, ListenToTalk("1001", "1003", "step_in", "li", 1))
     await until_has(centre, leg, agent.tone, boss.tone)
+    await centre.fact(SupervisionStarted, call=call)
+    return leg, agent, boss, call
+
+
+async def handed_on(centre: Centre, caller: str, call: str, ended_by: str = "agent") -> None:
+    """The story has the call in 1001's hands, then in 1003's, and all figures agree."""
+    row = await centre.call(caller)
+    assert (row["agents"], row["outcome"], row["hung_up_by"]) == (
+        ["1001", "1003"],
+        "human",
+        ended_by,
+    )
+    (handed,) = centre.facts(CallTransferred, call=call)
+    assert (handed.agent, handed.to, handed.attended) == ("1001", "1003", True)
+    assert [end.agent for end in centre.facts(TalkEnded, call=call)] == ["1001", "1003"]
+    assert [end.why for end in centre.facts(SupervisionEnded, call=call)] == [SupervisionEnd.TOOK]
+    await verified(centre)
+
+
+async def test_an_agent_who_leaves_has_the_supervisor_talk_on(
+    centre: Centre, phones: Phones, tmp_path: Path
+) -> None:
+    leg, agent, boss, call = await three(centre, phones, "13900000041")
     await agent.offers[-1].hang_up()
-    await boss.offers[-1].until_ended(3)
-    await leg.until_ended(3)
+    await hears_on(leg, boss.tone, 3)
+    assert has(leg, agent.tone) < 0.02
+    assert has(boss.offers[-1], leg.tone) > 0.5
+    await centre.presence("1001", "ready")
+    await centre.presence("1003", "talking")
+    await until_shown(centre)
+    # They hand the citizen on as any agent, and the keys of a supervisor do nothing any more.
+    await boss.offers[-1].press("4")
+    await hears_on(leg, boss.tone, 2)
+    second = await centre.agent(phones, "1002", answer_after=0.2)
+    await boss.offers[-1].transfer("1002")
+    await until_talk(leg, second.tone)
+    await asyncio.sleep(1)
+    await leg.hang_up()
     row = await centre.call("13900000041")
-    assert (row["agents"], row["outcome"], row["hung_up_by"]) == (["1001"], "human", "agent")
-    assert (await centre.fact(SupervisionEnded, call=call)).why is SupervisionEnd.OVER
+    assert row["agents"] == ["1001", "1003", "1002"]
+    left, right = await recording(centre, call, tmp_path / "talk.wav")
+    sounds.assert_hums(left, leg)
+    assert heard_in(right, boss.tone) > 4
+    assert heard_in(left, boss.tone) == 0
+    await centre.press(second, "*13")
+    await verified(centre)
+
+
+async def test_an_agent_who_leaves_while_the_controller_is_away_has_the_supervisor_talk_on(
+    centre: Centre, phones: Phones
+) -> None:
+    leg, agent, boss, call = await three(centre, phones, "13900000044")
+    # Asterisk may lose a voice of two who are left of three until the next controller renews the recording.
+    centre.expected.append("recording.incomplete")
+    starts = len(centre.facts(ControllerStarted))
+    centre.kill_controller(for_good=True)
+    await agent.offers[-1].hang_up()
+    await hears_on(leg, boss.tone, 2)
+    centre.revive()
+    await centre.fact(ControllerStarted, 30, count=starts + 1)
+    await centre.presence("1003", "talking", 20)
+    await hears_on(leg, boss.tone, 1)
+    await boss.offers[-1].hang_up()
+    await leg.until_ended()
+    await handed_on(centre, "13900000044", call)
+
+
+async def test_an_agent_whose_phone_dies_has_the_supervisor_talk_on(
+    centre: Centre, phones: Phones
+) -> None:
+    caller = "13900000045"
+    async with DeskPhone(centre.sip, "1002", PASSWORD) as desk:
+        before = len(centre.facts(PhoneReachable, agent="1002"))
+        await desk.sign_in()
+        await centre.fact(PhoneReachable, agent="1002", count=before + 1)
+        await centre.cli("agent", "ready", "1002")
+        leg = await phones.citizen(caller).dial(NUMBER)
+        await until_talk(leg, desk.tone, GREETING)
+        call = await centre.call_id(caller)
+        boss = await supervisor(centre, phones)
+        await ask(centre, ListenToTalk("1002", "1003", "step_in", "li", 1))
+        await until_has(centre, leg, desk.tone, boss.tone)
+        await asyncio.sleep(4.5)  # the watch knows its sound by then
+        await desk.reload(same_port=True)
+        await centre.fact(PhoneLost, 20, call=call, agent="1002")
+        await centre.fact(CallTransferred, 20, call=call, to="1003")
+        await hears_on(leg, boss.tone, 2)
+        # The citizen does not wait again for the agent whose phone has died.
+        await boss.offers[-1].hang_up()
+        await leg.until_ended()
+        await centre.cli("agent", "out", "1002")
+    assert (await centre.call(caller))["agents"] == ["1002", "1003"]
+    assert desk.invited == 1
+
+
+async def test_an_agent_cannot_hand_on_a_talk_of_three(centre: Centre, phones: Phones) -> None:
+    leg, agent, boss, call = await three(centre, phones, "13900000046")
+    second = await centre.agent(phones, "1002", answer_after=0.2)
+    centre.expected.append("attempted blind transfer to '1002@nothing'")
+    with pytest.raises(baresip.TransferFailed, match="404"):
+        await agent.offers[-1].transfer("1002")
+    await until_has(centre, leg, agent.tone, boss.tone)
+    assert second.offers == []
+    # When the supervisor listens again, it works.
+    await ask(centre, ChangeListening("1001", "1003", "listen", "li"))
+    await centre.fact(SupervisionChanged, call=call, mode=LISTEN)
+    await agent.offers[-1].transfer("1002")
+    await until_talk(leg, second.tone)
+    await leg.hang_up()
+    assert (await centre.call("13900000046"))["agents"] == ["1001", "1002"]
+    await centre.press(second, "*13")
 
 
 async def test_a_citizen_who_leaves_ends_it_for_all(centre: Centre, phones: Phones) -> None:
