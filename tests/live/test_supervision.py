@@ -11,7 +11,8 @@ from typing import Any
 import baresip
 import pytest
 
-from base.bus import Bus, Refused
+from base.background import spawn
+from base.bus import Bus, NoAnswer, Refused
 from facts import (
     CallbackAdded,
     CallEnded,
@@ -38,6 +39,7 @@ from softphone.phones import RATE, AgentPhone, Leg, Phones, Sound, loudness, sec
 from tests.live import sounds
 from tests.live.centre import NUMBER, PASSWORD, Centre, until_talk
 from tests.live.deskphone import DeskPhone
+from tests.live.test_parties import until_ready
 
 GREETING = 10.0
 LISTEN, WHISPER = SupervisionMode.LISTEN, SupervisionMode.WHISPER
@@ -339,6 +341,59 @@ async def handed_on(centre: Centre, caller: str, call: str, ended_by: str = "age
     assert (handed.agent, handed.to, handed.attended) == ("1001", "1003", True)
     assert [end.agent for end in centre.facts(TalkEnded, call=call)] == ["1001", "1003"]
     assert [end.why for end in centre.facts(SupervisionEnded, call=call)] == [SupervisionEnd.TOOK]
+    await verified(centre)
+
+
+async def until_killed(centre: Centre, asked: Request) -> None:
+    """Ask a controller that may not live to answer."""
+    with contextlib.suppress(NoAnswer, Refused):
+        await ask(centre, asked)
+
+
+@pytest.mark.parametrize("moment", ["ringing", "listening", "asked"])
+async def test_a_controller_killed_in_a_take_over_loses_no_citizen(
+    centre: Centre, phones: Phones, moment: str
+) -> None:
+    caller = f"1390000005{len(moment) - 5}"
+    leg, agent, call = await talk(centre, phones, caller)
+    boss = await supervisor(centre, phones, answer_after=2 if moment == "ringing" else 0.1)
+    starts = len(centre.facts(ControllerStarted))
+    # It may be killed when it has just stopped the recording, to start it again.
+    centre.expected.append(f'"recording.incomplete","call_id":"{call}"')
+    if moment == "ringing":
+        # Their phone is picked up while there is no controller.
+        await ask(centre, TakeTalk("1001", "1003", "li"))
+        await boss.until_rings()
+        centre.kill_controller()
+    else:
+        await ask(centre, ListenToTalk("1001", "1003", "listen", "li", 1))
+        await centre.fact(SupervisionStarted, call=call)
+        taking = spawn(until_killed(centre, TakeTalk("1001", "1003", "li")), "a take-over")
+        await asyncio.sleep(0 if moment == "listening" else 0.02)
+        centre.kill_controller()
+        await taking
+    await until_ready(centre, starts + 1)
+    at_agent, ear = agent.offers[-1], boss.offers[-1]
+    if moment == "ringing":
+        await centre.fact(CallTransferred, 20, call=call, to="1003")
+    with contextlib.suppress(AssertionError):
+        await centre.fact(CallTransferred, 5, call=call)
+    await centre.until(lambda: has(leg, agent.tone) + has(leg, boss.tone) > 0.8, 10, "a voice")
+    if not centre.facts(CallTransferred, call=call):
+        # It was killed before Asterisk was asked: nothing has changed, and it can be asked again.
+        await until_has(centre, ear, leg.tone, agent.tone)
+        assert "taken over" in await ask(centre, TakeTalk("1001", "1003", "li"))
+    await at_agent.until_ended()
+    await hears_on(leg, boss.tone, 2)
+    await ear.until_hears(leg.tone)
+    await ear.hang_up()
+    await leg.until_ended()
+    row = await centre.call(caller)
+    assert (row["agents"], row["outcome"]) == (["1001", "1003"], "human")
+    assert [end.agent for end in centre.facts(TalkEnded, call=call)] == ["1001", "1003"]
+    ends = centre.facts(SupervisionEnded, call=call)
+    assert len(ends) == len(centre.facts(SupervisionStarted, call=call))
+    assert {end.why for end in ends} <= {SupervisionEnd.TOOK}
     await verified(centre)
 
 

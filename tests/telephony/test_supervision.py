@@ -341,6 +341,27 @@ async def test_the_agent_cannot_hand_on_a_talk_of_three() -> None:
     assert sets(centre) == [(AGENT, "TRANSFER_CONTEXT", context) for context in contexts]
 
 
+async def test_a_new_controller_frees_the_agent_of_a_talk_that_was_taken_over() -> None:
+    centre = Centre()
+    centre.talking.append(Talk(LEG, BOSS, CALL, "1003", False, True))
+    started = SupervisionStarted(T - SECOND, CALL, "1001", "1003", LISTEN, "li")
+
+    async def unended() -> Sequence[SupervisionStarted]:
+        return [started]
+
+    mark = SupervisionMark(CALL, "1001", "li", True)
+    await centre.supervision.there.settle([SupervisorLeg(LEG, BOSS, "1003", mark, TAKE)], unended)
+    await asyncio.sleep(0.02)
+    why = SupervisionEnd.TOOK
+    assert centre.facts == [SupervisionEnded(T, CALL, "1001", "1003", why, SECOND, "li")]
+    assert centre.sent == [{"Action": "Hangup", "Channel": AGENT, "Cause": "16"}]
+    assert centre.supervision.now() == []
+    # The recording of two who are left of three is started again.
+    assert centre.renewed == []
+    centre.supervision.there.take([TalkEnded(T, CALL, "1001", Party.SYSTEM)])
+    assert centre.renewed == [CALL]
+
+
 async def test_a_supervisor_whose_agent_left_as_they_took_over_has_the_citizen() -> None:
     centre = Centre()
     await centre.listens()
