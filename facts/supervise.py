@@ -31,7 +31,7 @@ class SupervisionEnd(StrEnum):
 
     left         they hung up, or asked for it
     over         the agent's talk ended, or the agent handed it on
-    took         they have taken the call over
+    took         they have taken the call over, or had stepped in when the agent left
     no_answer    their phone rang and nobody answered
     refused      their phone is busy, or they refused
     unreachable  their phone did not answer Asterisk

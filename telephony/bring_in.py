@@ -81,7 +81,8 @@ class PartyOrder:
 class BringIn:
     """The third parties of one node. `parties` reads the messages of `link`, as `calls` does. `report` takes facts.
 
-    `clock`: microseconds UTC. `asked`: told of each party before they are called.
+    `clock`: microseconds UTC. `asked`: told of each party before they are called. `stepped_in`: whether a supervisor is
+    to be heard in a call's talk.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class BringIn:
         report: Callable[[Fact], None],
         clock: Callable[[], int],
         asked: Callable[[PartyAsked], object] = lambda _: None,
+        stepped_in: Callable[[CallId], bool] = lambda _: False,
     ) -> None:
         self._link = link
         self._calls = calls
@@ -102,6 +104,7 @@ class BringIn:
         self._report = report
         self._clock = clock
         self._tell = asked
+        self._stepped_in = stepped_in
         self._asked: dict[str, tuple[PartyOrder, int]] = {}
         self._last = 0
 
@@ -304,7 +307,7 @@ class BringIn:
             if self._parties.consulting(call):
                 await self._set(self._citizen(call), "HL_CONSULT", "")
             leg = self._calls.leg_channel(call, agent, answered=True)
-            if not self._parties.of(call):
+            if not self._parties.of(call) and not self._stepped_in(call):
                 await self._set(leg, "TRANSFER_CONTEXT", "transfer")
         except LinkError as error:
             log.warning("party.not_settled", call_id=call, error=str(error))

@@ -165,7 +165,9 @@ def complete(
             added.setdefault(getattr(fact, "call", ""), []).append(fact)
         for call_id in sorted(diary.calls - ended - frozenset(alive)):
             facts.extend(diary.close(call_id, now, added.get(call_id, [])))
-    facts.sort(key=lambda fact: fact.at)
+    # A supervisor has the citizen from the moment in which the agent leaves: that comes before the agent's end.
+    handed = {(f.at, f.call, f.agent) for f in facts if isinstance(f, CallTransferred)}
+    facts.sort(key=lambda f: (f.at, isinstance(f, TalkEnded) and (f.at, f.call, f.agent) in handed))
     return facts
 
 
@@ -240,7 +242,10 @@ class _CelLeg:
 
 @dataclass(slots=True)
 class _CelCall:
-    """`others`: the channels of third parties who were in its talk. Whoever of them leaves last ends the call."""
+    """`others`: the channels of third parties who were in its talk. Whoever of them leaves last ends the call.
+
+    `left`: the caller is out of the talk's bridge.
+    """
 
     arrived: CallArrived | None = None
     channel: str = ""
@@ -252,6 +257,7 @@ class _CelCall:
     source: str = ""
     legs: dict[str, _CelLeg] = field(default_factory=dict)
     others: set[str] = field(default_factory=set)
+    left: bool = False
 
 
 def _gather(events: Iterable[CelEvent], numbers: frozenset[str]) -> dict[CallId, _CelCall]:
@@ -272,10 +278,13 @@ class _Gathered:
         self._linked: dict[str, CallId] = {}
         # A citizen's channel in a callback → the attempt.
         self._citizens: dict[str, CallId] = {}
+        # Supervisors who have stepped in, by their leg: the channel, and the call.
+        self._beside: dict[str, tuple[str, CallId]] = {}
 
     def add(self, event: CelEvent) -> None:
+        self._steps_in(event)
         taken = event.context == supervisors.CONTEXT and event.exten == SupervisionMode.TAKE
-        if leg_of_ours(event.uniqueid) and not taken:
+        if leg_of_ours(event.uniqueid) and not taken and event.uniqueid not in self._legs:
             # In a talk's bridge it has the call's Linkedid, and is no leg of an offer.
             if (talk := self.calls.get(event.linkedid)) is not None:
                 talk.others.add(event.channel)
@@ -306,7 +315,34 @@ class _Gathered:
                 leg = self._legs[event.uniqueid] = _CelLeg(party, event.channel)
                 call = self._linked.get(event.linkedid, event.linkedid)
                 self._call(call).legs[event.uniqueid] = leg
+            if event.kind == "HANGUP" and leg.answered_at and self._beside:
+                self._inherit(event, leg)
             _about_leg(event, leg)
+
+    def _steps_in(self, event: CelEvent) -> None:
+        """A supervisor is heard in a talk from now on, or no more."""
+        joined = event.context == supervisors.CONTEXT and event.exten == SupervisionMode.STEP_IN
+        if event.kind == "BRIDGE_ENTER" and joined:
+            call = self._linked.get(event.linkedid, event.linkedid)
+            self._beside[event.uniqueid] = (event.channel, call)
+        elif event.kind in ("BRIDGE_EXIT", "HANGUP"):
+            self._beside.pop(event.uniqueid, None)
+
+    def _inherit(self, event: CelEvent, leg: _CelLeg) -> None:
+        """The agent of this leg leaves: a supervisor who has stepped in talks on with the citizen."""
+        call = next((one for one in self.calls.values() if event.uniqueid in one.legs), None)
+        if call is None or call.left or call.ended_at:
+            return
+        if any(
+            one.answered_at and not one.ended_at for one in call.legs.values() if one is not leg
+        ):
+            return
+        for uniqueid, (channel, beside) in self._beside.items():
+            if self.calls.get(beside) is call and AGENT_NUMBER.fullmatch(endpoint(channel)):
+                heir = _CelLeg(endpoint(channel), channel, event.at, event.at, last_at=event.at)
+                heir.handed_by = leg.agent
+                self._legs[uniqueid] = call.legs[uniqueid] = heir
+                return
 
     def _call(self, call: CallId) -> _CelCall:
         return self.calls.setdefault(call, _CelCall())
@@ -442,6 +478,8 @@ def _about_call(event: CelEvent, call: _CelCall, numbers: frozenset[str]) -> Non
                 call.harassing_at = event.at
             elif event.name == SCRIPTED:
                 call.scripted = True
+        case "BRIDGE_ENTER" | "BRIDGE_EXIT":
+            call.left = event.kind == "BRIDGE_EXIT"
         case "HANGUP":
             call.ended_at = event.at
             call.cause, call.source = _hangup(event.extra)

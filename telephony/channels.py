@@ -46,7 +46,7 @@ Uniqueid it is longer than the 79 characters that a number may have. And a Uniqu
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from facts import (
@@ -79,7 +79,7 @@ from facts.terms import CallId, OfferReason, Party
 from facts.times import SECOND
 from telephony import supervisors
 from telephony.guesses import GUESS_EVENTS
-from telephony.supervisors import SupervisorLeg, supervises, takes
+from telephony.supervisors import SupervisorLeg, joins, supervises, takes
 
 Message: TypeAlias = Mapping[str, str]
 """One AMI message: header → value. A header that comes several times has its values joined by line feeds."""
@@ -243,12 +243,16 @@ class Early:
 
 @dataclass(frozen=True, slots=True)
 class _Own:
-    """`of`: the channel that dialled, which may be this one. `outlived`: the call whose citizen has left this leg."""
+    """`of`: the channel that dialled, which may be this one. `outlived`: the call whose citizen has left this leg.
+
+    `beside`: the call whose citizen hears this leg, a supervisor's, beside their agent.
+    """
 
     channel: str
     agent: str
     of: str
     outlived: CallId = ""
+    beside: CallId = ""
 
 
 @dataclass(slots=True)
@@ -383,6 +387,7 @@ class Calls:
         for entry in listed:
             self._found_out(entry, now, facts)
         self._found_kept(listed, now, facts)
+        self._found_beside(listed, now, facts)
         self._found_requests(listed, now, facts)
         waiting = [place for entry in callers if (place := self._place(entry)) is not None]
         self._found_contacts(contacts, now, facts)
@@ -723,6 +728,7 @@ class Calls:
         if not uniqueid:
             return
         if (leg := self._legs.get(uniqueid)) is not None:
+            self._inherit(leg, at, facts)
             self._end_leg(uniqueid, leg, at, _number(message.get("Cause", "")), facts)
         elif (attempt := self._attempts.get(uniqueid)) is not None:
             failure = _failure(attempt, _number(message.get("Cause", "")))
@@ -761,7 +767,9 @@ class Calls:
     def _user_event(self, message: Message, at: int, facts: list[Fact]) -> None:
         uniqueid = self._named(message)
         call = self._calls.get(uniqueid)
-        if message.get("UserEvent") in NO_CALL_EVENTS and call is not None:
+        if message.get("UserEvent") == supervisors.MODE_EVENT:
+            self._is_beside(uniqueid, "")
+        elif message.get("UserEvent") in NO_CALL_EVENTS and call is not None:
             call.arrival, call.ended = None, True  # nobody has heard of it, and nobody will
         elif (
             message.get("UserEvent") == KEPT_EVENT and (leg := self._legs.get(uniqueid)) is not None
@@ -799,6 +807,9 @@ class Calls:
             self._answer(leg, at, facts)
         elif uniqueid in self._own and takes(message):
             self._take_over(uniqueid, message, at, facts)
+        elif uniqueid in self._own and joins(message):
+            linkedid = message.get("Linkedid", "")
+            self._is_beside(uniqueid, self._linked.get(linkedid, linkedid))
 
     def _take_over(self, uniqueid: str, message: Message, at: int, facts: list[Fact]) -> None:
         """A supervisor has joined the citizen, to go on with them without their agent."""
@@ -809,6 +820,23 @@ class Calls:
             return
         agent = next((leg.agent for leg in state.legs.values() if leg.answered), "")
         self._hand_over(call, state, uniqueid, self._own[uniqueid], agent, at, facts)
+
+    def _is_beside(self, uniqueid: str, call: CallId) -> None:
+        """This supervisor's leg is in the talk of `call` from now on, or in none (empty)."""
+        if (own := self._own.get(uniqueid)) is not None and own.beside != call:
+            self._own[uniqueid] = replace(own, beside=call)
+
+    def _inherit(self, leg: _Leg, at: int, facts: list[Fact]) -> None:
+        """The agent of this leg leaves: a supervisor who has stepped in talks on with the citizen."""
+        state = self._calls.get(leg.call)
+        if state is None or state.ended or state.caller_gone or not leg.answered:
+            return
+        if any(one.answered and one is not leg for one in state.legs.values()):
+            return
+        for uniqueid, own in self._own.items():
+            if own.beside == leg.call:
+                self._hand_over(leg.call, state, uniqueid, own, leg.agent, at, facts)
+                return
 
     def _hold(self, message: Message, at: int, facts: list[Fact]) -> None:
         uniqueid = self._named(message)
@@ -1195,11 +1223,7 @@ class Calls:
 
     def _found_kept(self, listed: list[Message], now: int, facts: list[Fact]) -> None:
         """An agent's channel that was kept for a citizen is in one bridge with the citizen's."""
-        callers = {
-            bridge: entry["Uniqueid"]
-            for entry in listed
-            if (bridge := entry.get("BridgeID", "")) and entry.get("Uniqueid") in self._calls
-        }
+        callers = self._callers_in_bridges(listed)
         for entry in listed:
             call = callers.get(entry.get("BridgeID", ""))
             uniqueid = entry.get("Uniqueid", "")
@@ -1209,6 +1233,27 @@ class Calls:
             self._link(uniqueid, call)
             self._ring(self._legs[uniqueid], now, facts, estimated=True)
             self._answer(self._legs[uniqueid], now, facts)
+
+    def _found_beside(self, listed: list[Message], now: int, facts: list[Fact]) -> None:
+        """Supervisors who have stepped in. One whose agent has left has the citizen; CEL tells who had them before."""
+        callers = self._callers_in_bridges(listed)
+        for entry in listed:
+            uniqueid = entry.get("Uniqueid", "")
+            call = callers.get(entry.get("BridgeID", ""), "") if joins(entry) else ""
+            self._is_beside(uniqueid, call)
+            own, state = self._own.get(uniqueid), self._calls.get(call)
+            if own is None or state is None or state.ended:
+                continue
+            if not any(leg.answered for leg in state.legs.values()):
+                self._hand_over(call, state, uniqueid, own, "", now, facts)
+
+    def _callers_in_bridges(self, listed: list[Message]) -> dict[str, CallId]:
+        """The citizen's call in each bridge."""
+        return {
+            bridge: entry["Uniqueid"]
+            for entry in listed
+            if (bridge := entry.get("BridgeID", "")) and entry.get("Uniqueid") in self._calls
+        }
 
     def _found_requests(self, listed: list[Message], now: int, facts: list[Fact]) -> None:
         """The far ends of these channels have hung up, and the link was down when Asterisk told of it."""

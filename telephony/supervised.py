@@ -3,11 +3,13 @@
 What is told as a fact has happened: the phone has answered, the dialplan is there, the leg has joined the talk.
 Asterisk holds all that is known (`telephony.supervisors`), so a new controller finds it again (`settle`).
 
+Whoever has stepped in talks on with the citizen when the agent leaves: `Calls` tells so as of a take-over.
+
 A leg that only listens is hung up as soon as the talk's end is told, before Asterisk ends the talk's own legs: a spy
 that sends no sound could hold up the agent's end by two seconds (asterisk/asterisk#2123).
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,6 +70,12 @@ class Verbs(Protocol):
     def free(self, call: CallId, agent: str) -> None:
         """End the leg of an agent whose talk was taken over, soon."""
 
+    def inherited(self, call: CallId, channel: str) -> None:
+        """The leg `channel` has stepped in, and now has the citizen: it may hand them on, soon."""
+
+    def stepped_in(self, call: CallId, agent: str, *, there: bool) -> None:
+        """Whether supervisors are to be heard in the agent's talk: then it cannot be handed on by the phone."""
+
     async def change(
         self, agent: str, supervisor: str, mode: SupervisionMode, *, by: str = ""
     ) -> str:
@@ -123,6 +131,7 @@ class SupervisedTalks:
         self._clock = clock
         self._two_left = two_left
         self._legs: dict[str, Supervisor] = {}
+        self._freed: set[tuple[CallId, str]] = set()
 
     def __len__(self) -> int:
         return len(self._legs)
@@ -136,6 +145,13 @@ class SupervisedTalks:
         """How many are in this call's talk, or rung for it."""
         return sum(one.mark.call == call for one in self._legs.values())
 
+    def stepped_in(self, call: CallId) -> bool:
+        """Whether a supervisor is to be heard in this call's talk."""
+        return any(
+            one.mark.call == call and one.began > 0 and one.mode is SupervisionMode.STEP_IN
+            for one in self._legs.values()
+        )
+
     def of(self, supervisor: str) -> Supervisor | None:
         """The supervisor with this phone, if they are in a talk or rung for one."""
         return next((one for one in self._legs.values() if one.supervisor == supervisor), None)
@@ -146,6 +162,7 @@ class SupervisedTalks:
         one.ended = why
         if one.mode is SupervisionMode.STEP_IN and why is SupervisionEnd.LEFT:
             self._two_left(one.mark.call)
+            self._bind(one.mark.call, one.mark.agent)
         mark, lasted = one.mark, at - one.began if one.began else 0
         self._report(
             SupervisionEnded(at, mark.call, mark.agent, one.supervisor, why, lasted, mark.by)
@@ -183,7 +200,7 @@ class SupervisedTalks:
 
     def take(self, facts: Iterable[Fact]) -> None:
         """Hear what AMI tells: whoever is in a talk that ends is not in it any more."""
-        if not self._legs:
+        if not (self._legs or self._freed):
             return
         for fact in facts:
             match fact:
@@ -193,6 +210,9 @@ class SupervisedTalks:
                     self._handed_on(call, "", agent, fact.at)
                 case TalkEnded(_, call, agent):
                     self._left_by_agent(call, agent)
+                    if (call, agent) in self._freed:
+                        self._freed.remove((call, agent))
+                        self._two_left(call)
                 case CallArrived(origin=call) if call:
                     self._over(call)
                 case CallEnded(call=call) | CallbackEnded(call=call) | CallbackYielded(call=call):
@@ -223,6 +243,7 @@ class SupervisedTalks:
         for started in known.values():
             if not self._knows(started):
                 self._report(_lost(started, self._clock()))
+                self._bind(started.call, started.agent)
 
     # --- what screens and the audit log ask
 
@@ -256,12 +277,15 @@ class SupervisedTalks:
         if mode is None or (one.began and one.mode is mode):
             return
         mark, first = one.mark, not one.began
-        if one.mode is SupervisionMode.STEP_IN and mode in SPIES and not first:
+        before, one.mode = one.mode, mode
+        one.began, by = one.began or at, one.wanted_by or mark.by
+        if before is SupervisionMode.STEP_IN and mode in SPIES and not first:
             self._two_left(mark.call)
-        one.mode, by = mode, one.wanted_by or mark.by
+            self._bind(mark.call, mark.agent)
+        elif mode is SupervisionMode.STEP_IN:
+            self._bind(mark.call, mark.agent)
         one.wanted_by = ""
         if first:
-            one.began = at
             self._report(
                 SupervisionStarted(at, mark.call, mark.agent, one.supervisor, mode, mark.by)
             )
@@ -302,15 +326,25 @@ class SupervisedTalks:
             if one.channel:
                 self._verbs.cut(one.channel)
 
+    def _bind(self, call: CallId, agent: str) -> None:
+        """While a supervisor has stepped in, the agent's phone cannot hand the talk of all on."""
+        self._verbs.stepped_in(call, agent, there=self.stepped_in(call))
+
     def _handed_on(self, call: CallId, agent: str, to: str, at: int) -> None:
         for one in list(self._legs.values()):
             if one.mark.call == call and one.supervisor == to and not one.taken:
-                one.taken = True
-                self.end(one, at, SupervisionEnd.TOOK)
+                self._takes(one, at)
                 if not agent:
                     self._two_left(call)
                 else:
                     self._verbs.free(call, agent)
+
+    def _takes(self, one: Supervisor, at: int) -> None:
+        """The citizen is theirs."""
+        one.taken = True
+        if one.mode is SupervisionMode.STEP_IN:
+            self._verbs.inherited(one.mark.call, one.channel)
+        self.end(one, at, SupervisionEnd.TOOK)
 
     def _gone(self, one: Supervisor, at: int, cause: str) -> None:
         if one.over:
@@ -327,34 +361,22 @@ class SupervisedTalks:
         self.end(one, at, why)
 
     def _find(
-        self, leg: SupervisorLeg, known: Mapping[tuple[CallId, str, str], SupervisionStarted]
+        self, leg: SupervisorLeg, known: dict[tuple[CallId, str, str], SupervisionStarted]
     ) -> None:
         """Take up a leg that exists in Asterisk."""
         mark = leg.mark
-        talk = next(
-            (
-                one
-                for one in self._calls.talks()
-                if (one.call, one.agent) == (mark.call, mark.agent)
-            ),
-            None,
-        )
-        if leg.mode is SupervisionMode.TAKE and talk is None:
-            return  # the citizen is theirs
+        talks = list(self._calls.talks())
+        talk = next((t for t in talks if (t.call, t.agent) == (mark.call, mark.agent)), None)
+        key = (mark.call, mark.agent, leg.supervisor)
+        if any(one.leg == leg.leg for one in talks):
+            self._found_taken(leg, known.pop(key, None))
+            if talk is not None:
+                self._freed.add((mark.call, mark.agent))
+                self._verbs.free(mark.call, mark.agent)
+            return
         one = self._legs.get(leg.leg)
         if one is None:
-            started = known.get((mark.call, mark.agent, leg.supervisor))
-            one = Supervisor(
-                leg.leg,
-                leg.supervisor,
-                mark,
-                started.mode if started is not None else leg.mode or SupervisionMode.LISTEN,
-                self._clock(),
-                leg.channel,
-                rang=True,
-                began=started.at if started is not None else 0,
-            )
-            self._legs[leg.leg] = one
+            one = self._legs[leg.leg] = self._made(leg, known.get(key))
             log.info("supervision.found", call_id=mark.call, supervisor=leg.supervisor)
         one.channel = leg.channel
         if leg.mode is not None:
@@ -364,8 +386,26 @@ class SupervisedTalks:
             self._verbs.cut(leg.channel)
         else:
             one.talk = self._channels(talk)
-            if leg.mode is SupervisionMode.TAKE:
-                self._handed_on(mark.call, mark.agent, leg.supervisor, self._clock())
+
+    def _found_taken(self, leg: SupervisorLeg, started: SupervisionStarted | None) -> None:
+        """The citizen is theirs. Whoever was killed in between has not told so."""
+        one = self._legs.get(leg.leg)
+        if one is None and started is not None:
+            one = self._made(leg, started)
+        if one is not None:
+            self._takes(one, self._clock())
+
+    def _made(self, leg: SupervisorLeg, started: SupervisionStarted | None) -> Supervisor:
+        return Supervisor(
+            leg.leg,
+            leg.supervisor,
+            leg.mark,
+            started.mode if started is not None else leg.mode or SupervisionMode.LISTEN,
+            self._clock(),
+            leg.channel,
+            rang=True,
+            began=started.at if started is not None else 0,
+        )
 
     def _channels(self, talk: Talk) -> frozenset[str]:
         """The names of the channels whose hang-up ends the talk."""

@@ -64,7 +64,8 @@ class Supervision:
     """All supervisors in talks. `report` takes facts, `clock` gives microseconds, `node` begins the ids of legs.
 
     `engage`: why this agent's phone cannot be rung now, empty when it can; then it counts as busy until `release`.
-    `two_left`: told when a talk that goes on has two voices again after three.
+    `two_left`: told when a talk that goes on has two voices again after three. `parties`: whether third parties are in
+    a call's talk, or called into it.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Supervision:
         engage: Callable[[str], str],
         release: Callable[[str], None],
         two_left: Callable[[CallId], None] = lambda _: None,
+        parties: Callable[[CallId], bool] = lambda _: False,
     ) -> None:
         self._link = link
         self._calls = calls
@@ -86,6 +88,7 @@ class Supervision:
         self._node = node
         self._engage = engage
         self._release = release
+        self._parties = parties
         self.there = SupervisedTalks(calls, self, report, clock, two_left)
         """Who is in whose talk: it hears what the link tells."""
         self._number = 0
@@ -232,6 +235,22 @@ class Supervision:
             if (talk.call, talk.agent) == (call, agent):
                 self.cut(talk.channel)
 
+    def inherited(self, call: CallId, channel: str) -> None:
+        """A leg that has stepped in is the talk now: it may hand the citizen on, soon."""
+        # By this name the dialplan would ask, at the talk's end, whether the agent's phone had died in it.
+        forget = actions.set_variable(self._calls.caller_channel(call), "DIALEDPEERNAME", "")
+        spawn(self._set(forget), "agent of a talk forgotten")
+        may = actions.set_variable(channel, "TRANSFER_CONTEXT", "transfer")
+        spawn(self._set(may), "supervisor may transfer")
+
+    def stepped_in(self, call: CallId, agent: str, *, there: bool) -> None:
+        """Keep the agent's phone from handing on a talk of three, or let it, soon."""
+        context = "nothing" if there or self._parties(call) else "transfer"
+        for talk in self._calls.talks():
+            if (talk.call, talk.agent) == (call, agent):
+                may = actions.set_variable(talk.channel, "TRANSFER_CONTEXT", context)
+                spawn(self._set(may), "transfers of an agent")
+
     # --- inside: what is allowed
 
     def _may(self, agent: str, supervisor: str, mode: SupervisionMode) -> Talk:
@@ -307,6 +326,14 @@ class Supervision:
             pass  # it is gone
         except LinkError as error:
             log.warning("supervision.not_ended", channel=channel, error=str(error))
+
+    async def _set(self, action: Mapping[str, str]) -> None:
+        try:
+            await self._link.act(action)
+        except ActionRefused:
+            pass  # it is gone
+        except LinkError as error:
+            log.warning("supervision.not_set", channel=action["Channel"], error=str(error))
 
     async def _await_channel(self, one: Supervisor) -> None:
         """A phone that is not registered gets no channel, and no event says so."""

@@ -5,7 +5,8 @@ A leg stands in the dialplan's context `supervision`, and its extension says wha
 lists and in CEL, and whoever reads them later finds it again. Legs that the controller rings have ids of their own
 (`facts.ids`); one that dialled `*8` has Asterisk's.
 
-Only with `take`, and in the citizen's bridge, is it the leg of an agent who talks to the citizen.
+Only with `take`, and in the citizen's bridge, is it the leg of an agent who talks to the citizen. With `step_in` it is
+that as soon as the citizen's agent has left.
 """
 
 import re
@@ -80,6 +81,11 @@ def supervises(message: Mapping[str, str]) -> bool:
 def takes(message: Mapping[str, str]) -> bool:
     """Whether it is about a supervisor's leg that takes the citizen over."""
     return message.get("Context") == CONTEXT and message.get("Exten") == SupervisionMode.TAKE
+
+
+def joins(message: Mapping[str, str]) -> bool:
+    """Whether it is about a supervisor's leg that is to be heard by agent and citizen."""
+    return message.get("Context") == CONTEXT and message.get("Exten") == SupervisionMode.STEP_IN
 
 
 def mode_of(message: Mapping[str, str]) -> SupervisionMode | None:

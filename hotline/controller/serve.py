@@ -236,6 +236,7 @@ class Controller:
             report=self._report,
             clock=clock.now,
             asked=self._party_asked,
+            stepped_in=lambda call: self._supervision.there.stepped_in(call),  # noqa: PLW0108 - it is made later
         )
         self._sip_ports = frozenset({settings.sip_port, settings.tls_port} - {0})
         self._refused_calls = RefusedCalls(
@@ -303,6 +304,7 @@ class Controller:
             engage=lambda agent: self._desk.engage(agent),  # noqa: PLW0108 - the desk is made later
             release=lambda agent: self._desk.release(agent),  # noqa: PLW0108
             two_left=self._two_left,
+            parties=lambda call: bool(self._parties.of(call)),
         )
         self._supervising = Supervising(
             self._engine, self._supervision, settings.supervision_phones

@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import baresip
 import pytest
 
-from base.bus import Bus, Refused
+from base.background import spawn
+from base.bus import Bus, NoAnswer, Refused
 from facts import (
     CallbackAdded,
     CallEnded,
@@ -18,6 +20,7 @@ from facts import (
     ControllerStarted,
     OfferAnswered,
     OwnCallStarted,
+    PhoneLost,
     PhoneReachable,
     RecordingFinished,
     SupervisionChanged,
@@ -36,6 +39,7 @@ from softphone.phones import RATE, AgentPhone, Leg, Phones, Sound, loudness, sec
 from tests.live import sounds
 from tests.live.centre import NUMBER, PASSWORD, Centre, until_talk
 from tests.live.deskphone import DeskPhone
+from tests.live.test_parties import until_ready
 
 GREETING = 10.0
 LISTEN, WHISPER = SupervisionMode.LISTEN, SupervisionMode.WHISPER
@@ -306,17 +310,185 @@ async def test_a_supervisor_takes_the_call_over(
     await verified(centre)
 
 
-async def test_an_agent_who_leaves_ends_it_for_all(centre: Centre, phones: Phones) -> None:
-    leg, agent, call = await talk(centre, phones, "13900000041")
+async def hears_on(leg: Leg, tone: int, seconds: float) -> None:
+    """This side hears the tone without a gap for so long from now on."""
+    heard = leg.seconds_of(tone)
+    await asyncio.sleep(seconds)
+    assert leg.seconds_of(tone) - heard > seconds - 0.4
+
+
+async def three(
+    centre: Centre, phones: Phones, caller: str
+) -> tuple[Leg, AgentPhone, AgentPhone, str]:
+    """A citizen, 1001, and 1003 who has stepped in: the citizen's leg, both phones, and the call's id."""
+    leg, agent, call = await talk(centre, phones, caller)
     boss = await supervisor(centre, phones)
     await ask(centre, ListenToTalk("1001", "1003", "step_in", "li", 1))
     await until_has(centre, leg, agent.tone, boss.tone)
+    await centre.fact(SupervisionStarted, call=call)
+    return leg, agent, boss, call
+
+
+async def handed_on(centre: Centre, caller: str, call: str, ended_by: str = "agent") -> None:
+    """The story has the call in 1001's hands, then in 1003's, and all figures agree."""
+    row = await centre.call(caller)
+    assert (row["agents"], row["outcome"], row["hung_up_by"]) == (
+        ["1001", "1003"],
+        "human",
+        ended_by,
+    )
+    (handed,) = centre.facts(CallTransferred, call=call)
+    assert (handed.agent, handed.to, handed.attended) == ("1001", "1003", True)
+    assert [end.agent for end in centre.facts(TalkEnded, call=call)] == ["1001", "1003"]
+    assert [end.why for end in centre.facts(SupervisionEnded, call=call)] == [SupervisionEnd.TOOK]
+    await verified(centre)
+
+
+async def until_killed(centre: Centre, asked: Request) -> None:
+    """Ask a controller that may not live to answer."""
+    with contextlib.suppress(NoAnswer, Refused):
+        await ask(centre, asked)
+
+
+@pytest.mark.parametrize("moment", ["ringing", "listening", "asked"])
+async def test_a_controller_killed_in_a_take_over_loses_no_citizen(
+    centre: Centre, phones: Phones, moment: str
+) -> None:
+    caller = f"1390000005{len(moment) - 5}"
+    leg, agent, call = await talk(centre, phones, caller)
+    boss = await supervisor(centre, phones, answer_after=2 if moment == "ringing" else 0.1)
+    starts = len(centre.facts(ControllerStarted))
+    # It may be killed when it has just stopped the recording, to start it again.
+    centre.expected.append(f'"recording.incomplete","call_id":"{call}"')
+    if moment == "ringing":
+        # Their phone is picked up while there is no controller.
+        await ask(centre, TakeTalk("1001", "1003", "li"))
+        await boss.until_rings()
+        centre.kill_controller()
+    else:
+        await ask(centre, ListenToTalk("1001", "1003", "listen", "li", 1))
+        await centre.fact(SupervisionStarted, call=call)
+        taking = spawn(until_killed(centre, TakeTalk("1001", "1003", "li")), "a take-over")
+        await asyncio.sleep(0 if moment == "listening" else 0.02)
+        centre.kill_controller()
+        await taking
+    await until_ready(centre, starts + 1)
+    at_agent, ear = agent.offers[-1], boss.offers[-1]
+    if moment == "ringing":
+        await centre.fact(CallTransferred, 20, call=call, to="1003")
+    with contextlib.suppress(AssertionError):
+        await centre.fact(CallTransferred, 5, call=call)
+    await centre.until(lambda: has(leg, agent.tone) + has(leg, boss.tone) > 0.8, 10, "a voice")
+    if not centre.facts(CallTransferred, call=call):
+        # It was killed before Asterisk was asked: nothing has changed, and it can be asked again.
+        await until_has(centre, ear, leg.tone, agent.tone)
+        assert "taken over" in await ask(centre, TakeTalk("1001", "1003", "li"))
+    await at_agent.until_ended()
+    await hears_on(leg, boss.tone, 2)
+    await ear.until_hears(leg.tone)
+    await ear.hang_up()
+    await leg.until_ended()
+    row = await centre.call(caller)
+    assert (row["agents"], row["outcome"]) == (["1001", "1003"], "human")
+    assert [end.agent for end in centre.facts(TalkEnded, call=call)] == ["1001", "1003"]
+    ends = centre.facts(SupervisionEnded, call=call)
+    assert len(ends) == len(centre.facts(SupervisionStarted, call=call))
+    assert {end.why for end in ends} <= {SupervisionEnd.TOOK}
+    await verified(centre)
+
+
+async def test_an_agent_who_leaves_has_the_supervisor_talk_on(
+    centre: Centre, phones: Phones, tmp_path: Path
+) -> None:
+    leg, agent, boss, call = await three(centre, phones, "13900000041")
     await agent.offers[-1].hang_up()
-    await boss.offers[-1].until_ended(3)
-    await leg.until_ended(3)
+    await hears_on(leg, boss.tone, 3)
+    assert has(leg, agent.tone) < 0.02
+    assert has(boss.offers[-1], leg.tone) > 0.5
+    await centre.presence("1001", "ready")
+    await centre.presence("1003", "talking")
+    await until_shown(centre)
+    # They hand the citizen on as any agent, and the keys of a supervisor do nothing any more.
+    await boss.offers[-1].press("4")
+    await hears_on(leg, boss.tone, 2)
+    second = await centre.agent(phones, "1002", answer_after=0.2)
+    await boss.offers[-1].transfer("1002")
+    await until_talk(leg, second.tone)
+    await asyncio.sleep(1)
+    await leg.hang_up()
     row = await centre.call("13900000041")
-    assert (row["agents"], row["outcome"], row["hung_up_by"]) == (["1001"], "human", "agent")
-    assert (await centre.fact(SupervisionEnded, call=call)).why is SupervisionEnd.OVER
+    assert row["agents"] == ["1001", "1003", "1002"]
+    left, right = await recording(centre, call, tmp_path / "talk.wav")
+    sounds.assert_hums(left, leg)
+    assert heard_in(right, boss.tone) > 4
+    assert heard_in(left, boss.tone) == 0
+    await centre.press(second, "*13")
+    await verified(centre)
+
+
+async def test_an_agent_who_leaves_while_the_controller_is_away_has_the_supervisor_talk_on(
+    centre: Centre, phones: Phones
+) -> None:
+    leg, agent, boss, call = await three(centre, phones, "13900000044")
+    # Asterisk may lose a voice of two who are left of three until the next controller renews the recording.
+    centre.expected.append("recording.incomplete")
+    starts = len(centre.facts(ControllerStarted))
+    centre.kill_controller(for_good=True)
+    await agent.offers[-1].hang_up()
+    await hears_on(leg, boss.tone, 2)
+    centre.revive()
+    await centre.fact(ControllerStarted, 30, count=starts + 1)
+    await centre.presence("1003", "talking", 20)
+    await hears_on(leg, boss.tone, 1)
+    await boss.offers[-1].hang_up()
+    await leg.until_ended()
+    await handed_on(centre, "13900000044", call)
+
+
+async def test_an_agent_whose_phone_dies_has_the_supervisor_talk_on(
+    centre: Centre, phones: Phones
+) -> None:
+    caller = "13900000045"
+    async with DeskPhone(centre.sip, "1002", PASSWORD) as desk:
+        before = len(centre.facts(PhoneReachable, agent="1002"))
+        await desk.sign_in()
+        await centre.fact(PhoneReachable, agent="1002", count=before + 1)
+        await centre.cli("agent", "ready", "1002")
+        leg = await phones.citizen(caller).dial(NUMBER)
+        await until_talk(leg, desk.tone, GREETING)
+        call = await centre.call_id(caller)
+        boss = await supervisor(centre, phones)
+        await ask(centre, ListenToTalk("1002", "1003", "step_in", "li", 1))
+        await until_has(centre, leg, desk.tone, boss.tone)
+        await asyncio.sleep(4.5)  # the watch knows its sound by then
+        await desk.reload(same_port=True)
+        await centre.fact(PhoneLost, 20, call=call, agent="1002")
+        await centre.fact(CallTransferred, 20, call=call, to="1003")
+        await hears_on(leg, boss.tone, 2)
+        # The citizen does not wait again for the agent whose phone has died.
+        await boss.offers[-1].hang_up()
+        await leg.until_ended()
+        await centre.cli("agent", "out", "1002")
+    assert (await centre.call(caller))["agents"] == ["1002", "1003"]
+    assert desk.invited == 1
+
+
+async def test_an_agent_cannot_hand_on_a_talk_of_three(centre: Centre, phones: Phones) -> None:
+    leg, agent, boss, call = await three(centre, phones, "13900000046")
+    second = await centre.agent(phones, "1002", answer_after=0.2)
+    centre.expected.append("attempted blind transfer to '1002@nothing'")
+    with pytest.raises(baresip.TransferFailed, match="404"):
+        await agent.offers[-1].transfer("1002")
+    await until_has(centre, leg, agent.tone, boss.tone)
+    assert second.offers == []
+    # When the supervisor listens again, it works.
+    await ask(centre, ChangeListening("1001", "1003", "listen", "li"))
+    await centre.fact(SupervisionChanged, call=call, mode=LISTEN)
+    await agent.offers[-1].transfer("1002")
+    await until_talk(leg, second.tone)
+    await leg.hang_up()
+    assert (await centre.call("13900000046"))["agents"] == ["1001", "1002"]
+    await centre.press(second, "*13")
 
 
 async def test_a_citizen_who_leaves_ends_it_for_all(centre: Centre, phones: Phones) -> None:

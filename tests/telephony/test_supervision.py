@@ -287,15 +287,79 @@ async def test_whoever_takes_over_has_the_citizen_and_the_agent_is_free() -> Non
     assert getattr(centre.facts[-1], "why", None) is SupervisionEnd.TOOK
 
 
-async def test_an_agent_who_leaves_ends_it_for_whoever_has_stepped_in() -> None:
+async def test_whoever_has_stepped_in_talks_on_when_the_agent_leaves() -> None:
     centre = Centre()
     await centre.listens()
     await centre.supervision.change("1001", "1003", STEP_IN)
+    centre.talking = []
+    centre.supervision.there.take(
+        [
+            CallTransferred(T, CALL, "1001", "1003", attended=True),
+            OfferAnswered(T, CALL, "1003"),
+            TalkEnded(T, CALL, "1001", Party.AGENT),
+        ]
+    )
+    await asyncio.sleep(0.02)
+    assert [one for one in centre.sent if one["Action"] == "Hangup"] == []
+    assert sets(centre)[-2:] == [
+        (CITIZEN, "DIALEDPEERNAME", ""),
+        (BOSS, "TRANSFER_CONTEXT", "transfer"),
+    ]
+    assert getattr(centre.facts[-1], "why", None) is SupervisionEnd.TOOK
+    assert centre.supervision.now() == []
+
+
+async def test_a_spy_whose_agent_leaves_is_hung_up() -> None:
+    centre = Centre()
+    await centre.listens()
     centre.talking = []
     centre.supervision.there.take([TalkEnded(T, CALL, "1001", Party.AGENT)])
     await asyncio.sleep(0.02)
     assert centre.sent[-1] == {"Action": "Hangup", "Channel": BOSS, "Cause": "16"}
     assert getattr(centre.facts[-1], "why", None) is SupervisionEnd.OVER
+
+
+def sets(centre: Centre) -> list[tuple[str, str, str]]:
+    """The variables that were set: channel, name, value."""
+    return [
+        (one["Channel"], one["Variable"], one["Value"])
+        for one in centre.sent
+        if one["Action"] == "Setvar"
+    ]
+
+
+async def test_the_agent_cannot_hand_on_a_talk_of_three() -> None:
+    centre = Centre()
+    await centre.listens()
+    assert sets(centre) == []
+    await centre.supervision.change("1001", "1003", STEP_IN)
+    await centre.supervision.change("1001", "1003", WHISPER)
+    await centre.supervision.change("1001", "1003", STEP_IN)
+    await centre.supervision.leave("1001", "1003")
+    await asyncio.sleep(0.02)
+    contexts = ["nothing", "transfer", "nothing", "transfer"]
+    assert sets(centre) == [(AGENT, "TRANSFER_CONTEXT", context) for context in contexts]
+
+
+async def test_a_new_controller_frees_the_agent_of_a_talk_that_was_taken_over() -> None:
+    centre = Centre()
+    centre.talking.append(Talk(LEG, BOSS, CALL, "1003", False, True))
+    started = SupervisionStarted(T - SECOND, CALL, "1001", "1003", LISTEN, "li")
+
+    async def unended() -> Sequence[SupervisionStarted]:
+        return [started]
+
+    mark = SupervisionMark(CALL, "1001", "li", True)
+    await centre.supervision.there.settle([SupervisorLeg(LEG, BOSS, "1003", mark, TAKE)], unended)
+    await asyncio.sleep(0.02)
+    why = SupervisionEnd.TOOK
+    assert centre.facts == [SupervisionEnded(T, CALL, "1001", "1003", why, SECOND, "li")]
+    assert centre.sent == [{"Action": "Hangup", "Channel": AGENT, "Cause": "16"}]
+    assert centre.supervision.now() == []
+    # The recording of two who are left of three is started again.
+    assert centre.renewed == []
+    centre.supervision.there.take([TalkEnded(T, CALL, "1001", Party.SYSTEM)])
+    assert centre.renewed == [CALL]
 
 
 async def test_a_supervisor_whose_agent_left_as_they_took_over_has_the_citizen() -> None:
@@ -338,7 +402,8 @@ async def test_keys_lead_back_from_the_talk() -> None:
     centre.hear("UserEvent", UserEvent="HotlineSupervisionKey", Mode="take")
     centre.hear("UserEvent", UserEvent="HotlineSupervisionKey", Mode="whisper")
     await asyncio.sleep(0.02)
-    assert [one.get("Exten") for one in centre.sent] == ["listen", "step_in", "whisper"]
+    does = [one["Exten"] for one in centre.sent if "Exten" in one]
+    assert does == ["listen", "step_in", "whisper"]
     assert centre.renewed == [CALL]
 
 

@@ -1,5 +1,7 @@
 """Supervisors' legs among the channels: an own call of their phone, until they take the citizen over."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from facts import (
@@ -73,6 +75,67 @@ def entries() -> list[Message]:
         {"Uniqueid": CALL, "Channel": CALLER, **both, **caller},
         {"Uniqueid": LEG, "Channel": AGENT, **both, **agent},
     ]
+
+
+HANDED_ON = [
+    ("CallTransferred", "1001"),
+    ("OfferAnswered", "1003"),
+    ("OwnCallEnded", "1003"),
+    ("TalkEnded", "1001"),
+]
+"""What is told when an agent leaves a supervisor who has stepped in."""
+
+
+def kinds(told: list[Fact]) -> list[tuple[str, str]]:
+    return [(fact.kind, getattr(fact, "agent", "")) for fact in told]
+
+
+@pytest.mark.parametrize("leg", [BOSS, DIALLED])
+@pytest.mark.parametrize("cause", [16, 27])
+def test_whoever_has_stepped_in_has_the_citizen_when_the_agent_leaves(leg: str, cause: int) -> None:
+    calls = talking()
+    folded([begins(leg, leg), is_up(leg), joins(leg, "step_in")], calls)
+    told = folded([ends(LEG, cause)], calls)
+    assert kinds(told) == HANDED_ON
+    assert [(talk.leg, talk.agent) for talk in calls.talks()] == [(leg, "1003")]
+    told = folded([asks(leg), ends(leg), ends(CALL)], calls)
+    assert kinds(told) == [("TalkEnded", "1003"), ("CallEnded", "")]
+
+
+def test_the_first_who_stepped_in_has_the_citizen(monkeypatch: pytest.MonkeyPatch) -> None:
+    second = "hotline-l1763731200.2"
+    monkeypatch.setitem(CHANNELS, second, "PJSIP/1004-00000010")
+    calls = talking()
+    for leg in (BOSS, second):
+        folded([begins(leg, leg), is_up(leg), joins(leg, "step_in")], calls)
+    folded([ends(LEG)], calls)
+    assert [talk.agent for talk in calls.talks()] == ["1003"]
+
+
+def test_whoever_listens_again_or_whose_citizen_has_left_has_nobody() -> None:
+    calls = talking()
+    folded([begins(BOSS, BOSS), is_up(BOSS), joins(BOSS, "step_in")], calls)
+    folded([event("UserEvent", BOSS, BOSS, UserEvent="HotlineSupervision")], calls)
+    assert kinds(folded([ends(LEG)], calls)) == [("TalkEnded", "1001")]
+    calls = talking()
+    folded([begins(BOSS, BOSS), is_up(BOSS), joins(BOSS, "step_in"), asks(CALL)], calls)
+    assert kinds(folded([ends(LEG)], calls)) == [("TalkEnded", "1001"), ("CallEnded", "")]
+
+
+@pytest.mark.parametrize("leg", [BOSS, DIALLED])
+@pytest.mark.parametrize("known", [False, True])
+def test_a_new_controller_finds_who_was_left_with_the_citizen(leg: str, known: bool) -> None:
+    calls = Calls(NUMBERS)
+    citizen, agent = ({**one, "BridgeID": "b"} for one in entries())
+    stepped_in = {**entry(leg, CALL, "step_in"), "BridgeID": "b"}
+    if known:
+        assert calls.snapshot([citizen, agent, stepped_in], [], 9_000_000).talking == (
+            (CALL, "1001"),
+        )
+    for _ in range(2):
+        state = calls.snapshot([citizen, stepped_in], [], 10_000_000)
+        assert state.talking == ((CALL, "1003"),)
+    assert state.facts == ()
 
 
 @pytest.mark.parametrize("leg", [BOSS, DIALLED])
@@ -154,7 +217,7 @@ def cel(second: int, kind: str, leg: str, linkedid: str, **more: str) -> CelEven
     )
 
 
-def story(leg: str, *of_leg: tuple[int, str, str]) -> list[Fact]:
+def story(leg: str, *of_leg: tuple[int, str, str], more: Sequence[CelEvent] = ()) -> list[Fact]:
     """What CEL alone tells of a talk of 2 to 30 s; `of_leg`: what the supervisor's leg did in the bridge."""
     events = [
         cel(0, "CHAN_START", CALL, CALL, number="13800138000", exten="12345"),
@@ -164,6 +227,7 @@ def story(leg: str, *of_leg: tuple[int, str, str]) -> list[Fact]:
         *(cel(at, kind, leg, CALL, context="supervision", exten=does) for at, kind, does in of_leg),
         cel(30, "HANGUP", LEG, CALL),
         cel(31, "HANGUP", CALL, CALL),
+        *more,
     ]
     return complete(events, [], numbers=NUMBERS)
 
@@ -186,3 +250,23 @@ def test_cel_has_the_talk_of_who_took_over(leg: str) -> None:
     assert [fact.kind for fact in of_boss] == ["OfferAnswered", "TalkEnded"]
     (handed,) = [fact for fact in told if isinstance(fact, CallTransferred)]
     assert (handed.agent, handed.to, handed.attended) == ("1001", "1003", True)
+
+
+@pytest.mark.parametrize("leg", [BOSS, DIALLED])
+def test_cel_has_the_talk_of_who_was_left_with_the_citizen(leg: str) -> None:
+    told = story(leg, (5, "BRIDGE_ENTER", "step_in"), (31, "HANGUP", "step_in"))
+    assert kinds([fact for fact in told if fact.at >= 1763731230_000_000]) == [
+        ("CallTransferred", "1001"),
+        ("OfferAnswered", "1003"),
+        ("TalkEnded", "1001"),
+        ("TalkEnded", "1003"),
+        ("CallEnded", ""),
+    ]
+    left = story(leg, (5, "BRIDGE_ENTER", "step_in"), (9, "BRIDGE_EXIT", "listen"))
+    assert left == story(leg)
+
+
+def test_cel_has_no_talk_of_who_was_left_alone() -> None:
+    out = cel(29, "BRIDGE_EXIT", CALL, CALL)
+    told = story(BOSS, (5, "BRIDGE_ENTER", "step_in"), (31, "HANGUP", "step_in"), more=[out])
+    assert told == story(BOSS)
