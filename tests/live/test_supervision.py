@@ -344,6 +344,14 @@ async def handed_on(centre: Centre, caller: str, call: str, ended_by: str = "age
     await verified(centre)
 
 
+async def put_away(centre: Centre, call: str) -> None:
+    """The recorder has entered the call's recording, and said so if a part is missing."""
+    told = [f'"recording.{event}","call_id":"{call}"' for event in ("entered", "incomplete")]
+    await centre.until(
+        lambda: any(part in line for line in centre.log_lines() for part in told), 30, "the row"
+    )
+
+
 async def until_killed(centre: Centre, asked: Request) -> None:
     """Ask a controller that may not live to answer."""
     with contextlib.suppress(NoAnswer, Refused):
@@ -394,6 +402,7 @@ async def test_a_controller_killed_in_a_take_over_loses_no_citizen(
     ends = centre.facts(SupervisionEnded, call=call)
     assert len(ends) == len(centre.facts(SupervisionStarted, call=call))
     assert {end.why for end in ends} <= {SupervisionEnd.TOOK}
+    await put_away(centre, call)
     await verified(centre)
 
 
@@ -431,7 +440,7 @@ async def test_an_agent_who_leaves_while_the_controller_is_away_has_the_supervis
 ) -> None:
     leg, agent, boss, call = await three(centre, phones, "13900000044")
     # Asterisk may lose a voice of two who are left of three until the next controller renews the recording.
-    centre.expected.append("recording.incomplete")
+    centre.expected.append(f'"recording.incomplete","call_id":"{call}"')
     starts = len(centre.facts(ControllerStarted))
     centre.kill_controller(for_good=True)
     await agent.offers[-1].hang_up()
@@ -442,6 +451,7 @@ async def test_an_agent_who_leaves_while_the_controller_is_away_has_the_supervis
     await hears_on(leg, boss.tone, 1)
     await boss.offers[-1].hang_up()
     await leg.until_ended()
+    await put_away(centre, call)
     await handed_on(centre, "13900000044", call)
 
 
