@@ -8,6 +8,15 @@ from typing import ClassVar, Final, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerRing:
+    """This agent's phone, which rings for a citizen, is to pick up by itself. `by`: the account that asks."""
+
+    name: ClassVar[str] = "talk.answer"
+    number: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HoldTalk:
     """The citizen of this agent's talk hears music, and the agent nothing. `by`: the account that asks."""
 
@@ -78,7 +87,14 @@ class DialForAgent:
 
 
 ControlRequest: TypeAlias = (
-    HoldTalk | ResumeTalk | MuteTalk | HangUpTalk | TransferTalk | MarkCall | DialForAgent
+    AnswerRing
+    | HoldTalk
+    | ResumeTalk
+    | MuteTalk
+    | HangUpTalk
+    | TransferTalk
+    | MarkCall
+    | DialForAgent
 )
 
 REFUSALS: Final[dict[str, tuple[str, str]]] = {
@@ -88,6 +104,18 @@ REFUSALS: Final[dict[str, tuple[str, str]]] = {
         "agent {agent} is not in a talk with a citizen",
     ),
     "talk_over": ("话务员 {agent} 的通话刚刚结束", "the talk of agent {agent} has just ended"),
+    "not_ringing": (
+        "话务员 {agent} 的话机没有因市民来电或外呼而振铃",
+        "the phone of agent {agent} does not ring for a citizen",
+    ),
+    "ring_over": (
+        "话务员 {agent} 的话机刚刚停止振铃",
+        "the phone of agent {agent} has just stopped ringing",
+    ),
+    "phone_ignores": (
+        "话务员 {agent} 的话机没有接听，仍在振铃：话机可能不支持（SIP NOTIFY，Event: talk），请用手接听",
+        "the phone of agent {agent} rings on: it may not know SIP NOTIFY with Event: talk, so pick it up by hand",
+    ),
     "held_by_phone": (
         "是话务员 {agent} 用话机保持的通话，请在话机上取回",
         "agent {agent} has put the talk on hold by the phone: resume it there",

@@ -202,6 +202,20 @@ class Talk:
     citizen: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A phone of an agent that is called for a citizen, in a call or at the beginning of a callback.
+
+    `rings`: it has said so (180). `picked_up`: the agent, or the phone by itself, has answered.
+    """
+
+    leg: str
+    channel: str
+    call: CallId
+    rings: bool
+    picked_up: bool
+
+
 def talk_of(talks: Iterable[Talk], agent: str) -> Talk | None:
     """This agent's talk with a citizen, if there is one among `talks`."""
     return next((talk for talk in talks if talk.agent == agent), None)
@@ -496,6 +510,21 @@ class Calls:
             if leg.call == call and leg.agent == agent and not (leg.answered or leg.picked_up):
                 return leg.channel
         return ""
+
+    def rung(self, agent: str) -> list[Rung]:
+        """The phones of this agent that are called for a citizen, or have been picked up for one."""
+        return [
+            *(
+                Rung(leg, one.channel, one.call, one.rang, one.picked_up or one.answered)
+                for leg, one in self._legs.items()
+                if one.agent == agent and not one.kept
+            ),
+            *(
+                Rung(call, one.channel, call, one.rang, one.picked_up)
+                for call, one in self._attempts.items()
+                if one.agent == agent and not one.kept
+            ),
+        ]
 
     def agent_channels(self, agent: str) -> list[str]:
         """The names of all channels of this agent's phone."""

@@ -14,6 +14,7 @@ from base.background import comes_true
 from base.bus import Refused
 from facts import Fact, TalkMuted, TalkUnmuted
 from facts.control import (
+    AnswerRing,
     ControlRequest,
     DialForAgent,
     HangUpTalk,
@@ -27,7 +28,7 @@ from facts.control import (
 from facts.requests import Reply
 from facts.terms import CallMark
 from hotline.controller.marks import Marks
-from telephony.channels import Talk, talk_of
+from telephony.channels import Rung, Talk, talk_of
 from telephony.link import ActionRefused, LinkDown, LinkError
 
 log = structlog.get_logger(__name__)
@@ -41,6 +42,9 @@ class Calls(Protocol):
 
     def talks(self) -> Iterable[Talk]:
         """Every leg of an agent that talks to a citizen."""
+
+    def rung(self, agent: str) -> list[Rung]:
+        """The phones of this agent that are called for a citizen, or picked up for one."""
 
     def ends(self, leg: str) -> None:
         """The agent of this talk has asked to have it ended."""
@@ -61,6 +65,9 @@ class Floor(Protocol):
 
 class Verbs(Protocol):
     """What is needed of `telephony.talk_verbs.TalkVerbs`. All raise `LinkError`."""
+
+    async def pick_up(self, channel: str) -> None:
+        """Tell a ringing phone to pick up."""
 
     async def hold(self, channel: str) -> None:
         """Begin to hold."""
@@ -118,6 +125,8 @@ class Control:
         agent = asked.number
         if isinstance(asked, DialForAgent):
             return await self._dial(asked)
+        if isinstance(asked, AnswerRing):
+            return await self._pick_up(agent)
         talk = await self._talk_of(agent)
         log.info("control.asked", request=asked.name, agent=agent, call_id=talk.call)
         try:
@@ -139,6 +148,35 @@ class Control:
             raise self._failed(talk, error) from None
 
     # --- the verbs
+
+    async def _pick_up(self, agent: str) -> Reply:
+        """Tell every phone of the agent that rings: the first to answer has the call, as by hand."""
+        if self._stopping():
+            raise refused("stopping")
+        ringing = [one for one in self._calls.rung(agent) if one.rings and not one.picked_up]
+        if not ringing:
+            known = await self._knows(agent)
+            raise refused("not_ringing" if known else "unknown_agent", agent=agent)
+        legs = {one.leg for one in ringing}
+
+        def now() -> list[Rung]:
+            return [one for one in self._calls.rung(agent) if one.leg in legs]
+
+        def over() -> bool:
+            return not now() or any(one.picked_up for one in now())
+
+        call = ringing[0].call
+        log.info("control.asked", request=AnswerRing.name, agent=agent, call_id=call)
+        try:
+            for one in ringing:
+                await self._verbs.pick_up(one.channel)
+        except LinkError as error:
+            log.warning("control.failed", request=AnswerRing.name, agent=agent, error=str(error))
+            raise _failed(error, "" if now() else "ring_over", agent) from None
+        await comes_true(over, CONFIRMED_WITHIN)
+        if any(one.picked_up for one in now()):
+            return Reply(f"agent {agent}: the phone has picked up", call=call)
+        raise refused("phone_ignores" if now() else "ring_over", agent=agent)
 
     async def _hold(self, talk: Talk) -> Reply:
         if not talk.held:
@@ -239,12 +277,17 @@ class Control:
             raise refused("asterisk_silent")
 
     def _failed(self, talk: Talk, error: LinkError) -> Refused:
-        if isinstance(error, LinkDown):
-            return refused("asterisk_away")
-        if not isinstance(error, ActionRefused):
-            return refused("asterisk_silent")
         gone = self._now(talk) is None or "channel" in str(error).lower()
-        return refused("talk_over" if gone else "asterisk_refused", agent=talk.agent)
+        return _failed(error, "talk_over" if gone else "", talk.agent)
+
+
+def _failed(error: LinkError, gone: str, agent: str) -> Refused:
+    """The refusal for an action that has failed. `gone`: the code if what it was about is gone, empty if it is not."""
+    if isinstance(error, LinkDown):
+        return refused("asterisk_away")
+    if not isinstance(error, ActionRefused):
+        return refused("asterisk_silent")
+    return refused(gone or "asterisk_refused", agent=agent)
 
 
 def refused(code: str, **words: str) -> Refused:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facts.control import (
+    AnswerRing,
     DialForAgent,
     HangUpTalk,
     HoldTalk,
@@ -98,6 +99,7 @@ WIRE: dict[str, Request] = {
     "message.send": SendMessage("请看公告", "wang"),
     "message.read": ReadMessage("1001", 7),
     "caller.forward": BringForward("n-1.1", "wang", "why"),
+    "talk.answer": AnswerRing("1001", "admin"),
     "talk.hold": HoldTalk("1001", "admin"),
     "talk.resume": ResumeTalk("1001"),
     "talk.mute": MuteTalk("1001", "off"),

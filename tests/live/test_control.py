@@ -15,6 +15,8 @@ from facts import (
     CallEnded,
     CallMarked,
     CallTransferred,
+    OfferAnswered,
+    OfferRinging,
     RecordingFinished,
     TalkEnded,
     TalkHeld,
@@ -27,7 +29,8 @@ from facts.ids import callback_of
 from facts.terms import CallMark, Party
 from softphone.phones import RATE, AgentPhone, Leg, Phones
 from tests.live import sounds
-from tests.live.centre import NUMBER, Centre, until_talk
+from tests.live.centre import NUMBER, PASSWORD, Centre, until_talk
+from tests.live.deskphone import DeskPhone
 from tests.live.gateway import Gateway, Manners
 from tests.live.test_transfer import hears_music
 
@@ -36,7 +39,7 @@ OTHER_NUMBER, OUTSIDE = "8890", "12333"
 RULES = """
 queue = { default = {}, tax = {} }
 number.8890 = { queue = "tax" }
-member = { default = { 1001 = 0, 1002 = 0 }, tax = { 1003 = 0 } }
+member = { default = { 1001 = 0, 1002 = 0, 1004 = 0 }, tax = { 1003 = 0 } }
 """
 
 
@@ -48,7 +51,7 @@ def running(way_out: Gateway) -> Iterator[Centre]:
         transfer_to=OUTSIDE,
         wrap_up_time=1,
     ) as centre:
-        centre.add_agent("1001", "1002", "1003")
+        centre.add_agent("1001", "1002", "1003", "1004")
         centre.shorten_greeting()
         centre.run("queue", "import", "-", stdin=RULES)
         yield centre
@@ -86,6 +89,80 @@ async def verified(centre: Centre) -> None:
     """The figures agree with what Asterisk knows."""
     said = await centre.cli("metrics", "verify", status=None)
     assert "disagree" not in said, said
+
+
+async def talks_on(centre: Centre, leg: Leg, tone: int) -> None:
+    """Wait until the talk is long enough to count as one."""
+    await centre.until(lambda: leg.seconds_of(tone) > 1.5, 10, "a talk")
+
+
+@pytest.fixture
+async def desk(centre: Centre) -> AsyncIterator[DeskPhone]:
+    """The desk phone of 1004, who is ready and lets it ring."""
+    async with DeskPhone(centre.sip, "1004", PASSWORD) as phone:
+        phone.waits = True
+        await phone.sign_in()
+        await centre.cli("agent", "ready", "1004")
+        yield phone
+        if phone.talking:
+            phone.hang_up()
+        await centre.cli("agent", "out", "1004")
+
+
+async def test_a_ringing_desk_phone_picks_up_when_told(
+    centre: Centre, phones: Phones, admin: httpx.AsyncClient, desk: DeskPhone
+) -> None:
+    assert (await ask(admin, "1004", "answer", 409))["code"] == "not_ringing"
+    leg = await phones.citizen("13900000041").dial(NUMBER)
+    call = await centre.call_id("13900000041")
+    await centre.fact(OfferRinging, 20, call=call, agent="1004")
+    assert not centre.facts(OfferAnswered, call=call)
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    answers = [await admin.post("/api/talks/1004/answer", headers=key) for _ in range(2)]
+    assert [one.status_code for one in answers] == [200, 200], answers[0].text
+    assert answers[0].json() == {"said": "agent 1004: the phone has picked up", "call": call}
+    assert desk.asked.count("NOTIFY") == 1
+    await centre.fact(OfferAnswered, call=call, agent="1004")
+    await leg.until_hears(desk.tone)
+    assert (await ask(admin, "1004", "answer", 409))["code"] == "not_ringing"
+    await talks_on(centre, leg, desk.tone)
+    await leg.hang_up()
+    row = await centre.call("13900000041")
+    assert (row["outcome"], row["agents"]) == ("human", ["1004"])
+    await verified(centre)
+
+
+async def test_a_phone_that_ignores_it_rings_on_and_can_be_picked_up_by_hand(
+    centre: Centre, phones: Phones, admin: httpx.AsyncClient, desk: DeskPhone
+) -> None:
+    desk.obeys = False
+    leg = await phones.citizen("13900000042").dial(NUMBER)
+    call = await centre.call_id("13900000042")
+    await centre.fact(OfferRinging, 20, call=call, agent="1004")
+    refused = await ask(admin, "1004", "answer", 409)
+    assert refused["code"] == "phone_ignores"
+    assert refused["zh"]
+    assert desk.asked.count("NOTIFY") == 1
+    assert not centre.facts(OfferAnswered, call=call)
+    desk.pick_up()
+    await talks_on(centre, leg, desk.tone)
+    await leg.hang_up()
+    assert (await centre.call("13900000042"))["agents"] == ["1004"]
+
+
+async def test_a_phone_that_rings_for_its_agents_own_call_picks_up_when_told(
+    centre: Centre, phones: Phones, gateway: Gateway, admin: httpx.AsyncClient, desk: DeskPhone
+) -> None:
+    number = "13900000043"
+    gateway.manners[number] = Manners(answer_after=0.2)
+    dialled = await admin.post("/api/agents/1004/dial", json={"to": number})
+    assert dialled.status_code == 200, dialled.text
+    await desk.until_rings()
+    attempt = dialled.json()["call"]
+    assert (await ask(admin, "1004", "answer"))["call"] == attempt
+    await centre.fact(CallbackAnswered, 15, call=attempt)
+    await ask(admin, "1004", "hang-up")
+    await centre.fact(CallbackEnded, call=attempt)
 
 
 async def test_the_citizen_of_a_held_talk_hears_music_and_then_the_agent(

@@ -45,6 +45,12 @@ async def test_keys_that_no_telephone_has_are_given_in_the_agents_name() -> None
     assert all(action["Channel"] == AGENT for action in link.sent)
 
 
+async def test_a_ringing_phone_is_told_to_pick_up_within_its_call() -> None:
+    link = Link()
+    await TalkVerbs(link).pick_up(AGENT)
+    assert link.sent == [{"Action": "PJSIPNotify", "Channel": AGENT, "Variable": "Event=talk"}]
+
+
 async def test_a_mute_leaves_a_mark_that_is_never_missing_while_it_lasts() -> None:
     link = Link()
     verbs = TalkVerbs(link)

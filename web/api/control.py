@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from facts.control import (
+    AnswerRing,
     ControlRequest,
     DialForAgent,
     HangUpTalk,
@@ -57,6 +58,15 @@ class Marking(BaseModel):
 
     mark: CallMark
     end: bool = False
+
+
+@router.post("/talks/{number}/answer", **right(_OWN, response_model=Done))
+async def answer(number: Number, me: Me, behind: Behind, once: Once) -> Done:
+    """Have the agent's phone, which rings for a citizen, pick up by itself (SIP NOTIFY, `Event: talk`).
+
+    200 means that it has. A phone that does not know this rings on: `phone_ignores`.
+    """
+    return await once.answer(Done, lambda: _ask(behind, me, AnswerRing(number, me.name)))
 
 
 @router.post("/talks/{number}/hold", **right(_OWN, response_model=Done))

@@ -12,6 +12,7 @@ from facts import CallMarked, Fact, TalkMuted, TalkUnmuted
 from facts.control import (
     REFUSALS,
     STATUS,
+    AnswerRing,
     ControlRequest,
     DialForAgent,
     HangUpTalk,
@@ -27,9 +28,10 @@ from facts.terms import CallMark
 from hotline.controller import control
 from hotline.controller.control import Control
 from hotline.controller.marks import Marks
-from telephony.channels import Talk
+from telephony.channels import Rung, Talk
 from telephony.link import ActionRefused, LinkDown, LinkError, Unknown
 
+RUNG = Rung("leg-1", "PJSIP/1001-00000001", "hotline-1.1", rings=True, picked_up=False)
 TALK = Talk("leg-1", "PJSIP/1001-00000001", "hotline-1.1", "1001", held=False, there=True)
 
 
@@ -46,9 +48,13 @@ class World:
     told: list[Fact] = field(default_factory=list)
     why_not: str | Refusal = ""
     stops: bool = False
+    phones: list[Rung] = field(default_factory=list)
 
     def talks(self) -> list[Talk]:
         return [] if self.talk is None else [self.talk]
+
+    def rung(self, agent: str) -> list[Rung]:
+        return self.phones if agent == "1001" else []
 
     def ends(self, leg: str) -> None:
         self.ended.append(leg)
@@ -67,6 +73,10 @@ class World:
     def _change(self, **values: Any) -> None:
         if self.talk is not None:
             self.talk = replace(self.talk, **values)
+
+    async def pick_up(self, channel: str) -> None:
+        if self._works(f"pick up {channel}"):
+            self.phones = [replace(one, picked_up=one.channel == channel) for one in self.phones]
 
     async def hold(self, channel: str) -> None:
         if self._works("hold"):
@@ -151,6 +161,55 @@ class World:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "CONFIRMED_WITHIN", 0.05)
+
+
+async def test_a_ringing_phone_picks_up_and_is_asked_no_second_time() -> None:
+    world = World(talk=None, phones=[RUNG])
+    assert await world.ask(AnswerRing("1001")) == "agent 1001: the phone has picked up"
+    assert await world.refusal(AnswerRing("1001")) == "not_ringing"
+    assert world.done == ["pick up PJSIP/1001-00000001"]
+
+
+async def test_only_phones_that_ring_are_told_to_pick_up() -> None:
+    quiet = replace(RUNG, leg="leg-2", channel="PJSIP/1001-00000002", rings=False)
+    assert await World(phones=[quiet]).refusal(AnswerRing("1001")) == "not_ringing"
+    world = World(phones=[quiet, RUNG])
+    await world.ask(AnswerRing("1001"))
+    assert world.done == ["pick up PJSIP/1001-00000001"]
+    assert await world.refusal(AnswerRing("1002")) == "not_ringing"
+    assert await world.refusal(AnswerRing("4711")) == "unknown_agent"
+    assert await World(stops=True, phones=[RUNG]).refusal(AnswerRing("1001")) == "stopping"
+
+
+async def test_a_phone_that_ignores_it_has_not_answered() -> None:
+    told = "pick up PJSIP/1001-00000001"
+    assert (
+        await World(broken={told: None}, phones=[RUNG]).refusal(AnswerRing("1001"))
+        == "phone_ignores"
+    )
+    errors: list[tuple[LinkError, str]] = [
+        (LinkDown("x"), "asterisk_away"),
+        (Unknown("x"), "asterisk_silent"),
+        (ActionRefused("x"), "asterisk_refused"),
+    ]
+    for error, code in errors:
+        world = World(broken={told: error}, phones=[RUNG])
+        assert await world.refusal(AnswerRing("1001")) == code
+
+
+@pytest.mark.parametrize("error", [None, ActionRefused("Channel not found")])
+async def test_a_ring_that_ends_meanwhile_is_over(
+    error: LinkError | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(phones=[RUNG])
+
+    async def caller_gone(channel: str) -> None:
+        world.phones = []
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(world, "pick_up", caller_gone)
+    assert await world.refusal(AnswerRing("1001")) == "ring_over"
 
 
 async def test_hold_and_resume() -> None:
