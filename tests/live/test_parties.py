@@ -42,7 +42,6 @@ from facts.requests import (
 )
 from facts.terms import Party
 from facts.times import SECOND
-from metrics.verify import SETTLED
 from softphone.phones import LOUD, RATE, AgentPhone, Leg, Phones, Sound, loudness, tone_share
 from tests.live import sounds
 from tests.live.centre import NUMBER, PASSWORD, Centre, until_talk
@@ -185,13 +184,6 @@ def seconds_with(side: Sound, *tones: int, among: int) -> float:
     step = RATE // 10
     parts = (side[at : at + step] for at in range(0, side.size - step + 1, step))
     return 0.1 * sum(all(share(part, tone, among) for tone in tones) for part in parts)
-
-
-async def verified(centre: Centre) -> None:
-    """Roll-ups, screens, CEL and the ledger agree with the diary."""
-    await asyncio.sleep(SETTLED / SECOND + 1)
-    said = await centre.cli("metrics", "verify", status=None)
-    assert not [line for line in said.splitlines() if line.startswith("differs")], said
 
 
 def is_busy(centre: Centre, agent: str) -> bool:
@@ -540,4 +532,4 @@ async def test_what_happens_while_the_controller_is_away_is_told_afterwards(
 
 
 async def test_diary_and_asterisks_own_record_agree_after_all_of_it(centre: Centre) -> None:
-    await verified(centre)
+    await centre.verified()

@@ -31,7 +31,6 @@ from facts.requests import ChangeListening, EndTalk, LeaveTalk, ListenToTalk, Re
 from facts.supervise import SupervisionEnd, SupervisionMode
 from facts.terms import Party
 from facts.times import SECOND
-from metrics.verify import SETTLED
 from softphone.phones import RATE, AgentPhone, Leg, Phones, Sound, loudness, seconds_of, tone_share
 from tests.live import sounds
 from tests.live.centre import NUMBER, PASSWORD, Centre, until_talk
@@ -136,12 +135,6 @@ def audited(centre: Centre, call: str) -> list[str]:
             "SELECT who, action, target FROM audit WHERE action LIKE 'SUPERVISE%' ORDER BY id"
         ).fetchall()
     return [f"{who} {action}" for who, action, target in rows if call in target]
-
-
-async def verified(centre: Centre) -> None:
-    """Diary, CEL and figures agree."""
-    await asyncio.sleep(SETTLED / SECOND)
-    await centre.cli("metrics", "verify")
 
 
 async def test_listen_whisper_step_in_and_listen_again(
@@ -303,7 +296,7 @@ async def test_a_supervisor_takes_the_call_over(
     left, right = await recording(centre, call, tmp_path / "taken.wav")
     sounds.assert_hums(left, leg)
     assert seconds_of(right, boss.tone) > 1
-    await verified(centre)
+    await centre.verified()
 
 
 async def test_an_agent_who_leaves_ends_it_for_all(centre: Centre, phones: Phones) -> None:
@@ -391,7 +384,7 @@ async def test_listening_outlives_the_controller(
     assert (await centre.call(caller))["agents"] == ["1001"]
     assert len(centre.facts(SupervisionStarted, call=call)) == 1
     if mode is STEP_IN:
-        await verified(centre)
+        await centre.verified()
 
 
 async def test_an_end_without_a_controller_is_entered_by_the_next(
@@ -411,7 +404,7 @@ async def test_an_end_without_a_controller_is_entered_by_the_next(
     assert ended.why is SupervisionEnd.LOST
     assert (await centre.call("13900000021"))["hung_up_by"] == "caller"
     assert centre.facts(OfferAnswered, call=call, agent="1003") == []
-    await verified(centre)
+    await centre.verified()
 
 
 @pytest.mark.parametrize("silent", [False, True])
