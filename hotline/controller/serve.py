@@ -317,7 +317,13 @@ class Controller:
             rings=settings.callback_rings,
             enabled=settings.calls_out,
             refusal=lambda number: self._desk.floor.refusal(number, Purpose.CALLBACK),
+            picks_up=self._picks_up,
         )
+
+    def _picks_up(self, callback: int) -> bool:
+        """Whether the agent has asked for this call, at a centre that has phones pick such calls up by themselves."""
+        task = self._desk.floor.tasks.get(callback)
+        return self._settings.dial_picks_up and task is not None and task.own
 
     def _distribute(self) -> None:
         """The floor, what goes in and what comes out."""

@@ -46,6 +46,8 @@ class DeskPhone:
         """Whether NOTIFY with `Event: talk` has it pick up, as desk phones do; else it says 200 and rings on."""
         self.invited = 0
         """Calls that came so far."""
+        self.invite = ""
+        """The newest INVITE of a call."""
         self.asked: list[str] = []
         """Methods of the requests within a call that came so far."""
         self.talking = False
@@ -191,6 +193,7 @@ class DeskPhone:
     def _invite(self, message: str, call: str) -> None:
         if fresh := call != self._dialog:
             self.invited += 1
+            self.invite = message
             self._dialog, self._peer, self._tag = call, message, secrets.token_hex(6)
             found = re.search(r"<([^>]+)>", header(message, "Contact"))
             self._target = found[1] if found else ""

@@ -31,7 +31,7 @@ from softphone.phones import RATE, AgentPhone, Leg, Phones
 from tests.live import sounds
 from tests.live.centre import NUMBER, PASSWORD, Centre, until_talk
 from tests.live.deskphone import DeskPhone
-from tests.live.gateway import Gateway, Manners
+from tests.live.gateway import Gateway, Manners, header
 from tests.live.test_transfer import hears_music
 
 GREETING = 10.0
@@ -49,6 +49,7 @@ def running(way_out: Gateway) -> Iterator[Centre]:
         outbound=way_out.address,
         numbers=f"{NUMBER},{OTHER_NUMBER}",
         transfer_to=OUTSIDE,
+        dial_picks_up=True,
         wrap_up_time=1,
     ) as centre:
         centre.add_agent("1001", "1002", "1003", "1004")
@@ -110,6 +111,7 @@ async def test_a_ringing_desk_phone_picks_up_when_told(
     leg = await phones.citizen("13900000041").dial(NUMBER)
     call = await centre.call_id("13900000041")
     await centre.fact(OfferRinging, 20, call=call, agent="1004")
+    assert "answer-after" not in desk.invite
     assert not centre.facts(OfferAnswered, call=call)
     key = {"Idempotency-Key": str(uuid.uuid4())}
     answers = [await admin.post("/api/talks/1004/answer", headers=key) for _ in range(2)]
@@ -151,6 +153,8 @@ async def test_a_phone_that_rings_for_its_agents_own_call_picks_up_when_told(
     dialled = await admin.post("/api/agents/1004/dial", json={"to": number})
     assert dialled.status_code == 200, dialled.text
     await desk.until_rings()
+    assert header(desk.invite, "Call-Info").endswith(";answer-after=0")
+    assert ";info=alert-autoanswer" in header(desk.invite, "Alert-Info")
     attempt = dialled.json()["call"]
     assert (await ask(admin, "1004", "answer"))["call"] == attempt
     await centre.fact(CallbackAnswered, 15, call=attempt)
