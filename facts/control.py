@@ -65,6 +65,15 @@ class TransferTalk:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOverTalk:
+    """The agent leaves their citizen to the colleague that they have asked into the talk (attended transfer)."""
+
+    name: ClassVar[str] = "talk.hand_over"
+    number: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MarkCall:
     """The agent's call is what `mark` (`facts.terms.CallMark`) says. `end` 1: the hotline ends it by its script."""
 
@@ -93,6 +102,7 @@ ControlRequest: TypeAlias = (
     | MuteTalk
     | HangUpTalk
     | TransferTalk
+    | HandOverTalk
     | MarkCall
     | DialForAgent
 )
@@ -148,6 +158,22 @@ REFUSALS: Final[dict[str, tuple[str, str]]] = {
     "target_unknown": (
         "没有这个去向：请写工号、热线号码、HOTLINE_TRANSFER_TO 里的外部号码，或队列",
         "there is no such target: give an agent, one of the hotline's numbers, one of HOTLINE_TRANSFER_TO, or a queue",
+    ),
+    "asks_nobody": (
+        "话务员 {agent} 没有请同事加入通话",
+        "agent {agent} has asked no colleague into the talk: ask one first, or transfer blind",
+    ),
+    "several_parties": (
+        "通话中不止一位第三方，不知转给谁",
+        "several others are in the talk or called into it: drop all but one colleague first",
+    ),
+    "no_colleague": (
+        "对方不是话务员：话务员直接挂机，市民与对方继续通话",
+        "they are no agent: hang up, and the citizen talks on with them",
+    ),
+    "colleague_rings": (
+        "话务员 {to} 还没有接听",
+        "agent {to} has not picked up yet",
     ),
     "queue_without_number": (
         "队列 {queue} 没有热线号码，不能转入",

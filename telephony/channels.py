@@ -420,7 +420,11 @@ class Calls:
                 if (mark := variables_of(entry).get(supervisors.MARK, ""))
                 and (leg := supervisors.found(entry, mark)) is not None
             ),
-            ours=tuple(entry for entry in listed if leg_of_ours(entry.get("Uniqueid", ""))),
+            ours=tuple(
+                entry
+                for entry in listed
+                if leg_of_ours(entry.get("Uniqueid", "")) and not takes(entry)
+            ),
             consults=tuple(
                 (entry["Uniqueid"], endpoint(by))
                 for entry in listed
@@ -830,7 +834,7 @@ class Calls:
             self._take_over(uniqueid, message, at, facts)
 
     def _take_over(self, uniqueid: str, message: Message, at: int, facts: list[Fact]) -> None:
-        """A supervisor has joined the citizen, to go on with them without their agent."""
+        """A supervisor or colleague has joined the citizen, to go on with them without their agent."""
         linkedid = message.get("Linkedid", "")
         call = self._linked.get(linkedid, linkedid)
         state = self._calls.get(call)

@@ -14,8 +14,9 @@ Every verb raises `LinkError` from `telephony.link`, `ActionRefused` also for a 
 """
 
 from facts.numbers import HOTLINE_NUMBER
+from facts.supervise import SupervisionMode
 from facts.terms import CallMark
-from telephony import actions
+from telephony import actions, supervisors
 from telephony.link import ActionRefused
 from telephony.switch import Actions
 
@@ -83,6 +84,23 @@ class TalkVerbs:
             raise ActionRefused(f"{to[:20]!r} is no extension")
         await self._link.act(
             {"Action": "BlindTransfer", "Channel": channel, "Context": "transfer", "Exten": to},
+            WITHIN,
+        )
+
+    async def hand_over(self, colleague: str, citizen: str) -> None:
+        """Make the leg of a colleague who is in the talk one of the citizen's own (`telephony.supervisors.takes`).
+
+        `colleague`, `citizen`: their channels. Done when AMI tells that the colleague is in the bridge again.
+        """
+        await self._set(colleague, "HL_JOINED", citizen)
+        await self._link.act(
+            {
+                "Action": "Redirect",
+                "Channel": colleague,
+                "Context": supervisors.CONTEXT,
+                "Exten": SupervisionMode.TAKE.value,
+                "Priority": "1",
+            },
             WITHIN,
         )
 

@@ -4,7 +4,7 @@ Who asks hears within a second what has happened. "Done" is said only after Aste
 confirmed in time is refused as `asterisk_silent`, since nobody knows whether it took place; the facts will tell.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 import structlog
@@ -17,6 +17,7 @@ from facts.control import (
     AnswerRing,
     ControlRequest,
     DialForAgent,
+    HandOverTalk,
     HangUpTalk,
     HoldTalk,
     MarkCall,
@@ -25,11 +26,13 @@ from facts.control import (
     TransferTalk,
     sentences,
 )
+from facts.parties import PartyKind
 from facts.requests import Reply
-from facts.terms import CallMark
+from facts.terms import CallId, CallMark
 from hotline.controller.marks import Marks
 from telephony.channels import Rung, Talk, talk_of
 from telephony.link import ActionRefused, LinkDown, LinkError
+from telephony.parties import LiveParty
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +48,9 @@ class Calls(Protocol):
 
     def rung(self, agent: str) -> list[Rung]:
         """The phones of this agent that are called for a citizen, or picked up for one."""
+
+    def caller_channel(self, call: CallId) -> str:
+        """The name of the citizen's channel."""
 
     def ends(self, leg: str) -> None:
         """The agent of this talk has asked to have it ended."""
@@ -90,12 +96,18 @@ class Verbs(Protocol):
     async def transfer(self, channel: str, to: str) -> None:
         """Hand the citizen on."""
 
+    async def hand_over(self, colleague: str, citizen: str) -> None:
+        """Make the colleague's leg one of the citizen's own."""
+
     async def end_by_script(self, channel: str, mark: CallMark) -> None:
         """Begin the script by which a marked call is ended."""
 
 
 class Control:
-    """Answers `ControlRequest`. `knows`: whether there is such an agent; `stopping`: whether the hotline stops."""
+    """Answers `ControlRequest`. `knows`: whether there is such an agent; `stopping`: whether the hotline stops.
+
+    `asked_in`: the third parties of a call.
+    """
 
     def __init__(
         self,
@@ -109,6 +121,7 @@ class Control:
         knows: Callable[[str], Awaitable[bool]],
         stopping: Callable[[], bool],
         dial: Callable[[DialForAgent], Awaitable[Reply]],
+        asked_in: Callable[[CallId], Sequence[LiveParty]],
     ) -> None:
         self._calls = calls
         self._verbs = verbs
@@ -119,6 +132,7 @@ class Control:
         self._knows = knows
         self._stopping = stopping
         self._dial = dial
+        self._asked_in = asked_in
 
     async def answer(self, asked: ControlRequest) -> Reply:
         """Carry out one request. Raises `Refused` with one of the codes of `facts.control.REFUSALS`."""
@@ -143,6 +157,8 @@ class Control:
                     return await self._mark(talk, mark, end != 0, by)
                 case TransferTalk(to=to, queue=queue):
                     return await self._transfer(talk, to, queue)
+                case HandOverTalk():
+                    return await self._hand_over(talk)
         except LinkError as error:
             log.warning("control.failed", request=asked.name, agent=agent, error=str(error))
             raise self._failed(talk, error) from None
@@ -223,6 +239,38 @@ class Control:
             raise refused("asterisk_silent")
         where = f"queue {queue}" if queue else to
         return Reply(f"agent {talk.agent}: the citizen goes to {where}", call=talk.call)
+
+    async def _hand_over(self, talk: Talk) -> Reply:
+        """The colleague first, so that nobody is alone with the citizen for a moment; then the agent leaves."""
+        to = self._colleague(talk)
+
+        def theirs() -> bool:
+            return any(
+                (one.call, one.agent) == (talk.call, to.number) for one in self._calls.talks()
+            )
+
+        await self._verbs.hand_over(to.channel, self._calls.caller_channel(talk.call))
+        if not await comes_true(theirs, CONFIRMED_WITHIN):
+            raise refused("asterisk_silent")
+        self._calls.ends(talk.leg)
+        await self._verbs.hang_up(talk.channel)
+        if not await comes_true(lambda: self._now(talk) is None, CONFIRMED_WITHIN):
+            raise refused("asterisk_silent")
+        return Reply(f"agent {talk.agent}: the citizen talks to {to.number}", call=talk.call)
+
+    def _colleague(self, talk: Talk) -> LiveParty:
+        """The one colleague in this talk. Raises `Refused`."""
+        match self._asked_in(talk.call):
+            case []:
+                raise refused("asks_nobody", agent=talk.agent)
+            case [one] if one.who is not PartyKind.COLLEAGUE:
+                raise refused("no_colleague")
+            case [one] if not one.inside:
+                raise refused("colleague_rings", to=one.number)
+            case [one]:
+                return one
+            case _:
+                raise refused("several_parties")
 
     async def _mark(self, talk: Talk, word: str, end: bool, by: str) -> Reply:
         if word not in tuple(CallMark):

@@ -462,6 +462,7 @@ class Controller:
             knows=self._people.knows,
             stopping=lambda: self._desk.floor.hall.stopping,
             dial=lambda asked: dials.dial(self._book, self._desk, asked),
+            asked_in=self._parties.of,
         )
         self._requests = Requests(
             ready=self._up.is_set,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from facts.control import (
     AnswerRing,
     DialForAgent,
+    HandOverTalk,
     HangUpTalk,
     HoldTalk,
     MarkCall,
@@ -105,6 +106,7 @@ WIRE: dict[str, Request] = {
     "talk.mute": MuteTalk("1001", "off"),
     "talk.hang_up": HangUpTalk("1001"),
     "talk.transfer": TransferTalk("1001", queue="tax"),
+    "talk.hand_over": HandOverTalk("1001", "admin"),
     "talk.mark": MarkCall("1001", "harassing", 1),
     "call.dial": DialForAgent("1001", "13812345678"),
 }

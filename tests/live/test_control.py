@@ -17,6 +17,7 @@ from facts import (
     CallTransferred,
     OfferAnswered,
     OfferRinging,
+    PartyLeft,
     RecordingFinished,
     TalkEnded,
     TalkHeld,
@@ -26,12 +27,14 @@ from facts import (
     WrapUpStarted,
 )
 from facts.ids import callback_of
+from facts.parties import PartyEnd
 from facts.terms import CallMark, Party
 from softphone.phones import RATE, AgentPhone, Leg, Phones
 from tests.live import sounds
 from tests.live.centre import NUMBER, PASSWORD, Centre, until_talk
 from tests.live.deskphone import DeskPhone
 from tests.live.gateway import Gateway, Manners, header
+from tests.live.test_parties import colleague
 from tests.live.test_transfer import hears_music
 
 GREETING = 10.0
@@ -280,6 +283,43 @@ async def test_a_transfer_reaches_the_right_phone_and_a_refused_one_changes_noth
     await leg.hang_up()
     row = await centre.call("13900000011")
     assert (row["agents"], row["hung_up_by"]) == (["1001", "1002", "1003"], "caller")
+    assert not [one for one in centre.facts(CallbackAdded) if one.origin == call]
+
+
+async def test_a_consulted_colleague_is_left_the_citizen_in_one_request(
+    centre: Centre, phones: Phones, admin: httpx.AsyncClient
+) -> None:
+    leg, agent, call = await talk(centre, phones, "13900000051")
+    assert (await ask(admin, "1001", "handover", 409))["code"] == "asks_nobody"
+    second = await colleague(centre, phones)
+    second.answer_after = None
+    await ask(admin, "1001", "parties", 201, to="1002", how="consult")
+    assert (await ask(admin, "1001", "handover", 409))["code"] == "colleague_rings"
+    await second.offers[-1].answer()
+    await second.offers[-1].until_hears(agent.tone)
+    await centre.until(lambda: not agent.offers[0].hears(leg.tone), 5, "the citizen to be away")
+    await centre.until(lambda: hears_music(leg), 10, "music")
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    answers = [await admin.post("/api/talks/1001/handover", headers=key) for _ in range(2)]
+    assert [one.status_code for one in answers] == [200, 200], answers[0].text
+    assert answers[0].json() == {"said": "agent 1001: the citizen talks to 1002", "call": call}
+    await agent.offers[0].until_ended(3)
+    await leg.until_hears(second.tone)
+    await second.offers[-1].until_hears(leg.tone)
+    handed = await centre.fact(CallTransferred, call=call)
+    assert (handed.agent, handed.to, handed.attended) == ("1001", "1002", True)
+    assert (await centre.fact(PartyLeft, call=call)).why is PartyEnd.HANDED_OVER
+    assert (await centre.fact(TalkEnded, call=call)).hung_up_by is Party.AGENT
+    await centre.presence("1001", "ready")
+    # From now on the talk is the colleague's: they may do with it what they like.
+    await ask(admin, "1002", "hold")
+    await centre.until(lambda: hears_music(leg), 10, "music")
+    await ask(admin, "1002", "resume")
+    await leg.until_hears(second.tone)
+    await second.offers[-1].hang_up()
+    await leg.until_ended(5)
+    row = await centre.call("13900000051")
+    assert (row["agents"], row["hung_up_by"]) == (["1001", "1002"], "agent")
     assert not [one for one in centre.facts(CallbackAdded) if one.origin == call]
 
 

@@ -70,6 +70,16 @@ async def test_what_the_channel_says() -> None:
     assert not await TalkVerbs(Link(None)).is_muted(AGENT)
 
 
+async def test_a_colleague_takes_the_citizen_by_the_dialplan() -> None:
+    link = Link()
+    await TalkVerbs(link).hand_over("PJSIP/1002-00000003", "PJSIP/trunk-00000001")
+    (first, second) = link.sent
+    assert (first["Channel"], first["Variable"]) == ("PJSIP/1002-00000003", "HL_JOINED")
+    assert first["Value"] == "PJSIP/trunk-00000001"
+    assert (second["Action"], second["Channel"]) == ("Redirect", "PJSIP/1002-00000003")
+    assert (second["Context"], second["Exten"]) == ("supervision", "take")
+
+
 async def test_a_transfer_goes_to_digits_only() -> None:
     link = Link()
     await TalkVerbs(link).transfer(AGENT, "1002")

@@ -9,6 +9,7 @@ from facts.control import (
     AnswerRing,
     ControlRequest,
     DialForAgent,
+    HandOverTalk,
     HangUpTalk,
     HoldTalk,
     MarkCall,
@@ -103,6 +104,16 @@ async def transfer(number: Number, given: Target, me: Me, behind: Behind, once: 
     """
     asked = TransferTalk(number, given.to, given.queue, me.name)
     return await once.answer(Done, lambda: _ask(behind, me, asked))
+
+
+@router.post("/talks/{number}/handover", **right(_OWN, response_model=Done))
+async def hand_over(number: Number, me: Me, behind: Behind, once: Once) -> Done:
+    """Leave the citizen to the colleague that the agent has asked into the talk: it is the colleague's then.
+
+    In the diary it is an attended transfer (`CallTransferred`), as by the agent's phone. In a consultation the
+    colleague has to have answered; then the citizen hears them at once.
+    """
+    return await once.answer(Done, lambda: _ask(behind, me, HandOverTalk(number, me.name)))
 
 
 @router.post("/talks/{number}/mark", **right(_OWN, response_model=Done))

@@ -15,6 +15,7 @@ from facts.control import (
     AnswerRing,
     ControlRequest,
     DialForAgent,
+    HandOverTalk,
     HangUpTalk,
     HoldTalk,
     MarkCall,
@@ -23,6 +24,7 @@ from facts.control import (
     TransferTalk,
     sentences,
 )
+from facts.parties import PartyKind
 from facts.requests import Reply
 from facts.terms import CallMark
 from hotline.controller import control
@@ -30,6 +32,7 @@ from hotline.controller.control import Control
 from hotline.controller.marks import Marks
 from telephony.channels import Rung, Talk
 from telephony.link import ActionRefused, LinkDown, LinkError, Unknown
+from telephony.parties import LiveParty
 
 RUNG = Rung("leg-1", "PJSIP/1001-00000001", "hotline-1.1", rings=True, picked_up=False)
 TALK = Talk("leg-1", "PJSIP/1001-00000001", "hotline-1.1", "1001", held=False, there=True)
@@ -49,9 +52,17 @@ class World:
     why_not: str | Refusal = ""
     stops: bool = False
     phones: list[Rung] = field(default_factory=list)
+    others: list[LiveParty] = field(default_factory=list)
+    theirs: list[Talk] = field(default_factory=list)
 
     def talks(self) -> list[Talk]:
-        return [] if self.talk is None else [self.talk]
+        return [*([] if self.talk is None else [self.talk]), *self.theirs]
+
+    def caller_channel(self, call: str) -> str:
+        return "PJSIP/trunk-1"
+
+    def asked_in(self, call: str) -> list[LiveParty]:
+        return self.others
 
     def rung(self, agent: str) -> list[Rung]:
         return self.phones if agent == "1001" else []
@@ -106,6 +117,10 @@ class World:
         if self._works(f"transfer {to}"):
             self.talk = None
 
+    async def hand_over(self, colleague: str, citizen: str) -> None:
+        if self._works(f"{colleague} takes {citizen}"):
+            self.theirs.append(replace(TALK, leg="leg-2", channel=colleague, agent="1002"))
+
     async def end_by_script(self, channel: str, mark: CallMark) -> None:
         if self._works(f"script {mark}") and mark is CallMark.HARASSING:
             await self.marks.ending("PJSIP/trunk-1", "hotline-1.1")
@@ -143,6 +158,7 @@ class World:
             knows=self.knows,
             stopping=lambda: self.stops,
             dial=self.dial,
+            asked_in=self.asked_in,
         )
 
     async def ask(self, asked: ControlRequest) -> str:
@@ -287,6 +303,46 @@ async def test_a_transfer_goes_where_the_floor_allows() -> None:
         assert await world.refusal(TransferTalk("1001", "1002")) == why
         assert world.done == []
     assert await World(why_not=Refusal(Why.DENIED)).refusal(TransferTalk("1001", "12333")) == "gate"
+
+
+def party(
+    who: PartyKind = PartyKind.COLLEAGUE, number: str = "1002", *, inside: bool = True
+) -> LiveParty:
+    channel = f"PJSIP/{number}-3"
+    return LiveParty("hotline-p7", TALK.call, "1001", who, number, channel=channel, inside=inside)
+
+
+async def test_a_citizen_is_handed_over_and_their_agent_leaves_after_that() -> None:
+    world = World(others=[party()])
+    assert await world.ask(HandOverTalk("1001")) == "agent 1001: the citizen talks to 1002"
+    assert world.done == ["PJSIP/1002-3 takes PJSIP/trunk-1", "hang up"]
+    assert world.ended == ["leg-1"]
+
+
+@pytest.mark.parametrize(
+    ("others", "code"),
+    [
+        ([], "asks_nobody"),
+        ([party(PartyKind.OUTSIDE, "95598")], "no_colleague"),
+        ([party(inside=False)], "colleague_rings"),
+        ([party(), party(number="1003")], "several_parties"),
+    ],
+)
+async def test_without_one_colleague_in_the_talk_nobody_is_handed_over(
+    others: list[LiveParty], code: str
+) -> None:
+    world = World(others=others)
+    assert await world.refusal(HandOverTalk("1001")) == code
+    assert world.done == []
+
+
+async def test_an_agent_stays_whose_colleague_does_not_take_the_citizen() -> None:
+    world = World(others=[party()], broken={"PJSIP/1002-3 takes PJSIP/trunk-1": None})
+    assert await world.refusal(HandOverTalk("1001")) == "asterisk_silent"
+    assert world.done == ["PJSIP/1002-3 takes PJSIP/trunk-1"]
+    assert world.ended == []
+    world = World(others=[party()], broken={"hang up": None})
+    assert await world.refusal(HandOverTalk("1001")) == "asterisk_silent"
 
 
 async def test_a_harassing_call_is_marked_and_its_agent_released() -> None:
