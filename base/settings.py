@@ -260,6 +260,9 @@ class Settings(BaseSettings):
     hotline's."""
     callback_rings: Annotated[float, Field(ge=5, le=120)] = 30.0
     """Seconds that a citizen is rung by a callback."""
+    dial_picks_up: bool = False
+    """Whether an agent's phone is told to pick up by itself when a number is dialled for them (click to call), by the
+    headers `Call-Info` and `Alert-Info`. A phone that does not know them rings."""
     region: Annotated[str, AfterValidator(_region)] = "CN"
     """The region whose subscribers, mobile and fixed, are called back without further permission."""
     dial_allow: Listed = ()

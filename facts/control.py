@@ -8,6 +8,15 @@ from typing import ClassVar, Final, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerRing:
+    """This agent's phone, which rings for a citizen, is to pick up by itself. `by`: the account that asks."""
+
+    name: ClassVar[str] = "talk.answer"
+    number: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HoldTalk:
     """The citizen of this agent's talk hears music, and the agent nothing. `by`: the account that asks."""
 
@@ -56,6 +65,15 @@ class TransferTalk:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOverTalk:
+    """The agent leaves their citizen to the colleague that they have asked into the talk (attended transfer)."""
+
+    name: ClassVar[str] = "talk.hand_over"
+    number: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MarkCall:
     """The agent's call is what `mark` (`facts.terms.CallMark`) says. `end` 1: the hotline ends it by its script."""
 
@@ -78,7 +96,15 @@ class DialForAgent:
 
 
 ControlRequest: TypeAlias = (
-    HoldTalk | ResumeTalk | MuteTalk | HangUpTalk | TransferTalk | MarkCall | DialForAgent
+    AnswerRing
+    | HoldTalk
+    | ResumeTalk
+    | MuteTalk
+    | HangUpTalk
+    | TransferTalk
+    | HandOverTalk
+    | MarkCall
+    | DialForAgent
 )
 
 REFUSALS: Final[dict[str, tuple[str, str]]] = {
@@ -88,6 +114,18 @@ REFUSALS: Final[dict[str, tuple[str, str]]] = {
         "agent {agent} is not in a talk with a citizen",
     ),
     "talk_over": ("话务员 {agent} 的通话刚刚结束", "the talk of agent {agent} has just ended"),
+    "not_ringing": (
+        "话务员 {agent} 的话机没有因市民来电或外呼而振铃",
+        "the phone of agent {agent} does not ring for a citizen",
+    ),
+    "ring_over": (
+        "话务员 {agent} 的话机刚刚停止振铃",
+        "the phone of agent {agent} has just stopped ringing",
+    ),
+    "phone_ignores": (
+        "话务员 {agent} 的话机没有接听，仍在振铃：话机可能不支持（SIP NOTIFY，Event: talk），请用手接听",
+        "the phone of agent {agent} rings on: it may not know SIP NOTIFY with Event: talk, so pick it up by hand",
+    ),
     "held_by_phone": (
         "是话务员 {agent} 用话机保持的通话，请在话机上取回",
         "agent {agent} has put the talk on hold by the phone: resume it there",
@@ -120,6 +158,22 @@ REFUSALS: Final[dict[str, tuple[str, str]]] = {
     "target_unknown": (
         "没有这个去向：请写工号、热线号码、HOTLINE_TRANSFER_TO 里的外部号码，或队列",
         "there is no such target: give an agent, one of the hotline's numbers, one of HOTLINE_TRANSFER_TO, or a queue",
+    ),
+    "asks_nobody": (
+        "话务员 {agent} 没有请同事加入通话",
+        "agent {agent} has asked no colleague into the talk: ask one first, or transfer blind",
+    ),
+    "several_parties": (
+        "通话中不止一位第三方，不知转给谁",
+        "several others are in the talk or called into it: drop all but one colleague first",
+    ),
+    "no_colleague": (
+        "对方不是话务员：话务员直接挂机，市民与对方继续通话",
+        "they are no agent: hang up, and the citizen talks on with them",
+    ),
+    "colleague_rings": (
+        "话务员 {to} 还没有接听",
+        "agent {to} has not picked up yet",
     ),
     "queue_without_number": (
         "队列 {queue} 没有热线号码，不能转入",

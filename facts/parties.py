@@ -46,12 +46,16 @@ class PartyFailure(StrEnum):
 
 @words
 class PartyEnd(StrEnum):
-    """Why a party is in the talk no more: they hung up, were dropped, the talk was over, or their phone was lost."""
+    """Why a party is in the talk no more: they hung up, were dropped, the talk was over, or their phone was lost.
+
+    handed_over: the agent has left the citizen to them, and the talk is their own from now on (`CallTransferred`).
+    """
 
     HUNG_UP = "hung_up"
     DROPPED = "dropped"
     TALK_OVER = "talk_over"
     LOST = "lost"
+    HANDED_OVER = "handed_over"
 
 
 @value

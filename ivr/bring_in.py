@@ -1,8 +1,9 @@
 """An agent's keys within a talk that bring others in (asterisk-conf/features.conf).
 
-`*3` asks for a number, which ends with `#`, and brings that party in at once. After a consultation (the API begins one)
-it brings all together. `*6` takes the last one out again. `*110`, `*119`, `*120` and `*122` call an emergency
-service at once (R16). For the moment of the key Asterisk takes the agent out of the talk, so only they hear the answer.
+`*3` asks for a number, which ends with `#`, and brings that party in at once. A `*` before the number begins a
+consultation; then `*3` brings all together. `*6` takes the last one out again. `*110`, `*119`, `*120` and `*122` call
+an emergency service at once (R16). For the moment of the key Asterisk takes the agent out of the talk, so only they
+hear the answer.
 """
 
 import re
@@ -32,7 +33,7 @@ DIAL_TONE, DONE = "425/400", ("!620/120,!0/80,!620/120,!0/2000", "0.34")
 
 _ACTION = re.compile(r"add|drop|1[0-9]{2}")
 _AGENT = re.compile(rf"PJSIP/({AGENT_NUMBER.pattern})-[0-9a-f]{{8}}")
-_HASH = ord("#")
+_HASH, _STAR = ord("#"), ord("*")
 
 
 async def serve_bring_in(
@@ -45,7 +46,7 @@ async def serve_bring_in(
     if found is not None and _ACTION.fullmatch(action):
         why = await _try(by_key, found[1], action, "")
         if why == WANTED:
-            digits = await _digits(connection)
+            action, digits = await _digits(connection)
             why = await _try(by_key, found[1], action, digits) if digits else "no number"
     log.info(
         "party.key", agent=found[1] if found is not None else "?", action=action[:8], refused=why
@@ -67,10 +68,10 @@ async def _try(by_key: ByKey, agent: str, action: str, number: str) -> str:
         return "failed"
 
 
-async def _digits(connection: Connection) -> str:
-    """What the agent dials, up to `#` or a pause."""
+async def _digits(connection: Connection) -> tuple[str, str]:
+    """What the agent dials, up to `#` or a pause: `consult` if it begins with `*`, else `add`; and the digits."""
     await connection.ask("EXEC Playtones", DIAL_TONE)
-    digits = ""
+    action, digits = "add", ""
     while len(digits) < LONGEST:
         reply = await connection.ask(
             "WAIT FOR DIGIT", NEXT_DIGIT if digits else FIRST_DIGIT, limit=15.0
@@ -80,6 +81,7 @@ async def _digits(connection: Connection) -> str:
             break
         if not digits:
             await connection.ask("EXEC StopPlaytones", "")
+            action = "consult" if code == _STAR else action
         digits += chr(code) if chr(code).isdigit() else ""
     await connection.ask("EXEC StopPlaytones", "")
-    return digits
+    return action, digits

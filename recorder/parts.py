@@ -1,4 +1,4 @@
-"""What parts of a call are not in its recording as they were spoken, where they lie in it, and why. Pure.
+"""Parts of a recording: which are not in it as they were spoken, and why; and a citizen's reason of a bad grade. Pure.
 
 The player shows them on the waveform: somebody who hears silence, or an end in the middle of a word, sees the reason.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from facts import Fact
+from facts import Fact, SurveyEnded
 from facts.times import SECOND
 from recorder import audit, policy
 from recorder.policy import GAP, RecordingState, Stretch
@@ -106,6 +106,25 @@ def parts_of(
             RecordingPart(PartKind.LOST, "", duration, duration, lost if lost > GAP else 0, state)
         )
     return sorted(found, key=lambda one: (one.begin, one.end, one.kind))
+
+
+def reasons_of(facts: Sequence[Fact], duration: int) -> list[Stretch]:
+    """Where citizens say why they gave a bad grade, and after which agent's talk: places in the file, microseconds."""
+    known = policy.times(facts)
+    if known.arrived is None:
+        return []
+    said = sorted(
+        {
+            (one.reason_at, one.reason_at + one.reason, one.agent)
+            for one in facts
+            if isinstance(one, SurveyEnded) and one.reason_at
+        }
+    )
+    stretches = [Stretch(agent, begin, end) for begin, end, agent in said]
+    began = audit.file_begins(known, duration)
+    return [
+        Stretch(one.agent, begin, end) for one, begin, end in placed(stretches, began, duration)
+    ]
 
 
 def placed(

@@ -1,9 +1,9 @@
 """The verbs about third parties: call them, have the citizen hear music, bring all together, mute, drop.
 
 A party is called by a channel of its own (AMI Originate) that runs `BridgeAdd` with the citizen's channel when it is
-answered. From then on everything lives inside Asterisk: the talk goes on without this program, whoever leaves it, and
-the recording has all of them. While the agent consults a party first, the citizen is in a loop of the dialplan
-(context `consult`) with music, which ends by itself when the agent leaves.
+answered (context `party`). From then on everything lives inside Asterisk: the talk goes on without this program,
+whoever leaves it, and the recording has all of them. While the agent consults a party first, the citizen is in a loop
+of the dialplan (context `consult`) with music, which ends by itself when the agent leaves.
 
 `telephony.parties` reads what becomes of it.
 """
@@ -239,12 +239,14 @@ class BringIn:
                 "Action": "Originate",
                 "Channel": f"PJSIP/{target}",
                 "ChannelId": party.leg,
-                "Application": "BridgeAdd",
-                "Data": self._anchor(party.call),
+                "Context": "party",
+                "Exten": "s",
+                "Priority": "1",
                 "Timeout": str(round(order.rings * 1000)),
                 "CallerID": f'"{order.name}" <{caller}>',
                 # A colleague has no keys in this talk, and cannot transfer it.
-                "Variable": f"HL_PARTY={mark(party)},DYNAMIC_FEATURES=,TRANSFER_CONTEXT=nothing",
+                "Variable": f"HL_PARTY={mark(party)},HL_JOINED={self._anchor(party.call)},"
+                "DYNAMIC_FEATURES=,TRANSFER_CONTEXT=nothing",
                 "Async": "true",
             }
         )

@@ -131,6 +131,11 @@ def parse(line: str) -> CelEvent | None:
     return CelEvent(kind, at, *rest) if at and kind else None
 
 
+def takes_over(event: CelEvent) -> bool:
+    """Whether it is about the leg of a supervisor or a colleague who takes the citizen over."""
+    return event.context == supervisors.CONTEXT and event.exten == SupervisionMode.TAKE
+
+
 def complete(
     events: Iterable[CelEvent],
     known: Iterable[Fact],
@@ -283,8 +288,8 @@ class _Gathered:
 
     def add(self, event: CelEvent) -> None:
         self._steps_in(event)
-        taken = event.context == supervisors.CONTEXT and event.exten == SupervisionMode.TAKE
-        if leg_of_ours(event.uniqueid) and not taken and event.uniqueid not in self._legs:
+        known = event.uniqueid in self._legs
+        if leg_of_ours(event.uniqueid) and not takes_over(event) and not known:
             # In a talk's bridge it has the call's Linkedid, and is no leg of an offer.
             if (talk := self.calls.get(event.linkedid)) is not None:
                 talk.others.add(event.channel)
@@ -367,8 +372,8 @@ class _Gathered:
             leg.started_at = event.at
             talk = [one for one in call.legs.values() if one.answered_at and not one.ended_at]
             leg.handed_by = talk[-1].agent if talk else ""
-        elif event.uniqueid == event.linkedid:
-            return  # it has not joined the citizen
+        elif event.uniqueid == event.linkedid or event.kind == "BRIDGE_EXIT":
+            return  # it has not joined the citizen, or leaves their talk to come back as its agent
         self._legs[event.uniqueid] = call.legs[event.uniqueid] = leg
         _about_leg(event, leg)
 

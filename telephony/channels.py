@@ -202,6 +202,20 @@ class Talk:
     citizen: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A phone of an agent that is called for a citizen, in a call or at the beginning of a callback.
+
+    `rings`: it has said so (180). `picked_up`: the agent, or the phone by itself, has answered.
+    """
+
+    leg: str
+    channel: str
+    call: CallId
+    rings: bool
+    picked_up: bool
+
+
 def talk_of(talks: Iterable[Talk], agent: str) -> Talk | None:
     """This agent's talk with a citizen, if there is one among `talks`."""
     return next((talk for talk in talks if talk.agent == agent), None)
@@ -411,7 +425,11 @@ class Calls:
                 if (mark := variables_of(entry).get(supervisors.MARK, ""))
                 and (leg := supervisors.found(entry, mark)) is not None
             ),
-            ours=tuple(entry for entry in listed if leg_of_ours(entry.get("Uniqueid", ""))),
+            ours=tuple(
+                entry
+                for entry in listed
+                if leg_of_ours(entry.get("Uniqueid", "")) and not takes(entry)
+            ),
             consults=tuple(
                 (entry["Uniqueid"], endpoint(by))
                 for entry in listed
@@ -501,6 +519,21 @@ class Calls:
             if leg.call == call and leg.agent == agent and not (leg.answered or leg.picked_up):
                 return leg.channel
         return ""
+
+    def rung(self, agent: str) -> list[Rung]:
+        """The phones of this agent that are called for a citizen, or have been picked up for one."""
+        return [
+            *(
+                Rung(leg, one.channel, one.call, one.rang, one.picked_up or one.answered)
+                for leg, one in self._legs.items()
+                if one.agent == agent and not one.kept
+            ),
+            *(
+                Rung(call, one.channel, call, one.rang, one.picked_up)
+                for call, one in self._attempts.items()
+                if one.agent == agent and not one.kept
+            ),
+        ]
 
     def agent_channels(self, agent: str) -> list[str]:
         """The names of all channels of this agent's phone."""
@@ -812,7 +845,7 @@ class Calls:
             self._is_beside(uniqueid, self._linked.get(linkedid, linkedid))
 
     def _take_over(self, uniqueid: str, message: Message, at: int, facts: list[Fact]) -> None:
-        """A supervisor has joined the citizen, to go on with them without their agent."""
+        """A supervisor or colleague has joined the citizen, to go on with them without their agent."""
         linkedid = message.get("Linkedid", "")
         call = self._linked.get(linkedid, linkedid)
         state = self._calls.get(call)

@@ -35,6 +35,7 @@ from facts.numbers import AGENT_NUMBER
 from facts.parties import PartyEnd, PartyFailure, PartyKind
 from facts.terms import CallId
 from telephony.channels import RINGING, UP, AsteriskState, Message, microseconds, variables_of
+from telephony.supervisors import takes
 
 CONSULT_EVENT = "HotlineConsult"
 """The dialplan's own event on the citizen's channel: they hear music from now on (`begin`), or are back (`over`)."""
@@ -173,6 +174,8 @@ class Parties:
                 party.channel = message.get("Channel", "")
                 party.rang = party.rang or message.get("ChannelState") == RINGING
                 party.picked_up = party.picked_up or message.get("ChannelState") == UP
+            case "BridgeEnter" if takes(message):
+                return self._handed_over(party, at)
             case "BridgeEnter":
                 return self._enter(party, at)
             case "HangupRequest":
@@ -189,6 +192,12 @@ class Parties:
             return [PartyAnswered(at, party.call, party.agent, party.id)]
         party.joined = True
         return [PartyJoined(at, party.call, party.agent, party.id)]
+
+    def _handed_over(self, party: LiveParty, at: int) -> list[Fact]:
+        """The leg is an agent's who talks to the citizen: `Calls` tells what becomes of it."""
+        del self._parties[party.id]
+        why = PartyEnd.HANDED_OVER
+        return [PartyLeft(at, party.call, party.agent, party.id, why, party.by)]
 
     def _end(self, party: LiveParty, cause: int, at: int) -> list[Fact]:
         if not party.inside:

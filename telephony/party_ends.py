@@ -14,7 +14,7 @@ from facts import (
 from facts.causes import LOST, NOT_REACHED
 from facts.ids import party_of
 from facts.parties import PartyEnd, PartyFailure
-from telephony.cel import CelEvent, hang_up_of
+from telephony.cel import CelEvent, hang_up_of, takes_over
 
 CONSULT_OVER = "consult_over"
 """The dialplan's own CEL event, on the citizen's channel: the agent consults nobody any more."""
@@ -26,6 +26,7 @@ class _PartySeen:
 
     picked_up_at: int = 0
     inside_at: int = 0
+    handed_at: int = 0
     ended_at: int = 0
     cause: int = 0
     by_party: bool = False
@@ -82,6 +83,8 @@ def _take(event: CelEvent, one: _PartySeen) -> None:
     match event.kind:
         case "ANSWER":
             one.picked_up_at = one.picked_up_at or event.at
+        case "BRIDGE_ENTER" if takes_over(event):
+            one.handed_at = one.handed_at or event.at
         case "BRIDGE_ENTER":
             one.inside_at = one.inside_at or event.at
         case "HANGUP":
@@ -110,6 +113,8 @@ def _story(
 def _end(asked: PartyAsked, one: _PartySeen, call_lives: bool, now: int) -> Fact:
     at = one.ended_at or now
     who = (asked.call, asked.agent, asked.party)
+    if one.handed_at:
+        return PartyLeft(one.handed_at, *who, PartyEnd.HANDED_OVER)
     if one.inside_at:
         if one.by_party and one.cause not in LOST:
             return PartyLeft(at, *who, PartyEnd.HUNG_UP)

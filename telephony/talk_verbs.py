@@ -1,4 +1,7 @@
-"""The verbs within a talk: hold it and resume it, mute its agent, end it. Each names the agent's channel.
+"""The verbs of a talk: begin it, hold it and resume it, mute its agent, end it. Each names the agent's channel.
+
+A ringing phone is told to pick up by NOTIFY with `Event: talk`, within the call. No RFC has it; desk phones of Yealink,
+Polycom and Snom do. A phone that does not may answer anything, 200 included, and ring on.
 
 A hold needs nothing of the phone. Asterisk takes a key that no telephone has (`A` of RFC 4733) as if the agent had
 pressed it, and runs what features.conf has for it: the agent's channel waits in the dialplan (`hotline-hold`), the
@@ -11,8 +14,9 @@ Every verb raises `LinkError` from `telephony.link`, `ActionRefused` also for a 
 """
 
 from facts.numbers import HOTLINE_NUMBER
+from facts.supervise import SupervisionMode
 from facts.terms import CallMark
-from telephony import actions
+from telephony import actions, supervisors
 from telephony.link import ActionRefused
 from telephony.switch import Actions
 
@@ -31,6 +35,12 @@ class TalkVerbs:
 
     def __init__(self, link: Actions) -> None:
         self._link = link
+
+    async def pick_up(self, channel: str) -> None:
+        """Tell a ringing phone to pick up. Done when AMI tells that the channel is up."""
+        await self._link.act(
+            {"Action": "PJSIPNotify", "Channel": channel, "Variable": "Event=talk"}, WITHIN
+        )
 
     async def hold(self, channel: str) -> None:
         """Begin to hold. Done when AMI tells Hold."""
@@ -74,6 +84,23 @@ class TalkVerbs:
             raise ActionRefused(f"{to[:20]!r} is no extension")
         await self._link.act(
             {"Action": "BlindTransfer", "Channel": channel, "Context": "transfer", "Exten": to},
+            WITHIN,
+        )
+
+    async def hand_over(self, colleague: str, citizen: str) -> None:
+        """Make the leg of a colleague who is in the talk one of the citizen's own (`telephony.supervisors.takes`).
+
+        `colleague`, `citizen`: their channels. Done when AMI tells that the colleague is in the bridge again.
+        """
+        await self._set(colleague, "HL_JOINED", citizen)
+        await self._link.act(
+            {
+                "Action": "Redirect",
+                "Channel": colleague,
+                "Context": supervisors.CONTEXT,
+                "Exten": SupervisionMode.TAKE.value,
+                "Priority": "1",
+            },
             WITHIN,
         )
 

@@ -4,7 +4,7 @@ Who asks hears within a second what has happened. "Done" is said only after Aste
 confirmed in time is refused as `asterisk_silent`, since nobody knows whether it took place; the facts will tell.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 import structlog
@@ -14,8 +14,10 @@ from base.background import comes_true
 from base.bus import Refused
 from facts import Fact, TalkMuted, TalkUnmuted
 from facts.control import (
+    AnswerRing,
     ControlRequest,
     DialForAgent,
+    HandOverTalk,
     HangUpTalk,
     HoldTalk,
     MarkCall,
@@ -24,11 +26,13 @@ from facts.control import (
     TransferTalk,
     sentences,
 )
+from facts.parties import PartyKind
 from facts.requests import Reply
-from facts.terms import CallMark
+from facts.terms import CallId, CallMark
 from hotline.controller.marks import Marks
-from telephony.channels import Talk, talk_of
+from telephony.channels import Rung, Talk, talk_of
 from telephony.link import ActionRefused, LinkDown, LinkError
+from telephony.parties import LiveParty
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +45,12 @@ class Calls(Protocol):
 
     def talks(self) -> Iterable[Talk]:
         """Every leg of an agent that talks to a citizen."""
+
+    def rung(self, agent: str) -> list[Rung]:
+        """The phones of this agent that are called for a citizen, or picked up for one."""
+
+    def caller_channel(self, call: CallId) -> str:
+        """The name of the citizen's channel."""
 
     def ends(self, leg: str) -> None:
         """The agent of this talk has asked to have it ended."""
@@ -61,6 +71,9 @@ class Floor(Protocol):
 
 class Verbs(Protocol):
     """What is needed of `telephony.talk_verbs.TalkVerbs`. All raise `LinkError`."""
+
+    async def pick_up(self, channel: str) -> None:
+        """Tell a ringing phone to pick up."""
 
     async def hold(self, channel: str) -> None:
         """Begin to hold."""
@@ -83,12 +96,18 @@ class Verbs(Protocol):
     async def transfer(self, channel: str, to: str) -> None:
         """Hand the citizen on."""
 
+    async def hand_over(self, colleague: str, citizen: str) -> None:
+        """Make the colleague's leg one of the citizen's own."""
+
     async def end_by_script(self, channel: str, mark: CallMark) -> None:
         """Begin the script by which a marked call is ended."""
 
 
 class Control:
-    """Answers `ControlRequest`. `knows`: whether there is such an agent; `stopping`: whether the hotline stops."""
+    """Answers `ControlRequest`. `knows`: whether there is such an agent; `stopping`: whether the hotline stops.
+
+    `asked_in`: the third parties of a call.
+    """
 
     def __init__(
         self,
@@ -102,6 +121,7 @@ class Control:
         knows: Callable[[str], Awaitable[bool]],
         stopping: Callable[[], bool],
         dial: Callable[[DialForAgent], Awaitable[Reply]],
+        asked_in: Callable[[CallId], Sequence[LiveParty]],
     ) -> None:
         self._calls = calls
         self._verbs = verbs
@@ -112,12 +132,15 @@ class Control:
         self._knows = knows
         self._stopping = stopping
         self._dial = dial
+        self._asked_in = asked_in
 
     async def answer(self, asked: ControlRequest) -> Reply:
         """Carry out one request. Raises `Refused` with one of the codes of `facts.control.REFUSALS`."""
         agent = asked.number
         if isinstance(asked, DialForAgent):
             return await self._dial(asked)
+        if isinstance(asked, AnswerRing):
+            return await self._pick_up(agent)
         talk = await self._talk_of(agent)
         log.info("control.asked", request=asked.name, agent=agent, call_id=talk.call)
         try:
@@ -134,11 +157,42 @@ class Control:
                     return await self._mark(talk, mark, end != 0, by)
                 case TransferTalk(to=to, queue=queue):
                     return await self._transfer(talk, to, queue)
+                case HandOverTalk():
+                    return await self._hand_over(talk)
         except LinkError as error:
             log.warning("control.failed", request=asked.name, agent=agent, error=str(error))
             raise self._failed(talk, error) from None
 
     # --- the verbs
+
+    async def _pick_up(self, agent: str) -> Reply:
+        """Tell every phone of the agent that rings: the first to answer has the call, as by hand."""
+        if self._stopping():
+            raise refused("stopping")
+        ringing = [one for one in self._calls.rung(agent) if one.rings and not one.picked_up]
+        if not ringing:
+            known = await self._knows(agent)
+            raise refused("not_ringing" if known else "unknown_agent", agent=agent)
+        legs = {one.leg for one in ringing}
+
+        def now() -> list[Rung]:
+            return [one for one in self._calls.rung(agent) if one.leg in legs]
+
+        def over() -> bool:
+            return not now() or any(one.picked_up for one in now())
+
+        call = ringing[0].call
+        log.info("control.asked", request=AnswerRing.name, agent=agent, call_id=call)
+        try:
+            for one in ringing:
+                await self._verbs.pick_up(one.channel)
+        except LinkError as error:
+            log.warning("control.failed", request=AnswerRing.name, agent=agent, error=str(error))
+            raise _failed(error, "" if now() else "ring_over", agent) from None
+        await comes_true(over, CONFIRMED_WITHIN)
+        if any(one.picked_up for one in now()):
+            return Reply(f"agent {agent}: the phone has picked up", call=call)
+        raise refused("phone_ignores" if now() else "ring_over", agent=agent)
 
     async def _hold(self, talk: Talk) -> Reply:
         if not talk.held:
@@ -185,6 +239,38 @@ class Control:
             raise refused("asterisk_silent")
         where = f"queue {queue}" if queue else to
         return Reply(f"agent {talk.agent}: the citizen goes to {where}", call=talk.call)
+
+    async def _hand_over(self, talk: Talk) -> Reply:
+        """The colleague first, so that nobody is alone with the citizen for a moment; then the agent leaves."""
+        to = self._colleague(talk)
+
+        def theirs() -> bool:
+            return any(
+                (one.call, one.agent) == (talk.call, to.number) for one in self._calls.talks()
+            )
+
+        await self._verbs.hand_over(to.channel, self._calls.caller_channel(talk.call))
+        if not await comes_true(theirs, CONFIRMED_WITHIN):
+            raise refused("asterisk_silent")
+        self._calls.ends(talk.leg)
+        await self._verbs.hang_up(talk.channel)
+        if not await comes_true(lambda: self._now(talk) is None, CONFIRMED_WITHIN):
+            raise refused("asterisk_silent")
+        return Reply(f"agent {talk.agent}: the citizen talks to {to.number}", call=talk.call)
+
+    def _colleague(self, talk: Talk) -> LiveParty:
+        """The one colleague in this talk. Raises `Refused`."""
+        match self._asked_in(talk.call):
+            case []:
+                raise refused("asks_nobody", agent=talk.agent)
+            case [one] if one.who is not PartyKind.COLLEAGUE:
+                raise refused("no_colleague")
+            case [one] if not one.inside:
+                raise refused("colleague_rings", to=one.number)
+            case [one]:
+                return one
+            case _:
+                raise refused("several_parties")
 
     async def _mark(self, talk: Talk, word: str, end: bool, by: str) -> Reply:
         if word not in tuple(CallMark):
@@ -239,12 +325,17 @@ class Control:
             raise refused("asterisk_silent")
 
     def _failed(self, talk: Talk, error: LinkError) -> Refused:
-        if isinstance(error, LinkDown):
-            return refused("asterisk_away")
-        if not isinstance(error, ActionRefused):
-            return refused("asterisk_silent")
         gone = self._now(talk) is None or "channel" in str(error).lower()
-        return refused("talk_over" if gone else "asterisk_refused", agent=talk.agent)
+        return _failed(error, "talk_over" if gone else "", talk.agent)
+
+
+def _failed(error: LinkError, gone: str, agent: str) -> Refused:
+    """The refusal for an action that has failed. `gone`: the code if what it was about is gone, empty if it is not."""
+    if isinstance(error, LinkDown):
+        return refused("asterisk_away")
+    if not isinstance(error, ActionRefused):
+        return refused("asterisk_silent")
+    return refused(gone or "asterisk_refused", agent=agent)
 
 
 def refused(code: str, **words: str) -> Refused:

@@ -1,5 +1,6 @@
 """Requests about third parties in a talk: who may be brought in, and how they are called."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,6 +9,7 @@ import structlog
 
 from acd.gate import CAPS, Purpose, Refusal, listed
 from acd.rules.model import Rules
+from base.background import spawn
 from base.bounded import Lately
 from base.bus import Refused
 from base.settings import Settings
@@ -27,7 +29,7 @@ from facts.requests import (
 )
 from facts.terms import CallId
 from facts.times import SECOND
-from ivr.bring_in import WANTED
+from ivr.bring_in import DONE, WANTED
 from telephony.bring_in import BringIn, PartyOrder, PartyRefused
 from telephony.channels import Calls, Talk, talk_of
 from telephony.parties import LiveParty, Parties, PartyState
@@ -39,6 +41,9 @@ PartyRequest = AddParty | JoinParties | MuteParty | UnmuteParty | DropParty | Ca
 
 EMERGENCY_RINGS = 60.0
 """Seconds that an emergency service is rung."""
+
+KEY_ANSWERED = float(DONE[1]) + 0.5
+"""Seconds after which an agent who has heard the answer to a key is in their talk again."""
 
 CAPPED_FOR = 600 * SECOND
 """For how long the alarm counts a number that a cap kept out."""
@@ -160,7 +165,7 @@ class ThirdParties:
         return shown
 
     async def key(self, agent: str, action: str, number: str) -> str:
-        """An agent's key, for `ivr.bring_in`: `add`, `drop`, or an emergency service."""
+        """An agent's key, for `ivr.bring_in`: `add`, `consult`, `drop`, or an emergency service."""
         try:
             if action == "add":
                 talk = self._talk_of(agent)
@@ -169,8 +174,10 @@ class ThirdParties:
                 elif not number:
                     return WANTED
                 else:
-                    # At once: the agent's own channel is not in the talk now, so the citizen could not be put on hold.
                     await self.answer(AddParty(agent, number))
+            elif action == "consult":
+                self._has_room(talk := self._talk_of(agent), consult=True)
+                spawn(self._consult(talk, number), "consultation by key")
             elif action == "drop":
                 talk = self._talk_of(agent)
                 newest = [one.id for one in self._parties.of(talk.call)][-1:]
@@ -199,20 +206,31 @@ class ThirdParties:
             raise Refused(str(refused)) from None
 
     async def _add(self, asked: AddParty) -> Reply:
-        talk, allowed = self._talk_of(asked.number), self._allowed()
+        talk = self._talk_of(asked.number)
         if asked.how not in _HOW:
             raise Refused("how must be now or consult")
-        others = self._parties.of(talk.call)
-        if len(others) >= allowed.most:
-            raise Refused(
-                f"no more than {allowed.most} others may be in a talk (HOTLINE_PARTY_LIMIT)"
-            )
-        if asked.how == "consult" and others:
+        self._has_room(talk, consult=asked.how == "consult")
+        party = await self._bring_in.invite(self._order(asked, talk, self._allowed()))
+        return Reply(self._said(party), party=party.id)
+
+    def _has_room(self, talk: Talk, *, consult: bool) -> None:
+        """Raises `Refused` if nobody else can be asked into this talk."""
+        most, others = self._allowed().most, self._parties.of(talk.call)
+        if len(others) >= most:
+            raise Refused(f"no more than {most} others may be in a talk (HOTLINE_PARTY_LIMIT)")
+        if consult and others:
             raise Refused(
                 "somebody else is in the talk: bring this one in at once, or drop the other first"
             )
-        party = await self._bring_in.invite(self._order(asked, talk, allowed))
-        return Reply(self._said(party), party=party.id)
+
+    async def _consult(self, talk: Talk, number: str) -> None:
+        """While the key is answered the agent's channel is not in the talk, so the citizen cannot be put on hold."""
+        await asyncio.sleep(KEY_ANSWERED)
+        try:
+            await self.answer(AddParty(talk.agent, number, "consult"))
+        except Refused as refused:
+            log.info("party.key_refused", call_id=talk.call, agent=talk.agent, why=str(refused))
+            await self._bring_in.tell_agent(talk.call, talk.agent)
 
     def _order(self, asked: AddParty, talk: Talk, allowed: Allowed) -> PartyOrder:
         shown = self.shown(talk.call)

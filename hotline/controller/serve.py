@@ -319,7 +319,13 @@ class Controller:
             rings=settings.callback_rings,
             enabled=settings.calls_out,
             refusal=lambda number: self._desk.floor.refusal(number, Purpose.CALLBACK),
+            picks_up=self._picks_up,
         )
+
+    def _picks_up(self, callback: int) -> bool:
+        """Whether the agent has asked for this call, at a centre that has phones pick such calls up by themselves."""
+        task = self._desk.floor.tasks.get(callback)
+        return self._settings.dial_picks_up and task is not None and task.own
 
     def _distribute(self) -> None:
         """The floor, what goes in and what comes out."""
@@ -458,6 +464,7 @@ class Controller:
             knows=self._people.knows,
             stopping=lambda: self._desk.floor.hall.stopping,
             dial=lambda asked: dials.dial(self._book, self._desk, asked),
+            asked_in=self._parties.of,
         )
         self._requests = Requests(
             ready=self._up.is_set,

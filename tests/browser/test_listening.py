@@ -15,8 +15,8 @@ from bench import listening
 from bench.listening import CALL
 from diary import reader
 from diary.writer import Diary
-from facts import RecordingPaused, RecordingResumed, TalkHeld, TalkResumed
-from facts.terms import PauseWhy
+from facts import RecordingPaused, RecordingResumed, SurveyEnded, TalkHeld, TalkResumed
+from facts.terms import PauseWhy, SurveyEnd
 from facts.times import HOUR, SECOND, local
 from recorder.entry import LedgerEntry
 from tests.browser.test_player import PEOPLE, Desk, findings, ready, until
@@ -39,7 +39,10 @@ async def recorded() -> AsyncIterator[tuple[Settings, LedgerEntry]]:
 
 
 async def held_and_paused(engine: AsyncEngine, settings: Settings) -> None:
-    """The citizen was on hold from second 20 to 40, and the recording paused from 50 to 60."""
+    """The citizen was on hold from second 20 to 40, and the recording paused from 50 to 60.
+
+    From 70 to 78 the citizen says why they gave a bad grade.
+    """
     arrived = (await reader.read_stories(engine, [CALL]))[CALL][0].at
     diary = Diary(engine, settings.run_dir)
     diary.start()
@@ -47,6 +50,10 @@ async def held_and_paused(engine: AsyncEngine, settings: Settings) -> None:
         diary.write(kind(arrived + second * SECOND, CALL, "1001"))
     for second, turn in ((50, RecordingPaused), (60, RecordingResumed)):
         diary.write(turn(arrived + second * SECOND, CALL, "1001", PauseWhy.KEY))
+    said_at = arrived + 70 * SECOND
+    diary.write(
+        SurveyEnded(said_at + 9 * SECOND, CALL, "1001", SurveyEnd.RATED, said_at, 8 * SECOND)
+    )
     await diary.close()
 
 
@@ -179,7 +186,11 @@ async def test_holds_and_pauses_are_shown_on_the_waveform_with_their_names(desk:
     await ready(page)
 
     async def drawn() -> bool:
-        return sorted(await page.evaluate(_REGIONS)) == [["保持", 22, 56], ["录音暂停", 56, 33]]
+        return sorted(await page.evaluate(_REGIONS)) == [
+            ["保持", 22, 56],
+            ["差评原因", 78, 13],
+            ["录音暂停", 56, 33],
+        ]
 
     await until(page, drawn, "hold and pause are not drawn")
     held, paused = page.locator(".parts li").nth(0), page.locator(".parts li").nth(1)
@@ -187,11 +198,19 @@ async def test_holds_and_pauses_are_shown_on_the_waveform_with_their_names(desk:
     await expect(paused).to_contain_text("等长静音")
     await held.get_by_role("button", name="跳到 0:20–0:40").click()
     await expect(page.get_by_role("slider")).to_have_attribute("aria-valuenow", "20")
+    reason = page.locator(".reasons li")
+    await expect(reason).to_contain_text("评价与话务员 1001 的通话")
+    await reason.get_by_role("button", name="跳到 1:10–1:18").click()
+    await expect(page.get_by_role("slider")).to_have_attribute("aria-valuenow", "70")
     await screen.picture("player-parts")
     await page.locator("#language").click()
     await expect(held).to_contain_text("the music is not recorded")
 
     async def named() -> bool:
-        return sorted(one for one, *_ in await page.evaluate(_REGIONS)) == ["on hold", "paused"]
+        return sorted(one for one, *_ in await page.evaluate(_REGIONS)) == [
+            "on hold",
+            "paused",
+            "reason",
+        ]
 
     await until(page, named, "hold and pause are not named")

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facts.control import (
+    AnswerRing,
     DialForAgent,
+    HandOverTalk,
     HangUpTalk,
     HoldTalk,
     MarkCall,
@@ -98,11 +100,13 @@ WIRE: dict[str, Request] = {
     "message.send": SendMessage("请看公告", "wang"),
     "message.read": ReadMessage("1001", 7),
     "caller.forward": BringForward("n-1.1", "wang", "why"),
+    "talk.answer": AnswerRing("1001", "admin"),
     "talk.hold": HoldTalk("1001", "admin"),
     "talk.resume": ResumeTalk("1001"),
     "talk.mute": MuteTalk("1001", "off"),
     "talk.hang_up": HangUpTalk("1001"),
     "talk.transfer": TransferTalk("1001", queue="tax"),
+    "talk.hand_over": HandOverTalk("1001", "admin"),
     "talk.mark": MarkCall("1001", "harassing", 1),
     "call.dial": DialForAgent("1001", "13812345678"),
 }

@@ -51,6 +51,15 @@ async def test_a_number_is_asked_for_and_ends_with_a_hash() -> None:
     assert did[-1].startswith("EXEC StopPlaytones")
 
 
+async def test_a_star_before_the_number_begins_a_consultation() -> None:
+    did, asked = await press("add", WANTED, "", keys="*1002#")
+    assert asked == [("1001", "add", ""), ("1001", "consult", "1002")]
+    assert "620" in did[-3]
+    did, asked = await press("add", WANTED, keys="*#")
+    assert asked == [("1001", "add", "")]
+    assert did[-1] == "hotline/agent_refused"
+
+
 async def test_a_pause_ends_the_number_too_and_it_has_a_greatest_length() -> None:
     _, asked = await press("add", WANTED, "", keys="1002")
     assert asked[-1] == ("1001", "add", "1002")

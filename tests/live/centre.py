@@ -31,6 +31,7 @@ from facts.offers import NO_TALK
 from facts.requests import Reply, Request
 from facts.times import SECOND
 from hotline.machine.programs import find_asterisk
+from metrics.verify import SETTLED
 from softphone.phones import AgentPhone, Leg, Phones
 
 ROOT = Path(__file__).parents[2]
@@ -385,6 +386,11 @@ class Centre:
     async def call_id(self, caller: str, within: float = 15) -> str:
         """The id of this caller's newest call."""
         return (await self.fact(CallArrived, within, caller=normalise(caller))).call
+
+    async def verified(self) -> None:
+        """Roll-ups, screens, CEL and the ledger agree with the diary. The last two follow a call after a while."""
+        await asyncio.sleep(SETTLED / SECOND + 1)
+        await self.cli("metrics", "verify")
 
     async def report(self, *options: str) -> dict[str, Any]:
         """`hotline report sla`, whatever its verdict."""

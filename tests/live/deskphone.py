@@ -5,7 +5,8 @@
         ...
         phone.die()
 
-It answers every call at once and hums. A telephone that died has closed its ports: what is sent there is lost.
+It answers every call at once, unless it `waits`, and hums. A telephone that died has closed its ports: what is sent
+there is lost.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from tests.live.sip import digest
 _STEP = 0.02
 _SAMPLES = 160
 _REPORT_EVERY = 2.5
-_KNOWS = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE"
+_KNOWS = "INVITE, ACK, BYE, CANCEL, NOTIFY, OPTIONS, UPDATE"
 
 
 class DeskPhone:
@@ -39,8 +40,14 @@ class DeskPhone:
         """Whether RTCP is sent."""
         self.answers = True
         """Whether requests are answered: False for one that hangs."""
+        self.waits = False
+        """True: it rings until `pick_up`."""
+        self.obeys = True
+        """Whether NOTIFY with `Event: talk` has it pick up, as desk phones do; else it says 200 and rings on."""
         self.invited = 0
         """Calls that came so far."""
+        self.invite = ""
+        """The newest INVITE of a call."""
         self.asked: list[str] = []
         """Methods of the requests within a call that came so far."""
         self.talking = False
@@ -50,7 +57,7 @@ class DeskPhone:
         self._signal: Any = None
         self._media: Any = None
         self._answers: asyncio.Queue[str] = asyncio.Queue()
-        self._dialog = self._peer = ""
+        self._dialog = self._peer = self._rings = ""
         self._sound_to: tuple[str, int] | None = None
         self._heard = b""
         self._tag = self._target = ""
@@ -118,6 +125,12 @@ class DeskPhone:
             while self.invited < times:
                 await asyncio.sleep(0.02)
 
+    def pick_up(self) -> None:
+        """Answer the call that rings. Nothing happens when none does."""
+        message, self._rings = self._rings, ""
+        if message:
+            self._accept(message)
+
     def hang_up(self) -> None:
         """End the talk with BYE."""
         self.talking = False
@@ -167,18 +180,32 @@ class DeskPhone:
         elif method in ("BYE", "CANCEL", "OPTIONS"):
             self.talking = self.talking and method == "OPTIONS"
             self._reply(message, 200, "OK")
+            if method == "CANCEL" and self._rings:
+                self._reply(self._rings, 487, "Request Terminated")
+                self._rings = ""
+        elif method == "NOTIFY" and within:
+            self._reply(message, 200, "OK")
+            if header(message, "Event") == "talk" and self.obeys:
+                self.pick_up()
         else:
             self._reply(message, 405, "Method Not Allowed")
 
     def _invite(self, message: str, call: str) -> None:
-        if call != self._dialog:
+        if fresh := call != self._dialog:
             self.invited += 1
+            self.invite = message
             self._dialog, self._peer, self._tag = call, message, secrets.token_hex(6)
             found = re.search(r"<([^>]+)>", header(message, "Contact"))
             self._target = found[1] if found else ""
             self._reply(message, 180, "Ringing")
         media = re.search(r"c=IN IP4 (\S+).*?m=audio (\d+)", message, re.DOTALL)
         self._sound_to = (media[1], int(media[2])) if media else self._sound_to
+        if fresh and self.waits:
+            self._rings = message
+        else:
+            self._accept(message)
+
+    def _accept(self, message: str) -> None:
         self.talking = True
         port = self._media.get_extra_info("sockname")[1]
         self._reply(

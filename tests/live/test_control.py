@@ -15,6 +15,9 @@ from facts import (
     CallEnded,
     CallMarked,
     CallTransferred,
+    OfferAnswered,
+    OfferRinging,
+    PartyLeft,
     RecordingFinished,
     TalkEnded,
     TalkHeld,
@@ -24,11 +27,14 @@ from facts import (
     WrapUpStarted,
 )
 from facts.ids import callback_of
+from facts.parties import PartyEnd
 from facts.terms import CallMark, Party
 from softphone.phones import RATE, AgentPhone, Leg, Phones
 from tests.live import sounds
-from tests.live.centre import NUMBER, Centre, until_talk
-from tests.live.gateway import Gateway, Manners
+from tests.live.centre import NUMBER, PASSWORD, Centre, until_talk
+from tests.live.deskphone import DeskPhone
+from tests.live.gateway import Gateway, Manners, header
+from tests.live.test_parties import colleague
 from tests.live.test_transfer import hears_music
 
 GREETING = 10.0
@@ -36,7 +42,7 @@ OTHER_NUMBER, OUTSIDE = "8890", "12333"
 RULES = """
 queue = { default = {}, tax = {} }
 number.8890 = { queue = "tax" }
-member = { default = { 1001 = 0, 1002 = 0 }, tax = { 1003 = 0 } }
+member = { default = { 1001 = 0, 1002 = 0, 1004 = 0 }, tax = { 1003 = 0 } }
 """
 
 
@@ -46,9 +52,10 @@ def running(way_out: Gateway) -> Iterator[Centre]:
         outbound=way_out.address,
         numbers=f"{NUMBER},{OTHER_NUMBER}",
         transfer_to=OUTSIDE,
+        dial_picks_up=True,
         wrap_up_time=1,
     ) as centre:
-        centre.add_agent("1001", "1002", "1003")
+        centre.add_agent("1001", "1002", "1003", "1004")
         centre.shorten_greeting()
         centre.run("queue", "import", "-", stdin=RULES)
         yield centre
@@ -82,10 +89,80 @@ async def talk(centre: Centre, phones: Phones, caller: str) -> tuple[Leg, AgentP
     return leg, agent, await centre.call_id(caller)
 
 
-async def verified(centre: Centre) -> None:
-    """The figures agree with what Asterisk knows."""
-    said = await centre.cli("metrics", "verify", status=None)
-    assert "disagree" not in said, said
+async def talks_on(centre: Centre, leg: Leg, tone: int) -> None:
+    """Wait until the talk is long enough to count as one."""
+    await centre.until(lambda: leg.seconds_of(tone) > 1.5, 10, "a talk")
+
+
+@pytest.fixture
+async def desk(centre: Centre) -> AsyncIterator[DeskPhone]:
+    """The desk phone of 1004, who is ready and lets it ring."""
+    async with DeskPhone(centre.sip, "1004", PASSWORD) as phone:
+        phone.waits = True
+        await phone.sign_in()
+        await centre.cli("agent", "ready", "1004")
+        yield phone
+        if phone.talking:
+            phone.hang_up()
+        await centre.cli("agent", "out", "1004")
+
+
+async def test_a_ringing_desk_phone_picks_up_when_told(
+    centre: Centre, phones: Phones, admin: httpx.AsyncClient, desk: DeskPhone
+) -> None:
+    assert (await ask(admin, "1004", "answer", 409))["code"] == "not_ringing"
+    leg = await phones.citizen("13900000041").dial(NUMBER)
+    call = await centre.call_id("13900000041")
+    await centre.fact(OfferRinging, 20, call=call, agent="1004")
+    assert "answer-after" not in desk.invite
+    assert not centre.facts(OfferAnswered, call=call)
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    answers = [await admin.post("/api/talks/1004/answer", headers=key) for _ in range(2)]
+    assert [one.status_code for one in answers] == [200, 200], answers[0].text
+    assert answers[0].json() == {"said": "agent 1004: the phone has picked up", "call": call}
+    assert desk.asked.count("NOTIFY") == 1
+    await centre.fact(OfferAnswered, call=call, agent="1004")
+    await leg.until_hears(desk.tone)
+    assert (await ask(admin, "1004", "answer", 409))["code"] == "not_ringing"
+    await talks_on(centre, leg, desk.tone)
+    await leg.hang_up()
+    row = await centre.call("13900000041")
+    assert (row["outcome"], row["agents"]) == ("human", ["1004"])
+
+
+async def test_a_phone_that_ignores_it_rings_on_and_can_be_picked_up_by_hand(
+    centre: Centre, phones: Phones, admin: httpx.AsyncClient, desk: DeskPhone
+) -> None:
+    desk.obeys = False
+    leg = await phones.citizen("13900000042").dial(NUMBER)
+    call = await centre.call_id("13900000042")
+    await centre.fact(OfferRinging, 20, call=call, agent="1004")
+    refused = await ask(admin, "1004", "answer", 409)
+    assert refused["code"] == "phone_ignores"
+    assert refused["zh"]
+    assert desk.asked.count("NOTIFY") == 1
+    assert not centre.facts(OfferAnswered, call=call)
+    desk.pick_up()
+    await talks_on(centre, leg, desk.tone)
+    await leg.hang_up()
+    assert (await centre.call("13900000042"))["agents"] == ["1004"]
+
+
+async def test_a_phone_that_rings_for_its_agents_own_call_picks_up_when_told(
+    centre: Centre, phones: Phones, gateway: Gateway, admin: httpx.AsyncClient, desk: DeskPhone
+) -> None:
+    number = "13900000043"
+    gateway.manners[number] = Manners(answer_after=0.2)
+    dialled = await admin.post("/api/agents/1004/dial", json={"to": number})
+    assert dialled.status_code == 200, dialled.text
+    await desk.until_rings()
+    assert header(desk.invite, "Call-Info").endswith(";answer-after=0")
+    assert ";info=alert-autoanswer" in header(desk.invite, "Alert-Info")
+    attempt = dialled.json()["call"]
+    assert (await ask(admin, "1004", "answer"))["call"] == attempt
+    await centre.fact(CallbackAnswered, 15, call=attempt)
+    await ask(admin, "1004", "hang-up")
+    await centre.fact(CallbackEnded, call=attempt)
 
 
 async def test_the_citizen_of_a_held_talk_hears_music_and_then_the_agent(
@@ -207,7 +284,43 @@ async def test_a_transfer_reaches_the_right_phone_and_a_refused_one_changes_noth
     row = await centre.call("13900000011")
     assert (row["agents"], row["hung_up_by"]) == (["1001", "1002", "1003"], "caller")
     assert not [one for one in centre.facts(CallbackAdded) if one.origin == call]
-    await verified(centre)
+
+
+async def test_a_consulted_colleague_is_left_the_citizen_in_one_request(
+    centre: Centre, phones: Phones, admin: httpx.AsyncClient
+) -> None:
+    leg, agent, call = await talk(centre, phones, "13900000051")
+    assert (await ask(admin, "1001", "handover", 409))["code"] == "asks_nobody"
+    second = await colleague(centre, phones)
+    second.answer_after = None
+    await ask(admin, "1001", "parties", 201, to="1002", how="consult")
+    assert (await ask(admin, "1001", "handover", 409))["code"] == "colleague_rings"
+    await second.offers[-1].answer()
+    await second.offers[-1].until_hears(agent.tone)
+    await centre.until(lambda: not agent.offers[0].hears(leg.tone), 5, "the citizen to be away")
+    await centre.until(lambda: hears_music(leg), 10, "music")
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    answers = [await admin.post("/api/talks/1001/handover", headers=key) for _ in range(2)]
+    assert [one.status_code for one in answers] == [200, 200], answers[0].text
+    assert answers[0].json() == {"said": "agent 1001: the citizen talks to 1002", "call": call}
+    await agent.offers[0].until_ended(3)
+    await leg.until_hears(second.tone)
+    await second.offers[-1].until_hears(leg.tone)
+    handed = await centre.fact(CallTransferred, call=call)
+    assert (handed.agent, handed.to, handed.attended) == ("1001", "1002", True)
+    assert (await centre.fact(PartyLeft, call=call)).why is PartyEnd.HANDED_OVER
+    assert (await centre.fact(TalkEnded, call=call)).hung_up_by is Party.AGENT
+    await centre.presence("1001", "ready")
+    # From now on the talk is the colleague's: they may do with it what they like.
+    await ask(admin, "1002", "hold")
+    await centre.until(lambda: hears_music(leg), 10, "music")
+    await ask(admin, "1002", "resume")
+    await leg.until_hears(second.tone)
+    await second.offers[-1].hang_up()
+    await leg.until_ended(5)
+    row = await centre.call("13900000051")
+    assert (row["agents"], row["hung_up_by"]) == (["1001", "1002"], "agent")
+    assert not [one for one in centre.facts(CallbackAdded) if one.origin == call]
 
 
 async def test_a_busy_colleague_is_refused_and_the_talk_goes_on(
@@ -269,7 +382,6 @@ async def test_the_key_does_the_same_and_the_controller_may_die_in_it(
     row = await centre.call("13900000022")
     assert (row["outcome"], row["disposition"]) == ("human", "harassing")
     await centre.presence("1001", "ready", 20)
-    await verified(centre)
 
 
 async def test_a_key_without_a_controller_is_known_afterwards(
@@ -366,4 +478,8 @@ async def test_a_hang_up_counts_as_the_agents_own(
     assert (await centre.fact(WrapUpStarted, call=call)).agent == "1001"
     assert (await ask(admin, "1001", "hang-up", 409))["code"] == "not_in_talk"
     assert (await ask(admin, "4711", "hang-up", 404))["code"] == "unknown_agent"
-    await verified(centre)
+
+
+async def test_the_figures_of_all_of_it_agree(centre: Centre) -> None:
+    """The last test of the module: what was held, muted, handed on, marked and dialled, by each witness."""
+    await centre.verified()

@@ -268,5 +268,4 @@ async def test_the_figures_count_each_race(centre: Centre) -> None:
     report = await centre.report()
     told = [one for one in report["inbound_first"] if one["done"] == "raced"]
     assert {(one["callback"], one["inbound"]) for one in told} == expected
-    said = await centre.cli("metrics", "verify", status=None)
-    assert "difference" not in said.lower(), said
+    await centre.cli("metrics", "verify")

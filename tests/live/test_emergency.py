@@ -24,7 +24,7 @@ from softphone.phones import Phones, seconds_of
 from tests.live import sounds
 from tests.live.centre import Centre
 from tests.live.gateway import Gateway, GatewayCall, Manners
-from tests.live.test_parties import WITHIN, Talk, talk, until_end, until_hears, verified
+from tests.live.test_parties import WITHIN, Talk, talk, until_end, until_hears
 
 RESCUE, POLICE = "02412345", "110"
 TONE_OF_RESCUE, TONE_OF_CALLED_BACK = 1650, 1730
@@ -191,4 +191,4 @@ async def test_a_citizen_who_is_dropped_while_no_controller_runs_is_called_back_
 
 
 async def test_diary_and_asterisks_own_record_agree_after_emergencies(centre: Centre) -> None:
-    await verified(centre)
+    await centre.verified()

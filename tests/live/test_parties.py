@@ -42,7 +42,6 @@ from facts.requests import (
 )
 from facts.terms import Party
 from facts.times import SECOND
-from metrics.verify import SETTLED
 from softphone.phones import LOUD, RATE, AgentPhone, Leg, Phones, Sound, loudness, tone_share
 from tests.live import sounds
 from tests.live.centre import NUMBER, PASSWORD, Centre, until_talk
@@ -185,13 +184,6 @@ def seconds_with(side: Sound, *tones: int, among: int) -> float:
     step = RATE // 10
     parts = (side[at : at + step] for at in range(0, side.size - step + 1, step))
     return 0.1 * sum(all(share(part, tone, among) for tone in tones) for part in parts)
-
-
-async def verified(centre: Centre) -> None:
-    """Roll-ups, screens, CEL and the ledger agree with the diary."""
-    await asyncio.sleep(SETTLED / SECOND + 1)
-    said = await centre.cli("metrics", "verify", status=None)
-    assert not [line for line in said.splitlines() if line.startswith("differs")], said
 
 
 def is_busy(centre: Centre, agent: str) -> bool:
@@ -425,6 +417,39 @@ async def test_the_keys_of_the_phone_bring_in_and_drop(centre: Centre, phones: P
     await until_end(centre, one.call)
 
 
+async def test_the_keys_consult_join_and_end_a_consultation(centre: Centre, phones: Phones) -> None:
+    one = await talk(centre, phones, "13900000033")
+    second = await colleague(centre, phones)
+    before = len(centre.facts(PartyAsked))
+
+    async def consult(number: str) -> None:
+        await one.at_agent.press("*3")
+        await until_hears(one.at_agent, 425)
+        await one.at_agent.press(f"*{number}#")
+
+    await consult("1002")
+    asked = await centre.fact(PartyAsked, count=before + 1)
+    assert (asked.number, asked.consult, asked.by) == ("1002", True, "")
+    await centre.fact(PartyAnswered, party=asked.party)
+    await until_hears(one.at_agent, second.tone, but=[one.citizen.tone])
+    await centre.until(lambda: hears_music(one.citizen), WITHIN, "music")
+    await one.at_agent.press("*3")
+    await one.joined(asked.party)
+    await all_hear_each_other(one.citizen, one.at_agent, second.offers[-1])
+    await one.at_agent.press("*6")
+    await centre.fact(PartyLeft, party=asked.party)
+    # The other way out of a consultation: the colleague is taken out of it, and the two talk as before.
+    await until_free(centre, "1002")
+    await consult("1002")
+    again = await centre.fact(PartyAsked, count=before + 2)
+    await centre.fact(PartyAnswered, party=again.party)
+    await one.at_agent.press("*6")
+    assert (await centre.fact(PartyLeft, party=again.party)).why is PartyEnd.DROPPED
+    await all_hear_each_other(one.citizen, one.at_agent)
+    await one.citizen.hang_up()
+    await until_end(centre, one.call)
+
+
 async def test_who_is_busy_does_not_answer_or_is_away_leaves_the_talk_as_it_was(
     centre: Centre, phones: Phones, gateway: Gateway
 ) -> None:
@@ -540,4 +565,4 @@ async def test_what_happens_while_the_controller_is_away_is_told_afterwards(
 
 
 async def test_diary_and_asterisks_own_record_agree_after_all_of_it(centre: Centre) -> None:
-    await verified(centre)
+    await centre.verified()

@@ -34,7 +34,6 @@ from facts.requests import ChangeListening, EndTalk, LeaveTalk, ListenToTalk, Re
 from facts.supervise import SupervisionEnd, SupervisionMode
 from facts.terms import Party
 from facts.times import SECOND
-from metrics.verify import SETTLED
 from softphone.phones import RATE, AgentPhone, Leg, Phones, Sound, loudness, seconds_of, tone_share
 from tests.live import sounds
 from tests.live.centre import NUMBER, PASSWORD, Centre, until_talk
@@ -140,12 +139,6 @@ def audited(centre: Centre, call: str) -> list[str]:
             "SELECT who, action, target FROM audit WHERE action LIKE 'SUPERVISE%' ORDER BY id"
         ).fetchall()
     return [f"{who} {action}" for who, action, target in rows if call in target]
-
-
-async def verified(centre: Centre) -> None:
-    """Diary, CEL and figures agree."""
-    await asyncio.sleep(SETTLED / SECOND)
-    await centre.cli("metrics", "verify")
 
 
 async def test_listen_whisper_step_in_and_listen_again(
@@ -307,7 +300,7 @@ async def test_a_supervisor_takes_the_call_over(
     left, right = await recording(centre, call, tmp_path / "taken.wav")
     sounds.assert_hums(left, leg)
     assert seconds_of(right, boss.tone) > 1
-    await verified(centre)
+    await centre.verified()
 
 
 async def hears_on(leg: Leg, tone: int, seconds: float) -> None:
@@ -341,7 +334,7 @@ async def handed_on(centre: Centre, caller: str, call: str, ended_by: str = "age
     assert (handed.agent, handed.to, handed.attended) == ("1001", "1003", True)
     assert [end.agent for end in centre.facts(TalkEnded, call=call)] == ["1001", "1003"]
     assert [end.why for end in centre.facts(SupervisionEnded, call=call)] == [SupervisionEnd.TOOK]
-    await verified(centre)
+    await centre.verified()
 
 
 async def put_away(centre: Centre, call: str) -> None:
@@ -403,7 +396,7 @@ async def test_a_controller_killed_in_a_take_over_loses_no_citizen(
     assert len(ends) == len(centre.facts(SupervisionStarted, call=call))
     assert {end.why for end in ends} <= {SupervisionEnd.TOOK}
     await put_away(centre, call)
-    await verified(centre)
+    await centre.verified()
 
 
 async def test_an_agent_who_leaves_has_the_supervisor_talk_on(
@@ -432,7 +425,7 @@ async def test_an_agent_who_leaves_has_the_supervisor_talk_on(
     assert heard_in(right, boss.tone) > 4
     assert heard_in(left, boss.tone) == 0
     await centre.press(second, "*13")
-    await verified(centre)
+    await centre.verified()
 
 
 async def test_an_agent_who_leaves_while_the_controller_is_away_has_the_supervisor_talk_on(
@@ -573,7 +566,7 @@ async def test_listening_outlives_the_controller(
     assert (await centre.call(caller))["agents"] == ["1001"]
     assert len(centre.facts(SupervisionStarted, call=call)) == 1
     if mode is STEP_IN:
-        await verified(centre)
+        await centre.verified()
 
 
 async def test_an_end_without_a_controller_is_entered_by_the_next(
@@ -593,7 +586,7 @@ async def test_an_end_without_a_controller_is_entered_by_the_next(
     assert ended.why is SupervisionEnd.LOST
     assert (await centre.call("13900000021"))["hung_up_by"] == "caller"
     assert centre.facts(OfferAnswered, call=call, agent="1003") == []
-    await verified(centre)
+    await centre.verified()
 
 
 @pytest.mark.parametrize("silent", [False, True])

@@ -171,9 +171,7 @@ async def test_a_controller_that_stands_still_does_not_make_a_call_arrive_later(
         await centre.fact(RecordingFinished, call=ended.call)
         # CEL and the ledger are compared some time after a call.
         await asyncio.sleep(SETTLED / SECOND + 1)
-        said = await centre.cli("metrics", "verify", status=None)
-        assert "agrees: recordings: 1" in said, said
-        assert "differs" not in said, said
+        assert "agrees: recordings: 1" in await centre.cli("metrics", "verify")
 
 
 async def test_without_a_controller_callers_reach_a_person_through_the_fallback_queue() -> None:

@@ -1,5 +1,7 @@
 """What is not in a recording as it was spoken: where it lies in the file, and the sentence about it."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,13 +15,14 @@ from facts import (
     OfferAnswered,
     RecordingPaused,
     RecordingResumed,
+    SurveyEnded,
     TalkEnded,
     TalkHeld,
     TalkResumed,
 )
-from facts.terms import Party, PauseWhy
+from facts.terms import Party, PauseWhy, SurveyEnd
 from facts.times import SECOND
-from recorder.parts import PartKind, parts_of
+from recorder.parts import PartKind, parts_of, reasons_of
 from recorder.policy import RecordingState
 
 CALL = "hotline-1763731200.17"
@@ -63,6 +66,22 @@ def test_holds_pauses_and_the_phrase_lie_where_they_were() -> None:
     # The file lacks its first half second: everything in it lies so much earlier.
     assert places(facts, 59.5)[0] == (PartKind.HOLD, 9.5, 19.5)
     assert places([*HELD], 60) == []
+
+
+def test_the_reason_of_a_bad_grade_lies_after_the_talk_and_within_the_file() -> None:
+    ended = SurveyEnded(at(75), CALL, "1001", SurveyEnd.RATED, at(65), 8 * SECOND)
+    facts = [
+        *story()[:3],
+        CallEnded(at(76), CALL, Party.SYSTEM),
+        ended,
+        replace(ended, at=at(75.1)),
+        SurveyEnded(at(75), CALL, "1002", SurveyEnd.RATED),
+    ]
+    (said,) = reasons_of(facts, 76 * SECOND)
+    assert (said.agent, said.begin, said.end) == ("1001", 65 * SECOND, 73 * SECOND)
+    (cut,) = reasons_of(facts, 70 * SECOND)
+    assert cut.end == 70 * SECOND
+    assert reasons_of([ended], 76 * SECOND) == []
 
 
 def test_a_hold_that_nobody_ended_lasts_to_the_end_of_the_talk_and_of_the_file() -> None:

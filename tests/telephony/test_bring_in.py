@@ -96,12 +96,14 @@ async def test_a_colleague_is_called_into_the_citizens_bridge() -> None:
         "Action": "Originate",
         "Channel": "PJSIP/1002",
         "ChannelId": "hotline-p7.1",
-        "Application": "BridgeAdd",
-        "Data": TRUNK,
+        "Context": "party",
+        "Exten": "s",
+        "Priority": "1",
         "Timeout": "20000",
         "CallerID": '"三方通话 1001" <1001>',
         "Variable": (
-            f"HL_PARTY={CALL} 1001 colleague now 1002 -,DYNAMIC_FEATURES=,TRANSFER_CONTEXT=nothing"
+            f"HL_PARTY={CALL} 1001 colleague now 1002 -,HL_JOINED={TRUNK},"
+            "DYNAMIC_FEATURES=,TRANSFER_CONTEXT=nothing"
         ),
         "Async": "true",
     }

@@ -5,6 +5,7 @@ import pytest
 from facts import CallEnded, TalkEnded, TalkHeld, TalkResumed
 from facts.terms import Party
 from telephony.channels import Calls, Message
+from tests.telephony.test_callbacks import recorded as attempt
 from tests.telephony.test_calls import NOW, NUMBERS, lists, recorded
 
 
@@ -23,6 +24,31 @@ def halves() -> tuple[list[Message], list[Message]]:
 def ended(calls: Calls, messages: list[Message]) -> dict[type, Party]:
     facts = [fact for message in messages for fact in calls.read(message)]
     return {type(one): one.hung_up_by for one in facts if isinstance(one, TalkEnded | CallEnded)}
+
+
+def test_a_phone_rings_is_picked_up_and_is_gone() -> None:
+    calls = Calls(NUMBERS)
+    seen: list[tuple[bool, bool]] = []
+    for message in recorded("answered_agent_hangs_up"):
+        calls.read(message)
+        for one in calls.rung("1001"):
+            if (state := (one.rings, one.picked_up)) not in seen:
+                seen.append(state)
+        assert calls.rung("1002") == []
+    assert seen == [(False, False), (True, False), (True, True)]
+    assert calls.rung("1001") == []
+
+
+def test_the_phone_that_begins_a_callback_is_rung_too() -> None:
+    calls = Calls(NUMBERS)
+    seen: list[tuple[bool, bool]] = []
+    for message in attempt("reached_agent_hangs_up"):
+        calls.read(message)
+        for one in calls.rung("1001"):
+            assert one.leg == one.call
+            if (state := (one.rings, one.picked_up)) not in seen:
+                seen.append(state)
+    assert seen == [(False, False), (True, False), (True, True)]
 
 
 @pytest.fixture

@@ -80,8 +80,8 @@ async def test_the_citizen_is_called_back_into_the_same_talk() -> None:
     assert one.did("Hangup") == []
     (asked,) = one.did("Originate")
     assert asked["Channel"] == f"PJSIP/{CITIZEN}@outbound"
-    assert (asked["Data"], asked["CallerID"]) == (AGENT, '"" <12345>')
-    assert asked["Application"] == "BridgeAdd"
+    assert f",HL_JOINED={AGENT}," in asked["Variable"]
+    assert (asked["CallerID"], asked["Context"]) == ('"" <12345>', "party")
     back = [fact for fact in one.facts if isinstance(fact, PartyAsked)][-1]
     assert (back.who, back.number) == (PartyKind.CITIZEN, CITIZEN)
 

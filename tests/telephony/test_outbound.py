@@ -39,6 +39,7 @@ class Asterisk:
         self.errors: dict[str, Exception] = {}
         self.answers: dict[str, dict[str, str]] = {}
         self.facts: list[Fact] = []
+        self.own: set[int] = set()
         self.calls = Calls(("12345",))
         self.rules = Rules(
             queues={DEFAULT: Queue(ring_time=9.0), "tax": Queue("tax")},
@@ -57,6 +58,7 @@ class Asterisk:
             rings=30.0,
             enabled=enabled,
             refusal=lambda number: Refusal(Why.OWN) if number in shut else None,
+            picks_up=lambda callback: callback in self.own,
         )
 
     async def act(self, action: Mapping[str, str], timeout: float = 5.0) -> Message:
@@ -114,6 +116,16 @@ def asterisk(monkeypatch: pytest.MonkeyPatch) -> Asterisk:
     monkeypatch.setattr(module, "APPEARS_WITHIN", 0.05)
     monkeypatch.setattr(module, "KEPT_WITHIN", 0.2)
     return Asterisk()
+
+
+async def test_the_phone_of_an_agent_who_has_asked_for_the_call_is_told_to_pick_up(
+    asterisk: Asterisk,
+) -> None:
+    asterisk.own.add(WANTED.callback)
+    asterisk.outbound.place(WANTED)
+    await asterisk.until(lambda: asterisk.sent)
+    assert ";answer-after=0," in asterisk.sent[0]["Variable"]
+    assert ";info=alert-autoanswer" in asterisk.sent[0]["Variable"]
 
 
 async def test_the_agents_phone_is_rung_under_the_attempts_own_name(asterisk: Asterisk) -> None:

@@ -1,10 +1,13 @@
 """Third parties as AMI tells of them, in the order of recorded calls; and what CEL adds when nobody listened."""
 
+from dataclasses import replace
+
 import pytest
 
 from facts import (
     CallEnded,
     CallSentOutside,
+    CallTransferred,
     Fact,
     OfferAnswered,
     OwnCallEnded,
@@ -252,6 +255,30 @@ def test_citizen_and_party_talk_on_without_the_agent() -> None:
     assert one.parties.inside(CALL)
 
 
+TAKES = {"Context": "supervision", "Exten": "take"}
+
+
+def test_a_colleague_who_is_handed_the_citizen_has_the_talk_as_their_own() -> None:
+    one = Asterisk()
+    one.joins()
+    handed = one.of_party("BridgeEnter", CALL, **TAKES)
+    now = at(handed)
+    assert handed == [
+        CallTransferred(now, CALL, "1001", "1002", attended=True),
+        OfferAnswered(now, CALL, "1002"),
+        OwnCallEnded(now, "1002"),
+        PartyLeft(now, CALL, "1001", PARTY, PartyEnd.HANDED_OVER),
+    ]
+    assert one.parties.of(CALL) == []
+    one.calls.ends(LEG)
+    left = one.event("Hangup", LEG, AGENT, CALL, Cause="16")
+    assert left == [TalkEnded(at(left), CALL, "1001", Party.AGENT)]
+    assert [talk.agent for talk in one.calls.talks()] == ["1002"]
+    one.of_party("HangupRequest", CALL, Cause="16")
+    over = one.of_party("Hangup", CALL, Cause="16")
+    assert over == [TalkEnded(at(over), CALL, "1002", Party.AGENT)]
+
+
 # --- after a start
 
 
@@ -297,6 +324,13 @@ def test_the_next_controller_knows_the_party_again() -> None:
     # The same lists tell nothing new.
     again = calls.snapshot([party_listed(MARK), PHONE, CITIZEN], [], 1796000001_000000)
     assert again.facts == ()
+
+
+def test_a_colleague_who_was_handed_the_citizen_is_no_party_for_the_next_controller() -> None:
+    calls, parties, state = snapshot(CITIZEN, party_listed(MARK, **TAKES))
+    assert parties.of(CALL) == []
+    assert asked_for(state) == []
+    assert [talk.agent for talk in calls.talks()] == ["1002"]
 
 
 def test_an_outside_party_is_no_overflow_after_a_start_either() -> None:
@@ -391,6 +425,28 @@ def test_for_cel_a_party_is_no_agent_of_the_call_and_may_end_it() -> None:
     assert later == []
 
 
+@pytest.mark.parametrize("exit_first", [True, False])
+def test_cel_alone_tells_who_was_handed_the_citizen(exit_first: bool) -> None:
+    """Asterisk may write the leg's way out of the bridge under its new extension already."""
+    source = '{"hangupcause":16,"hangupsource":"%s"}'
+    own = [
+        CelEvent("CHAN_START", 1, CALL, CALL, TRUNK, "139", "inbound", "12345", "", "", "", ""),
+        CelEvent("ANSWER", 2, CALL, CALL, TRUNK, "139", "", "", "", "", "", ""),
+        CelEvent("CHAN_START", 3, LEG, CALL, AGENT, "", "", "", "", "", "", ""),
+        CelEvent("ANSWER", 4, LEG, CALL, AGENT, "", "", "", "", "", "", ""),
+        CelEvent("HANGUP", 62, LEG, CALL, AGENT, "", "", "", "", "", "", source % ""),
+        CelEvent("HANGUP", 91, CALL, CALL, TRUNK, "139", "", "", "", "", "", source % ""),
+    ]
+    taken = replace(cel("BRIDGE_ENTER", 60), context="supervision", exten="take")
+    left = replace(taken, kind="BRIDGE_EXIT", at=59)
+    over = replace(STORY[-1], context="supervision", exten="take")
+    events = [*own, *STORY[:-1], taken, over, *[left] * exit_first]
+    facts = complete(sorted(events, key=lambda event: event.at), [], numbers=NUMBERS)
+    assert CallTransferred(60, CALL, "1001", "1002", attended=True) in facts
+    assert OfferAnswered(60, CALL, "1002") in facts
+    assert {fact.agent for fact in facts if isinstance(fact, TalkEnded)} == {"1001", "1002"}
+
+
 def test_cel_tells_of_a_party_who_came_and_went() -> None:
     joined = PartyJoined(30, CALL, "1001", PARTY)
     left = PartyLeft(90, CALL, "1001", PARTY, PartyEnd.HUNG_UP)
@@ -398,6 +454,13 @@ def test_cel_tells_of_a_party_who_came_and_went() -> None:
     assert told([ASKED, joined], STORY) == [left]
     assert told([ASKED, joined, left], STORY) == []
     assert told([ASKED], STORY[:3], alive=True) == [joined]
+
+
+def test_cel_tells_of_a_citizen_who_was_handed_over() -> None:
+    taken = replace(cel("BRIDGE_ENTER", 60), context="supervision", exten="take")
+    joined = PartyJoined(30, CALL, "1001", PARTY)
+    left = PartyLeft(60, CALL, "1001", PARTY, PartyEnd.HANDED_OVER)
+    assert told([ASKED], [*STORY, taken]) == [joined, left]
 
 
 def test_cel_tells_when_a_consultation_was_over() -> None:

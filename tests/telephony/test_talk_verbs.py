@@ -45,6 +45,12 @@ async def test_keys_that_no_telephone_has_are_given_in_the_agents_name() -> None
     assert all(action["Channel"] == AGENT for action in link.sent)
 
 
+async def test_a_ringing_phone_is_told_to_pick_up_within_its_call() -> None:
+    link = Link()
+    await TalkVerbs(link).pick_up(AGENT)
+    assert link.sent == [{"Action": "PJSIPNotify", "Channel": AGENT, "Variable": "Event=talk"}]
+
+
 async def test_a_mute_leaves_a_mark_that_is_never_missing_while_it_lasts() -> None:
     link = Link()
     verbs = TalkVerbs(link)
@@ -62,6 +68,16 @@ async def test_what_the_channel_says() -> None:
     assert await TalkVerbs(Link("1")).is_held(AGENT)
     assert not await TalkVerbs(Link("")).is_held(AGENT)
     assert not await TalkVerbs(Link(None)).is_muted(AGENT)
+
+
+async def test_a_colleague_takes_the_citizen_by_the_dialplan() -> None:
+    link = Link()
+    await TalkVerbs(link).hand_over("PJSIP/1002-00000003", "PJSIP/trunk-00000001")
+    (first, second) = link.sent
+    assert (first["Channel"], first["Variable"]) == ("PJSIP/1002-00000003", "HL_JOINED")
+    assert first["Value"] == "PJSIP/trunk-00000001"
+    assert (second["Action"], second["Channel"]) == ("Redirect", "PJSIP/1002-00000003")
+    assert (second["Context"], second["Exten"]) == ("supervision", "take")
 
 
 async def test_a_transfer_goes_to_digits_only() -> None:

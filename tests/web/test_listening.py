@@ -12,9 +12,10 @@ from facts import (
     OfferAnswered,
     RecordingPaused,
     RecordingResumed,
+    SurveyEnded,
     TalkEnded,
 )
-from facts.terms import CallId, Party, PauseWhy
+from facts.terms import CallId, Party, PauseWhy, SurveyEnd
 from facts.times import SECOND
 from recorder import deletion, finishing, marks
 from recorder.deletion import Doomed
@@ -24,6 +25,7 @@ from recorder.vault import keys, rotation
 from tests.recorder.conftest import write
 from tests.web.conftest import Web
 from web.accounts.rights import Role
+from web.api.listening import blind_peaks
 
 CALL = CallId("hotline-1763731200.5")
 PATH = f"/api/calls/{CALL}"
@@ -72,6 +74,18 @@ async def test_a_waveform_of_both_sides(web: Web, encrypted: bool) -> None:
     assert part["text_zh"] == "录音暂停：此段为等长静音"
     (hint,) = shown["hints"]
     assert (hint["at"], hint["text_zh"]) == (1.0, "通话只有 4.0 秒（限值 10 秒）")
+
+
+async def test_where_a_citizen_gives_the_reason_of_a_bad_grade(web: Web) -> None:
+    ended = SurveyEnded(
+        BEGAN + 6 * SECOND, CALL, "1001", SurveyEnd.RATED, BEGAN + 4 * SECOND, SECOND
+    )
+    await write(web.engine, [ended])
+    await _record(web)
+    shown = (await web.clients[Role.SUPERVISOR].get(f"{PATH}/peaks")).json()
+    assert shown["reasons"] == [{"agent": "1001", "begin": 4.0, "end": 5.0}]
+    # It would steer an assessor's score.
+    assert (await blind_peaks(web.backend, CALL)).reasons == []
 
 
 async def test_what_is_lost_at_the_end_is_shown_with_its_reason(web: Web) -> None:

@@ -6,8 +6,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from facts.control import (
+    AnswerRing,
     ControlRequest,
     DialForAgent,
+    HandOverTalk,
     HangUpTalk,
     HoldTalk,
     MarkCall,
@@ -59,6 +61,15 @@ class Marking(BaseModel):
     end: bool = False
 
 
+@router.post("/talks/{number}/answer", **right(_OWN, response_model=Done))
+async def answer(number: Number, me: Me, behind: Behind, once: Once) -> Done:
+    """Have the agent's phone, which rings for a citizen, pick up by itself (SIP NOTIFY, `Event: talk`).
+
+    200 means that it has. A phone that does not know this rings on: `phone_ignores`.
+    """
+    return await once.answer(Done, lambda: _ask(behind, me, AnswerRing(number, me.name)))
+
+
 @router.post("/talks/{number}/hold", **right(_OWN, response_model=Done))
 async def hold(number: Number, me: Me, behind: Behind, once: Once) -> Done:
     """Let the citizen of this agent's talk hear music. The agent hears nothing. Needs nothing of the phone."""
@@ -93,6 +104,16 @@ async def transfer(number: Number, given: Target, me: Me, behind: Behind, once: 
     """
     asked = TransferTalk(number, given.to, given.queue, me.name)
     return await once.answer(Done, lambda: _ask(behind, me, asked))
+
+
+@router.post("/talks/{number}/handover", **right(_OWN, response_model=Done))
+async def hand_over(number: Number, me: Me, behind: Behind, once: Once) -> Done:
+    """Leave the citizen to the colleague that the agent has asked into the talk: it is the colleague's then.
+
+    In the diary it is an attended transfer (`CallTransferred`), as by the agent's phone. In a consultation the
+    colleague has to have answered; then the citizen hears them at once.
+    """
+    return await once.answer(Done, lambda: _ask(behind, me, HandOverTalk(number, me.name)))
 
 
 @router.post("/talks/{number}/mark", **right(_OWN, response_model=Done))

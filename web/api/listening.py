@@ -69,6 +69,14 @@ class Part(BaseModel):
     text_en: str
 
 
+class Reason(BaseModel):
+    """Where the citizen says why they gave a bad grade to the talk with `agent`, in seconds from the beginning."""
+
+    agent: str
+    begin: float
+    end: float
+
+
 class HintPlace(BaseModel):
     """Where a person should listen, in seconds from the recording's beginning, and why. It is no score."""
 
@@ -82,7 +90,8 @@ class Peaks(BaseModel):
 
     `silences`: [begin, end] in seconds where both sides are below -36 dB for two seconds and longer. `talks`: who
     talked when; `parts`: holds, pauses, and what is lost; both as the diary has it, to some tenths of a second.
-    `hints`: by rule (`GET /api/hints`). `missing`: why there is no waveform, or empty.
+    `hints`: by rule (`GET /api/hints`). `reasons`: spoken reasons of bad grades. `missing`: why there is no waveform,
+    or empty.
     """
 
     call: str
@@ -93,6 +102,7 @@ class Peaks(BaseModel):
     talks: list[Talk]
     parts: list[Part]
     hints: list[HintPlace]
+    reasons: list[Reason]
     missing: str
 
 
@@ -138,13 +148,20 @@ async def peaks(
     made, facts = await _drawn(behind, _known(call))
     wanted = hints.HintFilter(words=may_read_words(me))
     hinted = await hints.of_call(behind.engine, behind.settings, call, facts, wanted)
+    said = parts.reasons_of(facts, round(made.seconds * SECOND))
     return made.model_copy(
-        update={"hints": [HintPlace.model_validate(one) for one in hinted.hints]}
+        update={
+            "hints": [HintPlace.model_validate(one) for one in hinted.hints],
+            "reasons": [
+                Reason(agent=one.agent, begin=one.begin / SECOND, end=one.end / SECOND)
+                for one in said
+            ],
+        }
     )
 
 
 async def blind_peaks(behind: Backend, call: CallId) -> Peaks:
-    """The waveform for somebody who may not know whose talk it is, and without hints: none may steer a score.
+    """The waveform for somebody who may not know whose talk it is. No hint or citizen's reason may steer a score.
 
     Raises `Problem`.
     """
@@ -160,7 +177,7 @@ async def blind_peaks(behind: Backend, call: CallId) -> Peaks:
 
 
 async def _drawn(behind: Backend, call: CallId) -> tuple[Peaks, Sequence[Fact]]:
-    """The waveform without hints, and the call's facts."""
+    """The waveform without hints and reasons, and the call's facts."""
     with _told():
         entry = await recordings.entry_of(behind, call)
         drawn, missing = await asyncio.to_thread(_waveform, behind.settings, entry)
@@ -174,6 +191,7 @@ async def _drawn(behind: Backend, call: CallId) -> tuple[Peaks, Sequence[Fact]]:
         talks=_talks(facts, entry.duration),
         parts=[_part(one) for one in parts.parts_of(facts, entry.duration, entry.state)],
         hints=[],
+        reasons=[],
         missing=missing,
     )
     return made, facts

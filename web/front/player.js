@@ -141,17 +141,24 @@ export function mountPlayer(element, call, options) {
     if (regions) {
       regions.clearRegions();
       for (const one of peaks.parts) region(one, colour(...PARTS[one.kind]), say(`part.${one.kind}`));
+      for (const one of peaks.reasons) region(one, colour("--talking", 35), say("reason.said"));
       marks.forEach((one, number) => region(one, colour("--accent", one.end === null ? 100 : 40), String(number + 1)));
     }
     parts.marks.replaceChildren(...marks.map(item));
     parts.none.hidden = marks.length > 0;
     parts.apart.replaceChildren(...(peaks?.parts ?? []).map(apart));
     parts.unheard.hidden = !peaks?.parts.length;
+    parts.reasons.replaceChildren(...(peaks?.reasons ?? []).map(reason));
+    parts.reasoned.hidden = !peaks?.reasons.length;
     parts.hints.replaceChildren(...(peaks?.hints ?? []).map(hint));
     parts.hinted.hidden = !peaks?.hints.length;
   }
 
   const hint = (one) => make("li", {}, goTo(one.at, precise(one.at)), told(one));
+
+  const reason = (one) => make(
+    "li", {}, goTo(one.begin, stretch(one)), make("span", { className: "note" }, say("reason.after", { agent: one.agent })),
+  );
 
   const apart = (one) => make("li", {}, goTo(one.begin, stretch(one)), told(one));
 
@@ -331,6 +338,8 @@ function build(element, call, { me, onClose, path }) {
   const hints = make("ol", { className: "hints" });
   const apart = make("ol", { className: "parts" });
   const unheard = make("section", { hidden: true }, make("h2", { "data-say": "parts" }), apart);
+  const reasons = make("ol", { className: "reasons" });
+  const reasoned = make("section", { hidden: true }, make("h2", { "data-say": "reasons" }), reasons);
   const hinted = make(
     "section", { hidden: true },
     make("h2", { "data-say": "hints" }), make("p", { className: "hint", "data-say": "hints.hint" }), hints,
@@ -348,12 +357,13 @@ function build(element, call, { me, onClose, path }) {
     why,
     ...(path === undefined ? [exporting.form] : []),
     unheard,
+    reasoned,
     hinted,
     ...(path === undefined ? [make("h2", { "data-say": "marks" }), form, marks, none] : []),
   );
   return {
     audio, toggle, place, speed, skip, download, close, title, notice, slider, why, form, save, here, cancel, marks, none,
-    hints, hinted, apart, unheard, exporting,
+    hints, hinted, reasons, reasoned, apart, unheard, exporting,
   };
 }
 

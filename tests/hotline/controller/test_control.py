@@ -12,8 +12,10 @@ from facts import CallMarked, Fact, TalkMuted, TalkUnmuted
 from facts.control import (
     REFUSALS,
     STATUS,
+    AnswerRing,
     ControlRequest,
     DialForAgent,
+    HandOverTalk,
     HangUpTalk,
     HoldTalk,
     MarkCall,
@@ -22,14 +24,17 @@ from facts.control import (
     TransferTalk,
     sentences,
 )
+from facts.parties import PartyKind
 from facts.requests import Reply
 from facts.terms import CallMark
 from hotline.controller import control
 from hotline.controller.control import Control
 from hotline.controller.marks import Marks
-from telephony.channels import Talk
+from telephony.channels import Rung, Talk
 from telephony.link import ActionRefused, LinkDown, LinkError, Unknown
+from telephony.parties import LiveParty
 
+RUNG = Rung("leg-1", "PJSIP/1001-00000001", "hotline-1.1", rings=True, picked_up=False)
 TALK = Talk("leg-1", "PJSIP/1001-00000001", "hotline-1.1", "1001", held=False, there=True)
 
 
@@ -46,9 +51,21 @@ class World:
     told: list[Fact] = field(default_factory=list)
     why_not: str | Refusal = ""
     stops: bool = False
+    phones: list[Rung] = field(default_factory=list)
+    others: list[LiveParty] = field(default_factory=list)
+    theirs: list[Talk] = field(default_factory=list)
 
     def talks(self) -> list[Talk]:
-        return [] if self.talk is None else [self.talk]
+        return [*([] if self.talk is None else [self.talk]), *self.theirs]
+
+    def caller_channel(self, call: str) -> str:
+        return "PJSIP/trunk-1"
+
+    def asked_in(self, call: str) -> list[LiveParty]:
+        return self.others
+
+    def rung(self, agent: str) -> list[Rung]:
+        return self.phones if agent == "1001" else []
 
     def ends(self, leg: str) -> None:
         self.ended.append(leg)
@@ -67,6 +84,10 @@ class World:
     def _change(self, **values: Any) -> None:
         if self.talk is not None:
             self.talk = replace(self.talk, **values)
+
+    async def pick_up(self, channel: str) -> None:
+        if self._works(f"pick up {channel}"):
+            self.phones = [replace(one, picked_up=one.channel == channel) for one in self.phones]
 
     async def hold(self, channel: str) -> None:
         if self._works("hold"):
@@ -95,6 +116,10 @@ class World:
     async def transfer(self, channel: str, to: str) -> None:
         if self._works(f"transfer {to}"):
             self.talk = None
+
+    async def hand_over(self, colleague: str, citizen: str) -> None:
+        if self._works(f"{colleague} takes {citizen}"):
+            self.theirs.append(replace(TALK, leg="leg-2", channel=colleague, agent="1002"))
 
     async def end_by_script(self, channel: str, mark: CallMark) -> None:
         if self._works(f"script {mark}") and mark is CallMark.HARASSING:
@@ -133,6 +158,7 @@ class World:
             knows=self.knows,
             stopping=lambda: self.stops,
             dial=self.dial,
+            asked_in=self.asked_in,
         )
 
     async def ask(self, asked: ControlRequest) -> str:
@@ -151,6 +177,55 @@ class World:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "CONFIRMED_WITHIN", 0.05)
+
+
+async def test_a_ringing_phone_picks_up_and_is_asked_no_second_time() -> None:
+    world = World(talk=None, phones=[RUNG])
+    assert await world.ask(AnswerRing("1001")) == "agent 1001: the phone has picked up"
+    assert await world.refusal(AnswerRing("1001")) == "not_ringing"
+    assert world.done == ["pick up PJSIP/1001-00000001"]
+
+
+async def test_only_phones_that_ring_are_told_to_pick_up() -> None:
+    quiet = replace(RUNG, leg="leg-2", channel="PJSIP/1001-00000002", rings=False)
+    assert await World(phones=[quiet]).refusal(AnswerRing("1001")) == "not_ringing"
+    world = World(phones=[quiet, RUNG])
+    await world.ask(AnswerRing("1001"))
+    assert world.done == ["pick up PJSIP/1001-00000001"]
+    assert await world.refusal(AnswerRing("1002")) == "not_ringing"
+    assert await world.refusal(AnswerRing("4711")) == "unknown_agent"
+    assert await World(stops=True, phones=[RUNG]).refusal(AnswerRing("1001")) == "stopping"
+
+
+async def test_a_phone_that_ignores_it_has_not_answered() -> None:
+    told = "pick up PJSIP/1001-00000001"
+    assert (
+        await World(broken={told: None}, phones=[RUNG]).refusal(AnswerRing("1001"))
+        == "phone_ignores"
+    )
+    errors: list[tuple[LinkError, str]] = [
+        (LinkDown("x"), "asterisk_away"),
+        (Unknown("x"), "asterisk_silent"),
+        (ActionRefused("x"), "asterisk_refused"),
+    ]
+    for error, code in errors:
+        world = World(broken={told: error}, phones=[RUNG])
+        assert await world.refusal(AnswerRing("1001")) == code
+
+
+@pytest.mark.parametrize("error", [None, ActionRefused("Channel not found")])
+async def test_a_ring_that_ends_meanwhile_is_over(
+    error: LinkError | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(phones=[RUNG])
+
+    async def caller_gone(channel: str) -> None:
+        world.phones = []
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(world, "pick_up", caller_gone)
+    assert await world.refusal(AnswerRing("1001")) == "ring_over"
 
 
 async def test_hold_and_resume() -> None:
@@ -228,6 +303,46 @@ async def test_a_transfer_goes_where_the_floor_allows() -> None:
         assert await world.refusal(TransferTalk("1001", "1002")) == why
         assert world.done == []
     assert await World(why_not=Refusal(Why.DENIED)).refusal(TransferTalk("1001", "12333")) == "gate"
+
+
+def party(
+    who: PartyKind = PartyKind.COLLEAGUE, number: str = "1002", *, inside: bool = True
+) -> LiveParty:
+    channel = f"PJSIP/{number}-3"
+    return LiveParty("hotline-p7", TALK.call, "1001", who, number, channel=channel, inside=inside)
+
+
+async def test_a_citizen_is_handed_over_and_their_agent_leaves_after_that() -> None:
+    world = World(others=[party()])
+    assert await world.ask(HandOverTalk("1001")) == "agent 1001: the citizen talks to 1002"
+    assert world.done == ["PJSIP/1002-3 takes PJSIP/trunk-1", "hang up"]
+    assert world.ended == ["leg-1"]
+
+
+@pytest.mark.parametrize(
+    ("others", "code"),
+    [
+        ([], "asks_nobody"),
+        ([party(PartyKind.OUTSIDE, "95598")], "no_colleague"),
+        ([party(inside=False)], "colleague_rings"),
+        ([party(), party(number="1003")], "several_parties"),
+    ],
+)
+async def test_without_one_colleague_in_the_talk_nobody_is_handed_over(
+    others: list[LiveParty], code: str
+) -> None:
+    world = World(others=others)
+    assert await world.refusal(HandOverTalk("1001")) == code
+    assert world.done == []
+
+
+async def test_an_agent_stays_whose_colleague_does_not_take_the_citizen() -> None:
+    world = World(others=[party()], broken={"PJSIP/1002-3 takes PJSIP/trunk-1": None})
+    assert await world.refusal(HandOverTalk("1001")) == "asterisk_silent"
+    assert world.done == ["PJSIP/1002-3 takes PJSIP/trunk-1"]
+    assert world.ended == []
+    world = World(others=[party()], broken={"hang up": None})
+    assert await world.refusal(HandOverTalk("1001")) == "asterisk_silent"
 
 
 async def test_a_harassing_call_is_marked_and_its_agent_released() -> None:

@@ -1,5 +1,6 @@
 """Who may be brought into a talk, how they are called, and what is said to whoever asks."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from facts.requests import (
     UnmuteParty,
 )
 from facts.terms import CallId
+from hotline.controller import parties
 from hotline.controller.parties import CAPPED_FOR, Allowed, ThirdParties
 from ivr.bring_in import WANTED
 from telephony.bring_in import PartyOrder, PartyRefused
@@ -99,6 +101,9 @@ class Centre:
 
     def citizen_of(self, call: CallId) -> str:
         return self.citizen
+
+    async def tell_agent(self, call: CallId, agent: str) -> None:
+        self.did.append(("told", call, agent))
 
     async def invite(self, order: PartyOrder) -> LiveParty:
         self.invited.append(order)
@@ -281,6 +286,28 @@ async def test_else_an_emergency_service_sees_the_hotlines_number(
     one.citizen = citizen
     await one.third.answer(CallEmergency("1001", "120"))
     assert one.invited[0].caller == "8890"
+
+
+async def test_a_key_consults_once_the_agent_is_in_the_talk_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(parties, "KEY_ANSWERED", 0.01)
+    one = Centre()
+    assert await one.third.key("1001", "consult", "1002") == ""
+    assert one.invited == []
+    await asyncio.sleep(0.05)
+    assert [(order.number, order.consult) for order in one.invited] == [("1002", True)]
+    assert "somebody else" in await one.third.key("1001", "consult", "1003")
+    assert "not in a talk" in await one.third.key("1002", "consult", "1003")
+
+
+async def test_an_agent_hears_that_nobody_can_be_consulted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parties, "KEY_ANSWERED", 0.0)
+    one = Centre()
+    one.why = "on the phone"
+    assert await one.third.key("1001", "consult", "1002") == ""
+    await asyncio.sleep(0.05)
+    assert one.did == [("told", CALL, "1001")]
 
 
 async def test_the_keys_bring_in_join_after_a_consultation_and_drop_the_newest() -> None:
