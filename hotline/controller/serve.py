@@ -541,6 +541,7 @@ class Controller:
             supervise=self._supervising.dialled,
             alert=self._red_button.press,
             marked=self._marks.ending,
+            call_of=self._calls.call_of,
             callbacks=self._outbound,
             ways=self._trunks,
             receive=self._in_force.receive,

@@ -29,6 +29,7 @@ from softphone.phones import Sound
 CRLF = "\r\n"
 _STEP = 0.02
 _SAMPLES = 160
+_SILENCE = bytes([0xD5] * _SAMPLES)
 
 
 @dataclass
@@ -71,6 +72,7 @@ class GatewayCall:
     hung_up_here: bool = False
     sent: float = 0.0
     """Seconds of sound that the citizen sent."""
+    muted: bool = False
     received: list[tuple[float, bytes]] = field(default_factory=list)
     """A-law that came, each packet with its moment (`time.monotonic()`)."""
 
@@ -78,6 +80,10 @@ class GatewayCall:
     def tone(self) -> int:
         """What this citizen hums."""
         return self.manners.tone
+
+    def mute(self) -> None:
+        """The citizen says nothing from now on."""
+        self.muted = True
 
     def heard(self, seconds: float) -> Sound:
         """What the citizen received in the last `seconds`."""
@@ -241,7 +247,7 @@ class Gateway:
             packet = (
                 b"\x80\x08" + (sequence & 0xFFFF).to_bytes(2, "big")
                 + (sequence * _SAMPLES & 0xFFFFFFFF).to_bytes(4, "big") + source
-                + (sound + sound)[at : at + _SAMPLES]
+                + (_SILENCE if call.muted else (sound + sound)[at : at + _SAMPLES])
             )  # fmt: skip
             self._sound.sendto(self.protected(packet), where)
             sequence += 1
