@@ -171,6 +171,10 @@ REFUSALS: Final[dict[str, tuple[str, str]]] = {
         "对方不是话务员：话务员直接挂机，市民与对方继续通话",
         "they are no agent: hang up, and the citizen talks on with them",
     ),
+    "handed_in_callback": (
+        "回拨的通话不能移交：话务员直接挂机，市民与话务员 {to} 继续通话",
+        "a callback's talk cannot be handed over: hang up, and the citizen talks on with agent {to}",
+    ),
     "colleague_rings": (
         "话务员 {to} 还没有接听",
         "agent {to} has not picked up yet",

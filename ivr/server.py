@@ -67,6 +67,7 @@ async def serve(
     supervise: Supervise | None = None,
     alert: Alert | None = None,
     marked: Marked | None = None,
+    call_of: Callable[[str], CallId] = lambda uniqueid: uniqueid,
     callbacks: Callbacks | None = None,
     ways: WaysOut | None = None,
     receive: Receive = lambda number, caller, at: Reception(),
@@ -84,7 +85,8 @@ async def serve(
 ) -> "Server":
     """Listen for Asterisk. Raises `OSError` when the address cannot be used.
 
-    `clock` gives microseconds UTC. `sounds` is the folder of Asterisk's sounds in Mandarin, where there is one.
+    `clock` gives microseconds UTC. `call_of`: the call of the citizen whose channel has this Uniqueid. `sounds` is the
+    folder of Asterisk's sounds in Mandarin, where there is one.
 
     `secret` is what the dialplan gives as its last argument, `seen` says whether AMI knows a channel, `refused` is told
     of each connection that was not believed: one of `ivr.door.REASONS`. A connection has `silence_limit` seconds to say
@@ -110,6 +112,7 @@ async def serve(
         supervise,
         alert,
         marked,
+        call_of,
         pace or Pace(),
         callbacks,
         ways,
@@ -136,6 +139,7 @@ class Server:
         supervise: Supervise | None,
         alert: Alert | None,
         marked: Marked | None,
+        call_of: Callable[[str], CallId],
         pace: Pace,
         callbacks: Callbacks | None,
         ways: WaysOut | None,
@@ -153,6 +157,7 @@ class Server:
         self._supervise = supervise
         self._alert = alert
         self._marked = marked
+        self._call_of = call_of
         self._pace = pace
         self._callbacks = callbacks
         self._ways = ways
@@ -290,6 +295,7 @@ class Server:
                     desk=self._desk,
                     clock=self._clock,
                     receive=self._received,
+                    call_of=self._call_of,
                 )
             elif script == "call" and is_call_id(environment.get("agi_uniqueid", "")):
                 session = CallSession(

@@ -7,6 +7,8 @@ up, and the talk ends. The agent need not wait: after the agent's hang-up Asteri
 then, or in the moment in which the agent hangs up, the caller waits for the next agent at the old place (the dialplan,
 by `HL_SILENT`).
 
+In a callback the citizen is asked in the same way, but waits for nobody after that.
+
 Or, with a queue's `detect_silence`, the session asks before it queues a caller who has said nothing.
 
 Measured with tones (tests/live/test_caller_side.py): `BackgroundDetect` hears a word while the phrase is said, as soon
@@ -21,6 +23,7 @@ from typing import Protocol
 import structlog
 
 from facts import CallerAsked, CallerFound, CallSilent, Fact
+from facts.terms import CallId
 from facts.times import SECOND
 from ivr import script
 from ivr.connection import PLAY_LIMIT, Connection
@@ -58,9 +61,13 @@ async def serve_silent(
     desk: SilenceDesk,
     clock: Callable[[], int],
     receive: Receive,
+    call_of: Callable[[str], CallId],
 ) -> None:
-    """Carry out an agent's `*0`; `agi_arg_1` is the hotline's number. Raises `GoneError` when the caller hangs up."""
-    call = environment.get("agi_uniqueid", "")
+    """Carry out an agent's `*0`; `agi_arg_1` is the hotline's number. Raises `GoneError` when the caller hangs up.
+
+    `call_of`: the call of the citizen whose channel has this Uniqueid; in a callback that is the attempt.
+    """
+    call = call_of(environment.get("agi_uniqueid", ""))
     language = receive(environment.get("agi_arg_1", ""), "", clock()).language
     log.info("silence.asked", call_id=call)
     desk.report(CallerAsked(clock(), call))

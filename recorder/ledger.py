@@ -165,7 +165,7 @@ async def facts_of(engine: AsyncEngine, calls: Sequence[CallId]) -> dict[CallId,
 
 
 async def going_on(engine: AsyncEngine, calls: Sequence[CallId]) -> set[CallId]:
-    """Which of these calls are an emergency that goes on, although their citizen was dropped (`goes_on`)."""
+    """Which of these calls go on with somebody who was brought in, although their end is told (`goes_on`)."""
     columns = diary_tables.diary.c
     found: list[CallId] = []
     async with engine.connect() as connection:

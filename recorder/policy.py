@@ -125,7 +125,8 @@ def times(facts: Iterable[Fact]) -> Times:
     """Fold one call's facts, in any order, into the times that a recording is measured by.
 
     Talks with several agents add up (`talks`). A callback attempt begins when the citizen is dialled, and a yield ends
-    it. An emergency (R16) goes on after its citizen was dropped, until the last of those who were brought in has left.
+    it. An emergency (R16) goes on after its citizen was dropped, and a callback after its agent has left, until the
+    last of those who were brought in has left.
     """
     known = list(facts)
     arrived: int | None = None
@@ -142,7 +143,7 @@ def times(facts: Iterable[Fact]) -> Times:
                 ended = fact.at if ended is None else min(ended, fact.at)
             case CallEnded() | CallbackEnded() | CallbackYielded() | CallbackRaced():
                 ended = fact.at if ended is None else min(ended, fact.at)
-    if ended is not None and any(_called_back(fact) for fact in known):
+    if ended is not None and any(_outlasts(fact) for fact in known):
         ended = max([ended, *left])
     talked = talks(known, ended)
     return Times(
@@ -155,18 +156,22 @@ def times(facts: Iterable[Fact]) -> Times:
 
 
 def goes_on(facts: Iterable[Fact]) -> bool:
-    """Whether an emergency (R16) is not over: somebody who was brought in is there, or is being called.
+    """Whether an emergency (R16) or a callback is not over: somebody who was brought in is there, or is being called.
 
-    Its recording goes on then without the citizen's channel, and is not complete. Facts of one call, in any order.
+    Its recording goes on then without the channel that was recorded first, and is not complete. Facts of one call, in
+    any order.
     """
     known = list(facts)
     over = {fact.party for fact in known if isinstance(fact, PartyLeft | PartyFailed)}
     asked = {fact.party for fact in known if isinstance(fact, PartyAsked)}
-    return any(_called_back(fact) for fact in known) and not asked <= over
+    return any(_outlasts(fact) for fact in known) and not asked <= over
 
 
-def _called_back(fact: Fact) -> bool:
-    return isinstance(fact, PartyAsked) and fact.who is PartyKind.EMERGENCY
+def _outlasts(fact: Fact) -> bool:
+    """Whether the talk with this party is recorded on, without the channel that was recorded until then."""
+    return isinstance(fact, PartyAsked) and (
+        fact.who is PartyKind.EMERGENCY or is_attempt(fact.call)
+    )
 
 
 def talks(facts: Iterable[Fact], ended: int | None) -> list[Stretch]:

@@ -17,6 +17,7 @@ supervisors     supervisors' legs among the channels (pure)
 supervised      who is in whose talk, as Asterisk tells it
 supervision     what supervisors ask for: listen, whisper, step in, take over, leave, end
 parties         third parties in a talk, as AMI tells of them (pure)
+left_callbacks  goes on recording a callback whose agent has left it to the citizen and a third party
 bring_in        the verbs about them: call, have the citizen hear music, join, mute, drop
 emergency       citizens who are dropped in an emergency are called back (R16)
 party_ends      what CEL knows of them while nobody was told (pure)

@@ -15,6 +15,7 @@ import structlog
 
 from base.background import comes_true, spawn
 from facts import (
+    CallbackEnded,
     CallEnded,
     Fact,
     OwnCallEnded,
@@ -112,8 +113,8 @@ class BringIn:
 
     async def invite(self, order: PartyOrder) -> LiveParty:
         """Call a party. Returns at the first sign of their phone, or after `SIGN_WITHIN`. Raises `PartyRefused`."""
-        citizen = self._citizen(order.talk.call)
-        if not self._anchor(order.talk.call):
+        citizen = self._calls.citizen_channel(order.talk.call)
+        if not self._anchor(order.talk.call) or (order.consult and not citizen):
             raise PartyRefused("the citizen has hung up")
         # Two in one microsecond would share an id.
         self._last = max(self._clock(), self._last + 1)
@@ -151,7 +152,7 @@ class BringIn:
     async def join(self, call: CallId) -> None:
         """The consultation is over: the citizen hears everybody again. Raises `PartyRefused`."""
         try:
-            await self._set(self._citizen(call), "HL_CONSULT", "")
+            await self._set(self._calls.citizen_channel(call), "HL_CONSULT", "")
         except LinkError as error:
             raise PartyRefused(_why(error)) from None
         if not await comes_true(lambda: not self._parties.consulting(call), HELD_WITHIN):
@@ -191,7 +192,7 @@ class BringIn:
             match fact:
                 case CallEnded(call=call):
                     self._citizen_left(call)
-                case TalkEnded(call=call, agent=agent):
+                case TalkEnded(call=call, agent=agent) | CallbackEnded(call=call, agent=agent):
                     for party in self._parties.of(call):
                         if party.agent == agent and not party.inside:
                             spawn(self._end(party), "party withdrawn")
@@ -201,6 +202,11 @@ class BringIn:
                         self._citizen_left(fact.call)
                     elif not self._parties.of(fact.call):
                         spawn(self._alone(fact.call, fact.agent), "last party has left")
+
+    def citizen_left(self, call: CallId) -> None:
+        """The citizen of a callback has left the talk; no fact tells it, for the callback is its agent's."""
+        if self._parties.of(call):
+            self._citizen_left(call)
 
     def again(self, party: LiveParty) -> bool:
         """For `Parties`: the leg was not taken by its trunk. Whether the next one is tried."""
@@ -219,9 +225,7 @@ class BringIn:
         for party in self._parties.all():
             if self._calls.caller_gone(party.call):
                 self._citizen_left(party.call)
-            elif not party.inside and not self._calls.leg_channel(
-                party.call, party.agent, answered=True
-            ):
+            elif not party.inside and not self._calls.talk_channel(party.call, party.agent):
                 spawn(self._end(party), "party withdrawn")
 
     # --- how it is done
@@ -307,8 +311,8 @@ class BringIn:
         """The last party is gone: the citizen must not hear music on, and the agent may transfer again."""
         try:
             if self._parties.consulting(call):
-                await self._set(self._citizen(call), "HL_CONSULT", "")
-            leg = self._calls.leg_channel(call, agent, answered=True)
+                await self._set(self._calls.citizen_channel(call), "HL_CONSULT", "")
+            leg = self._calls.talk_channel(call, agent)
             if not self._parties.of(call) and not self._stepped_in(call):
                 await self._set(leg, "TRANSFER_CONTEXT", "transfer")
         except LinkError as error:
@@ -336,10 +340,7 @@ class BringIn:
 
     async def tell_agent(self, call: CallId, agent: str) -> None:
         """Have the agent, and nobody else, hear that somebody cannot be reached (`FAILED_KEYS`)."""
-        channels = [
-            self._calls.leg_channel(call, agent, answered=True),
-            *self._calls.outlived(call),
-        ]
+        channels = {self._calls.talk_channel(call, agent), *self._calls.outlived(call)}
         for channel in filter(None, channels):
             try:
                 await self._press(channel, FAILED_KEYS)
@@ -350,12 +351,10 @@ class BringIn:
         for key in keys:
             await self._link.act(actions.press(channel, key))
 
-    def _citizen(self, call: CallId) -> str:
-        return "" if self._calls.caller_gone(call) else self._calls.caller_channel(call)
-
     def _anchor(self, call: CallId) -> str:
         """A channel in the bridge of this call's talk; after the citizen has been dropped in an emergency, another."""
-        if (citizen := self._citizen(call)) or self._parties.emergency(call) is None:
+        citizen = self._calls.citizen_channel(call)
+        if citizen or self._parties.emergency(call) is None:
             return citizen
         inside = [one.channel for one in self._parties.of(call) if one.inside]
         return [*self._calls.outlived(call), *inside][0]

@@ -387,10 +387,11 @@ class Calls:
         over = {call for call, state in self._calls.items() if state.ended}
         self._forget(listed, now, before, facts)
         exist = {entry.get("Uniqueid", "") for entry in listed}
+        go_on = _talks_of_parties(listed) - exist
         callers = [
             entry
             for entry in listed
-            if _is_call(entry, PASSING_CONTEXTS) or _was_handed_on(entry, exist)
+            if _is_call(entry, PASSING_CONTEXTS) or _was_handed_on(entry, exist | go_on)
         ]
         self._blind = False
         for entry in callers:
@@ -399,7 +400,7 @@ class Calls:
         for entry in sorted(listed, key=lambda one: one.get("Uniqueid") != one.get("Linkedid")):
             self._found_phone(entry, now, facts, exist)
         for entry in listed:
-            self._found_out(entry, now, facts)
+            self._found_out(entry, now, facts, go_on)
         self._found_kept(listed, now, facts)
         self._found_beside(listed, now, facts)
         self._found_requests(listed, now, facts)
@@ -431,10 +432,12 @@ class Calls:
                 if leg_of_ours(entry.get("Uniqueid", "")) and not takes(entry)
             ),
             consults=tuple(
-                (entry["Uniqueid"], endpoint(by))
+                (self.call_of(uniqueid), endpoint(by))
                 for entry in listed
                 if (by := variables_of(entry).get("HL_CONSULT", ""))
-                and entry.get("Uniqueid") in self._calls
+                and (
+                    (uniqueid := entry.get("Uniqueid", "")) in self._calls or uniqueid in self._outs
+                )
             ),
         )
 
@@ -473,6 +476,33 @@ class Calls:
         """
         attempt = self.attempt(call)
         return self.caller_channel(call) if attempt is None else attempt.channel
+
+    def citizen_channel(self, call: CallId) -> str:
+        """The name of the channel of the citizen in this call or callback; empty when they are gone."""
+        if self.caller_gone(call):
+            return ""
+        out = self._citizen_out(call)
+        return self.caller_channel(call) if out is None else out.channel
+
+    def call_of(self, citizen: str) -> CallId:
+        """The call or callback of the citizen whose channel has this Uniqueid."""
+        out = self._outs.get(citizen)
+        return out.call if out is not None and self._reached(out) else citizen
+
+    def leaves(self, message: Message) -> CallId:
+        """The callback whose citizen this event takes out of the talk; empty for any other event.
+
+        Ask before `read` takes the event.
+        """
+        out = self._outs.get(self._named(message))
+        if message.get("Event") != "Hangup" or out is None or not self._reached(out):
+            return ""
+        return out.call
+
+    def talk_channel(self, call: CallId, agent: str) -> str:
+        """The name of this agent's channel that talks, in a call or in a callback; empty when there is none."""
+        talks = (talk for talk in self.talks() if (talk.call, talk.agent) == (call, agent))
+        return next((talk.channel for talk in talks), "")
 
     def leg_channel(self, call: CallId, agent: str, *, answered: bool) -> str:
         """The name of the agent's leg of this call that talks (`answered`) or not yet; empty when there is none."""
@@ -543,7 +573,11 @@ class Calls:
 
     def outlived(self, call: CallId) -> list[str]:
         """The names of the agents' channels that talk on with others although this call's citizen has left."""
-        return [own.channel for own in self._own.values() if own.outlived == call]
+        found = [own.channel for own in self._own.values() if own.outlived == call]
+        attempt = self.attempt(call)
+        if attempt is not None and attempt.answered and self.caller_gone(call):
+            found.append(attempt.channel)
+        return found
 
     def agent_of(self, uri: str) -> str:
         """The agent whose phone is registered with this address, empty when there is none. Parameters do not count."""
@@ -676,9 +710,11 @@ class Calls:
                 leg.ended_by = leg.ended_by or Party.AGENT
 
     def caller_gone(self, call: CallId) -> bool:
-        """Whether this citizen has hung up, even if the channel still exists."""
+        """Whether the citizen of this call or callback has hung up, even if the channel still exists."""
         state = self._calls.get(call)
-        return state is None or state.caller_gone or state.ended
+        if state is None:
+            return self._citizen_out(call) is None
+        return state.caller_gone or state.ended
 
     # --- events
 
@@ -939,6 +975,11 @@ class Calls:
     def _reached(out: _Out) -> bool:
         """Whether this leg is that of a citizen who talks in a callback, and so can be transferred."""
         return out.answered and callback_of(out.call) > 0
+
+    def _citizen_out(self, call: CallId) -> _Out | None:
+        """The leg of the citizen who talks in this callback."""
+        outs = (out for out in self._outs.values() if out.call == call and not out.hung_up)
+        return next((out for out in outs if self._reached(out)), None)
 
     def _go_on(self, uniqueid: CallId, channel: str, attempt: CallId) -> None:
         """From now on the citizen of this attempt is a call of their own."""
@@ -1245,9 +1286,16 @@ class Calls:
             else:
                 self._answer(leg, now, facts)
 
-    def _found_out(self, entry: Message, now: int, facts: list[Fact]) -> None:
-        uniqueid = entry.get("Uniqueid", "")
-        if not uniqueid or endpoint(entry.get("Channel", "")) != OUTBOUND:
+    def _found_out(
+        self, entry: Message, now: int, facts: list[Fact], go_on: Collection[CallId]
+    ) -> None:
+        """`go_on`: callbacks whose agents have left, while the citizen talks on with somebody who was brought in."""
+        uniqueid, linkedid = entry.get("Uniqueid", ""), entry.get("Linkedid", "")
+        channel = entry.get("Channel", "")
+        if not uniqueid or endpoint(channel) != OUTBOUND:
+            return
+        if linkedid in go_on and variables_of(entry).get("HL_ATTEMPT") == linkedid:
+            self._outs.setdefault(uniqueid, _Out(channel, linkedid, answered=True))
             return
         self._leave(uniqueid, entry, now, facts)
         out = self._outs.get(uniqueid)
@@ -1402,6 +1450,12 @@ def _was_handed_on(entry: Message, exist: Collection[str]) -> bool:
         # Otherwise the citizen is just being hung up together with the agent.
         and (entry.get("BridgeID", "") != "" or entry.get("Context") in PASSING_CONTEXTS)
     )
+
+
+def _talks_of_parties(listed: Iterable[Message]) -> frozenset[CallId]:
+    """The calls and callbacks whose third parties are among the listed channels."""
+    marks = (variables_of(entry).get("HL_PARTY", "") for entry in listed)
+    return frozenset(mark.partition(" ")[0] for mark in marks if mark)
 
 
 def _caller(message: Message) -> str:

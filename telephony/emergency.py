@@ -65,8 +65,7 @@ class Emergencies:
         for fact in facts:
             match fact:
                 case CallEnded(call=call):
-                    self._record_service(call)
-                    self._dropped(call)
+                    self.citizen_left(call)
                 case PartyLeft() if self._who.pop(fact.party, None) is PartyKind.CITIZEN:
                     self._record_service(fact.call)
                     self._dropped(fact.call)
@@ -75,6 +74,11 @@ class Emergencies:
                 case PartyJoined(party=name) if (party := self._parties.get(name)) is not None:
                     self._who[name] = party.who
                     self._joined(party)
+
+    def citizen_left(self, call: CallId) -> None:
+        """The citizen of a callback has left the talk, after `BringIn` was told."""
+        self._record_service(call)
+        self._dropped(call)
 
     def called(self, fact: PartyAsked) -> None:
         """An emergency service is called into a talk."""

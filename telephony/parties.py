@@ -93,15 +93,18 @@ class Parties:
     """All third parties of one node. `over`: whether a call's citizen is gone.
 
     `again`: the leg was not taken by its trunk, and nothing has rung: whether another leg of this party is made.
+    `call_of`: the call of the citizen whose channel has this Uniqueid; in a callback they differ.
     """
 
     def __init__(
         self,
         over: Callable[[CallId], bool],
         again: Callable[[LiveParty], bool] = lambda _: False,
+        call_of: Callable[[str], CallId] = lambda uniqueid: uniqueid,
     ) -> None:
         self._over = over
         self._again = again
+        self._call_of = call_of
         self._parties: dict[str, LiveParty] = {}
         self._consults: dict[CallId, str] = {}
 
@@ -225,7 +228,7 @@ class Parties:
         return PartyFailure.NO_ANSWER if party.rang else PartyFailure.UNREACHABLE
 
     def _consult(self, message: Message, at: int) -> list[Fact]:
-        call, agent = message.get("Uniqueid", ""), message.get("Agent", "")
+        call, agent = self._call_of(message.get("Uniqueid", "")), message.get("Agent", "")
         if message.get("State") == "begin":
             if call in self._consults or not AGENT_NUMBER.fullmatch(agent):
                 return []

@@ -67,7 +67,9 @@ def missed(
     back: dict[str, list[int]] = {}
     for event in sorted(events, key=lambda event: event.at):
         if event.kind == "USER_DEFINED" and event.name == CONSULT_OVER:
-            back.setdefault(event.uniqueid, []).append(event.at)
+            # In a callback the citizen's channel has another id than the call, and this Linkedid.
+            for call in {event.uniqueid, event.linkedid}:
+                back.setdefault(call, []).append(event.at)
         elif party := party_of(event.uniqueid):
             _take(event, seen.setdefault(party, _PartySeen()))
     found: list[Fact] = [*unwritten]

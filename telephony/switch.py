@@ -185,13 +185,13 @@ class Switch:
         await self._hang_up(early.ringing, Cause.NORMAL)
 
     async def renew_recording(self, call: CallId, file: Path) -> None:
-        """Go on recording the citizen with a new MixMonitor, at the end of the same file.
+        """Go on recording the call with a new MixMonitor, at the end of the same file.
 
         After a talk, the old one loses the voice of the next agent in about half of all cases, and music in all
         (Asterisk 22.10; asterisk/asterisk#507). So it does of two who are left of three. The dialplan does the same
         after a blind transfer.
         """
-        await self.record_on(self._calls.caller_channel(call), file)
+        await self.record_on(self._calls.recorded_channel(call), file)
 
     async def record_on(self, channel: str, file: Path, before: str = "") -> None:
         """Go on recording at the end of the file with this channel: what it says left, what it hears right.

@@ -381,9 +381,11 @@ class Floor:
         return seat is not None and not seat.removed
 
     def number_of(self, call: CallId) -> str:
-        """The hotline's number that this call's citizen dialled; empty if unknown."""
-        caller = self.callers.get(call)
-        return caller.number if caller is not None else ""
+        """The hotline's number that this call's citizen dialled, or sees in a callback; empty if unknown."""
+        if (caller := self.callers.get(call)) is not None:
+            return caller.number
+        task = self.tasks.get(self.hall.attempts.get(call, 0))
+        return "" if task is None else self.way_into(task.queue)
 
     def held_back(self, now: int) -> int:
         """How many due callbacks a cap on dialling holds back at this moment."""

@@ -26,6 +26,7 @@ from facts.control import (
     TransferTalk,
     sentences,
 )
+from facts.ids import is_attempt
 from facts.parties import PartyKind
 from facts.requests import Reply
 from facts.terms import CallId, CallMark
@@ -267,6 +268,8 @@ class Control:
                 raise refused("no_colleague")
             case [one] if not one.inside:
                 raise refused("colleague_rings", to=one.number)
+            case [one] if is_attempt(talk.call):
+                raise refused("handed_in_callback", to=one.number)
             case [one]:
                 return one
             case _:

@@ -78,7 +78,7 @@ class Floor(Protocol):
         """Whether there is such an agent."""
 
     def number_of(self, call: CallId) -> str:
-        """The hotline's number that this call's citizen dialled; empty if unknown."""
+        """The hotline's number that this call's citizen dialled, or sees in a callback; empty if unknown."""
 
     def citizen_of(self, call: CallId) -> str:
         """This call's citizen's number in normal form; empty if it is withheld or unknown."""
@@ -343,8 +343,6 @@ class ThirdParties:
         talk = talk_of(self._calls.talks(), agent)
         if talk is None:
             raise Refused(f"agent {agent} is not in a talk with a citizen")
-        if talk.citizen:
-            raise Refused(f"agent {agent} talks in a callback: nobody can be brought in there")
         return talk
 
     def _party(self, agent: str, name: str) -> LiveParty:

@@ -48,6 +48,7 @@ from facts import (
     PartyLeft,
     TalkEnded,
 )
+from facts.ids import is_attempt
 from facts.live import LiveState
 from facts.masking import mask_numbers
 from facts.parties import PartyKind
@@ -95,6 +96,7 @@ from telephony.emergency import Emergencies
 from telephony.guesses import Guesses, guess
 from telephony.leaving import LONGEST as LEAVES_WITHIN
 from telephony.leaving import LeavingPhones
+from telephony.left_callbacks import LeftCallbacks
 from telephony.link import Link, LinkError
 from telephony.outbound import Outbound
 from telephony.parties import LiveParty, Parties
@@ -225,7 +227,7 @@ class Controller:
             on_up=self._link_restored,
             on_down=self._link_lost,
         )
-        self._parties = Parties(self._calls.caller_gone, self._call_again)
+        self._parties = Parties(self._calls.caller_gone, self._call_again, self._calls.call_of)
         self._calls.talks_on = self._parties.inside
         self._switch = Switch(self._link, self._calls, found=self._parties.found)
         self._bring_in = BringIn(
@@ -398,6 +400,11 @@ class Controller:
             clock=clock.now,
             record=lambda *of: spawn(self._record_on(*of), "recording goes on"),
         )
+        self._left_callbacks = LeftCallbacks(
+            self._calls,
+            self._parties,
+            record=lambda *of: spawn(self._record_on(*of), "recording goes on"),
+        )
         watched = alarms.of_names(alarms.rules(settings), alarms.ELSEWHERE, without=True)
         self._alarms = alarms.Watch(
             self._engine,
@@ -543,6 +550,7 @@ class Controller:
             supervise=self._supervising.dialled,
             alert=self._red_button.press,
             marked=self._marks.ending,
+            call_of=self._calls.call_of,
             callbacks=self._outbound,
             ways=self._trunks,
             receive=self._in_force.receive,
@@ -629,6 +637,7 @@ class Controller:
         if (early := self._calls.joined_early(message)) is not None:
             spawn(self._switch.end_early(early), "early transfer")
         self._trunks.read(message)
+        left = self._calls.leaves(message)
         facts = self._leaving.heard(self._calls.read(message))
         facts += self._parties.read(message)
         if dialled := self._calls.dials(message):
@@ -646,13 +655,23 @@ class Controller:
         self._supervision.there.take(facts)
         self._bring_in.take(facts)
         self._emergencies.take(facts)
+        if left:
+            self._bring_in.citizen_left(left)
+            self._emergencies.citizen_left(left)
+        self._left_callbacks.take(facts)
         for fact in facts:
             if isinstance(fact, CallTransferred) or self._others_talk_on(fact):
                 self._renew_recording(fact.call)
 
+    def _lives(self, call: CallId) -> bool:
+        """Whether the channel is there at which this call is recorded: in a callback its agent's."""
+        if is_attempt(call):
+            return self._calls.attempt(call) is not None
+        return not self._calls.caller_gone(call)
+
     def _others_talk_on(self, fact: Fact) -> TypeIs[TalkEnded | PartyLeft]:
         """Whether somebody has left a talk that goes on. A recording that is paused stays as it is."""
-        if not isinstance(fact, TalkEnded | PartyLeft) or self._calls.caller_gone(fact.call):
+        if not isinstance(fact, TalkEnded | PartyLeft) or not self._lives(fact.call):
             return False
         if isinstance(fact, TalkEnded):
             return self._parties.inside(fact.call)
@@ -673,6 +692,7 @@ class Controller:
         self._informed = True
         self._bring_in.caught_up()
         self._emergencies.caught_up()
+        self._left_callbacks.caught_up()
         await self._pauses.settle(state.paused, self._story)
         await self._supervision.there.settle(state.supervisors, self._supervising.unended)
         self._settled.set()
@@ -825,6 +845,9 @@ class Controller:
 
     async def _record_on(self, call: CallId, channel: str, before: str) -> None:
         file = self._settings.spool_dir / f"{call}.raw"
+        if (attempt := self._calls.attempt(call)) is not None:
+            # Whoever is in a callback's talk is recorded at its agent's channel.
+            channel, before = attempt.channel, ""
         if not file.exists():
             # The recorder has put it away, and another one would take its place.
             logger.error("recording.not_renewed", call_id=call, error="it is put away")

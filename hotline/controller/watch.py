@@ -136,7 +136,9 @@ class PhoneWatch:
                 log.warning("phone.lost", call_id=talk.call, agent=talk.agent)
                 # First the fact: by then the session knows that this talk's end is not the call's.
                 self._report(PhoneLost(self._clock(), talk.call, talk.agent))
-                await self._switch.end_dead(talk.channel, talk.citizen)
+                # Beside others in the talk the citizen waits for nobody.
+                alone = not self._calls.talks_on(talk.call)
+                await self._switch.end_dead(talk.channel, talk.citizen if alone else "")
 
     async def _ask_in_call(self, talk: Talk) -> None:
         if self._pulses.only_moved(talk.leg, await self._switch.registration(talk.agent)):

@@ -1,9 +1,17 @@
 """Third parties on the floor: who is free for a talk, which outside number may be dialled, and that it counts."""
 
-from acd.commands import Record
+from acd.commands import PlaceCallback, Record
 from acd.gate import Policy, Why
 from acd.rules.model import DEFAULT
-from facts import CallArrived, Fact, OwnCallStarted, PartyAsked, PartyFailed, PartyLeft
+from facts import (
+    CallArrived,
+    CallbackAnswered,
+    Fact,
+    OwnCallStarted,
+    PartyAsked,
+    PartyFailed,
+    PartyLeft,
+)
 from facts.parties import PartyEnd, PartyFailure, PartyKind
 from tests.acd.test_dialling import BEGIN, CITIZEN, Hall
 
@@ -74,3 +82,12 @@ def test_what_is_asked_of_a_call() -> None:
     assert (floor.number_of(CALL), floor.citizen_of(CALL)) == ("12345", CITIZEN)
     assert (floor.number_of("x"), floor.citizen_of("x")) == ("", "")
     assert (floor.knows("1001"), floor.knows("1009")) == (True, False)
+
+
+def test_what_is_asked_of_a_callback() -> None:
+    hall = Hall()
+    hall.task()
+    (placed,) = hall.of(PlaceCallback)
+    hall.tell(CallbackAnswered(hall.now, placed.callback, placed.call, placed.agent))
+    assert hall.floor.citizen_of(placed.call) == CITIZEN
+    assert hall.floor.number_of(placed.call) == hall.floor.way_into(DEFAULT) == "12345"

@@ -1,10 +1,13 @@
 """The watch over the phones of agents who talk: what is asked of Asterisk, and what is told to the floor."""
 
+import pytest
+
 from facts import Fact, PhoneLost
 from facts.times import SECOND
 from hotline.controller.watch import HEAR_FOR, PhoneWatch
-from telephony.channels import Calls, Message
+from telephony.channels import Calls, Message, Talk
 from telephony.link import LinkDown
+from telephony.pulse import Step
 from telephony.refused import Copy
 from tests.fakes.hep import HERE, TRUNK
 from tests.telephony.test_calls import NUMBERS, folded
@@ -19,6 +22,8 @@ from tests.telephony.test_channels_ends import (
     is_up,
 )
 
+CITIZEN = "PJSIP/outbound-00000001"
+
 
 class Wire:
     """A switch whose phone has sent so many packets; everything that is done is noted."""
@@ -28,6 +33,7 @@ class Wire:
         self.packets = 0
         self.away = self.gone = False
         self.registered = "r1"
+        self.moved = ""
 
     async def read_sound(self, channel: str) -> str:
         if self.away:
@@ -49,6 +55,7 @@ class Wire:
 
     async def end_dead(self, channel: str, citizen: str = "") -> None:
         self.done.append(("end", channel))
+        self.moved = citizen
 
 
 class Talking:
@@ -191,3 +198,14 @@ async def test_while_the_link_is_away_nothing_is_decided() -> None:
     story.wire.away = False
     await story.go_on(1, 50)
     assert story.done == []
+
+
+@pytest.mark.parametrize(("others", "moved"), [(False, CITIZEN), (True, "")])
+async def test_a_callbacks_citizen_waits_again_unless_others_are_in_the_talk(
+    *, others: bool, moved: str
+) -> None:
+    story = Talking()
+    story.calls.talks_on = lambda _: others
+    talk = Talk("l", AGENT, "c", "1001", held=False, there=True, citizen=CITIZEN)
+    await story.watch._do(Step.END, talk)
+    assert story.wire.moved == moved

@@ -38,6 +38,7 @@ class House:
     def __init__(self) -> None:
         self.reception = Reception()
         self.asked: list[tuple[str, str, int]] = []
+        self.attempts: dict[str, str] = {}
         self.broken = False
 
     def receive(self, number: str, caller: str, at: int) -> Reception:
@@ -71,6 +72,7 @@ async def server(desk: FakeDesk, house: House) -> AsyncIterator[Server]:
         feature=feature,
         pace=Pace(announce_every=0.05),
         receive=house.receive,
+        call_of=lambda uniqueid: house.attempts.get(uniqueid, uniqueid),
     )
     yield server
     await server.close()
@@ -420,6 +422,14 @@ class TestSilentInATalk:
         # For a moment, in which the agent may be just about to hang up.
         assert call.commands[-1] == ["SET", "VARIABLE", "HL_SILENT", str(NOW // SECOND + 2)]
         assert desk.facts == [CallerAsked(NOW, CALL), CallerFound(NOW, CALL)]
+
+    async def test_in_a_callback_it_is_told_of_the_attempt(
+        self, server: Server, desk: FakeDesk, house: House
+    ) -> None:
+        house.attempts[CALL] = "hotline-c7.1"
+        call = await FakeCall.connect(server.port, "", script="silent")
+        await to_the_end(call, listening(*[False] * 6))
+        assert desk.facts == [CallerAsked(NOW, "hotline-c7.1"), CallSilent(NOW, "hotline-c7.1")]
 
     async def test_in_english(self, server: Server, house: House) -> None:
         house.reception = Reception(language="en")

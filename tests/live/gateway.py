@@ -6,7 +6,8 @@
         call = await gateway.call(1)
         await call.until(lambda: call.answered_at)
 
-A citizen who has answered hums their tone (A-law, RFC 3551), so that recordings can be looked at. The address is known
+A citizen who has answered hums their tone (A-law, RFC 3551), so that recordings can be looked at, and keeps what they
+hear. The address is known
 before the loop runs, for the centre wants it in its settings.
 """
 
@@ -23,10 +24,12 @@ from typing import Any, Self
 import numpy as np
 
 from base.background import spawn
+from softphone.phones import Sound
 
 CRLF = "\r\n"
 _STEP = 0.02
 _SAMPLES = 160
+_SILENCE = bytes([0xD5] * _SAMPLES)
 
 
 @dataclass
@@ -69,6 +72,24 @@ class GatewayCall:
     hung_up_here: bool = False
     sent: float = 0.0
     """Seconds of sound that the citizen sent."""
+    muted: bool = False
+    received: list[tuple[float, bytes]] = field(default_factory=list)
+    """A-law that came, each packet with its moment (`time.monotonic()`)."""
+
+    @property
+    def tone(self) -> int:
+        """What this citizen hums."""
+        return self.manners.tone
+
+    def mute(self) -> None:
+        """The citizen says nothing from now on."""
+        self.muted = True
+
+    def heard(self, seconds: float) -> Sound:
+        """What the citizen received in the last `seconds`."""
+        since = time.monotonic() - seconds
+        packets = b"".join(packet for at, packet in self.received if at >= since)
+        return _LINEAR[np.frombuffer(packets, dtype=np.uint8)]
 
     async def until(self, true: Callable[[], object], within: float = 10.0) -> None:
         """Wait for a condition. Raises `TimeoutError`."""
@@ -118,6 +139,8 @@ class Gateway:
     """
 
     via, parameters = "UDP", ""
+    keeps_sound = True
+    """Citizens keep what they hear."""
 
     def __init__(self, **accounts: str) -> None:
         self.accounts = accounts
@@ -132,7 +155,7 @@ class Gateway:
         self._socket = _bound()
         self._sound = _bound()
         self._by_id: dict[str, GatewayCall] = {}
-        self._media: dict[str, tuple[str, int]] = {}
+        self._by_port: dict[int, GatewayCall] = {}
         self._transport: Any = None
 
     @property
@@ -145,12 +168,15 @@ class Gateway:
         self._transport, _ = await loop.create_datagram_endpoint(
             lambda: _Datagrams(self._take), sock=self._socket.dup()
         )
+        if self.keeps_sound:
+            loop.add_reader(self._sound, self._hear)
         return self
 
     async def __aexit__(self, *_error: object) -> None:
         for call in self.calls:
             call.hang_up()
         await asyncio.sleep(0.05)
+        asyncio.get_running_loop().remove_reader(self._sound)
         self._transport.close()
 
     def close(self) -> None:
@@ -207,6 +233,7 @@ class Gateway:
         if media is None:
             return
         where = (media[1], int(media[2]))
+        self._by_port[where[1]] = call
         sound = tone_of(call.manners.tone)
         source, sequence = secrets.token_bytes(4), 0
         due = time.monotonic()
@@ -220,7 +247,7 @@ class Gateway:
             packet = (
                 b"\x80\x08" + (sequence & 0xFFFF).to_bytes(2, "big")
                 + (sequence * _SAMPLES & 0xFFFFFFFF).to_bytes(4, "big") + source
-                + (sound + sound)[at : at + _SAMPLES]
+                + (_SILENCE if call.muted else (sound + sound)[at : at + _SAMPLES])
             )  # fmt: skip
             self._sound.sendto(self.protected(packet), where)
             sequence += 1
@@ -233,6 +260,12 @@ class Gateway:
         return packet
 
     # --- what comes in
+
+    def _hear(self) -> None:
+        """A packet of sound: Asterisk sends it from where it wants the citizen's."""
+        packet, where = self._sound.recvfrom(2048)
+        if (call := self._by_port.get(where[1])) is not None:
+            call.received.append((time.monotonic(), packet[12:]))
 
     def _take(self, message: str, where: Any) -> None:
         if self.deaf:
@@ -407,3 +440,14 @@ def alaw(samples: np.ndarray[Any, Any]) -> bytes:
     step = np.maximum(0, np.floor(np.log2(np.maximum(size, 1))).astype(np.int32) - 4)
     part = np.where(step > 1, size >> step, size >> 1) & 0x0F
     return bytes(((sign | (step << 4) | part) ^ 0x55).astype(np.uint8))
+
+
+def _linear(code: int) -> int:
+    """One byte of A-law as a sample of 16 bits (ITU-T G.711)."""
+    code ^= 0x55
+    step, part = code >> 4 & 7, (code & 15) * 2 + 1
+    size = part << 3 if step == 0 else part + 32 << step + 2
+    return size if code & 0x80 else -size
+
+
+_LINEAR = np.array([_linear(code) for code in range(256)], dtype=np.int16)

@@ -23,6 +23,7 @@ class SecureGateway(Gateway):
     """Shows the certificate of `present`; speaks only TLS, and only SRTP."""
 
     via, parameters = "TLS", ";transport=tls"
+    keeps_sound = False
 
     def __init__(self, certificate: Path, key: Path) -> None:
         super().__init__()

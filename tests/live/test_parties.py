@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -134,7 +135,16 @@ def share(sound: Sound, tone: int, among: int) -> bool:
     return loudness(sound) > LOUD and tone_share(sound, tone) > 0.5 / among
 
 
-async def until_hears(leg: Leg, *tones: int, but: Sequence[int] = ()) -> None:
+class Ear(Protocol):
+    """A telephone that hums a tone and keeps what it hears."""
+
+    @property
+    def tone(self) -> int: ...
+
+    def heard(self, seconds: float, /) -> Sound: ...
+
+
+async def until_hears(leg: Ear, *tones: int, but: Sequence[int] = ()) -> None:
     """Wait until this side hears all these tones at a time, and none of the others."""
 
     def true() -> bool:
@@ -153,13 +163,13 @@ async def until_hears(leg: Leg, *tones: int, but: Sequence[int] = ()) -> None:
         await asyncio.sleep(0.05)
 
 
-async def all_hear_each_other(*legs: Leg) -> None:
+async def all_hear_each_other(*legs: Ear) -> None:
     """Each of these telephones hears all the others, and not itself."""
     for leg in legs:
         await until_hears(leg, *(one.tone for one in legs if one is not leg), but=[leg.tone])
 
 
-async def hears_for(leg: Leg, seconds: float, *tones: int) -> None:
+async def hears_for(leg: Ear, seconds: float, *tones: int) -> None:
     """This side hears these tones without a gap for so long."""
     await asyncio.sleep(seconds)
     heard = leg.heard(seconds - 0.3)

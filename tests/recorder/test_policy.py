@@ -1,5 +1,6 @@
 """What a recording is worth, and where it lies."""
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from facts import (
     CallArrived,
+    CallbackEnded,
     CallEnded,
     Fact,
     OfferAnswered,
@@ -298,3 +300,14 @@ def test_an_emergency_lasts_until_the_last_has_left() -> None:
     failed = PartyFailed(40 * SECOND, call, "1001", back.party, PartyFailure.BUSY)
     assert policy.goes_on([asked, back, *facts])
     assert not policy.goes_on([asked, back, failed, *facts])
+
+
+def test_a_callback_lasts_until_the_last_has_left() -> None:
+    call, party = "hotline-c7.1", "hotline-p1"
+    asked = PartyAsked(SECOND, call, "1001", party, PartyKind.COLLEAGUE, "1002")
+    left = PartyLeft(30 * SECOND, call, "1001", party, PartyEnd.HUNG_UP)
+    ended = CallbackEnded(10 * SECOND, 7, call, "1001", "", Party.AGENT)
+    assert policy.times([asked, left, ended]).ended == 30 * SECOND
+    assert policy.times([asked, replace(left, at=5 * SECOND), ended]).ended == 10 * SECOND
+    assert policy.goes_on([asked, ended])
+    assert not policy.goes_on([asked, left, ended])

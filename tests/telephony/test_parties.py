@@ -47,7 +47,7 @@ class Asterisk:
     def __init__(self, asked: PartyAsked = ASKED, *, another_trunk: bool = False) -> None:
         self.calls = Calls(NUMBERS)
         self.more = another_trunk
-        self.parties = Parties(self.calls.caller_gone, lambda _: self.more)
+        self.parties = Parties(self.calls.caller_gone, lambda _: self.more, self.calls.call_of)
         self.calls.talks_on = self.parties.inside
         self.at = 0
         self.facts: list[Fact] = []

@@ -336,6 +336,12 @@ async def test_without_one_colleague_in_the_talk_nobody_is_handed_over(
     assert world.done == []
 
 
+async def test_a_callback_is_left_by_hanging_up() -> None:
+    world = World(talk=replace(TALK, call="hotline-c1.1"), others=[party()])
+    assert await world.refusal(HandOverTalk("1001")) == "handed_in_callback"
+    assert world.done == []
+
+
 async def test_an_agent_stays_whose_colleague_does_not_take_the_citizen() -> None:
     world = World(others=[party()], broken={"PJSIP/1002-3 takes PJSIP/trunk-1": None})
     assert await world.refusal(HandOverTalk("1001")) == "asterisk_silent"

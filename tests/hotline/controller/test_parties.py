@@ -235,9 +235,14 @@ async def test_limits() -> None:
         await one.third.answer(AddParty("1002", "1003"))
     with pytest.raises(Refused, match="now or consult"):
         await one.third.answer(AddParty("1001", "1003", "later"))
+
+
+async def test_a_callbacks_talk_is_one_like_any_other() -> None:
+    one = Centre()
     one.in_callback = "PJSIP/outbound-1"
-    with pytest.raises(Refused, match="callback"):
-        await one.add("1002")
+    await one.add("1002", "consult")
+    (order,) = one.invited
+    assert order.talk.citizen == "PJSIP/outbound-1"
 
 
 async def test_mute_drop_and_join_are_for_the_parties_of_ones_own_talk() -> None:
