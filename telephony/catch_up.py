@@ -12,7 +12,12 @@ from typing_extensions import TypeIs
 
 from facts import (
     CallArrived,
+    CallbackAnswered,
+    CallbackDialling,
     CallbackEnded,
+    CallbackPlaced,
+    CallbackRaced,
+    CallbackYielded,
     CallEnded,
     Fact,
     OfferAnswered,
@@ -42,8 +47,9 @@ class Held:
 class Story:
     """`facts`: everything, in order. `missed`: those of them that only CEL knew.
 
-    `past`: what only CEL knew of calls whose end the diary has. It belongs into the diary alone: nobody will tell the
-    floor of such a call's end again, so an agent would ring for it for ever. `read`: CEL and diary could be read.
+    `past`: what only CEL knew of calls whose end the diary has, and of attempts whose end the book has. It belongs into
+    the diary alone: nobody will tell the floor of such a call's end again, so an agent would ring for it for ever.
+    `read`: CEL and diary could be read.
     """
 
     facts: list[Fact]
@@ -62,15 +68,19 @@ def put_together(
     asked: int,
     now: int,
     parties: Collection[PartyAsked] = (),
+    attempts: Collection[CallId] | None = None,
 ) -> Story:
     """Put what CEL knows and the diary does not before what was held back.
 
     `alive` are the calls that existed when Asterisk was `asked` (microseconds); those that arrived since exist, too.
-    `parties`: the third parties that existed then, by their marks. Other arguments: as `cel.complete`. AMI knows only
+    `parties`: the third parties that existed then, by their marks. `attempts`: those of callbacks that the floor waits
+    for; None: of all. Other arguments: as `cel.complete`. AMI knows only
     that the system ended a call or a talk if the event that says more was lost. Then CEL is asked.
     """
     events, known = list(events), list(known)
     ended = {fact.call for fact in known if isinstance(fact, CallEnded)}
+    if attempts is not None:
+        ended |= _unended(known) - set(attempts)
     live = [*(fact for fact in held.before if not _is_guess(fact)), *held.after]
     known = [*known, *live]
     # Of these calls AMI has told everything.
@@ -98,6 +108,17 @@ def put_together(
         ends = cel.ends(events, [*known, *found], numbers=numbers)
         ends = {one: by for one, by in ends.items() if one[0] not in new}
     return Story(_merge(missed, told, ends), missed, past)
+
+
+def _unended(known: Iterable[Fact]) -> set[CallId]:
+    """Attempts of callbacks whose end the diary has not. The book may have it: it is written first."""
+    begun, over = set[CallId](), set[CallId]()
+    for fact in known:
+        if isinstance(fact, CallbackEnded | CallbackYielded | CallbackRaced):
+            over.add(fact.call)
+        elif isinstance(fact, CallbackPlaced | CallbackDialling | CallbackAnswered):
+            begun.add(fact.call)
+    return begun - over
 
 
 def _by_system(fact: Fact) -> TypeIs[TalkEnded | CallEnded]:

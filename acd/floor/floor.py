@@ -311,6 +311,10 @@ class Floor:
         task = self.tasks.get(self.hall.attempts.get(call, 0))
         return "" if task is None else task.number
 
+    def attempts(self) -> frozenset[CallId]:
+        """The attempts of callbacks that are under way."""
+        return frozenset(self.hall.attempts)
+
     def dropped(self, call: CallId, now: int) -> bool | None:
         """Whether the caller has to wait on after the talk that is over now: it was no answer, or the phone died.
 

@@ -240,6 +240,7 @@ class Recovery:
             asked=asked,
             now=now,
             parties=asked_for(state),
+            attempts=self._desk.floor.attempts(),
         )
         if story.missed or story.past:
             log.info("cel.completed", facts=len(story.missed) + len(story.past))

@@ -22,6 +22,9 @@ from facts import (
     AgentReady,
     CallArrived,
     CallbackAdded,
+    CallbackAnswered,
+    CallbackEnded,
+    CallbackYielded,
     CallEnded,
     CallQueued,
     CallTransferred,
@@ -57,6 +60,9 @@ class Centre:
         self.alive: set[str] = set()
         self.broken = False
         self.not_told: list[Fact] = []
+
+    def attempts(self) -> frozenset[str]:
+        return frozenset({"n-c2.1"})
 
     def seed(self, facts: Iterable[Fact]) -> None:
         self.seeded += facts
@@ -443,6 +449,27 @@ async def test_what_was_missed_of_a_call_that_is_over_is_not_told_to_the_floor(
     await back.link_restored()
     assert centre.past == missed[:1]
     assert centre.reported[:-1] == missed[1:]
+    assert since
+
+
+async def test_the_end_of_a_callback_that_the_book_alone_has_is_written_into_the_diary(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch, since: list[int]
+) -> None:
+    """The controller was killed when the book had the task as reached, and the diary not yet its end."""
+    now, centre = clock.now(), Centre()
+    known: list[Fact] = [
+        *(CallbackAnswered(now - 9, n, f"n-c{n}.1", "1001") for n in (1, 2, 3)),
+        CallbackYielded(now - 5, 3, "n-c3.1", "1001", "n-1.1"),
+    ]
+    back = await made(engine, settings, centre, *known)
+    ends: list[Fact] = [
+        CallbackEnded(now - 5, n, f"n-c{n}.1", "1001", "", Party.AGENT) for n in (1, 2, 3)
+    ]
+    monkeypatch.setattr(cel, "complete", lambda *_, **__: ends)
+    await back.link_restored()
+    assert centre.past == ends[:1]
+    # The floor waits for the second, and knows what a yield's end is.
+    assert centre.reported[:-1] == ends[1:]
     assert since
 
 
