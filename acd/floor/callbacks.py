@@ -111,6 +111,7 @@ def callback_spared(hall: Hall, fact: CallbackSpared, now: int) -> None:
     else:
         # The task has been closed meanwhile. Whatever the two talk about, the agent is busy.
         seat.own_call = True
+        remember(hall.closing, fact.call, None, REMEMBERED)
     update_idle(hall, seat)
     if caller is not None:
         withdrawn = OfferEnded(fact.at, caller.call, fact.agent, OfferReason.WITHDRAWN)
@@ -128,6 +129,9 @@ def callback_ended(hall: Hall, fact: CallbackEnded, now: int) -> None:
     if seat is None:
         task = _displaced(hall, fact.call)
     if task is None:
+        if fact.call in hall.closing:
+            del hall.closing[fact.call]
+            hall.record(fact)
         return
     hall.record(fact)
     cut = task.state is State.TALKING and fact.failure == "withdrawn"
@@ -240,6 +244,7 @@ def _race(hall: Hall, answered_at: int, callback: int, call: CallId, agent: str)
     """The citizen's answer and our cancel have crossed."""
     hall.record(CallbackRaced(answered_at, callback, call, agent))
     remember(hall.raced, call, None, REMEMBERED)
+    hall.closing.pop(call, None)
 
 
 def _place_no_more(hall: Hall, task: Task, at: int, now: int) -> None:

@@ -204,6 +204,8 @@ class Hall:
     wanted: set[str] = field(default_factory=set)
     # Attempts whose race is counted: nobody counts it twice, whoever tells of the answer
     raced: OrderedDict[CallId, None] = field(default_factory=OrderedDict)
+    # Attempts whose task is closed, and whose end is not told yet
+    closing: OrderedDict[CallId, None] = field(default_factory=OrderedDict)
     # Those that were closed as unreached, and when: the last answer may only be on its way
     unreached: OrderedDict[int, tuple[Task, int]] = field(default_factory=OrderedDict)
 

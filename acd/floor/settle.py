@@ -2,9 +2,10 @@
 
 from acd.callbacks.task import State, Task
 from acd.commands import CancelAttempt
-from acd.floor.hall import Hall
+from acd.floor.hall import REMEMBERED, Hall
 from acd.floor.open_tasks import close
 from acd.floor.work import free
+from base.bounded import remember
 from facts import CallbackCancelled
 
 
@@ -13,6 +14,7 @@ def cancel(hall: Hall, task: Task, fact: CallbackCancelled, now: int) -> None:
     hall.record(fact)
     if task.state is State.DIALLING:
         hall.out.append(CancelAttempt(task.attempt, task.agent))
+        remember(hall.closing, task.attempt, None, REMEMBERED)
         seat = hall.seats.get(task.agent)
         if seat is not None and seat.call == task.attempt:
             free(hall, seat, fact.at, now, worked=False)

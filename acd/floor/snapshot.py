@@ -22,8 +22,8 @@ class HallState(TypedDict):
     """Everything that decisions rest on, ready for JSON. Times are microseconds.
 
     `callers`, `seats`, `tasks`: the fields of `Caller`, `Seat` (without its lanes) and `Task`. `attempts`: attempt →
-    task. `wanted`: citizens whose task is not in the book yet. `raced`: attempts whose race is counted. `unreached`:
-    closed tasks, when they were closed.
+    task. `wanted`: citizens whose task is not in the book yet. `raced`: attempts whose race is counted. `closing`:
+    attempts whose task is closed, and whose end is not told yet. `unreached`: closed tasks, when they were closed.
     `held`: task, when a cap lets it be dialled; `dial_again_at`: when the centre's cap does, or 0. `ended`: ids of
     calls. `left`: citizen, (queue, place, when they left). `last_agent`: citizen, (agent, when they answered).
     `early`: transfers that wait (when, call, agent, to). `expected`: calls that must come back before offers are made,
@@ -36,6 +36,7 @@ class HallState(TypedDict):
     attempts: dict[CallId, int]
     wanted: list[str]
     raced: list[CallId]
+    closing: list[CallId]
     unreached: list[tuple[dict[str, Json], int]]
     history: DialledState
     held: list[tuple[int, int]]
@@ -62,6 +63,7 @@ def write_down(hall: Hall) -> HallState:
         "attempts": hall.attempts,
         "wanted": sorted(hall.wanted),
         "raced": list(hall.raced),
+        "closing": list(hall.closing),
         "unreached": [(asdict(task), at) for task, at in hall.unreached.values()],
         "history": hall.history.write_down(),
         "held": list(hall.held.items()),
@@ -93,6 +95,7 @@ def fill(hall: Hall, state: HallState, now: int) -> None:
     hall.attempts.update(state["attempts"])
     hall.wanted.update(state["wanted"])
     hall.raced.update(dict.fromkeys(state["raced"]))
+    hall.closing.update(dict.fromkeys(state["closing"]))
     for one, at in state["unreached"]:
         closed = _task(one)
         hall.unreached[closed.id] = closed, at

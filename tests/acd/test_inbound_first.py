@@ -240,6 +240,8 @@ def test_a_spared_talk_whose_task_was_cancelled_keeps_the_agent_busy(story: Stor
     story.tell(CallbackCancelled(2 * SECOND + 400, 7, "by hand"))
     story.tell(CallbackSpared(2 * SECOND + 500, 7, "hotline-c7.1", "1001"))
     assert deeds(story.until(30)) == []
+    over = CallbackEnded(31 * SECOND, 7, "hotline-c7.1", "1001", "", Party.CALLER)
+    assert story.entries(over) == [over]
     assert deeds(story.tell(OwnCallEnded(31 * SECOND, "1001"))) == [Ring("a", ("1001",), 15.0)]
 
 
@@ -372,6 +374,8 @@ def test_a_cancelled_task_is_not_opened_again(story: Story) -> None:
     story.tell(CallbackCancelled(9 * SECOND, 7, "by hand"))
     assert story.entries(LATE) == [RACE]
     assert 7 not in story.floor.tasks
+    # The race is its end.
+    assert story.entries(CallbackEnded(11 * SECOND, 7, "hotline-c7.1", "1001", "withdrawn")) == []
 
 
 def test_a_citizen_with_another_task_of_the_matter_is_called_for_that_one(story: Story) -> None:
@@ -419,6 +423,10 @@ def test_cancelling_a_task_hangs_up_what_is_not_answered(story: Story) -> None:
     ]
     assert story.floor.tasks == {}
     assert story.presence("1001") is Presence.READY
+    # The attempt's end is in the diary all the same: its recording is complete then.
+    over = CallbackEnded(3 * SECOND, 7, "hotline-c7.1", "1001", "withdrawn", Party.SYSTEM)
+    assert story.entries(over) == [over]
+    assert story.entries(over) == []
 
 
 def test_the_preferred_agent_is_taken_when_idle(story: Story) -> None:

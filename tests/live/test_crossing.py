@@ -269,3 +269,16 @@ async def test_the_figures_count_each_race(centre: Centre) -> None:
     told = [one for one in report["inbound_first"] if one["done"] == "raced"]
     assert {(one["callback"], one["inbound"]) for one in told} == expected
     await centre.cli("metrics", "verify")
+
+
+async def test_each_attempt_has_an_end_in_the_diary(centre: Centre) -> None:
+    placed = {fact.call for fact in centre.facts(CallbackPlaced)}
+    await centre.until(lambda: placed <= _ended(centre), 10, f"an end of each of {len(placed)}")
+
+
+def _ended(centre: Centre) -> set[str]:
+    return {
+        *(fact.call for fact in centre.facts(CallbackEnded)),
+        *(fact.call for fact in centre.facts(CallbackYielded)),
+        *(fact.call for fact in centre.facts(CallbackRaced)),
+    }
