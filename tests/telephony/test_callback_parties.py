@@ -110,7 +110,7 @@ async def test_a_party_is_called_into_the_bridge_of_the_dialled_citizen() -> Non
     one = Callback()
     party = await one.invite()
     (asked,) = one.did("Originate")
-    assert (asked["Application"], asked["Data"]) == ("BridgeAdd", CITIZEN)
+    assert f",HL_JOINED={CITIZEN}," in asked["Variable"]
     assert one.sent[0]["Channel"] == AGENT
     one.goes_inside(party)
     assert [fact.call for fact in one.facts if isinstance(fact, PartyJoined)] == [CALL]
@@ -211,7 +211,8 @@ async def test_a_citizen_who_is_dropped_in_an_emergency_is_called_back_to_the_ag
     one.hangs_up(OUT, CITIZEN)
     await settled()
     (asked,) = one.did("Originate")
-    assert (asked["Channel"], asked["Data"]) == (f"PJSIP/{NUMBER}@outbound", AGENT)
+    assert asked["Channel"] == f"PJSIP/{NUMBER}@outbound"
+    assert f",HL_JOINED={AGENT}," in asked["Variable"]
     assert one.hung_up() == []
     citizen = one.party
     assert citizen.who is PartyKind.CITIZEN
