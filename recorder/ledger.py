@@ -166,6 +166,8 @@ async def facts_of(engine: AsyncEngine, calls: Sequence[CallId]) -> dict[CallId,
 
 async def going_on(engine: AsyncEngine, calls: Sequence[CallId]) -> set[CallId]:
     """Which of these calls go on with somebody who was brought in, although their end is told (`goes_on`)."""
+    if not calls:
+        return set()
     columns = diary_tables.diary.c
     found: list[CallId] = []
     async with engine.connect() as connection:
@@ -173,7 +175,7 @@ async def going_on(engine: AsyncEngine, calls: Sequence[CallId]) -> set[CallId]:
             page = columns.call.in_(calls[start : start + PAGE])
             question = select(columns.call).where(page, columns.kind == PartyAsked.kind).distinct()
             found += (await connection.scalars(question)).all()
-    facts = await facts_of(engine, found)
+    facts = await facts_of(engine, found) if found else {}
     return {call for call in found if goes_on(facts[call])}
 
 

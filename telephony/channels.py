@@ -401,8 +401,9 @@ class Calls:
             self._found_phone(entry, now, facts, exist)
         for entry in listed:
             self._found_out(entry, now, facts, go_on)
-        self._found_kept(listed, now, facts)
-        self._found_beside(listed, now, facts)
+        citizens = self._citizens_in_bridges(listed)
+        self._found_kept(listed, citizens, now, facts)
+        self._found_beside(listed, citizens, now, facts)
         self._found_requests(listed, now, facts)
         waiting = [place for entry in callers if (place := self._place(entry)) is not None]
         self._found_contacts(contacts, now, facts)
@@ -1302,11 +1303,12 @@ class Calls:
         if out is not None and entry.get("ChannelState") == UP:
             self._reach(out, now, facts)
 
-    def _found_kept(self, listed: list[Message], now: int, facts: list[Fact]) -> None:
+    def _found_kept(
+        self, listed: list[Message], citizens: Mapping[str, CallId], now: int, facts: list[Fact]
+    ) -> None:
         """An agent's channel that was kept for a citizen is in one bridge with the citizen's."""
-        callers = self._callers_in_bridges(listed)
         for entry in listed:
-            call = callers.get(entry.get("BridgeID", ""))
+            call = citizens.get(entry.get("BridgeID", ""))
             uniqueid = entry.get("Uniqueid", "")
             if call is None or uniqueid not in self._attempts:
                 continue
@@ -1315,12 +1317,13 @@ class Calls:
             self._ring(self._legs[uniqueid], now, facts, estimated=True)
             self._answer(self._legs[uniqueid], now, facts)
 
-    def _found_beside(self, listed: list[Message], now: int, facts: list[Fact]) -> None:
+    def _found_beside(
+        self, listed: list[Message], citizens: Mapping[str, CallId], now: int, facts: list[Fact]
+    ) -> None:
         """Supervisors who have stepped in. One whose agent has left has the citizen; CEL tells who had them before."""
-        callers = self._callers_in_bridges(listed)
         for entry in listed:
             uniqueid = entry.get("Uniqueid", "")
-            call = callers.get(entry.get("BridgeID", ""), "") if joins(entry) else ""
+            call = citizens.get(entry.get("BridgeID", ""), "") if joins(entry) else ""
             self._is_beside(uniqueid, call)
             own, state = self._own.get(uniqueid), self._calls.get(call)
             if own is None or state is None or state.ended:
@@ -1328,7 +1331,7 @@ class Calls:
             if not any(leg.answered for leg in state.legs.values()):
                 self._hand_over(call, state, uniqueid, own, "", now, facts)
 
-    def _callers_in_bridges(self, listed: list[Message]) -> dict[str, CallId]:
+    def _citizens_in_bridges(self, listed: list[Message]) -> dict[str, CallId]:
         """The citizen's call in each bridge."""
         return {
             bridge: entry["Uniqueid"]

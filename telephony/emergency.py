@@ -76,7 +76,7 @@ class Emergencies:
                     self._joined(party)
 
     def citizen_left(self, call: CallId) -> None:
-        """The citizen of a callback has left the talk, after `BringIn` was told."""
+        """The citizen has left the talk; of a callback's no fact tells it. `BringIn` is told before."""
         self._record_service(call)
         self._dropped(call)
 

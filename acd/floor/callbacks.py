@@ -216,7 +216,7 @@ def _found_again(hall: Hall, fact: CallbackDialling | CallbackAnswered, now: int
 
 def _attempt(hall: Hall, call: CallId, agent: str) -> tuple[Task | None, Seat | None]:
     """The task and the seat of an attempt that is still wanted."""
-    task = hall.tasks.get(hall.attempts.get(call, 0))
+    task = hall.task_of(call)
     seat = hall.seats.get(agent)
     if task is None or seat is None or task.attempt != call or seat.call != call:
         return None, None
@@ -225,7 +225,7 @@ def _attempt(hall: Hall, call: CallId, agent: str) -> tuple[Task | None, Seat | 
 
 def _displaced(hall: Hall, call: CallId) -> Task | None:
     """The task whose attempt this is, though its agent's phone was seen with another call since."""
-    task = hall.tasks.get(hall.attempts.get(call, 0))
+    task = hall.task_of(call)
     if task is None or task.attempt != call or task.state not in (State.DIALLING, State.TALKING):
         return None
     return task

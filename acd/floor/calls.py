@@ -58,7 +58,7 @@ def call_arrived(hall: Hall, fact: CallArrived, now: int) -> None:
 
 def _handed_on(hall: Hall, fact: CallArrived) -> CallArrived:
     """Complete the fact from the callback. Of an attended transfer Asterisk tells no number and no queue."""
-    task = hall.tasks.get(hall.attempts.get(fact.origin, 0))
+    task = hall.task_of(fact.origin)
     queue = fact.queue or (task.queue if task is not None else "")
     caller = fact.caller or (task.number if task is not None else "")
     return replace(fact, queue=hall.rules.queue(queue).name, caller=caller)

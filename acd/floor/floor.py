@@ -308,7 +308,7 @@ class Floor:
         """The number of the citizen in this call, or in this attempt of a callback; empty if withheld or unknown."""
         if (caller := self.callers.get(call)) is not None:
             return caller.caller
-        task = self.tasks.get(self.hall.attempts.get(call, 0))
+        task = self.hall.task_of(call)
         return "" if task is None else task.number
 
     def attempts(self) -> frozenset[CallId]:
@@ -388,7 +388,7 @@ class Floor:
         """The hotline's number that this call's citizen dialled, or sees in a callback; empty if unknown."""
         if (caller := self.callers.get(call)) is not None:
             return caller.number
-        task = self.tasks.get(self.hall.attempts.get(call, 0))
+        task = self.hall.task_of(call)
         return "" if task is None else self.way_into(task.queue)
 
     def held_back(self, now: int) -> int:

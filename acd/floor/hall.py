@@ -248,6 +248,10 @@ class Hall:
             caller = self.callers[call] = Caller(call, since=at)
         return caller
 
+    def task_of(self, attempt: CallId) -> Task | None:
+        """The open task of this attempt."""
+        return self.tasks.get(self.attempts.get(attempt, 0))
+
     def rank_of(self, caller: Caller) -> int:
         """The caller's rank now: by place and priority, and before all others if they are assigned to an agent."""
         rank = caller.place - self.rules.bonus(caller.queue, caller.caller)
