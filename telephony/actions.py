@@ -23,6 +23,12 @@ def press(channel: str, key: str) -> dict[str, str]:
     return {"Action": "PlayDTMF", "Channel": channel, "Digit": key, "Receive": "true"}
 
 
+def redirect(channel: str, context: str, exten: str = "s", priority: str = "1") -> dict[str, str]:
+    """Have the channel go on at this place of the dialplan."""
+    where = {"Context": context, "Exten": exten, "Priority": priority}
+    return {"Action": "Redirect", "Channel": channel, **where}
+
+
 def mute(channel: str, *, muted: bool) -> dict[str, str]:
     """Have nobody hear what comes from this channel any more, or again."""
     state = "on" if muted else "off"

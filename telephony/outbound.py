@@ -397,8 +397,7 @@ class Outbound:
         self._placed.pop(wanted.cancel, None)
         self._cut(wanted.cancel)
         try:
-            redirect = {"Context": "inbound-first", "Exten": "s", "Priority": "1"}
-            await self._link.act({"Action": "Redirect", "Channel": channel, **redirect})
+            await self._link.act(actions.redirect(channel, "inbound-first"))
             while self._calls.leg_channel(call, agent, answered=True) != channel:
                 if loop_time() > kept.until or self._calls.caller_gone(call):
                     await self._end(channel)

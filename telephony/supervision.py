@@ -157,15 +157,7 @@ class Supervision:
         if one.mode is mode:
             return self._said(one)
         one.wanted_by = by
-        await self._act(
-            {
-                "Action": "Redirect",
-                "Channel": one.channel,
-                "Context": supervisors.CONTEXT,
-                "Exten": mode.value,
-                "Priority": "1",
-            }
-        )
+        await self._act(actions.redirect(one.channel, supervisors.CONTEXT, mode.value))
         await comes_true(lambda: one.mode is mode or one.ended is not None, TOLD_WITHIN)
         if one.ended is SupervisionEnd.TOOK or (one.ended is None and one.mode is mode):
             return self._said(one)
@@ -239,9 +231,9 @@ class Supervision:
         """A leg that has stepped in is the talk now: it may hand the citizen on, soon."""
         # By this name the dialplan would ask, at the talk's end, whether the agent's phone had died in it.
         forget = actions.set_variable(self._calls.caller_channel(call), "DIALEDPEERNAME", "")
-        spawn(self._set(forget), "agent of a talk forgotten")
+        spawn(self._try(forget, "supervision.not_set"), "agent of a talk forgotten")
         may = actions.set_variable(channel, "TRANSFER_CONTEXT", "transfer")
-        spawn(self._set(may), "supervisor may transfer")
+        spawn(self._try(may, "supervision.not_set"), "supervisor may transfer")
 
     def stepped_in(self, call: CallId, agent: str, *, there: bool) -> None:
         """Keep the agent's phone from handing on a talk of three, or let it, soon."""
@@ -249,7 +241,7 @@ class Supervision:
         for talk in self._calls.talks():
             if (talk.call, talk.agent) == (call, agent):
                 may = actions.set_variable(talk.channel, "TRANSFER_CONTEXT", context)
-                spawn(self._set(may), "transfers of an agent")
+                spawn(self._try(may, "supervision.not_set"), "transfers of an agent")
 
     # --- inside: what is allowed
 
@@ -320,20 +312,16 @@ class Supervision:
             ) from None
 
     async def _cut_now(self, channel: str) -> None:
-        try:
-            await self._link.act(actions.hang_up(channel))
-        except ActionRefused:
-            pass  # it is gone
-        except LinkError as error:
-            log.warning("supervision.not_ended", channel=channel, error=str(error))
+        await self._try(actions.hang_up(channel), "supervision.not_ended")
 
-    async def _set(self, action: Mapping[str, str]) -> None:
+    async def _try(self, action: Mapping[str, str], failed: str) -> None:
+        """Act on a channel that may be gone. `failed`: the line of the log if nobody knows whether it is done."""
         try:
             await self._link.act(action)
         except ActionRefused:
             pass  # it is gone
         except LinkError as error:
-            log.warning("supervision.not_set", channel=action["Channel"], error=str(error))
+            log.warning(failed, channel=action["Channel"], error=str(error))
 
     async def _await_channel(self, one: Supervisor) -> None:
         """A phone that is not registered gets no channel, and no event says so."""

@@ -111,8 +111,7 @@ class Switch:
         """End the leg of a phone that has died. `citizen`: a channel that would end with it, and goes to the queue."""
         if citizen:
             await self._try(actions.set_variable(citizen, "HL_TARGET", "queue"))
-            where = {"Context": "hotline-citizen", "Exten": "s", "Priority": "1"}
-            await self._try({"Action": "Redirect", "Channel": citizen, **where})
+            await self._try(actions.redirect(citizen, "hotline-citizen"))
         await self._hang_up(channel, Cause.OUT_OF_ORDER)
 
     async def has_dialogue(self, agent: str, sip_call: str) -> bool:
@@ -167,15 +166,8 @@ class Switch:
 
     async def recall(self, call: CallId) -> None:
         """Fetch a caller out of Asterisk's fallback queue, back to the controller."""
-        await self._try(
-            {
-                "Action": "Redirect",
-                "Channel": self._calls.caller_channel(call),
-                "Context": "hotline-call",
-                "Exten": "s",
-                "Priority": "controller",
-            }
-        )
+        citizen = self._calls.caller_channel(call)
+        await self._try(actions.redirect(citizen, "hotline-call", priority="controller"))
 
     async def end_early(self, early: Early) -> None:
         """Silence the colleague's phone. The dialplan then carries the transfer out as a blind one."""

@@ -94,14 +94,7 @@ class TalkVerbs:
         """
         await self._set(colleague, "HL_JOINED", citizen)
         await self._link.act(
-            {
-                "Action": "Redirect",
-                "Channel": colleague,
-                "Context": supervisors.CONTEXT,
-                "Exten": SupervisionMode.TAKE.value,
-                "Priority": "1",
-            },
-            WITHIN,
+            actions.redirect(colleague, supervisors.CONTEXT, SupervisionMode.TAKE.value), WITHIN
         )
 
     async def _press(self, channel: str, key: str) -> None:

@@ -398,12 +398,12 @@ class Controller:
             shown=self._third_parties.shown,
             rings=settings.callback_rings,
             clock=clock.now,
-            record=lambda *of: spawn(self._record_on(*of), "recording goes on"),
+            record=self._go_on_recording,
         )
         self._left_callbacks = LeftCallbacks(
             self._calls,
             self._parties,
-            record=lambda *of: spawn(self._record_on(*of), "recording goes on"),
+            record=self._go_on_recording,
         )
         watched = alarms.of_names(alarms.rules(settings), alarms.ELSEWHERE, without=True)
         self._alarms = alarms.Watch(
@@ -842,6 +842,9 @@ class Controller:
             await self._switch.renew_recording(call, self._settings.spool_dir / f"{call}.raw")
         except LinkError as error:
             logger.error("recording.not_renewed", call_id=call, error=str(error))
+
+    def _go_on_recording(self, call: CallId, channel: str, before: str) -> None:
+        spawn(self._record_on(call, channel, before), "recording goes on")
 
     async def _record_on(self, call: CallId, channel: str, before: str) -> None:
         file = self._settings.spool_dir / f"{call}.raw"

@@ -72,12 +72,6 @@ async def gateway(way_out: Gateway) -> AsyncIterator[Gateway]:
         yield made
 
 
-@pytest.fixture
-async def phones(centre: Centre) -> AsyncIterator[Phones]:
-    async with Phones(centre.sip) as made:
-        yield made
-
-
 @dataclass
 class Talk:
     """1001 has called this citizen back."""

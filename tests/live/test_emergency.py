@@ -54,12 +54,6 @@ async def gateway(way_out: Gateway) -> AsyncIterator[Gateway]:
         yield made
 
 
-@pytest.fixture
-async def phones(centre: Centre) -> AsyncIterator[Phones]:
-    async with Phones(centre.sip) as made:
-        yield made
-
-
 async def rescued(
     centre: Centre, phones: Phones, gateway: Gateway, caller: str
 ) -> tuple[Talk, str]:

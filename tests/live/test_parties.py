@@ -84,12 +84,6 @@ async def gateway(way_out: Gateway) -> AsyncIterator[Gateway]:
         yield made
 
 
-@pytest.fixture
-async def phones(centre: Centre) -> AsyncIterator[Phones]:
-    async with Phones(centre.sip) as made:
-        yield made
-
-
 @dataclass
 class Talk:
     """A citizen who talks to 1001, and whoever is brought in; `heard` are the tones of those in the talk."""

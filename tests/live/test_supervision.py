@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,6 @@ def running() -> Iterator[Centre]:
         centre.add_agent("1001", "1002", "1003")
         centre.shorten_greeting()
         yield centre
-
-
-@pytest.fixture
-async def phones(centre: Centre) -> AsyncIterator[Phones]:
-    async with Phones(centre.sip) as made:
-        yield made
 
 
 async def ask(centre: Centre, asked: Request) -> str:

@@ -57,12 +57,6 @@ def _beginning(key: str, seconds: float) -> bytes:
 
 
 @pytest.fixture
-async def phones(centre: Centre) -> AsyncIterator[Phones]:
-    async with Phones(centre.sip) as made:
-        yield made
-
-
-@pytest.fixture
 async def on_hang_up(centre: Centre) -> AsyncIterator[Centre]:
     """In this centre an agent who hangs up hands the citizen over."""
     await centre.cli("queue", "set", "default", "survey=hang-up")
