@@ -26,6 +26,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from base import log
+from tests import ports
 
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -111,6 +112,14 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     socket = folder / "r.sock"
     with start_redis(socket):
         yield f"unix://{socket}"
+
+
+@pytest.fixture
+def free_ports() -> Iterator[range]:
+    """Ports that nobody listens on, nor gets before the test ends."""
+    block = ports.take()
+    yield range(block.first, block.first + ports.SERVERS)
+    block.close()
 
 
 def start_redis(socket: Path) -> "RedisServer":

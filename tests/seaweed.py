@@ -9,7 +9,6 @@ import ctypes
 import itertools
 import json
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ import pytest
 from base.settings import Settings
 from recorder.vault import signed
 from recorder.vault.signed import AccessKey
+from tests import ports
 from tests.authority import Authority
 
 KEY: Final = AccessKey("hotline", "secret-of-the-store", "us-east-1")
@@ -100,13 +100,14 @@ def seaweed() -> Iterator[Seaweed]:
     # Unix sockets lie in the temporary folder, whose name must be short.
     with (
         tempfile.TemporaryDirectory(prefix="sw", dir="/tmp") as folder,
-        _running(Path(folder)) as made,
+        contextlib.closing(ports.take()) as block,
+        _running(Path(folder), block.first) as made,
     ):
         yield made
 
 
 @contextlib.contextmanager
-def _running(folder: Path) -> Iterator[Seaweed]:
+def _running(folder: Path, first: int) -> Iterator[Seaweed]:
     identities = [
         {
             "name": access.id,
@@ -119,7 +120,9 @@ def _running(folder: Path) -> Iterator[Seaweed]:
         )
     ]
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
-    ports = {name: _free() for name in ("master", "volume", "filer", "s3", "tls")}
+    servers = ("master", "volume", "filer", "s3")
+    listens = dict(zip(servers, itertools.count(first)))
+    tls = first + len(servers)
     authority = Authority(folder / "authority", "authority of the store")
     certificate, key = authority.sign("store")
     command = [
@@ -129,8 +132,9 @@ def _running(folder: Path) -> Iterator[Seaweed]:
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
         "-s3",
-        *(f"-{name}.port={port}" for name, port in ports.items() if name != "tls"),
-        f"-s3.port.https={ports['tls']}",
+        *(f"-{name}.port={port}" for name, port in listens.items()),
+        *(f"-{name}.port.grpc={port + ports.SERVERS // 2}" for name, port in listens.items()),
+        f"-s3.port.https={tls}",
         f"-s3.cert.file={certificate}",
         f"-s3.key.file={key}",
         f"-s3.config={folder / 's3.json'}",
@@ -154,8 +158,8 @@ def _running(folder: Path) -> Iterator[Seaweed]:
             preexec_fn=_die_with_parent,  # noqa: PLW1509 only a system call
         )
         try:
-            _wait(server, ports["s3"], folder / "log")
-            yield Seaweed(ports["s3"], ports["tls"], authority.ca)
+            _wait(server, listens["s3"], folder / "log")
+            yield Seaweed(listens["s3"], tls, authority.ca)
         finally:
             server.kill()
             server.wait()
@@ -173,17 +177,6 @@ def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
 
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
-
-
-def _free() -> int:
-    """A free port whose neighbour ten thousand higher, for gRPC, is free too."""
-    while True:
-        with socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", 0))
-            port: int = one.getsockname()[1]
-            with contextlib.suppress(OSError, OverflowError):
-                other.bind(("127.0.0.1", port + 10_000))
-                return port
 
 
 class Proxy:

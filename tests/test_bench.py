@@ -34,7 +34,7 @@ from bench import (
 from bench.__main__ import _ALONE
 from bench.figures import SippCalls, TableRow
 from bench.phone import BenchPhones
-from bench.side import NUMBER, free_ports
+from bench.side import NUMBER
 from hotline.machine.programs import ProgramError
 from recorder import spool
 from telephony.channels import Calls
@@ -551,13 +551,13 @@ class Controller:
 
 
 async def test_the_scripted_asterisk_plays_a_call_as_it_was_recorded(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, free_ports: range
 ) -> None:
     monkeypatch.setattr(exchange, "ANSWER_PAUSE", 0.0)
     monkeypatch.setattr(exchange, "PROMPT", 60.0)
     controller = Controller()
     server = await asyncio.start_server(controller.serve, "127.0.0.1", 0)
-    (ami,) = free_ports(1)
+    ami = free_ports[0]
     place = server.sockets[0].getsockname()
     scripted = exchange.Exchange(
         place, ["1001"], lambda: 0.0, agi_secret="of-agi", hep_secret="of-hep"

@@ -328,18 +328,14 @@ async def test_a_server_whose_loop_is_stuck_does_not_answer(tmp_path: Path) -> N
     ],
 )
 def test_a_taken_port_is_named_with_its_setting_and_its_holder(
-    tmp_path: Path, name: str, setting: str, protocol: str
+    tmp_path: Path, free_ports: range, name: str, setting: str, protocol: str
 ) -> None:
-    free = {"sip_port": 0, "ami_port": 0, "agi_port": 0, "web_port": 0}
-    held = []
-    for each in free:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            free[each] = probe.getsockname()[1]
+    free = dict(zip(("sip_port", "ami_port", "agi_port", "web_port"), free_ports, strict=False))
     settings = Settings(home=tmp_path, **free)  # type: ignore[arg-type]
     assert programs.taken_ports(settings, name) == []
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind(("127.0.0.1", free[setting]))
         if protocol == "tcp":
             holder.listen()

@@ -7,22 +7,19 @@ with Centre(ring_time=3) as centre:
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 import re
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from base.bus import Bus
 from facts import CallArrived, CallEnded, Fact, restore
@@ -33,14 +30,13 @@ from facts.times import SECOND
 from hotline.machine.programs import find_asterisk
 from metrics.verify import SETTLED
 from softphone.phones import AgentPhone, Leg, Phones
+from tests import ports
 
 ROOT = Path(__file__).parents[2]
 PROMPTS = ROOT / "asterisk-conf" / "prompts" / "zh"
 NUMBER = "12345"
 PASSWORD = "a-long-enough-password"
 
-_BLOCK = 500
-_BLOCKS = range(12_000, 32_000, _BLOCK)  # below the ports that the kernel hands out by itself
 _PROGRAM = [sys.executable, "-c", "from hotline.__main__ import main; main()"]
 
 
@@ -61,7 +57,7 @@ class Centre:
 
     def __init__(self, **settings: object) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="hl-"))
-        self._block = _take_block()
+        self._block = ports.take()
         first = self._block.first
         self.sip = f"127.0.0.1:{first}"
         self.ami_port, self.agi_port, self.web_port = first + 1, first + 2, first + 3
@@ -76,7 +72,7 @@ class Centre:
             "agi_port": self.agi_port,
             "web_port": self.web_port,
             "metrics_port": self.metrics_port,
-            "rtp_ports": f"{first + 10}-{first + _BLOCK - 1}",
+            "rtp_ports": f"{first + 10}-{first + ports.BLOCK - 1}",
             "ring_time": 3,
             "wrap_up_time": 0.5,
             "stop_wait": 1,
@@ -484,45 +480,3 @@ class Centre:
             if ('"level":"error"' in line or "[error" in line or " ERROR[" in line)
             and not any(part in line for part in self.expected)
         ]
-
-
-@dataclass
-class _Block:
-    """Ports that are ours while the lock is held."""
-
-    first: int
-    lock: IO[bytes]
-
-    def close(self) -> None:
-        self.lock.close()
-
-
-def _take_block() -> _Block:
-    """Take the next block of ports that no other test holds and no program listens on."""
-    folder = Path(tempfile.gettempdir()) / "hotline-test-ports"
-    folder.mkdir(exist_ok=True)
-    for first in _BLOCKS:
-        lock = (folder / str(first)).open("wb")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            continue
-        if _all_free(first):
-            return _Block(first, lock)
-        lock.close()
-    raise RuntimeError("no free ports for a test centre between 12000 and 32000")
-
-
-def _all_free(first: int) -> bool:
-    try:
-        for port in range(first, first + _BLOCK):
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-                udp.bind(("127.0.0.1", port))
-            if port < first + 10:
-                with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:
-                    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    tcp.bind(("127.0.0.1", port))
-    except OSError:
-        return False
-    return True

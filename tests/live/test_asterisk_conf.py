@@ -28,7 +28,7 @@ from hotline.machine.programs import AsteriskBinary
 from hotline.machine.render import AMI_EVENTS, AMI_USER, ami_secret, render
 from softphone.phones import RATE, AgentPhone, Leg, Phones, tone_share
 from telephony.phones import PhoneMirror
-from tests.live.centre import _take_block
+from tests import ports
 
 PASSWORD = "a-long-enough-password"
 NUMBER = "12345"
@@ -39,7 +39,7 @@ class Exchange:
 
     def __init__(self, home: Path, **settings: object) -> None:
         self.asterisk: AsteriskBinary = programs.find_asterisk()
-        self._block = _take_block()
+        self._block = ports.take()
         first = self._block.first
         self.settings = Settings.model_validate(
             {

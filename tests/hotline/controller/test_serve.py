@@ -1,7 +1,6 @@
 """The controller's parts, put together without Asterisk: facts reach everybody, and the end is in order."""
 
 import asyncio
-import socket
 from pathlib import Path
 
 import pytest
@@ -24,20 +23,12 @@ from hotline.controller.serve import Controller
 T = 1_763_700_000_000_000
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
 @pytest.fixture
-async def controller(engine: AsyncEngine, tmp_path: Path) -> Controller:
+async def controller(engine: AsyncEngine, tmp_path: Path, free_ports: range) -> Controller:
     settings = load(
         home=tmp_path,
-        ami_port=free_port(),
-        agi_port=free_port(),
+        ami_port=free_ports[0],
+        agi_port=free_ports[1],
         redis_url=f"unix://{tmp_path}/no-redis.sock",
         stop_wait=0.1,
     )
