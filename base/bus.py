@@ -7,7 +7,8 @@ stale: they show the age of their state.
 
 Requests are a list per node, with a list per request for its reply. A request has a deadline for its reply, so a
 controller that comes back late does not carry out an expired one. They are answered one after the other, but for those
-about a talk: these may wait for Asterisk or for a phone, and each talk has a lane of its own.
+about a talk: these may wait for Asterisk or for a phone, and each talk has a lane of its own. One with a name is
+carried out once: who got no answer asks again under that name, and is given the reply that came too late.
 """
 
 import asyncio
@@ -36,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 _BUFFERED_FACTS = 10_000
 _ANSWER_KEPT = 10
+ASKED_AGAIN = 60
+"""Seconds after its first asking within which a named request may be asked again."""
 MOST_LANES = 100
 """Talks about which requests are answered side by side; beyond them one after the other."""
 WHOLE_EVERY = SECOND
@@ -75,6 +78,7 @@ class Bus:
         self._redis = connect(url, wait=patience)
         self._commands = f"hotline:{node}:commands"
         self._answer = f"hotline:{node}:answer:"
+        self._begun = f"hotline:{node}:begun:"
         self._facts = f"hotline:{node}:facts"
         self._live = f"hotline:{node}:live"
         self._shown = f"hotline:{node}:shown"
@@ -171,7 +175,8 @@ class Bus:
         except Exception:
             log.exception("command.failed")
             return
-        work = self._answer_one(key, asked, until, handle, ready)
+        begun = self._begun + request["id"] if request.get("once") else ""
+        work = self._answer_one(key, asked, until, begun, handle, ready)
         if (lane := lane_of(asked)) and len(self._lanes) < MOST_LANES:
             spawn(self._in_turn(lane, work), asked.name)
         else:
@@ -187,26 +192,31 @@ class Bus:
         key: str,
         asked: Request,
         until: int,
+        begun: str,
         handle: Callable[[Request], Awaitable[Reply]],
         ready: Callable[[Request], Awaitable[None]] | None,
     ) -> None:
         try:
             try:
-                if ready is not None:
-                    await ready(asked)
+                refused = None if ready is None else await _refusal(ready(asked))
                 if until < clock.now():
                     return
+                # In Redis, for the next controller must know it, too.
+                if begun and not await self._redis.set(begun, b"", nx=True, ex=2 * ASKED_AGAIN):
+                    return
+                if refused is not None:
+                    raise refused
                 reply: dict[str, Json] = {"ok": words_of(await handle(asked))}
             except Refused as refusal:
                 reply = {"refused": str(refusal), "code": refusal.code, "zh": refusal.zh}
-            await self._reply(key, reply)
+            await self._reply(key, reply, 2 * ASKED_AGAIN if begun else _ANSWER_KEPT)
         except Exception:
             log.exception("command.failed")
 
-    async def _reply(self, key: str, reply: Mapping[str, Json]) -> None:
+    async def _reply(self, key: str, reply: Mapping[str, Json], kept: int = _ANSWER_KEPT) -> None:
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.rpush(key, orjson.dumps(reply))
-            pipe.expire(key, _ANSWER_KEPT)
+            pipe.expire(key, kept)
             await pipe.execute()
 
     async def _flush(self) -> None:
@@ -237,21 +247,27 @@ class Bus:
 
     # --- the other side: screens and the command line
 
-    async def ask(self, asked: Request, *, wait: float = 1.0) -> Reply:
-        """Ask the controller to do something. Raises `NoAnswer` after `wait` seconds, or `Refused`."""
-        request_id = uuid.uuid4().hex
+    async def ask(self, asked: Request, *, wait: float = 1.0, name: str = "") -> Reply:
+        """Ask the controller to do something. Raises `NoAnswer` after `wait` seconds, or `Refused`.
+
+        `name`: of this request, for who may ask again within `ASKED_AGAIN` seconds after `NoAnswer`.
+        """
+        request_id = name or uuid.uuid4().hex
         until = clock.now() + round(wait * 1_000_000)
         request = {
             "id": request_id,
             "command": asked.name,
             "args": words_of(asked),
             "until": until,
+            "once": bool(name),
         }
         try:
             # Redis itself ends the wait; the time-out is for a Redis that hangs.
             async with asyncio.timeout(wait + 0.5):
                 await self._redis.rpush(self._commands, orjson.dumps(request))
-                got = await self._redis.blpop([self._answer + request_id], timeout=wait)
+                # The reply stays: who is cut off while they take it may ask again. It expires.
+                key = self._answer + request_id
+                got = await self._redis.brpoplpush(key, key, wait)
         except TimeoutError:
             got = None
         except (RedisError, OSError) as error:
@@ -262,7 +278,7 @@ class Bus:
             raise NoAnswer(
                 "the controller does not answer: is `hotline up` running with this home?"
             )
-        reply = orjson.loads(got[1])
+        reply = orjson.loads(got)
         if "refused" in reply:
             raise Refused(reply["refused"], reply.get("code", ""), reply.get("zh", ""))
         return read_reply(reply["ok"])
@@ -305,6 +321,14 @@ class Bus:
             with contextlib.suppress(RedisError, OSError):
                 await self._flush()
         await self._redis.aclose()
+
+
+async def _refusal(work: Awaitable[None]) -> Refused | None:
+    try:
+        await work
+    except Refused as refusal:
+        return refusal
+    return None
 
 
 def _bytes(data: bytes | str) -> bytes:

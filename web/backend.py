@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
@@ -27,6 +28,10 @@ log = structlog.get_logger(__name__)
 
 ANSWER_WITHIN: Final = 0.9
 """Seconds in which the controller answers, or the screen hears that it does not."""
+NO_ANSWER: Final = "no_answer"
+"""The code of an error: whether it was done is not known yet."""
+request_name: ContextVar[str] = ContextVar("request_name", default="")
+"""Of a request that may be asked again (`web.once`); empty for any other."""
 CONVERSIONS: Final = 2
 """Recordings that are turned into another form at a time, for whoever downloads them."""
 
@@ -97,9 +102,10 @@ class Backend:
 
     async def ask(self, asked: Asked) -> Reply:
         """Have the controller do something. Raises `Problem`: 409 when it refuses, 503 without an answer in time."""
+        name = request_name.get()
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
-                return await self.bus.ask(asked, wait=ANSWER_WITHIN - 0.1)
+                return await self.bus.ask(asked, wait=ANSWER_WITHIN - 0.1, name=name)
         except Refused as refused:
             status = STATUS.get(refused.code, 409)
             raise Problem(status, str(refused), code=refused.code, zh=refused.zh) from None
@@ -107,6 +113,8 @@ class Backend:
             raise Problem(
                 503,
                 "the controller does not answer: it was not told, or is restarting; look, then try again",
+                code=NO_ANSWER,
+                zh="控制程序没有应答：可能没有收到请求，或正在重启；请先查看，再重试",
             ) from None
 
     async def notify(self, changed: Asked) -> bool:

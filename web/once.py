@@ -2,7 +2,8 @@
 
 A program that got no answer asks again with the same key. If the first request was answered, it gets that answer, and
 nothing is done twice. The keys are in the database for a day, so a restart of this program changes nothing. What was
-under way when it stopped stays unanswered: nobody knows whether it was done, and the answer says so.
+under way when it stopped stays unanswered: nobody knows whether it was done, and the answer says so. A request that the
+controller did not answer is asked anew under its old name, so that it is carried out once, or its late answer found.
 """
 
 import hashlib
@@ -17,10 +18,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from base import clock, database
+from base.bus import ASKED_AGAIN
 from facts.requests import Request as ControllerRequest
 from facts.times import DAY, SECOND
 from web.accounts.tables import asked_once
-from web.backend import Backend, Problem, Said
+from web.backend import NO_ANSWER, Backend, Problem, Said, request_name
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +46,7 @@ class OneRequest:
         self._who = who
         self._key = key
         self._asked = asked
+        self._name = ""
 
     async def answer(self, kind: type[_Answer], work: Callable[[], Awaitable[_Answer]]) -> _Answer:
         """Do the work, or give the answer that it got before. A refusal is an answer, too.
@@ -53,13 +56,17 @@ class OneRequest:
         """
         if not self._key:
             return await work()
-        if (before := await self._begin()) is not None:
+        before = await self._begin()
+        if before is not None and not self._to_ask_again(before):
             return self._given(kind, before)
+        token = request_name.set(self._name)
         try:
             answered = await work()
         except Problem as problem:
             await self._keep(problem.status, problem.body())
             raise
+        finally:
+            request_name.reset(token)
         await self._keep(200, answered.model_dump(mode="json"))
         return answered
 
@@ -72,7 +79,7 @@ class OneRequest:
         return await self.answer(Said, work)
 
     async def _begin(self) -> Any:
-        """Enter the key. Gives the row that is there already, else None."""
+        """Enter the key, and name the request. Gives the row that is there already, else None."""
         now, own = clock.now(), asked_once.c.who == self._who
         async with self._engine.begin() as connection:
             await connection.execute(delete(asked_once).where(asked_once.c.at < now - KEPT))
@@ -90,12 +97,21 @@ class OneRequest:
                 await connection.execute(insert(asked_once).values(**row, answer={}))
         except IntegrityError:
             async with self._engine.connect() as connection:
-                return await self._row(connection)
-        return None
+                before = await self._row(connection)
+            now = before.at if before else now
+        else:
+            before = None
+        named = "\n".join((self._who, self._key, self._asked, str(now)))
+        self._name = hashlib.sha256(named.encode()).hexdigest()
+        return before
 
     async def _row(self, connection: Any) -> Any:
         mine = (asked_once.c.who == self._who) & (asked_once.c.key == self._key)
         return (await connection.execute(select(asked_once).where(mine))).first()
+
+    def _to_ask_again(self, row: Any) -> bool:
+        recent = clock.now() - row.at < ASKED_AGAIN * SECOND
+        return bool(row.asked == self._asked) and _unanswered(row) and recent
 
     def _given(self, kind: type[_Answer], row: Any) -> _Answer:
         if row.asked != self._asked:
@@ -112,7 +128,7 @@ class OneRequest:
                 code="under_way",
                 zh="使用该幂等键的首个请求仍在处理，请稍后再试",
             )
-        if not row.status:
+        if not row.status or _unanswered(row):
             raise Problem(
                 409,
                 "the answer to this Idempotency-Key was lost, and it may have been done: look, then take a new key",
@@ -128,6 +144,8 @@ class OneRequest:
 
     async def _keep(self, status: int, answer: dict[str, Any]) -> None:
         mine = (asked_once.c.who == self._who) & (asked_once.c.key == self._key)
+        if answer.get("code") == NO_ANSWER:  # another asking may have heard the answer meanwhile
+            mine &= asked_once.c.status.in_((0, status))
         try:
             async with self._engine.begin() as connection:
                 change = update(asked_once).where(mine).values(status=status, answer=answer)
@@ -135,6 +153,11 @@ class OneRequest:
         except database.FAILED as error:
             # The work is done: who asked must hear it now. Asked again, they hear that the answer is lost.
             log.error("once.not_kept", **database.told(error))
+
+
+def _unanswered(row: Any) -> bool:
+    """Whether the controller gave no answer to this key so far."""
+    return bool(row.answer.get("code") == NO_ANSWER)
 
 
 async def _once(

@@ -126,6 +126,80 @@ async def test_a_command_whose_asker_gave_up_while_it_waited_is_not_carried_out(
     work.cancel()
 
 
+async def test_who_got_no_answer_asks_again_and_it_is_done_once(pair: tuple[Bus, Bus]) -> None:
+    """The reply came too late for the first asking: the second one finds it."""
+    controller, screen = pair
+    slow, done = asyncio.Event(), list[str]()
+
+    async def note(asked: Request) -> Reply:
+        done.append(asked.name)
+        await slow.wait()
+        if isinstance(asked, SetReady):
+            raise Refused("not yet", "early", "还不行")
+        return Reply("hung up")
+
+    work = spawn(controller.answer(note), "answer")
+    for asked in (HangUpTalk("1001"), SetReady("1001")):
+        slow.clear()
+        with pytest.raises(NoAnswer):
+            await screen.ask(asked, wait=0.2, name=asked.name)
+        with pytest.raises(NoAnswer):  # still under way
+            await screen.ask(asked, wait=0.2, name=asked.name)
+        slow.set()
+    for _ in range(2):
+        assert (await screen.ask(HangUpTalk("1001"), name="talk.hang_up")).said == "hung up"
+        with pytest.raises(Refused, match="not yet") as refused:
+            await screen.ask(SetReady("1001"), name=SetReady("1001").name)
+        assert refused.value.code == "early"
+    assert done == ["talk.hang_up", SetReady("1001").name]
+    work.cancel()
+
+
+async def test_a_named_request_that_nobody_took_is_carried_out_when_it_is_asked_again(
+    pair: tuple[Bus, Bus],
+) -> None:
+    controller, screen = pair
+    done = list[str]()
+
+    async def note(asked: Request) -> Reply:
+        done.append(asked.name)
+        return Reply("done")
+
+    with pytest.raises(NoAnswer):
+        await screen.ask(HangUpTalk("1001"), wait=0.1, name="one")
+    work = spawn(controller.answer(note), "answer")
+    assert (await screen.ask(HangUpTalk("1001"), name="one")).said == "done"
+    assert done == ["talk.hang_up"]
+    work.cancel()
+
+
+async def test_the_next_controller_carries_out_no_named_request_a_second_time(
+    pair: tuple[Bus, Bus],
+) -> None:
+    """The first one was killed in the middle of it: nobody knows how far it came."""
+    controller, screen = pair
+    done = list[str]()
+
+    async def never_ends(asked: Request) -> Reply:
+        done.append(asked.name)
+        await asyncio.Event().wait()
+        return Reply()
+
+    async def refuses(asked: Request) -> None:
+        raise Refused("starting")
+
+    work = spawn(controller.answer(never_ends), "answer")
+    with pytest.raises(NoAnswer):
+        await screen.ask(SetReady("1001"), wait=0.2, name="one")
+    work.cancel()
+    for ready in (None, refuses):
+        work = spawn(controller.answer(never_ends, ready), "answer")
+        with pytest.raises(NoAnswer):
+            await screen.ask(SetReady("1001"), wait=0.2, name="one")
+        work.cancel()
+    assert len(done) == 1
+
+
 async def test_live_state_and_facts_reach_the_screens(pair: tuple[Bus, Bus]) -> None:
     controller, screen = pair
     assert await screen.live() is None

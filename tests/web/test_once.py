@@ -8,6 +8,7 @@ from sqlalchemy import update
 
 from base import clock
 from base.background import spawn
+from base.bus import ASKED_AGAIN
 from facts.times import DAY, SECOND
 from tests.web.conftest import Web
 from web import once
@@ -82,10 +83,37 @@ async def test_two_at_once_are_one(web: Web) -> None:
         await asyncio.sleep(0.01)
     second = await ask(web)
     assert (second.status_code, second.json()["code"]) == (409, "under_way")
-    # Nobody knows whether it was done: so it is not done again.
     await slow
     assert first[0].status_code == 503
+    assert len(web.asked) == 1
+
+
+async def test_who_got_no_answer_hears_the_late_one_and_it_is_done_once(web: Web) -> None:
+    """The controller says what it did after 3 s; the bus waits for 2."""
+    web.silent = True
+    answers = [await ask(web) for _ in range(3)]
+    assert (answers[0].status_code, answers[-1].status_code) == (503, 200)
+    assert answers[0].json()["code"] == "no_answer"
+    assert answers[-1].json() == (await ask(web)).json()
+    assert len(web.asked) == 1
+    other = await ask(web, json={"mute": False})
+    assert (other.status_code, other.json()["code"]) == (422, "key_reused")
+
+
+async def test_two_that_ask_again_at_once_both_hear_it(web: Web) -> None:
+    web.silent = True
     assert (await ask(web)).status_code == 503
+    rounds = [await asyncio.gather(ask(web), ask(web)) for _ in range(2)]
+    assert [one.status_code for one in rounds[-1]] == [200, 200]
+    assert len(web.asked) == 1
+
+
+async def test_what_nobody_answered_for_a_minute_is_lost(web: Web) -> None:
+    web.silent = True
+    assert (await ask(web)).status_code == 503
+    await _age(web, at=clock.now() - (ASKED_AGAIN + 1) * SECOND)
+    lost = await ask(web)
+    assert (lost.status_code, lost.json()["code"]) == (409, "answer_lost")
     assert len(web.asked) == 1
 
 
