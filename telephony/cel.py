@@ -23,6 +23,7 @@ from facts import (
     CallbackEnded,
     CallbackRaced,
     CallbackSpared,
+    CallDetached,
     CallEnded,
     CallMarked,
     CallOverflowed,
@@ -187,7 +188,7 @@ def ends(
             if leg.ended_at:
                 found[call_id, leg.agent] = _talk_ended_by(call, leg)
         if call.ended_at:
-            found[call_id, ""] = _ended_by(call, diary)
+            found[call_id, ""] = _ended_by(call_id, call, diary)
     return found
 
 
@@ -555,7 +556,9 @@ def _missing(call_id: CallId, call: _CelCall, diary: "_Diary") -> Iterator[Fact]
         yield CallMarked(call.harassing_at, call_id, agent, CallMark.HARASSING, ended=True)
     if call.ended_at and call_id not in diary.ended:
         cause = 0 if call.cause == stale_cause else call.cause
-        yield CallEnded(max(call.ended_at, last_at), call_id, _ended_by(call, diary), cause)
+        yield CallEnded(
+            max(call.ended_at, last_at), call_id, _ended_by(call_id, call, diary), cause
+        )
 
 
 def _missing_leg(call_id: CallId, call: _CelCall, leg: _CelLeg, diary: "_Diary") -> Iterator[Fact]:
@@ -607,7 +610,7 @@ def _talk_ended_by(call: _CelCall, leg: _CelLeg) -> Party:
     return Party.CALLER if _is_caller(leg.source, call) else Party.SYSTEM
 
 
-def _ended_by(call: _CelCall, diary: "_Diary") -> Party:
+def _ended_by(call_id: CallId, call: _CelCall, diary: "_Diary") -> Party:
     if call.scripted:
         return Party.AGENT
     if _is_caller(call.source, call):
@@ -619,7 +622,12 @@ def _ended_by(call: _CelCall, diary: "_Diary") -> Party:
     talked = {
         leg.channel for leg in call.legs.values() if leg.answered_at or leg.agent in diary.answerers
     }
-    return Party.AGENT if call.source in talked | call.others else Party.SYSTEM
+    if call.source not in talked | call.others:
+        return Party.SYSTEM
+    if (gone := diary.gone.get(call_id, 0)) > (last.ended_at if last is not None else 0):
+        # After that talk they waited again. Whoever left while they waited has hung up.
+        return Party.CALLER if abs(call.ended_at - gone) < SAME else Party.SYSTEM
+    return Party.AGENT
 
 
 def _is_caller(source: str, call: _CelCall) -> bool:
@@ -649,6 +657,8 @@ class _Diary:
         self.ended: set[CallId] = set()
         self.harassing: set[CallId] = set()
         self.answerers: set[str] = set()
+        self.gone: dict[CallId, int] = {}
+        """When a waiting caller was last seen to leave, by call."""
         self.handed: set[tuple[CallId, str]] = set()
         self._facts: dict[tuple[type[Fact], CallId, str], list[Fact]] = {}
         self._open: dict[CallId, dict[str, bool]] = {}
@@ -666,6 +676,8 @@ class _Diary:
                 self.arrived.add(call)
             case CallOverflowed():
                 self.overflowed.add(call)
+            case CallDetached(at):
+                self.gone[call] = at
             case CallMarked(ended=True):
                 self.harassing.add(call)
             case CallEnded() | CallRefused():

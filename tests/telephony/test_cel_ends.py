@@ -11,6 +11,7 @@ from facts import (
     CallbackAnswered,
     CallbackDialling,
     CallbackEnded,
+    CallDetached,
     CallEnded,
     CallOverflowed,
     CallTransferred,
@@ -248,6 +249,19 @@ def test_who_ended_an_earlier_talk_did_not_end_the_call() -> None:
         hangup(8, CALL, 16, AGENT),
     ]
     assert told(*story)[-1] == CallEnded(T + 8 * SECOND, CALL, Party.CALLER, 16)
+
+
+@pytest.mark.parametrize(
+    ("gone", "by"), [(6.0, Party.CALLER), (3.2, Party.SYSTEM), (2.9, Party.AGENT), (0, Party.AGENT)]
+)
+def test_who_ended_a_call_that_waited_again_after_its_talk(gone: float, by: Party) -> None:
+    """The talk's source stays on the citizen's channel. `gone`: when they last left the controller."""
+    story = [
+        *(ARRIVES, event("CHAN_START", 1, LEG), event("ANSWER", 2, LEG)),
+        *(hangup(3, LEG, 16, AGENT), hangup(6, CALL, 16, AGENT)),
+    ]
+    known = (CallDetached(T + round(gone * SECOND), CALL),) if gone else ()
+    assert told(*story, known=known)[-1] == CallEnded(T + 6 * SECOND, CALL, by, 16)
 
 
 def test_the_fallback_queue_takes_a_call_once() -> None:
