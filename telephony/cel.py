@@ -297,9 +297,10 @@ class _Gathered:
             return
         party = endpoint(event.channel)
         own = event.uniqueid == event.linkedid or callback_of(event.linkedid) > 0
-        if party == TRUNK and own:
+        if party == TRUNK and (own or event.uniqueid in self.calls):
             _about_call(event, self._call(event.uniqueid), self._numbers)
-            if event.uniqueid != event.linkedid:
+            # As in `telephony.channels`: a citizen's Linkedid may change, and their next legs have the new one.
+            if event.uniqueid != event.linkedid and not self._arrived(event.linkedid):
                 self._linked[event.linkedid] = event.uniqueid
         elif event.kind == "ATTENDEDTRANSFER":
             self._hand_over(event)
@@ -349,6 +350,10 @@ class _Gathered:
                 heir.handed_by = leg.agent
                 self._legs[uniqueid] = call.legs[uniqueid] = heir
                 return
+
+    def _arrived(self, call: CallId) -> bool:
+        known = self.calls.get(call)
+        return known is not None and known.arrived is not None
 
     def _call(self, call: CallId) -> _CelCall:
         return self.calls.setdefault(call, _CelCall())

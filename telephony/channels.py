@@ -366,6 +366,7 @@ class Calls:
         if not at or "Privilege" not in message:
             return []
         facts: list[Fact] = []
+        self._learn_linkedid(message)
         handler(self, message, at, facts)
         return facts
 
@@ -396,6 +397,7 @@ class Calls:
         self._blind = False
         for entry in callers:
             self._found_call(entry, now, facts)
+            self._learn_linkedid(entry)
         # The dialling channel comes first: it tells a call between agents from a leg of a citizen's call.
         for entry in sorted(listed, key=lambda one: one.get("Uniqueid") != one.get("Linkedid")):
             self._found_phone(entry, now, facts, exist)
@@ -990,6 +992,18 @@ class Calls:
         self._calls[uniqueid] = _CallState(channel, arrived=True)
         self._link(attempt, uniqueid)
 
+    def _learn_linkedid(self, message: Message) -> None:
+        """The Linkedid of a citizen's own channel may change in a bridge, and their next legs have the new one.
+
+        Of a kept channel it is meant so. And in an early join, when the colleague answers, Asterisk 22 exchanges two
+        channels without holding back a bridge that is just then giving out the oldest Linkedid.
+        """
+        call, linkedid = message.get("Uniqueid", ""), message.get("Linkedid", "")
+        if call == linkedid or not linkedid or call not in self._calls or linkedid in self._calls:
+            return
+        if self._linked.get(linkedid) != call and self._named(message):
+            self._link(linkedid, call)
+
     def _link(self, linkedid: str, call: CallId) -> None:
         """Legs with this Linkedid belong to `call`, although its own Uniqueid differs. The oldest are forgotten."""
         self._linked[linkedid] = call
@@ -1423,10 +1437,11 @@ def pressed(message: Message) -> tuple[CallId, str] | None:
 
 def _is_call(message: Message, contexts: Collection[str] = CALL_CONTEXTS) -> bool:
     uniqueid, linkedid = message.get("Uniqueid", ""), message.get("Linkedid", "")
-    # A citizen who was connected to an agent's kept channel has taken over that channel's Linkedid.
+    # The Linkedid of a citizen's channel may have changed since it began (`_learn_linkedid`).
+    began = uniqueid == linkedid or callback_of(linkedid) > 0
     return (
         uniqueid != ""
-        and (uniqueid == linkedid or callback_of(linkedid) > 0)
+        and (began or bool(variables_of(message).get("HL_ARRIVED")))
         and message.get("Context") in contexts
         and endpoint(message.get("Channel", "")) == TRUNK
     )

@@ -557,6 +557,34 @@ def test_after_a_kept_line_the_attempts_linkedid_is_the_citizens() -> None:
     ]
 
 
+def test_a_citizens_linkedid_may_change_in_a_bridge() -> None:
+    """In an early join, when the colleague answers just then: the citizen gets that of the agents' call."""
+    joins = event("BRIDGE_ENTER", 1, CALL, "hotline-1.3")
+    colleague = [
+        replace(one, uniqueid="hotline-1.4", channel="PJSIP/1003-00000004")
+        for one in (
+            event("CHAN_START", 0.5, LEG, "hotline-1.3"),
+            event("HANGUP", 1.1, LEG, "hotline-1.3", hangupcause=16),
+        )
+    ]
+    leg = [event("CHAN_START", 2, LEG, "hotline-1.3"), event("ANSWER", 3, LEG, "hotline-1.3")]
+    ends = hangup(5, CALL, 16, CALLER, "hotline-1.3")
+    assert told(ARRIVES, joins, *colleague, *leg, ends) == [
+        ARRIVED,
+        OfferRinging(T + 2 * SECOND, CALL, "1001", estimated=True),
+        OfferAnswered(T + 3 * SECOND, CALL, "1001"),
+        CallEnded(T + 5 * SECOND, CALL, Party.CALLER, 16),
+    ]
+
+
+def test_the_linkedid_of_another_citizen_stays_theirs() -> None:
+    other = replace(ARRIVES, uniqueid="hotline-1.0", linkedid="hotline-1.0")
+    joins = event("BRIDGE_ENTER", 1, CALL, "hotline-1.0")
+    leg = event("ANSWER", 3, LEG, "hotline-1.0")
+    answered = [f for f in told(other, ARRIVES, joins, leg) if isinstance(f, OfferAnswered)]
+    assert [one.call for one in answered] == ["hotline-1.0"]
+
+
 def test_only_the_dialplans_own_word_hands_a_citizen_on() -> None:
     for name, on in (("handed_on", True), ("other", False)):
         facts = told(event("USER_DEFINED", 2, OUT, ATTEMPT, name, extra="tax"))

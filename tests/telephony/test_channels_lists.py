@@ -80,6 +80,13 @@ def place(*entries: Message) -> tuple[Waiting, ...]:
 # --- an agent's leg
 
 
+def test_a_citizen_whose_linkedid_has_changed_is_found_with_their_leg() -> None:
+    citizen, leg = {**caller(), "Linkedid": OUT}, entry(LEG, OUT, state="6")
+    answered = OfferAnswered(NOW, CALL, "1001")
+    assert found(citizen, leg)[0] == ARRIVED
+    assert found(citizen, leg)[-1] == answered
+
+
 @pytest.mark.parametrize(
     ("state", "facts"),
     [

@@ -286,6 +286,27 @@ def test_an_early_join_names_the_colleagues_channel() -> None:
     assert calls.joined_early(early) == Early(CALL, "1002", COLLEAGUES)
 
 
+def test_a_citizens_linkedid_may_change_in_a_bridge() -> None:
+    """In an early join, when the colleague answers in the moment in which Asterisk exchanges the channels."""
+    calls = after(arrives(), begins("hotline-1.2"), is_up("hotline-1.2"))
+    dials = {"Uniqueid": OUT, "Linkedid": OUT, "Channel": "PJSIP/1001-00000003"}
+    joins = {**is_up(CALL), "Event": "BridgeEnter", "Linkedid": OUT}
+    folded([{**begins(LEG), **dials}, joins, {**ends(LEG), **dials}], calls)
+    rings, answers = ({**of_colleague(one), "Linkedid": OUT} for one in (begins(LEG), is_up(LEG)))
+    assert folded([rings, answers], calls) == [
+        OfferRinging(at(answers), CALL, "1002"),
+        OfferAnswered(at(answers), CALL, "1002"),
+    ]
+
+
+def test_the_linkedid_of_another_citizen_stays_theirs() -> None:
+    calls = after(arrives(), {**arrives(), "Uniqueid": OUT, "Linkedid": OUT})
+    folded([{**is_up(CALL), "Event": "BridgeEnter", "Linkedid": OUT}], calls)
+    answers = {**of_colleague(is_up(LEG)), "Linkedid": OUT}
+    (_, answered) = folded([{**of_colleague(begins(LEG)), "Linkedid": OUT}, answers], calls)
+    assert answered == OfferAnswered(at(answers), OUT, "1002")
+
+
 def test_a_citizen_of_a_callback_is_transferred() -> None:
     messages = [
         begins(ATTEMPT, ATTEMPT),
