@@ -240,15 +240,21 @@ class Archive:
         return batches[:1] if self._is_on("recording.database_away") else batches
 
     def _probe(self, due: list[RawFile], now: int) -> list[list[RawFile]]:
-        """One file that tells whether the disk takes any: the smallest. Once it does, those that it refused."""
+        """One file that tells whether the disk takes any: the smallest. Once it does, those that it refused.
+
+        And all without sound: they need no room, and tell nothing of the disk.
+        """
+        silent = list(self._together([raw for raw in due if raw.size < policy.FRAME], now))
         if self._disk_failures and now < self._disk_again_at <= now + _longest(retry.DISK):
-            return []
+            return silent
         some = [
             raw
             for raw in due
-            if (self._disk_failures or raw.call in self._refused) and not self._is_delayed(raw, now)
+            if raw.size >= policy.FRAME
+            and (self._disk_failures or raw.call in self._refused)
+            and not self._is_delayed(raw, now)
         ]
-        return [[min(some, key=lambda raw: raw.size)]] if some else []
+        return [*silent, *([[min(some, key=lambda raw: raw.size)]] if some else [])]
 
     def _together(self, due: list[RawFile], now: int) -> Iterator[list[RawFile]]:
         """Files in batches, oldest first. One that failed before gets a job of its own."""

@@ -4,7 +4,8 @@ The two sides stay apart. Opus at 24 kbit/s a pair couples them: what one side s
 32 kbit/s a silent side stays silent (below -150 dB), and where both speak they are 43 dB apart, which is as much as can
 be measured; `-mapping_family 255` would be as clean at 24, for twice the CPU, and not every browser plays it.
 
-ffmpeg gets no file of ours by name. It writes into a file without a name, which the machine removes whatever dies.
+ffmpeg gets no file of ours by name. It writes into a file without a name, which the machine removes whatever dies: on
+the disk of the raw files, or in memory when that disk is full, for only finished recordings make room there.
 """
 
 import contextlib
@@ -75,14 +76,14 @@ class Tags:
 
 @contextlib.contextmanager
 def press(
-    pieces: Iterable[bytes], form: RecordingForm, *, folder: Path, tags: Tags, duration: int
+    pieces: Iterable[bytes], form: RecordingForm, *, folder: Path | None, tags: Tags, duration: int
 ) -> Generator[BinaryIO]:
     """Compress raw stereo, and give the finished file while the context lasts; nothing of it stays behind.
 
-    `folder`: where the unnamed file lies. `duration`: of the sound in microseconds, which bounds the time. Raises
-    `PressError`, and `OSError` for a full disk.
+    `folder`: where the unnamed file lies; None: in memory, 4 KB for each second of sound. `duration`: of the sound in
+    microseconds, which bounds the time. Raises `PressError`, and `OSError` for a full disk; its file is the folder.
     """
-    with tempfile.TemporaryFile(dir=folder) as made:
+    with _unnamed(folder) as made:
         target = f"/proc/self/fd/{made.fileno()}"
         told = [
             word
@@ -98,6 +99,12 @@ def press(
         _check(made, form, duration)
         made.seek(0)
         yield made
+
+
+def _unnamed(folder: Path | None) -> IO[bytes]:
+    if folder is None:
+        return os.fdopen(os.memfd_create("recording"), "w+b")
+    return tempfile.TemporaryFile(dir=folder)
 
 
 def _check(made: BinaryIO, form: RecordingForm, duration: int) -> None:

@@ -38,6 +38,8 @@ with warnings.catch_warnings():
 STREAM_FROM: Final = 900 * RATE * FRAME
 """Bytes from which on a recording is streamed: pydub holds a whole one in memory (15 minutes: 29 MB, twice)."""
 BLOCK: Final = 1 << 20
+IN_MEMORY: Final = 4 * 3600
+"""Seconds of sound that may be compressed in memory: 60 MB."""
 
 
 class TapeError(Exception):
@@ -104,7 +106,7 @@ def finish_one(job: Job) -> Tape:
     """Make a recording's file: synced, renamed into place as a whole, or not at all. The folder is made.
 
     The same raw file always makes the same sound. `raw` stays. Sound that is to be encrypted lies plain nowhere but in
-    the spool, beside `raw`, in a file without a name. Raises `OSError`, `TapeError` and `PressError`.
+    the spool, beside `raw`, in a file without a name, or in memory. Raises `OSError`, `TapeError` and `PressError`.
     """
     tape, is_new = _do(job)
     if is_new:
@@ -271,13 +273,28 @@ def _write(job: Job) -> Tape:
         part = _part(place)
         try:
             # Asterisk may have written more since. Only what was there at the beginning counts.
-            return _write_part(source, part, frames, dropped, job)
+            try:
+                return _write_part(source, part, frames, dropped, job, raw.parent)
+            except OSError as error:
+                if not _spool_is_full(error, job, frames):
+                    raise
+                source.seek(0)
+                return _write_part(source, part, frames, dropped, job, None)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
 
 
-def _write_part(source: BinaryIO, part: Path, frames: int, dropped: int, job: Job) -> Tape:
+def _spool_is_full(error: OSError, job: Job, frames: int) -> bool:
+    """Whether a second try in memory may do: only a finished recording makes room in the spool."""
+    full = error.errno == errno.ENOSPC and error.filename == str(job.raw.parent)
+    return full and frames <= IN_MEMORY * RATE
+
+
+def _write_part(
+    source: BinaryIO, part: Path, frames: int, dropped: int, job: Job, folder: Path | None
+) -> Tape:
+    """`folder`: of the unnamed file for a compressed form; None: in memory."""
     meter = Meter()
     duration = frames * SECOND // RATE
     with part.open("wb") as target:
@@ -292,7 +309,7 @@ def _write_part(source: BinaryIO, part: Path, frames: int, dropped: int, job: Jo
             sound = meter.finish()
         else:
             with press.press(
-                pieces, job.form, folder=job.raw.parent, tags=job.tags, duration=duration
+                pieces, job.form, folder=folder, tags=job.tags, duration=duration
             ) as made:
                 while block := made.read(BLOCK):
                     sink.write(block)

@@ -31,25 +31,39 @@ RAW = np.random.default_rng(5).integers(-9000, 9000, 2 * 8000 * SECONDS, np.int1
 """Noise, which takes the most room: 1.9 MB, and 0.24 MB as MP4."""
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Iterator[Settings]:
-    """Recordings and raw files lie on a disk of 4 MB."""
-    made = Settings(home=tmp_path, min_free_mb=0)
-    folder = made.recordings_dir
-    folder.mkdir()
+@contextlib.contextmanager
+def small(folder: Path) -> Iterator[None]:
+    """A disk of 4 MB."""
+    folder.mkdir(parents=True)
     command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
     mounted = subprocess.run(command, check=False, capture_output=True)
     if mounted.returncode:
         pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
     try:
-        made.spool_dir.mkdir()
-        yield made
+        yield
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.fixture
-async def work(
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    """Recordings and raw files lie on a disk of 4 MB."""
+    made = Settings(home=tmp_path, min_free_mb=0)
+    with small(made.recordings_dir):
+        made.spool_dir.mkdir()
+        yield made
+
+
+@pytest.fixture
+def full_spool(tmp_path: Path) -> Iterator[Settings]:
+    """Only the raw files lie on a disk of 4 MB."""
+    made = Settings(home=tmp_path, min_free_mb=0)
+    with small(made.spool_dir):
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def archive(
     engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Archive]:
     keys.add(settings)
@@ -62,6 +76,14 @@ async def work(
     monkeypatch.setattr(made, "_in_pool", here)
     yield made
     await made.close()
+
+
+@pytest.fixture
+async def work(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Archive]:
+    async with archive(engine, settings, monkeypatch) as made:
+        yield made
 
 
 def leave(folder: Path, room: int) -> Path:
@@ -116,6 +138,32 @@ async def test_wherever_it_fills_nothing_is_lost_and_it_goes_on_with_room(
     entry = await copying.verify(engine, settings, CALL)
     assert (entry.state, entry.duration) == (RecordingState.FINISHED, SECONDS * SECOND)
     assert lying(settings) == [Path(entry.path).name]
+
+
+async def test_a_full_spool_is_emptied_by_what_it_holds(
+    engine: AsyncEngine, full_spool: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only finished recordings make room there: they are compressed in memory. Nothing waits for a person."""
+    calls = [call_id(number) for number in range(5)]
+    for call in calls:
+        await write(engine, a_call(call, seconds=SECONDS, talk=0))
+    # Two with sound, and three of calls for which there was no room: these hold up nothing.
+    sounds = [RAW, RAW[: len(RAW) // 2], b"", b"", b""]
+    for call, sound in zip(calls, sounds, strict=True):
+        raw = full_spool.spool_dir / f"{call}.raw"
+        raw.write_bytes(sound)
+        os.utime(raw, ns=((NOW - 20 * SECOND) * 1000,) * 2)
+    leave(full_spool.spool_dir, 0)
+    with capture_logs() as logs:
+        async with archive(engine, full_spool, monkeypatch) as made:
+            await made.sweep(NOW)
+    assert not [one for one in logs if one["event"] == "recording.held_up"]
+    assert list(full_spool.spool_dir.glob("*.raw")) == []
+    found = await ledger.look_up(engine, calls)
+    states = [found[call].state for call in calls]
+    assert states == [RecordingState.FINISHED] * 2 + [RecordingState.MISSING] * 3
+    for call in calls[:2]:
+        await copying.verify(engine, full_spool, call)
 
 
 @pytest.mark.parametrize("form", [RecordingForm.MP4, RecordingForm.MP3])
