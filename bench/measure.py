@@ -14,6 +14,8 @@ waiting  300 callers on music, no agent ready: processor time while nothing else
 in_talk  36 talks with sound, a third of them listened to and a third three-way, then 100 talks that become three-way
          (`bench.in_talk`).
 talks    48 talks with sound, half of them recorded: what recording adds to a talk in Asterisk (`bench.talks`).
+survey   idle, and load at 40 calls/s, with a survey at the end of every talk and without: what it costs those who are
+         not asked, for these talks are too short.
 yields   4 agents, each with a callback whose citizen's phone rings, one caller at a time: from the end of the greeting
          in the caller's ear, when the wait begins, to the INVITE at the agent whose callback yields. app_queue knows
          no such thing.
@@ -48,12 +50,13 @@ from bench.side import (
     PASSWORD,
     QUEUES,
     SIDES,
+    SURVEYED,
     Centre,
 )
 from facts.offers import NO_TALK
 from facts.times import SECOND
 
-NAMES = ("backlog", "idle", "load", "waiting", "talks", "in_talk", "yields")
+NAMES = ("backlog", "idle", "load", "waiting", "talks", "in_talk", "survey", "yields")
 RATES = (40, 80)
 WAITING = 300
 YIELDS_AGENTS = 4
@@ -65,6 +68,8 @@ _ASTERISK_SHARE, _WAITING_SHARE = 0.85, 0.9
 """What a recorded call, and callers who wait, may cost beside app_queue's, of the median round."""
 _CONTROLLER_SHARE, _CONTROLLER_COST = 0.1, 0.001
 """What a call may cost the controller, beside Asterisk and in seconds."""
+_SURVEY_GAP = 0.001
+"""Seconds by which a survey may lengthen the gap before a talk, of medians."""
 _RINGS_WITHIN = 0.1
 """R7: seconds from the trigger until the inbound call rings at the yielding agent, at the 99th percentile."""
 
@@ -117,6 +122,8 @@ class Results:
     in_talk: list[InTalk] = field(default_factory=list)
     many: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """Processors that Asterisk keeps busy in many talks at once, by kind."""
+    surveyed: dict[str, "Results"] = field(default_factory=dict)
+    """`idle` and `load` with the survey and without, by side."""
     yields: list[float] = field(default_factory=list)
     """Of Hotline alone."""
     recorder: list[float] = field(default_factory=list)
@@ -139,6 +146,7 @@ async def measure(plan: Workload, only: Collection[str], say: Callable[[str], No
             ("waiting", _waiting, (HOTLINE,)),
             ("talks", _talks, (HOTLINE,)),
             ("in_talk", _in_talk, (HOTLINE,)),
+            ("survey", _survey, (HOTLINE, SURVEYED)),
             ("yields", _yields, (HOTLINE,)),
         ]
         for step, sides in [(step, sides) for name, step, sides in steps if name in only]:
@@ -354,6 +362,22 @@ async def _in_talk(
     )
 
 
+async def _survey(
+    plan: Workload,
+    centre: Centre,
+    phones: BenchPhones,
+    side: str,
+    results: Results,
+    chance: random.Random,
+) -> str:
+    own = results.surveyed.setdefault(side, Results())
+    said = []
+    for step in (_idle, _load_of(RATES[0])):
+        phones.marks.clear()
+        said.append(await step(plan, centre, phones, side, own, chance))
+    return "; ".join(said)
+
+
 async def _yields(
     plan: Workload,
     centre: Centre,
@@ -448,6 +472,8 @@ def table_rows(results: Results) -> list[TableRow]:
         rows += talks.rows(results.talks)
     if results.in_talk:
         rows += in_talk.rows(results.in_talk, results.many)
+    if results.surveyed:
+        rows += _survey_rows(results.surveyed)
     if results.yields:
         rows += _yields_rows(results)
     queue, ours, *limits = (results.failed[side] for side in (*SIDES, *LIMITS))
@@ -513,6 +539,38 @@ def _idle_rows(results: Results) -> list[TableRow]:
         )
         for key in ours
     ]
+
+
+def _survey_rows(by_side: Mapping[str, Results]) -> list[TableRow]:
+    """The limit is Hotline itself, without the survey."""
+    on, off = by_side[SURVEYED], by_side[HOTLINE]
+    gap, without = median(on.idle[SURVEYED]), median(off.idle[HOTLINE])
+    rows = [
+        TableRow(
+            "survey on: idle agent: greeting over → INVITE, median, limit: off",
+            "",
+            milliseconds(gap),
+            wanted=f"≤ {milliseconds(_SURVEY_GAP)} more",
+            holds=gap - without <= _SURVEY_GAP,
+            limit=milliseconds(without),
+            to_limit=f"{1000 * (gap - without):+.1f} ms",
+        )
+    ]
+    for program in ("asterisk", "controller"):
+        ours, limit = (
+            [one.cost[program] for one in results.load[RATES[0]][side]]
+            for results, side in ((on, SURVEYED), (off, HOTLINE))
+        )
+        rows.append(
+            TableRow(
+                f"survey on, {RATES[0]} calls/s: {program}'s CPU a call, limit: off",
+                "",
+                _cost(ours),
+                limit=_cost(limit),
+                to_limit=spread(ratios(ours, limit)),
+            )
+        )
+    return rows
 
 
 def _yields_rows(results: Results) -> list[TableRow]:

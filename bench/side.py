@@ -29,6 +29,8 @@ import psutil
 from sqlalchemy import delete
 
 from acd.callbacks import tables as callbacks_tables
+from acd.rules import book, edit
+from acd.rules.model import DEFAULT, SurveyWhen
 from agents import roster
 from agents.model import Intent
 from base import clock, database, log, migrations, settings
@@ -42,6 +44,7 @@ from hotline.machine import programs, render
 from hotline.machine.programs import AsteriskBinary, Program, ProgramError
 
 HOTLINE = "hotline"
+SURVEYED = "hotline, survey on"
 APP_QUEUE = "app_queue"
 SIDES = (APP_QUEUE, HOTLINE)
 BARE_LOOP = "bare loop"
@@ -191,8 +194,22 @@ class Centre:
             async with self.bare_loop(ready):
                 yield _LOOP_NUMBER
             return
-        async with self.controller(ready):
+        async with contextlib.AsyncExitStack() as stack:
+            if name == SURVEYED:
+                await stack.enter_async_context(self._survey())
+            await stack.enter_async_context(self.controller(ready))
             yield NUMBER
+
+    @contextlib.asynccontextmanager
+    async def _survey(self) -> AsyncIterator[None]:
+        """Have every talk's end asked for a survey."""
+        engine = database.engine(self.settings.database)
+        try:
+            await book.change(engine, edit.set_queue(DEFAULT, {"survey": SurveyWhen.HANG_UP}))
+            yield
+            await book.change(engine, edit.set_queue(DEFAULT, {}, ["survey"]))
+        finally:
+            await engine.dispose()
 
     @contextlib.asynccontextmanager
     async def controller(self, ready: int, command: Sequence[str] = ()) -> AsyncIterator[None]:

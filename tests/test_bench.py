@@ -200,6 +200,23 @@ def test_what_others_in_a_talk_cost_stands_beside_a_plain_one_of_the_same_round(
     assert [row.holds for row in late] == [False]
 
 
+def test_what_a_survey_costs_stands_beside_hotline_without_it() -> None:
+    results = measure.Results()
+    for side, gap, cost in (("hotline", 0.0100, 0.005), ("hotline, survey on", 0.0109, 0.0055)):
+        own = results.surveyed[side] = measure.Results()
+        own.idle[side] += [gap] * 3
+        spent = {"asterisk": cost, "controller": cost / 10}
+        own.load[40][side].append(measure.Load(800, 0, spent))
+    rows = {row.name: row for row in measure.table_rows(results)}
+    gap_row = rows["survey on: idle agent: greeting over → INVITE, median, limit: off"]
+    assert (gap_row.limit, gap_row.to_limit, gap_row.holds) == ("10.0 ms", "+0.9 ms", True)
+    cost_row = rows["survey on, 40 calls/s: asterisk's CPU a call, limit: off"]
+    assert (cost_row.hotline, cost_row.to_limit) == ("5.5 ms", "1.10")
+    results.surveyed["hotline, survey on"].idle["hotline, survey on"] += [0.02] * 9
+    (late,) = [row for row in measure.table_rows(results) if "survey on: idle" in row.name]
+    assert late.holds is False
+
+
 def test_what_a_call_costs_stands_beside_app_queue_and_beside_the_limit_of_the_same_round() -> None:
     rows = {row.name: row for row in measure.table_rows(measured())}
     call = rows["80 calls/s, recorded: Asterisk's CPU a call, limit: the dialplan"]
