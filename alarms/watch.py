@@ -55,6 +55,8 @@ _GIVE_UP = 86_400 * SECOND
 """Microseconds after which an alarm that was not sent is not sent any more."""
 _HOUR = 3600 * SECOND
 
+ESCALATES: Final = "red_button_unseen"
+"""The rule whose value says how often it has escalated."""
 ELSEWHERE = frozenset({"stale_figures"})
 """Rules about the controller itself: watched by the process that shows its figures (`hotline web`)."""
 
@@ -73,7 +75,8 @@ class Watch:
     """The alarms of one process.
 
     `quick` measures without waiting; `slow` may wait, and is asked every `slow_every` seconds. A reading that cannot be
-    taken raises no alarm and clears none. `urls`: where alarms are sent.
+    taken raises no alarm and clears none. `urls`: where alarms are sent. `higher`: where those of `ESCALATES` go as
+    well, the first address from the first escalation on, the second from the second on, and so forth.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Watch:
         quick: Callable[[int], Readings],
         slow: Callable[[int], Awaitable[Readings]] | None = None,
         slow_every: float = SLOW_EVERY,
+        higher: Sequence[str] = (),
     ) -> None:
         self._engine = engine
         self._rules = tuple(watched)
@@ -92,7 +96,11 @@ class Watch:
         self._slow = slow
         self._slow_every = slow_every
         self._measured: dict[Key, float | None] = {}
-        self._letters = {url: _Letters(url, self._delivered) for url in urls}
+        levels = {url: level for level, url in reversed([*enumerate(higher, 1)])}
+        levels |= dict.fromkeys(urls, 0)
+        self._letters = {
+            url: _Letters(url, self._delivered, level) for url, level in levels.items()
+        }
         self._known: dict[str, Alarm] = {}
         self._sent: dict[str, dict[str, list[str]]] = {}
         self._unsaved: set[str] = set()
@@ -265,9 +273,12 @@ class Watch:
 
 
 class _Letters:
-    """The letters to one address, in order."""
+    """The letters to one address, in order. `level`: it hears only of what has escalated so often; 0: of all."""
 
-    def __init__(self, url: str, delivered: Callable[[Alarm, str, str], None]) -> None:
+    def __init__(
+        self, url: str, delivered: Callable[[Alarm, str, str], None], level: int = 0
+    ) -> None:
+        self._level = level
         self.label = notify.label(url)
         self.names = {self.label, notify.former_label(url)}
         self._url = url
@@ -278,7 +289,8 @@ class _Letters:
         self._finishing = False
 
     def add(self, alarm: Alarm, what: str) -> None:
-        self._waiting.put_nowait((alarm, what))
+        if not self._level or (alarm.rule == ESCALATES and alarm.value >= self._level):
+            self._waiting.put_nowait((alarm, what))
 
     async def finish(self) -> None:
         """Begin no other letter, and wait for the one that is being sent."""

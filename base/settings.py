@@ -482,6 +482,9 @@ class Settings(BaseSettings):
 
     alarm_urls: Secrets = ()
     """Where alarms are sent: addresses of the library apprise (mailto, json, …), separated by spaces. Secret."""
+    escalation_urls: Secrets = ()
+    """Who else hears of a red button that nobody has acknowledged: the first address from the first time on that the
+    timer runs out, the second from the second time on, and so forth; as `alarm_urls`."""
     alarms: dict[str, dict[str, object]] = {}
     """Changes of the alarms' rules: in hotline.toml `[alarms.longest_wait]` and `raise_at = 90`."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0

@@ -93,7 +93,8 @@ def test() -> None:
 
 
 def _urls(settings: Settings) -> list[str]:
-    return [url.get_secret_value() for url in settings.alarm_urls]
+    urls = (*settings.alarm_urls, *settings.escalation_urls)
+    return list(dict.fromkeys(url.get_secret_value() for url in urls))
 
 
 def _as_json(alarm: Alarm) -> dict[str, Any]:

@@ -412,6 +412,7 @@ class Controller:
             watched,
             quick=lambda now: readings.quick(self, now),
             slow=self._slow_readings,
+            higher=[url.get_secret_value() for url in settings.escalation_urls],
         )
         self._waiting = WaitingCallers(
             self._desk,

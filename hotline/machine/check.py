@@ -559,7 +559,11 @@ def _alarms(settings: Settings) -> Iterator[tuple[bool, str]]:
         alarms.rules(settings)
     except SettingsError as error:
         yield False, str(error)
-    for name, urls in (("ALARM", settings.alarm_urls), ("REPORT", settings.report_urls)):
+    for name, urls in (
+        ("ALARM", settings.alarm_urls),
+        ("ESCALATION", settings.escalation_urls),
+        ("REPORT", settings.report_urls),
+    ):
         for position, url in enumerate(urls, 1):
             if not notify.usable(url.get_secret_value()):
                 yield (

@@ -104,6 +104,25 @@ async def test_raised_seen_and_cleared_each_told_once(engine: AsyncEngine) -> No
     assert box.mails[0]["to"] == "duty@example.org"
 
 
+async def test_an_escalation_is_told_level_by_level(engine: AsyncEngine) -> None:
+    """Who hears only of a red button that nobody has acknowledged hears of nothing else, and of its end."""
+    desk = Desk()
+    rules = at_once("longest_wait", alarms.ESCALATES)
+    with Hook() as duty, Hook() as head, Hook() as director:
+        higher = [head.url, director.url, duty.url]
+        watch = Watch(engine, [duty.url], rules, desk, higher=higher)
+        watch.start()
+        for level in (1, 2):
+            key = (alarms.ESCALATES, f"1001 ({level})")
+            desk.readings = {WAIT: 200, key: level}
+            await until(lambda: len(head.got) == level * 2 - 1, "the head hears of it")  # noqa: B023
+        desk.readings = {WAIT: 0}
+        await until(lambda: len(head.got) == 4 and len(duty.got) == 6, "the all-clear")
+        await until(lambda: len(director.got) == 2, "of the second level")
+        await watch.close()
+    assert all("1001" in one["title"] for one in [*head.got, *director.got])
+
+
 async def test_sent_again_until_it_is_taken_and_not_after_a_restart(engine: AsyncEngine) -> None:
     desk = Desk()
     desk.readings = {WAIT: 200}
