@@ -19,7 +19,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
-from typing import IO, BinaryIO, Final
+from typing import IO, BinaryIO, Final, cast
 
 from facts.times import SECOND
 from recorder import forms
@@ -101,10 +101,10 @@ def press(
         yield made
 
 
-def _unnamed(folder: Path | None) -> IO[bytes]:
+def _unnamed(folder: Path | None) -> BinaryIO:
     if folder is None:
         return os.fdopen(os.memfd_create("recording"), "w+b")
-    return tempfile.TemporaryFile(dir=folder)
+    return cast("BinaryIO", tempfile.TemporaryFile(dir=folder))
 
 
 def _check(made: BinaryIO, form: RecordingForm, duration: int) -> None:
