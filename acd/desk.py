@@ -74,6 +74,9 @@ class Outbound(Protocol):
     def give_way(self, wanted: Yield, ring: Callable[[], None]) -> None:
         """Cancel the attempt. Then at once `ring` the agent for the citizen, or keep the agent on the phone (R7)."""
 
+    def when_clear(self, agents: Iterable[str], then: Callable[[], None]) -> None:
+        """Do `then`, which rings these agents: at once, or when their phones are free of a cut attempt."""
+
 
 class Desk:
     """Owns the floor. Everything here runs in the event loop's thread and never waits.
@@ -259,6 +262,8 @@ class Desk:
         match command:
             case Record(fact):
                 self._record(fact)
+            case Ring(call, agents, ring_for) if self._outbound is not None:
+                self._outbound.when_clear(agents, lambda: self._ring(call, agents, ring_for))
             case Ring(call, agents, ring_for):
                 self._ring(call, agents, ring_for)
             case StopRinging(call, agent):

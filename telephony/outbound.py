@@ -23,8 +23,9 @@ tells, once Asterisk has told of the leg's end. Without copies (the port is take
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -142,6 +143,7 @@ class Outbound:
         self._placed: dict[CallId, PlaceCallback] = {}
         self._unwanted: set[CallId] = set()
         self._leaving: dict[CallId, asyncio.Event] = {}
+        self._clearing: dict[str, set[asyncio.Task[None]]] = {}
         self._kept: dict[tuple[CallId, str], _Kept] = {}
         self._first: set[CallId] = set()
         self._spared: dict[CallId, str] = {}
@@ -163,15 +165,22 @@ class Outbound:
     def place(self, wanted: PlaceCallback) -> None:
         """Ring the agent's phone, then dial the citizen. `CallbackEnded` follows in any case."""
         self._placed[wanted.call] = wanted
-        spawn(self._originate(wanted), "callback")
+        self.when_clear((wanted.agent,), lambda: self._begin(wanted))
 
     def cancel(self, call: CallId, agent: str) -> None:
         """Hang up an attempt that is not answered. `CallbackEnded` follows if it still existed."""
-        spawn(self._cancel(call), "callback cancelled")
+        self._clear(agent, self._cancel(call), "callback cancelled")
 
     def give_way(self, wanted: Yield, ring: Callable[[], None]) -> None:
         """Cancel the attempt, then at once `ring` the agent for the citizen, or keep the agent's channel (R7)."""
-        spawn(self._give_way(wanted, ring), "inbound first")
+        self._clear(wanted.agent, self._give_way(wanted, ring), "inbound first")
+
+    def when_clear(self, agents: Iterable[str], then: Callable[[], None]) -> None:
+        """Ring these agents by `then`: at once, or when an attempt that is being cut is gone from their phones."""
+        if pending := [one for agent in agents for one in self._clearing.get(agent, ())]:
+            spawn(self._after(pending, then), "phone falls silent")
+        else:
+            then()
 
     # --- what the citizens' and the attempts' sessions ask
 
@@ -277,9 +286,30 @@ class Outbound:
         for call in set(self._placed) - held:
             del self._placed[call]
 
+    # --- one call at a time
+
+    def _clear(self, agent: str, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Whoever rings this agent waits for the end of `work`: the floor takes them for free meanwhile."""
+        task = spawn(work, name)
+        pending = self._clearing.setdefault(agent, set())
+        pending.add(task)
+        task.add_done_callback(pending.discard)
+
+    async def _after(
+        self, pending: Collection[asyncio.Task[None]], then: Callable[[], None]
+    ) -> None:
+        await asyncio.wait(pending, timeout=GONE_WITHIN)
+        then()
+
     # --- placing
 
+    def _begin(self, wanted: PlaceCallback) -> None:
+        spawn(self._originate(wanted), "callback")
+
     async def _originate(self, wanted: PlaceCallback) -> None:
+        if wanted.call in self._unwanted:
+            self._fail(wanted, "withdrawn")
+            return
         if not self._enabled:
             self._fail(wanted, "unreachable")
             return
@@ -353,6 +383,7 @@ class Outbound:
         if attempt is not None and attempt.answered:
             return
         await self._hang_up(call)
+        await comes_true(lambda: call not in self._placed and not self._exists(call), GONE_WITHIN)
 
     async def _give_way(self, wanted: Yield, ring: Callable[[], None]) -> None:
         await self._until_told(wanted.cancel)

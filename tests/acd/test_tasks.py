@@ -112,6 +112,9 @@ class Centre:
 
     def give_way(self, wanted: Any, ring: Callable[[], None]) -> None: ...
 
+    def when_clear(self, agents: Any, then: Callable[[], None]) -> None:
+        then()
+
     def agent(self, number: str = "1001") -> None:
         now = clock.now()
         self.report(AgentAdded(now, number), PhoneReachable(now, number), AgentReady(now, number))

@@ -330,6 +330,59 @@ async def test_a_leg_that_takes_its_time_is_waited_for(asterisk: Asterisk, raced
     await asterisk.until(lambda: rung)
 
 
+AGAIN = PlaceCallback(8, "hotline-c8.1", "1001", "+8613800000002", DEFAULT)
+
+
+@pytest.mark.parametrize("how", ["yields", "is cancelled"])
+async def test_a_phone_is_rung_again_only_when_a_cut_attempt_is_gone(
+    asterisk: Asterisk, how: str
+) -> None:
+    """The floor takes the agent for free at once: of a citizen who has left, or of a task that nobody wants."""
+    asterisk.outbound.place(WANTED)
+    asterisk.agent("Newchannel")
+    asterisk.agent("Newstate", ChannelState="5")
+    if how == "yields":
+        asterisk.outbound.give_way(YIELD, lambda: None)
+    else:
+        asterisk.outbound.cancel(ATTEMPT, "1001")
+    rung: list[str] = []
+    asterisk.outbound.place(AGAIN)
+    asterisk.outbound.when_clear(("1001", "1002"), lambda: rung.append("both"))
+    asterisk.outbound.when_clear(("1002",), lambda: rung.append("1002"))
+    await asterisk.until(lambda: "Hangup" in asterisk.actions())
+    await asyncio.sleep(0.05)
+    assert asterisk.actions() == ["Originate", "Hangup"]
+    assert rung == ["1002"]
+    asterisk.agent("Hangup", Cause="26")
+    await asterisk.until(lambda: asterisk.actions()[2:] and rung[1:])
+    assert asterisk.actions() == ["Originate", "Hangup", "Originate"]
+    assert asterisk.sent[-1]["ChannelId"] == AGAIN.call
+
+
+async def test_a_phone_that_does_not_fall_silent_is_rung_all_the_same(
+    asterisk: Asterisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GONE_WITHIN", 0.05)
+    asterisk.dialling()
+    asterisk.outbound.cancel(ATTEMPT, "1001")
+    asterisk.outbound.place(AGAIN)
+    await asterisk.until(lambda: asterisk.actions().count("Originate") == 2)
+
+
+async def test_what_is_cancelled_while_it_waits_for_the_phone_is_not_placed(
+    asterisk: Asterisk,
+) -> None:
+    asterisk.dialling()
+    asterisk.outbound.cancel(ATTEMPT, "1001")
+    asterisk.outbound.place(AGAIN)
+    asterisk.outbound.cancel(AGAIN.call, "1001")
+    await asterisk.until(lambda: "Hangup" in asterisk.actions())
+    asterisk.agent("Hangup", Cause="26")
+    ended = CallbackEnded(5, 8, AGAIN.call, "1001", "withdrawn")
+    await asterisk.until(lambda: ended in asterisk.facts)
+    assert asterisk.actions().count("Originate") == 1
+
+
 async def test_who_has_answered_meanwhile_is_not_cut(asterisk: Asterisk) -> None:
     asterisk.dialling()
     rung: list[bool] = []
