@@ -48,7 +48,6 @@ from facts import (
     PartyLeft,
     TalkEnded,
 )
-from facts.ids import is_attempt
 from facts.live import LiveState
 from facts.masking import mask_numbers
 from facts.parties import PartyKind
@@ -76,6 +75,7 @@ from hotline.controller.parties import ThirdParties
 from hotline.controller.people import People
 from hotline.controller.recovery import Recovery
 from hotline.controller.red_button import RedButton
+from hotline.controller.renewals import Renewals
 from hotline.controller.requests import Requests
 from hotline.controller.shown import Shown
 from hotline.controller.supervising import Supervising
@@ -230,6 +230,7 @@ class Controller:
         self._parties = Parties(self._calls.caller_gone, self._call_again, self._calls.call_of)
         self._calls.talks_on = self._parties.inside
         self._switch = Switch(self._link, self._calls, found=self._parties.found)
+        self._renewals = Renewals(self._calls, self._switch, settings.spool_dir)
         self._bring_in = BringIn(
             self._link,
             self._calls,
@@ -373,7 +374,7 @@ class Controller:
             queue_log=self._queue_log,
             numbers=lambda: self._calls.numbers,
             record=self._outlets.record,
-            renew=self._renew_recording,
+            renew=self._renewals.renew,
             learn=self._calls.learn,
         )
 
@@ -398,12 +399,12 @@ class Controller:
             shown=self._third_parties.shown,
             rings=settings.callback_rings,
             clock=clock.now,
-            record=self._go_on_recording,
+            record=self._renewals.go_on,
         )
         self._left_callbacks = LeftCallbacks(
             self._calls,
             self._parties,
-            record=self._go_on_recording,
+            record=self._renewals.go_on,
         )
         watched = alarms.of_names(alarms.rules(settings), alarms.ELSEWHERE, without=True)
         self._alarms = alarms.Watch(
@@ -662,17 +663,11 @@ class Controller:
         self._left_callbacks.take(facts)
         for fact in facts:
             if isinstance(fact, CallTransferred) or self._others_talk_on(fact):
-                self._renew_recording(fact.call)
-
-    def _lives(self, call: CallId) -> bool:
-        """Whether the channel is there at which this call is recorded: in a callback its agent's."""
-        if is_attempt(call):
-            return self._calls.attempt(call) is not None
-        return not self._calls.caller_gone(call)
+                self._renewals.renew(fact.call)
 
     def _others_talk_on(self, fact: Fact) -> TypeIs[TalkEnded | PartyLeft]:
         """Whether somebody has left a talk that goes on. A recording that is paused stays as it is."""
-        if not isinstance(fact, TalkEnded | PartyLeft) or not self._lives(fact.call):
+        if not isinstance(fact, TalkEnded | PartyLeft) or not self._renewals.lives(fact.call):
             return False
         if isinstance(fact, TalkEnded):
             return self._parties.inside(fact.call)
@@ -694,6 +689,7 @@ class Controller:
         self._bring_in.caught_up()
         self._emergencies.caught_up()
         self._left_callbacks.caught_up()
+        self._renewals.caught_up()
         await self._pauses.settle(state.paused, self._story)
         await self._supervision.there.settle(state.supervisors, self._supervising.unended)
         self._settled.set()
@@ -827,39 +823,13 @@ class Controller:
         """Calls can be recorded again: those that go on without, too."""
         for caller in self._desk.floor.callers.values():
             if caller.stage is not Stage.RELEASED:
-                self._renew_recording(caller.call)
+                self._renewals.renew(caller.call)
 
     def _two_left(self, call: CallId) -> None:
         """A supervisor who had stepped in is out again. A recording that is paused stays as it is."""
         paused = self._pauses.now()
         if not any(talk.call == call and talk.agent in paused for talk in self._calls.talks()):
-            self._renew_recording(call)
-
-    def _renew_recording(self, call: CallId) -> None:
-        spawn(self._renew(call), "recording renewed")
-
-    async def _renew(self, call: CallId) -> None:
-        try:
-            await self._switch.renew_recording(call, self._settings.spool_dir / f"{call}.raw")
-        except LinkError as error:
-            logger.error("recording.not_renewed", call_id=call, error=str(error))
-
-    def _go_on_recording(self, call: CallId, channel: str, before: str) -> None:
-        spawn(self._record_on(call, channel, before), "recording goes on")
-
-    async def _record_on(self, call: CallId, channel: str, before: str) -> None:
-        file = self._settings.spool_dir / f"{call}.raw"
-        if (attempt := self._calls.attempt(call)) is not None:
-            # Whoever is in a callback's talk is recorded at its agent's channel.
-            channel, before = attempt.channel, ""
-        if not file.exists():
-            # The recorder has put it away, and another one would take its place.
-            logger.error("recording.not_renewed", call_id=call, error="it is put away")
-            return
-        try:
-            await self._switch.record_on(channel, file, before)
-        except LinkError as error:
-            logger.error("recording.not_renewed", call_id=call, error=str(error))
+            self._renewals.renew(call)
 
     # --- what others see
 
