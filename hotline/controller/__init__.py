@@ -5,6 +5,7 @@ recovery        coming back: diary, CEL and AMI after a start and after a lost l
 in_force        the rules, the block list and the calendar that hold now
 watch           the phones of agents who talk: which of them has died
 tape            whether calls can be recorded now
+renewals        recordings that are renewed after a change in a talk
 people          the agents, and what they ask for
 requests        what screens, API and command line ask for
 parties         requests about third parties in a talk
