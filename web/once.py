@@ -3,7 +3,7 @@
 A program that got no answer asks again with the same key. If the first request was answered, it gets that answer, and
 nothing is done twice. The keys are in the database for a day, so a restart of this program changes nothing. What was
 under way when it stopped stays unanswered: nobody knows whether it was done, and the answer says so. A request that the
-controller did not answer is asked anew under its old name, so that it is carried out once, or its late answer found.
+controller did not answer is asked again under its old name, so that it is carried out once, or its late answer found.
 """
 
 import hashlib
