@@ -488,6 +488,55 @@ async def test_an_agent_cannot_hand_on_a_talk_of_three(centre: Centre, phones: P
     await centre.press(second, "*13")
 
 
+@pytest.mark.parametrize("away", [False, True], ids=["", "controller away"])
+async def test_a_citizen_handed_on_after_a_talk_with_the_colleague_keeps_the_supervisor(
+    centre: Centre, phones: Phones, away: bool
+) -> None:
+    caller = f"1390000047{away:d}"
+    leg, agent, boss, call = await three(centre, phones, caller)
+    second = await centre.agent(phones, "1002", answer_after=0.2)
+    await agent.offers[-1].hold()
+    own = await agent.dial("1002")
+    await own.until_hears(second.tone)
+    starts = len(centre.facts(ControllerStarted))
+    if away:
+        # Asterisk may lose a voice of three until the next controller renews the recording.
+        centre.expected.append(f'"recording.incomplete","call_id":"{call}"')
+        centre.kill_controller(for_good=True)
+    await agent.offers[-1].transfer_to(own)
+    at_second = second.offers[-1]
+    await until_has(centre, leg, second.tone, boss.tone)
+    await until_has(centre, at_second, leg.tone, boss.tone)
+    if away:
+        centre.revive()
+        await until_ready(centre, starts + 1)
+    await centre.presence("1002", "talking")
+    await centre.presence("1001", "ready")
+    await until_shown(centre, ("1003", "step_in", "on"))
+    await leg.hang_up()
+    await at_second.until_ended(3)
+    await boss.offers[-1].until_ended(3)
+    row = await centre.call(caller)
+    assert (row["agents"], row["outcome"], row["hung_up_by"]) == (
+        ["1001", "1002"],
+        "human",
+        "caller",
+    )
+    (handed,) = centre.facts(CallTransferred, call=call)
+    assert (handed.agent, handed.to, handed.attended) == ("1001", "1002", True)
+    begun, ended = (
+        [fact.agent for fact in facts]
+        for facts in (
+            centre.facts(SupervisionStarted, call=call),
+            centre.facts(SupervisionEnded, call=call),
+        )
+    )
+    assert begun == ended == ["1001", "1002"]
+    await centre.press(second, "*13")
+    await put_away(centre, call)
+    await centre.verified()
+
+
 async def test_a_citizen_who_leaves_ends_it_for_all(centre: Centre, phones: Phones) -> None:
     leg, agent, call = await talk(centre, phones, "13900000042")
     boss = await supervisor(centre, phones)
