@@ -228,7 +228,8 @@ class AsteriskState:
     `paused`: calls whose recording was paused, and the mark of `Switch.pause_recording`. `ours`: the legs that this
     program began beside a talk (`facts.ids.leg_of_ours`), as they are listed. `consults`: calls whose citizens hear
     music while the agent consults somebody, and that agent.
-    `supervisors`: the legs of supervisors who are in others' talks.
+    `supervisors`: the legs of supervisors who are in others' talks. `handed`: the legs of third parties who have been
+    handed the citizen and are in the talk's bridge, as they are listed.
     """
 
     facts: tuple[Fact, ...]
@@ -241,6 +242,7 @@ class AsteriskState:
     supervisors: tuple[SupervisorLeg, ...] = ()
     ours: tuple[Message, ...] = ()
     consults: tuple[tuple[CallId, str], ...] = ()
+    handed: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,6 +433,11 @@ class Calls:
                 entry
                 for entry in listed
                 if leg_of_ours(entry.get("Uniqueid", "")) and not takes(entry)
+            ),
+            handed=tuple(
+                entry
+                for entry in listed
+                if leg_of_ours(entry.get("Uniqueid", "")) and takes(entry) and entry.get("BridgeID")
             ),
             consults=tuple(
                 (self.call_of(uniqueid), endpoint(by))
