@@ -383,7 +383,7 @@ class _CallFold:
         self._recorded: int | None = None
         self._wraps: _WrapUps | None = None
         self._holds: list[TalkHeld | TalkResumed] = []
-        self._sent_on: int | None = None
+        self._sent_on: CallTransferred | None = None
         self._offers = _Offers()
         self._handed = ""
         self._explained: dict[str, str] | None = None
@@ -436,7 +436,7 @@ class _CallFold:
 
     def transferred(self, fact: CallTransferred) -> None:
         if fact.to:
-            self._sent_on = fact.at
+            self._sent_on = fact
 
     def wrapped_up(self, fact: WrapUpStarted | WrapUpEnded) -> None:
         self._wraps = self._wraps or _WrapUps()
@@ -579,18 +579,21 @@ class _CallFold:
         if self._scripted:
             return False
         by = last.hung_up_by or end.hung_up_by
-        sent_on = self._sent_on is not None and self._sent_on >= (last.answered or 0)
-        return by is Party.SYSTEM and not sent_on
+        return by is Party.SYSTEM and not self._is_sent_on(last)
+
+    def _is_sent_on(self, last: Offer) -> bool:
+        """Whether the agent of the last talk has sent the citizen on. They may have got the citizen that way."""
+        sent = self._sent_on
+        return sent is not None and sent.at >= (last.answered or 0) and sent.to != last.agent
 
     def _left_by(self, talks: Sequence[Offer], end: CallEnded) -> str:
         """The agent who ended the last talk themself: no hand-over, nobody else to talk to, no silent caller (R20)."""
         last = talks[-1]
         if (last.hung_up_by or end.hung_up_by) is not Party.AGENT or self._silent or self._scripted:
             return ""
-        since = last.answered or 0
-        sent_on = self._sent_on is not None and self._sent_on >= since
-        outside = self._outside is not None and self._outside >= since
-        return "" if sent_on or outside or self._handed == last.agent else last.agent
+        outside = self._outside is not None and self._outside >= (last.answered or 0)
+        stays = self._is_sent_on(last) or outside or self._handed == last.agent
+        return "" if stays else last.agent
 
     def _waits_since(self, arrival: CallArrived) -> int | None:
         if arrival.origin:

@@ -12,7 +12,7 @@ citizen is transferred from a callback and becomes a call of their own.
 
 import csv
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -387,19 +387,35 @@ class _Gathered:
         """An attended transfer: from now on the colleague's channel is a leg of the citizen's call."""
         told = _extra(event.extra)
         ends = [
-            (str(told.get(f"{end}_channel_uniqueid", "")), str(told.get(f"{end}_channel_name", "")))
+            (
+                _named(told, f"{end}_channel_uniqueid"),
+                _named(told, f"{end}_channel_name"),
+            )
             for end in ("transferee", "transfer_target")
         ]
         for (call, citizen), (uniqueid, channel) in (ends, reversed(ends)):
             agent = endpoint(channel)
             if not AGENT_NUMBER.fullmatch(agent):
                 continue
+            if not citizen:
+                call = self._among_others(event, _named(told, "channel2_uniqueid"))
             if call in self._citizens and call not in self.calls:
                 self._go_on(event, call, citizen, self._citizens[call])
-            if endpoint(citizen) == TRUNK or call in self._citizens:
+            if call and (endpoint(citizen) in (TRUNK, "") or call in self._citizens):
                 leg = _CelLeg(agent, channel, event.at, event.at, last_at=event.at)
                 leg.handed_by = endpoint(event.channel)
                 self._legs[uniqueid] = self._call(call).legs[uniqueid] = leg
+
+    def _among_others(self, event: CelEvent, second: str) -> CallId:
+        """The citizen of a transfer from a talk of three: CEL does not name them, but the agent's channels."""
+        for uniqueid in (event.uniqueid, second):
+            for call_id, call in self.calls.items():
+                if uniqueid in call.legs:
+                    return call_id
+            for citizen, attempt in self._citizens.items():
+                if attempt == uniqueid:
+                    return citizen
+        return ""
 
 
 @dataclass(slots=True)
@@ -539,6 +555,12 @@ def _extra(extra: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return told if isinstance(told, dict) else {}
+
+
+def _named(told: Mapping[str, Any], what: str) -> str:
+    """What CEL tells of this; empty when it names nobody."""
+    text = str(told.get(what, ""))
+    return "" if text == "N/A" else text
 
 
 def _missing(call_id: CallId, call: _CelCall, diary: "_Diary") -> Iterator[Fact]:

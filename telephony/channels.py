@@ -228,7 +228,8 @@ class AsteriskState:
     `paused`: calls whose recording was paused, and the mark of `Switch.pause_recording`. `ours`: the legs that this
     program began beside a talk (`facts.ids.leg_of_ours`), as they are listed. `consults`: calls whose citizens hear
     music while the agent consults somebody, and that agent.
-    `supervisors`: the legs of supervisors who are in others' talks.
+    `supervisors`: the legs of supervisors who are in others' talks. `handed`: the legs of third parties who have been
+    handed the citizen and are in the talk's bridge, as they are listed.
     """
 
     facts: tuple[Fact, ...]
@@ -241,6 +242,7 @@ class AsteriskState:
     supervisors: tuple[SupervisorLeg, ...] = ()
     ours: tuple[Message, ...] = ()
     consults: tuple[tuple[CallId, str], ...] = ()
+    handed: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,6 +435,11 @@ class Calls:
                 entry
                 for entry in listed
                 if leg_of_ours(entry.get("Uniqueid", "")) and not takes(entry)
+            ),
+            handed=tuple(
+                entry
+                for entry in listed
+                if leg_of_ours(entry.get("Uniqueid", "")) and takes(entry) and entry.get("BridgeID")
             ),
             consults=tuple(
                 (self.call_of(uniqueid), endpoint(by))
@@ -921,12 +928,16 @@ class Calls:
         facts.append(TalkHeld(at, call, talk.agent) if held else TalkResumed(at, call, talk.agent))
 
     def _attended_transfer(self, message: Message, at: int, facts: list[Fact]) -> None:
-        """The agent may have sent the REFER on either of two legs, so either far end may be the citizen."""
+        """The agent may have sent the REFER on either of two legs, so either far end may be the citizen.
+
+        If others were in the citizen's talk, Asterisk names no far end of it.
+        """
         ends = [
             (message.get(f"{end}Uniqueid", ""), message.get(f"{end}Channel", ""))
             for end in ("Transferee", "TransferTarget")
         ]
-        for (call, channel), (uniqueid, colleague) in (ends, reversed(ends)):
+        for far, (uniqueid, colleague) in (ends, reversed(ends)):
+            call, channel = far if any(far) else self._among_others(message)
             own, out = self._own.get(uniqueid), self._outs.get(call)
             if own is None or own.channel != colleague or message.get("Result") != "Success":
                 continue
@@ -937,6 +948,17 @@ class Calls:
             if state is not None and state.channel == channel and not state.ended:
                 agent = endpoint(message.get("OrigTransfererChannel", ""))
                 self._hand_over(call, state, uniqueid, own, agent, at, facts)
+
+    def _among_others(self, message: Message) -> tuple[CallId, str]:
+        """The citizen of the talk in which the agent of this transfer was: their Uniqueid, and the channel's name."""
+        for end in ("OrigTransferer", "SecondTransferer"):
+            uniqueid, channel = message.get(f"{end}Uniqueid", ""), message.get(f"{end}Channel", "")
+            leg, attempt = self._legs.get(uniqueid), self._attempts.get(uniqueid)
+            if leg is not None and leg.answered and leg.channel == channel:
+                return leg.call, self.caller_channel(leg.call)
+            if attempt is not None and attempt.citizen and attempt.channel == channel:
+                return next(iter(attempt.citizen.items()))
+        return "", ""
 
     def _hand_over(
         self,

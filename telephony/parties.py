@@ -33,6 +33,7 @@ from facts.causes import LOST, NOT_REACHED
 from facts.ids import is_call_id, party_of
 from facts.numbers import AGENT_NUMBER
 from facts.parties import PartyEnd, PartyFailure, PartyKind
+from facts.supervise import SupervisionMode
 from facts.terms import CallId
 from telephony.channels import RINGING, UP, AsteriskState, Message, microseconds, variables_of
 from telephony.supervisors import takes
@@ -286,6 +287,22 @@ def asked_for(state: AsteriskState) -> list[PartyAsked]:
             at = int(name.rpartition("-p")[2])
             who = (one.call, one.agent, one.id, one.who, one.number, one.consult)
             found.append(PartyAsked(at, *who))
+    return found
+
+
+def handed(state: AsteriskState) -> list[tuple[CallId, str]]:
+    """The calls in which a colleague has been handed the citizen, and the agent who did it.
+
+    If these agents talk there still, whoever handed over was stopped before the agent had left. An agent who has taken
+    the citizen back as a supervisor is none of them.
+    """
+    back = {leg.supervisor for leg in state.supervisors if leg.mode is SupervisionMode.TAKE}
+    found = []
+    for entry in state.handed:
+        name = party_of(entry.get("Uniqueid", ""))
+        one = _from_mark(name, variables_of(entry).get("HL_PARTY", ""))
+        if one is not None and one.agent not in back:
+            found.append((one.call, one.agent))
     return found
 
 

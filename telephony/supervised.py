@@ -3,14 +3,15 @@
 What is told as a fact has happened: the phone has answered, the dialplan is there, the leg has joined the talk.
 Asterisk holds all that is known (`telephony.supervisors`), so a new controller finds it again (`settle`).
 
-Whoever has stepped in talks on with the citizen when the agent leaves: `Calls` tells so as of a take-over.
+Whoever has stepped in talks on with the citizen when the agent leaves: `Calls` tells so as of a take-over. When the
+agent hands the citizen on to a colleague and both had talked first, they are in the colleague's talk from then on.
 
 A leg that only listens is hung up as soon as the talk's end is told, before Asterisk ends the talk's own legs: a spy
 that sends no sound could hold up the agent's end by two seconds (asterisk/asterisk#2123).
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
@@ -72,6 +73,9 @@ class Verbs(Protocol):
 
     def inherited(self, call: CallId, channel: str) -> None:
         """The leg `channel` has stepped in, and now has the citizen: it may hand them on, soon."""
+
+    def follows(self, channel: str, mark: SupervisionMark, talk: Talk) -> None:
+        """The leg `channel` is in this talk from now on: its variables say so, soon."""
 
     def stepped_in(self, call: CallId, agent: str, *, there: bool) -> None:
         """Whether supervisors are to be heard in the agent's talk: then it cannot be handed on by the phone."""
@@ -204,8 +208,9 @@ class SupervisedTalks:
             return
         for fact in facts:
             match fact:
-                case CallTransferred(_, call, agent, to, _):
-                    self._handed_on(call, agent, to, fact.at)
+                case CallTransferred(_, call, agent, to, attended):
+                    if not self._handed_on(call, agent, to, fact.at) and attended:
+                        self._stay(call, agent, to, fact.at)
                 case OfferAnswered(_, call, agent):
                     self._handed_on(call, "", agent, fact.at)
                 case TalkEnded(_, call, agent):
@@ -330,14 +335,39 @@ class SupervisedTalks:
         """While a supervisor has stepped in, the agent's phone cannot hand the talk of all on."""
         self._verbs.stepped_in(call, agent, there=self.stepped_in(call))
 
-    def _handed_on(self, call: CallId, agent: str, to: str, at: int) -> None:
-        for one in list(self._legs.values()):
-            if one.mark.call == call and one.supervisor == to and not one.taken:
-                self._takes(one, at)
-                if not agent:
-                    self._two_left(call)
-                else:
-                    self._verbs.free(call, agent)
+    def _handed_on(self, call: CallId, agent: str, to: str, at: int) -> bool:
+        """Whether it is a supervisor who has the citizen now."""
+        one = self.of(to)
+        if one is None or one.mark.call != call or one.taken:
+            return False
+        self._takes(one, at)
+        if not agent:
+            self._two_left(call)
+        else:
+            self._verbs.free(call, agent)
+        return True
+
+    def _stay(self, call: CallId, agent: str, to: str, at: int) -> None:
+        """The agent has handed the citizen on: whoever has stepped in is in the talk of the next agent."""
+        talk = next((t for t in self._calls.talks() if (t.call, t.agent) == (call, to)), None)
+        for one in self._legs.values():
+            stays = one.began and one.mode is SupervisionMode.STEP_IN and not one.over
+            if talk is not None and stays and (one.mark.call, one.mark.agent) == (call, agent):
+                self._follow(one, talk, at)
+
+    def _follow(self, one: Supervisor, talk: Talk, at: int) -> None:
+        mark, over = one.mark, SupervisionEnd.OVER
+        lasted = at - one.began
+        self._report(
+            SupervisionEnded(at, mark.call, mark.agent, one.supervisor, over, lasted, mark.by)
+        )
+        one.mark = mark = replace(mark, agent=talk.agent)
+        one.began, one.talk = at, self._channels(talk)
+        self._report(
+            SupervisionStarted(at, mark.call, mark.agent, one.supervisor, one.mode, mark.by)
+        )
+        self._verbs.follows(one.channel, mark, talk)
+        self._bind(mark.call, mark.agent)
 
     def _takes(self, one: Supervisor, at: int) -> None:
         """The citizen is theirs."""
@@ -364,7 +394,8 @@ class SupervisedTalks:
         self, leg: SupervisorLeg, known: dict[tuple[CallId, str, str], SupervisionStarted]
     ) -> None:
         """Take up a leg that exists in Asterisk."""
-        mark = leg.mark
+        one = self._legs.get(leg.leg)
+        mark = leg.mark if one is None else one.mark
         talks = list(self._calls.talks())
         talk = next((t for t in talks if (t.call, t.agent) == (mark.call, mark.agent)), None)
         key = (mark.call, mark.agent, leg.supervisor)
@@ -374,18 +405,22 @@ class SupervisedTalks:
                 self._freed.add((mark.call, mark.agent))
                 self._verbs.free(mark.call, mark.agent)
             return
-        one = self._legs.get(leg.leg)
         if one is None:
             one = self._legs[leg.leg] = self._made(leg, known.get(key))
             log.info("supervision.found", call_id=mark.call, supervisor=leg.supervisor)
         one.channel = leg.channel
         if leg.mode is not None:
             self._is(one, leg.mode, self._clock())
-        if talk is None:
+        if talk is not None:
+            one.talk = self._channels(talk)
+            return
+        heir = next((t for t in talks if t.call == mark.call), None)
+        if heir is not None and one.mode is SupervisionMode.STEP_IN:
+            known.pop(key, None)
+            self._follow(one, heir, self._clock())
+        else:
             one.over = True
             self._verbs.cut(leg.channel)
-        else:
-            one.talk = self._channels(talk)
 
     def _found_taken(self, leg: SupervisorLeg, started: SupervisionStarted | None) -> None:
         """The citizen is theirs. Whoever was killed in between has not told so."""

@@ -235,6 +235,12 @@ class Supervision:
         may = actions.set_variable(channel, "TRANSFER_CONTEXT", "transfer")
         spawn(self._try(may, "supervision.not_set"), "supervisor may transfer")
 
+    def follows(self, channel: str, mark: SupervisionMark, talk: Talk) -> None:
+        """The leg `channel` is in this talk from now on: its variables say so, soon."""
+        for name, value in ((supervisors.MARK, str(mark)), ("HL_SPIED", talk.channel)):
+            action = actions.set_variable(channel, name, value)
+            spawn(self._try(action, "supervision.not_set"), "supervisor of the next agent")
+
     def stepped_in(self, call: CallId, agent: str, *, there: bool) -> None:
         """Keep the agent's phone from handing on a talk of three, or let it, soon."""
         context = "nothing" if there or self._parties(call) else "transfer"

@@ -39,7 +39,8 @@ def offer_answered(hall: Hall, fact: OfferAnswered, now: int) -> None:
         del hall.early[fact.call]  # it was told a second time, and this talk came after it
     caller, seat = hall.callers[fact.call], hall.seats[fact.agent]
     first, caller.answered, caller.cut = not caller.answered, True, False
-    caller.lost = ""
+    if caller.lost not in caller.leaving:
+        caller.lost = ""
     caller.first_answer = fact.agent if first else ""
     seat.calls += 1
     if caller.caller and first:
@@ -109,7 +110,8 @@ def phone_lost(hall: Hall, fact: PhoneLost, now: int) -> None:
 def talk_ended(hall: Hall, fact: TalkEnded, now: int) -> None:
     """The agent's leg is gone after a talk. If that lasted no longer than `NO_TALK`, nobody has answered the caller.
 
-    After a talk in which the agent's phone died there is no wrap-up: their new phone may ring for the same caller.
+    After a talk in which the agent's phone died there is no wrap-up: their new phone may ring for the same caller, who
+    comes back. If another agent has the caller by then, they do not come back.
 
     If the system ended such a short one, the agent has handed the caller on, or their phone has dropped them. That is
     told a moment later (`work.settle_doubt`).
@@ -137,7 +139,9 @@ def talk_ended(hall: Hall, fact: TalkEnded, now: int) -> None:
     free(hall, seat, fact.at, now, worked=worked)
     if caller is not None and doubted:
         doubt(hall, seat, caller, now)
-    if lost and caller is not None and caller.stage is Stage.TALKING:
+    if lost and caller is not None and caller.agent:
+        caller.lost = ""  # another agent has the caller, who waits for nobody after that talk
+    elif lost and caller is not None and caller.stage is Stage.TALKING:
         rest(
             hall, seat, now + AT_ONCE
         )  # the caller comes back in a moment, before those who came later

@@ -20,6 +20,7 @@ report      `hotline report`
 retention   `hotline recordings retention`, `hold`, `release`, `holds`
 simulate    `hotline simulate`
 staff       `hotline staff`
+talk        `hotline talk`
 web         `hotline account`, `hotline token`
 words       `hotline transcribe`, `hotline recordings words`, `phrases`
 """

@@ -35,6 +35,7 @@ from hotline.cli import recordings as cli_recordings
 from hotline.cli import report as cli_report
 from hotline.cli import simulate as cli_simulate
 from hotline.cli import staff as cli_staff
+from hotline.cli import talk as cli_talk
 from hotline.cli import web as cli_web
 from hotline.cli import words as cli_words
 from hotline.cli.tools import (
@@ -73,6 +74,7 @@ app.add_typer(cli_quality.app, name="quality")
 app.add_typer(cli_alarm.app, name="alarm")
 app.add_typer(cli_queue.app, name="queue")
 app.add_typer(cli_callback.app, name="callback")
+app.add_typer(cli_talk.app, name="talk")
 app.add_typer(cli_simulate.app)
 app.add_typer(cli_staff.app)
 app.add_typer(cli_web.app)

@@ -4,7 +4,7 @@ Who asks hears within a second what has happened. "Done" is said only after Aste
 confirmed in time is refused as `asterisk_silent`, since nobody knows whether it took place; the facts will tell.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 import structlog
@@ -164,6 +164,22 @@ class Control:
             log.warning("control.failed", request=asked.name, agent=agent, error=str(error))
             raise self._failed(talk, error) from None
 
+    async def finish(self, handed: Collection[tuple[CallId, str]]) -> list[CallId]:
+        """Have agents leave whose controller, or its link, was lost when a colleague had just got their citizen.
+
+        `handed`: the calls, and these agents, after a start and a lost link. Gives the calls that an agent has left.
+        """
+        left = []
+        for talk in [one for one in self._calls.talks() if (one.call, one.agent) in handed]:
+            log.info("control.handover_finished", agent=talk.agent, call_id=talk.call)
+            try:
+                await self._leave(talk)
+            except LinkError as error:
+                log.warning("control.failed", request=HandOverTalk.name, error=str(error))
+            else:
+                left.append(talk.call)
+        return left
+
     # --- the verbs
 
     async def _pick_up(self, agent: str) -> Reply:
@@ -242,7 +258,10 @@ class Control:
         return Reply(f"agent {talk.agent}: the citizen goes to {where}", call=talk.call)
 
     async def _hand_over(self, talk: Talk) -> Reply:
-        """The colleague first, so that nobody is alone with the citizen for a moment; then the agent leaves."""
+        """The colleague first, so that nobody is alone with the citizen for a moment; then the agent leaves.
+
+        If this program dies in between, the next one goes on from what Asterisk lists (`finish`).
+        """
         to = self._colleague(talk)
 
         def theirs() -> bool:
@@ -253,11 +272,15 @@ class Control:
         await self._verbs.hand_over(to.channel, self._calls.caller_channel(talk.call))
         if not await comes_true(theirs, CONFIRMED_WITHIN):
             raise refused("asterisk_silent")
-        self._calls.ends(talk.leg)
-        await self._verbs.hang_up(talk.channel)
-        if not await comes_true(lambda: self._now(talk) is None, CONFIRMED_WITHIN):
+        if not await self._leave(talk):
             raise refused("asterisk_silent")
         return Reply(f"agent {talk.agent}: the citizen talks to {to.number}", call=talk.call)
+
+    async def _leave(self, talk: Talk) -> bool:
+        """End the agent's leg of a talk that goes on without them; whether Asterisk has told of it."""
+        self._calls.ends(talk.leg)
+        await self._verbs.hang_up(talk.channel)
+        return await comes_true(lambda: self._now(talk) is None, CONFIRMED_WITHIN)
 
     def _colleague(self, talk: Talk) -> LiveParty:
         """The one colleague in this talk. Raises `Refused`."""

@@ -99,7 +99,7 @@ from telephony.leaving import LeavingPhones
 from telephony.left_callbacks import LeftCallbacks
 from telephony.link import Link, LinkError
 from telephony.outbound import Outbound
-from telephony.parties import LiveParty, Parties
+from telephony.parties import LiveParty, Parties, handed
 from telephony.pauses import RecordingPauses
 from telephony.queue_log_file import QueueLogFile
 from telephony.refused import SETTLE, RefusedCalls, unpack
@@ -692,6 +692,7 @@ class Controller:
         self._renewals.caught_up()
         await self._pauses.settle(state.paused, self._story)
         await self._supervision.there.settle(state.supervisors, self._supervising.unended)
+        spawn(self._finish_handovers(handed(state)), "handovers finished")
         self._settled.set()
         await self._in_force.announce_numbers()
         await self.look_at_trunks()
@@ -824,6 +825,10 @@ class Controller:
         for caller in self._desk.floor.callers.values():
             if caller.stage is not Stage.RELEASED:
                 self._renewals.renew(caller.call)
+
+    async def _finish_handovers(self, began: list[tuple[CallId, str]]) -> None:
+        for call in await self._control.finish(began):
+            self._two_left(call)
 
     def _two_left(self, call: CallId) -> None:
         """A supervisor who had stepped in is out again. A recording that is paused stays as it is."""

@@ -37,6 +37,7 @@ from facts import (
     OwnCallEnded,
     OwnCallStarted,
     PhoneLost,
+    PhoneUnreachable,
     TalkEnded,
     TalkHeld,
     TalkResumed,
@@ -172,6 +173,28 @@ def test_a_phone_that_dies_after_its_agent_has_handed_on_is_no_lost_talk(story: 
     assert story.floor.seats["1001"].call == "a", "the end of their own leg is not told yet"
     assert story.entries(PhoneLost(12 * SECOND, "a", "1001")) == []
     assert story.floor.callers["a"].lost == ""
+
+
+@pytest.mark.parametrize("dead", [False, True], ids=["reloaded", "dead"])
+def test_a_phone_that_dies_beside_a_supervisor_leaves_them_the_citizen(
+    story: Story, dead: bool
+) -> None:
+    """As after a talk of two there is no wrap-up. But nobody comes back to this agent, and no dead phone is rung."""
+    if dead:
+        story.tell(PhoneUnreachable(9 * SECOND, "1001"))
+    at = 10 * SECOND
+    assert story.entries(PhoneLost(at, "a", "1001")) == [PhoneLost(at, "a", "1001")]
+    story.tell(CallTransferred(at, "a", "1001", "1003", attended=True))
+    story.tell(OfferAnswered(at, "a", "1003"))
+    ended = TalkEnded(at + 1, "a", "1001", Party.SYSTEM)
+    assert story.entries(ended) == [ended]
+    assert story.presence("1001") is (Presence.UNREACHABLE if dead else Presence.READY)
+    assert story.presence("1003") is Presence.TALKING
+    story.tell(AgentPaused(11 * SECOND, "1002", ""))
+    rung = story.caller("b", 12)
+    assert rung == ([] if dead else [Ring("b", ("1001",), 15.0)])
+    story.tell(TalkEnded(20 * SECOND, "a", "1003", Party.AGENT))
+    assert story.floor.dropped("a", 20 * SECOND) is False
 
 
 def test_the_end_of_the_call_frees_one_whose_own_end_was_never_told(story: Story) -> None:

@@ -7,7 +7,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from agents import tables
 from base import database, migrations
 from base.migrations import DatabaseError, upgrade
 from diary import tables as diary_tables
+from facts import CallTransferred, details
 from hotline.machine.tables import metadata
 from telephony.realtime import VIEWS
 
@@ -209,20 +210,39 @@ async def test_a_percent_sign_in_the_path_does_no_harm(sqlite: AsyncEngine) -> N
     await upgrade(sqlite)
 
 
-async def test_talks_of_before_that_an_agent_ended_are_counted_again(engine: AsyncEngine) -> None:
-    rows = [
-        {"id": 1, "at": 1, "kind": "TalkEnded", "call": "a", "more": {"hung_up_by": "agent"}},
-        {"id": 2, "at": 2, "kind": "TalkEnded", "call": "b", "more": {"hung_up_by": "caller"}},
-        {"id": 3, "at": 3, "kind": "CallEnded", "call": "c", "more": {"hung_up_by": "agent"}},
-    ]
+async def marked(engine: AsyncEngine, before: str, rows: list[dict[str, object]]) -> Sequence[str]:
+    """The calls that are counted again when a database of version `before` with this diary is upgraded."""
 
-    def before(connection: Connection) -> None:
-        command.upgrade(migrations.config(connection), "0029")
+    def old(connection: Connection) -> None:
+        command.upgrade(migrations.config(connection), before)
 
     async with engine.begin() as connection:
-        await connection.run_sync(before)
+        await connection.run_sync(old)
         await connection.execute(insert(diary_tables.diary), rows)
     await upgrade(engine)
     async with engine.connect() as connection:
         found = await connection.execute(select(diary_tables.changed.c.call))
-        assert found.scalars().all() == ["a"]
+        return found.scalars().all()
+
+
+async def test_talks_of_before_that_an_agent_ended_are_counted_again(engine: AsyncEngine) -> None:
+    rows: list[dict[str, object]] = [
+        {"id": 1, "at": 1, "kind": "TalkEnded", "call": "a", "more": {"hung_up_by": "agent"}},
+        {"id": 2, "at": 2, "kind": "TalkEnded", "call": "b", "more": {"hung_up_by": "caller"}},
+        {"id": 3, "at": 3, "kind": "CallEnded", "call": "c", "more": {"hung_up_by": "agent"}},
+    ]
+    assert await marked(engine, "0029", rows) == ["a"]
+
+
+async def test_calls_of_before_that_somebody_took_over_are_counted_again(
+    engine: AsyncEngine,
+) -> None:
+    handed = (
+        CallTransferred(1, "a", "1001", "1002", attended=True),
+        CallTransferred(2, "b", "1001", "1002"),
+    )
+    rows: list[dict[str, object]] = [
+        {"id": fact.at, "at": fact.at, "kind": fact.kind, "call": fact.call, "more": details(fact)}
+        for fact in handed
+    ]
+    assert await marked(engine, "0032", rows) == ["a"]

@@ -1,12 +1,15 @@
 """Call control on a whole centre: each verb through the API, on real calls, heard by tones."""
 
 import asyncio
+import contextlib
+import re
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
 
+from base.background import spawn
 from facts import (
     CallbackAdded,
     CallbackAnswered,
@@ -15,6 +18,7 @@ from facts import (
     CallEnded,
     CallMarked,
     CallTransferred,
+    ControllerStarted,
     OfferAnswered,
     OfferRinging,
     PartyLeft,
@@ -34,7 +38,8 @@ from tests.live import sounds
 from tests.live.centre import NUMBER, PASSWORD, Centre, until_talk
 from tests.live.deskphone import DeskPhone
 from tests.live.gateway import Gateway, Manners, header
-from tests.live.test_parties import colleague
+from tests.live.test_parties import colleague, until_ready
+from tests.live.test_supervision import put_away
 from tests.live.test_transfer import hears_music
 
 GREETING = 10.0
@@ -322,6 +327,70 @@ async def test_a_consulted_colleague_is_left_the_citizen_in_one_request(
     row = await centre.call("13900000051")
     assert (row["agents"], row["hung_up_by"]) == (["1001", "1002"], "agent")
     assert not [one for one in centre.facts(CallbackAdded) if one.origin == call]
+
+
+def colleague_takes(centre: Centre, number: str) -> None:
+    """The first half of a handover, as `TalkVerbs.hand_over` has Asterisk do it: the agent is still in the talk."""
+    names = re.findall(
+        r"^(PJSIP/(\w+)-\w+)!", centre.asterisk("core show channels concise"), re.MULTILINE
+    )
+    channel = {party: name for name, party in names}
+    centre.asterisk(f"dialplan set chanvar {channel[number]} HL_JOINED {channel['trunk']}")
+    centre.asterisk(f"channel redirect {channel[number]} supervision,take,1")
+
+
+async def until_killed(client: httpx.AsyncClient, agent: str) -> None:
+    """Ask a controller that may not live to answer for a handover."""
+    await client.post(f"/api/talks/{agent}/handover")
+
+
+@pytest.mark.parametrize("moment", ["asked", "between"])
+async def test_a_controller_killed_in_a_handover_leaves_the_citizen_to_the_colleague(
+    centre: Centre, phones: Phones, admin: httpx.AsyncClient, moment: str
+) -> None:
+    caller = f"1390000055{len(moment)}"
+    leg, agent, call = await talk(centre, phones, caller)
+    second = await colleague(centre, phones)
+    await ask(admin, "1001", "parties", 201, to="1002", how="consult")
+    at_second = await second.until_rings(len(second.offers) or 1)
+    await at_second.until_hears(agent.tone)
+    starts = len(centre.facts(ControllerStarted))
+    # It may be killed when it has just stopped the recording, to start it again.
+    centre.expected.append(f'"recording.incomplete","call_id":"{call}"')
+    if moment == "between":
+        centre.kill_controller(for_good=True)
+        colleague_takes(centre, "1002")
+        await asyncio.sleep(2)
+        assert agent.offers[-1].ended_at is None
+        centre.revive()
+    else:
+        asking = spawn(until_killed(admin, "1001"), "a handover")
+        await asyncio.sleep(0.03)
+        centre.kill_controller()
+        await asking
+    await until_ready(centre, starts + 1)
+    with contextlib.suppress(AssertionError):
+        await centre.fact(CallTransferred, 5, call=call)
+    if not centre.facts(CallTransferred, call=call):
+        # It was killed before Asterisk was asked: nothing has changed, and it can be asked again.
+        await ask(admin, "1001", "handover")
+    await agent.offers[-1].until_ended(20)
+    await leg.until_hears(second.tone)
+    await at_second.until_hears(leg.tone)
+    handed = await centre.fact(CallTransferred, call=call)
+    assert (handed.agent, handed.to, handed.attended) == ("1001", "1002", True)
+    assert (await centre.fact(PartyLeft, call=call)).why is PartyEnd.HANDED_OVER
+    ended = await centre.fact(TalkEnded, call=call)
+    assert ended.agent == "1001"
+    assert moment == "asked" or ended.hung_up_by is Party.AGENT
+    await centre.presence("1001", "ready")
+    await centre.presence("1002", "talking")
+    await leg.hang_up()
+    await at_second.until_ended(5)
+    row = await centre.call(caller)
+    assert (row["agents"], row["hung_up_by"]) == (["1001", "1002"], "caller")
+    await put_away(centre, call)
+    await centre.verified()
 
 
 async def test_a_busy_colleague_is_refused_and_the_talk_goes_on(

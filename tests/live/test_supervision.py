@@ -16,9 +16,11 @@ from base.bus import Bus, NoAnswer, Refused
 from facts import (
     CallbackAdded,
     CallEnded,
+    CallQueued,
     CallTransferred,
     ControllerStarted,
     OfferAnswered,
+    OfferMade,
     OwnCallStarted,
     PhoneLost,
     PhoneReachable,
@@ -28,9 +30,18 @@ from facts import (
     SupervisionStarted,
     TalkEnded,
     TalkStopped,
+    WrapUpStarted,
 )
 from facts.live import SupervisorNow
-from facts.requests import ChangeListening, EndTalk, LeaveTalk, ListenToTalk, Request, TakeTalk
+from facts.requests import (
+    AddParty,
+    ChangeListening,
+    EndTalk,
+    LeaveTalk,
+    ListenToTalk,
+    Request,
+    TakeTalk,
+)
 from facts.supervise import SupervisionEnd, SupervisionMode
 from facts.terms import Party
 from facts.times import SECOND
@@ -470,6 +481,46 @@ async def test_an_agent_whose_phone_dies_has_the_supervisor_talk_on(
     assert desk.invited == 1
 
 
+@pytest.mark.parametrize("other", ["supervisor", "colleague"])
+async def test_an_agent_with_a_dead_phone_is_not_rung_while_the_others_talk_on(
+    centre: Centre, phones: Phones, other: str
+) -> None:
+    caller, waits = f"1390000048{len(other) - 8}", f"1390000048{len(other) - 5}"
+    async with DeskPhone(centre.sip, "1002", PASSWORD) as desk:
+        before = len(centre.facts(PhoneReachable, agent="1002"))
+        await desk.sign_in()
+        await centre.fact(PhoneReachable, agent="1002", count=before + 1)
+        await centre.cli("agent", "ready", "1002")
+        leg = await phones.citizen(caller).dial(NUMBER)
+        await until_talk(leg, desk.tone, GREETING)
+        call = await centre.call_id(caller)
+        third = await supervisor(centre, phones)
+        if other == "supervisor":
+            await ask(centre, ListenToTalk("1002", "1003", "step_in", "li", 1))
+        else:
+            await ask(centre, AddParty("1002", "1003"))
+        await until_has(centre, leg, desk.tone, third.tone)
+        await asyncio.sleep(4.5)  # the watch knows its sound by then
+        desk.die()
+        await centre.fact(PhoneLost, 20, call=call, agent="1002")
+        await centre.fact(TalkEnded, call=call, agent="1002")
+        await centre.presence("1002", "unreachable")
+        await leg.until_hears(third.tone)
+        assert centre.facts(WrapUpStarted, call=call, agent="1002") == []
+        # The next citizen waits for somebody else.
+        next_leg = await phones.citizen(waits).dial(NUMBER)
+        await centre.fact(CallQueued, 20, call=await centre.call_id(waits))
+        await hears_on(leg, third.tone, 3)
+        assert centre.facts(OfferMade, call=await centre.call_id(waits)) == []
+        await next_leg.hang_up()
+        await leg.hang_up()
+        await third.offers[-1].until_ended(5)
+        await centre.cli("agent", "out", "1002")
+    row = await centre.call(caller)
+    assert row["hung_up_by"] == "caller"
+    assert row["agents"] == (["1002", "1003"] if other == "supervisor" else ["1002"])
+
+
 async def test_an_agent_cannot_hand_on_a_talk_of_three(centre: Centre, phones: Phones) -> None:
     leg, agent, boss, call = await three(centre, phones, "13900000046")
     second = await centre.agent(phones, "1002", answer_after=0.2)
@@ -486,6 +537,55 @@ async def test_an_agent_cannot_hand_on_a_talk_of_three(centre: Centre, phones: P
     await leg.hang_up()
     assert (await centre.call("13900000046"))["agents"] == ["1001", "1002"]
     await centre.press(second, "*13")
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["", "controller away"])
+async def test_a_citizen_handed_on_after_a_talk_with_the_colleague_keeps_the_supervisor(
+    centre: Centre, phones: Phones, away: bool
+) -> None:
+    caller = f"1390000047{away:d}"
+    leg, agent, boss, call = await three(centre, phones, caller)
+    second = await centre.agent(phones, "1002", answer_after=0.2)
+    await agent.offers[-1].hold()
+    own = await agent.dial("1002")
+    await own.until_hears(second.tone)
+    starts = len(centre.facts(ControllerStarted))
+    if away:
+        # Asterisk may lose a voice of three until the next controller renews the recording.
+        centre.expected.append(f'"recording.incomplete","call_id":"{call}"')
+        centre.kill_controller(for_good=True)
+    await agent.offers[-1].transfer_to(own)
+    at_second = second.offers[-1]
+    await until_has(centre, leg, second.tone, boss.tone)
+    await until_has(centre, at_second, leg.tone, boss.tone)
+    if away:
+        centre.revive()
+        await until_ready(centre, starts + 1)
+    await centre.presence("1002", "talking")
+    await centre.presence("1001", "ready")
+    await until_shown(centre, ("1003", "step_in", "on"))
+    await leg.hang_up()
+    await at_second.until_ended(3)
+    await boss.offers[-1].until_ended(3)
+    row = await centre.call(caller)
+    assert (row["agents"], row["outcome"], row["hung_up_by"]) == (
+        ["1001", "1002"],
+        "human",
+        "caller",
+    )
+    (handed,) = centre.facts(CallTransferred, call=call)
+    assert (handed.agent, handed.to, handed.attended) == ("1001", "1002", True)
+    begun, ended = (
+        [fact.agent for fact in facts]
+        for facts in (
+            centre.facts(SupervisionStarted, call=call),
+            centre.facts(SupervisionEnded, call=call),
+        )
+    )
+    assert begun == ended == ["1001", "1002"]
+    await centre.press(second, "*13")
+    await put_away(centre, call)
+    await centre.verified()
 
 
 async def test_a_citizen_who_leaves_ends_it_for_all(centre: Centre, phones: Phones) -> None:

@@ -546,6 +546,34 @@ def test_who_was_sent_on_before_the_last_talk_may_be_cut_in_it() -> None:
     assert [one.hung_up_by for one in found.offers] == [Party.SYSTEM, Party.SYSTEM]
 
 
+@pytest.mark.parametrize(
+    ("late", "by", "left_by", "cut"),
+    [
+        (0, Party.AGENT, "1002", False),
+        (1000, Party.AGENT, "1002", False),  # AMI told one of them, CEL the other
+        (0, Party.SYSTEM, "", True),
+        (0, Party.CALLER, "", False),
+    ],
+)
+def test_whoever_took_the_citizen_over_ends_the_talk(
+    late: int, by: Party, left_by: str, cut: bool
+) -> None:
+    """1001 hands the citizen to 1002 in an attended transfer: that is the beginning of 1002's talk."""
+    *facts, talk, _ = answered("c")
+    end = talk.at + 9 * SECOND
+    found = record(
+        [
+            *facts,
+            CallTransferred(talk.at + late, "c", "1001", "1002", attended=True),
+            OfferAnswered(talk.at, "c", "1002"),
+            TalkEnded(talk.at + 1, "c", "1001", Party.SYSTEM),
+            TalkEnded(end, "c", "1002", by),
+            CallEnded(end, "c", by),
+        ]
+    )
+    assert (found.agents, found.left_by, found.cut) == (("1001", "1002"), left_by, cut)
+
+
 def test_the_first_end_of_a_refused_call_counts() -> None:
     first, refusal = refused("a")
     assert record([first, refusal, ended(9, "a")]).ended == refusal.at

@@ -25,7 +25,7 @@ from facts import (
 from facts.ids import callback_of
 from facts.terms import OfferReason, Party
 from facts.times import SECOND
-from telephony.cel import complete, seen
+from telephony.cel import CelEvent, complete, seen
 from telephony.cel_file import read_since
 from telephony.channels import Calls, Message
 from tests.telephony.test_calls import folded, told
@@ -319,6 +319,36 @@ def test_handed_on_whichever_of_the_two_ends_is_told_first(shape: str) -> None:
     assert of_the_citizen(folded(other)) == usual
     twice = [message for message in messages for _ in range(2)]
     assert of_the_citizen(folded(twice)) == usual
+
+
+def of_three(message: Message) -> Message:
+    """As Asterisk tells it of a talk of three: it does not name the citizen."""
+    for end in ("Transferee", "TransferTarget"):
+        if message.get(f"{end}Channel", "").startswith("PJSIP/outbound-"):
+            return {name: value for name, value in message.items() if not name.startswith(end)}
+    return message
+
+
+def cel_of_three(event: CelEvent) -> CelEvent:
+    if event.kind != "ATTENDEDTRANSFER":
+        return event
+    told = json.loads(event.extra)
+    for end in ("transferee", "transfer_target"):
+        if str(told.get(f"{end}_channel_name")).startswith("PJSIP/outbound-"):
+            told |= {f"{end}_channel_name": "N/A", f"{end}_channel_uniqueid": "N/A"}
+            return replace(event, extra=json.dumps(told))
+    return event
+
+
+@pytest.mark.parametrize("shape", ["handed_on_attended", "handed_on_other"])
+def test_handed_on_out_of_a_talk_of_three(shape: str) -> None:
+    messages = recorded(shape)
+    assert folded([of_three(message) for message in messages]) == folded(messages)
+    events = read_since(RECORDED / f"{shape}.csv", 0).events
+    unnamed = [cel_of_three(event) for event in events]
+    assert unnamed != list(events)
+    known, found = (complete(read, [], numbers=NUMBERS) for read in (events, unnamed))
+    assert outline(of_the_citizen(found)) == outline(of_the_citizen(known))
 
 
 @pytest.mark.parametrize("shape", HANDED_ON)

@@ -533,6 +533,33 @@ def test_an_attended_transfer_that_the_diary_lacks() -> None:
     assert told(ARRIVES, stranger) == [ARRIVED]
 
 
+def test_an_attended_transfer_out_of_a_talk_of_three() -> None:
+    """CEL names no far end of that talk, but the agent's channel, whichever of the two sent the REFER."""
+    colleague, names = "PJSIP/1002-00000004", ("hotline-1.4", "PJSIP/1002-00000004")
+    none = {"transferee_channel_uniqueid": "N/A", "transferee_channel_name": "N/A"}
+    target = dict(
+        zip(
+            ("transfer_target_channel_uniqueid", "transfer_target_channel_name"), names, strict=True
+        )
+    )
+    transfer = event("ATTENDEDTRANSFER", 5, LEG, channel2_uniqueid=OUT, **none, **target)
+    other = replace(
+        event("ATTENDEDTRANSFER", 5, LEG, channel2_uniqueid=LEG, **none, **target),
+        uniqueid=OUT,
+        linkedid=OUT,
+    )
+    leg = [event("CHAN_START", 1, LEG), event("ANSWER", 2, LEG)]
+    end = replace(hangup(9, LEG, 16, CALLER), uniqueid="hotline-1.4", channel=colleague)
+    for told_first in (transfer, other):
+        assert told(ARRIVES, *leg, told_first, end)[-3:] == [
+            CallTransferred(T + 5 * SECOND, CALL, "1001", "1002", attended=True),
+            OfferAnswered(T + 5 * SECOND, CALL, "1002"),
+            TalkEnded(T + 9 * SECOND, CALL, "1002", Party.CALLER),
+        ]
+    # A transfer of a talk that is no citizen's is none of ours.
+    assert told(ARRIVES, transfer) == [ARRIVED]
+
+
 # --- a line
 
 

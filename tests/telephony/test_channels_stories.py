@@ -223,6 +223,55 @@ def test_an_attended_transfer_in_full() -> None:
     assert folded([asked, ended], calls) == [TalkEnded(at(ended), CALL, "1002", Party.AGENT)]
 
 
+def of_three(message: Message, far_end: str = "Transferee") -> Message:
+    """A supervisor has stepped in: Asterisk names no far end of that talk."""
+    return {name: value for name, value in message.items() if not name.startswith(far_end)}
+
+
+def test_an_attended_transfer_out_of_a_talk_of_three() -> None:
+    calls, asked = talking(), of_three(transfer(OrigTransfererUniqueid=LEG))
+    assert folded([asked, asked], calls) == [
+        CallTransferred(at(asked), CALL, "1001", "1002", attended=True),
+        OfferAnswered(at(asked), CALL, "1002"),
+        OwnCallEnded(at(asked), "1002"),
+    ]
+    left, asked, ended = ends(LEG), asks(CALL), ends(CALL)
+    assert folded([left], calls) == [TalkEnded(at(left), CALL, "1001", Party.SYSTEM)]
+    assert folded([asked, ended], calls) == [
+        TalkEnded(at(ended), CALL, "1002", Party.CALLER),
+        CallEnded(at(ended), CALL, Party.CALLER, 16),
+    ]
+
+
+def test_the_same_by_the_other_leg_of_the_phone() -> None:
+    calls = talking()
+    asked = transfer(
+        OrigTransfererChannel="PJSIP/1001-00000003",
+        OrigTransfererUniqueid=OUT,
+        TransfereeUniqueid=COLLEAGUE,
+        TransfereeChannel=COLLEAGUES,
+        SecondTransfererUniqueid=LEG,
+        SecondTransfererChannel=AGENT,
+    )
+    assert folded([of_three(asked, "TransferTarget")], calls)[:2] == [
+        CallTransferred(at(asked), CALL, "1001", "1002", attended=True),
+        OfferAnswered(at(asked), CALL, "1002"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"OrigTransfererUniqueid": OUT, "OrigTransfererChannel": "PJSIP/1001-00000003"},
+        {"OrigTransfererChannel": "PJSIP/1001-0000ffff"},
+        {"Result": "Fail"},
+    ],
+)
+def test_a_transfer_out_of_another_talk_of_three(change: dict[str, str]) -> None:
+    asked = of_three(transfer(**{"OrigTransfererUniqueid": LEG, **change}))
+    assert folded([asked], talking()) == []
+
+
 def test_a_caller_who_hung_up_during_the_transfer_has_ended_the_colleagues_talk() -> None:
     calls = talking()
     folded([asks(CALL), transfer()], calls)

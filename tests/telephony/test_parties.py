@@ -26,7 +26,7 @@ from facts.parties import PartyEnd, PartyFailure, PartyKind
 from facts.terms import Party
 from telephony.cel import CelEvent, complete
 from telephony.channels import AsteriskState, Calls, Message
-from telephony.parties import LiveParty, Parties, PartyState, asked_for, mark
+from telephony.parties import LiveParty, Parties, PartyState, asked_for, handed, mark
 from telephony.party_ends import missed
 from tests.telephony.test_calls import NUMBERS
 
@@ -331,6 +331,22 @@ def test_a_colleague_who_was_handed_the_citizen_is_no_party_for_the_next_control
     assert parties.of(CALL) == []
     assert asked_for(state) == []
     assert [talk.agent for talk in calls.talks()] == ["1002"]
+    assert handed(state) == [(CALL, "1001")]
+
+
+def test_only_a_colleague_in_the_talk_was_handed_the_citizen() -> None:
+    assert handed(snapshot(CITIZEN, PHONE, party_listed(MARK))[2]) == []
+    assert handed(snapshot(CITIZEN, PHONE, party_listed(MARK, **TAKES, BridgeID=""))[2]) == []
+    assert handed(snapshot(CITIZEN, PHONE, party_listed("nothing", **TAKES))[2]) == []
+
+
+def test_an_agent_who_took_the_citizen_back_stays_in_the_talk() -> None:
+    back = listed(
+        "n-l1.1", "PJSIP/1001-9", CALL, **TAKES, Variable=f"HL_SUPERVISES={CALL} 1002 1 li"
+    )
+    _, _, state = snapshot(CITIZEN, party_listed(MARK, **TAKES), back)
+    assert [leg.supervisor for leg in state.supervisors] == ["1001"]
+    assert handed(state) == []
 
 
 def test_an_outside_party_is_no_overflow_after_a_start_either() -> None:

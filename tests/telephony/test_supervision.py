@@ -370,6 +370,73 @@ async def test_a_supervisor_whose_agent_left_as_they_took_over_has_the_citizen()
     assert centre.renewed == [CALL]
 
 
+COLLEAGUES = Talk("n-1763731200.9", "PJSIP/1002-9", CALL, "1002", False, True)
+
+
+async def test_whoever_has_stepped_in_stays_when_the_agent_hands_the_citizen_on() -> None:
+    centre = Centre()
+    await centre.listens()
+    await centre.supervision.change("1001", "1003", STEP_IN, by="li")
+    await asyncio.sleep(0.02)
+    centre.sent.clear()
+    centre.then = lambda _: None
+    began, centre.now = centre.now, T + 9 * SECOND
+    centre.talking.append(COLLEAGUES)
+    there, at = centre.supervision.there, centre.now
+    there.take([CallTransferred(at, CALL, "1001", "1002", attended=True)])
+    centre.talking = [COLLEAGUES]
+    there.take([OfferAnswered(at, CALL, "1002"), TalkEnded(at, CALL, "1001", Party.SYSTEM)])
+    await asyncio.sleep(0.02)
+    over, mark = SupervisionEnd.OVER, SupervisionMark(CALL, "1002", "li", True)
+    assert centre.facts[-2:] == [
+        SupervisionEnded(at, CALL, "1001", "1003", over, at - began, "li"),
+        SupervisionStarted(at, CALL, "1002", "1003", STEP_IN, "li"),
+    ]
+    told = {(one["Channel"], one["Variable"]): one["Value"] for one in centre.sent}
+    assert told == {
+        (BOSS, MARK): str(mark),
+        (BOSS, "HL_SPIED"): COLLEAGUES.channel,
+        (COLLEAGUES.channel, "TRANSFER_CONTEXT"): "nothing",
+    }
+    # They are in the colleague's talk, and the citizen's hang-up ends it for all.
+    assert "stepped into the talk of agent 1002" in await centre.supervision.change(
+        "1002", "1003", STEP_IN
+    )
+    centre.hear("HangupRequest", CALL, CITIZEN)
+    await asyncio.sleep(0.02)
+    assert centre.sent[-1] == {"Action": "Hangup", "Channel": BOSS, "Cause": "16"}
+
+
+async def test_whoever_listens_leaves_when_the_agent_hands_the_citizen_on() -> None:
+    centre = Centre()
+    await centre.listens()
+    centre.talking.append(COLLEAGUES)
+    there = centre.supervision.there
+    there.take([CallTransferred(T, CALL, "1001", "1002", attended=True)])
+    there.take([TalkEnded(T, CALL, "1001", Party.SYSTEM)])
+    await asyncio.sleep(0.02)
+    assert centre.supervision.now() == []
+    assert getattr(centre.facts[-1], "why", None) is SupervisionEnd.OVER
+
+
+async def test_a_citizen_handed_on_without_a_controller_keeps_the_supervisor() -> None:
+    centre = Centre()
+    centre.talking = [COLLEAGUES]
+
+    async def unended() -> Sequence[SupervisionStarted]:
+        return [SupervisionStarted(T - SECOND, CALL, "1001", "1003", STEP_IN, "li")]
+
+    mark = SupervisionMark(CALL, "1001", "li", True)
+    await centre.supervision.there.settle(
+        [SupervisorLeg(LEG, BOSS, "1003", mark, STEP_IN)], unended
+    )
+    assert centre.facts == [
+        SupervisionEnded(T, CALL, "1001", "1003", SupervisionEnd.OVER, SECOND, "li"),
+        SupervisionStarted(T, CALL, "1002", "1003", STEP_IN, "li"),
+    ]
+    assert [one["agent"] for one in centre.supervision.now()] == ["1002"]
+
+
 async def test_a_callback_is_not_taken_over() -> None:
     centre = Centre()
     centre.talking = [Talk(ATTEMPT, AGENT, ATTEMPT, "1001", False, True, "PJSIP/outbound-6")]

@@ -319,6 +319,18 @@ async def test_a_citizen_is_handed_over_and_their_agent_leaves_after_that() -> N
     assert world.ended == ["leg-1"]
 
 
+async def test_a_handover_that_was_cut_short_is_finished() -> None:
+    world = World(theirs=[replace(TALK, leg="leg-2", channel="PJSIP/1002-3", agent="1002")])
+    assert await world.control.finish([(TALK.call, "1001"), ("hotline-1.9", "1002")]) == [TALK.call]
+    assert (world.done, world.ended) == (["hang up"], ["leg-1"])
+    assert [talk.agent for talk in world.talks()] == ["1002"]
+    # Their agent has left meanwhile, or Asterisk is away again.
+    assert await world.control.finish([(TALK.call, "1001")]) == []
+    for error in (ActionRefused("No such channel"), LinkDown("gone")):
+        world = World(broken={"hang up": error})
+        assert await world.control.finish([(TALK.call, "1001")]) == []
+
+
 @pytest.mark.parametrize(
     ("others", "code"),
     [
