@@ -1,5 +1,7 @@
 """What programs ask about a talk: hold it, mute its agent, hand it on, end it; and why that is refused. Pure.
 
+Supervision (`facts.requests.ListenToTalk` and others) has two of the refusals.
+
 The requests are part of `facts.requests.Request`. A refusal has a code for programs and a sentence for people.
 """
 
@@ -189,6 +191,14 @@ REFUSALS: Final[dict[str, tuple[str, str]]] = {
         "agent {to} is not ready, so their phone would not ring",
     ),
     "gate": ("该号码不能拨打：{why_zh}", "the number may not be dialled: {why}"),
+    "not_your_queue": (
+        "话务员 {agent} 的通话不属于本账号可监听的队列",
+        "the talk of agent {agent} is not of a queue whose talks this account may supervise",
+    ),
+    "limit_unread": (
+        "现在读不到本账号可监听哪些队列，没有生效，请稍后再试",
+        "whose talks this account may supervise cannot be read now: nothing was done, try again later",
+    ),
     "asterisk_silent": (
         "Asterisk 没有确认，是否生效不明：请看实时状态后再试",
         "Asterisk has not confirmed it, so it may or may not be done: look at the live state, then try again",
@@ -204,6 +214,8 @@ REFUSALS: Final[dict[str, tuple[str, str]]] = {
 
 STATUS: Final[dict[str, int]] = {
     "unknown_agent": 404,
+    "not_your_queue": 403,
+    "limit_unread": 503,
     "asterisk_silent": 503,
     "asterisk_away": 503,
     "stopping": 503,

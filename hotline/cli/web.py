@@ -27,6 +27,10 @@ app.add_typer(token_app, name="token")
 Role = Annotated[
     str, typer.Option("--role", help="guest, agent, assessor, supervisor, auditor or administrator")
 ]
+Queues = Annotated[
+    list[str] | None,
+    typer.Option("--queue", help="supervise the talks of this queue only; repeatable"),
+]
 PasswordStdin = Annotated[
     bool, typer.Option("--password-stdin", help="read the password from standard input")
 ]
@@ -48,6 +52,7 @@ def account_add(
     name: str,
     role: Role,
     agent: Annotated[str, typer.Option("--agent", help="the agent who this is")] = "",
+    queues: Queues = None,
     password_stdin: PasswordStdin = False,
 ) -> None:
     """Add an account."""
@@ -56,7 +61,7 @@ def account_add(
     password = _password(password_stdin, f"account add {name}")
 
     async def work(engine: AsyncEngine) -> None:
-        await accounts.add(engine, name, role, password, clock.now(), agent)
+        await accounts.add(engine, name, role, password, clock.now(), agent, queues or ())
 
     with_database(work, accounts.AccountError)
     print(f"account {name} added, {role}")
@@ -72,6 +77,7 @@ def account_list(form: JsonOrText = "text") -> None:
             "name": one.name,
             "role": one.role.value,
             "agent": one.agent,
+            "queues": " ".join(one.queues) or "all queues",
             "added": _minute(one.added_at),
             "signed in": _minute(one.signed_in_at) if one.signed_in_at else "never",
         }
@@ -109,6 +115,25 @@ def account_role(
 
     with_database(work, accounts.AccountError)
     print(f"account {name} is {role}")
+
+
+@account_app.command("set")
+def account_set(
+    name: str,
+    queues: Queues = None,
+    all_queues: Annotated[bool, typer.Option("--all-queues", help="lift the limit")] = False,
+) -> None:
+    """Limit whose talks an account may supervise, at once, or lift the limit."""
+    from web.accounts import accounts
+
+    if all_queues == bool(queues):
+        fail("give --queue once or more, or --all-queues", status=2)
+
+    async def work(engine: AsyncEngine) -> None:
+        await accounts.set_queues(engine, name, queues or ())
+
+    with_database(work, accounts.AccountError)
+    print(f"account {name} may supervise talks of {', '.join(queues or ['all queues'])}")
 
 
 @account_app.command("remove")

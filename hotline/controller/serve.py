@@ -78,7 +78,7 @@ from hotline.controller.red_button import RedButton
 from hotline.controller.renewals import Renewals
 from hotline.controller.requests import Requests
 from hotline.controller.shown import Shown
-from hotline.controller.supervising import Supervising
+from hotline.controller.supervising import Supervising, queue_of_talk
 from hotline.controller.surveys import Around, SurveyOptions, Surveys
 from hotline.controller.tape import TapeWatch
 from hotline.controller.waiting import WaitingCallers
@@ -310,7 +310,10 @@ class Controller:
             parties=lambda call: bool(self._parties.of(call)),
         )
         self._supervising = Supervising(
-            self._engine, self._supervision, settings.supervision_phones
+            self._engine,
+            self._supervision,
+            settings.supervision_phones,
+            queue_of=lambda agent: queue_of_talk(self._calls.talks(), self._desk.floor, agent),
         )
         self._outbound = Outbound(
             self._link,

@@ -2,17 +2,23 @@
 
 The audit log has a row when it begins, for each full minute, for each change of the mode and for the end, with the
 seconds. So whoever kills the program hides less than a minute, and the next one enters the end.
+
+An account may be limited to the talks of some queues. Whichever way it asks, that is checked here and nowhere else,
+against the database of that moment. A talk without a known queue is out of its reach. Whoever is in a talk already
+stays, also when their account is limited meanwhile.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from acd.callbacks.task import Task
+from acd.floor import Caller
 from base import clock, database
 from base.background import within
 from base.bus import Refused
@@ -25,6 +31,7 @@ from facts import (
     SupervisionStarted,
     TalkStopped,
 )
+from facts.ids import callback_of
 from facts.live import SupervisorNow
 from facts.requests import (
     ChangeListening,
@@ -37,6 +44,8 @@ from facts.requests import (
 from facts.supervise import SupervisionMode
 from facts.terms import CallId
 from facts.times import HOUR, MINUTE, SECOND
+from hotline.controller.control import refused
+from telephony.channels import Talk, talk_of
 from telephony.supervised import SupervisionRefused
 from telephony.supervisors import SupervisionMark
 from web.accounts import accounts, audit
@@ -50,6 +59,8 @@ LONGEST_BACK: Final = 24 * HOUR
 """How far back a start looks for supervisors whose end the diary does not know."""
 RIGHTS_WITHIN: Final = 2.0
 """Seconds in which the accounts must be read for a phone that dials `*8`."""
+LIMIT_WITHIN: Final = 0.5
+"""Seconds in which an account's queues must be read for a request, which is answered within 0.8."""
 MOST_ROWS: Final = 10_000
 """Rows for the audit log that wait for an absent database; the diary has the same in any case."""
 _LOOK_EVERY = 1.0
@@ -90,8 +101,28 @@ class Supervision(Protocol):
         """Who is in whose talk."""
 
 
+class Floor(Protocol):
+    """What is needed of `acd.floor.Floor`."""
+
+    tasks: dict[int, Task]
+    callers: dict[CallId, Caller]
+
+
+def queue_of_talk(talks: Iterable[Talk], floor: Floor, agent: str) -> str | None:
+    """The queue of this agent's talk, empty if it is not known; a callback's talk has the callback's. None: no talk."""
+    talk = talk_of(talks, agent)
+    if talk is None:
+        return None
+    callback = callback_of(talk.call)
+    found = floor.tasks.get(callback) if callback else floor.callers.get(talk.call)
+    return found.queue if found is not None else ""
+
+
 class Supervising:
-    """The requests, the rights of phones, and the audit log. `phones`: those that may listen by the settings."""
+    """The requests, the rights of phones, and the audit log. `phones`: those that may listen by the settings.
+
+    `queue_of`: the queue of an agent's talk, as `queue_of_talk` gives it.
+    """
 
     def __init__(
         self,
@@ -99,11 +130,14 @@ class Supervising:
         supervision: Supervision,
         phones: Collection[str],
         clock: Callable[[], int] = clock.now,
+        *,
+        queue_of: Callable[[str], str | None],
     ) -> None:
         self._engine = engine
         self._supervision = supervision
         self._phones = frozenset(phones)
         self._clock = clock
+        self._queue_of = queue_of
         self._rows: deque[dict[str, str | int]] = deque(maxlen=MOST_ROWS)
         self._minutes: dict[tuple[str, str], tuple[int, int]] = {}
         self._news = asyncio.Event()
@@ -113,6 +147,10 @@ class Supervising:
 
     async def answer(self, asked: Asked) -> Reply:
         """Carry out one request. Raises `Refused`."""
+        if not isinstance(asked, LeaveTalk):
+            limit = await self._limit(asked.by)
+            # Nothing waits from here on until the talk is picked out: it is the one that is looked at.
+            self._refuse_other_queue(asked.number, limit)
         try:
             return Reply(await self._done(asked))
         except SupervisionRefused as error:
@@ -140,7 +178,7 @@ class Supervising:
         """A phone has dialled `*8` and an agent's number: its channel's variables, or why it may not."""
         try:
             async with asyncio.timeout(RIGHTS_WITHIN):
-                who, rights = await self._rights(supervisor)
+                who, rights, limit = await self._rights(supervisor)
         except database.FAILED as error:
             log.warning("supervision.rights_unread", **database.told(error))
             return "who may listen cannot be read now"
@@ -148,17 +186,35 @@ class Supervising:
             return "no account of this agent may listen to talks"
         mark = SupervisionMark("", agent, who, "talks.step_in" in rights)
         try:
+            self._refuse_other_queue(agent, limit)
             return self._supervision.dialled(leg, channel, supervisor, mark)
-        except SupervisionRefused as error:
+        except (SupervisionRefused, Refused) as error:
             return str(error)
 
-    async def _rights(self, phone: str) -> tuple[str, frozenset[str]]:
-        """The account of this agent that may listen, and its rights; a phone of the settings needs no account."""
+    async def _rights(self, phone: str) -> tuple[str, frozenset[str], tuple[str, ...]]:
+        """The account of this agent that may listen, its rights and its queues; a phone of the settings needs none."""
         for one in await accounts.list_all(self._engine):
             if one.agent == phone and "talks.listen" in OF_ROLE[one.role]:
-                return one.name, OF_ROLE[one.role]
+                return one.name, OF_ROLE[one.role], one.queues
         allowed = {"talks.listen", "talks.step_in"} if phone in self._phones else set()
-        return "", frozenset(allowed)
+        return "", frozenset(allowed), ()
+
+    async def _limit(self, by: str) -> tuple[str, ...]:
+        """The queues of the account that asks; empty: all. Raises `Refused`."""
+        if not by:
+            return ()
+        try:
+            async with asyncio.timeout(LIMIT_WITHIN):
+                return await accounts.limit_of(self._engine, by)
+        except database.FAILED as error:
+            log.warning("supervision.limit_unread", **database.told(error))
+            raise refused("limit_unread") from None
+
+    def _refuse_other_queue(self, agent: str, limit: Collection[str]) -> None:
+        """Raises `Refused` if the agent's talk is beyond this limit. Without a talk there is another refusal."""
+        queue = self._queue_of(agent) if limit else None
+        if queue is not None and queue not in limit:
+            raise refused("not_your_queue", agent=agent)
 
     async def unended(self) -> Sequence[SupervisionStarted]:
         """The beginnings whose end the diary does not know, with the newest mode."""

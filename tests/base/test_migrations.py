@@ -26,6 +26,7 @@ from diary import tables as diary_tables
 from facts import CallTransferred, details
 from hotline.machine.tables import metadata
 from telephony.realtime import VIEWS
+from web.accounts import accounts
 
 
 @pytest.fixture
@@ -208,6 +209,23 @@ async def test_a_database_that_the_server_does_not_know_is_named(postgresql_url:
 async def test_a_percent_sign_in_the_path_does_no_harm(sqlite: AsyncEngine) -> None:
     assert "%%" not in str(migrations.config().get_main_option("script_location"))
     await upgrade(sqlite)
+
+
+async def test_accounts_of_before_have_no_limit(engine: AsyncEngine) -> None:
+    def before(connection: Connection) -> None:
+        command.upgrade(migrations.config(connection), "0033")
+        connection.exec_driver_sql(
+            "INSERT INTO account (name, password, role, agent, added_at, signed_in_at)"
+            " VALUES ('wang', 'x', 'supervisor', '1003', 1, 0)"
+        )
+
+    async with engine.begin() as connection:
+        await connection.run_sync(before)
+    await upgrade(engine)
+    (found,) = await accounts.list_all(engine)
+    assert (found.name, found.agent, found.queues) == ("wang", "1003", ())
+    await accounts.set_queues(engine, "wang", ["default"])
+    assert await accounts.limit_of(engine, "wang") == ("default",)
 
 
 async def marked(engine: AsyncEngine, before: str, rows: list[dict[str, object]]) -> Sequence[str]:

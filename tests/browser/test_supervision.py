@@ -234,6 +234,38 @@ async def test_a_talk_has_the_buttons_that_make_sense_now(
     await centre.press(agent, "*13")
 
 
+async def test_a_talk_of_another_queue_has_no_buttons_of_supervision(
+    open_screen: MakeScreen, centre: Centre, phones: Phones
+) -> None:
+    """The account is limited to queues: to another one than the talk's, then to the talk's as well."""
+    queues = ["tax"]
+
+    async def limited(route: Route) -> None:
+        answer = await route.fetch()
+        found = await answer.json()
+        given = {**found, "rights": [*found["rights"], *RIGHTS], "queues": queues}
+        await route.fulfill(response=answer, json=given)
+
+    screen = await open_screen(1366, 768)
+    await screen.page.route("**/api/session", limited)
+    agent = await centre.agent(phones, "1001", answer_after=0.2)
+    page = await screen.sign_in(path="/supervisor")
+    leg = await phones.citizen("13900000630").dial(NUMBER)
+    await until_talk(leg, agent.tone)
+    supervision = ("监听", "耳语", "强插", "接管", "强拆")
+    dialog = page.locator("#talk")
+    for more in ([], ["default"]):
+        queues.extend(more)
+        await page.reload()
+        await page.locator('tr[data-agent="1001"]').get_by_role("button", name="通话… 1001").click()
+        await expect(dialog.get_by_role("button", name="保持", exact=True)).to_be_visible()
+        for name in supervision:
+            button = dialog.locator("button").filter(has_text=re.compile(f"^{name}"))
+            await expect(button).to_be_visible(visible="default" in queues)
+    await leg.hang_up()
+    await centre.press(agent, "*13")
+
+
 async def account_of(centre: Centre, agent: str) -> None:
     await centre.cli(
         *("account", "add", f"li{agent}", "--role", "agent", "--agent", agent, "--password-stdin"),

@@ -54,8 +54,24 @@ def test_an_account_from_its_first_day_to_its_last(home: Path) -> None:
     _run("account", "role", "wang", "agent", "--agent", "1001")
     (one,) = _ask(home, accounts.list_all)
     assert (one.role.value, one.agent) == ("agent", "1001")
+    assert '"queues": "all queues"' in _run("account", "list", "--format", "json")
     _run("account", "remove", "wang")
     assert _ask(home, accounts.list_all) == []
+
+
+def test_an_account_may_be_limited_to_queues(home: Path) -> None:
+    for queue in ("tax", "police"):
+        _run("queue", "set", queue, "priority=1")
+    new = ("account", "add", "wang", "--role", "supervisor", "--password-stdin")
+    _run(*new, "--queue", "tax", "--queue", "police", stdin=PASSWORD)
+    assert '"queues": "police tax"' in _run("account", "list", "--format", "json")
+    assert "talks of tax\n" in _run("account", "set", "wang", "--queue", "tax")
+    _run("account", "role", "wang", "administrator")
+    assert _ask(home, lambda engine: accounts.limit_of(engine, "wang")) == ("tax",)
+    assert "talks of all queues\n" in _run("account", "set", "wang", "--all-queues")
+    assert _ask(home, lambda engine: accounts.limit_of(engine, "wang")) == ()
+    for words in ((), ("--queue", "tax", "--all-queues")):
+        assert "--all-queues" in _run("account", "set", "wang", *words, status=2)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +81,12 @@ def test_an_account_from_its_first_day_to_its_last(home: Path) -> None:
         (("account", "add", "wang", "--role", "guest"), "--password-stdin"),
         (("account", "password", "li", "--password-stdin"), "no account li"),
         (("account", "remove", "li"), "no account li"),
+        (("account", "set", "li", "--all-queues"), "no account li"),
+        (("account", "set", "li", "--queue", "tax"), "no queue tax: there is default"),
+        (
+            ("account", "add", "li", "--role", "guest", "--queue", "tax", "--password-stdin"),
+            "there is no queue tax: there is default",
+        ),
         (("token", "revoke", "x1"), "no token x1"),
         (("token", "add", "x1", "--scope", "fly"), "no scope fly"),
         (("token", "add", "x1", "--scope", "agents.write"), "not for the role guest"),

@@ -306,7 +306,7 @@ queue flag add, queue flag remove, queue block add, queue block approve, queue b
 queue hours set, queue hours remove, queue hours list,
 queue pause set, queue pause remove, queue pause list,
 callback add, callback import, callback cancel,
-account add, account list, account password, account role, account remove,
+account add, account list, account password, account role, account remove, account set,
 token add, token list, token revoke
 """
 

@@ -45,6 +45,7 @@ class Web:
     backend: Backend
     asked: list[tuple[str, dict[str, Json]]] = field(default_factory=list)
     silent: bool = False
+    refusal: Refused | None = None
     clients: dict[Role, httpx.AsyncClient] = field(default_factory=dict)
     nobody: httpx.AsyncClient = field(default_factory=httpx.AsyncClient)
     opened: list[httpx.AsyncClient] = field(default_factory=list)
@@ -54,6 +55,8 @@ class Web:
         self.asked.append((asked.name, words_of(asked)))
         if self.silent:
             await asyncio.sleep(3)
+        if self.refusal is not None:
+            raise self.refusal
         if getattr(asked, "number", "") == "9999":
             raise Refused("there is no agent 9999")
         return Reply(f"{asked.name} done", 1)

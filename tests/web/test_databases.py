@@ -43,6 +43,13 @@ async def test_accounts_sessions_tokens_and_the_log(engine: AsyncEngine) -> None
     assert await accounts.by_cookie(engine, wall, NOW + accounts.LONGEST_SESSION * 9) is not None
     await accounts.revoke_token(engine, "hall")
     assert await accounts.by_cookie(engine, wall, NOW) is None
+    assert who.queues == (await accounts.list_all(engine))[0].queues == ()
+    await accounts.set_queues(engine, "wang", ["default", "default"])
+    who = await accounts.by_cookie(engine, cookie, clock.now())
+    assert who is not None
+    assert who.queues == await accounts.limit_of(engine, "wang") == ("default",)
+    assert (await accounts.list_all(engine))[0].queues == ("default",)
+    assert await accounts.limit_of(engine, "token:hall") == ()
     await accounts.remove(engine, "wang")
     assert await accounts.by_cookie(engine, cookie, NOW) is None
     for n in range(3):

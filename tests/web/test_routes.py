@@ -432,6 +432,36 @@ async def test_accounts_by_an_administrator(web: Web) -> None:
     assert names == sorted(role.value for role in Role)
 
 
+async def test_an_account_may_be_limited_to_queues(web: Web) -> None:
+    admin = web.clients[Role.ADMINISTRATOR]
+    new = {"name": "wang", "role": "supervisor", "password": "correct horse battery"}
+    refused = await admin.post("/api/accounts", json={**new, "queues": ["tax"]})
+    assert (refused.status_code, refused.json()["error"]) == (
+        409,
+        "there is no queue tax: there is default",
+    )
+    for queue in ("tax", "police"):
+        assert (await admin.patch(f"/api/queues/{queue}", json={})).status_code == 200
+    limited = {**new, "queues": ["tax", "police"]}
+    assert (await admin.post("/api/accounts", json=limited)).status_code == 204
+    client = await web.sign_in("wang")
+    assert (await client.get("/api/session")).json()["queues"] == ["police", "tax"]
+
+    async def changed(**fields: object) -> tuple[int, list[str]]:
+        answer = await admin.patch("/api/accounts/wang", json=fields)
+        (found,) = [
+            one for one in (await admin.get("/api/accounts")).json() if one["name"] == "wang"
+        ]
+        assert found["queues"] == (await client.get("/api/session")).json()["queues"]
+        return answer.status_code, found["queues"]
+
+    assert await changed(role="administrator") == (204, ["police", "tax"])
+    assert await changed(queues=["tax"]) == (204, ["tax"])
+    assert await changed(role="supervisor", queues=["night"]) == (409, ["tax"])
+    assert (await client.get("/api/session")).json()["role"] == "administrator", "nothing changed"
+    assert await changed(queues=[]) == (204, [])
+
+
 async def test_a_database_that_is_away_is_a_clear_error(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:

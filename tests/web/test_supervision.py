@@ -1,5 +1,7 @@
 """Routes about talks: whose phone is rung, and who may do what."""
 
+from base.bus import Refused
+from facts.control import sentences
 from tests.web.conftest import Web
 from web.accounts import accounts
 from web.accounts.rights import Role
@@ -35,6 +37,16 @@ async def test_a_supervisor_uses_the_phone_of_their_account(web: Web) -> None:
     assert answer.status_code == 422
     answer = await boss.post("/api/talks/9999/listen", json={})
     assert (answer.status_code, answer.json()["error"]) == (409, "there is no agent 9999")
+
+
+async def test_a_talk_of_another_queue_is_forbidden(web: Web) -> None:
+    await accounts.set_role(web.engine, "supervisor", "supervisor", "1002")
+    zh, sentence = sentences("not_your_queue", agent="1001")
+    web.refusal = Refused(sentence, "not_your_queue", zh)
+    for path in ("listen", "mode", "take", "end"):
+        answer = await web.clients[Role.SUPERVISOR].post(f"/api/talks/1001/{path}", json={})
+        assert (answer.status_code, answer.json()["code"]) == (403, "not_your_queue"), path
+        assert (answer.json()["error"], answer.json()["zh"]) == (sentence, zh)
 
 
 async def test_others_may_not(web: Web) -> None:

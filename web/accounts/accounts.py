@@ -20,6 +20,8 @@ from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from acd.rules import book as rulebook
+from acd.rules.edit import no_queue
 from base import clock, files
 from base.settings import Settings
 from facts.numbers import AGENT_NUMBER
@@ -59,6 +61,7 @@ class Who:
 
     `name`: the account's, or `token:NAME`. `agent`: an agent's number, or empty. `key`: names the session or token in
     rate limits. `csrf`: what unsafe requests must send back; empty for a token in a header, which no page can forge.
+    `queues`: whose talks they may supervise; empty: all.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Who:
     agent: str = ""
     key: str = ""
     csrf: str = ""
+    queues: tuple[str, ...] = ()
 
     @property
     def masked(self) -> bool:
@@ -80,13 +84,14 @@ class Who:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account, without its password."""
+    """One account, without its password. `queues`: whose talks it may supervise; empty: all."""
 
     name: str
     role: Role
     agent: str
     added_at: int
     signed_in_at: int
+    queues: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +110,15 @@ class Token:
 
 
 async def add(
-    engine: AsyncEngine, name: str, role: str, password: str, at: int, agent: str = ""
+    engine: AsyncEngine,
+    name: str,
+    role: str,
+    password: str,
+    at: int,
+    agent: str = "",
+    queues: Collection[str] = (),
 ) -> None:
-    """Add an account. Raises `AccountError`."""
+    """Add an account, limited to `queues` if there are any. Raises `AccountError`."""
     row = {
         "name": _checked_name(name, "an account"),
         "role": checked_role(role).value,
@@ -115,6 +126,7 @@ async def add(
         "password": await _hash(_checked_password(password)),
         "added_at": at,
         "signed_in_at": 0,
+        "queues": await _checked_queues(engine, queues),
     }
     try:
         async with engine.begin() as connection:
@@ -125,13 +137,21 @@ async def add(
 
 async def list_all(engine: AsyncEngine) -> list[Account]:
     """Every account, by name."""
-    columns = tables.account.c
-    question = select(
-        columns.name, columns.role, columns.agent, columns.added_at, columns.signed_in_at
-    ).order_by(columns.name)
+    columns = [column for column in tables.account.c if column.name != "password"]
+    question = select(*columns).order_by(tables.account.c.name)
     async with engine.connect() as connection:
         rows = (await connection.execute(question)).all()
-    return [Account(**{**row._asdict(), "role": Role(row.role)}) for row in rows]
+    return [
+        Account(**{**row._asdict(), "role": Role(row.role), "queues": tuple(row.queues)})
+        for row in rows
+    ]
+
+
+async def limit_of(engine: AsyncEngine, name: str) -> tuple[str, ...]:
+    """The queues whose talks this account may supervise; empty: all, as for a token, which has no limit."""
+    question = select(tables.account.c.queues).where(tables.account.c.name == name)
+    async with engine.connect() as connection:
+        return tuple((await connection.execute(question)).scalar() or ())
 
 
 async def assessors(engine: AsyncEngine) -> list[Assessor]:
@@ -156,14 +176,31 @@ async def set_password(
         password_file(settings).unlink(missing_ok=True)
 
 
-async def set_role(engine: AsyncEngine, name: str, role: str, agent: str | None = None) -> None:
-    """Change an account's role, and agent if given. It holds from the next request on. Raises `AccountError`."""
-    values: dict[str, str] = {"role": checked_role(role).value}
+async def set_role(
+    engine: AsyncEngine,
+    name: str,
+    role: str,
+    agent: str | None = None,
+    queues: Collection[str] | None = None,
+) -> None:
+    """Change an account's role, and agent and queues if given. It holds from the next request on.
+
+    Raises `AccountError`; then nothing is changed.
+    """
+    kept = checked_role(role)
+    values: dict[str, str | list[str]] = {"role": kept.value}
     if agent is not None:
         values["agent"] = _checked_agent(agent)
-    if values["role"] != Role.ADMINISTRATOR:
+    if queues is not None:
+        values["queues"] = await _checked_queues(engine, queues)
+    if kept is not Role.ADMINISTRATOR:
         await _refuse_last_administrator(engine, name)
     await _change(engine, name, **values)
+
+
+async def set_queues(engine: AsyncEngine, name: str, queues: Collection[str]) -> None:
+    """Limit an account to the talks of these queues; without any, it has no limit. Raises `AccountError`."""
+    await _change(engine, name, queues=await _checked_queues(engine, queues))
 
 
 async def remove(engine: AsyncEngine, name: str) -> None:
@@ -184,7 +221,7 @@ async def check_password(engine: AsyncEngine, name: str, password: str) -> bool:
     return right and hashed is not None
 
 
-async def _change(engine: AsyncEngine, name: str, **values: str) -> None:
+async def _change(engine: AsyncEngine, name: str, **values: str | list[str]) -> None:
     async with engine.begin() as connection:
         done = await connection.execute(
             update(tables.account).where(tables.account.c.name == name).values(**values)
@@ -300,6 +337,7 @@ _SESSIONS: Final = (
         tables.account.c.name,
         tables.account.c.role,
         tables.account.c.agent,
+        tables.account.c.queues,
         tables.token.c.name.label("token"),
         tables.token.c.role.label("token_role"),
         tables.token.c.scopes,
@@ -322,7 +360,8 @@ def _of_session(row: Any, now: int) -> Who | None:
     if row.seen_at < now - IDLE or row.began_at < now - LONGEST_SESSION:
         return None
     role = Role(row.role)
-    return Who(row.name, role, OF_ROLE[role], row.agent, row.hash, row.csrf)
+    rights, queues = OF_ROLE[role], tuple(row.queues)
+    return Who(row.name, role, rights, row.agent, row.hash, row.csrf, queues)
 
 
 def _batched(keys: Collection[str]) -> Iterator[list[str]]:
@@ -491,6 +530,16 @@ def _checked_agent(agent: str) -> str:
     if agent and not AGENT_NUMBER.fullmatch(agent):
         raise AccountError(f"{agent[:20]!r} is no agent's number: write 2 to 8 digits, or nothing")
     return agent
+
+
+async def _checked_queues(engine: AsyncEngine, queues: Collection[str]) -> list[str]:
+    if not queues:
+        return []
+    book = await rulebook.read(engine)
+    for name in queues:
+        if name not in book.queues:
+            raise AccountError(no_queue(name[:32], book))
+    return sorted(set(queues))
 
 
 def _checked_password(password: str) -> str:

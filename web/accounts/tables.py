@@ -13,6 +13,13 @@ account = Table(
     Column("agent", String(8), nullable=False, doc="the agent who this is, or empty"),
     Column("added_at", BigInteger, nullable=False),
     Column("signed_in_at", BigInteger, nullable=False, doc="the last time, or 0"),
+    Column(
+        "queues",
+        JSON,
+        nullable=False,
+        server_default="[]",
+        doc="whose talks it may supervise, by name; empty: all",
+    ),
 )
 
 token = Table(

@@ -16,10 +16,14 @@ from web.backend import Behind, Problem
 router = APIRouter(prefix="/api", tags=["administration"])
 
 Name = Annotated[str, InPath(max_length=32)]
+Queues = Annotated[list[Annotated[str, Field(max_length=32)]], Field(max_length=1000)]
 
 
 class Account(BaseModel):
-    """An account. `agent`: the agent who this is, or empty; times in microseconds, 0 is never."""
+    """An account. `agent`: the agent who this is, or empty; times in microseconds, 0 is never.
+
+    `queues`: whose talks it may supervise; empty: all.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -28,23 +32,26 @@ class Account(BaseModel):
     agent: str
     added_at: int
     signed_in_at: int
+    queues: list[str]
 
 
 class NewAccount(BaseModel):
-    """A new account."""
+    """A new account. `queues`: whose talks it may supervise; empty: all."""
 
     name: str = Field(max_length=100)
     role: Role
     password: str = Field(max_length=1000)
     agent: str = Field("", max_length=20)
+    queues: Queues = []
 
 
 class Change(BaseModel):
-    """The fields of an account to change."""
+    """The fields of an account to change. `queues`: empty lifts the limit."""
 
     role: Role | None = None
     agent: str | None = Field(None, max_length=20)
     password: str | None = Field(None, max_length=1000)
+    queues: Queues | None = None
 
 
 class Token(BaseModel):
@@ -123,7 +130,9 @@ async def add_account(given: NewAccount, behind: Behind) -> None:
     """Add an account."""
     try:
         await accounts.add(
-            behind.engine, given.name, given.role, given.password, clock.now(), given.agent
+            *(behind.engine, given.name, given.role, given.password, clock.now()),
+            given.agent,
+            given.queues,
         )
     except AccountError as error:
         raise Problem(409, str(error)) from None
@@ -131,14 +140,14 @@ async def add_account(given: NewAccount, behind: Behind) -> None:
 
 @router.patch("/accounts/{name}", **right("accounts", status_code=204))
 async def change_account(name: Name, given: Change, behind: Behind) -> None:
-    """Change an account's role, agent or password. A new password ends its sessions."""
+    """Change an account's role, agent, queues or password. A new password ends its sessions."""
     known = {one.name: one for one in await accounts.list_all(behind.engine)}
     if name not in known:
         raise Problem(404, "there is no such account")
     try:
-        if given.role is not None or given.agent is not None:
+        if any(one is not None for one in (given.role, given.agent, given.queues)):
             role = given.role or known[name].role
-            await accounts.set_role(behind.engine, name, role, given.agent)
+            await accounts.set_role(behind.engine, name, role, given.agent, given.queues)
         if given.password is not None:
             await accounts.set_password(behind.engine, behind.settings, name, given.password)
     except AccountError as error:

@@ -211,7 +211,8 @@ class Name(BaseModel):
 class Session(BaseModel):
     """Who is signed in. `rights`: what they may do; `masked`: numbers and names are hidden from them.
 
-    `export_approval`: a recording is taken away only after another person has approved it.
+    `export_approval`: a recording is taken away only after another person has approved it. `queues`: whose talks they
+    may supervise; empty: all.
     """
 
     name: str
@@ -221,6 +222,7 @@ class Session(BaseModel):
     masked: bool
     export_approval: bool
     csrf: str
+    queues: list[str]
 
 
 class Passwords(BaseModel):
@@ -294,4 +296,5 @@ def _session(who: Who, behind: Backend) -> Session:
         masked=who.masked,
         export_approval=behind.settings.export_approval,
         csrf=who.csrf,
+        queues=list(who.queues),
     )

@@ -58,9 +58,10 @@ export function showTalk(state, at_) {
   }
 }
 
-function fits({ right, own, when }, { agent, inside }) {
+function fits({ right, own, limited, when }, { agent, inside }) {
   const may = me.rights.includes(right) && (!own || me.rights.includes("agents.write") || me.agent === agent.number);
-  return may && when({ agent, inside });
+  const reached = !limited || me.queues.length === 0 || me.queues.includes(agent.queue);
+  return may && reached && when({ agent, inside });
 }
 
 function speak() {

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from acd.callbacks.task import Task
+from acd.floor import Caller
+from acd.rules import tables as rule_tables
 from base import database, migrations
 from base.bus import Refused
 from diary.writer import Diary
@@ -16,13 +20,15 @@ from facts.live import SupervisorNow
 from facts.requests import ChangeListening, EndTalk, LeaveTalk, ListenToTalk, TakeTalk
 from facts.supervise import SupervisionEnd, SupervisionMode
 from facts.times import MINUTE, SECOND
-from hotline.controller.supervising import Supervising
+from hotline.controller.supervising import Asked, Supervising, queue_of_talk
+from telephony.channels import Talk
 from telephony.supervised import SupervisionRefused
 from telephony.supervisors import SupervisionMark
 from web.accounts import accounts, audit
 
 T = 1_763_731_200 * SECOND
 CALL = "n-1763731200.1"
+PASSWORD = "correct horse battery"
 LISTEN, WHISPER, TAKE = SupervisionMode.LISTEN, SupervisionMode.WHISPER, SupervisionMode.TAKE
 
 
@@ -73,6 +79,11 @@ class Floor:
         return self.shown
 
 
+def no_queue(_agent: str) -> str:
+    """Nobody knows the queue of this talk."""
+    return ""
+
+
 @pytest.fixture
 async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
     made = database.engine(f"sqlite+aiosqlite:///{tmp_path}/hotline.db")
@@ -83,7 +94,7 @@ async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
 
 async def test_each_request_is_carried_out_or_refused(engine: AsyncEngine) -> None:
     floor = Floor()
-    doing = Supervising(engine, floor, ())
+    doing = Supervising(engine, floor, (), queue_of=no_queue)
     for asked in (
         ListenToTalk("1001", "1003", "whisper", "li", 1),
         ChangeListening("1001", "1003", "step_in", "li"),
@@ -112,9 +123,9 @@ async def test_only_phones_of_those_who_may(engine: AsyncEngine) -> None:
         ("wang", "agent", "1001"),
         ("guest", "guest", "1005"),
     ):
-        await accounts.add(engine, name, role, "correct horse battery", T, agent)
+        await accounts.add(engine, name, role, PASSWORD, T, agent)
     floor = Floor()
-    doing = Supervising(engine, floor, ("1004",))
+    doing = Supervising(engine, floor, ("1004",), queue_of=no_queue)
     told = await doing.dialled("n-1.9", "PJSIP/1003-9", "1003", "1001")
     assert told == {"leg": "n-1.9", "mark": " 1001 1 li"}
     told = await doing.dialled("n-1.9", "PJSIP/1004-9", "1004", "1001")
@@ -127,9 +138,134 @@ async def test_only_phones_of_those_who_may(engine: AsyncEngine) -> None:
     await engine.dispose()
 
 
+class Known:
+    """What the floor knows: a citizen in queue tax, and a callback of queue police."""
+
+    def __init__(self) -> None:
+        self.callers = {CALL: Caller(CALL, queue="tax")}
+        task = Task(7, "+861", "police", T, T + SECOND, 3, 0, "", "", "", 0, T)
+        self.tasks = {task.id: task}
+
+
+OF_THE_TALK: list[Asked] = [
+    ListenToTalk("1001", "1003", "listen", "li", 1),
+    ListenToTalk("1001", "1003", "whisper", "li", 1),
+    ChangeListening("1001", "1003", "step_in", "li"),
+    TakeTalk("1001", "1003", "li"),
+    EndTalk("1001", "li", "why"),
+]
+
+
+async def limited(engine: AsyncEngine, *queues: str) -> None:
+    """The account li, a supervisor with the phone 1003, who may supervise talks of these queues."""
+    async with engine.begin() as connection:
+        for name in ("tax", "police"):
+            await connection.execute(insert(rule_tables.queue).values(name=name, settings={}))
+    await accounts.add(engine, "li", "supervisor", PASSWORD, T, "1003", queues)
+
+
+@pytest.mark.parametrize("queue", ["police", "default", ""])
+@pytest.mark.parametrize("asked", OF_THE_TALK, ids=lambda one: one.name)
+async def test_a_talk_of_another_queue_is_out_of_reach(
+    engine: AsyncEngine, asked: Asked, queue: str
+) -> None:
+    await limited(engine, "tax")
+    floor = Floor()
+    doing = Supervising(engine, floor, (), queue_of=lambda _: queue)
+    with pytest.raises(Refused, match="not of a queue whose talks this account") as refused:
+        await doing.answer(asked)
+    assert (refused.value.code, refused.value.zh[:9]) == ("not_your_queue", "话务员 1001 ")
+    assert floor.did == []
+
+
+@pytest.mark.parametrize("asked", OF_THE_TALK, ids=lambda one: one.name)
+async def test_a_talk_of_ones_own_queue_is_within_reach(engine: AsyncEngine, asked: Asked) -> None:
+    await limited(engine, "tax", "police")
+    floor = Floor()
+    doing = Supervising(engine, floor, (), queue_of={"1001": "police", "1002": "default"}.get)
+    assert (await doing.answer(asked)).said
+    assert len(floor.did) == 1
+
+
+async def test_whoever_listens_already_may_leave(engine: AsyncEngine) -> None:
+    await limited(engine, "tax")
+    floor = Floor()
+    doing = Supervising(engine, floor, (), queue_of=lambda _: "police")
+    await doing.answer(LeaveTalk("1001", "1003"))
+    assert floor.did == [("leave", "1001", "1003")]
+
+
+async def test_without_a_talk_it_is_that_which_is_told(engine: AsyncEngine) -> None:
+    await limited(engine, "tax")
+    floor = Floor()
+    floor.refuse = "agent 1001 is not in a talk"
+    doing = Supervising(engine, floor, (), queue_of=lambda _: None)
+    with pytest.raises(Refused, match="not in a talk") as refused:
+        await doing.answer(ListenToTalk("1001", "1003", by="li"))
+    assert refused.value.code == ""
+
+
+async def test_a_limit_holds_from_the_next_request_on(engine: AsyncEngine) -> None:
+    await limited(engine)
+    doing = Supervising(engine, Floor(), (), queue_of=lambda _: "police")
+    asked = ListenToTalk("1001", "1003", by="li")
+    await doing.answer(asked)
+    await accounts.set_queues(engine, "li", ["tax"])
+    with pytest.raises(Refused, match="not of a queue"):
+        await doing.answer(asked)
+    for by in ("", "token:li"):
+        assert (await doing.answer(replace(asked, by=by))).said, "these have no limit"
+    await accounts.set_queues(engine, "li", [])
+    await doing.answer(asked)
+
+
+async def test_a_phone_has_the_limit_of_its_account(engine: AsyncEngine) -> None:
+    await limited(engine, "tax")
+    queues = {"1001": "tax", "1002": "police"}
+    # The settings allow the phone as well: its account's limit holds all the same.
+    doing = Supervising(engine, Floor(), ("1003", "1004"), queue_of=queues.get)
+    told = await doing.dialled("n-1.9", "PJSIP/1003-9", "1003", "1001")
+    assert told == {"leg": "n-1.9", "mark": " 1001 1 li"}
+    told = await doing.dialled("n-1.9", "PJSIP/1003-9", "1003", "1002")
+    assert isinstance(told, str)
+    assert "not of a queue" in told
+    told = await doing.dialled("n-1.9", "PJSIP/1004-9", "1004", "1002")
+    assert told == {"leg": "n-1.9", "mark": " 1002 1 "}
+
+
+async def test_nothing_is_done_while_nobody_can_say_how_far_an_account_reaches(
+    tmp_path: Path,
+) -> None:
+    nowhere = database.engine(f"sqlite+aiosqlite:///{tmp_path}/none/none.db")
+    floor = Floor()
+    doing = Supervising(nowhere, floor, (), queue_of=lambda _: "tax")
+    with pytest.raises(Refused, match="cannot be read now") as refused:
+        await doing.answer(TakeTalk("1001", "1003", "li"))
+    assert refused.value.code == "limit_unread"
+    assert floor.did == []
+    await nowhere.dispose()
+
+
+def test_the_queue_of_a_talk_is_the_citizens_or_the_callbacks() -> None:
+    floor = Known()
+    talks = [
+        Talk(f"n-1.{agent}", f"PJSIP/{agent}-1", call, agent, held=False, there=True)
+        for agent, call in (
+            ("1001", CALL),
+            ("1002", "hotline-c7.1"),
+            ("1003", "hotline-c8.1"),
+            ("1004", "n-1763731200.9"),
+        )
+    ]
+    assert queue_of_talk(talks, floor, "1001") == "tax"
+    assert queue_of_talk(talks, floor, "1002") == "police"
+    assert queue_of_talk(talks, floor, "1003") == queue_of_talk(talks, floor, "1004") == ""
+    assert queue_of_talk(talks, floor, "1005") is None
+
+
 async def test_every_minute_is_in_the_audit_log(engine: AsyncEngine) -> None:
     floor, now = Floor(), [T]
-    doing = Supervising(engine, floor, (), lambda: now[0])
+    doing = Supervising(engine, floor, (), lambda: now[0], queue_of=no_queue)
     doing.add(SupervisionStarted(T, CALL, "1001", "1003", LISTEN, "li"))
     shown: SupervisorNow = {
         "agent": "1001",
@@ -165,7 +301,7 @@ async def test_every_minute_is_in_the_audit_log(engine: AsyncEngine) -> None:
 
 async def test_rows_wait_for_an_absent_database(engine: AsyncEngine, tmp_path: Path) -> None:
     nowhere = database.engine(f"sqlite+aiosqlite:///{tmp_path}/none/none.db")
-    doing = Supervising(nowhere, Floor(), ())
+    doing = Supervising(nowhere, Floor(), (), queue_of=no_queue)
     doing.add(SupervisionStarted(T, CALL, "1001", "1003", LISTEN, "li"))
     await doing.write()
     await nowhere.dispose()
@@ -176,7 +312,7 @@ async def test_rows_wait_for_an_absent_database(engine: AsyncEngine, tmp_path: P
 
 async def test_a_phone_is_refused_while_nobody_can_say_who_may(tmp_path: Path) -> None:
     nowhere = database.engine(f"sqlite+aiosqlite:///{tmp_path}/none/none.db")
-    doing = Supervising(nowhere, Floor(), ())
+    doing = Supervising(nowhere, Floor(), (), queue_of=no_queue)
     told = await doing.dialled("n-1.9", "PJSIP/1003-9", "1003", "1001")
     assert told == "who may listen cannot be read now"
     await nowhere.dispose()
@@ -194,5 +330,5 @@ async def test_beginnings_without_an_end(engine: AsyncEngine, tmp_path: Path) ->
     ):
         diary.write(fact)
     await diary.close()
-    doing = Supervising(engine, Floor(), (), lambda: T + MINUTE)
+    doing = Supervising(engine, Floor(), (), lambda: T + MINUTE, queue_of=no_queue)
     assert await doing.unended() == [replace(open_one, mode=WHISPER)]
