@@ -301,8 +301,12 @@ class BenchPhones(asyncio.DatagramProtocol):
             return
         dialog.state = "talking"
         self.marks.append(Mark(moment, dialog.number, "answered", dialog.caller))
-        if self.speak:
-            self._mouth.where[dialog.call_id] = self.exchange[0], dialog.sound_port
+        where = self.exchange[0], dialog.sound_port
+        if self.speak and dialog.number == self._hears:
+            # The exchange sends sound to where it gets some from.
+            self._ear.hum(where)
+        elif self.speak:
+            self._mouth.where[dialog.call_id] = where
         seconds = self.talk(dialog.number, dialog.caller)
         if math.isfinite(seconds):
             self._later(dialog, seconds, lambda: self._hang_up(dialog))
