@@ -41,7 +41,7 @@ def run(
     monkeypatch.setenv("HOTLINE_DATABASE_URL", url)
     if "controller" not in request.fixturenames:
         # Nobody will answer, so nobody need be waited for: each command would wait a second.
-        monkeypatch.setattr(Bus.ask, "__kwdefaults__", {"wait": 0.05})
+        monkeypatch.setattr(Bus.ask, "__kwdefaults__", {"wait": 0.05, "name": ""})
 
     def run(*args: str, status: int = 0) -> Any:
         done = CliRunner().invoke(app, ["callback", *args])

@@ -289,6 +289,8 @@ SHOWING = {
 SHOWING_NONE = """
 up, serve, recorder, transcribe, demo, check, version, simulate, staff, web,
 agent add, agent list, agent remove, agent ready, agent pause, agent out,
+talk hold, talk resume, talk mute, talk unmute, talk hang-up, talk transfer, talk hand-over, talk dial,
+talk listen, talk leave, talk end,
 agent pause-recording, agent resume-recording, agent end-talk, agent survey, agent explain,
 report deliver, report deliveries, report sla,
 metrics verify, metrics incident add, metrics incident list, metrics incident remove,
