@@ -831,7 +831,8 @@ def _waits(facts: Sequence[Fact]) -> list[Wait]:
                 # Until then a supervisor lets them wait for one agent: no other's callback has to yield.
                 alone = fact.until
                 _stop(waits, fact.at)
-                waits.append(Wait(call, number, queue, alone))
+                if queue:
+                    waits.append(Wait(call, number, queue, alone))
             case OfferMade(agent=agent) | OfferRinging(agent=agent):
                 ringing.add(agent)
                 _stop(waits, fact.at)

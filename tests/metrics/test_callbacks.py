@@ -27,9 +27,11 @@ from facts import (
     CallbackUnreached,
     CallbackYielded,
     CallEnded,
+    CallerAssigned,
     CallMoved,
     CallQueued,
     CallReturned,
+    CallTransferred,
     Fact,
     LinkLost,
     OfferAnswered,
@@ -421,6 +423,20 @@ def test_only_an_agent_who_may_take_the_call_could_have_yielded() -> None:
     assert found(other, waits("a", 5, 60), rules=rules) == [], "the agent does not serve that queue"
 
 
+def test_an_assignment_that_lapses_asks_callbacks_of_the_callers_own_queue_to_yield() -> None:
+    """A citizen who was handed on has no wait that counts, also when an assignment of theirs is over."""
+    callbacks = of([added(), *busy(1, 0)])
+    assigned = CallerAssigned(at(0.06), "a", "1002", at(4), "chief", "")
+    over = CallEnded(at(60), "a", Party.CALLER)
+    (one,) = found(callbacks, [*waits("a", 0.05), assigned, over])
+    assert one.at == at(4)
+    handed = [
+        OfferAnswered(at(0.055), "a", "1003"),
+        CallTransferred(at(0.057), "a", "1003", "1999"),
+    ]
+    assert found(callbacks, [*waits("a", 0.05), *handed, assigned, over]) == []
+
+
 def test_an_attempt_without_an_end_does_not_ring_for_ever() -> None:
     callbacks = of([added(), placed(0)])
     after = LONGEST_ATTEMPT / 1_000_000
@@ -502,10 +518,7 @@ def test_after_a_yield_the_next_wait_may_be_a_situation_of_its_own() -> None:
 
 
 class Diarist(World):
-    """A world whose link does not break and whose controller is never late: then every situation is a yield.
-
-    And in which no supervisor decides for those who wait.
-    """
+    """A world whose link does not break and whose controller is never late: then every situation is a yield."""
 
     facts: list[Fact]
     ticked_at = 0
@@ -533,7 +546,7 @@ class Diarist(World):
 @given(st.integers(min_value=0))
 @settings(max_examples=60)
 def test_the_floor_complies_in_every_history(seed: int) -> None:
-    world = Diarist(seed, supervised=False)
+    world = Diarist(seed)
     world.run(steps=150)
     tasks: dict[int, TaskHistory] = {}
     calls: dict[str, list[Fact]] = {}
