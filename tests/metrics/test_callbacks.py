@@ -430,7 +430,7 @@ def test_an_assignment_that_lapses_asks_callbacks_of_the_callers_own_queue_to_yi
     over = CallEnded(at(60), "a", Party.CALLER)
     (one,) = found(callbacks, [*waits("a", 0.05), assigned, over])
     assert one.at == at(4)
-    handed = [
+    handed: list[Fact] = [
         OfferAnswered(at(0.055), "a", "1003"),
         CallTransferred(at(0.057), "a", "1003", "1999"),
     ]
