@@ -194,10 +194,11 @@ class Centre:
             async with self.bare_loop(ready):
                 yield _LOOP_NUMBER
             return
-        async with contextlib.AsyncExitStack() as stack:
-            if name == SURVEYED:
-                await stack.enter_async_context(self._survey())
-            await stack.enter_async_context(self.controller(ready))
+        if name == SURVEYED:
+            async with self._survey(), self.controller(ready):
+                yield NUMBER
+            return
+        async with self.controller(ready):
             yield NUMBER
 
     @contextlib.asynccontextmanager

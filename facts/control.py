@@ -1,8 +1,7 @@
 """What programs ask about a talk: hold it, mute its agent, hand it on, end it; and why that is refused. Pure.
 
-Supervision (`facts.requests.ListenToTalk` and others) has two of the refusals.
-
-The requests are part of `facts.requests.Request`. A refusal has a code for programs and a sentence for people.
+The requests are part of `facts.requests.Request`. A refusal has a code for programs and a sentence for people. Two of
+them are of supervision (`facts.requests.ListenToTalk` and others).
 """
 
 from dataclasses import dataclass

@@ -346,15 +346,23 @@ async def test_phone_rings_talks_and_hangs_up() -> None:
         assert moments == sorted(moments)
 
 
+async def offered(
+    phones: BenchPhones, exchange: Exchange
+) -> tuple[asyncio.DatagramTransport, Exchange]:
+    """A phone that speaks, and has picked up a call: where its sound is to come in, and who hears it there."""
+    phones.speak, phones.talk = True, lambda _agent, _caller: math.inf
+    loop = asyncio.get_running_loop()
+    wire, ear = await loop.create_datagram_endpoint(Exchange, local_addr=("127.0.0.1", 0))
+    offer = f"m=audio {ear.here[1]} RTP/AVP 8\r\n"
+    exchange.say("INVITE sip:1001@127.0.0.1 SIP/2.0", "one", "7 INVITE", offer)
+    assert await exchange.next() == "SIP/2.0 180 Ringing"
+    assert await exchange.next() == "SIP/2.0 200 OK"
+    return wire, ear
+
+
 async def test_phones_that_speak_send_sound_from_the_answer_until_they_hang_up() -> None:
     async with signed_in() as (phones, exchange):
-        phones.speak, phones.talk = True, lambda _agent, _caller: math.inf
-        loop = asyncio.get_running_loop()
-        wire, ear = await loop.create_datagram_endpoint(Exchange, local_addr=("127.0.0.1", 0))
-        offer = f"m=audio {ear.here[1]} RTP/AVP 8\r\n"
-        exchange.say("INVITE sip:1001@127.0.0.1 SIP/2.0", "one", "7 INVITE", offer)
-        assert await exchange.next() == "SIP/2.0 180 Ringing"
-        assert await exchange.next() == "SIP/2.0 200 OK"
+        wire, ear = await offered(phones, exchange)
         assert phones._mouth.where == {}
         exchange.say("ACK sip:1001@127.0.0.1 SIP/2.0", "one", "7 ACK")
         async with asyncio.timeout(20):
@@ -374,14 +382,8 @@ async def test_phones_that_speak_send_sound_from_the_answer_until_they_hang_up()
 async def test_a_phone_that_hears_sends_from_where_it_hears() -> None:
     """Asterisk sends sound to where it gets some from, whatever the answer said."""
     async with signed_in() as (phones, exchange):
-        phones.speak, phones.talk = True, lambda _agent, _caller: math.inf
         phones.hear("1001")
-        loop = asyncio.get_running_loop()
-        wire, ear = await loop.create_datagram_endpoint(Exchange, local_addr=("127.0.0.1", 0))
-        offer = f"m=audio {ear.here[1]} RTP/AVP 8\r\n"
-        exchange.say("INVITE sip:1001@127.0.0.1 SIP/2.0", "one", "7 INVITE", offer)
-        assert await exchange.next() == "SIP/2.0 180 Ringing"
-        assert await exchange.next() == "SIP/2.0 200 OK"
+        wire, ear = await offered(phones, exchange)
         exchange.say("ACK sip:1001@127.0.0.1 SIP/2.0", "one", "7 ACK")
         async with asyncio.timeout(20):
             packet = await ear.sound.get()

@@ -59,11 +59,11 @@ class Renewals:
         """
         if (attempt := self._calls.attempt(call)) is not None:
             channel, before = attempt.channel, ""
-        if not self._file(call).exists():
+        file = self._file(call)
+        if not file.exists():
             # The recorder has put it away, and another one would take its place.
             log.error("recording.not_renewed", call_id=call, error="it is put away")
             return
-        file = self._file(call)
         self._begin(call, lambda: self._switch.record_on(channel, file, before))
 
     def lives(self, call: CallId) -> bool:
